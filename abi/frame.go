@@ -1,0 +1,267 @@
+package abi
+
+import (
+	"encoding/binary"
+	"errors"
+	"strconv"
+)
+
+// A frame carries the items of one call. All integers are little-endian u32,
+// every part starts at a multiple of 8 bytes from the start of the frame, and
+// nothing follows the last part.
+//
+//	input   "RHI1" count, then per item: payload length, state length,
+//	        payload, padding, state, padding
+//	output  "RHO1" count, then per item: status, payload length, state length,
+//	        0, payload, padding, state, padding
+//
+// The bytes of the padding have no meaning.
+const (
+	inputMagic  = 'R' | 'H'<<8 | 'I'<<16 | '1'<<24
+	outputMagic = 'R' | 'H'<<8 | 'O'<<16 | '1'<<24
+
+	frameHeader  = 8
+	inputHeader  = 8
+	outputHeader = 16
+)
+
+// ErrFrame is wrapped by every error about a malformed frame.
+var ErrFrame = errors.New("malformed frame")
+
+// frameError says where a frame is malformed. Package fmt would say it as well,
+// at the price of half a megabyte in every plugin.
+type frameError string
+
+func (e frameError) Error() string { return ErrFrame.Error() + ": " + string(e) }
+func (e frameError) Unwrap() error { return ErrFrame }
+
+func (r *reader) malformed(rule string) error {
+	return frameError("item " + strconv.Itoa(r.n-r.left) + ": " + rule)
+}
+
+// Item is one task of an input frame.
+type Item struct {
+	// Payload is the argument, in the media type the manifest states.
+	Payload []byte
+	// State is what the transform keeps between the tasks of one stream; empty
+	// at a stream's beginning, without a stream, and where the transform keeps
+	// none.
+	State []byte
+}
+
+// Result is one answer of an output frame, at the index of its item.
+type Result struct {
+	Status Status
+	// Payload is the output, or the message where Status is not [StatusOK].
+	Payload []byte
+	// State replaces the item's state if Status is [StatusOK].
+	State []byte
+}
+
+func align(n int) int { return (n + 7) &^ 7 }
+
+// InputSize returns the length in bytes of the frame that carries items.
+func InputSize(items []Item) int {
+	n := frameHeader
+	for i := range items {
+		n += inputHeader + align(len(items[i].Payload)) + align(len(items[i].State))
+	}
+	return n
+}
+
+// AppendInput appends the frame that carries items to dst, whose length must be
+// a multiple of 8, and returns the extended slice.
+func AppendInput(dst []byte, items []Item) []byte {
+	dst = appendHeader(dst, inputMagic, len(items))
+	for i := range items {
+		it := &items[i]
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(it.Payload)))
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(it.State)))
+		dst = appendPadded(dst, it.Payload)
+		dst = appendPadded(dst, it.State)
+	}
+	return dst
+}
+
+// OutputSize returns the length in bytes of the frame that carries results.
+func OutputSize(results []Result) int {
+	n := frameHeader
+	for i := range results {
+		n += outputHeader + align(len(results[i].Payload)) + align(len(results[i].State))
+	}
+	return n
+}
+
+// AppendOutput appends the frame that carries results to dst, whose length must
+// be a multiple of 8, and returns the extended slice.
+func AppendOutput(dst []byte, results []Result) []byte {
+	dst = AppendOutputHeader(dst, len(results))
+	for i := range results {
+		r := &results[i]
+		at := len(dst)
+		dst = append(ReserveResult(dst), r.Payload...)
+		dst = FinishResult(dst, at, r.Status, r.State)
+	}
+	return dst
+}
+
+// AppendOutputHeader begins an output frame of count results. Each result is
+// then written in place: [ReserveResult], the payload, [FinishResult].
+func AppendOutputHeader(dst []byte, count int) []byte {
+	return appendHeader(dst, outputMagic, count)
+}
+
+// ReserveResult appends room for the lengths of a result, whose payload is to be
+// appended next.
+func ReserveResult(dst []byte) []byte {
+	var room [outputHeader]byte
+	return append(dst, room[:]...)
+}
+
+// FinishResult ends the result whose [ReserveResult] was called with len(dst) ==
+// at: it writes status and lengths, and appends the padding and the state.
+func FinishResult(dst []byte, at int, status Status, state []byte) []byte {
+	h := dst[at : at+outputHeader]
+	binary.LittleEndian.PutUint32(h[0:], uint32(status))
+	binary.LittleEndian.PutUint32(h[4:], uint32(len(dst)-at-outputHeader))
+	binary.LittleEndian.PutUint32(h[8:], uint32(len(state)))
+	dst = appendPadded(dst, nil)
+	return appendPadded(dst, state)
+}
+
+func appendHeader(dst []byte, magic uint32, count int) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, magic)
+	return binary.LittleEndian.AppendUint32(dst, uint32(count))
+}
+
+// appendPadded appends b and then zeros up to a multiple of 8.
+func appendPadded(dst, b []byte) []byte {
+	dst = append(dst, b...)
+	var zeros [8]byte
+	return append(dst, zeros[:align(len(dst))-len(dst)]...)
+}
+
+// reader walks a frame whose every length is checked before it is used.
+type reader struct {
+	rest []byte
+	left int
+	n    int
+}
+
+func newReader(frame []byte, magic uint32, header int) (reader, error) {
+	if len(frame) < frameHeader {
+		return reader{}, frameError(strconv.Itoa(len(frame)) + " bytes, shorter than a header")
+	}
+	if got := binary.LittleEndian.Uint32(frame); got != magic {
+		return reader{}, frameError("magic number 0x" + strconv.FormatUint(uint64(got), 16) + ", want 0x" + strconv.FormatUint(uint64(magic), 16))
+	}
+	count := binary.LittleEndian.Uint32(frame[4:])
+	rest := frame[frameHeader:]
+	if uint64(count)*uint64(header) > uint64(len(rest)) {
+		return reader{}, frameError(strconv.FormatUint(uint64(count), 10) + " items cannot fit in " + strconv.Itoa(len(frame)) + " bytes")
+	}
+	return reader{rest: rest, left: int(count), n: int(count)}, nil
+}
+
+// header returns the next n bytes, of which newReader's check makes no promise:
+// the items before it may have taken their room.
+func (r *reader) header(n int) ([]byte, error) {
+	if len(r.rest) < n {
+		return nil, r.malformed("is cut off")
+	}
+	h := r.rest[:n]
+	r.rest = r.rest[n:]
+	return h, nil
+}
+
+func (r *reader) part(n uint32, name string) ([]byte, error) {
+	padded := (uint64(n) + 7) &^ 7
+	if padded > uint64(len(r.rest)) {
+		return nil, r.malformed(name + " of " + strconv.FormatUint(uint64(n), 10) + " bytes, " + strconv.Itoa(len(r.rest)) + " are left")
+	}
+	p := r.rest[:n:n]
+	r.rest = r.rest[padded:]
+	return p, nil
+}
+
+func (r *reader) done() error {
+	if r.left == 0 && len(r.rest) != 0 {
+		return frameError(strconv.Itoa(len(r.rest)) + " bytes follow the last item")
+	}
+	return nil
+}
+
+// InputReader reads the items of an input frame in order. It allocates nothing;
+// what it returns aliases the frame.
+type InputReader struct{ r reader }
+
+// ReadInput checks the header of an input frame and returns a reader of its
+// items. Errors wrap [ErrFrame].
+func ReadInput(frame []byte) (InputReader, error) {
+	r, err := newReader(frame, inputMagic, inputHeader)
+	if err == nil {
+		err = r.done()
+	}
+	return InputReader{r}, err
+}
+
+// Len returns the number of items not yet read.
+func (r *InputReader) Len() int { return r.r.left }
+
+// Next returns the next item, which must be there: see [InputReader.Len].
+// Errors wrap [ErrFrame] and end the frame.
+func (r *InputReader) Next() (it Item, err error) {
+	h, err := r.r.header(inputHeader)
+	if err != nil {
+		return Item{}, err
+	}
+	if it.Payload, err = r.r.part(binary.LittleEndian.Uint32(h), "payload"); err != nil {
+		return Item{}, err
+	}
+	if it.State, err = r.r.part(binary.LittleEndian.Uint32(h[4:]), "state"); err != nil {
+		return Item{}, err
+	}
+	r.r.left--
+	return it, r.r.done()
+}
+
+// OutputReader reads the results of an output frame in order. It allocates
+// nothing; what it returns aliases the frame.
+type OutputReader struct{ r reader }
+
+// ReadOutput checks the header of an output frame and returns a reader of its
+// results. Errors wrap [ErrFrame].
+func ReadOutput(frame []byte) (OutputReader, error) {
+	r, err := newReader(frame, outputMagic, outputHeader)
+	if err == nil {
+		err = r.done()
+	}
+	return OutputReader{r}, err
+}
+
+// Len returns the number of results not yet read.
+func (r *OutputReader) Len() int { return r.r.left }
+
+// Next returns the next result, which must be there: see [OutputReader.Len].
+// Errors wrap [ErrFrame] and end the frame.
+func (r *OutputReader) Next() (res Result, err error) {
+	h, err := r.r.header(outputHeader)
+	if err != nil {
+		return Result{}, err
+	}
+	res.Status = Status(binary.LittleEndian.Uint32(h))
+	if !res.Status.Valid() {
+		return Result{}, r.r.malformed("has " + res.Status.String())
+	}
+	if reserved := binary.LittleEndian.Uint32(h[12:]); reserved != 0 {
+		return Result{}, r.r.malformed("reserved field is not 0")
+	}
+	if res.Payload, err = r.r.part(binary.LittleEndian.Uint32(h[4:]), "payload"); err != nil {
+		return Result{}, err
+	}
+	if res.State, err = r.r.part(binary.LittleEndian.Uint32(h[8:]), "state"); err != nil {
+		return Result{}, err
+	}
+	r.r.left--
+	return res, r.r.done()
+}

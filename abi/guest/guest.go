@@ -1,0 +1,151 @@
+// Package guest makes a plugin of a Go program: the transform is the author's,
+// everything else of the contract in package abi is here.
+//
+//	const manifest = `{
+//		"name": "shout", "version": "1.0.0",
+//		"transforms": [{"name": "shout", "input": "text/plain", "output": "text/plain"}]
+//	}`
+//
+//	func init() { guest.Export(guest.New(manifest, shout)) }
+//
+//	func shout(t *guest.Task) error {
+//		t.Output = append(t.Output, bytes.ToUpper(t.Input)...)
+//		return nil
+//	}
+//
+//	func main() {} // a reactor's main is never called
+//
+// is a whole plugin, built by
+//
+//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o shout.wasm
+//
+// The same [Plugin] runs natively, in the host's inline mode and in tests.
+package guest
+
+import (
+	"errors"
+	"strconv"
+	"unsafe"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// Task is one call of a transform.
+type Task struct {
+	// Input is the argument. It must not be changed, nor kept after the call.
+	Input []byte
+	// State is what the stream's last task left, empty at its beginning. It
+	// must not be kept after the call.
+	State []byte
+	// Output is empty at first; the transform appends its result to it.
+	Output []byte
+	// NextState is what the stream's next task finds; nil keeps nothing. It is
+	// read before the next task begins, so that a buffer may serve again.
+	NextState []byte
+}
+
+// Transform does one task. It must depend on nothing but the task, so that any
+// instance can run any task. An [*abi.FieldError] refuses the argument; any
+// other error, or a panic, fails the item. Neither harms the other items of a
+// frame.
+type Transform func(*Task) error
+
+// Plugin is a manifest and the transforms it describes. Its methods must not be
+// called concurrently.
+type Plugin struct {
+	manifest   string
+	transforms []Transform
+	input      []byte
+	output     []byte
+}
+
+// New returns a plugin of its JSON manifest, as package abi/manifest reads it,
+// and its transforms, in the manifest's order.
+func New(manifest string, transforms ...Transform) *Plugin {
+	return &Plugin{manifest: manifest, transforms: transforms}
+}
+
+// Manifest returns the plugin's JSON manifest.
+func (p *Plugin) Manifest() string { return p.manifest }
+
+// Len returns the number of transforms.
+func (p *Plugin) Len() int { return len(p.transforms) }
+
+// Run runs an input frame through the transform at that index and returns the
+// output frame, valid until the next call. The errors are of the contract: no
+// such transform, or a frame that is malformed.
+func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
+	if uint64(transform) >= uint64(len(p.transforms)) {
+		return nil, errors.New("no transform has index " + strconv.FormatUint(uint64(transform), 10))
+	}
+	items, err := abi.ReadInput(frame)
+	if err != nil {
+		return nil, err
+	}
+	run := p.transforms[transform]
+	out := abi.AppendOutputHeader(p.output[:0], items.Len())
+	for items.Len() > 0 {
+		it, err := items.Next()
+		if err != nil {
+			return nil, err
+		}
+		at := len(out)
+		out = abi.ReserveResult(out)
+		t := Task{Input: it.Payload, State: it.State, Output: out[len(out):]}
+		if err := call(run, &t); err != nil {
+			out = abi.FinishResult(append(out, err.Error()...), at, status(err), nil)
+			continue
+		}
+		out = abi.FinishResult(extend(out, t.Output), at, abi.StatusOK, t.NextState)
+	}
+	p.output = out
+	return out, nil
+}
+
+// extend appends b to dst, where b commonly lies in place already.
+func extend(dst, b []byte) []byte {
+	if n := len(dst); len(b) <= cap(dst)-n && unsafe.SliceData(b) == unsafe.SliceData(dst[n:n]) {
+		return dst[:n+len(b)]
+	}
+	return append(dst, b...)
+}
+
+func call(run Transform, t *Task) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
+	return run(t)
+}
+
+func panicked(v any) error {
+	switch v := v.(type) {
+	case error:
+		return errors.New("panic: " + v.Error())
+	case string:
+		return errors.New("panic: " + v)
+	}
+	return errors.New("panic")
+}
+
+func status(err error) abi.Status {
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+		return abi.StatusInvalidArgument
+	}
+	return abi.StatusFailed
+}
+
+// maxInput bounds what alloc grants, in bytes.
+const maxInput = 256 << 20
+
+// alloc returns room for an input frame of n bytes, or nil to refuse.
+func (p *Plugin) alloc(n uint32) []byte {
+	if n == 0 || n > maxInput {
+		return nil
+	}
+	if uint64(n) > uint64(cap(p.input)) {
+		p.input = make([]byte, (uint64(n)+7)&^7)
+	}
+	return p.input[:n]
+}

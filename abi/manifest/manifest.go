@@ -1,0 +1,208 @@
+// Package manifest reads the JSON document by which a plugin describes itself.
+// It stands apart from package abi so that a plugin, which only carries its
+// manifest, does not carry a JSON decoder with it.
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// Bounds of a manifest, so that describing a plugin costs a host little.
+const (
+	// MaxBytes is the largest manifest, in bytes.
+	MaxBytes = 256 << 10
+	// MaxTransforms is the largest number of transforms of one plugin.
+	MaxTransforms = 256
+	// MaxSelfTests is the largest number of self-test cases of one plugin.
+	MaxSelfTests = 256
+	// MaxStateBytes is the largest state a transform may keep for one stream.
+	MaxStateBytes = 1 << 20
+	// MaxTimeout is the largest run timeout a transform may suggest.
+	MaxTimeout = time.Hour
+)
+
+// MediaTypeJSON is the media type of a transform that speaks JSON itself.
+const MediaTypeJSON = "application/json"
+
+// Manifest is how a plugin describes itself. [Parse] reads and checks
+// it; unknown members are errors.
+type Manifest struct {
+	// Name is the plugin's name: lower-case letters, digits, '_' and '-', 64
+	// at most, a letter first.
+	Name string `json:"name"`
+	// Version is the plugin's own version: letters, digits, '.', '+', '-' and
+	// '_', 64 at most.
+	Version string `json:"version"`
+	// Transforms are what the plugin does, at the indices by which [abi.ExportRun]
+	// is called.
+	Transforms []Transform `json:"transforms"`
+	// SelfTests are run before the plugin serves.
+	SelfTests []SelfTest `json:"self_tests,omitempty"`
+}
+
+// Transform describes one transform.
+type Transform struct {
+	// Name is the plugin's name, or begins with it and a dot: no two plugins
+	// can claim one transform.
+	Name string `json:"name"`
+	// Input and Output are the media types of the payloads.
+	Input  string `json:"input"`
+	Output string `json:"output"`
+	// StateBytes is the most the transform keeps for one stream between tasks;
+	// 0 for a transform without state.
+	StateBytes int `json:"state_bytes,omitempty"`
+	// TimeoutMS is the run timeout in milliseconds that the transform suggests;
+	// 0 suggests none.
+	TimeoutMS int `json:"timeout_ms,omitempty"`
+}
+
+// Timeout is TimeoutMS as a duration.
+func (t *Transform) Timeout() time.Duration {
+	return time.Duration(t.TimeoutMS) * time.Millisecond
+}
+
+// SelfTest is a task whose answer is known to the last bit.
+type SelfTest struct {
+	Name      string `json:"name"`
+	Transform string `json:"transform"`
+	// Input and State are the task.
+	Input Content `json:"input"`
+	State Content `json:"state,omitempty"`
+	// Status is the expected status and Output the expected payload; a payload
+	// is not compared where the status is not ok.
+	Status abi.Status `json:"status,omitempty"`
+	Output Content    `json:"output,omitempty"`
+}
+
+// Content is bytes in a manifest: a JSON string stands for its own UTF-8 bytes,
+// {"base64": "…"} for any.
+type Content []byte
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (c *Content) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		*c = Content(s)
+		return nil
+	}
+	var v struct {
+		Base64 []byte `json:"base64"`
+	}
+	if err := unmarshalStrict(b, &v); err != nil {
+		return fmt.Errorf(`want a string or {"base64": "…"}: %w`, err)
+	}
+	*c = v.Base64
+	return nil
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (c Content) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Base64 []byte `json:"base64"`
+	}{c})
+}
+
+var (
+	pluginName    = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
+	transformName = regexp.MustCompile(`^[a-z][a-z0-9_.-]{0,127}$`)
+	version       = regexp.MustCompile(`^[0-9A-Za-z._+-]{1,64}$`)
+	mediaType     = regexp.MustCompile(`^[a-z]+/[a-z0-9][a-z0-9.+-]{0,126}$`)
+)
+
+// Parse decodes a manifest and validates it. It joins all faults into
+// one error.
+func Parse(b []byte) (*Manifest, error) {
+	if len(b) > MaxBytes {
+		return nil, fmt.Errorf("manifest: %d bytes, the limit is %d", len(b), MaxBytes)
+	}
+	m := new(Manifest)
+	if err := unmarshalStrict(b, m); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	if err := m.Validate(); err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	return m, nil
+}
+
+// Validate checks every rule that the fields state and joins all faults; each
+// is a [*abi.FieldError].
+func (m *Manifest) Validate() error {
+	var errs []error
+	fault := func(rule string, field string, args ...any) {
+		errs = append(errs, &abi.FieldError{Field: fmt.Sprintf(field, args...), Rule: rule})
+	}
+	if !pluginName.MatchString(m.Name) {
+		fault("must match "+pluginName.String(), "name")
+	}
+	if !version.MatchString(m.Version) {
+		fault("must match "+version.String(), "version")
+	}
+	if n := len(m.Transforms); n == 0 || n > MaxTransforms {
+		fault(fmt.Sprintf("must have 1 to %d entries, has %d", MaxTransforms, n), "transforms")
+	}
+	if n := len(m.SelfTests); n > MaxSelfTests {
+		fault(fmt.Sprintf("must have at most %d entries, has %d", MaxSelfTests, n), "self_tests")
+	}
+	seen := make(map[string]bool)
+	for i, t := range m.Transforms {
+		switch {
+		case !transformName.MatchString(t.Name):
+			fault("must match "+transformName.String(), "transforms[%d].name", i)
+		case t.Name != m.Name && !strings.HasPrefix(t.Name, m.Name+"."):
+			fault(fmt.Sprintf("must be %q or begin with %q", m.Name, m.Name+"."), "transforms[%d].name", i)
+		case seen[t.Name]:
+			fault(fmt.Sprintf("%q is there twice", t.Name), "transforms[%d].name", i)
+		}
+		seen[t.Name] = true
+		if !mediaType.MatchString(t.Input) {
+			fault("must be a media type without parameters", "transforms[%d].input", i)
+		}
+		if !mediaType.MatchString(t.Output) {
+			fault("must be a media type without parameters", "transforms[%d].output", i)
+		}
+		if t.StateBytes < 0 || t.StateBytes > MaxStateBytes {
+			fault(fmt.Sprintf("must be between 0 and %d", MaxStateBytes), "transforms[%d].state_bytes", i)
+		}
+		if t.TimeoutMS < 0 || int64(t.TimeoutMS) > MaxTimeout.Milliseconds() {
+			fault(fmt.Sprintf("must be between 0 and %d", MaxTimeout.Milliseconds()), "transforms[%d].timeout_ms", i)
+		}
+	}
+	for i, c := range m.SelfTests {
+		if !seen[c.Transform] {
+			fault(fmt.Sprintf("no transform is called %q", c.Transform), "self_tests[%d].transform", i)
+		}
+		if !c.Status.Valid() {
+			fault("must be 0, 1 or 2", "self_tests[%d].status", i)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unmarshalStrict decodes one JSON value that fills b, without unknown members.
+func unmarshalStrict(b []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			return errors.New("is empty")
+		}
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
+}
