@@ -1,0 +1,99 @@
+package host
+
+import (
+	"context"
+	"sync"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// maxBatch is how many tasks share a frame at most: enough that the crossing
+// into the guest weighs nothing, few enough that a frame is soon done.
+const maxBatch = 64
+
+// Result is the outcome of one task of [Host.RunBatch].
+type Result struct {
+	// Output is the caller's; nil with an error.
+	Output []byte
+	// Err is an [*Error], or nil.
+	Err error
+}
+
+// RunBatch runs the inputs as independent tasks of one transform and returns
+// their results, in order. It is faster than as many [Host.Run]: up to 64 tasks
+// share a crossing into the guest, a place in the queue and a run timeout.
+//
+// A task that fails harms no other: if a shared crossing ends in a trap, a
+// timeout or the like, its tasks are run again, each by itself.
+func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
+	results := make([]Result, len(inputs))
+	tr, fault := h.lookup(transform)
+	if fault != nil {
+		for i := range results {
+			results[i].Err = fault
+		}
+		return results
+	}
+	// As many frames as there are workers can run at once; more goroutines
+	// would only queue.
+	frames := make(chan [2]int)
+	var workers sync.WaitGroup
+	for range min(tr.plugin.cfg.MaxInstances, (len(inputs)+maxBatch-1)/maxBatch) {
+		workers.Go(func() {
+			for f := range frames {
+				h.runFrame(ctx, transform, inputs[f[0]:f[1]], results[f[0]:f[1]])
+			}
+		})
+	}
+	for from := 0; from < len(inputs); {
+		to := frameEnd(inputs, from, tr.plugin.cfg.MaxInput)
+		frames <- [2]int{from, to}
+		from = to
+	}
+	close(frames)
+	workers.Wait()
+	return results
+}
+
+// frameEnd returns where the frame that begins at from ends.
+func frameEnd(inputs [][]byte, from, maxInput int) int {
+	size := 0
+	for i := from; i < len(inputs) && i-from < maxBatch; i++ {
+		// Each item counted as a frame of its own is a little too much.
+		size += abi.InputSize([]abi.Item{{Payload: inputs[i]}})
+		if size > maxInput && i > from {
+			return i
+		}
+	}
+	return min(from+maxBatch, len(inputs))
+}
+
+// runFrame runs the inputs of one frame.
+func (h *Host) runFrame(ctx context.Context, transform string, inputs [][]byte, results []Result) {
+	t, err := h.admit(ctx, transform, "", false)
+	if err == nil {
+		err = t.start(ctx)
+	}
+	if err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+		return
+	}
+	defer t.end()
+	items := make([]abi.Item, len(inputs))
+	for i := range inputs {
+		items[i].Payload = inputs[i]
+	}
+	got := make([]abi.Result, len(inputs))
+	if fault := t.timed(ctx, items, got); fault == nil || len(inputs) == 1 {
+		for i := range results {
+			results[i] = t.result(got[i], fault)
+		}
+		return
+	}
+	h.retried.Add(1)
+	for i := range results {
+		results[i] = t.result(got[i], t.timed(ctx, items[i:i+1], got[i:i+1]))
+	}
+}

@@ -1,0 +1,350 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// Mode is where transforms run.
+type Mode int
+
+// Modes.
+const (
+	// Sandbox runs plugins as WebAssembly guests. It is the default.
+	Sandbox Mode = iota
+	// Inline runs Config.Native in the caller's goroutine, one task at a time
+	// over the whole host, without a sandbox: the way back to single-threaded
+	// operation, and the baseline of measurements. Native code cannot be
+	// interrupted, so that timeouts and cancellation end the waiting only.
+	Inline
+)
+
+// QueuePolicy says what becomes of a task that finds its plugin's queue full.
+type QueuePolicy int
+
+// Policies.
+const (
+	// Block makes the caller wait for room, as long as its context lasts. It is
+	// the default.
+	Block QueuePolicy = QueuePolicy(sched.Block)
+	// Reject refuses the task with [ErrQueueFull].
+	Reject QueuePolicy = QueuePolicy(sched.Reject)
+	// DropOldest refuses the task that has waited longest with [ErrQueueFull].
+	DropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
+)
+
+// Interrupt is how a guest that does not return is stopped.
+type Interrupt int
+
+// Ways to stop a guest.
+const (
+	// InterruptRuntime uses wazero's own checks. It is the default, and makes
+	// tight loops several times slower.
+	InterruptRuntime Interrupt = iota + 1
+	// InterruptOff leaves out the checks. A guest that does not return holds
+	// its worker for ever, and timeouts do nothing: for trusted plugins alone.
+	InterruptOff
+)
+
+// Engine is how wazero runs a guest.
+type Engine int
+
+// Engines.
+const (
+	// EngineCompiler compiles guests to machine code, on amd64 and arm64. It is
+	// the default; elsewhere it is EngineInterpreter.
+	EngineCompiler Engine = iota + 1
+	// EngineInterpreter interprets guests: slow, and the same everywhere.
+	EngineInterpreter
+)
+
+// Defaults and bounds of Config and PluginConfig.
+const (
+	DefaultQueueCapacity     = 1024
+	DefaultQueueTimeout      = 30 * time.Second
+	DefaultMaxStreams        = 10_000
+	DefaultStreamAge         = time.Hour
+	DefaultMinInstances      = 1
+	DefaultIdleTimeout       = time.Minute
+	DefaultMemoryLimit       = 64 << 20
+	DefaultRunTimeout        = 5 * time.Second
+	DefaultInitTimeout       = 10 * time.Second
+	DefaultMaxInput          = 8 << 20
+	DefaultMaxOutput         = 8 << 20
+	DefaultLogBytesPerSecond = 64 << 10
+	DefaultMaxModule         = 64 << 20
+
+	// MaxWorkersPerCPU bounds Config.Workers: more workers than this for each
+	// unit of GOMAXPROCS only add memory.
+	MaxWorkersPerCPU = 8
+	// MaxMemoryLimit is all that 32-bit WebAssembly can address.
+	MaxMemoryLimit = 4 << 30
+	// MaxFrameBytes bounds MaxInput and MaxOutput.
+	MaxFrameBytes = 256 << 20
+)
+
+// Config is how a host is set up. The zero value of a field is its default. In
+// durations and limits that say so, a negative value means none.
+type Config struct {
+	// Mode is where transforms run; default Sandbox.
+	Mode Mode
+	// PluginDir is a directory of which every file NAME.wasm is a plugin.
+	PluginDir string
+	// Plugins are plugins besides those of PluginDir.
+	Plugins []Source
+	// Native are the plugins of mode Inline; Sandbox ignores them.
+	Native []Native
+
+	// Workers is how many tasks run at once over all plugins; default
+	// GOMAXPROCS, at most MaxWorkersPerCPU times that. Inline has one.
+	Workers int
+	// QueueCapacity is how many tasks of one plugin wait at most for a worker;
+	// default 1024.
+	QueueCapacity int
+	// QueuePolicy is what becomes of a task that finds the queue full; default
+	// Block.
+	QueuePolicy QueuePolicy
+	// QueueTimeout is how long a task waits for a worker at most, besides its
+	// context's deadline; default 30 s, negative none.
+	QueueTimeout time.Duration
+
+	// MaxStreams is how many streams' states are kept; default 10,000. Beyond
+	// it the stream unused longest starts anew, which is counted.
+	MaxStreams int
+	// StreamAge is how long a stream's state is kept after its last task;
+	// default 1 h, negative for ever.
+	StreamAge time.Duration
+
+	// Defaults are the settings of every plugin, Overrides those of one, by its
+	// source's name: a field that is not zero goes before Defaults.
+	Defaults  PluginConfig
+	Overrides map[string]PluginConfig
+
+	// Logger receives what the host and its guests log; default discards it.
+	Logger *slog.Logger
+}
+
+// PluginConfig is how one plugin is run.
+type PluginConfig struct {
+	// MinInstances are kept ready; default 1, negative none. MaxInstances exist
+	// at most; default and at most Config.Workers.
+	MinInstances, MaxInstances int
+	// IdleTimeout is how long an instance beyond MinInstances lies idle before
+	// it is freed; default 1 min, negative for ever.
+	IdleTimeout time.Duration
+	// MaxCalls, MaxAge and MaxMemory (bytes) retire an instance that has
+	// reached one of them; default none.
+	MaxCalls  int
+	MaxAge    time.Duration
+	MaxMemory int64
+
+	// MemoryLimit is the most memory one instance can grow to, in bytes;
+	// default 64 MiB.
+	MemoryLimit int64
+	// RunTimeout is how long a task runs at most, besides its context's
+	// deadline; default what its manifest suggests, else 5 s.
+	RunTimeout time.Duration
+	// InitTimeout is how long the making of an instance takes at most; default
+	// 10 s.
+	InitTimeout time.Duration
+	// MaxInput and MaxOutput are the largest frames in bytes, payloads, states
+	// and headers together; default 8 MiB.
+	MaxInput, MaxOutput int
+	// MaxModule is the largest plugin binary in bytes; default 64 MiB.
+	MaxModule int
+	// LogBytesPerSecond is how much the plugin may log, over all instances;
+	// default 64 KiB. What exceeds it is dropped and counted.
+	LogBytesPerSecond int
+	// Interrupt is how a guest that does not return is stopped; default
+	// InterruptRuntime.
+	Interrupt Interrupt
+	// Engine is how wazero runs the guest; default EngineCompiler.
+	Engine Engine
+}
+
+// Source is a plugin's binary.
+type Source struct {
+	// Name is what Config.Overrides and messages call it. A file of PluginDir
+	// is called by its name without ".wasm".
+	Name string
+	// WASM is the binary. The host does not change it.
+	WASM []byte
+}
+
+// Native is a plugin that is compiled into the program, such as a
+// guest.Plugin of package abi/guest. The host never calls it concurrently.
+type Native interface {
+	// Manifest returns the plugin's JSON manifest.
+	Manifest() string
+	// Run runs an input frame of package abi and returns the output frame,
+	// valid until the next call.
+	Run(transform uint32, frame []byte) ([]byte, error)
+}
+
+// orDefault returns v, or the default for zero.
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// noneBelowZero turns a negative value, which means none, into 0.
+func noneBelowZero[T int | int64 | time.Duration](v T) T { return max(v, 0) }
+
+// withDefaults returns the configuration with every default filled in.
+func (c Config) withDefaults() Config {
+	c.Workers = orDefault(c.Workers, runtime.GOMAXPROCS(0))
+	if c.Mode == Inline {
+		c.Workers = 1
+	}
+	c.QueueCapacity = orDefault(c.QueueCapacity, DefaultQueueCapacity)
+	c.QueueTimeout = noneBelowZero(orDefault(c.QueueTimeout, DefaultQueueTimeout))
+	c.MaxStreams = orDefault(c.MaxStreams, DefaultMaxStreams)
+	c.StreamAge = noneBelowZero(orDefault(c.StreamAge, DefaultStreamAge))
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// validate lists every fault of a configuration with its defaults.
+func (c Config) validate() error {
+	var errs []error
+	check := func(ok bool, field, rule string, args ...any) {
+		if !ok {
+			errs = append(errs, &abi.FieldError{Field: field, Rule: fmt.Sprintf(rule, args...)})
+		}
+	}
+	check(c.Mode == Sandbox || c.Mode == Inline, "Mode", "must be Sandbox or Inline")
+	check(c.Mode != Inline || len(c.Native) > 0, "Native", "must have a plugin in mode Inline")
+	check(c.Mode != Sandbox || c.PluginDir != "" || len(c.Plugins) > 0, "PluginDir", "must be set, or Plugins, in mode Sandbox")
+	limit := MaxWorkersPerCPU * runtime.GOMAXPROCS(0)
+	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
+	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
+	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
+	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
+	seen := make(map[string]bool)
+	for i, s := range c.Plugins {
+		field := fmt.Sprintf("Plugins[%d].Name", i)
+		check(s.Name != "", field, "must not be empty")
+		check(!seen[s.Name], field, "%q is there twice", s.Name)
+		seen[s.Name] = true
+	}
+	c.Defaults.validate(c, "Defaults", check)
+	for name, o := range c.Overrides {
+		c.Defaults.overriddenBy(o).validate(c, fmt.Sprintf("Overrides[%q]", name), check)
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+func (p PluginConfig) validate(c Config, path string, check func(ok bool, field, rule string, args ...any)) {
+	p = p.withDefaults(c)
+	check(p.MaxInstances >= 1 && p.MaxInstances <= c.Workers, path+".MaxInstances", "must be between 1 and the number of workers, %d", c.Workers)
+	check(p.MinInstances <= p.MaxInstances, path+".MinInstances", "must be at most MaxInstances, %d", p.MaxInstances)
+	check(p.MaxCalls >= 0, path+".MaxCalls", "must not be negative")
+	check(p.MaxAge >= 0, path+".MaxAge", "must not be negative")
+	check(p.MaxMemory >= 0, path+".MaxMemory", "must not be negative")
+	check(p.MemoryLimit >= 64<<10 && p.MemoryLimit <= MaxMemoryLimit, path+".MemoryLimit", "must be between 64 KiB and 4 GiB")
+	check(p.RunTimeout >= 0, path+".RunTimeout", "must not be negative")
+	check(p.InitTimeout > 0, path+".InitTimeout", "must be positive")
+	check(p.MaxInput >= 1<<10 && p.MaxInput <= MaxFrameBytes, path+".MaxInput", "must be between 1 KiB and 256 MiB")
+	check(p.MaxOutput >= 1<<10 && p.MaxOutput <= MaxFrameBytes, path+".MaxOutput", "must be between 1 KiB and 256 MiB")
+	check(p.MaxModule >= 1, path+".MaxModule", "must be positive")
+	check(p.LogBytesPerSecond >= 1, path+".LogBytesPerSecond", "must be positive")
+	check(p.Interrupt == InterruptRuntime || p.Interrupt == InterruptOff, path+".Interrupt", "must be InterruptRuntime or InterruptOff")
+	check(p.Engine == EngineCompiler || p.Engine == EngineInterpreter, path+".Engine", "must be EngineCompiler or EngineInterpreter")
+}
+
+// overriddenBy returns p with the fields of o that are not zero.
+func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
+	return PluginConfig{
+		MinInstances:      orDefault(o.MinInstances, p.MinInstances),
+		MaxInstances:      orDefault(o.MaxInstances, p.MaxInstances),
+		IdleTimeout:       orDefault(o.IdleTimeout, p.IdleTimeout),
+		MaxCalls:          orDefault(o.MaxCalls, p.MaxCalls),
+		MaxAge:            orDefault(o.MaxAge, p.MaxAge),
+		MaxMemory:         orDefault(o.MaxMemory, p.MaxMemory),
+		MemoryLimit:       orDefault(o.MemoryLimit, p.MemoryLimit),
+		RunTimeout:        orDefault(o.RunTimeout, p.RunTimeout),
+		InitTimeout:       orDefault(o.InitTimeout, p.InitTimeout),
+		MaxInput:          orDefault(o.MaxInput, p.MaxInput),
+		MaxOutput:         orDefault(o.MaxOutput, p.MaxOutput),
+		MaxModule:         orDefault(o.MaxModule, p.MaxModule),
+		LogBytesPerSecond: orDefault(o.LogBytesPerSecond, p.LogBytesPerSecond),
+		Interrupt:         orDefault(o.Interrupt, p.Interrupt),
+		Engine:            orDefault(o.Engine, p.Engine),
+	}
+}
+
+func (p PluginConfig) withDefaults(c Config) PluginConfig {
+	p.MaxInstances = orDefault(p.MaxInstances, c.Workers)
+	p.MinInstances = noneBelowZero(orDefault(p.MinInstances, min(DefaultMinInstances, p.MaxInstances)))
+	p.IdleTimeout = noneBelowZero(orDefault(p.IdleTimeout, DefaultIdleTimeout))
+	p.MemoryLimit = orDefault(p.MemoryLimit, DefaultMemoryLimit)
+	p.InitTimeout = orDefault(p.InitTimeout, DefaultInitTimeout)
+	p.MaxInput = orDefault(p.MaxInput, DefaultMaxInput)
+	p.MaxOutput = orDefault(p.MaxOutput, DefaultMaxOutput)
+	p.MaxModule = orDefault(p.MaxModule, DefaultMaxModule)
+	p.LogBytesPerSecond = orDefault(p.LogBytesPerSecond, DefaultLogBytesPerSecond)
+	p.Interrupt = orDefault(p.Interrupt, InterruptRuntime)
+	p.Engine = orDefault(p.Engine, EngineCompiler)
+	return p
+}
+
+// pluginConfig returns how the plugin of that source's name is run.
+func (c Config) pluginConfig(source string) PluginConfig {
+	return c.Defaults.overriddenBy(c.Overrides[source]).withDefaults(c)
+}
+
+// sources returns Plugins and those of PluginDir, sorted by name there.
+func (c Config) sources(ctx context.Context) ([]Source, error) {
+	sources := slices.Clone(c.Plugins)
+	if c.PluginDir == "" {
+		return sources, nil
+	}
+	entries, err := os.ReadDir(c.PluginDir)
+	if err != nil {
+		return nil, fmt.Errorf("plugin directory: %w", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".wasm")
+		if !ok || name == "" || strings.HasPrefix(name, ".") { // hidden files are editors'
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		wasm, err := readFile(filepath.Join(c.PluginDir, e.Name()), c.pluginConfig(name).MaxModule)
+		if err != nil {
+			return nil, fmt.Errorf("plugin %s: %w", name, err)
+		}
+		sources = append(sources, Source{Name: name, WASM: wasm})
+	}
+	return sources, nil
+}
+
+// readFile reads at most limit bytes and one more, by which a file is known to
+// be too large.
+func readFile(name string, limit int) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	return b, errors.Join(err, f.Close())
+}

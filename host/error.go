@@ -1,0 +1,172 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// Sentinels, for [errors.Is]. All come wrapped in an [*Error].
+var (
+	// ErrUnknownTransform: no plugin has a transform of that name.
+	ErrUnknownTransform = errors.New("unknown transform")
+	// ErrQueueFull: the plugin's queue had no room for the task, or the task
+	// was dropped from it for a newer one.
+	ErrQueueFull = errors.New("queue is full")
+	// ErrNotStarted: the host has not been started.
+	ErrNotStarted = errors.New("host is not started")
+	// ErrClosed: the host is closed or closing.
+	ErrClosed = errors.New("host is closed")
+)
+
+// Kind says what kind of failure an [Error] is. Its text is stable: it appears in
+// JSON, in metric labels and in logs.
+type Kind string
+
+// Kinds.
+const (
+	// KindInvalidArgument: the argument breaks a rule; the same call will fail
+	// again.
+	KindInvalidArgument Kind = "invalid_argument"
+	// KindUnknownTransform: see [ErrUnknownTransform].
+	KindUnknownTransform Kind = "unknown_transform"
+	// KindQueueFull: see [ErrQueueFull].
+	KindQueueFull Kind = "queue_full"
+	// KindTimeout: the task waited or ran too long. The error is
+	// [context.DeadlineExceeded].
+	KindTimeout Kind = "timeout"
+	// KindCancelled: the caller's context was cancelled. The error is its cause.
+	KindCancelled Kind = "cancelled"
+	// KindFailed: the transform reports that it could not do the task.
+	KindFailed Kind = "failed"
+	// KindTrap: the guest trapped.
+	KindTrap Kind = "trap"
+	// KindExit: the guest ended its module.
+	KindExit Kind = "exit"
+	// KindOutOfMemory: the guest wanted more memory than it may have.
+	KindOutOfMemory Kind = "out_of_memory"
+	// KindABI: the guest broke the plugin contract.
+	KindABI Kind = "abi"
+	// KindUnavailable: see [ErrNotStarted] and [ErrClosed].
+	KindUnavailable Kind = "unavailable"
+	// KindHost: the host could not do its part, such as making an instance.
+	KindHost Kind = "host"
+)
+
+// kinds is every Kind, in the order of the constants.
+var kinds = [...]Kind{
+	KindInvalidArgument, KindUnknownTransform, KindQueueFull, KindTimeout, KindCancelled, KindFailed,
+	KindTrap, KindExit, KindOutOfMemory, KindABI, KindUnavailable, KindHost,
+}
+
+// Error is a task that failed. Every error of a task is one.
+type Error struct {
+	Kind Kind
+	// Transform is the name the task was called by.
+	Transform string
+	// Plugin, Version and Hash (SHA-256, hexadecimal) say which plugin was to
+	// run it; empty if none was reached.
+	Plugin, Version, Hash string
+	// Message says what happened. Of KindInvalidArgument and KindFailed it is
+	// the plugin's own, bounded, valid UTF-8 and not to be trusted.
+	Message string
+	// Stack is the guest's stack and the end of its standard error, where there
+	// is one. It is the plugin's own too.
+	Stack string
+	// Err is the cause, for [errors.Is]; nil where there is none but Message.
+	Err error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: %s: %s", e.Transform, e.Kind, e.Message)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf returns the kind of an error that the host returned for a task, and
+// KindHost for any other.
+func KindOf(err error) Kind {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Kind
+	}
+	return KindHost
+}
+
+func fail(kind Kind, transform string, cause error) *Error {
+	return &Error{Kind: kind, Transform: transform, Message: cause.Error(), Err: cause}
+}
+
+// of says which plugin was to run the task.
+func (e *Error) of(p *plugin) *Error {
+	e.Plugin, e.Version, e.Hash = p.manifest.Name, p.manifest.Version, p.hash
+	return e
+}
+
+// refusal is the error of a task that did not get a slot. ctx is what it waited
+// with.
+func (t *transform) refusal(ctx context.Context, err error) *Error {
+	e := (&Error{Kind: KindQueueFull, Transform: t.spec.Name, Message: err.Error(), Err: ErrQueueFull}).of(t.plugin)
+	switch {
+	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrClosed):
+		e.Kind, e.Message, e.Err = KindUnavailable, ErrClosed.Error(), ErrClosed
+	default:
+		t.ended(ctx, e, "waited")
+	}
+	return e
+}
+
+// ended says of a task whose context ended why.
+func (t *transform) ended(ctx context.Context, e *Error, did string) {
+	cause := context.Cause(ctx)
+	e.Kind, e.Err = KindCancelled, cause
+	if !errors.Is(cause, ctx.Err()) {
+		e.Err = errors.Join(ctx.Err(), cause)
+	}
+	switch {
+	case errors.Is(cause, errRunTimeout):
+		e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.timeout)
+	case errors.Is(cause, errQueueTimeout):
+		e.Message = "waited longer than the queue timeout"
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		e.Message = did + " past the caller's deadline"
+	default:
+		e.Message = "the caller cancelled while the task " + did
+		return
+	}
+	e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
+}
+
+var faultKinds = map[module.Kind]Kind{
+	module.Trap:        KindTrap,
+	module.Exit:        KindExit,
+	module.OutOfMemory: KindOutOfMemory,
+	module.ABI:         KindABI,
+	module.Timeout:     KindTimeout,
+	module.Cancelled:   KindCancelled,
+}
+
+// failure is the error of a call that did not come back in order.
+func (t *transform) failure(ctx context.Context, err error) *Error {
+	e := (&Error{Kind: KindHost, Transform: t.spec.Name, Message: err.Error(), Err: err}).of(t.plugin)
+	fault := (*module.Fault)(nil)
+	switch {
+	case errors.As(err, &fault):
+		e.Kind, e.Message, e.Stack, e.Err = faultKinds[fault.Kind], fault.Message, fault.Stack, fault.Cause
+	case errors.Is(err, module.ErrInputSize):
+		e.Kind = KindInvalidArgument
+	}
+	if e.Kind == KindTimeout || e.Kind == KindCancelled || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		t.ended(ctx, e, "ran")
+	}
+	return e
+}
+
+// Causes by which a task's context tells whose deadline passed.
+var (
+	errRunTimeout   = fmt.Errorf("run timeout: %w", context.DeadlineExceeded)
+	errQueueTimeout = fmt.Errorf("queue timeout: %w", context.DeadlineExceeded)
+)

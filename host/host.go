@@ -1,0 +1,304 @@
+// Package host runs CPU-heavy transforms as sandboxed WebAssembly plugins, and is
+// the package to embed.
+//
+// A [Host] loads plugins, keeps a pool of instances of each, and gives out tasks
+// to a bounded number of workers. Tasks are bytes in and bytes out, in the media
+// types that the plugin's manifest states; [Call] does it for Go types.
+//
+//	h, err := host.New(host.Config{PluginDir: "bin/plugins"})
+//	…
+//	if err := h.Start(ctx); err != nil { … }
+//	defer h.Close(ctx)
+//	out, err := h.Run(ctx, "cascade", input)
+//
+// All methods may be called concurrently.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/stream"
+)
+
+// Host runs transforms. Make one with [New].
+type Host struct {
+	cfg     Config
+	log     *slog.Logger
+	sched   *sched.Scheduler
+	streams *stream.Store[sched.Serial]
+	pending sync.WaitGroup // of Submit's goroutines
+	retried atomic.Uint64
+
+	// ctx ends when running tasks must: when Close's patience does.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	mu     sync.Mutex // held by Start and Close throughout; guards state
+	state  state
+	table  atomic.Pointer[table] // nil until started
+	closed chan struct{}
+}
+
+type state int
+
+const (
+	created state = iota
+	started
+	closed
+)
+
+// table is what the host serves, published as one.
+type table struct {
+	plugins    []*plugin
+	transforms map[string]*transform
+}
+
+// plugin is one plugin that serves.
+type plugin struct {
+	source   string
+	hash     string
+	manifest *manifest.Manifest
+	engine   engine
+	class    *sched.Class
+	cfg      PluginConfig
+	// specs are the transforms, at their indices.
+	specs []*transform
+}
+
+// engine runs items: a registry.Plugin, or native code. Its errors are those of
+// module.Instance.Run.
+type engine interface {
+	Call(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error
+	Close(ctx context.Context) error
+}
+
+var _ engine = (*registry.Plugin)(nil)
+
+// transform is one transform that is served.
+type transform struct {
+	plugin  *plugin
+	index   int
+	spec    manifest.Transform
+	timeout time.Duration
+	meter   meter
+}
+
+// New returns a host. It validates the configuration, all faults at once, and
+// starts nothing.
+func New(cfg Config) (*Host, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("host configuration: %w", err)
+	}
+	h := &Host{
+		cfg: cfg,
+		log: cfg.Logger,
+		sched: sched.New(sched.Config{
+			Slots: cfg.Workers, Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
+		}),
+		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxAge: cfg.StreamAge}),
+		closed:  make(chan struct{}),
+	}
+	h.ctx, h.cancel = context.WithCancelCause(context.Background())
+	return h, nil
+}
+
+// Start loads all plugins and makes their first instances. A plugin that cannot
+// serve is an error, which names it and joins those of the others; the host is
+// closed then. ctx bounds the start, not the host's life.
+func (h *Host) Start(ctx context.Context) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch h.state {
+	case started:
+		return errors.New("host is started already")
+	case closed:
+		return ErrClosed
+	}
+	t, err := h.load(ctx)
+	if err != nil {
+		return errors.Join(err, h.closeLocked(context.WithoutCancel(ctx), t))
+	}
+	h.table.Store(t)
+	h.state = started
+	return nil
+}
+
+// load opens all plugins. With an error it returns those that were opened.
+func (h *Host) load(ctx context.Context) (*table, error) {
+	t := &table{transforms: make(map[string]*transform)}
+	var errs []error
+	if h.cfg.Mode == Inline {
+		for i, n := range h.cfg.Native {
+			p, err := openNative(n)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))
+				continue
+			}
+			t.plugins = append(t.plugins, p)
+		}
+	} else {
+		plugins, err := h.open(ctx)
+		t.plugins = plugins
+		errs = append(errs, err)
+	}
+	slices.SortFunc(t.plugins, func(a, b *plugin) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
+	for _, p := range t.plugins {
+		p.class = h.sched.NewClass(p.cfg.MaxInstances)
+		for i, spec := range p.manifest.Transforms {
+			if other := t.transforms[spec.Name]; other != nil {
+				errs = append(errs, fmt.Errorf("plugin %s: transform %s is %s's already", p.source, spec.Name, other.plugin.source))
+				continue
+			}
+			tr := &transform{plugin: p, index: i, spec: spec}
+			tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
+			t.transforms[spec.Name] = tr
+			p.specs = append(p.specs, tr)
+		}
+	}
+	return t, errors.Join(errs...)
+}
+
+// open opens the plugins of mode Sandbox, as many at a time as there are
+// workers. With an error it returns those that were opened.
+func (h *Host) open(ctx context.Context) ([]*plugin, error) {
+	sources, err := h.cfg.sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("no plugin: %s has no *.wasm file", h.cfg.PluginDir)
+	}
+	for name := range h.cfg.Overrides {
+		if !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
+			return nil, fmt.Errorf("Overrides[%q]: there is no such plugin", name)
+		}
+	}
+	opened := make([]*plugin, len(sources))
+	errs := make([]error, len(sources))
+	var g errgroup.Group
+	g.SetLimit(h.cfg.Workers)
+	for i, s := range sources {
+		g.Go(func() error {
+			if opened[i], errs[i] = h.openOne(ctx, s); errs[i] != nil {
+				errs[i] = fmt.Errorf("plugin %s: %w", s.Name, errs[i])
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each error is kept in its place
+	opened = slices.DeleteFunc(opened, func(p *plugin) bool { return p == nil })
+	return opened, errors.Join(errs...)
+}
+
+func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
+	cfg := h.cfg.pluginConfig(s.Name)
+	if len(s.WASM) > cfg.MaxModule {
+		return nil, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule)
+	}
+	began := time.Now()
+	r, err := registry.Open(ctx, s.WASM, registry.Options{
+		Module:      moduleOptions(cfg, h.log.With("plugin", s.Name)),
+		Min:         cfg.MinInstances,
+		Max:         cfg.MaxInstances,
+		IdleTimeout: cfg.IdleTimeout,
+		MaxCalls:    cfg.MaxCalls,
+		MaxAge:      cfg.MaxAge,
+		MaxMemory:   uint64(cfg.MaxMemory),
+	})
+	if err != nil {
+		return nil, err
+	}
+	info := r.Info()
+	h.log.Info("plugin is ready", "plugin", info.Manifest.Name, "version", info.Manifest.Version,
+		"hash", info.Hash, "transforms", len(info.Manifest.Transforms), "took", time.Since(began))
+	return &plugin{source: s.Name, hash: info.Hash, manifest: info.Manifest, engine: r, cfg: cfg}, nil
+}
+
+func moduleOptions(cfg PluginConfig, log *slog.Logger) module.Options {
+	return module.Options{
+		MemoryLimit:       uint64(cfg.MemoryLimit),
+		MaxInput:          cfg.MaxInput,
+		MaxOutput:         cfg.MaxOutput,
+		LogBytesPerSecond: cfg.LogBytesPerSecond,
+		InitTimeout:       cfg.InitTimeout,
+		Interrupt:         cfg.Interrupt == InterruptRuntime,
+		Interpret:         cfg.Engine == EngineInterpreter,
+		Log:               log,
+	}
+}
+
+// Close ends the host. It refuses new tasks with [ErrClosed] and waits for those
+// it took; when ctx ends first, it interrupts them, and still waits for them to
+// end. It returns ctx's cause if it had to interrupt any. Calling it again, or
+// without [Host.Start], is fine.
+func (h *Host) Close(ctx context.Context) error {
+	h.sched.Close() // before the lock, which Start may hold for long
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == closed {
+		return nil
+	}
+	return h.closeLocked(ctx, h.table.Load())
+}
+
+func (h *Host) closeLocked(ctx context.Context, t *table) error {
+	h.state = closed
+	h.sched.Close()
+	var errs []error
+	select {
+	case <-h.sched.Drained():
+	case <-ctx.Done():
+		select {
+		case <-h.sched.Drained():
+		default:
+			errs = append(errs, fmt.Errorf("tasks were interrupted: %w", context.Cause(ctx)))
+			h.cancel(ErrClosed)
+			<-h.sched.Drained()
+		}
+	}
+	h.pending.Wait()
+	h.cancel(ErrClosed)
+	if t != nil {
+		for _, p := range t.plugins {
+			errs = append(errs, p.engine.Close(context.WithoutCancel(ctx)))
+		}
+	}
+	close(h.closed)
+	return errors.Join(errs...)
+}
+
+// lookup returns the transform of that name.
+func (h *Host) lookup(name string) (*transform, *Error) {
+	t := h.table.Load()
+	if t == nil {
+		select {
+		case <-h.closed:
+			return nil, fail(KindUnavailable, name, ErrClosed)
+		default:
+			return nil, fail(KindUnavailable, name, ErrNotStarted)
+		}
+	}
+	if tr := t.transforms[name]; tr != nil {
+		return tr, nil
+	}
+	return nil, &Error{
+		Kind: KindUnknownTransform, Transform: name, Err: ErrUnknownTransform,
+		Message: fmt.Sprintf("no plugin has a transform %q", name),
+	}
+}

@@ -1,0 +1,660 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/host"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// handWritten is a guest of testdata/guests.
+func handWritten(tb testing.TB, name string) host.Source {
+	tb.Helper()
+	wasm, err := os.ReadFile(filepath.Join("../testdata/guests", name+".wasm"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return host.Source{Name: name, WASM: wasm}
+}
+
+// start starts a host, which the test closes.
+func start(tb testing.TB, cfg host.Config) *host.Host {
+	tb.Helper()
+	h, err := host.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := h.Start(context.Background()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := h.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return h
+}
+
+func hostile(tb testing.TB, change func(*host.Config)) *host.Host {
+	tb.Helper()
+	cfg := host.Config{
+		Plugins:  []host.Source{handWritten(tb, "hostile")},
+		Defaults: host.PluginConfig{MemoryLimit: 16 << 20},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return start(tb, cfg)
+}
+
+func TestRunAfterEveryFailure(t *testing.T) {
+	const limit = time.Second
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.RunTimeout = limit })
+	broken := uint64(0)
+	for _, c := range []struct {
+		transform string
+		kind      host.Kind
+		message   string
+		is        error
+	}{
+		{"hostile.trap", host.KindTrap, "resonhost_run: unreachable", nil},
+		{"hostile.recurse", host.KindTrap, "resonhost_run: stack overflow", nil},
+		{"hostile.exit", host.KindExit, "resonhost_run ended the module with exit code 3", nil},
+		{"hostile.exitzero", host.KindExit, "resonhost_run ended the module with exit code 0", nil},
+		{"hostile.spin", host.KindTimeout, "ran longer than its run timeout of 1s", context.DeadlineExceeded},
+		{"hostile.grow", host.KindOutOfMemory, "resonhost_run wanted more memory than 16777216 bytes", nil},
+		{"hostile.wildptr", host.KindABI, "", nil},
+		{"hostile.wraplen", host.KindABI, "", nil},
+		{"hostile.hugelen", host.KindABI, "", nil},
+		{"hostile.fewer", host.KindABI, "", nil},
+		{"hostile.log", host.KindABI, "", nil},
+	} {
+		t.Run(c.transform, func(t *testing.T) {
+			out, err := h.Run(t.Context(), c.transform, []byte("!"))
+			e := (*host.Error)(nil)
+			if !errors.As(err, &e) {
+				t.Fatalf("output %q, err %v: not an *Error", out, err)
+			}
+			if e.Kind != c.kind || !strings.HasPrefix(e.Message, c.message) || e.Transform != c.transform {
+				t.Errorf("error %v, want %s: %s", e, c.kind, c.message)
+			}
+			if e.Plugin != "hostile" || e.Version == "" || len(e.Hash) != 64 {
+				t.Errorf("of plugin %q, version %q, hash %q", e.Plugin, e.Version, e.Hash)
+			}
+			if c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("%v is not %v", err, c.is)
+			}
+			broken++
+			if got := h.Stats().Plugins[0].Broken; got != broken {
+				t.Errorf("%d instances broken, want %d: one a failure", got, broken)
+			}
+			if out, err := h.Run(t.Context(), c.transform, []byte("fine")); err != nil || string(out) != "fine" {
+				t.Errorf("the next call: %q, err %v", out, err)
+			}
+		})
+	}
+	if _, err := h.Run(t.Context(), "hostile.badutf8", []byte("!")); host.KindOf(err) != host.KindFailed {
+		t.Errorf("err %v, want failed", err)
+	}
+	if got := h.Stats().Plugins[0].Broken; got != broken {
+		t.Errorf("a task that failed by itself cost an instance")
+	}
+}
+
+func TestUnknownTransform(t *testing.T) {
+	h := hostile(t, nil)
+	_, err := h.Run(t.Context(), "nonsense", nil)
+	if want := `nonsense: unknown_transform: no plugin has a transform "nonsense"`; err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
+	}
+	if !errors.Is(err, host.ErrUnknownTransform) {
+		t.Errorf("%v is not ErrUnknownTransform", err)
+	}
+	for _, r := range h.RunBatch(t.Context(), "nonsense", [][]byte{nil, nil}) {
+		if !errors.Is(r.Err, host.ErrUnknownTransform) {
+			t.Errorf("%v is not ErrUnknownTransform", r.Err)
+		}
+	}
+}
+
+func TestInputTooLarge(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxInput = 1 << 10 })
+	_, err := h.Run(t.Context(), "hostile.echo", make([]byte, 1<<10))
+	if host.KindOf(err) != host.KindInvalidArgument || !strings.Contains(err.Error(), "the limit is 1024") {
+		t.Errorf("err %v", err)
+	}
+	if got := h.Stats().Plugins[0].Broken; got != 0 {
+		t.Error("it cost an instance")
+	}
+}
+
+func TestCallerCancels(t *testing.T) {
+	h := hostile(t, nil)
+	cause := errors.New("no more interest")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	p := h.Submit(ctx, "hostile.spin", []byte("!"))
+	for h.Stats().Active == 0 {
+		if t.Context().Err() != nil {
+			t.Fatal("the task never ran")
+		}
+	}
+	cancel(cause)
+	_, err := p.Wait()
+	if host.KindOf(err) != host.KindCancelled || !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+		t.Errorf("err %v, want cancelled with its cause", err)
+	}
+	if _, err := h.Run(ctx, "hostile.echo", nil); host.KindOf(err) != host.KindCancelled {
+		t.Errorf("err %v with a context that has ended", err)
+	}
+}
+
+// TestConcurrentRuns is 10,000 callers at once, a hundredth of whom have a task
+// that traps, fails, exits or breaks the contract.
+func TestConcurrentRuns(t *testing.T) {
+	h := hostile(t, nil)
+	bad := []string{"hostile.trap", "hostile.exit", "hostile.wildptr", "hostile.badutf8"}
+	kinds := []host.Kind{host.KindTrap, host.KindExit, host.KindABI, host.KindFailed}
+	const callers = 10_000
+	var wg sync.WaitGroup
+	release := make(chan struct{})
+	for i := range callers {
+		wg.Go(func() {
+			<-release
+			if i%100 == 7 {
+				k := i / 100 % len(bad)
+				if out, err := h.Run(t.Context(), bad[k], []byte("!")); host.KindOf(err) != kinds[k] {
+					t.Errorf("call %d of %s: %q, err %v", i, bad[k], out, err)
+				}
+				return
+			}
+			want := "call " + strconv.Itoa(i)
+			if out, err := h.Run(t.Context(), "hostile.echo", []byte(want)); err != nil || string(out) != want {
+				t.Errorf("call %d: %q, err %v", i, out, err)
+			}
+		})
+	}
+	close(release)
+	wg.Wait()
+	s := h.Stats()
+	var ok, failed uint64
+	for _, tr := range s.Plugins[0].Transforms {
+		ok += tr.OK
+		for _, n := range tr.Errors {
+			failed += n
+		}
+	}
+	if ok != callers*99/100 || failed != callers/100 || s.Plugins[0].Broken != callers/100*3/4 {
+		t.Errorf("%d ok, %d failed, %d instances broken", ok, failed, s.Plugins[0].Broken)
+	}
+}
+
+func TestBatchHarmsNoNeighbour(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.RunTimeout = time.Second })
+	for transform, kind := range map[string]host.Kind{
+		"hostile.trap": host.KindTrap, "hostile.spin": host.KindTimeout, "hostile.badutf8": host.KindFailed, "hostile.fewer": host.KindABI,
+	} {
+		t.Run(transform, func(t *testing.T) {
+			inputs := make([][]byte, 200)
+			for i := range inputs {
+				inputs[i] = []byte(strconv.Itoa(i))
+			}
+			inputs[70] = []byte("!")
+			for i, r := range h.RunBatch(t.Context(), transform, inputs) {
+				if i == 70 {
+					if host.KindOf(r.Err) != kind {
+						t.Errorf("the bad item: %q, err %v", r.Output, r.Err)
+					}
+				} else if r.Err != nil || string(r.Output) != string(inputs[i]) {
+					t.Errorf("item %d: %q, err %v", i, r.Output, r.Err)
+				}
+			}
+		})
+	}
+	if got := h.Stats().FramesRetried; got != 3 {
+		t.Errorf("%d frames retried, want 3", got)
+	}
+	if got := h.RunBatch(t.Context(), "hostile.echo", nil); len(got) != 0 {
+		t.Errorf("%d results for nothing", len(got))
+	}
+}
+
+func TestBatchSplitsByBytes(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxInput = 4 << 10 })
+	inputs := [][]byte{make([]byte, 3000), make([]byte, 3000), make([]byte, 5000), make([]byte, 10)}
+	for i, r := range h.RunBatch(t.Context(), "hostile.echo", inputs) {
+		if i == 2 {
+			if host.KindOf(r.Err) != host.KindInvalidArgument {
+				t.Errorf("the item that is too large: err %v", r.Err)
+			}
+		} else if r.Err != nil || len(r.Output) != len(inputs[i]) {
+			t.Errorf("item %d: %d bytes, err %v", i, len(r.Output), r.Err)
+		}
+	}
+}
+
+func TestRecycling(t *testing.T) {
+	t.Run("calls", func(t *testing.T) {
+		h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxCalls = 10 })
+		for range 100 {
+			if _, err := h.Run(t.Context(), "hostile.echo", []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := h.Stats().Plugins[0].Retired; got != 10 {
+			t.Errorf("%d instances retired, want 10", got)
+		}
+	})
+	t.Run("memory", func(t *testing.T) {
+		h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxMemory = 6 << 20 })
+		for range 9 { // each grows 4 MiB by 1 MiB
+			if _, err := h.Run(t.Context(), "hostile.growok", []byte("!")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := h.Stats().Plugins[0].Retired; got != 3 {
+			t.Errorf("%d instances retired, want 3", got)
+		}
+	})
+}
+
+func TestStartFails(t *testing.T) {
+	dir := t.TempDir()
+	good := handWritten(t, "hostile")
+	for name, c := range map[string]struct {
+		cfg  host.Config
+		want []string
+	}{
+		"no directory":     {host.Config{PluginDir: filepath.Join(dir, "none")}, []string{"plugin directory: open ", "no such file or directory"}},
+		"nothing there":    {host.Config{PluginDir: dir}, []string{"no plugin: " + dir + " has no *.wasm file"}},
+		"broken ones":      {host.Config{Plugins: []host.Source{good, handWritten(t, "no-run"), handWritten(t, "empty")}}, []string{"plugin no-run: does not export the function", "plugin empty: the file is empty"}},
+		"the same twice":   {host.Config{Plugins: []host.Source{good, {Name: "again", WASM: good.WASM}}}, []string{"transform hostile.echo is "}},
+		"unknown override": {host.Config{Plugins: []host.Source{good}, Overrides: map[string]host.PluginConfig{"hostle": {}}}, []string{`Overrides["hostle"]: there is no such plugin`}},
+		"too large":        {host.Config{Plugins: []host.Source{good}, Defaults: host.PluginConfig{MaxModule: 100}}, []string{"plugin hostile: larger than 100 bytes, the limit"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, err := host.New(c.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = h.Start(t.Context())
+			for _, want := range c.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("err %v, want %q", err, want)
+				}
+			}
+			if err := h.Start(t.Context()); !errors.Is(err, host.ErrClosed) {
+				t.Errorf("started again: err %v, want ErrClosed", err)
+			}
+			if _, err := h.Run(t.Context(), "hostile.echo", nil); !errors.Is(err, host.ErrClosed) {
+				t.Errorf("run: err %v, want ErrClosed", err)
+			}
+		})
+	}
+}
+
+func TestPluginDir(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"leak", "hostile"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), handWritten(t, name).WASM, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{".leak.wasm", "notes.txt", ".wasm"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("not a plugin"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := start(t, host.Config{PluginDir: dir, Overrides: map[string]host.PluginConfig{"leak": {RunTimeout: 7 * time.Second}}})
+	plugins := h.Plugins()
+	if len(plugins) != 2 || plugins[0].Name != "hostile" || plugins[1].Name != "leak" {
+		t.Fatalf("plugins %+v", plugins)
+	}
+	if got := plugins[1].Transforms[0].Timeout; got != 7*time.Second {
+		t.Errorf("leak's timeout is %v, want that of the override", got)
+	}
+}
+
+func TestConfigNamesEveryFault(t *testing.T) {
+	_, err := host.New(host.Config{
+		Workers: -1, QueueCapacity: -1, QueuePolicy: 9, MaxStreams: -3,
+		Defaults:  host.PluginConfig{MemoryLimit: 1},
+		Overrides: map[string]host.PluginConfig{"x": {RunTimeout: -time.Second}},
+	})
+	for _, want := range []string{
+		"PluginDir: must be set", "Workers: must be between 1 and", "QueueCapacity: must be at least 1",
+		"QueuePolicy: must be Block, Reject or DropOldest", "MaxStreams: must be at least 1",
+		"Defaults.MemoryLimit: must be between 64 KiB and 4 GiB", `Overrides["x"].RunTimeout: must not be negative`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestBeforeStart(t *testing.T) {
+	h, err := host.New(host.Config{Plugins: []host.Source{handWritten(t, "hostile")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Run(t.Context(), "hostile.echo", nil); !errors.Is(err, host.ErrNotStarted) {
+		t.Errorf("err %v, want ErrNotStarted", err)
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// gate is a native plugin whose tasks wait until they are let through.
+type gate struct {
+	*guest.Plugin
+	entered chan string
+	let     chan struct{}
+}
+
+const gateManifest = `{"name": "gate", "version": "1", "transforms": [
+	{"name": "gate", "input": "text/plain", "output": "text/plain", "state_bytes": 1000}]}`
+
+func newGate() *gate {
+	g := &gate{entered: make(chan string), let: make(chan struct{})}
+	g.Plugin = guest.New(gateManifest, func(t *guest.Task) error {
+		g.entered <- string(t.Input)
+		<-g.let
+		if string(t.Input) == "bad" {
+			return &abi.FieldError{Field: "input", Rule: "must not be bad"}
+		}
+		// Answers with all earlier inputs of its stream.
+		t.NextState = append(append([]byte(nil), t.State...), t.Input...)
+		t.Output = append(t.Output, t.NextState...)
+		return nil
+	})
+	return g
+}
+
+// pass lets one task through and returns its input.
+func (g *gate) pass() string {
+	in := <-g.entered
+	g.let <- struct{}{}
+	return in
+}
+
+func inline(t *testing.T, change func(*host.Config)) (*host.Host, *gate) {
+	t.Helper()
+	g := newGate()
+	cfg := host.Config{Mode: host.Inline, Native: []host.Native{g}}
+	if change != nil {
+		change(&cfg)
+	}
+	return start(t, cfg), g
+}
+
+func TestInlineIsSingleThreaded(t *testing.T) {
+	h, g := inline(t, nil)
+	a := h.Submit(t.Context(), "gate", []byte("a"))
+	b := h.Submit(t.Context(), "gate", []byte("b"))
+	<-g.entered
+	if s := h.Stats(); s.Workers != 1 || s.Active != 1 || s.QueueDepth != 1 {
+		t.Errorf("stats %+v, want one of one worker active and a task queued", s)
+	}
+	g.let <- struct{}{}
+	g.pass()
+	for want, p := range map[string]*host.Pending{"a": a, "b": b} {
+		if out, err := p.Wait(); err != nil || string(out) != want {
+			t.Errorf("%q, err %v, want %s", out, err, want)
+		}
+	}
+}
+
+func TestStreamOrderAndState(t *testing.T) {
+	h, g := inline(t, nil)
+	s := h.Stream("s")
+	var pending []*host.Pending
+	for _, in := range []string{"a", "b", "bad", "c"} {
+		pending = append(pending, s.Submit(t.Context(), "gate", []byte(in)))
+	}
+	other := h.Stream("other").Submit(t.Context(), "gate", []byte("x"))
+	for range 5 {
+		g.pass()
+	}
+	for i, want := range []string{"a", "ab", "", "abc"} {
+		out, err := pending[i].Wait()
+		if string(out) != want || (err != nil) != (want == "") {
+			t.Errorf("task %d: %q, err %v, want %q", i, out, err, want)
+		}
+	}
+	_, err := pending[2].Wait()
+	if want := "gate: invalid_argument: input: must not be bad"; err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
+	}
+	if out, err := other.Wait(); err != nil || string(out) != "x" {
+		t.Errorf("the other stream: %q, err %v", out, err)
+	}
+	if got := h.Stats().Streams; got != 2 {
+		t.Errorf("%d streams, want 2", got)
+	}
+}
+
+func TestStreamKey(t *testing.T) {
+	h, _ := inline(t, nil)
+	for _, key := range []string{"", strings.Repeat("k", host.MaxStreamKey+1)} {
+		_, err := h.Stream(key).Run(t.Context(), "gate", nil)
+		if want := fmt.Sprintf("stream key: must have 1 to 256 bytes, has %d", len(key)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err %v, want %s", err, want)
+		}
+	}
+}
+
+func TestQueuePolicies(t *testing.T) {
+	t.Run("reject", func(t *testing.T) {
+		h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 1, host.Reject })
+		a := h.Submit(t.Context(), "gate", []byte("a"))
+		b := h.Submit(t.Context(), "gate", []byte("b"))
+		_, err := h.Run(t.Context(), "gate", []byte("c"))
+		if host.KindOf(err) != host.KindQueueFull || !errors.Is(err, host.ErrQueueFull) {
+			t.Errorf("err %v, want queue full", err)
+		}
+		g.pass()
+		g.pass()
+		for _, p := range []*host.Pending{a, b} {
+			if _, err := p.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("drop oldest", func(t *testing.T) {
+		h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 1, host.DropOldest })
+		a := h.Submit(t.Context(), "gate", []byte("a"))
+		b := h.Submit(t.Context(), "gate", []byte("b"))
+		c := h.Submit(t.Context(), "gate", []byte("c"))
+		if _, err := b.Wait(); !errors.Is(err, host.ErrQueueFull) {
+			t.Errorf("err %v, want queue full", err)
+		}
+		g.pass()
+		g.pass()
+		for _, p := range []*host.Pending{a, c} {
+			if _, err := p.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := h.Stats().Dropped; got != 1 {
+			t.Errorf("%d dropped, want 1", got)
+		}
+	})
+	t.Run("block", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity = 1 })
+			h.Submit(t.Context(), "gate", []byte("a"))
+			h.Submit(t.Context(), "gate", []byte("b"))
+			submitted := make(chan *host.Pending)
+			go func() { submitted <- h.Submit(t.Context(), "gate", []byte("c")) }()
+			synctest.Wait()
+			if s := h.Stats(); s.Blocked != 1 || s.QueueDepth != 1 {
+				t.Errorf("stats %+v, want one blocked", s)
+			}
+			g.pass()
+			p := <-submitted
+			g.pass()
+			g.pass()
+			if out, err := p.Wait(); err != nil || string(out) != "c" {
+				t.Errorf("%q, err %v", out, err)
+			}
+		})
+	})
+	t.Run("timeout", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, g := inline(t, func(cfg *host.Config) { cfg.QueueTimeout = time.Second })
+			a := h.Submit(t.Context(), "gate", []byte("a"))
+			began := time.Now()
+			_, err := h.Run(t.Context(), "gate", []byte("b"))
+			if host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waited longer than the queue timeout") {
+				t.Errorf("err %v, want a queue timeout", err)
+			}
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("after %v, want 1s", took)
+			}
+			g.pass()
+			if _, err := a.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+func TestCloseDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, g := inline(t, nil)
+		a := h.Submit(t.Context(), "gate", []byte("a"))
+		b := h.Submit(t.Context(), "gate", []byte("b"))
+		closed := make(chan error)
+		go func() { closed <- h.Close(t.Context()) }()
+		synctest.Wait()
+		if _, err := h.Run(t.Context(), "gate", nil); !errors.Is(err, host.ErrClosed) || host.KindOf(err) != host.KindUnavailable {
+			t.Errorf("err %v, want ErrClosed", err)
+		}
+		g.pass()
+		g.pass()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		for _, p := range []*host.Pending{a, b} {
+			if _, err := p.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Errorf("closed again: %v", err)
+		}
+	})
+}
+
+func TestCloseInterrupts(t *testing.T) {
+	h, err := host.New(host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	running := h.Submit(t.Context(), "hostile.spin", []byte("!"))
+	queued := h.Submit(t.Context(), "hostile.spin", []byte("!"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "tasks were interrupted: ") {
+		t.Errorf("err %v, want that tasks were interrupted", err)
+	}
+	for _, p := range []*host.Pending{running, queued} {
+		if _, err := p.Wait(); !errors.Is(err, host.ErrClosed) {
+			t.Errorf("err %v, want ErrClosed", err)
+		}
+	}
+}
+
+// TestStartStop closes hosts while callers come.
+func TestStartStop(t *testing.T) {
+	for range 20 {
+		h, err := host.New(host.Config{Plugins: []host.Source{handWritten(t, "hostile")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for {
+					out, err := h.Run(t.Context(), "hostile.echo", []byte("x"))
+					if errors.Is(err, host.ErrNotStarted) {
+						continue
+					}
+					if errors.Is(err, host.ErrClosed) {
+						return
+					}
+					if err != nil || string(out) != "x" {
+						t.Errorf("%q, err %v", out, err)
+						return
+					}
+				}
+			})
+		}
+		if err := h.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil {
+			t.Error(err)
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	}
+}
+
+type text string
+
+func (t text) AppendBinary(b []byte) ([]byte, error) { return append(b, t...), nil }
+
+func (t *text) UnmarshalBinary(b []byte) error {
+	if string(b) == "?" {
+		return errors.New("a question")
+	}
+	*t = text(b)
+	return nil
+}
+
+func (t text) Validate() error {
+	if t == "" {
+		return &abi.FieldError{Field: "text", Rule: "must not be empty"}
+	}
+	return nil
+}
+
+func TestCall(t *testing.T) {
+	h := hostile(t, nil)
+	out, err := host.Call[text](t.Context(), h, "hostile.echo", text("hello"))
+	if err != nil || out != "hello" {
+		t.Errorf("%q, err %v", out, err)
+	}
+	_, err = host.Call[text](t.Context(), h, "hostile.echo", text(""))
+	if want := "hostile.echo: invalid_argument: text: must not be empty"; err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
+	}
+	if f := (*abi.FieldError)(nil); !errors.As(err, &f) {
+		t.Errorf("%v has no field", err)
+	}
+	_, err = host.Call[text](t.Context(), h, "hostile.echo", text("?"))
+	if host.KindOf(err) != host.KindABI {
+		t.Errorf("err %v, want abi", err)
+	}
+}

@@ -1,0 +1,76 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// Kind says what went wrong in a call of an instance.
+type Kind int
+
+// Kinds of a [Fault].
+const (
+	Trap        Kind = iota // the guest trapped
+	Exit                    // the guest ended itself
+	OutOfMemory             // the guest asked for more memory than it may have
+	ABI                     // the guest broke the contract of package abi
+	Timeout                 // the call's deadline passed
+	Cancelled               // the call's context was cancelled
+)
+
+func (k Kind) String() string {
+	return [...]string{"trap", "exit", "out of memory", "abi", "timeout", "cancelled"}[k]
+}
+
+// Fault is a call that failed. The instance must not be used again.
+type Fault struct {
+	Kind    Kind
+	Message string
+	// Stack is the guest's stack, a frame a line, and what it wrote to its
+	// standard error; empty where there is none.
+	Stack string
+	// Cause is the context's error for Timeout and Cancelled.
+	Cause error
+}
+
+func (f *Fault) Error() string { return f.Kind.String() + ": " + f.Message }
+func (f *Fault) Unwrap() error { return f.Cause }
+
+func abiFault(format string, args ...any) *Fault {
+	return &Fault{Kind: ABI, Message: fmt.Sprintf(format, args...)}
+}
+
+// fault tells from what a call of export returned what happened.
+func (in *Instance) fault(ctx context.Context, export string, err error) *Fault {
+	stack := in.stderr.tail()
+	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
+		return &Fault{Kind: f.Kind, Message: f.Message, Stack: stack, Cause: f.Cause}
+	}
+	// A guest can exit with any code, the runtime's own included: only the
+	// context tells whether the host stopped it.
+	exit := (*sys.ExitError)(nil)
+	exited := errors.As(err, &exit)
+	if cause := ctx.Err(); exited && cause != nil {
+		f := &Fault{Kind: Cancelled, Message: export + " was cancelled", Cause: context.Cause(ctx)}
+		if errors.Is(cause, context.DeadlineExceeded) {
+			f.Kind, f.Message = Timeout, export+" ran past its deadline"
+		}
+		return f
+	}
+	if in.memory.refused {
+		return &Fault{Kind: OutOfMemory, Message: fmt.Sprintf("%s wanted more memory than %d bytes", export, in.memory.limit), Stack: stack}
+	}
+	if exited {
+		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode()), Stack: stack}
+	}
+	msg, trace, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
+	trace = strings.ReplaceAll(strings.TrimPrefix(trace, "\t"), "\n\t", "\n")
+	if trace != "" && stack != "" {
+		trace += "\n"
+	}
+	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: trace + stack}
+}

@@ -1,0 +1,115 @@
+package module
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxLine is the longest line of a guest that is logged as one, in bytes.
+const maxLine = 4 << 10
+
+// guestLog passes on what a plugin's instances log, at a limited rate.
+type guestLog struct {
+	log     *slog.Logger
+	limit   *rate.Limiter
+	dropped atomic.Uint64 // bytes
+	muted   atomic.Bool   // lines are being dropped, which was logged
+}
+
+func newGuestLog(log *slog.Logger, bytesPerSecond int) *guestLog {
+	// A line must fit the burst, or it never passes.
+	return &guestLog{log: log, limit: rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond, maxLine))}
+}
+
+func (g *guestLog) write(level slog.Level, source, msg string) {
+	if len(msg) > maxLine {
+		msg = msg[:maxLine]
+	}
+	ctx := context.Background()
+	if !g.log.Enabled(ctx, level) {
+		return
+	}
+	n := max(len(msg), 1)
+	if !g.limit.AllowN(time.Now(), n) {
+		g.dropped.Add(uint64(n))
+		if !g.muted.Swap(true) {
+			g.log.Warn("the plugin logs more than it may; lines are dropped and counted", "bytes_per_second", float64(g.limit.Limit()))
+		}
+		return
+	}
+	g.muted.Store(false)
+	g.log.Log(ctx, level, strings.ToValidUTF8(msg, "\uFFFD"), "source", source)
+}
+
+// stdio is a guest's standard output or error: lines on their way to the log.
+// What a task writes is held back until the task ends: if it ends badly, the
+// tail goes into its error, and nowhere else.
+type stdio struct {
+	out    *guestLog
+	level  slog.Level
+	source string
+	hold   bool // whether lines are held back
+	buf    []byte
+}
+
+// maxHeld is how much of a guest's output is held back, in bytes; what exceeds
+// it is logged, the oldest first.
+const maxHeld = 8 << 10
+
+func (s *stdio) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		k := min(len(p), maxHeld)
+		s.buf = append(s.buf, p[:k]...)
+		p = p[k:]
+		s.spill()
+	}
+	return n, nil
+}
+
+// spill logs whole lines, as many as make the rest fit.
+func (s *stdio) spill() {
+	for !s.hold || len(s.buf) > maxHeld {
+		i := bytes.IndexByte(s.buf, '\n')
+		if i < 0 {
+			if len(s.buf) <= maxLine {
+				return
+			}
+			s.line(s.buf[:maxLine])
+			s.buf = s.buf[maxLine:]
+			continue
+		}
+		s.line(s.buf[:i])
+		s.buf = s.buf[i+1:]
+	}
+}
+
+func (s *stdio) line(b []byte) {
+	if len(b) > 0 {
+		s.out.write(s.level, s.source, string(b))
+	}
+}
+
+// release logs the lines that were held back; the beginning of one waits for
+// its end.
+func (s *stdio) release() {
+	if len(s.buf) == 0 {
+		return
+	}
+	s.hold = false
+	s.spill()
+	s.hold = true
+}
+
+// tail returns what was held back, and forgets it.
+func (s *stdio) tail() string {
+	t := strings.ToValidUTF8(string(s.buf), "\uFFFD")
+	s.buf = nil
+	return strings.TrimSuffix(t, "\n")
+}

@@ -1,0 +1,124 @@
+// Package stream keeps what transforms remember between the tasks of a stream:
+// a small opaque state a key, bounded in number and age.
+package stream
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+// Config is the bounds of a store.
+type Config struct {
+	// Max is how many streams are kept; beyond it the one unused longest goes.
+	// Streams in use never go, so that as many as there are tasks may exist
+	// beyond Max.
+	Max int
+	// MaxAge is how long a stream is kept after its last use; 0 is for ever.
+	MaxAge time.Duration
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Key names a stream: a caller's key, separately for each transform.
+type Key struct{ Transform, Name string }
+
+// Entry is one stream in use. S orders its users; State is theirs by turns.
+type Entry[S any] struct {
+	Serial S
+	State  []byte
+
+	key   Key
+	users int           // guarded by Store.mu
+	used  time.Time     // guarded by Store.mu
+	idle  *list.Element // in Store.idle while users is 0; guarded by Store.mu
+}
+
+// Store keeps streams. Its methods may be called concurrently.
+type Store[S any] struct {
+	cfg Config
+
+	mu      sync.Mutex
+	entries map[Key]*Entry[S]
+	idle    *list.List // entries without users, the longest unused first
+	evicted uint64
+	expired uint64
+}
+
+// New returns an empty store.
+func New[S any](cfg Config) *Store[S] {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Store[S]{cfg: cfg, entries: make(map[Key]*Entry[S]), idle: list.New()}
+}
+
+// Acquire returns the stream of that key, new if there is none, and keeps it
+// until [Store.Release].
+func (s *Store[S]) Acquire(key Key) *Entry[S] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expireLocked()
+	e := s.entries[key]
+	if e == nil {
+		e = &Entry[S]{key: key}
+		s.entries[key] = e
+	}
+	if e.idle != nil {
+		s.idle.Remove(e.idle)
+		e.idle = nil
+	}
+	e.users++
+	return e
+}
+
+// Release ends one use of a stream.
+func (s *Store[S]) Release(e *Entry[S]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.users--; e.users > 0 {
+		return
+	}
+	if len(e.State) == 0 { // no different from a stream that never was
+		delete(s.entries, e.key)
+		return
+	}
+	e.used = s.cfg.Now()
+	e.idle = s.idle.PushBack(e)
+	for len(s.entries) > s.cfg.Max && s.idle.Len() > 0 {
+		s.removeLocked(s.idle.Front())
+		s.evicted++
+	}
+}
+
+func (s *Store[S]) expireLocked() {
+	if s.cfg.MaxAge == 0 {
+		return
+	}
+	limit := s.cfg.Now().Add(-s.cfg.MaxAge)
+	for el := s.idle.Front(); el != nil && el.Value.(*Entry[S]).used.Before(limit); el = s.idle.Front() {
+		s.removeLocked(el)
+		s.expired++
+	}
+}
+
+func (s *Store[S]) removeLocked(el *list.Element) {
+	e := s.idle.Remove(el).(*Entry[S])
+	delete(s.entries, e.key)
+}
+
+// Stats is a snapshot of a store.
+type Stats struct {
+	// Streams is how many are kept.
+	Streams int
+	// Evicted and Expired are how many went for want of room, and of age.
+	Evicted, Expired uint64
+}
+
+// Stats returns a snapshot.
+func (s *Store[S]) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expireLocked()
+	return Stats{Streams: len(s.entries), Evicted: s.evicted, Expired: s.expired}
+}

@@ -1,0 +1,119 @@
+package stream_test
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/stream"
+)
+
+func key(name string) stream.Key { return stream.Key{Transform: "t", Name: name} }
+
+// use leaves state in a stream and returns what it found.
+func use(s *stream.Store[sync.Mutex], k stream.Key, state string) string {
+	e := s.Acquire(k)
+	defer s.Release(e)
+	found := string(e.State)
+	e.State = []byte(state)
+	return found
+}
+
+func TestKeepsState(t *testing.T) {
+	s := stream.New[sync.Mutex](stream.Config{Max: 2})
+	if got := use(s, key("a"), "1"); got != "" {
+		t.Errorf("a new stream has state %q", got)
+	}
+	if got := use(s, stream.Key{Transform: "other", Name: "a"}, "2"); got != "" {
+		t.Errorf("another transform's stream has state %q", got)
+	}
+	if got := use(s, key("a"), "3"); got != "1" {
+		t.Errorf("state %q, want 1", got)
+	}
+}
+
+func TestBounded(t *testing.T) {
+	s := stream.New[sync.Mutex](stream.Config{Max: 2})
+	use(s, key("a"), "1")
+	use(s, key("b"), "1")
+	use(s, key("a"), "2")
+	use(s, key("c"), "1") // b is the one unused longest
+	if got := use(s, key("a"), "3"); got != "2" {
+		t.Errorf("a has %q, want 2", got)
+	}
+	if got := use(s, key("b"), "2"); got != "" {
+		t.Errorf("b has %q, want it gone", got)
+	}
+	if st := s.Stats(); st.Streams != 2 || st.Evicted != 2 {
+		t.Errorf("stats %+v, want 2 streams and 2 evicted", st)
+	}
+}
+
+func TestStreamsInUseStay(t *testing.T) {
+	s := stream.New[sync.Mutex](stream.Config{Max: 1})
+	a := s.Acquire(key("a"))
+	a.State = []byte("1")
+	use(s, key("b"), "1")
+	use(s, key("c"), "1")
+	again := s.Acquire(key("a"))
+	if again != a {
+		t.Error("a stream in use was replaced")
+	}
+	s.Release(again)
+	s.Release(a)
+	if st := s.Stats(); st.Streams != 1 {
+		t.Errorf("stats %+v, want 1 stream", st)
+	}
+}
+
+func TestStreamWithoutStateTakesNoRoom(t *testing.T) {
+	s := stream.New[sync.Mutex](stream.Config{Max: 1})
+	use(s, key("a"), "1")
+	use(s, key("b"), "")
+	if st := s.Stats(); st.Streams != 1 || st.Evicted != 0 {
+		t.Errorf("stats %+v, want 1 stream, none evicted", st)
+	}
+}
+
+func TestExpires(t *testing.T) {
+	now := time.Unix(0, 0)
+	s := stream.New[sync.Mutex](stream.Config{Max: 9, MaxAge: time.Minute, Now: func() time.Time { return now }})
+	use(s, key("a"), "1")
+	now = now.Add(40 * time.Second)
+	use(s, key("b"), "1")
+	now = now.Add(40 * time.Second)
+	if got := use(s, key("a"), "2"); got != "" {
+		t.Errorf("a has %q, want it expired", got)
+	}
+	if got := use(s, key("b"), "2"); got != "1" {
+		t.Errorf("b has %q, want 1", got)
+	}
+	if st := s.Stats(); st.Expired != 1 {
+		t.Errorf("stats %+v, want 1 expired", st)
+	}
+}
+
+func TestHammer(t *testing.T) {
+	const callers, loops, keys = 8, 2000, 20
+	s := stream.New[sync.Mutex](stream.Config{Max: 5})
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			<-start
+			for i := range loops {
+				e := s.Acquire(key(strconv.Itoa(i % keys)))
+				e.Serial.Lock()
+				e.State = append(e.State[:0], byte(i))
+				e.Serial.Unlock()
+				s.Release(e)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	if st := s.Stats(); st.Streams != 5 {
+		t.Errorf("stats %+v, want 5 streams", st)
+	}
+}

@@ -1,0 +1,217 @@
+package host
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/pool"
+	"github.com/resonhost/resonhost/host/internal/registry"
+)
+
+// Stats is a snapshot of a host. Counters count from [New].
+type Stats struct {
+	// Workers is how many tasks can run at once, Active how many do; the others
+	// are idle.
+	Workers, Active int
+	// Busy is the time that workers were active, added up: over a period,
+	// Busy / (Workers × period) is their utilisation.
+	Busy time.Duration
+	// QueueDepth is how many tasks wait for a worker, and Blocked how many
+	// callers wait for room in a full queue.
+	QueueDepth, Blocked int
+	// Dropped is how many tasks were dropped from a full queue for newer ones.
+	Dropped uint64
+	// FramesRetried is how many shared crossings failed and had their tasks run
+	// again one by one.
+	FramesRetried uint64
+	// Streams is how many streams' states are kept; StreamsEvicted and
+	// StreamsExpired are how many were forgotten for want of room, and of age.
+	Streams                        int
+	StreamsEvicted, StreamsExpired uint64
+	// Plugins are the plugins that serve, sorted by name.
+	Plugins []PluginStats
+}
+
+// PluginStats is a snapshot of one plugin.
+type PluginStats struct {
+	Plugin
+	// Instances is how many instances there are, InUse how many of them run a
+	// task, and MaxInstances how many there can be.
+	Instances, InUse, MaxInstances int
+	// Created is how many instances were made; CreateFailed how many could not
+	// be. Broken, Retired and Evicted are how many were freed because they
+	// failed, had reached a limit of PluginConfig, or lay idle.
+	Created, CreateFailed, Broken, Retired, Evicted uint64
+	// QueueDepth is how many tasks wait for a worker.
+	QueueDepth int
+	// LogDropped is how many bytes of the plugin's log were dropped.
+	LogDropped uint64
+	// Transforms are in the manifest's order.
+	Transforms []TransformStats
+}
+
+// TransformStats is a snapshot of one transform.
+type TransformStats struct {
+	Name string
+	// OK is how many tasks succeeded, Errors how many failed, by kind; kinds
+	// that did not occur are left out.
+	OK     uint64
+	Errors map[Kind]uint64
+	// Wait is how long tasks waited for a worker. Run is how long crossings
+	// into the guest took; tasks of one frame share one.
+	Wait, Run Histogram
+}
+
+// Plugin describes a plugin that serves.
+type Plugin struct {
+	// Source is the name of its [Source].
+	Source string
+	// Name and Version are the manifest's, Hash the SHA-256 of the binary in
+	// hexadecimal.
+	Name, Version, Hash string
+	// Transforms are in the manifest's order.
+	Transforms []Transform
+}
+
+// Transform describes a transform.
+type Transform struct {
+	Name string
+	// Input and Output are the media types of its payloads.
+	Input, Output string
+	// StateBytes is the most it keeps for a stream; 0 without state.
+	StateBytes int
+	// Timeout is the run timeout in force.
+	Timeout time.Duration
+}
+
+func (p *plugin) describe() Plugin {
+	d := Plugin{Source: p.source, Name: p.manifest.Name, Version: p.manifest.Version, Hash: p.hash}
+	for _, t := range p.specs {
+		d.Transforms = append(d.Transforms, Transform{
+			Name: t.spec.Name, Input: t.spec.Input, Output: t.spec.Output,
+			StateBytes: t.spec.StateBytes, Timeout: t.timeout,
+		})
+	}
+	return d
+}
+
+// Plugins returns the plugins that serve, sorted by name; none before
+// [Host.Start].
+func (h *Host) Plugins() []Plugin {
+	t := h.table.Load()
+	if t == nil {
+		return nil
+	}
+	list := make([]Plugin, len(t.plugins))
+	for i, p := range t.plugins {
+		list[i] = p.describe()
+	}
+	return list
+}
+
+// Lookup describes the transform of that name. Its error is an [*Error].
+func (h *Host) Lookup(transform string) (Transform, error) {
+	t, err := h.lookup(transform)
+	if err != nil {
+		return Transform{}, err
+	}
+	return t.plugin.describe().Transforms[t.index], nil
+}
+
+// Stats returns a snapshot.
+func (h *Host) Stats() Stats {
+	q, st := h.sched.Stats(), h.streams.Stats()
+	s := Stats{
+		Workers: q.Slots, Active: q.Active, Busy: q.Busy,
+		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
+		FramesRetried: h.retried.Load(),
+		Streams:       st.Streams, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
+	}
+	if t := h.table.Load(); t != nil {
+		for _, p := range t.plugins {
+			s.Plugins = append(s.Plugins, h.pluginStats(p))
+		}
+	}
+	return s
+}
+
+func (h *Host) pluginStats(p *plugin) PluginStats {
+	s := PluginStats{Plugin: p.describe(), QueueDepth: h.sched.Depth(p.class), MaxInstances: p.cfg.MaxInstances}
+	if r, ok := p.engine.(*registry.Plugin); ok {
+		in := r.Pool()
+		s.Instances, s.InUse = in.Size, in.Lent
+		s.Created, s.CreateFailed = in.Created, in.Failed
+		s.Broken, s.Retired, s.Evicted = in.Left[pool.Broken], in.Left[pool.Retired], in.Left[pool.Evicted]
+		s.LogDropped = r.LogDropped()
+	}
+	for _, t := range p.specs {
+		s.Transforms = append(s.Transforms, t.meter.stats(t.spec.Name))
+	}
+	return s
+}
+
+// meter counts the tasks of one transform.
+type meter struct {
+	ok        atomic.Uint64
+	errors    [len(kinds)]atomic.Uint64
+	wait, run histogram
+}
+
+// count counts an error and returns it.
+func (t *transform) count(e *Error) error {
+	t.meter.errors[slices.Index(kinds[:], e.Kind)].Add(1)
+	return e
+}
+
+func (m *meter) stats(name string) TransformStats {
+	s := TransformStats{Name: name, OK: m.ok.Load(), Errors: make(map[Kind]uint64), Wait: m.wait.snapshot(), Run: m.run.snapshot()}
+	for i := range m.errors {
+		if n := m.errors[i].Load(); n > 0 {
+			s.Errors[kinds[i]] = n
+		}
+	}
+	return s
+}
+
+// bounds are the upper bounds of a histogram's buckets: from what a task costs
+// at least to what a timeout allows, in steps of 2 to 2.5.
+var bounds = [...]time.Duration{
+	5 * time.Microsecond, 10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond,
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// Histogram is a distribution of durations.
+type Histogram struct {
+	// Bounds are the upper bounds of the buckets, inclusive; Counts has one
+	// more, for what exceeds them all. Neither is cumulative.
+	Bounds []time.Duration
+	Counts []uint64
+	// Count and Sum are of all observations.
+	Count uint64
+	Sum   time.Duration
+}
+
+type histogram struct {
+	counts [len(bounds) + 1]atomic.Uint64
+	sum    atomic.Int64
+}
+
+func (h *histogram) observe(d time.Duration) {
+	i, _ := slices.BinarySearch(bounds[:], d)
+	h.counts[i].Add(1)
+	h.sum.Add(int64(d))
+}
+
+func (h *histogram) snapshot() Histogram {
+	s := Histogram{Bounds: slices.Clone(bounds[:]), Counts: make([]uint64, len(h.counts)), Sum: time.Duration(h.sum.Load())}
+	for i := range h.counts {
+		s.Counts[i] = h.counts[i].Load()
+		s.Count += s.Counts[i]
+	}
+	return s
+}

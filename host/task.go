@@ -1,0 +1,276 @@
+package host
+
+import (
+	"context"
+	"encoding"
+	"fmt"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/stream"
+)
+
+// MaxStreamKey is the longest key of a stream, in bytes.
+const MaxStreamKey = 256
+
+// Run runs one task and returns its output, which is the caller's. It waits for
+// a worker as Config says, and returns when the task has ended, also when ctx
+// ends first: an interrupted guest is gone before Run returns. Errors are
+// [*Error]s.
+func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
+	return h.run(ctx, transform, "", false, input)
+}
+
+func (h *Host) run(ctx context.Context, name, key string, keyed bool, input []byte) ([]byte, error) {
+	t, err := h.admit(ctx, name, key, keyed)
+	if err != nil {
+		return nil, err
+	}
+	return t.run(ctx, input)
+}
+
+// Pending is a task that was submitted.
+type Pending struct {
+	done   chan struct{}
+	output []byte
+	err    error
+}
+
+// Wait returns what [Host.Run] would have, once the task has ended.
+func (p *Pending) Wait() ([]byte, error) {
+	<-p.done
+	return p.output, p.err
+}
+
+// Submit is [Host.Run] without the waiting for the task, but for room in the
+// queue if its policy is [Block]. Tasks take their places in the order of
+// Submit's calls. The host reads input until the task has ended.
+func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pending {
+	return h.submit(ctx, transform, "", false, input)
+}
+
+func (h *Host) submit(ctx context.Context, name, key string, keyed bool, input []byte) *Pending {
+	p := &Pending{done: make(chan struct{})}
+	t, err := h.admit(ctx, name, key, keyed)
+	if err != nil {
+		p.err = err
+		close(p.done)
+		return p
+	}
+	if err := t.wait(ctx, (*sched.Ticket).Room); err != nil {
+		p.err = err
+		close(p.done)
+		return p
+	}
+	h.pending.Add(1)
+	go func() {
+		defer h.pending.Done()
+		defer close(p.done)
+		p.output, p.err = t.run(ctx, input)
+	}()
+	return p
+}
+
+// Stream is a sequence of tasks that share a state, for transforms that keep
+// one: its tasks run one at a time, in the order in which they were submitted;
+// other streams run beside it. A task that fails leaves the state as it was. Each
+// transform has a state of its own.
+type Stream struct {
+	h   *Host
+	key string
+}
+
+// Stream returns the stream of that key, of 1 to [MaxStreamKey] bytes. It costs
+// nothing, and need not be kept: the state is the host's.
+func (h *Host) Stream(key string) *Stream { return &Stream{h: h, key: key} }
+
+// Run is [Host.Run] in the stream.
+func (s *Stream) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
+	return s.h.run(ctx, transform, s.key, true, input)
+}
+
+// Submit is [Host.Submit] in the stream.
+func (s *Stream) Submit(ctx context.Context, transform string, input []byte) *Pending {
+	return s.h.submit(ctx, transform, s.key, true, input)
+}
+
+// Runner runs tasks: a [*Host] or a [*Stream].
+type Runner interface {
+	Run(ctx context.Context, transform string, input []byte) ([]byte, error)
+	Submit(ctx context.Context, transform string, input []byte) *Pending
+}
+
+var (
+	_ Runner = (*Host)(nil)
+	_ Runner = (*Stream)(nil)
+)
+
+// Call runs one task on Go values: in is encoded, and the output decoded into an
+// Out. If in has a method Validate() error, its error refuses the task first.
+//
+//	result, err := host.Call[cascade.Result](ctx, h, "cascade", &state)
+func Call[Out any, P interface {
+	*Out
+	encoding.BinaryUnmarshaler
+}](ctx context.Context, r Runner, transform string, in encoding.BinaryAppender) (Out, error) {
+	var out Out
+	if v, ok := in.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return out, fail(KindInvalidArgument, transform, err)
+		}
+	}
+	input, err := in.AppendBinary(nil)
+	if err != nil {
+		return out, fail(KindInvalidArgument, transform, err)
+	}
+	output, err := r.Run(ctx, transform, input)
+	if err != nil {
+		return out, err
+	}
+	if err := P(&out).UnmarshalBinary(output); err != nil {
+		return out, &Error{Kind: KindABI, Transform: transform, Message: fmt.Sprintf("output is not a %T: %v", out, err), Err: err}
+	}
+	return out, nil
+}
+
+// task is a task that has a place in the queue, or a slot.
+type task struct {
+	h         *Host
+	transform *transform
+	stream    *stream.Entry[sched.Serial] // nil without a stream
+	ticket    sched.Ticket
+	queued    time.Time
+}
+
+// admit takes a place for a task.
+func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, error) {
+	tr, fault := h.lookup(name)
+	if fault != nil {
+		return task{}, fault
+	}
+	t := task{h: h, transform: tr, queued: time.Now()}
+	var serial *sched.Serial
+	if keyed {
+		if len(key) == 0 || len(key) > MaxStreamKey {
+			return task{}, tr.count((&Error{
+				Kind: KindInvalidArgument, Transform: name,
+				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
+			}).of(tr.plugin))
+		}
+		t.stream = h.streams.Acquire(stream.Key{Transform: name, Name: key})
+		serial = &t.stream.Serial
+	}
+	err := ctx.Err()
+	if err == nil {
+		t.ticket, err = h.sched.Submit(tr.plugin.class, serial)
+	}
+	if err != nil {
+		t.leaveStream()
+		return task{}, tr.count(tr.refusal(ctx, err))
+	}
+	return t, nil
+}
+
+func (t *task) leaveStream() {
+	if t.stream != nil {
+		t.h.streams.Release(t.stream)
+	}
+}
+
+// start waits for the task's slot. If it returns an error, the task has ended.
+func (t *task) start(ctx context.Context) error {
+	if !t.ticket.Held() {
+		if err := t.wait(ctx, (*sched.Ticket).Wait); err != nil {
+			return err
+		}
+	}
+	t.transform.meter.wait.observe(time.Since(t.queued))
+	return nil
+}
+
+// wait waits with how, until ctx is done or the queue timeout over. If it returns
+// an error, the task has ended.
+func (t *task) wait(ctx context.Context, how func(*sched.Ticket, context.Context) error) error {
+	if d := t.h.cfg.QueueTimeout; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, t.queued.Add(d), errQueueTimeout)
+		defer cancel()
+	}
+	if err := how(&t.ticket, ctx); err != nil {
+		t.leaveStream()
+		return t.transform.count(t.transform.refusal(ctx, err))
+	}
+	return nil
+}
+
+// end gives back what start and admit took.
+func (t *task) end() {
+	t.ticket.Release()
+	t.leaveStream()
+}
+
+// run waits for the slot and runs the task to its end.
+func (t *task) run(ctx context.Context, input []byte) ([]byte, error) {
+	if err := t.start(ctx); err != nil {
+		return nil, err
+	}
+	defer t.end()
+	items := [1]abi.Item{{Payload: input}}
+	var results [1]abi.Result
+	if t.stream != nil {
+		items[0].State, results[0].State = t.stream.State, t.stream.State
+	}
+	fault := t.timed(ctx, items[:], results[:])
+	r := t.result(results[0], fault)
+	if t.stream != nil && r.Err == nil {
+		t.stream.State = results[0].State
+	}
+	return r.Output, r.Err
+}
+
+// result counts and returns the outcome of one task: fault, if there is one,
+// else what the guest answered.
+func (t *task) result(got abi.Result, fault *Error) Result {
+	if fault == nil {
+		fault = t.transform.rejection(got)
+	}
+	if fault != nil {
+		return Result{Err: t.transform.count(fault)}
+	}
+	t.transform.meter.ok.Add(1)
+	return Result{Output: got.Payload}
+}
+
+// timed runs items within the run timeout, and measures them.
+func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
+	began := time.Now()
+	defer func() { t.transform.meter.run.observe(time.Since(began)) }()
+	return t.call(ctx, items, results)
+}
+
+func (t *task) call(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.transform.timeout, errRunTimeout)
+	defer cancel()
+	defer context.AfterFunc(t.h.ctx, cancel)()
+	if err := t.transform.plugin.engine.Call(ctx, t.transform.index, items, results); err != nil {
+		e := t.transform.failure(ctx, err)
+		if e.Kind == KindCancelled && t.h.ctx.Err() != nil {
+			e.Message, e.Err = "the host closed while the task ran", ErrClosed
+		}
+		return e
+	}
+	return nil
+}
+
+// rejection is the error of a result whose status is not ok.
+func (t *transform) rejection(r abi.Result) *Error {
+	kind := KindFailed
+	switch r.Status {
+	case abi.StatusOK:
+		return nil
+	case abi.StatusInvalidArgument:
+		kind = KindInvalidArgument
+	}
+	return (&Error{Kind: kind, Transform: t.spec.Name, Message: string(r.Payload)}).of(t.plugin)
+}

@@ -1,0 +1,10 @@
+;; The manifest is 100,000 nested arrays.
+(module
+  (memory (export "memory") 2)
+  (func (export "resonhost_abi") (result i32) (i32.const 1))
+  (func (export "resonhost_describe") (result i64)
+    (memory.fill (i32.const 0x400) (i32.const 0x5b) (i32.const 100000))
+    (i64.const 0x00000400_000186a0))
+  (func (export "resonhost_alloc") (param i32) (result i32) (i32.const 0x8000))
+  (func (export "resonhost_run") (param i32 i32 i32) (result i64) (unreachable))
+)

@@ -1,0 +1,8 @@
+;; The manifest is said to be 4 GiB long, and its end wraps 32 bits.
+(module
+  (memory (export "memory") 1)
+  (func (export "resonhost_abi") (result i32) (i32.const 1))
+  (func (export "resonhost_describe") (result i64) (i64.const 0x00000400_fffffff0))
+  (func (export "resonhost_alloc") (param i32) (result i32) (i32.const 0x8000))
+  (func (export "resonhost_run") (param i32 i32 i32) (result i64) (unreachable))
+)

@@ -1,0 +1,30 @@
+;; Echoes a frame of one item of 1 to 4 bytes and adds the letters of the
+;; places where it finds what an earlier task left: m for the memory, g for a
+;; global, t for the table. Every task leaves something in each.
+(module
+  (memory (export "memory") 1)
+  (global $left (mut i32) (i32.const 0))
+  (table $left 1 funcref)
+  (elem declare func $add)
+  (func (export "resonhost_abi") (result i32) (i32.const 1))
+  (func (export "resonhost_describe") (result i64) (i64.const 0x00000400_00000087))
+  (func (export "resonhost_alloc") (param i32) (result i32) (i32.const 0x8000))
+  (func (export "resonhost_run") (param i32) (param $in i32) (param i32) (result i64)
+    (i32.store offset=4 (i32.const 0x208) (i32.load offset=8 (local.get $in)))
+    (i64.store (i32.const 0x218) (i64.load offset=16 (local.get $in)))
+    (if (i32.load (i32.const 0x100)) (then (call $add (i32.const 0x6d))))
+    (if (global.get $left) (then (call $add (i32.const 0x67))))
+    (if (i32.eqz (ref.is_null (table.get $left (i32.const 0)))) (then (call $add (i32.const 0x74))))
+    (i32.store (i32.const 0x100) (i32.const 1))
+    (global.set $left (i32.const 1))
+    (table.set $left (i32.const 0) (ref.func $add))
+    (i64.const 0x00000200_00000020))
+  (func $add (param $letter i32)
+    (local $n i32)
+    (local.set $n (i32.load (i32.const 0x20c)))
+    (i32.store8 offset=0x218 (local.get $n) (local.get $letter))
+    (i32.store (i32.const 0x20c) (i32.add (local.get $n) (i32.const 1))))
+  (data (i32.const 0x200) "RHO1\01\00\00\00")
+  (data (i32.const 0x400)
+    "{\"name\":\"leak\",\"version\":\"1.0.0\","
+    "\"transforms\":[{\"name\":\"leak\",\"input\":\"application/octet-stream\",\"output\":\"application/octet-stream\"}]}"))
