@@ -250,17 +250,23 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 }
 
 func (t *task) call(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.transform.timeout, errRunTimeout)
-	defer cancel()
-	defer context.AfterFunc(t.h.ctx, cancel)()
-	if err := t.transform.plugin.engine.Call(ctx, t.transform.index, items, results); err != nil {
-		e := t.transform.failure(ctx, err)
-		if e.Kind == KindCancelled && t.h.ctx.Err() != nil {
-			e.Message, e.Err = "the host closed while the task ran", ErrClosed
-		}
-		return e
+	if t.transform.plugin.cfg.Interrupt == InterruptRuntime {
+		// Only a guest that can be interrupted has use for these, and they are
+		// a good part of what a small task costs.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, t.transform.timeout, errRunTimeout)
+		defer cancel()
+		defer context.AfterFunc(t.h.ctx, cancel)()
 	}
-	return nil
+	err := t.transform.plugin.engine.Call(ctx, t.transform.index, items, results)
+	if err == nil {
+		return nil
+	}
+	e := t.transform.failure(ctx, err)
+	if e.Kind == KindCancelled && t.h.ctx.Err() != nil {
+		e.Message, e.Err = "the host closed while the task ran", ErrClosed
+	}
+	return e
 }
 
 // rejection is the error of a result whose status is not ok.
