@@ -63,12 +63,10 @@ func (h *Host) submit(ctx context.Context, name, key string, keyed bool, input [
 		close(p.done)
 		return p
 	}
-	h.pending.Add(1)
-	go func() {
-		defer h.pending.Done()
+	h.pending.Go(func() {
 		defer close(p.done)
 		p.output, p.err = t.run(ctx, input)
-	}()
+	})
 	return p
 }
 

@@ -27,6 +27,8 @@ func (k Kind) String() string {
 }
 
 // Fault is a call that failed. The instance must not be used again.
+//
+//nolint:errname // what befell the guest; the host makes its Error of it
 type Fault struct {
 	Kind    Kind
 	Message string

@@ -1,0 +1,71 @@
+# `make help` lists the targets. Building, running and testing take Go and make
+# alone; lint also takes wat2wasm, of the Debian package wabt.
+
+PLUGINS   := cascade tick
+VERSION   := $(shell git describe --always --dirty --tags 2>/dev/null || echo devel)
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+BENCHFLAGS ?= -benchtime $(BENCHTIME)
+
+WASIP1 := GOOS=wasip1 GOARCH=wasm
+
+.DEFAULT_GOAL := help
+.PHONY: help guests build run test race fuzz bench lint check guests-wat FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+guests: $(PLUGINS:%=bin/plugins/%.wasm) ## build the plugins to bin/plugins
+
+# A host may watch bin/plugins: a plugin appears there whole, and only if it
+# differs.
+bin/plugins/%.wasm: FORCE
+	@mkdir -p bin/plugins bin/guests
+	$(WASIP1) go build -buildmode=c-shared -trimpath -ldflags=-w -o bin/guests/$*.wasm ./plugins/$*/wasm
+	@cmp -s bin/guests/$*.wasm $@ || { cp bin/guests/$*.wasm bin/guests/$*.new && mv bin/guests/$*.new $@; }
+
+build: guests ## build the plugins and bin/resonhost
+	go build -trimpath -ldflags='-X main.version=$(VERSION)' -o bin/resonhost ./cmd/resonhost
+
+run: build ## serve both plugins on the loopback interface
+	bin/resonhost run --plugins bin/plugins
+
+test: build ## run all tests
+	go test ./...
+
+race: build ## run all tests under the race detector
+	go test -race ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
+	echo "$$targets" | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print f[i], $$2; n = 0 }' | \
+	while read -r target package; do \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+	done
+
+bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or BENCHFLAGS
+	cd bench && go run . $(BENCHFLAGS)
+
+lint: ## check format, vet, linters, go.mod files and the compiled guests
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these:"; echo "$$files"; exit 1; }
+	go vet ./...
+	$(WASIP1) go vet ./abi/... ./plugins/... ./testdata/guests/...
+	@linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
+	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./plugins/...
+	for module in . tools bench; do (cd $$module && go mod tidy -diff) || exit 1; done
+	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
+	@for wasm in testdata/guests/*.wasm; do \
+		cmp bin/guests-wat/$${wasm##*/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
+	done
+
+check: ## what CI runs: lint, test, race, a bench smoke run; ends with a clean tree
+	@before=$$(git status --porcelain) && \
+	$(MAKE) lint test race && \
+	$(MAKE) bench BENCHTIME=20ms && \
+	after=$$(git status --porcelain) && \
+	if [ "$$before" != "$$after" ]; then echo "the tree was clean before:"; echo "$$after"; exit 1; fi
+
+guests-wat: ## compile the hand-written hostile guests anew, with wat2wasm
+	testdata/guests/compile.sh
+
+FORCE:
