@@ -1,0 +1,311 @@
+package cascade
+
+import (
+	"encoding"
+	"encoding/binary"
+	"errors"
+	"slices"
+)
+
+// Result is the answer of cascade.
+type Result struct {
+	// Timestamp is the state's.
+	Timestamp int64 `json:"timestamp"`
+	// HarmonicScore is within 0 and 1.
+	HarmonicScore float64 `json:"harmonicScore"`
+	// OctaveAnalysis has [Octaves] entries.
+	OctaveAnalysis     []Octave           `json:"octaveAnalysis"`
+	Convergence        Convergence        `json:"convergence"`
+	EmotionalResonance EmotionalResonance `json:"emotionalResonance"`
+	CreativePatterns   CreativePatterns   `json:"creativePatterns"`
+	StandingWaves      StandingWaves      `json:"standingWaves"`
+	DominantEmotion    DominantEmotion    `json:"dominantEmotion"`
+	ResonanceQuality   Quality            `json:"resonanceQuality"`
+}
+
+// Octave is the analysis of one octave.
+type Octave struct {
+	Octave int `json:"octave"`
+	// Frequencies are in Hz, 1 to [MaxFrequencies] of them.
+	Frequencies []float64 `json:"frequencies"`
+	// Harmonics has [HarmonicsPerFrequency] entries for each frequency, in its
+	// order; none in a summary.
+	Harmonics            []Harmonic `json:"harmonics,omitempty"`
+	Resonance            float64    `json:"resonance"`
+	GoldenRatioAlignment float64    `json:"goldenRatioAlignment"`
+}
+
+// Harmonic is one harmonic of a frequency: Frequency in Hz, Phase in radians.
+type Harmonic struct {
+	Frequency float64 `json:"frequency"`
+	Amplitude float64 `json:"amplitude"`
+	Phase     float64 `json:"phase"`
+}
+
+// Convergence is where neighbouring octaves resonate alike.
+type Convergence struct {
+	Points             []Point `json:"points"`
+	OverallConvergence float64 `json:"overallConvergence"`
+	MaxStrength        float64 `json:"maxStrength"`
+}
+
+// Point is one pair of neighbouring octaves.
+type Point struct {
+	Octaves         [2]int  `json:"octaves"`
+	Strength        float64 `json:"strength"`
+	GoldenAlignment float64 `json:"goldenAlignment"`
+}
+
+// EmotionalResonance is how well the frequencies match each emotion's.
+type EmotionalResonance struct {
+	Joy     float64 `json:"joy"`
+	Love    float64 `json:"love"`
+	Peace   float64 `json:"peace"`
+	Insight float64 `json:"insight"`
+	Unity   float64 `json:"unity"`
+}
+
+// CreativePatterns are measures of the octaves' resonances.
+type CreativePatterns struct {
+	FractalDepth       float64 `json:"fractalDepth"`
+	RhythmicComplexity float64 `json:"rhythmicComplexity"`
+	HarmonicRichness   float64 `json:"harmonicRichness"`
+	EmergentNovelty    float64 `json:"emergentNovelty"`
+}
+
+// StandingWaves are pairs of frequencies with a whole ratio.
+type StandingWaves struct {
+	Detected bool   `json:"detected"`
+	Nodes    []Node `json:"nodes"`
+	// Antinodes is always empty; it is there for those who read the original's
+	// results.
+	Antinodes []struct{} `json:"antinodes"`
+	Stability float64    `json:"stability"`
+}
+
+// Node is one such pair.
+type Node struct {
+	Frequencies [2]float64 `json:"frequencies"`
+	Ratio       float64    `json:"ratio"`
+	Strength    float64    `json:"strength"`
+}
+
+// DominantEmotion is the emotion of the largest resonance.
+type DominantEmotion struct {
+	Emotion  Emotion `json:"emotion"`
+	Strength float64 `json:"strength"`
+	Color    string  `json:"color"`
+}
+
+// Emotion names an emotion.
+type Emotion string
+
+// Emotions, in the order in which the first of equals dominates. Neutral is of
+// no resonance at all.
+const (
+	Joy     Emotion = "joy"
+	Love    Emotion = "love"
+	Peace   Emotion = "peace"
+	Insight Emotion = "insight"
+	Unity   Emotion = "unity"
+	Neutral Emotion = "neutral"
+)
+
+// emotions and colors are by the number of an emotion in a record.
+var (
+	emotions = [...]Emotion{Joy, Love, Peace, Insight, Unity, Neutral}
+	colors   = [...]string{"#FFD700", "#FF69B4", "#87CEEB", "#9370DB", "#FFFFFF", "#CCCCCC"}
+)
+
+// Color returns the emotion's colour as #RRGGBB, or "" of an unknown one.
+func (e Emotion) Color() string {
+	for i, known := range emotions {
+		if e == known {
+			return colors[i]
+		}
+	}
+	return ""
+}
+
+// Quality is a range of scores.
+type Quality string
+
+// Qualities, by the score from which they are.
+const (
+	Transcendent Quality = "transcendent" // 0.9
+	Harmonious   Quality = "harmonious"   // 0.7
+	Resonant     Quality = "resonant"     // 0.5
+	Emerging     Quality = "emerging"     // 0.3
+	Discordant   Quality = "discordant"
+)
+
+var qualities = [...]Quality{Transcendent, Harmonious, Resonant, Emerging, Discordant}
+
+// Sizes of a Result.
+const (
+	MaxFrequencies        = 5
+	HarmonicsPerFrequency = 5
+	maxPoints             = Octaves - 1
+	maxNodes              = MaxFrequencies * (MaxFrequencies - 1) / 2
+)
+
+var (
+	_ encoding.BinaryAppender    = (*Result)(nil)
+	_ encoding.BinaryUnmarshaler = (*Result)(nil)
+)
+
+// The record of a Result:
+//
+//	u64 full (1) or summary (0); frequencies an octave; points; nodes;
+//	    dominant emotion; quality
+//	i64 timestamp
+//	f64 score; convergence 2; emotional resonance 5; creative patterns 4;
+//	    stability; dominant strength
+//	an octave: f64 resonance, alignment, the frequencies, and if full for
+//	    each harmonic its frequency, amplitude and phase
+//	a point: u64 the lower octave, f64 strength, alignment
+//	a node: f64 the two frequencies, ratio, strength
+const resultHeader = (6 + 1 + 14) * 8
+
+func resultSize(frequencies, points, nodes int, full bool) int {
+	octave := 2 + frequencies
+	if full {
+		octave += frequencies * HarmonicsPerFrequency * 3
+	}
+	return resultHeader + (Octaves*octave+points*3+nodes*4)*8
+}
+
+// scalars are the header's floats.
+func (r *Result) scalars() [14]*float64 {
+	return [14]*float64{
+		&r.HarmonicScore,
+		&r.Convergence.OverallConvergence, &r.Convergence.MaxStrength,
+		&r.EmotionalResonance.Joy, &r.EmotionalResonance.Love, &r.EmotionalResonance.Peace,
+		&r.EmotionalResonance.Insight, &r.EmotionalResonance.Unity,
+		&r.CreativePatterns.FractalDepth, &r.CreativePatterns.RhythmicComplexity,
+		&r.CreativePatterns.HarmonicRichness, &r.CreativePatterns.EmergentNovelty,
+		&r.StandingWaves.Stability, &r.DominantEmotion.Strength,
+	}
+}
+
+var errForm = errors.New("cascade result: not of the form that the analysis has")
+
+// AppendBinary implements [encoding.BinaryAppender]. It refuses a Result that the
+// analysis cannot have, such as one with seven octaves.
+func (r *Result) AppendBinary(b []byte) ([]byte, error) {
+	emotion := slices.Index(emotions[:], r.DominantEmotion.Emotion)
+	quality := slices.Index(qualities[:], r.ResonanceQuality)
+	points, nodes := r.Convergence.Points, r.StandingWaves.Nodes
+	if emotion < 0 || quality < 0 || len(r.OctaveAnalysis) != Octaves || len(points) > maxPoints || len(nodes) > maxNodes {
+		return nil, errForm
+	}
+	frequencies, full := len(r.OctaveAnalysis[0].Frequencies), uint64(0)
+	if len(r.OctaveAnalysis[0].Harmonics) > 0 {
+		full = 1
+	}
+	if frequencies < 1 || frequencies > MaxFrequencies {
+		return nil, errForm
+	}
+	b = slices.Grow(b, resultSize(frequencies, len(points), len(nodes), full == 1))
+	for _, v := range [...]uint64{full, uint64(frequencies), uint64(len(points)), uint64(len(nodes)), uint64(emotion), uint64(quality), uint64(r.Timestamp)} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	for _, v := range r.scalars() {
+		b = appendFloat(b, *v)
+	}
+	for i := range r.OctaveAnalysis {
+		o := &r.OctaveAnalysis[i]
+		if o.Octave != i || len(o.Frequencies) != frequencies || len(o.Harmonics) != int(full)*frequencies*HarmonicsPerFrequency {
+			return nil, errForm
+		}
+		b = appendFloat(appendFloat(b, o.Resonance), o.GoldenRatioAlignment)
+		for _, f := range o.Frequencies {
+			b = appendFloat(b, f)
+		}
+		for j := range o.Harmonics {
+			h := &o.Harmonics[j]
+			b = appendFloat(appendFloat(appendFloat(b, h.Frequency), h.Amplitude), h.Phase)
+		}
+	}
+	for i := range points {
+		p := &points[i]
+		b = binary.LittleEndian.AppendUint64(b, uint64(p.Octaves[0]))
+		b = appendFloat(appendFloat(b, p.Strength), p.GoldenAlignment)
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		b = appendFloat(appendFloat(b, n.Frequencies[0]), n.Frequencies[1])
+		b = appendFloat(appendFloat(b, n.Ratio), n.Strength)
+	}
+	return b, nil
+}
+
+// UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
+// is used again.
+func (r *Result) UnmarshalBinary(b []byte) error {
+	if len(b) < resultHeader {
+		return errForm
+	}
+	var head [6]uint64
+	for i := range head {
+		head[i] = binary.LittleEndian.Uint64(b[i*8:])
+	}
+	full, frequencies, points, nodes, emotion, quality := head[0], head[1], head[2], head[3], head[4], head[5]
+	if full > 1 || frequencies < 1 || frequencies > MaxFrequencies || points > maxPoints || nodes > maxNodes ||
+		emotion >= uint64(len(emotions)) || quality >= uint64(len(qualities)) {
+		return errForm
+	}
+	if want := resultSize(int(frequencies), int(points), int(nodes), full == 1); len(b) != want {
+		return sizeError("result", len(b), want)
+	}
+	r.Timestamp = int64(binary.LittleEndian.Uint64(b[48:]))
+	b = b[56:]
+	next := func() float64 {
+		v := float(b)
+		b = b[8:]
+		return v
+	}
+	for _, v := range r.scalars() {
+		*v = next()
+	}
+	r.DominantEmotion.Emotion, r.DominantEmotion.Color = emotions[emotion], colors[emotion]
+	r.ResonanceQuality = qualities[quality]
+	r.OctaveAnalysis = resize(r.OctaveAnalysis, Octaves)
+	for i := range r.OctaveAnalysis {
+		o := &r.OctaveAnalysis[i]
+		o.Octave, o.Resonance, o.GoldenRatioAlignment = i, next(), next()
+		o.Frequencies = resize(o.Frequencies, int(frequencies))
+		for j := range o.Frequencies {
+			o.Frequencies[j] = next()
+		}
+		o.Harmonics = resize(o.Harmonics, int(full*frequencies*HarmonicsPerFrequency))
+		for j := range o.Harmonics {
+			o.Harmonics[j] = Harmonic{Frequency: next(), Amplitude: next(), Phase: next()}
+		}
+	}
+	r.Convergence.Points = resize(r.Convergence.Points, int(points))
+	for i := range r.Convergence.Points {
+		lower := binary.LittleEndian.Uint64(b)
+		if lower >= maxPoints {
+			return errForm
+		}
+		b = b[8:]
+		r.Convergence.Points[i] = Point{Octaves: [2]int{int(lower), int(lower) + 1}, Strength: next(), GoldenAlignment: next()}
+	}
+	r.StandingWaves.Nodes = resize(r.StandingWaves.Nodes, int(nodes))
+	for i := range r.StandingWaves.Nodes {
+		r.StandingWaves.Nodes[i] = Node{Frequencies: [2]float64{next(), next()}, Ratio: next(), Strength: next()}
+	}
+	r.StandingWaves.Detected = nodes > 0
+	r.StandingWaves.Antinodes = resize(r.StandingWaves.Antinodes, 0)
+	return nil
+}
+
+// resize returns s with n elements, in its own memory if that suffices, and never
+// nil: JSON is to show an empty list.
+func resize[T any](s []T, n int) []T {
+	if s == nil || cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}

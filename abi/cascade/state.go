@@ -1,0 +1,230 @@
+// Package cascade holds the messages of the transform "cascade", harmonic
+// resonance analysis of one state: its argument [State], its answer [Result], and
+// [History], which it keeps for a stream.
+//
+// Every message has a binary record, little-endian, in which each part starts at
+// a multiple of 8 bytes, and a JSON form by its field tags.
+package cascade
+
+import (
+	"encoding"
+	"encoding/binary"
+	"errors"
+	"math"
+	"strconv"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// Media types of the binary records.
+const (
+	MediaTypeState  = "application/vnd.resonhost.cascade.state"
+	MediaTypeResult = "application/vnd.resonhost.cascade.result"
+)
+
+// Bounds of [State], see [State.Validate].
+const (
+	// MinMagnitude and MaxMagnitude bound the fields that are not 0, so that
+	// every frequency, in every octave, and every ratio of two is finite.
+	MinMagnitude = 1e-12
+	MaxMagnitude = 1e12
+	// MaxTimestamp is the range of a JavaScript Date, in ms about 1970.
+	MaxTimestamp = 8_640_000_000_000_000
+)
+
+// Detail is how much of the analysis a [Result] carries.
+type Detail string
+
+// Details. An empty one is DetailFull.
+const (
+	DetailFull    Detail = "full"
+	DetailSummary Detail = "summary" // without the harmonics of each octave
+)
+
+// State is the argument of cascade. A field that is 0 is absent.
+type State struct {
+	AwarenessLevel     float64 `json:"awarenessLevel,omitzero"`
+	CoherenceScore     float64 `json:"coherenceScore,omitzero"`
+	PhiValue           float64 `json:"phiValue,omitzero"`
+	EmotionalResonance float64 `json:"emotionalResonance,omitzero"`
+	CreativeEmergence  float64 `json:"creativeEmergence,omitzero"`
+	// Timestamp is in ms since 1970, and is echoed.
+	Timestamp int64 `json:"timestamp,omitzero"`
+	// Detail is what the result carries; default DetailFull.
+	Detail Detail `json:"detail,omitzero"`
+}
+
+var (
+	_ encoding.BinaryAppender    = (*State)(nil)
+	_ encoding.BinaryUnmarshaler = (*State)(nil)
+)
+
+// Fields are the names of the five values in JSON, in the order of Values.
+var fieldNames = [5]string{"awarenessLevel", "coherenceScore", "phiValue", "emotionalResonance", "creativeEmergence"}
+
+// Values returns the five values in their order.
+func (s *State) Values() [5]float64 {
+	return [5]float64{s.AwarenessLevel, s.CoherenceScore, s.PhiValue, s.EmotionalResonance, s.CreativeEmergence}
+}
+
+// Validate checks that values are finite and within [MinMagnitude] and
+// [MaxMagnitude] or 0, the timestamp within [MaxTimestamp], and the detail known.
+// It returns the first fault, an [*abi.FieldError].
+func (s *State) Validate() error {
+	for i, v := range s.Values() {
+		if v == 0 {
+			continue
+		}
+		if a := math.Abs(v); !(a >= MinMagnitude && a <= MaxMagnitude) {
+			return &abi.FieldError{Field: fieldNames[i], Rule: "must be 0 or of a magnitude between 1e-12 and 1e12"}
+		}
+	}
+	if s.Timestamp < -MaxTimestamp || s.Timestamp > MaxTimestamp {
+		return &abi.FieldError{Field: "timestamp", Rule: "must be between -8.64e15 and 8.64e15"}
+	}
+	switch s.Detail {
+	case "", DetailFull, DetailSummary:
+		return nil
+	}
+	return &abi.FieldError{Field: "detail", Rule: `must be "full" or "summary"`}
+}
+
+// stateSize is the length of State's record: the five values, the timestamp, and
+// the detail as a u64, 0 for full and 1 for summary.
+const stateSize = 7 * 8
+
+// AppendBinary implements [encoding.BinaryAppender].
+func (s *State) AppendBinary(b []byte) ([]byte, error) {
+	for _, v := range s.Values() {
+		b = appendFloat(b, v)
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.Timestamp))
+	var detail uint64
+	switch s.Detail {
+	case "", DetailFull:
+	case DetailSummary:
+		detail = 1
+	default:
+		return nil, &abi.FieldError{Field: "detail", Rule: `must be "full" or "summary"`}
+	}
+	return binary.LittleEndian.AppendUint64(b, detail), nil
+}
+
+// UnmarshalBinary implements [encoding.BinaryUnmarshaler]. It does not validate.
+func (s *State) UnmarshalBinary(b []byte) error {
+	if len(b) != stateSize {
+		return sizeError("state", len(b), stateSize)
+	}
+	s.AwarenessLevel = float(b)
+	s.CoherenceScore = float(b[8:])
+	s.PhiValue = float(b[16:])
+	s.EmotionalResonance = float(b[24:])
+	s.CreativeEmergence = float(b[32:])
+	s.Timestamp = int64(binary.LittleEndian.Uint64(b[40:]))
+	switch binary.LittleEndian.Uint64(b[48:]) {
+	case 0:
+		s.Detail = DetailFull
+	case 1:
+		s.Detail = DetailSummary
+	default:
+		return &abi.FieldError{Field: "detail", Rule: "must be 0 or 1 in a record"}
+	}
+	return nil
+}
+
+// Octaves is how many octaves are analysed.
+const Octaves = 8
+
+// HistoryPatterns is how many earlier results matter.
+const HistoryPatterns = 10
+
+// Pattern is the resonance of each octave of one result.
+type Pattern [Octaves]float64
+
+// History is what cascade keeps for a stream.
+type History struct {
+	// Length is how many earlier results the stream has.
+	Length uint64
+	// Patterns are of the last of them, min(Length, HistoryPatterns), the
+	// oldest first.
+	Patterns []Pattern
+}
+
+var (
+	_ encoding.BinaryAppender    = (*History)(nil)
+	_ encoding.BinaryUnmarshaler = (*History)(nil)
+)
+
+const (
+	historyFormat = 1
+	historyHeader = 16
+	patternSize   = Octaves * 8
+
+	// MaxHistoryBytes is the longest record of a [History].
+	MaxHistoryBytes = historyHeader + HistoryPatterns*patternSize
+)
+
+// Add appends the pattern of one more result.
+func (h *History) Add(p Pattern) {
+	h.Length++
+	if len(h.Patterns) == HistoryPatterns {
+		copy(h.Patterns, h.Patterns[1:])
+		h.Patterns[HistoryPatterns-1] = p
+		return
+	}
+	h.Patterns = append(h.Patterns, p)
+}
+
+// AppendBinary implements [encoding.BinaryAppender]. The record is the u64 1, its
+// format; the u64 length; and the patterns.
+func (h *History) AppendBinary(b []byte) ([]byte, error) {
+	b = binary.LittleEndian.AppendUint64(b, historyFormat)
+	b = binary.LittleEndian.AppendUint64(b, h.Length)
+	for i := range h.Patterns {
+		for _, v := range &h.Patterns[i] {
+			b = appendFloat(b, v)
+		}
+	}
+	return b, nil
+}
+
+// UnmarshalBinary implements [encoding.BinaryUnmarshaler]. No bytes are the empty
+// history. The memory of Patterns is used again.
+func (h *History) UnmarshalBinary(b []byte) error {
+	h.Length, h.Patterns = 0, h.Patterns[:0]
+	if len(b) == 0 {
+		return nil
+	}
+	if len(b) < historyHeader || len(b) > MaxHistoryBytes || (len(b)-historyHeader)%patternSize != 0 {
+		return errors.New("cascade history: a record of " + strconv.Itoa(len(b)) + " bytes")
+	}
+	if binary.LittleEndian.Uint64(b) != historyFormat {
+		return errors.New("cascade history: unknown format")
+	}
+	length, n := binary.LittleEndian.Uint64(b[8:]), (len(b)-historyHeader)/patternSize
+	if min(length, HistoryPatterns) != uint64(n) {
+		return errors.New("cascade history: " + strconv.Itoa(n) + " patterns of " + strconv.FormatUint(length, 10) + " results")
+	}
+	for b = b[historyHeader:]; len(b) > 0; b = b[patternSize:] {
+		var p Pattern
+		for i := range p {
+			p[i] = float(b[i*8:])
+			if !(p[i] >= -1 && p[i] <= 1) {
+				return errors.New("cascade history: a resonance that is not within -1 and 1")
+			}
+		}
+		h.Patterns = append(h.Patterns, p)
+	}
+	h.Length = length
+	return nil
+}
+
+func float(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
+
+func appendFloat(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+}
+
+func sizeError(what string, got, want int) error {
+	return &abi.FieldError{Field: what, Rule: "must be a record of " + strconv.Itoa(want) + " bytes, has " + strconv.Itoa(got)}
+}

@@ -1,0 +1,395 @@
+package tick
+
+import (
+	"encoding"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// DefaultFrequency is a node's, in Hz, that states none.
+const DefaultFrequency = 100
+
+// NodeState is what a node does.
+type NodeState string
+
+// States of a node. An empty one is Resonating.
+const (
+	Resonating NodeState = "resonating"
+	Stopped    NodeState = "stopped"
+)
+
+// Node is a resonance node.
+type Node struct {
+	// ID is 1 to MaxID bytes of printable ASCII, unique in a request.
+	ID string `json:"id"`
+	// Frequency is in Hz; 0 is DefaultFrequency.
+	Frequency float64 `json:"frequency"`
+	// Strength is within 0 and 1.
+	Strength float64   `json:"resonance_strength"`
+	State    NodeState `json:"state"`
+	// Patterns are the names of those attached, in the order in which the node
+	// drives them.
+	Patterns []string `json:"harmonic_patterns"`
+}
+
+// NodesRequest is the argument of tick.node. Its record is that of [Nodes].
+type NodesRequest struct {
+	// NowMS is the scheduler's clock in ms.
+	NowMS float64 `json:"now_ms"`
+	Nodes []Node  `json:"nodes"`
+	// Patterns are the strengths of patterns, within 0 and 1. One that a node
+	// names and that is not here begins at 0.
+	Patterns map[string]float64 `json:"patterns"`
+}
+
+// NodesResponse is the answer to a [NodesRequest] in its terms.
+type NodesResponse struct {
+	Nodes    []Node             `json:"nodes"`
+	Patterns map[string]float64 `json:"patterns"`
+	// Progress has the nodes whose strength crossed a tenth.
+	Progress []string `json:"progress"`
+}
+
+var _ encoding.BinaryAppender = (*NodesRequest)(nil)
+
+// Validate checks what the fields state, and returns the first fault, an
+// [*abi.FieldError].
+func (r *NodesRequest) Validate() error {
+	if err := checkTime(r.NowMS); err != nil {
+		return err
+	}
+	if len(r.Nodes) > MaxNodes {
+		return fault("nodes", "must be at most 1048576, are "+strconv.Itoa(len(r.Nodes)))
+	}
+	seen := make(map[string]struct{}, len(r.Nodes))
+	for i := range r.Nodes {
+		if err := r.Nodes[i].validate(at("nodes", i)); err != nil {
+			return err
+		}
+		id := r.Nodes[i].ID
+		if _, twice := seen[id]; twice {
+			return fault(at("nodes", i)+".id", strconv.Quote(id)+" is there twice")
+		}
+		seen[id] = struct{}{}
+	}
+	names := r.names()
+	if len(names) > MaxPatterns {
+		return fault("patterns", "must be at most 4096, are "+strconv.Itoa(len(names)))
+	}
+	for _, name := range names {
+		if err := checkName("patterns", name); err != nil {
+			return err
+		}
+		if err := checkUnit("patterns."+name, r.Patterns[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) validate(path string) error {
+	if len(n.ID) == 0 || len(n.ID) > MaxID {
+		return fault(path+".id", "must have 1 to 128 bytes")
+	}
+	for i := range len(n.ID) {
+		if n.ID[i] < ' ' || n.ID[i] > '~' {
+			return fault(path+".id", "must be printable ASCII")
+		}
+	}
+	if n.Frequency != 0 {
+		if err := checkFrequency(path+".frequency", n.Frequency); err != nil {
+			return err
+		}
+	}
+	if err := checkUnit(path+".resonance_strength", n.Strength); err != nil {
+		return err
+	}
+	if n.State != "" && n.State != Resonating && n.State != Stopped {
+		return fault(path+".state", `must be "resonating" or "stopped"`)
+	}
+	if len(n.Patterns) > MaxAttached {
+		return fault(path+".harmonic_patterns", "must be at most 64")
+	}
+	for i, name := range n.Patterns {
+		if err := checkName(at(path+".harmonic_patterns", i), name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names are those of all patterns, sorted: the order of their indices.
+func (r *NodesRequest) names() []string {
+	all := maps.Clone(r.Patterns)
+	if all == nil {
+		all = make(map[string]float64)
+	}
+	for i := range r.Nodes {
+		for _, name := range r.Nodes[i].Patterns {
+			all[name] += 0
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// Arrays returns the request by index: nodes in their order, patterns in that of
+// their names.
+func (r *NodesRequest) Arrays() *Nodes {
+	names := r.names()
+	index := make(map[string]uint32, len(names))
+	a := &Nodes{
+		NowMS:     r.NowMS,
+		Frequency: make([]float64, len(r.Nodes)), Strength: make([]float64, len(r.Nodes)),
+		Stopped: make([]bool, len(r.Nodes)), Pattern: make([]float64, len(names)),
+		Offset: make([]uint32, 1, len(r.Nodes)+1),
+	}
+	for i, name := range names {
+		index[name], a.Pattern[i] = uint32(i), r.Patterns[name]
+	}
+	for i := range r.Nodes {
+		n := &r.Nodes[i]
+		a.Frequency[i], a.Strength[i], a.Stopped[i] = n.frequency(), n.Strength, n.State == Stopped
+		for _, name := range n.Patterns {
+			a.Attached = append(a.Attached, index[name])
+		}
+		a.Offset = append(a.Offset, uint32(len(a.Attached)))
+	}
+	return a
+}
+
+func (n *Node) frequency() float64 {
+	if n.Frequency == 0 {
+		return DefaultFrequency
+	}
+	return n.Frequency
+}
+
+// AppendBinary implements [encoding.BinaryAppender].
+func (r *NodesRequest) AppendBinary(b []byte) ([]byte, error) { return r.Arrays().AppendBinary(b) }
+
+// Respond puts a result into the terms of the request it answers.
+func (r *NodesRequest) Respond(res *NodesResult) (*NodesResponse, error) {
+	names := r.names()
+	if len(res.Strength) != len(r.Nodes) || len(res.Pattern) != len(names) {
+		return nil, errMismatch
+	}
+	out := &NodesResponse{
+		Nodes: slices.Clone(r.Nodes), Patterns: make(map[string]float64, len(names)), Progress: []string{},
+	}
+	if out.Nodes == nil {
+		out.Nodes = []Node{}
+	}
+	for i := range out.Nodes {
+		n := &out.Nodes[i]
+		n.Frequency, n.Strength = n.frequency(), res.Strength[i]
+		if n.State == "" {
+			n.State = Resonating
+		}
+		if n.Patterns == nil {
+			n.Patterns = []string{}
+		}
+		if res.Progressed(i) {
+			out.Progress = append(out.Progress, n.ID)
+		}
+	}
+	for i, name := range names {
+		out.Patterns[name] = res.Pattern[i]
+	}
+	return out, nil
+}
+
+// Nodes is the argument of tick.node as arrays over nodes and patterns.
+type Nodes struct {
+	// NowMS is the scheduler's clock in ms.
+	NowMS float64
+	// Frequency (Hz), Strength and Stopped are by node.
+	Frequency, Strength []float64
+	Stopped             []bool
+	// Pattern is the strength of each pattern.
+	Pattern []float64
+	// Attached are the patterns of all nodes, one node after the other: those of
+	// node i from Offset[i] to Offset[i+1].
+	Offset, Attached []uint32
+}
+
+var (
+	_ encoding.BinaryAppender    = (*Nodes)(nil)
+	_ encoding.BinaryUnmarshaler = (*Nodes)(nil)
+)
+
+// Validate checks that the arrays fit together and what [NodesRequest] states of
+// their values. It returns the first fault, an [*abi.FieldError].
+func (a *Nodes) Validate() error {
+	if err := checkTime(a.NowMS); err != nil {
+		return err
+	}
+	n := len(a.Frequency)
+	if n > MaxNodes || len(a.Strength) != n || len(a.Stopped) != n || len(a.Offset) != n+1 {
+		return fault("nodes", "must be arrays of one length, at most 1048576")
+	}
+	if len(a.Pattern) > MaxPatterns {
+		return fault("patterns", "must be at most 4096")
+	}
+	for i, f := range a.Frequency {
+		if !(f > 0 && f <= MaxFrequency) { // inline: this is a million times
+			return checkFrequency(at("nodes", i)+".frequency", f)
+		}
+	}
+	for i, s := range a.Strength {
+		if !(s >= 0 && s <= 1) {
+			return checkUnit(at("nodes", i)+".resonance_strength", s)
+		}
+	}
+	for i, s := range a.Pattern {
+		if err := checkUnit(at("patterns", i), s); err != nil {
+			return err
+		}
+	}
+	if a.Offset[0] != 0 || a.Offset[n] != uint32(len(a.Attached)) {
+		return fault("offsets", "must begin at 0 and end at the number of attachments")
+	}
+	for i := range n {
+		if a.Offset[i+1] < a.Offset[i] || a.Offset[i+1]-a.Offset[i] > MaxAttached {
+			return fault(at("nodes", i)+".harmonic_patterns", "must be at most 64")
+		}
+	}
+	for i, p := range a.Attached {
+		if uint64(p) >= uint64(len(a.Pattern)) {
+			return fault(at("attached", i), "must be the index of a pattern")
+		}
+	}
+	return nil
+}
+
+// The record of Nodes: u64 nodes, patterns, attachments; f64 now_ms, frequencies,
+// strengths, pattern strengths; u32 offsets (nodes + 1, padded), attachments
+// (padded); u8 stopped (0 or 1, padded).
+const nodesHeader = 4 * 8
+
+func nodesSize(nodes, patterns, attached int) int {
+	return nodesHeader + 16*nodes + 8*patterns + align(4*(nodes+1)) + align(4*attached) + align(nodes)
+}
+
+// AppendBinary implements [encoding.BinaryAppender]. It refuses arrays that do
+// not fit together.
+func (a *Nodes) AppendBinary(b []byte) ([]byte, error) {
+	n := len(a.Frequency)
+	if len(a.Strength) != n || len(a.Stopped) != n || len(a.Offset) != n+1 {
+		return nil, fault("nodes", "must be arrays of one length")
+	}
+	b = slices.Grow(b, nodesSize(n, len(a.Pattern), len(a.Attached)))
+	for _, v := range [...]int{n, len(a.Pattern), len(a.Attached)} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(v))
+	}
+	b = appendFloat(b, a.NowMS)
+	b = appendFloats(b, a.Frequency)
+	b = appendFloats(b, a.Strength)
+	b = appendFloats(b, a.Pattern)
+	b = appendUint32s(b, a.Offset)
+	b = appendUint32s(b, a.Attached)
+	for _, stopped := range a.Stopped {
+		if stopped {
+			b = append(b, 1)
+		} else {
+			b = append(b, 0)
+		}
+	}
+	return append(b, make([]byte, align(n)-n)...), nil
+}
+
+// UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
+// is used again. It does not validate values.
+func (a *Nodes) UnmarshalBinary(b []byte) error {
+	if len(b) < nodesHeader {
+		return sizeFault(len(b), nodesHeader)
+	}
+	r := reader{b}
+	nodes, patterns, attached := r.uint64(), r.uint64(), r.uint64()
+	if nodes > MaxNodes || patterns > MaxPatterns || attached > nodes*MaxAttached {
+		return fault("record", "counts more than the message may have")
+	}
+	n := int(nodes)
+	if want := nodesSize(n, int(patterns), int(attached)); len(b) != want {
+		return sizeFault(len(b), want)
+	}
+	a.NowMS = r.float()
+	a.Frequency, a.Strength = resize(a.Frequency, n), resize(a.Strength, n)
+	a.Pattern, a.Stopped = resize(a.Pattern, int(patterns)), resize(a.Stopped, n)
+	a.Offset, a.Attached = resize(a.Offset, n+1), resize(a.Attached, int(attached))
+	r.floats(a.Frequency)
+	r.floats(a.Strength)
+	r.floats(a.Pattern)
+	r.uint32s(a.Offset)
+	r.uint32s(a.Attached)
+	for i := range a.Stopped {
+		if r.b[i] > 1 {
+			return fault(at("nodes", i)+".state", "must be 0 or 1 in a record")
+		}
+		a.Stopped[i] = r.b[i] == 1
+	}
+	return nil
+}
+
+// NodesResult is the answer of tick.node, by the indices of its argument.
+type NodesResult struct {
+	// Strength is by node, Pattern by pattern.
+	Strength, Pattern []float64
+	// Progress has bit i%64 of element i/64 set if node i made progress.
+	Progress []uint64
+}
+
+var (
+	_ encoding.BinaryAppender    = (*NodesResult)(nil)
+	_ encoding.BinaryUnmarshaler = (*NodesResult)(nil)
+)
+
+// Progressed reports whether node i made progress.
+func (r *NodesResult) Progressed(i int) bool { return r.Progress[i/64]>>(i%64)&1 == 1 }
+
+// The record of NodesResult: u64 nodes, patterns; f64 strengths, pattern
+// strengths; u64 progress.
+const nodesResultHeader = 2 * 8
+
+func progressWords(nodes int) int { return (nodes + 63) / 64 }
+
+// AppendBinary implements [encoding.BinaryAppender].
+func (r *NodesResult) AppendBinary(b []byte) ([]byte, error) {
+	if len(r.Progress) != progressWords(len(r.Strength)) {
+		return nil, fault("progress", "must have a bit a node")
+	}
+	b = slices.Grow(b, nodesResultHeader+8*(len(r.Strength)+len(r.Pattern)+len(r.Progress)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(r.Strength)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(r.Pattern)))
+	b = appendFloats(b, r.Strength)
+	b = appendFloats(b, r.Pattern)
+	for _, w := range r.Progress {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return b, nil
+}
+
+// UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
+// is used again.
+func (r *NodesResult) UnmarshalBinary(b []byte) error {
+	if len(b) < nodesResultHeader {
+		return sizeFault(len(b), nodesResultHeader)
+	}
+	in := reader{b}
+	nodes, patterns := in.uint64(), in.uint64()
+	if nodes > MaxNodes || patterns > MaxPatterns {
+		return fault("record", "counts more than the message may have")
+	}
+	n, words := int(nodes), progressWords(int(nodes))
+	if want := nodesResultHeader + 8*(n+int(patterns)+words); len(b) != want {
+		return sizeFault(len(b), want)
+	}
+	r.Strength, r.Pattern, r.Progress = resize(r.Strength, n), resize(r.Pattern, int(patterns)), resize(r.Progress, words)
+	in.floats(r.Strength)
+	in.floats(r.Pattern)
+	for i := range r.Progress {
+		r.Progress[i] = in.uint64()
+	}
+	return nil
+}
