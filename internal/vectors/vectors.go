@@ -4,7 +4,6 @@
 package vectors
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -99,17 +98,7 @@ func lines(tb testing.TB, file string) [][]byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var all [][]byte
-	for sc := bufio.NewScanner(bytes.NewReader(b)); ; {
-		sc.Buffer(nil, 16<<20)
-		if !sc.Scan() {
-			if sc.Err() != nil {
-				tb.Fatal(sc.Err())
-			}
-			return all
-		}
-		all = append(all, bytes.Clone(sc.Bytes()))
-	}
+	return bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
 }
 
 func decode[T any](tb testing.TB, b []byte) T {

@@ -1,0 +1,72 @@
+// Package codec stands between JSON, which exists at the edges, and the media
+// types of transforms.
+package codec
+
+import (
+	"fmt"
+
+	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/host"
+)
+
+// MaxBytes is the longest JSON document that is decoded.
+const MaxBytes = 8 << 20
+
+// MaxDepth is how deep arrays and objects may be nested.
+const MaxDepth = 64
+
+// Codec translates the JSON of one transform. It may be used concurrently.
+type Codec interface {
+	// Decode reads one JSON value. It refuses what is not exactly of the
+	// expected form: unknown and duplicate members, another case, invalid UTF-8,
+	// values out of bounds. The error names the member; it is an
+	// [*abi.FieldError].
+	Decode(doc []byte) (Call, error)
+}
+
+// Call is a task that was read from JSON.
+type Call struct {
+	// Payload is the transform's input.
+	Payload []byte
+	// Stream is the key of the task's stream; "" without one.
+	Stream string
+	// Encode turns the transform's output into JSON, on one line and without its
+	// end.
+	Encode func(output []byte) ([]byte, error)
+}
+
+// Set has a Codec for each pair of media types.
+type Set struct{ codecs map[[2]string]Codec }
+
+// Builtin returns a set with the codecs of cascade and tick, and of transforms
+// whose media types are application/json, text/plain (a JSON string) and
+// application/octet-stream (an object with the member base64), both in and out.
+func Builtin() *Set {
+	s := &Set{codecs: make(map[[2]string]Codec)}
+	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, decoder(decodeCascade))
+	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, decoder(decodeNodes))
+	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, decoder(decodeNetwork))
+	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, decoder(decodeConnection))
+	s.Register(manifest.MediaTypeJSON, manifest.MediaTypeJSON, decoder(decodeRaw))
+	s.Register("text/plain", "text/plain", decoder(decodeText))
+	s.Register("application/octet-stream", "application/octet-stream", decoder(decodeBytes))
+	return s
+}
+
+// Register adds a codec, or replaces that of the same media types. It must not be
+// called while the set is in use.
+func (s *Set) Register(input, output string, c Codec) { s.codecs[[2]string{input, output}] = c }
+
+// For returns the codec of a transform.
+func (s *Set) For(t host.Transform) (Codec, error) {
+	if c := s.codecs[[2]string{t.Input, t.Output}]; c != nil {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%s has no JSON form: no codec for %s and %s", t.Name, t.Input, t.Output)
+}
+
+type decoder func(doc []byte) (Call, error)
+
+func (d decoder) Decode(doc []byte) (Call, error) { return d(doc) }

@@ -1,0 +1,230 @@
+package codec
+
+import (
+	"bytes"
+	"encoding"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+)
+
+func fault(field, rule string, args ...any) error {
+	return &abi.FieldError{Field: field, Rule: fmt.Sprintf(rule, args...)}
+}
+
+// document is the field of faults that concern the whole.
+const document = "document"
+
+// unmarshal decodes one JSON value, strictly, and validates it.
+func unmarshal[T any, P interface {
+	*T
+	Validate() error
+}](doc []byte, v P) error {
+	if err := checkSize(doc); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(doc, v, json.RejectUnknownMembers(true)); err != nil {
+		return explain(err)
+	}
+	return v.Validate()
+}
+
+func checkSize(doc []byte) error {
+	if len(doc) > MaxBytes {
+		return fault(document, "must have at most %d bytes, has %d", MaxBytes, len(doc))
+	}
+	if len(bytes.TrimSpace(doc)) == 0 {
+		return fault(document, "is empty")
+	}
+	return nil
+}
+
+// explain says of an error of the JSON package what is wrong, and where, in terms
+// of the document.
+func explain(err error) error {
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		if errors.Is(syntax, jsontext.ErrDuplicateName) {
+			return fault(path(syntax.JSONPointer), "is there twice")
+		}
+		reason := "is cut off"
+		if !errors.Is(err, io.ErrUnexpectedEOF) && syntax.Err != nil {
+			reason = "is no valid JSON: " + syntax.Err.Error()
+		}
+		return fault(document, "%s, at byte %d", reason, syntax.ByteOffset+1)
+	}
+	var semantic *json.SemanticError
+	if !errors.As(err, &semantic) {
+		return fault(document, "%v", err)
+	}
+	where := path(semantic.JSONPointer)
+	switch {
+	case errors.Is(semantic.Err, json.ErrUnknownName):
+		return fault(where, "is not a known field%s", suggestion(semantic.GoType, semantic.JSONPointer.LastToken()))
+	case errors.Is(semantic.Err, strconv.ErrRange):
+		return fault(where, "is out of range")
+	case semantic.GoType != nil:
+		return fault(where, "must be %s", wanted(semantic.GoType, semantic.JSONKind))
+	}
+	return fault(where, "%v", semantic.Err)
+}
+
+// path writes /nodes/3/frequency as nodes[3].frequency.
+func path(p jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range p.Tokens() {
+		if _, err := strconv.Atoi(token); err == nil && b.Len() > 0 {
+			b.WriteString("[" + token + "]")
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(clip(token))
+	}
+	if b.Len() == 0 {
+		return document
+	}
+	return b.String()
+}
+
+// clip makes a foreign name short and printable.
+func clip(name string) string {
+	const most = 64
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	q := strconv.Quote(name)
+	return q[1 : len(q)-1]
+}
+
+// wanted says in words what a Go type holds.
+func wanted(t reflect.Type, got jsontext.Kind) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Int, reflect.Int64, reflect.Uint, reflect.Uint64:
+		if got == '0' {
+			return "a whole number in range"
+		}
+		return "a whole number"
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "of another type"
+}
+
+// suggestion names the member that an unknown one may have been meant to be.
+func suggestion(t reflect.Type, name string) string {
+	if t == nil || t.Kind() != reflect.Struct {
+		return ""
+	}
+	best, distance := "", 3 // two slips at most
+	for _, f := range reflect.VisibleFields(t) {
+		known, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if known == "" || len(name) > 2*len(known) {
+			continue
+		}
+		if d := slips(strings.ToLower(name), strings.ToLower(known)); d < distance {
+			best, distance = known, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// slips is the Levenshtein distance of two short words.
+func slips(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// reserved are names that mean something to a JavaScript object, which a consumer
+// of the document may be.
+var reserved = map[string]bool{"__proto__": true, "constructor": true, "prototype": true}
+
+// check walks a JSON document whose form is the plugin's business, and refuses
+// what no document may have.
+func check(doc []byte) error {
+	if err := checkSize(doc); err != nil {
+		return err
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc))
+	for {
+		token, err := dec.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return explain(err)
+		}
+		if dec.StackDepth() > MaxDepth {
+			return fault(document, "is nested deeper than %d", MaxDepth)
+		}
+		if dec.StackDepth() == 0 && len(bytes.TrimSpace(doc[dec.InputOffset():])) > 0 {
+			return fault(document, "has something behind the value, at byte %d", dec.InputOffset()+1)
+		}
+		// A name is every other string of an object.
+		kind, n := dec.StackIndex(dec.StackDepth())
+		if token.Kind() == '"' && kind == '{' && n%2 == 1 && reserved[token.String()] {
+			return fault(path(dec.StackPointer()), "is a reserved name")
+		}
+	}
+}
+
+// checkStream checks the key of a stream.
+func checkStream(key string) error {
+	if len(key) == 0 || len(key) > host.MaxStreamKey {
+		return fault("stream", "must have 1 to %d bytes, has %d", host.MaxStreamKey, len(key))
+	}
+	return nil
+}
+
+// encoded decodes a record and encodes it as JSON.
+func encoded[T any, P interface {
+	*T
+	encoding.BinaryUnmarshaler
+}](output []byte) ([]byte, error) {
+	v := P(new(T))
+	if err := v.UnmarshalBinary(output); err != nil {
+		return nil, err
+	}
+	return marshal(v)
+}
+
+func marshal(v any) ([]byte, error) { return json.Marshal(v, json.Deterministic(true)) }
