@@ -19,7 +19,7 @@ type cascadeInput struct {
 
 func (in *cascadeInput) Validate() error {
 	if in.Stream != nil {
-		if err := checkStream(*in.Stream); err != nil {
+		if err := checkStream("stream", *in.Stream); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -208,11 +209,66 @@ func check(doc []byte) error {
 }
 
 // checkStream checks the key of a stream.
-func checkStream(key string) error {
+func checkStream(field, key string) error {
 	if len(key) == 0 || len(key) > host.MaxStreamKey {
-		return fault("stream", "must have 1 to %d bytes, has %d", host.MaxStreamKey, len(key))
+		return fault(field, "must have 1 to %d bytes, has %d", host.MaxStreamKey, len(key))
 	}
 	return nil
+}
+
+// TakeStream takes the member called field out of a JSON object: the key of the
+// task's stream, a string, or "" if it is null or not there. It returns the
+// document without it. What is no object, or no JSON, is returned as it is, for a
+// Codec to refuse.
+func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
+	if err := checkSize(doc); err != nil {
+		return nil, "", err
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc))
+	if open, err := dec.ReadToken(); err != nil || open.Kind() != '{' {
+		return doc, "", nil
+	}
+	for dec.PeekKind() == '"' {
+		before := dec.InputOffset()
+		name, err := dec.ReadToken()
+		if err != nil {
+			return doc, "", nil
+		}
+		found := name.String() == field
+		value, err := dec.ReadValue()
+		if err != nil {
+			return doc, "", nil
+		}
+		if !found {
+			continue
+		}
+		if value.Kind() == 'n' {
+			return without(doc, before, dec.InputOffset()), "", nil
+		}
+		if value.Kind() != '"' {
+			return nil, "", fault(clip(field), "must be a string, the key of a stream")
+		}
+		unquoted, err := jsontext.AppendUnquote(nil, value)
+		if err != nil {
+			return nil, "", explain(err)
+		}
+		if err := checkStream(clip(field), string(unquoted)); err != nil {
+			return nil, "", err
+		}
+		return without(doc, before, dec.InputOffset()), string(unquoted), nil
+	}
+	return doc, "", nil
+}
+
+// without returns an object's text without the member between two offsets, of
+// which the first is where the text before it ended.
+func without(doc []byte, from, to int64) []byte {
+	head, tail := doc[:from], bytes.TrimLeft(doc[to:], " \t\r\n")
+	first := bytes.HasSuffix(bytes.TrimRight(head, " \t\r\n"), []byte("{"))
+	if first {
+		tail = bytes.TrimPrefix(tail, []byte(","))
+	}
+	return slices.Concat(head, tail)
 }
 
 // encoded decodes a record and encodes it as JSON.

@@ -43,6 +43,7 @@ type Host struct {
 	streams *stream.Store[sched.Serial]
 	pending sync.WaitGroup // of Submit's goroutines
 	retried atomic.Uint64
+	unknown atomic.Uint64
 
 	// ctx ends when running tasks must: when Close's patience does.
 	ctx    context.Context
@@ -297,6 +298,7 @@ func (h *Host) lookup(name string) (*transform, *Error) {
 	if tr := t.transforms[name]; tr != nil {
 		return tr, nil
 	}
+	h.unknown.Add(1)
 	return nil, &Error{
 		Kind: KindUnknownTransform, Transform: name, Err: ErrUnknownTransform,
 		Message: fmt.Sprintf("no plugin has a transform %q", name),

@@ -18,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,11 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // handWritten is a guest of testdata/guests.
 func handWritten(tb testing.TB, name string) host.Source {
 	tb.Helper()
-	wasm, err := os.ReadFile(filepath.Join("../testdata/guests", name+".wasm"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return host.Source{Name: name, WASM: wasm}
+	return host.Source{Name: name, WASM: guesttest.HandWritten(tb, name)}
 }
 
 // start starts a host, which the test closes.

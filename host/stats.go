@@ -25,6 +25,9 @@ type Stats struct {
 	// FramesRetried is how many shared crossings failed and had their tasks run
 	// again one by one.
 	FramesRetried uint64
+	// UnknownTransform is how many tasks were for a transform that no plugin
+	// has.
+	UnknownTransform uint64
 	// Streams is how many streams' states are kept; StreamsEvicted and
 	// StreamsExpired are how many were forgotten for want of room, and of age.
 	Streams                        int
@@ -59,8 +62,9 @@ type TransformStats struct {
 	OK     uint64
 	Errors map[Kind]uint64
 	// Wait is how long tasks waited for a worker. Run is how long crossings
-	// into the guest took; tasks of one frame share one.
-	Wait, Run Histogram
+	// into the guest took; tasks of one frame share one. Latency is from the
+	// submission of a task that ran to its end, failed or not.
+	Wait, Run, Latency Histogram
 }
 
 // Plugin describes a plugin that serves.
@@ -125,8 +129,8 @@ func (h *Host) Stats() Stats {
 	s := Stats{
 		Workers: q.Slots, Active: q.Active, Busy: q.Busy,
 		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
-		FramesRetried: h.retried.Load(),
-		Streams:       st.Streams, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
+		FramesRetried: h.retried.Load(), UnknownTransform: h.unknown.Load(),
+		Streams: st.Streams, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
 	}
 	if t := h.table.Load(); t != nil {
 		for _, p := range t.plugins {
@@ -153,9 +157,9 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 
 // meter counts the tasks of one transform.
 type meter struct {
-	ok        atomic.Uint64
-	errors    [len(kinds)]atomic.Uint64
-	wait, run histogram
+	ok                 atomic.Uint64
+	errors             [len(kinds)]atomic.Uint64
+	wait, run, latency histogram
 }
 
 // count counts an error and returns it.
@@ -165,7 +169,10 @@ func (t *transform) count(e *Error) error {
 }
 
 func (m *meter) stats(name string) TransformStats {
-	s := TransformStats{Name: name, OK: m.ok.Load(), Errors: make(map[Kind]uint64), Wait: m.wait.snapshot(), Run: m.run.snapshot()}
+	s := TransformStats{
+		Name: name, OK: m.ok.Load(), Errors: make(map[Kind]uint64),
+		Wait: m.wait.snapshot(), Run: m.run.snapshot(), Latency: m.latency.snapshot(),
+	}
 	for i := range m.errors {
 		if n := m.errors[i].Load(); n > 0 {
 			s.Errors[kinds[i]] = n

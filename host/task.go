@@ -43,6 +43,9 @@ func (p *Pending) Wait() ([]byte, error) {
 	return p.output, p.err
 }
 
+// Done returns a channel that is closed once the task has ended.
+func (p *Pending) Done() <-chan struct{} { return p.done }
+
 // Submit is [Host.Run] without the waiting for the task, but for room in the
 // queue if its policy is [Block]. Tasks take their places in the order of
 // Submit's calls. The host reads input until the task has ended.
@@ -230,6 +233,7 @@ func (t *task) run(ctx context.Context, input []byte) ([]byte, error) {
 // result counts and returns the outcome of one task: fault, if there is one,
 // else what the guest answered.
 func (t *task) result(got abi.Result, fault *Error) Result {
+	t.transform.meter.latency.observe(time.Since(t.queued))
 	if fault == nil {
 		fault = t.transform.rejection(got)
 	}

@@ -1,8 +1,7 @@
-// Package guesttest builds plugins from their sources for tests.
+// Package guesttest builds guests from source for tests.
 package guesttest
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path"
@@ -13,63 +12,63 @@ import (
 	"testing"
 )
 
-// build is one package, built once a process.
-type build struct {
-	once sync.Once
-	wasm []byte
-	out  []byte // what the toolchain said
-	err  error
-}
-
-var (
-	mu     sync.Mutex
-	builds = make(map[string]*build) // guarded by mu
+// Packages of the built-in plugins, for [Build] and [Dir].
+const (
+	Cascade = "./plugins/cascade/wasm"
+	Tick    = "./plugins/tick/wasm"
 )
 
-// Build returns the plugin that the package pkg is, such as
-// "./plugins/cascade/wasm", a path from the module's root. It is built once a
-// process; the bytes are shared and must not be changed. If it cannot be built,
-// the test fails.
+// built has a func() ([]byte, error) for each package that was asked for, so that
+// a test binary builds none twice.
+var built sync.Map
+
+// Root is the directory of the module.
+func Root() string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "../..")
+}
+
+// Build returns the plugin that the package of that path, relative to the
+// module's root, is. If it does not build, the test fails with the compiler's
+// output.
 func Build(tb testing.TB, pkg string) []byte {
 	tb.Helper()
-	mu.Lock()
-	b := builds[pkg]
-	if b == nil {
-		b = new(build)
-		builds[pkg] = b
+	once, _ := built.LoadOrStore(pkg, sync.OnceValues(func() ([]byte, error) { return build(pkg) }))
+	wasm, err := once.(func() ([]byte, error))()
+	if err != nil {
+		tb.Fatal(err)
 	}
-	mu.Unlock()
-	b.once.Do(func() { b.run(pkg) })
-	if b.err != nil {
-		tb.Fatalf("building a guest failed: %v; to see it, run in %s:\n\t%s %s\n%s",
-			b.err, Root(), strings.Join(environment, " "), strings.Join(append(command, pkg), " "), b.out)
-	}
-	return b.wasm
+	return wasm
 }
 
-var (
-	environment = []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS="}
-	command     = []string{"go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w"}
-)
+type buildError struct {
+	command string
+	output  []byte
+	err     error
+}
 
-func (b *build) run(pkg string) {
-	dir, err := os.MkdirTemp("", "guesttest")
+func (e *buildError) Error() string {
+	return e.command + ": " + e.err.Error() + "\n" + string(e.output)
+}
+
+func build(pkg string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "guest")
 	if err != nil {
-		b.err = err
-		return
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "guest.wasm")
-	cmd := exec.Command(command[0], append(command[1:len(command):len(command)], "-o", file, pkg)...)
+	out := filepath.Join(dir, "guest.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", out, pkg)
 	cmd.Dir = Root()
-	cmd.Env = append(os.Environ(), environment...)
-	if b.out, b.err = cmd.CombinedOutput(); b.err == nil {
-		b.wasm, b.err = os.ReadFile(file)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return nil, &buildError{"GOOS=wasip1 GOARCH=wasm " + strings.Join(cmd.Args, " "), output, err}
 	}
+	return os.ReadFile(out)
 }
 
-// Dir returns a directory, of the test's own, with the plugins that the packages
-// pkgs are. Their files are called as [Name] says.
+// Dir returns a directory that has the plugins of those packages, each called by
+// the name that Name gives it.
 func Dir(tb testing.TB, pkgs ...string) string {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -81,24 +80,16 @@ func Dir(tb testing.TB, pkgs ...string) string {
 	return dir
 }
 
-// Name is what a plugin's file is called, without ".wasm": the last part of its
-// package's path that is not "wasm".
-func Name(pkg string) string {
-	return path.Base(strings.TrimSuffix(path.Clean(pkg), "/wasm"))
-}
+// Name is the name of a package's plugin: the package's own, or of a directory
+// "wasm" its parent's.
+func Name(pkg string) string { return path.Base(strings.TrimSuffix(pkg, "/wasm")) }
 
-// HandWritten returns a guest of testdata/guests by its name, without ".wasm".
+// HandWritten returns the guest of that name in testdata/guests.
 func HandWritten(tb testing.TB, name string) []byte {
 	tb.Helper()
-	wasm, err := os.ReadFile(filepath.Join(Root(), "testdata", "guests", name+".wasm"))
+	wasm, err := os.ReadFile(filepath.Join(Root(), "testdata/guests", name+".wasm"))
 	if err != nil {
-		tb.Fatalf("%v; run make guests-wat", err)
+		tb.Fatal(err)
 	}
-	return bytes.Clone(wasm)
-}
-
-// Root is the module's root directory.
-func Root() string {
-	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "..", "..")
+	return wasm
 }

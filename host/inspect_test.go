@@ -1,0 +1,50 @@
+package host_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+func TestInspect(t *testing.T) {
+	wasm := guesttest.Build(t, "./testdata/guests/echo")
+	in, err := host.Inspect(t.Context(), wasm, host.PluginConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.Manifest.Name != "echo" || len(in.Manifest.Transforms) != 1 || in.SelfTests != 1 {
+		t.Errorf("manifest %+v, %d self-tests", in.Manifest, in.SelfTests)
+	}
+	if len(in.Hash) != 64 || in.Size != len(wasm) || in.Memory < 1<<16 {
+		t.Errorf("hash %q, size %d, memory %d", in.Hash, in.Size, in.Memory)
+	}
+	if want := "resonhost_run(i32, i32, i32) → i64"; !slices.Contains(in.Exports, want) {
+		t.Errorf("exports %q lack %s", in.Exports, want)
+	}
+	if !slices.ContainsFunc(in.Imports, func(s string) bool { return strings.HasPrefix(s, "wasi_snapshot_preview1.") }) {
+		t.Errorf("imports %q", in.Imports)
+	}
+}
+
+func TestInspectRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, guest string
+		cfg         host.PluginConfig
+		want        string
+	}{
+		{"not a plugin", "text", host.PluginConfig{}, "not a WebAssembly module of version 1"},
+		{"too large", "hostile", host.PluginConfig{MaxModule: 100}, "larger than 100 bytes, the limit"},
+		{"self-test", "selftest-fails", host.PluginConfig{}, "self-test 0"},
+		{"configuration", "hostile", host.PluginConfig{MemoryLimit: 1}, "plugin configuration: Defaults.MemoryLimit: must be between 64 KiB and 4 GiB"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := host.Inspect(t.Context(), guesttest.HandWritten(t, c.guest), c.cfg)
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("err %v, want %s…", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,125 @@
+// Package metrics offers the statistics of a host to Prometheus.
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// Source has statistics: a [*host.Host].
+type Source interface{ Stats() host.Stats }
+
+// New returns a collector of a host's statistics, which it reads when it is
+// scraped. The caller registers it; one registry can hold one such collector.
+//
+// Names that begin with resonance_ are those of the system that resonhost
+// replaces; where they end in _ms they are in milliseconds. All others are in
+// base units.
+func New(s Source) prometheus.Collector { return &collector{source: s} }
+
+type collector struct{ source Source }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// What is collected.
+var (
+	poolSize     = desc("resonance_worker_pool_size", "Instances in the pool.", "plugin")
+	queueDepth   = desc("resonance_worker_queue_depth", "Tasks that wait for a worker.", "plugin")
+	taskDuration = desc("resonance_worker_task_duration_ms", "Time of a crossing into the plugin in milliseconds; tasks of one frame share one.", "transform")
+	errorsTotal  = desc("resonance_errors_total", "Tasks that failed.", "transform", "kind")
+	cascadeTime  = desc("resonance_cascade_latency_ms", "Time from the submission of a cascade task to its end in milliseconds.")
+	workersUp    = desc("resonance_worker_active", "Workers that run a task.")
+	workersIdle  = desc("resonance_worker_idle", "Workers that run none.")
+
+	busy          = desc("resonhost_worker_busy_seconds_total", "Time that workers were active, added up.")
+	blocked       = desc("resonhost_queue_blocked_callers", "Callers that wait for room in a full queue.")
+	dropped       = desc("resonhost_queue_dropped_total", "Tasks that were dropped from a full queue for newer ones.")
+	retried       = desc("resonhost_frames_retried_total", "Frames that failed as a whole, whose tasks were run again one by one.")
+	unknown       = desc("resonhost_unknown_transform_total", "Tasks for a transform that no plugin has.")
+	streams       = desc("resonhost_streams", "Streams whose state is kept.")
+	streamsGone   = desc("resonhost_streams_forgotten_total", "Streams whose state was forgotten.", "reason")
+	tasks         = desc("resonhost_tasks_total", "Tasks that succeeded.", "transform")
+	queueWait     = desc("resonhost_queue_wait_seconds", "Time that tasks waited for a worker.", "transform")
+	taskLatency   = desc("resonhost_task_latency_seconds", "Time from the submission of a task to its end.", "transform")
+	pluginInfo    = desc("resonhost_plugin_info", "The version of a plugin that serves; always 1.", "plugin", "version", "hash")
+	instancesUsed = desc("resonhost_instances_in_use", "Instances that run a task.", "plugin")
+	instancesMax  = desc("resonhost_instances_max", "Instances that can exist at once.", "plugin")
+	created       = desc("resonhost_instances_created_total", "Instances that were made.", "plugin")
+	notCreated    = desc("resonhost_instances_failed_total", "Instances that could not be made.", "plugin")
+	freed         = desc("resonhost_instances_freed_total", "Instances that left the pool.", "plugin", "reason")
+	logDropped    = desc("resonhost_plugin_log_dropped_bytes_total", "What a plugin logged beyond its limit.", "plugin")
+)
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, workersUp, workersIdle,
+		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
+		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Stats()
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge(workersUp, s.Active)
+	gauge(workersIdle, s.Workers-s.Active)
+	ch <- prometheus.MustNewConstMetric(busy, prometheus.CounterValue, s.Busy.Seconds())
+	gauge(blocked, s.Blocked)
+	counter(dropped, s.Dropped)
+	counter(retried, s.FramesRetried)
+	counter(unknown, s.UnknownTransform)
+	gauge(streams, s.Streams)
+	counter(streamsGone, s.StreamsEvicted, "room")
+	counter(streamsGone, s.StreamsExpired, "age")
+	for i := range s.Plugins {
+		p := &s.Plugins[i]
+		gauge(pluginInfo, 1, p.Name, p.Version, p.Hash)
+		gauge(poolSize, p.Instances, p.Name)
+		gauge(queueDepth, p.QueueDepth, p.Name)
+		gauge(instancesUsed, p.InUse, p.Name)
+		gauge(instancesMax, p.MaxInstances, p.Name)
+		counter(created, p.Created, p.Name)
+		counter(notCreated, p.CreateFailed, p.Name)
+		counter(freed, p.Broken, p.Name, "broken")
+		counter(freed, p.Retired, p.Name, "retired")
+		counter(freed, p.Evicted, p.Name, "evicted")
+		counter(logDropped, p.LogDropped, p.Name)
+		for j := range p.Transforms {
+			t := &p.Transforms[j]
+			counter(tasks, t.OK, t.Name)
+			for kind, n := range t.Errors {
+				counter(errorsTotal, n, t.Name, string(kind))
+			}
+			ch <- histogram(taskDuration, &t.Run, time.Millisecond, t.Name)
+			ch <- histogram(queueWait, &t.Wait, time.Second, t.Name)
+			ch <- histogram(taskLatency, &t.Latency, time.Second, t.Name)
+			if t.Name == "cascade" {
+				ch <- histogram(cascadeTime, &t.Latency, time.Millisecond)
+			}
+		}
+	}
+}
+
+func histogram(d *prometheus.Desc, h *host.Histogram, unit time.Duration, labels ...string) prometheus.Metric {
+	buckets := make(map[float64]uint64, len(h.Bounds))
+	cumulative := uint64(0)
+	for i, bound := range h.Bounds {
+		cumulative += h.Counts[i]
+		buckets[float64(bound)/float64(unit)] = cumulative
+	}
+	return prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum)/float64(unit), buckets, labels...)
+}

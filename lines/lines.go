@@ -1,0 +1,304 @@
+// Package lines runs tasks that come as JSON lines, and answers with JSON lines.
+package lines
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+)
+
+// Defaults of Options. Together they bound the memory that lines take.
+const (
+	DefaultWindow  = 64
+	DefaultMaxLine = 4 << 20
+)
+
+// Options are how lines are read. The zero value of a field is its default.
+type Options struct {
+	// StreamField names the member of a line that is the key of the task's
+	// stream; "" takes only what the transform's own JSON has for it.
+	StreamField string
+	// Window is how many tasks are under way at once; default DefaultWindow.
+	Window int
+	// MaxLine is the longest line in bytes; default DefaultMaxLine, at most
+	// codec.MaxBytes.
+	MaxLine int
+}
+
+// Summary counts what Run did.
+type Summary struct {
+	// Lines is how many tasks there were, Failed how many of them failed.
+	Lines, Failed int
+}
+
+// Failure is the line that answers a task that failed.
+type Failure struct {
+	Error ErrorBody `json:"error"`
+}
+
+// ErrorBody says why a task failed.
+type ErrorBody struct {
+	Kind    host.Kind `json:"kind"`
+	Message string    `json:"message"`
+	// Line is the number of the line in the input, from 1.
+	Line int `json:"line,omitzero"`
+}
+
+// NewErrorBody describes the error of a task. A codec's error is an invalid
+// argument.
+func NewErrorBody(err error, line int) ErrorBody {
+	if e := (*host.Error)(nil); errors.As(err, &e) {
+		return ErrorBody{Kind: e.Kind, Message: e.Message, Line: line}
+	}
+	return ErrorBody{Kind: host.KindInvalidArgument, Message: err.Error(), Line: line}
+}
+
+// Run runs a task for each line of r, blank ones left out, and writes to w a line
+// for each, in their order: the result, or a [Failure]. A line that fails harms no
+// other. Tasks run side by side, those of one stream in their order. What is ready
+// is written at once, so that a caller can wait for the answer to a line before it
+// writes the next.
+//
+// Run ends with the input, when ctx ends, or when w fails; in the latter cases it
+// cancels what is under way, waits for it, and returns the error. A Read that
+// blocks then ends on its own.
+func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string, r io.Reader, w io.Writer, o Options) (Summary, error) {
+	t, err := h.Lookup(transform)
+	if err != nil {
+		return Summary{}, err
+	}
+	c, err := codecs.For(t)
+	if err != nil {
+		return Summary{}, err
+	}
+	if o.Window <= 0 {
+		o.Window = DefaultWindow
+	}
+	if o.MaxLine <= 0 {
+		o.MaxLine = DefaultMaxLine
+	}
+	o.MaxLine = min(o.MaxLine, codec.MaxBytes)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &pipeline{
+		h: h, codec: c, transform: transform, opts: o,
+		input: make(chan line), answers: make(chan answer, o.Window),
+	}
+	go p.read(ctx, r)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		if err := p.write(w); err != nil {
+			cancel(fmt.Errorf("write: %w", err))
+			for a := range p.answers {
+				a.wait()
+			}
+		}
+	})
+	err = p.submit(ctx)
+	if err != nil {
+		cancel(err)
+	}
+	close(p.answers)
+	writing.Wait()
+	if cause := context.Cause(ctx); cause != nil {
+		return p.summary, cause
+	}
+	return p.summary, err
+}
+
+// pipeline is one Run: a goroutine that reads, Run's own that submits, and one
+// that writes.
+type pipeline struct {
+	h         *host.Host
+	codec     codec.Codec
+	transform string
+	opts      Options
+	input     chan line
+	answers   chan answer
+	summary   Summary // the writer's until it has ended
+}
+
+// line is one line of input, or the error that ended it.
+type line struct {
+	number int
+	text   []byte
+	err    error // of this line
+	fatal  error // of the input
+}
+
+// answer is a task on its way.
+type answer struct {
+	number  int
+	err     error // without a task
+	pending *host.Pending
+	encode  func([]byte) ([]byte, error)
+}
+
+func (a *answer) wait() ([]byte, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	out, err := a.pending.Wait()
+	if err != nil {
+		return nil, err
+	}
+	if out, err = a.encode(out); err != nil {
+		return nil, &host.Error{Kind: host.KindABI, Message: "the output is not of its media type: " + err.Error(), Err: err}
+	}
+	return out, nil
+}
+
+// read sends the lines of r until ctx ends.
+func (p *pipeline) read(ctx context.Context, r io.Reader) {
+	defer close(p.input)
+	br := bufio.NewReaderSize(r, 64<<10)
+	for n := 1; ; n++ {
+		l, end := p.readLine(br)
+		l.number = n
+		if len(bytes.TrimSpace(l.text)) > 0 || l.err != nil || l.fatal != nil {
+			select {
+			case p.input <- l:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if end {
+			return
+		}
+	}
+}
+
+// readLine reads one line, of which it keeps no more than MaxLine. end says that
+// there is no further one.
+func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
+	for {
+		part, err := br.ReadSlice('\n')
+		if l.err == nil {
+			if len(l.text)+len(part) > p.opts.MaxLine+1 { // of which one is the line's end
+				l.err = fmt.Errorf("the line is longer than %d bytes", p.opts.MaxLine)
+				l.text = nil
+			} else {
+				l.text = append(l.text, part...)
+			}
+		}
+		switch {
+		case err == nil:
+			return l, false
+		case errors.Is(err, io.EOF):
+			return l, true
+		case !errors.Is(err, bufio.ErrBufferFull):
+			l.fatal = fmt.Errorf("read: %w", err)
+			return l, true
+		}
+	}
+}
+
+// submit takes a place for the task of each line, until the input or ctx ends.
+func (p *pipeline) submit(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case l, ok := <-p.input:
+			if !ok {
+				return nil
+			}
+			if l.fatal != nil {
+				return l.fatal
+			}
+			a := p.task(ctx, l)
+			select {
+			case p.answers <- a:
+			case <-ctx.Done(): // the writer may have ended
+				a.wait()
+				return context.Cause(ctx)
+			}
+		}
+	}
+}
+
+func (p *pipeline) task(ctx context.Context, l line) answer {
+	a := answer{number: l.number, err: l.err}
+	if a.err != nil {
+		return a
+	}
+	doc, key := l.text, ""
+	if p.opts.StreamField != "" {
+		if doc, key, a.err = codec.TakeStream(doc, p.opts.StreamField); a.err != nil {
+			return a
+		}
+	}
+	call, err := p.codec.Decode(doc)
+	if err != nil {
+		a.err = err
+		return a
+	}
+	if key == "" {
+		key = call.Stream
+	} else if call.Stream != "" {
+		a.err = fmt.Errorf("stream: is there besides %s", p.opts.StreamField)
+		return a
+	}
+	a.encode = call.Encode
+	if key == "" {
+		a.pending = p.h.Submit(ctx, p.transform, call.Payload)
+	} else {
+		a.pending = p.h.Stream(key).Submit(ctx, p.transform, call.Payload)
+	}
+	return a
+}
+
+// write writes the answers in order, until there are no more or w fails.
+func (p *pipeline) write(w io.Writer) error {
+	bw := bufio.NewWriterSize(w, 64<<10)
+	for a := range p.answers {
+		if a.pending != nil {
+			select {
+			case <-a.pending.Done():
+			default: // what is ready goes out before a wait
+				if err := flush(bw, w); err != nil {
+					return err
+				}
+			}
+		}
+		out, err := a.wait()
+		p.summary.Lines++
+		if err != nil {
+			p.summary.Failed++
+			if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, json.Deterministic(true)); err != nil {
+				return err
+			}
+		}
+		// A write error stays with bw until Flush, and ends with it.
+		_, _ = bw.Write(append(out, '\n'))
+		if len(p.answers) == 0 {
+			if err := flush(bw, w); err != nil {
+				return err
+			}
+		}
+	}
+	return flush(bw, w)
+}
+
+// flush writes out what is buffered, and has w send it if w buffers too.
+func flush(bw *bufio.Writer, w io.Writer) error {
+	if bw.Buffered() == 0 {
+		return bw.Flush() // an error of an earlier write
+	}
+	if err := bw.Flush(); err != nil {
+		return err
+	}
+	if f, ok := w.(interface{ FlushError() error }); ok {
+		return f.FlushError()
+	}
+	return nil
+}
