@@ -82,7 +82,7 @@ func Dir(tb testing.TB, pkgs ...string) string {
 
 // Name is the name of a package's plugin: the package's own, or of a directory
 // "wasm" its parent's.
-func Name(pkg string) string { return path.Base(strings.TrimSuffix(pkg, "/wasm")) }
+func Name(pkg string) string { return path.Base(strings.TrimSuffix(path.Clean(pkg), "/wasm")) }
 
 // HandWritten returns the guest of that name in testdata/guests.
 func HandWritten(tb testing.TB, name string) []byte {

@@ -196,15 +196,19 @@ func (m *Module) checkLinks() error {
 	return errors.Join(errs...)
 }
 
+// signature writes a function as name(i32, i64) → i32, with () for no result.
 func signature(name string, params, results []api.ValueType) string {
 	list := func(types []api.ValueType) string {
 		names := make([]string, len(types))
 		for i, t := range types {
 			names[i] = api.ValueTypeName(t)
 		}
-		return "(" + strings.Join(names, ", ") + ")"
+		return strings.Join(names, ", ")
 	}
-	return name + list(params) + " → " + list(results)
+	if len(results) == 1 {
+		return name + "(" + list(params) + ") → " + list(results)
+	}
+	return name + "(" + list(params) + ") → (" + list(results) + ")"
 }
 
 // examine asks a fresh instance what it is, and runs its self-tests.

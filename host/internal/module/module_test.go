@@ -82,8 +82,8 @@ func TestLoadRefuses(t *testing.T) {
 		"component":        "a WebAssembly component, where a core module is wanted",
 		"truncated":        "compile: ",
 		"no-memory":        `does not export a memory called "memory"`,
-		"no-run":           "does not export the function resonhost_run(i32, i32, i32) → (i64)",
-		"bad-signature":    "exports resonhost_run(i32, i32) → (i64), want resonhost_run(i32, i32, i32) → (i64)",
+		"no-run":           "does not export the function resonhost_run(i32, i32, i32) → i64",
+		"bad-signature":    "exports resonhost_run(i32, i32) → i64, want resonhost_run(i32, i32, i32) → i64",
 		"abi-2":            "speaks version 2 of the plugin contract, the host speaks 1",
 		"unknown-import":   "imports env.foo, which the host does not grant",
 		"import-memory":    "imports the memory env.memory, which the host does not grant",
@@ -323,7 +323,7 @@ func TestInfo(t *testing.T) {
 	if info.Size != len(wasm) || len(info.Hash) != 64 || info.Memory != 4<<20 {
 		t.Errorf("size %d, hash %s, memory %d", info.Size, info.Hash, info.Memory)
 	}
-	if want := "resonhost_run(i32, i32, i32) → (i64)"; info.Exports[len(info.Exports)-1] != want {
+	if want := "resonhost_run(i32, i32, i32) → i64"; info.Exports[len(info.Exports)-1] != want {
 		t.Errorf("exports %q, want %q last", info.Exports, want)
 	}
 	if want := "resonhost.log(i32, i32, i32) → ()"; info.Imports[0] != want {
