@@ -79,7 +79,9 @@ func Analyze(s *cascade.State, history *cascade.History, r *cascade.Result) {
 // octaveResonance is the resonance of an octave with those base frequencies.
 //
 // It is where the time goes: 300 pairs for five frequencies. So it is one loop
-// without calls, over arrays: a call in a guest costs more than the arithmetic.
+// that calls nothing which the compiler does not inline, over arrays: in a guest a
+// call costs more than the arithmetic. Most pairs are outside the range that has
+// all the special ratios, which is asked first.
 func octaveResonance(f []float64) float64 {
 	var tones, amplitudes [maxTones]float64
 	n := 0
@@ -93,15 +95,21 @@ func octaveResonance(f []float64) float64 {
 	for i := range n {
 		for j := i + 1; j < n; j++ {
 			r := tones[i] / tones[j]
-			var s float64
-			switch {
-			case near(r, 1), near(r, 2), near(r, 3.0/2), near(r, 4.0/3), near(r, 5.0/4), near(r, 5.0/3), near(r, 8.0/5):
-				s = 1
-			case near(r, phi), near(r, 1/phi):
-				s = 0.9
-			default:
+			s := 0.0
+			if r > 0.6 && r < 2.1 {
+				switch {
+				case near(r, 1), near(r, 2), near(r, 3.0/2), near(r, 4.0/3), near(r, 5.0/4), near(r, 5.0/3), near(r, 8.0/5):
+					s = 1
+				case near(r, phi), near(r, 1/phi):
+					s = 0.9
+				}
+			}
+			if s == 0 {
 				d := r - round(r)
-				s = math.Exp(-10 * d * d)
+				s = eighth(-10.0 / 8 * d * d)
+				s *= s
+				s *= s
+				s *= s
 			}
 			sum += s * amplitudes[i] * amplitudes[j]
 		}
@@ -118,6 +126,14 @@ func round(v float64) float64 {
 		whole++
 	}
 	return whole
+}
+
+// eighth is eˣ for x within −2.5/8 and 0 by its Taylor polynomial, whose remainder
+// there is 5e-17; its eighth power is e^(8x) within 4e-15 relative. Unlike
+// math.Exp it is the same to the last bit in a guest and on amd64.
+func eighth(x float64) float64 {
+	return 1 + x*(1+x*(1.0/2+x*(1.0/6+x*(1.0/24+x*(1.0/120+x*(1.0/720+x*(1.0/5040+
+		x*(1.0/40320+x*(1.0/362880+x*(1.0/3628800+x*(1.0/39916800+x*(1.0/479001600))))))))))))
 }
 
 // goldenAlignment is the mean closeness of ratios to φ; 0 without a pair.

@@ -253,7 +253,7 @@ func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest
 		return fmt.Errorf("status is %v, want %v", describe(got[0]), c.Status)
 	}
 	if c.Status == abi.StatusOK && !bytes.Equal(got[0].Payload, c.Output) {
-		return fmt.Errorf("output is %s, want %s", excerpt(got[0].Payload), excerpt(c.Output))
+		return differ(got[0].Payload, c.Output)
 	}
 	return nil
 }
@@ -265,12 +265,21 @@ func describe(r abi.Result) string {
 	return fmt.Sprintf("%v (%s)", r.Status, r.Payload)
 }
 
-func excerpt(b []byte) string {
-	const most = 64
-	if len(b) > most {
-		return fmt.Sprintf("%q… (%d bytes)", b[:most], len(b))
+// differ says where two payloads differ first.
+func differ(got, want []byte) error {
+	at := 0
+	for at < min(len(got), len(want)) && got[at] == want[at] {
+		at++
 	}
-	return fmt.Sprintf("%q", b)
+	const most = 24
+	excerpt := func(b []byte) string {
+		b = b[at:]
+		if len(b) > most {
+			return fmt.Sprintf("%q…", b[:most])
+		}
+		return fmt.Sprintf("%q", b)
+	}
+	return fmt.Errorf("output of %d bytes is %s from byte %d on, want %s of %d bytes", len(got), excerpt(got), at, excerpt(want), len(want))
 }
 
 // hostLog is resonhost.log.

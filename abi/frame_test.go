@@ -1,0 +1,241 @@
+package abi_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+var items = []abi.Item{
+	{Payload: []byte("payload"), State: []byte("state")},
+	{},
+	{Payload: bytes.Repeat([]byte{7}, 16)},
+	{State: []byte("12345678")},
+}
+
+var results = []abi.Result{
+	{Status: abi.StatusOK, Payload: []byte("out"), State: []byte("next")},
+	{Status: abi.StatusInvalidArgument, Payload: []byte("field: rule")},
+	{Status: abi.StatusFailed},
+}
+
+func readItems(frame []byte) (all []abi.Item, err error) {
+	r, err := abi.ReadInput(frame)
+	for err == nil && r.Len() > 0 {
+		var it abi.Item
+		if it, err = r.Next(); err == nil {
+			all = append(all, it)
+		}
+	}
+	return all, err
+}
+
+func readResults(frame []byte) (all []abi.Result, err error) {
+	r, err := abi.ReadOutput(frame)
+	for err == nil && r.Len() > 0 {
+		var res abi.Result
+		if res, err = r.Next(); err == nil {
+			all = append(all, res)
+		}
+	}
+	return all, err
+}
+
+func TestInputRoundTrip(t *testing.T) {
+	frame := abi.AppendInput(nil, items)
+	if len(frame) != abi.InputSize(items) {
+		t.Errorf("frame of %d bytes, InputSize is %d", len(frame), abi.InputSize(items))
+	}
+	got, err := readItems(frame)
+	if err != nil || len(got) != len(items) {
+		t.Fatalf("%d items, err %v", len(got), err)
+	}
+	for i := range items {
+		if !bytes.Equal(got[i].Payload, items[i].Payload) || !bytes.Equal(got[i].State, items[i].State) {
+			t.Errorf("item %d is %q, want %q", i, got[i], items[i])
+		}
+	}
+}
+
+func TestOutputRoundTrip(t *testing.T) {
+	frame := abi.AppendOutput(nil, results)
+	if len(frame) != abi.OutputSize(results) {
+		t.Errorf("frame of %d bytes, OutputSize is %d", len(frame), abi.OutputSize(results))
+	}
+	got, err := readResults(frame)
+	if err != nil || len(got) != len(results) {
+		t.Fatalf("%d results, err %v", len(got), err)
+	}
+	for i, want := range results {
+		if got[i].Status != want.Status || !bytes.Equal(got[i].Payload, want.Payload) || !bytes.Equal(got[i].State, want.State) {
+			t.Errorf("result %d is %q, want %q", i, got[i], want)
+		}
+	}
+}
+
+func TestEmptyFrames(t *testing.T) {
+	if got, err := readItems(abi.AppendInput(nil, nil)); err != nil || len(got) != 0 {
+		t.Errorf("%d items, err %v", len(got), err)
+	}
+	if got, err := readResults(abi.AppendOutput(nil, nil)); err != nil || len(got) != 0 {
+		t.Errorf("%d results, err %v", len(got), err)
+	}
+}
+
+// put returns a frame with the u32 at an offset replaced.
+func put(frame []byte, at int, v uint32) []byte {
+	frame = bytes.Clone(frame)
+	binary.LittleEndian.PutUint32(frame[at:], v)
+	return frame
+}
+
+func TestMalformedFrames(t *testing.T) {
+	in, out := abi.AppendInput(nil, items), abi.AppendOutput(nil, results)
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		read  func([]byte) error
+		want  string
+	}{
+		{"nothing", nil, input, "malformed frame: 0 bytes, shorter than a header"},
+		{"half a header", in[:7], input, "malformed frame: 7 bytes, shorter than a header"},
+		{"output for input", out, input, "malformed frame: magic number 0x314f4852, want 0x31494852"},
+		{"input for output", in, output, "malformed frame: magic number 0x31494852, want 0x314f4852"},
+		{"huge count", put(in, 4, 1<<32-1), input, "malformed frame: 4294967295 items cannot fit in 80 bytes"},
+		{"one item too many", put(in, 4, 5), input, "malformed frame: item 4: is cut off"},
+		{"one item too few", put(in, 4, 3), input, "malformed frame: 16 bytes follow the last item"},
+		{"huge payload", put(in, 8, 1<<32-1), input, "malformed frame: item 0: payload of 4294967295 bytes, 64 are left"},
+		{"huge state", put(in, 12, 1<<32-8), input, "malformed frame: item 0: state of 4294967288 bytes, 56 are left"},
+		{"cut off", in[:len(in)-1], input, "malformed frame: item 3: state of 8 bytes, 7 are left"},
+		{"no room for padding", in[:20], input, "malformed frame: 4 items cannot fit in 20 bytes"},
+		{"trailing", append(bytes.Clone(in), 0), input, "malformed frame: 1 bytes follow the last item"},
+		{"trailing an empty frame", append(abi.AppendInput(nil, nil), 1, 2, 3), input, "malformed frame: 3 bytes follow the last item"},
+		{"unknown status", put(out, 8, 3), output, "malformed frame: item 0: has status(3)"},
+		{"reserved", put(out, 20, 1), output, "malformed frame: item 0: reserved field is not 0"},
+		{"huge output", put(out, 12, 1<<31), output, "malformed frame: item 0: payload of 2147483648 bytes, 64 are left"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.read(c.frame)
+			if err == nil || err.Error() != c.want {
+				t.Errorf("err %v, want %s", err, c.want)
+			}
+			if !errors.Is(err, abi.ErrFrame) {
+				t.Errorf("%v is not ErrFrame", err)
+			}
+		})
+	}
+}
+
+func input(frame []byte) error {
+	_, err := readItems(frame)
+	return err
+}
+
+func output(frame []byte) error {
+	_, err := readResults(frame)
+	return err
+}
+
+func TestFramesCostNoAllocation(t *testing.T) {
+	in, out := abi.AppendInput(nil, items), abi.AppendOutput(nil, results)
+	room := make([]byte, 0, 4<<10)
+	for name, f := range map[string]func(){
+		"append input":  func() { abi.AppendInput(room, items) },
+		"append output": func() { abi.AppendOutput(room, results) },
+		"read input": func() {
+			for r, _ := abi.ReadInput(in); r.Len() > 0; {
+				if _, err := r.Next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"read output": func() {
+			for r, _ := abi.ReadOutput(out); r.Len() > 0; {
+				if _, err := r.Next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func TestPack(t *testing.T) {
+	for _, c := range [][2]uint32{{0, 0}, {1, 2}, {1<<32 - 1, 1<<32 - 1}, {1 << 31, 0}} {
+		if ptr, n := abi.Unpack(abi.Pack(c[0], c[1])); ptr != c[0] || n != c[1] {
+			t.Errorf("%v became %d, %d", c, ptr, n)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	var texts []string
+	for s := range abi.Status(4) {
+		texts = append(texts, s.String())
+	}
+	if got, want := strings.Join(texts, "|"), "ok|invalid argument|failed|status(3)"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func FuzzReadInput(f *testing.F) {
+	f.Add(abi.AppendInput(nil, items))
+	f.Add(abi.AppendInput(nil, nil))
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		got, err := readItems(frame)
+		if err != nil {
+			return
+		}
+		again := abi.AppendInput(nil, got)
+		if len(again) != len(frame) {
+			t.Fatalf("a frame of %d bytes became one of %d", len(frame), len(again))
+		}
+		if second, err := readItems(again); err != nil || len(second) != len(got) {
+			t.Fatalf("%d items became %d, err %v", len(got), len(second), err)
+		}
+	})
+}
+
+func FuzzReadOutput(f *testing.F) {
+	f.Add(abi.AppendOutput(nil, results))
+	f.Add(abi.AppendOutput(nil, nil))
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		got, err := readResults(frame)
+		if err != nil {
+			return
+		}
+		again := abi.AppendOutput(nil, got)
+		if len(again) != len(frame) {
+			t.Fatalf("a frame of %d bytes became one of %d", len(frame), len(again))
+		}
+		if second, err := readResults(again); err != nil || len(second) != len(got) {
+			t.Fatalf("%d results became %d, err %v", len(got), len(second), err)
+		}
+	})
+}
+
+func FuzzAppendInput(f *testing.F) {
+	f.Add([]byte("payload"), []byte("state"), 3)
+	f.Fuzz(func(t *testing.T, payload, state []byte, n int) {
+		in := make([]abi.Item, n&63)
+		for i := range in {
+			in[i] = abi.Item{Payload: payload[:len(payload)*i/len(in)], State: state}
+		}
+		got, err := readItems(abi.AppendInput(nil, in))
+		if err != nil || len(got) != len(in) {
+			t.Fatalf("%d of %d items, err %v", len(got), len(in), err)
+		}
+		for i := range in {
+			if !bytes.Equal(got[i].Payload, in[i].Payload) || !bytes.Equal(got[i].State, in[i].State) {
+				t.Fatalf("item %d is %q, want %q", i, got[i], in[i])
+			}
+		}
+	})
+}

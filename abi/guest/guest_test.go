@@ -1,0 +1,160 @@
+package guest_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/guest"
+)
+
+// run runs items through the only transform of a plugin.
+func run(t *testing.T, p *guest.Plugin, items ...abi.Item) []abi.Result {
+	t.Helper()
+	frame, err := p.Run(0, abi.AppendInput(nil, items))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := abi.ReadOutput(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var results []abi.Result
+	for r.Len() > 0 {
+		res, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		results = append(results, res)
+	}
+	return results
+}
+
+func TestItemsAreApart(t *testing.T) {
+	p := guest.New("", func(t *guest.Task) error {
+		t.Output = append(t.Output, "half an answer"...)
+		switch string(t.Input) {
+		case "invalid":
+			return &abi.FieldError{Field: "x", Rule: "must not be"}
+		case "wrapped":
+			return fmt.Errorf("in a wrapper: %w", &abi.FieldError{Field: "x", Rule: "must not be"})
+		case "failed":
+			return errors.New("cannot")
+		case "panic":
+			panic("at the disco")
+		case "error panic":
+			panic(errors.New("a panic"))
+		case "odd panic":
+			panic(7)
+		case "index":
+			_ = t.Input[len(t.Input)]
+		}
+		t.Output = append(t.Output[:0], t.Input...)
+		return nil
+	})
+	var items []abi.Item
+	want := []struct {
+		status  abi.Status
+		payload string
+	}{
+		{abi.StatusOK, "fine"},
+		{abi.StatusInvalidArgument, "x: must not be"},
+		{abi.StatusInvalidArgument, "in a wrapper: x: must not be"},
+		{abi.StatusFailed, "cannot"},
+		{abi.StatusFailed, "panic: at the disco"},
+		{abi.StatusFailed, "panic: a panic"},
+		{abi.StatusFailed, "panic"},
+		{abi.StatusFailed, "panic: runtime error: index out of range [5] with length 5"},
+		{abi.StatusOK, "also fine"},
+	}
+	for _, in := range []string{"fine", "invalid", "wrapped", "failed", "panic", "error panic", "odd panic", "index", "also fine"} {
+		items = append(items, abi.Item{Payload: []byte(in)})
+	}
+	for range 2 { // the second time with buffers in use before
+		for i, got := range run(t, p, items...) {
+			if got.Status != want[i].status || string(got.Payload) != want[i].payload {
+				t.Errorf("item %d: %v %q, want %v %q", i, got.Status, got.Payload, want[i].status, want[i].payload)
+			}
+		}
+	}
+}
+
+// TestOutputs are the ways in which a transform may set its output.
+func TestOutputs(t *testing.T) {
+	own := []byte("a buffer of its own")
+	for name, transform := range map[string]guest.Transform{
+		"appends":  func(t *guest.Task) error { t.Output = append(t.Output, t.Input...); return nil },
+		"replaces": func(t *guest.Task) error { t.Output = own[:copy(own, t.Input)]; return nil },
+		"input":    func(t *guest.Task) error { t.Output = t.Input; return nil },
+		"bytewise": func(t *guest.Task) error {
+			for _, b := range t.Input {
+				t.Output = append(t.Output, b)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := guest.New("", transform)
+			for n := range 19 {
+				in := bytes.Repeat([]byte{'x'}, n)
+				for i, got := range run(t, p, abi.Item{Payload: in}, abi.Item{Payload: in}) {
+					if !bytes.Equal(got.Payload, in) {
+						t.Errorf("item %d of %d bytes: %q", i, n, got.Payload)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestState(t *testing.T) {
+	var buffer []byte
+	p := guest.New("", func(t *guest.Task) error {
+		buffer = append(append(buffer[:0], t.State...), t.Input...)
+		t.NextState = buffer
+		return nil
+	})
+	got := run(t, p,
+		abi.Item{Payload: []byte("b"), State: []byte("a")}, abi.Item{Payload: []byte("d"), State: []byte("c")})
+	if string(got[0].State) != "ab" || string(got[1].State) != "cd" {
+		t.Errorf("states %q and %q, want ab and cd", got[0].State, got[1].State)
+	}
+}
+
+func TestRunRefuses(t *testing.T) {
+	p := guest.New("", func(*guest.Task) error { return nil })
+	if _, err := p.Run(1, abi.AppendInput(nil, nil)); err == nil || err.Error() != "no transform has index 1" {
+		t.Errorf("err %v", err)
+	}
+	if _, err := p.Run(0, []byte("nonsense")); !errors.Is(err, abi.ErrFrame) {
+		t.Errorf("err %v, want ErrFrame", err)
+	}
+	cut := abi.AppendInput(nil, []abi.Item{{Payload: []byte("1234")}, {Payload: []byte("5678")}})
+	if _, err := p.Run(0, cut[:len(cut)-8]); !errors.Is(err, abi.ErrFrame) {
+		t.Errorf("err %v, want ErrFrame", err)
+	}
+}
+
+func ExampleNew() {
+	p := guest.New("{…}", func(t *guest.Task) error {
+		t.Output = append(t.Output, strings.ToUpper(string(t.Input))...)
+		return nil
+	})
+	// A host does this with the compiled plugin; here it is native.
+	frame, err := p.Run(0, abi.AppendInput(nil, []abi.Item{{Payload: []byte("hello")}}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	results, err := abi.ReadOutput(frame)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	first, err := results.Next()
+	fmt.Printf("%v %s %v\n", first.Status, first.Payload, err)
+	// Output: ok HELLO <nil>
+}
