@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/abi/tick"
 )
 
@@ -44,8 +45,30 @@ func (c Call) with(in encoding.BinaryAppender) (_ Call, err error) {
 	return c, err
 }
 
+// nodesInput is the JSON of tick.node's argument. What it requires hides the
+// member of that name.
+type nodesInput struct {
+	tick.NodesRequest `json:",inline"`
+
+	NowMS *float64     `json:"now_ms"`
+	Nodes *[]tick.Node `json:"nodes"`
+}
+
+func (in *nodesInput) Validate() error {
+	if in.NowMS == nil {
+		return fault("now_ms", isRequired)
+	}
+	if in.Nodes == nil {
+		return fault("nodes", isRequired)
+	}
+	in.NodesRequest.NowMS, in.NodesRequest.Nodes = *in.NowMS, *in.Nodes
+	return in.NodesRequest.Validate()
+}
+
+const isRequired = "is required"
+
 func decodeNodes(doc []byte) (Call, error) {
-	var in tick.NodesRequest
+	var in nodesInput
 	if err := unmarshal(doc, &in); err != nil {
 		return Call{}, err
 	}
@@ -59,11 +82,30 @@ func decodeNodes(doc []byte) (Call, error) {
 			return nil, err
 		}
 		return marshal(out)
-	}}.with(&in)
+	}}.with(&in.NodesRequest)
+}
+
+// networkInput is the JSON of tick.network's argument, as nodesInput.
+type networkInput struct {
+	tick.NetworkRequest `json:",inline"`
+
+	NowMS   *float64      `json:"now_ms"`
+	Network *tick.Network `json:"network"`
+}
+
+func (in *networkInput) Validate() error {
+	if in.NowMS == nil {
+		return fault("now_ms", isRequired)
+	}
+	if in.Network == nil {
+		return fault("network", isRequired)
+	}
+	in.NetworkRequest.NowMS, in.NetworkRequest.Network = *in.NowMS, *in.Network
+	return in.NetworkRequest.Validate()
 }
 
 func decodeNetwork(doc []byte) (Call, error) {
-	var in tick.NetworkRequest
+	var in networkInput
 	if err := unmarshal(doc, &in); err != nil {
 		return Call{}, err
 	}
@@ -77,7 +119,7 @@ func decodeNetwork(doc []byte) (Call, error) {
 			return nil, err
 		}
 		return marshal(out)
-	}}.with(&in)
+	}}.with(&in.NetworkRequest)
 }
 
 func decodeConnection(doc []byte) (Call, error) {
@@ -88,43 +130,82 @@ func decodeConnection(doc []byte) (Call, error) {
 	return Call{Encode: encoded[tick.ConnectionResult]}.with(&in)
 }
 
-// decodeRaw is of transforms that speak JSON themselves.
-func decodeRaw(doc []byte) (Call, error) {
+// form is one of the media types that are no plugin's own. Both ways know
+// nothing of each other, so that a transform can mix them.
+type form struct {
+	mediaType string
+	payload   func(doc []byte) ([]byte, error)
+	line      func(output []byte) ([]byte, error)
+}
+
+var forms = []form{
+	{manifest.MediaTypeJSON, fromRaw, toRaw},
+	{"text/plain", fromText, toText},
+	{"application/octet-stream", fromBytes, toBytes},
+}
+
+// mixed decodes with one form and encodes with another.
+func mixed(in, out form) Codec {
+	return decoder(func(doc []byte) (Call, error) {
+		payload, err := in.payload(doc)
+		return Call{Payload: payload, Encode: out.line}, err
+	})
+}
+
+func fromRaw(doc []byte) ([]byte, error) {
 	if err := check(doc); err != nil {
-		return Call{}, err
+		return nil, err
 	}
-	return Call{Payload: doc, Encode: func(output []byte) ([]byte, error) {
-		if err := check(output); err != nil {
-			return nil, err
-		}
-		line := jsontext.Value(output).Clone()
-		err := line.Compact()
-		return line, err
-	}}, nil
+	return doc, nil
 }
 
-func decodeText(doc []byte) (Call, error) {
-	var s text
-	if err := unmarshal(doc, &s); err != nil {
-		return Call{}, err
+func toRaw(output []byte) ([]byte, error) {
+	if err := check(output); err != nil {
+		return nil, err
 	}
-	return Call{Payload: []byte(s), Encode: func(output []byte) ([]byte, error) { return marshal(string(output)) }}, nil
+	line := jsontext.Value(output).Clone()
+	err := line.Compact()
+	return line, err
 }
 
+// text is a JSON string.
 type text string
 
 func (*text) Validate() error { return nil }
 
-type blob struct {
-	Base64 []byte `json:"base64"`
+func fromText(doc []byte) ([]byte, error) {
+	var s text
+	err := unmarshal(doc, &s)
+	return []byte(s), err
 }
 
-func (*blob) Validate() error { return nil }
+func toText(output []byte) ([]byte, error) { return marshal(string(output)) }
 
-func decodeBytes(doc []byte) (Call, error) {
+// blob is bytes that need not be text.
+type blob struct {
+	Base64 *[]byte `json:"base64"`
+}
+
+func (b *blob) Validate() error {
+	if b.Base64 == nil {
+		return fault("base64", isRequired)
+	}
+	return nil
+}
+
+// fromBytes takes a string too, for its UTF-8, as manifests do.
+func fromBytes(doc []byte) ([]byte, error) {
+	switch jsontext.Value(doc).Kind() {
+	case '"':
+		return fromText(doc)
+	case 'n', 't', 'f', '0', '[':
+		return nil, fault(document, `must be a string or {"base64": "…"}`)
+	}
 	var in blob
 	if err := unmarshal(doc, &in); err != nil {
-		return Call{}, err
+		return nil, err
 	}
-	return Call{Payload: in.Base64, Encode: func(output []byte) ([]byte, error) { return marshal(blob{output}) }}, nil
+	return *in.Base64, nil
 }
+
+func toBytes(output []byte) ([]byte, error) { return marshal(blob{&output}) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/resonhost/resonhost/abi/cascade"
-	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/host"
 )
@@ -28,7 +27,7 @@ type Codec interface {
 
 // Call is a task that was read from JSON.
 type Call struct {
-	// Payload is the transform's input.
+	// Payload is the transform's input; it may be the document's own memory.
 	Payload []byte
 	// Stream is the key of the task's stream; "" without one.
 	Stream string
@@ -41,17 +40,20 @@ type Call struct {
 type Set struct{ codecs map[[2]string]Codec }
 
 // Builtin returns a set with the codecs of cascade and tick, and of transforms
-// whose media types are application/json, text/plain (a JSON string) and
-// application/octet-stream (an object with the member base64), both in and out.
+// from and to any of application/json, text/plain (a JSON string) and
+// application/octet-stream (an object with the member base64; a string is taken
+// too, for its UTF-8).
 func Builtin() *Set {
 	s := &Set{codecs: make(map[[2]string]Codec)}
 	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, decoder(decodeCascade))
 	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, decoder(decodeNodes))
 	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, decoder(decodeNetwork))
 	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, decoder(decodeConnection))
-	s.Register(manifest.MediaTypeJSON, manifest.MediaTypeJSON, decoder(decodeRaw))
-	s.Register("text/plain", "text/plain", decoder(decodeText))
-	s.Register("application/octet-stream", "application/octet-stream", decoder(decodeBytes))
+	for _, in := range forms {
+		for _, out := range forms {
+			s.Register(in.mediaType, out.mediaType, mixed(in, out))
+		}
+	}
 	return s
 }
 

@@ -33,6 +33,9 @@ func unmarshal[T any, P interface {
 	if err := checkSize(doc); err != nil {
 		return err
 	}
+	if string(bytes.TrimSpace(doc)) == "null" { // of which Unmarshal would make a zero value
+		return fault(document, "must not be null")
+	}
 	if err := json.Unmarshal(doc, v, json.RejectUnknownMembers(true)); err != nil {
 		return explain(err)
 	}
@@ -59,7 +62,7 @@ func explain(err error) error {
 		}
 		reason := "is cut off"
 		if !errors.Is(err, io.ErrUnexpectedEOF) && syntax.Err != nil {
-			reason = "is no valid JSON: " + syntax.Err.Error()
+			reason = "is not valid JSON: " + syntax.Err.Error()
 		}
 		return fault(document, "%s, at byte %d", reason, syntax.ByteOffset+1)
 	}
@@ -126,6 +129,9 @@ func wanted(t reflect.Type, got jsontext.Kind) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a string in base64"
+		}
 		return "an array"
 	case reflect.Struct, reflect.Map:
 		return "an object"
@@ -144,7 +150,7 @@ func suggestion(t reflect.Type, name string) string {
 		if known == "" || len(name) > 2*len(known) {
 			continue
 		}
-		if d := slips(strings.ToLower(name), strings.ToLower(known)); d < distance {
+		if d := slips(strings.ToLower(name), strings.ToLower(known)); d < distance && 2*d <= len(known) {
 			best, distance = known, d
 		}
 	}
@@ -205,6 +211,11 @@ func check(doc []byte) error {
 		if token.Kind() == '"' && kind == '{' && n%2 == 1 && reserved[token.String()] {
 			return fault(path(dec.StackPointer()), "is a reserved name")
 		}
+		if token.Kind() == '0' {
+			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
+				return fault(path(dec.StackPointer()), "is out of range")
+			}
+		}
 	}
 }
 
@@ -260,15 +271,19 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 	return doc, "", nil
 }
 
-// without returns an object's text without the member between two offsets, of
-// which the first is where the text before it ended.
+// without returns an object's text with spaces in place of the member between two
+// offsets, of which the first is where the text before it ended: what follows
+// keeps its offset, which errors tell.
 func without(doc []byte, from, to int64) []byte {
-	head, tail := doc[:from], bytes.TrimLeft(doc[to:], " \t\r\n")
-	first := bytes.HasSuffix(bytes.TrimRight(head, " \t\r\n"), []byte("{"))
-	if first {
-		tail = bytes.TrimPrefix(tail, []byte(","))
+	end := to
+	if doc[from-1] == '{' {
+		// The first member takes the comma behind it along, others that before.
+		if rest := bytes.TrimLeft(doc[to:], " \t\r\n"); bytes.HasPrefix(rest, []byte(",")) {
+			end = int64(len(doc)-len(rest)) + 1
+		}
 	}
-	return slices.Concat(head, tail)
+	blank := bytes.Repeat([]byte(" "), int(end-from))
+	return slices.Concat(doc[:from], blank, doc[end:])
 }
 
 // encoded decodes a record and encodes it as JSON.

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
@@ -32,6 +33,9 @@ type Options struct {
 	// MaxLine is the longest line in bytes; default DefaultMaxLine, at most
 	// codec.MaxBytes.
 	MaxLine int
+	// Stop, once closed, has no further line read: Run answers those that were,
+	// and ends. A Read that blocks then is left to end on its own.
+	Stop <-chan struct{}
 }
 
 // Summary counts what Run did.
@@ -96,7 +100,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	go p.read(ctx, r)
 	var writing sync.WaitGroup
 	writing.Go(func() {
-		if err := p.write(w); err != nil {
+		if err := p.write(ctx, w); err != nil {
 			cancel(fmt.Errorf("write: %w", err))
 			for a := range p.answers {
 				a.wait()
@@ -104,9 +108,6 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		}
 	})
 	err = p.submit(ctx)
-	if err != nil {
-		cancel(err)
-	}
 	close(p.answers)
 	writing.Wait()
 	if cause := context.Cause(ctx); cause != nil {
@@ -183,11 +184,12 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 	for {
 		part, err := br.ReadSlice('\n')
 		if l.err == nil {
-			if len(l.text)+len(part) > p.opts.MaxLine+1 { // of which one is the line's end
+			text := bytes.TrimSuffix(part, []byte("\n"))
+			if len(l.text)+len(text) > p.opts.MaxLine {
 				l.err = fmt.Errorf("the line is longer than %d bytes", p.opts.MaxLine)
 				l.text = nil
 			} else {
-				l.text = append(l.text, part...)
+				l.text = append(l.text, text...)
 			}
 		}
 		switch {
@@ -208,6 +210,8 @@ func (p *pipeline) submit(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-p.opts.Stop:
+			return nil
 		case l, ok := <-p.input:
 			if !ok {
 				return nil
@@ -257,8 +261,9 @@ func (p *pipeline) task(ctx context.Context, l line) answer {
 	return a
 }
 
-// write writes the answers in order, until there are no more or w fails.
-func (p *pipeline) write(w io.Writer) error {
+// write writes the answers in order, until there are no more, w fails, or ctx ends
+// a task.
+func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 	bw := bufio.NewWriterSize(w, 64<<10)
 	for a := range p.answers {
 		if a.pending != nil {
@@ -271,10 +276,13 @@ func (p *pipeline) write(w io.Writer) error {
 			}
 		}
 		out, err := a.wait()
+		if err != nil && ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), flush(bw, w)) // no failure of the line's
+		}
 		p.summary.Lines++
 		if err != nil {
 			p.summary.Failed++
-			if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, json.Deterministic(true)); err != nil {
+			if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, jsontext.AllowInvalidUTF8(true)); err != nil {
 				return err
 			}
 		}

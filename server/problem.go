@@ -1,0 +1,75 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+)
+
+// problem is an error as RFC 9457 has it. Its type is about:blank, so that its
+// title is the status's; what tells problems apart is the member kind.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	// Kind is a host.Kind, or one of the server's own.
+	Kind host.Kind `json:"kind"`
+	// Field is the argument that is at fault, where that is known.
+	Field     string `json:"field,omitempty"`
+	Transform string `json:"transform,omitempty"`
+	Plugin    string `json:"plugin,omitempty"`
+	Version   string `json:"version,omitempty"`
+}
+
+func writeProblem(w http.ResponseWriter, p problem) {
+	p.Title = http.StatusText(p.Status)
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client has gone, or it arrives
+}
+
+// retryAfter is when a refused client may come again, in seconds: a queue of
+// tasks of milliseconds has drained by then.
+const retryAfter = 1
+
+// statuses are those of the kinds of errors.
+var statuses = map[host.Kind]int{
+	host.KindInvalidArgument:  http.StatusBadRequest,
+	host.KindUnknownTransform: http.StatusNotFound,
+	host.KindQueueFull:        http.StatusTooManyRequests,
+	host.KindTimeout:          http.StatusGatewayTimeout,
+	host.KindCancelled:        http.StatusServiceUnavailable,
+	host.KindFailed:           http.StatusUnprocessableEntity,
+	host.KindTrap:             http.StatusBadGateway,
+	host.KindExit:             http.StatusBadGateway,
+	host.KindOutOfMemory:      http.StatusBadGateway,
+	host.KindABI:              http.StatusBadGateway,
+	host.KindUnavailable:      http.StatusServiceUnavailable,
+	host.KindHost:             http.StatusInternalServerError,
+}
+
+// problemOf describes the error of a task, or a codec's.
+func problemOf(transform string, err error) problem {
+	p := problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Detail: err.Error(), Transform: transform}
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+		p.Field = f.Field
+	}
+	if e := (*host.Error)(nil); errors.As(err, &e) {
+		p.Status, p.Kind, p.Detail = statuses[e.Kind], e.Kind, e.Message
+		p.Plugin, p.Version = e.Plugin, e.Version
+	}
+	return p
+}
+
+func (s *Server) unavailable(w http.ResponseWriter, why string) {
+	writeProblem(w, problem{Status: http.StatusServiceUnavailable, Kind: host.KindUnavailable, Detail: why})
+}

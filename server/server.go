@@ -1,0 +1,204 @@
+// Package server is the HTTP face of a host: tasks, plugins, health and metrics.
+// An embedder need not import it.
+package server
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/metrics"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxBody      = 8 << 20
+	DefaultStallTimeout = 30 * time.Second
+)
+
+// Options are how a server behaves. The zero value of a field is its default.
+type Options struct {
+	// Logger receives what goes wrong beyond the request; default discards it.
+	Logger *slog.Logger
+	// MaxBody is the longest body of a request in bytes; default 8 MiB. Of
+	// JSON lines, which are not bounded together, it is the longest line, at
+	// most codec.MaxBytes.
+	MaxBody int64
+	// StallTimeout is how long a client may keep the server waiting: for the
+	// next bytes of a body, or to take those of an answer; default 30 s. It
+	// starts anew with each piece. JSON lines may pause for as long as they
+	// like: no task waits for the next.
+	StallTimeout time.Duration
+	// Registry is what /metrics shows and where the host's metrics are
+	// registered; default one of its own, with those of Go and the process.
+	Registry *prometheus.Registry
+}
+
+// Server serves a host over HTTP.
+type Server struct {
+	host     *host.Host
+	codecs   *codec.Set
+	opts     Options
+	log      *slog.Logger
+	mux      *http.ServeMux
+	draining chan struct{} // closed by SetDraining
+	drain    func()
+	requests *prometheus.CounterVec
+}
+
+// New returns a server of a host, which need not be started yet. It starts
+// nothing.
+func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.StallTimeout <= 0 {
+		o.StallTimeout = DefaultStallTimeout
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	s := &Server{
+		host: h, codecs: codecs, opts: o, log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "resonhost_http_requests_total", Help: "HTTP requests, by route and status.",
+		}, []string{"route", "code"}),
+	}
+	s.drain = sync.OnceFunc(func() { close(s.draining) })
+	for _, c := range []prometheus.Collector{metrics.New(h), s.requests} {
+		if err := o.Registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	s.handle("POST /v1/transforms/{name}", s.runTransform)
+	s.handle("GET /v1/plugins", s.listPlugins)
+	s.handle("GET /healthz", s.health)
+	s.handle("GET /readyz", s.ready)
+	s.handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+	}).ServeHTTP)
+	s.handle("GET /{$}", s.index)
+	return s, nil
+}
+
+// handle adds a route whose requests are counted.
+func (s *Server) handle(pattern string, h http.HandlerFunc) {
+	s.mux.Handle(pattern, promhttp.InstrumentHandlerCounter(s.requests.MustCurryWith(prometheus.Labels{"route": pattern}), h))
+}
+
+// Handler returns the server's handler. Browsers' requests from other origins are
+// refused, also by a page that has a name of its own resolve to this machine.
+func (s *Server) Handler() http.Handler {
+	return refuseForeignHosts(http.NewCrossOriginProtection().Handler(s.mux))
+}
+
+// SetDraining has /readyz say that the server is going, and refuses further tasks
+// with 503; JSON lines take no further line, and say so in a last one. Tasks under
+// way go on. Calling it again is fine.
+func (s *Server) SetDraining() { s.drain() }
+
+func (s *Server) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// refuseForeignHosts refuses requests over the loopback interface that do not name
+// it. A page whose name was made to resolve to 127.0.0.1 would otherwise be of the
+// same origin as a daemon that listens there.
+func refuseForeignHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		if ok && local.IP.IsLoopback() && !namesLoopback(r.Host) {
+			writeProblem(w, problem{Status: http.StatusMisdirectedRequest, Kind: "foreign_host", Detail: "the Host header must name the loopback interface, such as localhost"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func namesLoopback(hostport string) bool {
+	name, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		name = hostport
+	}
+	ip := net.ParseIP(trimBrackets(name))
+	return name == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func trimBrackets(name string) string {
+	if len(name) > 1 && name[0] == '[' && name[len(name)-1] == ']' {
+		return name[1 : len(name)-1]
+	}
+	return name
+}
+
+func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("resonhost\n\nPOST /v1/transforms/{name}\nGET  /v1/plugins\nGET  /healthz\nGET  /readyz\nGET  /metrics\n"))
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case s.isDraining():
+		s.unavailable(w, "draining")
+	case len(s.host.Plugins()) == 0:
+		s.unavailable(w, "no plugin is loaded yet")
+	default:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ready\n"))
+	}
+}
+
+// pluginJSON is a plugin in the answer of /v1/plugins.
+type pluginJSON struct {
+	Name       string          `json:"name"`
+	Version    string          `json:"version"`
+	Hash       string          `json:"hash"`
+	Source     string          `json:"source"`
+	Transforms []transformJSON `json:"transforms"`
+}
+
+type transformJSON struct {
+	Name       string  `json:"name"`
+	Input      string  `json:"input"`
+	Output     string  `json:"output"`
+	StateBytes int     `json:"state_bytes"`
+	TimeoutS   float64 `json:"timeout_seconds"`
+}
+
+func (s *Server) listPlugins(w http.ResponseWriter, _ *http.Request) {
+	list := []pluginJSON{}
+	for _, p := range s.host.Plugins() {
+		out := pluginJSON{Name: p.Name, Version: p.Version, Hash: p.Hash, Source: p.Source}
+		for _, t := range p.Transforms {
+			out.Transforms = append(out.Transforms, transformJSON{
+				Name: t.Name, Input: t.Input, Output: t.Output, StateBytes: t.StateBytes, TimeoutS: t.Timeout.Seconds(),
+			})
+		}
+		list = append(list, out)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"plugins": list})
+}

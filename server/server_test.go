@@ -1,0 +1,338 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// served is a server over a real loopback listener, of cascade and the hostile
+// guest.
+type served struct {
+	*httptest.Server
+	host   *host.Host
+	server *server.Server
+}
+
+func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
+	t.Helper()
+	cfg := host.Config{
+		Plugins: []host.Source{
+			{Name: "cascade", WASM: guesttest.Build(t, guesttest.Cascade)},
+			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
+		},
+		Overrides: map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}},
+	}
+	var opts server.Options
+	if change != nil {
+		change(&cfg, &opts)
+	}
+	h, err := host.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(h, codec.Builtin(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s.Handler())
+	t.Cleanup(func() {
+		web.Close()
+		if err := h.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return &served{web, h, s}
+}
+
+// do sends a request and returns status, header and body.
+func (s *served) do(t *testing.T, method, path, contentType, body string, header ...string) (int, http.Header, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, string(b)
+}
+
+func TestProblems(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody = 1 << 10 })
+	const octets = "application/octet-stream"
+	for name, c := range map[string]struct {
+		path, contentType, body string
+		header                  []string
+		status                  int
+		want                    string // of the body
+	}{
+		"unknown transform": {path: "/v1/transforms/none", contentType: "application/json", status: 404, want: `"detail":"no plugin has a transform \"none\"; there are cascade, hostile.echo`},
+		"no content type":   {path: "/v1/transforms/cascade", body: "{}", status: 415, want: `{"title":"Unsupported Media Type","status":415,"detail":"the Content-Type must be application/json, application/x-ndjson or application/vnd.resonhost.cascade.state","kind":"unsupported_media_type","transform":"cascade"}`},
+		"bad content type":  {path: "/v1/transforms/cascade", contentType: "text/;;", body: "{}", status: 415, want: "the Content-Type must be"},
+		"bad JSON":          {path: "/v1/transforms/cascade", contentType: "application/json", body: "{", status: 400, want: `"kind":"invalid_argument","field":"document"`},
+		"bad field":         {path: "/v1/transforms/cascade", contentType: "application/json; charset=utf-8", body: `{"phiValue": "much"}`, status: 400, want: `{"title":"Bad Request","status":400,"detail":"phiValue: must be a number","kind":"invalid_argument","field":"phiValue","transform":"cascade"}`},
+		"bad record":        {path: "/v1/transforms/cascade", contentType: cascade.MediaTypeState, body: "short", status: 400, want: `"detail":"state: must be a record of 56 bytes, has 5","kind":"invalid_argument","transform":"cascade","plugin":"cascade","version":"1.0.0"}`},
+		"bad stream":        {path: "/v1/transforms/cascade", contentType: cascade.MediaTypeState, header: []string{server.HeaderStream, strings.Repeat("k", 257)}, status: 400, want: "stream key: must have 1 to 256 bytes, has 257"},
+		"too large":         {path: "/v1/transforms/cascade", contentType: "application/json", body: strings.Repeat(" ", 2<<10), status: 413, want: "the body is longer than 1024 bytes"},
+		"trap":              {path: "/v1/transforms/hostile.trap", contentType: octets, body: "!", status: 502, want: `"kind":"trap"`},
+		"exit":              {path: "/v1/transforms/hostile.exit", contentType: octets, body: "!", status: 502, want: `"kind":"exit"`},
+		"abi":               {path: "/v1/transforms/hostile.wildptr", contentType: octets, body: "!", status: 502, want: `"kind":"abi"`},
+		"failed":            {path: "/v1/transforms/hostile.badutf8", contentType: octets, body: "!", status: 422, want: `"kind":"failed"`},
+		"timeout":           {path: "/v1/transforms/hostile.spin", contentType: octets, body: "!", status: 504, want: "ran longer than its run timeout of 1s"},
+		"foreign host":      {path: "/v1/transforms/cascade", contentType: "application/json", body: "{}", header: []string{"Host", "evil.example"}, status: 421, want: "must name the loopback interface"},
+		"foreign origin":    {path: "/v1/transforms/cascade", contentType: "application/json", body: "{}", header: []string{"Origin", "https://evil.example"}, status: 403, want: "cross-origin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, header, body := s.do(t, http.MethodPost, c.path, c.contentType, c.body, c.header...)
+			if status != c.status || !strings.Contains(body, c.want) {
+				t.Errorf("status %d, body %s; want %d, %s", status, body, c.status, c.want)
+			}
+			if strings.Contains(body, "wasm stack") || strings.Contains(body, ".run(") {
+				t.Errorf("the answer shows the guest's stack: %s", body)
+			}
+			if status != http.StatusForbidden && header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("content type %s", header.Get("Content-Type"))
+			}
+		})
+	}
+}
+
+func TestMethods(t *testing.T) {
+	s := serve(t, nil)
+	if status, header, _ := s.do(t, http.MethodGet, "/v1/transforms/cascade", "", ""); status != 405 || header.Get("Allow") != "POST" {
+		t.Errorf("status %d, Allow %q", status, header.Get("Allow"))
+	}
+	for path, want := range map[string]string{
+		"/": "POST /v1/transforms/{name}", "/healthz": "ok\n", "/readyz": "ready\n",
+		"/v1/plugins": `{"plugins":[{"name":"cascade","version":"1.0.0"`,
+	} {
+		if status, _, body := s.do(t, http.MethodGet, path, "", ""); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: status %d, %s", path, status, body)
+		}
+	}
+}
+
+func TestTransform(t *testing.T) {
+	s := serve(t, nil)
+	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/cascade", "application/json", `{"timestamp": 1760000000000}`)
+	if status != 200 || header.Get("Content-Type") != "application/json" || !strings.HasPrefix(body, `{"timestamp":1760000000000,"harmonicScore":0.51615`) {
+		t.Errorf("status %d, %v, %.100s", status, header, body)
+	}
+	state, err := (&cascade.State{Timestamp: 5}).AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, header, body = s.do(t, http.MethodPost, "/v1/transforms/cascade", cascade.MediaTypeState, string(state), server.HeaderStream, "s")
+	var result cascade.Result
+	if err := result.UnmarshalBinary([]byte(body)); err != nil || status != 200 || result.Timestamp != 5 || header.Get("Content-Type") != cascade.MediaTypeResult {
+		t.Errorf("status %d, %v, err %v", status, header, err)
+	}
+	if got := s.host.Stats().Streams; got != 1 {
+		t.Errorf("%d streams, want 1", got)
+	}
+}
+
+// TestLinesAreInteractive writes each line only once it has the answer to the one
+// before.
+func TestLinesAreInteractive(t *testing.T) {
+	s := serve(t, nil)
+	in, out := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/transforms/cascade?stream_field=session", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", server.MediaTypeLines)
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answers := bufio.NewScanner(resp.Body)
+	answers.Buffer(nil, 1<<20)
+	for _, c := range [][2]string{
+		{`{"session": "a", "timestamp": 1}`, `{"timestamp":1,"harmonicScore"`},
+		{`{"session": "a", "timestamp": "2"}`, `{"error":{"kind":"invalid_argument","message":"timestamp: must be a whole number","line":2}}`},
+		{`{"session": "a", "timestamp": 3}`, `{"timestamp":3,"harmonicScore"`},
+	} {
+		if _, err := io.WriteString(out, c[0]+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if !answers.Scan() || !strings.HasPrefix(answers.Text(), c[1]) {
+			t.Fatalf("%s: answer %.200s, err %v", c[0], answers.Text(), answers.Err())
+		}
+	}
+	s.server.SetDraining()
+	if !answers.Scan() || answers.Text() != `{"error":{"kind":"unavailable","message":"draining: further lines were not read"}}` {
+		t.Errorf("at the end: %s, err %v", answers.Text(), answers.Err())
+	}
+	if answers.Scan() || answers.Err() != nil {
+		t.Errorf("after the end: %s, err %v", answers.Text(), answers.Err())
+	}
+	out.Close()
+}
+
+func TestDraining(t *testing.T) {
+	s := serve(t, nil)
+	s.server.SetDraining()
+	s.server.SetDraining()
+	for _, c := range [][2]string{{http.MethodPost, "/v1/transforms/cascade"}, {http.MethodGet, "/readyz"}} {
+		status, header, body := s.do(t, c[0], c[1], "application/json", "{}")
+		if status != 503 || header.Get("Retry-After") == "" || !strings.Contains(body, `"detail":"draining"`) {
+			t.Errorf("%s: status %d, %v, %s", c[1], status, header, body)
+		}
+	}
+	if status, _, _ := s.do(t, http.MethodGet, "/healthz", "", ""); status != 200 {
+		t.Errorf("health is %d while draining", status)
+	}
+}
+
+func TestQueueFull(t *testing.T) {
+	s := serve(t, func(cfg *host.Config, _ *server.Options) {
+		cfg.Workers, cfg.QueueCapacity, cfg.QueuePolicy = 1, 1, host.Reject
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	running := s.host.Submit(ctx, "hostile.spin", []byte("!"))
+	queued := s.host.Submit(ctx, "hostile.spin", []byte("!"))
+	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/octet-stream", "x")
+	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"queue_full"`) {
+		t.Errorf("status %d, %v, %s", status, header, body)
+	}
+	cancel()
+	for _, p := range []*host.Pending{running, queued} {
+		if _, err := p.Wait(); err == nil {
+			t.Error("a spinning task succeeded")
+		}
+	}
+}
+
+func TestClientThatGoesCancels(t *testing.T) {
+	s := serve(t, func(cfg *host.Config, _ *server.Options) {
+		cfg.Overrides["hostile"] = host.PluginConfig{RunTimeout: time.Hour}
+	})
+	for _, contentType := range []string{"application/octet-stream", server.MediaTypeLines} {
+		ctx, cancel := context.WithCancel(t.Context())
+		body := `{"base64": "IQ=="}` + "\n"
+		if contentType != server.MediaTypeLines {
+			body = "!"
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/v1/transforms/hostile.spin", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", contentType)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if resp, err := s.Client().Do(req); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+		}()
+		await(t, func() bool { return s.host.Stats().Active == 1 })
+		cancel()
+		<-gone
+		await(t, func() bool { return s.host.Stats().Active == 0 })
+	}
+}
+
+// await waits until ok is true; the test's own deadline ends a wait in vain.
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	for tick := time.NewTicker(time.Millisecond); !ok(); {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("it never came")
+		}
+	}
+}
+
+func TestConcurrentRequests(t *testing.T) {
+	s := serve(t, nil)
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			status, _, body := s.do(t, http.MethodPost, "/v1/transforms/cascade", "application/json", fmt.Sprintf(`{"timestamp": %d, "detail": "summary"}`, i))
+			var got struct{ Timestamp int }
+			if err := json.Unmarshal([]byte(body), &got); err != nil || status != 200 || got.Timestamp != i {
+				t.Errorf("request %d: status %d, %s", i, status, body)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestMetrics(t *testing.T) {
+	s := serve(t, nil)
+	s.do(t, http.MethodPost, "/v1/transforms/cascade", "application/json", "{}")
+	s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", "application/octet-stream", "!")
+	s.do(t, http.MethodPost, "/v1/transforms/none", "application/json", "{}")
+	status, _, body := s.do(t, http.MethodGet, "/metrics", "", "")
+	for _, want := range []string{
+		`resonance_worker_task_duration_ms_count{transform="cascade"} 1`,
+		`resonance_worker_pool_size{plugin="cascade"} `,
+		`resonance_worker_queue_depth{plugin="cascade"} 0`,
+		`resonance_errors_total{kind="trap",transform="hostile.trap"} 1`,
+		"resonance_cascade_latency_ms_count 1",
+		"resonance_worker_active 0", "resonance_worker_idle ",
+		`resonhost_tasks_total{transform="cascade"} 1`,
+		`resonhost_instances_freed_total{plugin="hostile",reason="broken"} 1`,
+		`resonhost_http_requests_total{code="404",route="POST /v1/transforms/{name}"} 1`,
+		"go_goroutines ",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if status != 200 {
+		t.Errorf("status %d", status)
+	}
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		// The names of the system that is replaced are kept as they are.
+		if !strings.HasPrefix(p.Metric, "resonance_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
