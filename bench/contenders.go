@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/host"
+	native "github.com/resonhost/resonhost/plugins/cascade"
+)
+
+// batch is how many tasks a batch has.
+const batch = 64
+
+// contender is one way to run cascade.
+type contender struct {
+	name string
+	// what says in words what is measured.
+	what string
+	// run runs n tasks, one after the other or in batches.
+	run func(ctx context.Context, n int) error
+	// one returns the record of the result of one input, by which contenders
+	// are compared.
+	one   func(ctx context.Context, input []byte) ([]byte, error)
+	close func(ctx context.Context) error
+}
+
+// state is the input of all: five values, so the most pairs.
+var state = cascade.State{
+	AwarenessLevel: 0.8, CoherenceScore: 0.75, PhiValue: 0.618, EmotionalResonance: 0.9, CreativeEmergence: 0.7,
+	Timestamp: 1_760_000_000_000,
+}
+
+func contenders(ctx context.Context, plugins string) ([]*contender, error) {
+	wasm, err := os.ReadFile(filepath.Join(plugins, "cascade.wasm"))
+	if err != nil {
+		return nil, fmt.Errorf("%w; make guests builds it", err)
+	}
+	input, err := state.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	all := []*contender{nativeContender()}
+	add := func(c *contender, err2 error) {
+		if err2 != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", c.name, err2))
+			return
+		}
+		all = append(all, c)
+	}
+	add(hosted(ctx, "inline", "the host without a sandbox, Host.Run", input, false,
+		host.Config{Mode: host.Inline, Native: []host.Native{native.New()}}))
+	for _, c := range []struct {
+		suffix, what string
+		interrupt    host.Interrupt
+	}{
+		{"", "the sandbox with wazero's interrupt checks", host.InterruptRuntime},
+		{", no interrupts", "the sandbox without interrupt checks", host.InterruptOff},
+	} {
+		cfg := host.Config{Plugins: []host.Source{{Name: "cascade", WASM: wasm}}, Defaults: host.PluginConfig{Interrupt: c.interrupt}}
+		add(hosted(ctx, "wasm"+c.suffix, c.what+", Host.Run", input, false, cfg))
+		cfg.Workers = 1 // so that one caller is one worker's load, as with the others
+		add(hosted(ctx, "wasm-batched"+c.suffix, fmt.Sprintf("%s, Host.RunBatch of %d", c.what, batch), input, true, cfg))
+	}
+	if err != nil {
+		closeAll(all, io.Discard)
+	}
+	return all, err
+}
+
+func nativeContender() *contender {
+	var history cascade.History
+	var result cascade.Result
+	return &contender{
+		name: "native", what: "the transform alone, in Go",
+		run: func(_ context.Context, n int) error {
+			for range n {
+				history.Length, history.Patterns = 0, history.Patterns[:0]
+				native.Analyze(&state, &history, &result)
+			}
+			return nil
+		},
+		one: func(_ context.Context, input []byte) ([]byte, error) {
+			var s cascade.State
+			if err := s.UnmarshalBinary(input); err != nil {
+				return nil, err
+			}
+			native.Analyze(&s, new(cascade.History), &result)
+			return result.AppendBinary(nil)
+		},
+		close: func(context.Context) error { return nil },
+	}
+}
+
+func hosted(ctx context.Context, name, what string, input []byte, batched bool, cfg host.Config) (*contender, error) {
+	c := &contender{name: name, what: what}
+	h, err := host.New(cfg)
+	if err != nil {
+		return c, err
+	}
+	if err := h.Start(ctx); err != nil {
+		return c, err
+	}
+	c.close = h.Close
+	c.one = func(ctx context.Context, input []byte) ([]byte, error) { return h.Run(ctx, "cascade", input) }
+	c.run = func(ctx context.Context, n int) error {
+		for range n {
+			if _, err := h.Run(ctx, "cascade", input); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if batched {
+		inputs := make([][]byte, batch)
+		for i := range inputs {
+			inputs[i] = input
+		}
+		c.run = func(ctx context.Context, n int) error {
+			for ; n > 0; n -= batch {
+				for _, r := range h.RunBatch(ctx, "cascade", inputs[:min(n, batch)]) {
+					if r.Err != nil {
+						return r.Err
+					}
+				}
+			}
+			return nil
+		}
+	}
+	return c, nil
+}
+
+// check runs inputs of every shape over all contenders, and wants the same
+// results of all.
+func check(ctx context.Context, all []*contender) error {
+	for values := range 1 << 5 {
+		s := cascade.State{Timestamp: int64(values)}
+		for i, v := range []*float64{&s.AwarenessLevel, &s.CoherenceScore, &s.PhiValue, &s.EmotionalResonance, &s.CreativeEmergence} {
+			if values>>i&1 == 1 {
+				*v = 0.3 + float64(i)/7
+			}
+		}
+		input, err := s.AppendBinary(nil)
+		if err != nil {
+			return err
+		}
+		var want []byte
+		for i, c := range all {
+			got, err := c.one(ctx, input)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			if i == 0 {
+				want = got
+			} else if !bytes.Equal(got, want) {
+				return fmt.Errorf("%s has another result than %s for %+v", c.name, all[0].name, s)
+			}
+		}
+	}
+	return nil
+}
+
+func closeAll(all []*contender, stderr io.Writer) {
+	for _, c := range all {
+		if err := c.close(context.Background()); err != nil {
+			fmt.Fprintf(stderr, "bench: closing %s: %v\n", c.name, err)
+		}
+	}
+}
