@@ -2,6 +2,7 @@ package codec_test
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -97,7 +98,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"json", "beyond a float", `{"a": [0, -1e400]}`, "a[1]: is out of range"},
 		{"json", "deep", strings.Repeat("[", codec.MaxDepth+1) + strings.Repeat("]", codec.MaxDepth+1), "document: is nested deeper than 64"},
 		{"json", "invalid UTF-8", "\"\xff\"", "document: is not valid JSON: invalid UTF-8, at byte 2"},
-		{"json", "lone surrogate", `"\ud800 "`, "document: is not valid JSON: invalid surrogate pair `\\ud800 ` in string, at byte 2"},
+		{"json", "lone surrogate", `"\ud800"`, "document: is not valid JSON: invalid surrogate pair `\\ud800\"` in string, at byte 2"},
 		{"json", "cut off", `{"a": [`, "document: is cut off, at byte 8"},
 
 		{"text", "number", `1`, "document: must be a string"},
@@ -234,8 +235,21 @@ func TestTakeStream(t *testing.T) {
 	}
 }
 
+// records are the messages that payloads are of.
+var records = map[string]func() message{
+	"cascade":    func() message { return new(cascade.State) },
+	"node":       func() message { return new(tick.Nodes) },
+	"network":    func() message { return new(tick.NetworkState) },
+	"connection": func() message { return new(tick.ConnectionRequest) },
+}
+
+type message interface {
+	encoding.BinaryUnmarshaler
+	Validate() error
+}
+
 // FuzzDecode feeds one document to every codec: none panics, each error is short
-// and names a field, what is taken is taken again the same, and stays JSON.
+// and names a field, and a payload is a valid record of its media type.
 func FuzzDecode(f *testing.F) {
 	for _, doc := range []string{
 		`{"awarenessLevel": 0.5, "timestamp": 1760000000000, "stream": "s", "detail": "summary"}`,
@@ -254,7 +268,7 @@ func FuzzDecode(f *testing.F) {
 				if !errors.As(err, &fault) || fault.Field == "" || fault.Rule == "" {
 					t.Fatalf("%s: %T %v", name, err, err)
 				}
-				if strings.Contains(err.Error(), "Go ") || len(fault.Rule) > 500 {
+				if len(fault.Rule) > 500 {
 					t.Fatalf("%s: %v", name, err)
 				}
 				continue
@@ -262,9 +276,11 @@ func FuzzDecode(f *testing.F) {
 			if !json.Valid(doc) {
 				t.Fatalf("%s: took what is no JSON", name)
 			}
-			again, err := of(t, name).Decode(doc)
-			if err != nil || !bytes.Equal(again.Payload, call.Payload) || again.Stream != call.Stream {
-				t.Fatalf("%s: taken differently the second time; err %v", name, err)
+			if record := records[name]; record != nil {
+				m := record()
+				if err := errors.Join(m.UnmarshalBinary(call.Payload), m.Validate()); err != nil {
+					t.Fatalf("%s: took what is not valid: %v", name, err)
+				}
 			}
 		}
 	})

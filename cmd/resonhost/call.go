@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/lines"
+)
+
+func callCommand(std stdio) *cli.Command {
+	o := newOptions()
+	return &cli.Command{
+		Name:      "call",
+		Usage:     "run tasks from JSON lines",
+		UsageText: "resonhost call TRANSFORM --plugins DIR [options] < tasks.ndjson",
+		Description: "Reads a task from each line and writes its result as a line, in the same order;\n" +
+			"lines run side by side, those of one stream one after the other. A line that\n" +
+			"fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n\n" + exitCodes,
+		Flags:        flags(o.callSettings(), o.hostSettings("none"), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			switch c.NArg() {
+			case 0:
+				return usagef("say which transform to call: resonhost call TRANSFORM")
+			case 1:
+			default:
+				return usagef("call takes one transform, got %q besides", c.Args().Get(1))
+			}
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			return o.call(c.Context, c.Args().First(), std)
+		},
+	}
+}
+
+func (o *options) call(ctx context.Context, transform string, std stdio) (err error) {
+	if o.host.QueueTimeout == 0 {
+		// The queue is this command's own: who waits long is only far behind.
+		o.host.QueueTimeout = -1
+	}
+	// Files first: they are soon tried, and plugins take a while to compile.
+	in, closeInput, err := o.openInput(std)
+	if err != nil {
+		return err
+	}
+	defer closeInput()
+	log := o.logger(std.err)
+	h, err := o.startHost(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := h.Close(context.WithoutCancel(ctx)); err == nil {
+			err = e
+		}
+	}()
+	if err := serves(h, transform); err != nil {
+		return err
+	}
+	out, closeOutput, err := o.openOutput(std, in)
+	if err != nil {
+		return err
+	}
+	in, done := o.showProgress(std, in, out)
+	sum, err := lines.Run(ctx, h, codec.Builtin(), transform, in, out, lines.Options{StreamField: o.streamField})
+	done()
+	if e := closeOutput(); err == nil {
+		err = e
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &exit{exitInterrupted, fmt.Errorf("%w after %d lines", errInterrupted, sum.Lines)}
+	case err != nil:
+		return &exit{exitFailed, fmt.Errorf("stopped after %d lines: %w", sum.Lines, err)}
+	case sum.Failed > 0:
+		return &exit{exitFailed, fmt.Errorf("%d of %d lines failed; their results say why", sum.Failed, sum.Lines)}
+	}
+	return nil
+}
+
+// serves checks that the host has the transform.
+func serves(h *host.Host, transform string) error {
+	t, err := h.Lookup(transform)
+	if errors.Is(err, host.ErrUnknownTransform) {
+		var known []string
+		for _, p := range h.Plugins() {
+			for _, t := range p.Transforms {
+				known = append(known, t.Name)
+			}
+		}
+		return usagef("there is no transform %q; there are %s%s", transform, strings.Join(known, ", "), didYouMean(transform, known))
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := codec.Builtin().For(t); err != nil {
+		return &exit{exitUsage, err}
+	}
+	return nil
+}
+
+func (o *options) openInput(std stdio) (_ io.Reader, closeInput func(), err error) {
+	if o.input == "" || o.input == "-" {
+		if isTerminal(std.in) {
+			fmt.Fprintln(std.err, "resonhost: reading JSON lines from the terminal; Ctrl-D ends")
+		}
+		return std.in, func() {}, nil
+	}
+	f, err := os.Open(o.input)
+	if err != nil {
+		return nil, nil, usagef("--input %s: %w", o.input, reason(err))
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, nil, usagef("--input %s: is a directory", o.input)
+	}
+	return f, func() { f.Close() }, nil
+}
+
+func (o *options) openOutput(std stdio, in io.Reader) (_ io.Writer, closeOutput func() error, err error) {
+	if o.output == "" || o.output == "-" {
+		return std.out, func() error { return nil }, nil
+	}
+	if input, ok := in.(*os.File); ok {
+		a, errA := input.Stat()
+		b, errB := os.Stat(o.output)
+		if errA == nil && errB == nil && b.Mode().IsRegular() && os.SameFile(a, b) {
+			return nil, nil, usagef("--output %s: is the input too", o.output)
+		}
+	}
+	f, err := os.Create(o.output)
+	if err != nil {
+		return nil, nil, usagef("--output %s: %w", o.output, reason(err))
+	}
+	return f, f.Close, nil
+}
+
+// showProgress shows on a terminal how much of an input file has been read,
+// unless the results go there too.
+func (o *options) showProgress(std stdio, in io.Reader, out io.Writer) (_ io.Reader, done func()) {
+	f, ok := in.(*os.File)
+	if !ok || o.input == "" || !isTerminal(std.err) || isTerminal(out) {
+		return in, func() {}
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return in, func() {}
+	}
+	bar := progressbar.NewOptions64(info.Size(),
+		progressbar.OptionSetWriter(std.err), progressbar.OptionShowBytes(true),
+		progressbar.OptionSetDescription("call"), progressbar.OptionClearOnFinish())
+	r := progressbar.NewReader(f, bar)
+	// A progress bar that cannot be drawn is no failure of the tasks.
+	return &r, func() { _ = bar.Finish() }
+}
+
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/plugins/tick"
+)
+
+var errInterrupted = errors.New("interrupted")
+
+func (o *options) logger(w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: o.logLevel}
+	if o.json {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// startHost starts the host that the options describe.
+func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, error) {
+	cfg := o.host
+	cfg.Logger = log
+	if cfg.Mode == host.Inline {
+		cfg.Native = []host.Native{cascade.New(), tick.New()}
+	} else if err := checkPluginDir(cfg.PluginDir); err != nil {
+		return nil, err
+	}
+	h, err := host.New(cfg)
+	if err != nil {
+		return nil, inFlags(err)
+	}
+	if err := h.Start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, &exit{exitInterrupted, errInterrupted}
+		}
+		return nil, &exit{exitPlugins, errors.New(asPaths(err.Error()))}
+	}
+	return h, nil
+}
+
+func checkPluginDir(dir string) error {
+	if dir == "" {
+		return usagef("say where the plugins are: --plugins DIR; or use --mode inline for the built-in transforms")
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return usagef("--plugins %s: %w", dir, reason(err))
+	case !info.IsDir():
+		return usagef("--plugins %s: must be a directory, of files that end in .wasm", dir)
+	}
+	return nil
+}
+
+// inFlags says what is wrong with a host's configuration, each fault on a line,
+// in terms of settings.
+func inFlags(err error) error {
+	var list interface{ Unwrap() []error }
+	if !errors.As(err, &list) {
+		return err
+	}
+	var errs []error
+	for _, e := range list.Unwrap() {
+		if f := (*abi.FieldError)(nil); errors.As(e, &f) {
+			e = fmt.Errorf("%s: %s", settingOf(f.Field), goName.ReplaceAllStringFunc(f.Rule, settingOf))
+		}
+		errs = append(errs, e)
+	}
+	return &exit{exitUsage, errors.Join(errs...)}
+}
+
+var (
+	override = regexp.MustCompile(`Overrides\["([^"]*)"\](\.[A-Za-z]+)?`)
+	goName   = regexp.MustCompile(`\b(M(ax|in)Instances)\b`)
+)
+
+// settingOf is the setting by which a field of host.Config is set.
+func settingOf(field string) string {
+	if override.MatchString(field) {
+		return asPaths(field)
+	}
+	field = strings.TrimPrefix(field, "Defaults.")
+	if field == "PluginDir" {
+		return "--plugins"
+	}
+	return "--" + separated(field, '-')
+}
+
+// asPaths writes Overrides["tick"].RunTimeout as in the file of configuration.
+func asPaths(s string) string {
+	return override.ReplaceAllStringFunc(s, func(match string) string {
+		m := override.FindStringSubmatch(match)
+		path := overridesKey + "." + m[1]
+		if m[2] != "" {
+			path += "." + separated(m[2][1:], '_')
+		}
+		return path
+	})
+}
+
+// separated writes RunTimeout as run-timeout.
+func separated(name string, sep rune) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteRune(sep)
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

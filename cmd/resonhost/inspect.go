@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host"
+)
+
+func inspectCommand(std stdio) *cli.Command {
+	o := newOptions()
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "check plugins and print what they are",
+		UsageText: "resonhost inspect [options] FILE...",
+		Description: "Loads each plugin as run would, self-tests included. With --json it prints one\n" +
+			"object a line.\n\n" + exitCodes,
+		Flags: append(flags(o.config(), pick(pluginSettings(&o.host.Defaults), "memory-limit", "init-timeout", "max-module", "engine")),
+			jsonFlag("print JSON, a line for each file", &o.json)),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("say which plugins to inspect: resonhost inspect FILE...")
+			}
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			var errs []error
+			for i, name := range c.Args().Slice() {
+				in, err := inspectFile(c, name, o.host.Defaults)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					continue
+				}
+				if !o.json && i > 0 {
+					fmt.Fprintln(std.out)
+				}
+				if err := printInspection(std.out, name, in, o.json); err != nil {
+					return err
+				}
+			}
+			return exitWith(exitPlugins, errs)
+		},
+	}
+}
+
+// exitWith joins errors, and takes the code of the first that has one.
+func exitWith(code int, errs []error) error {
+	err := errors.Join(errs...)
+	if e := (*exit)(nil); err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &exit{code, err}
+}
+
+func inspectFile(c *cli.Context, name string, cfg host.PluginConfig) (host.Inspection, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return host.Inspection{}, &exit{exitUsage, reason(err)}
+	}
+	limit := cfg.MaxModule
+	if limit == 0 {
+		limit = host.DefaultMaxModule
+	}
+	wasm, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return host.Inspection{}, &exit{exitUsage, reason(err)}
+	}
+	in, err := host.Inspect(c.Context, wasm, cfg)
+	if err != nil && c.Context.Err() != nil {
+		return in, &exit{exitInterrupted, errInterrupted}
+	}
+	return in, inFlags(err)
+}
+
+// reason leaves out of an error what the message says already: which file, and by
+// which call.
+func reason(err error) error {
+	if e := (*os.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(struct {
+			File       string               `json:"file"`
+			Name       string               `json:"name"`
+			Version    string               `json:"version"`
+			Hash       string               `json:"hash"`
+			Size       int                  `json:"size"`
+			Memory     int64                `json:"memory"`
+			SelfTests  int                  `json:"self_tests"`
+			Transforms []manifest.Transform `json:"transforms"`
+			Imports    []string             `json:"imports"`
+			Exports    []string             `json:"exports"`
+		}{
+			file, in.Manifest.Name, in.Manifest.Version, in.Hash, in.Size, in.Memory, in.SelfTests,
+			in.Manifest.Transforms, in.Imports, in.Exports,
+		})
+	}
+	// A tabwriter keeps what goes wrong for Flush.
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("file", "%s", printable(file))
+	row("plugin", "%s %s", in.Manifest.Name, in.Manifest.Version)
+	row("hash", "sha256:%s", in.Hash)
+	row("size", "%s", humanize.IBytes(uint64(in.Size)))
+	row("memory", "%s", humanize.IBytes(uint64(in.Memory)))
+	row("self-tests", "%d passed", in.SelfTests)
+	for _, tr := range in.Manifest.Transforms {
+		row("transform", "%s", tr.Name)
+		row("", "input %s", tr.Input)
+		row("", "output %s", tr.Output)
+		if tr.StateBytes > 0 {
+			row("", "state of up to %s", humanize.IBytes(uint64(tr.StateBytes)))
+		}
+		if tr.TimeoutMS > 0 {
+			row("", "suggested timeout %v", tr.Timeout())
+		}
+	}
+	for _, list := range []struct {
+		name  string
+		items []string
+	}{{"imports", in.Imports}, {"exports", in.Exports}} {
+		name := list.name
+		for _, item := range list.items {
+			row(name, "%s", printable(item))
+			name = ""
+		}
+	}
+	return t.Flush()
+}

@@ -1,0 +1,186 @@
+// Command resonhost serves, calls and inspects transforms that are compiled to
+// WebAssembly.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitPlugins     = 3
+	exitInterrupted = 130
+)
+
+const exitCodes = `Exit codes: 0 all went well; 1 a line of input or a write failed, or tasks had
+to be interrupted; 2 wrong usage or configuration; 3 a plugin could not be
+loaded; 130 interrupted by a signal.`
+
+// exit is an error with the exit code it leads to.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e *exit) Error() string { return e.err.Error() }
+func (e *exit) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &exit{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// run is the command: args begin with its name. It ends early when ctx does or a
+// SIGINT or SIGTERM comes; a second one ends the process at once.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	app := newApp(stdio{stdin, stdout, stderr})
+	err := app.RunContext(ctx, interspersed(app, args))
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(stderr, "resonhost:", printable(strings.TrimSuffix(line, "\n")))
+	}
+	if e := (*exit)(nil); errors.As(err, &e) {
+		return e.code
+	}
+	return exitFailed
+}
+
+// stdio is what the command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func newApp(std stdio) *cli.App {
+	return &cli.App{
+		Name:        "resonhost",
+		Usage:       "run CPU-heavy transforms as sandboxed WebAssembly plugins",
+		UsageText:   "resonhost COMMAND [options]",
+		Description: exitCodes,
+		HideVersion: true, // the flag below
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}},
+		Commands:    []*cli.Command{runCommand(std), callCommand(std), inspectCommand(std), versionCommand(std)},
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.Bool("version"):
+				return printVersion(std.out, false)
+			case c.Args().Present():
+				return usagef("there is no command %q%s", c.Args().First(), didYouMean(c.Args().First(), commandNames(c.App)))
+			}
+			return usagef("say which command to run: %s; resonhost help tells more", strings.Join(commandNames(c.App), ", "))
+		},
+		OnUsageError:   usageError,
+		Writer:         std.out,
+		ErrWriter:      std.err,
+		ExitErrHandler: func(*cli.Context, error) {}, // run prints and returns
+	}
+}
+
+func commandNames(app *cli.App) (names []string) {
+	for _, c := range app.Commands {
+		if c.Name != "help" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// usageError says what the flag package says in terms of this command.
+func usageError(c *cli.Context, err error, _ bool) error {
+	msg := err.Error()
+	if name, ok := strings.CutPrefix(msg, "flag provided but not defined: -"); ok {
+		name = strings.TrimPrefix(name, "-")
+		var known []string
+		for _, f := range c.Command.Flags {
+			known = append(known, "--"+f.Names()[0])
+		}
+		name, _, _ = strings.Cut(name, "=")
+		return usagef("there is no flag --%s%s", name, didYouMean("--"+name, known))
+	}
+	msg = strings.Replace(msg, "flag needs an argument: -", "flag needs a value: --", 1)
+	msg = strings.Replace(msg, " for flag -", " for --", 1)
+	msg = strings.Replace(msg, " as value for flag ", " as --", 1)
+	return usagef("%s", msg)
+}
+
+// interspersed moves a command's flags before its arguments: package flag ends at
+// the first argument, and users do not.
+func interspersed(app *cli.App, args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
+	var cmd *cli.Command
+	for _, c := range app.Commands {
+		if c.HasName(args[1]) {
+			cmd = c
+		}
+	}
+	if cmd == nil {
+		return args
+	}
+	var flags, rest []string
+	for i := 2; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			rest = append(rest, args[i+1:]...)
+			break
+		}
+		if len(a) < 2 || a[0] != '-' {
+			rest = append(rest, a)
+			continue
+		}
+		flags = append(flags, a)
+		if takesValue(cmd, strings.TrimLeft(a, "-")) {
+			if i++; i == len(args) {
+				return append(args[:2:2], flags...) // package flag complains about the last
+			}
+			flags = append(flags, args[i])
+		}
+	}
+	out := append([]string{args[0], args[1]}, flags...)
+	return append(append(out, "--"), rest...)
+}
+
+// takesValue reports whether the argument after a flag is its value.
+func takesValue(cmd *cli.Command, name string) bool {
+	for _, f := range cmd.Flags {
+		if d, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] == name {
+			return d.TakesValue()
+		}
+	}
+	return false
+}
+
+// printable makes text that may come from a plugin fit for a terminal.
+func printable(s string) string {
+	clean := true
+	for _, r := range s {
+		clean = clean && (unicode.IsPrint(r) || r == '\t') && r != unicode.ReplacementChar
+	}
+	if clean {
+		return s
+	}
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}

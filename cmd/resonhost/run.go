@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server"
+)
+
+func runCommand(std stdio) *cli.Command {
+	o := newOptions()
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "serve transforms over HTTP until SIGTERM or SIGINT",
+		UsageText: "resonhost run --plugins DIR [options]",
+		Description: "Logs the address once it serves. At SIGTERM or SIGINT /readyz answers 503, new\n" +
+			"tasks are refused and those under way finish, as long as --drain-timeout lets\n" +
+			"them; a second signal ends the process at once.\n\n" + exitCodes,
+		Flags:        flags(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo), o.config()),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("run takes no arguments, got %q", c.Args().First())
+			}
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			return o.run(c.Context, std)
+		},
+	}
+}
+
+func (o *options) run(ctx context.Context, std stdio) (err error) {
+	log := o.logger(std.err)
+	// A port that is taken is soon known; plugins take a while to compile.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return listenError(o.listen, err)
+	}
+	defer listener.Close()
+	h, err := o.startHost(ctx, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // told to end before there was anything to drain
+		}
+		return err
+	}
+	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log})
+	if err != nil {
+		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+	}
+	d := &daemon{log: log, host: h, draining: srv.SetDraining}
+	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
+}
+
+func listenError(addr string, err error) error {
+	what := err
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		what = op.Err
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return usagef("--listen %s: the address is in use; choose another, or port 0 for any", addr)
+	}
+	return usagef("--listen %s: %w", addr, what)
+}
+
+// daemon serves HTTP until it is told to end, and then drains.
+type daemon struct {
+	log  *slog.Logger
+	host interface {
+		Close(ctx context.Context) error
+	}
+	draining func()
+}
+
+func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.Handler, patience time.Duration) error {
+	// Requests outlive ctx, by as long as they may drain.
+	outlive := context.WithoutCancel(ctx)
+	requests, interrupt := context.WithCancelCause(outlive)
+	defer interrupt(nil)
+	var active inflight
+	// No timeout for a whole request or answer: JSON lines take as long as their
+	// writer likes. The handler minds those that stall.
+	s := &http.Server{
+		Handler:           active.count(handler),
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(listener) }() // until Shutdown or Close
+	d.log.Info("listening", "addr", listener.Addr().String())
+
+	var errs []error
+	select {
+	case <-ctx.Done():
+	case err := <-ended:
+		errs = append(errs, fmt.Errorf("serving HTTP: %w", err))
+		ended <- nil
+	}
+	d.log.Info("draining", "timeout", patience)
+	drain, cancel := context.WithTimeout(outlive, patience)
+	defer cancel()
+	d.draining()
+	// The listener stays open meanwhile: who asks is told that there is no
+	// service any more.
+	active.wait(drain)
+	if drain.Err() != nil {
+		errs = append(errs, fmt.Errorf("tasks were interrupted: they took longer than the drain timeout, %v", patience))
+		interrupt(errInterrupted)
+	}
+	// Interrupts what tasks are left, and waits for them.
+	if err := d.host.Close(drain); err != nil && drain.Err() == nil {
+		errs = append(errs, err)
+	}
+	// Handlers have their tasks' ends to tell; connections that only lie open
+	// need no patience.
+	last, cancel := context.WithTimeout(outlive, time.Second)
+	defer cancel()
+	if err := s.Shutdown(last); err != nil {
+		errs = append(errs, s.Close())
+	}
+	<-ended
+	if err := errors.Join(errs...); err != nil {
+		return &exit{exitFailed, err}
+	}
+	d.log.Info("drained")
+	return nil
+}
+
+// inflight counts requests.
+type inflight struct {
+	mu   sync.Mutex
+	n    int           // guarded by mu
+	idle chan struct{} // guarded by mu; closed when n comes to 0, nil without a waiter
+}
+
+func (f *inflight) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		f.n++
+		f.mu.Unlock()
+		defer func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.n--; f.n == 0 && f.idle != nil {
+				close(f.idle)
+				f.idle = nil
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// wait returns when there is a moment without a request, or when ctx ends.
+func (f *inflight) wait(ctx context.Context) {
+	f.mu.Lock()
+	if f.n == 0 {
+		f.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	f.idle = idle
+	f.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}

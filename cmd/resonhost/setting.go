@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// setting is one thing that can be set: by the flag --a-b, by the environment
+// variable RESONHOST_A_B, and by a_b in the file of configuration, of which the
+// first goes before the others.
+type setting struct {
+	name  string
+	usage string // with the placeholder of a value in backquotes
+	def   string // what holds without it
+	value cli.Generic
+}
+
+func (s setting) env() string { return "RESONHOST_" + strings.ToUpper(s.key()) }
+func (s setting) key() string { return strings.ReplaceAll(s.name, "-", "_") }
+
+func (s setting) flag() cli.Flag {
+	if b, ok := s.value.(toggle); ok {
+		return &cli.BoolFlag{
+			Name: s.name, Usage: s.usage, EnvVars: []string{s.env()},
+			Destination: b.p, DisableDefaultText: true,
+		}
+	}
+	return &cli.GenericFlag{
+		Name: s.name, Usage: s.usage, EnvVars: []string{s.env()}, DefaultText: s.def, Value: s.value,
+	}
+}
+
+func flags(lists ...[]setting) (all []cli.Flag) {
+	for _, list := range lists {
+		for _, s := range list {
+			all = append(all, s.flag())
+		}
+	}
+	return all
+}
+
+// pick returns the settings of those names.
+func pick(all []setting, names ...string) []setting {
+	return slices.DeleteFunc(slices.Clone(all), func(s setting) bool { return !slices.Contains(names, s.name) })
+}
+
+func jsonFlag(usage string, p *bool) cli.Flag {
+	return setting{name: "json", usage: usage, value: toggle{p}}.flag()
+}
+
+// options are what all commands can be told.
+type options struct {
+	host       host.Config
+	configFile string
+	json       bool
+	logLevel   slog.Level
+
+	listen       string
+	drainTimeout time.Duration
+
+	input, output, streamField string
+}
+
+func newOptions() *options {
+	return &options{listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second}
+}
+
+// config is the one setting that no file has.
+func (o *options) config() []setting {
+	return []setting{{name: "config", usage: "take settings from the YAML `FILE`, named as these with _ for -", value: text{&o.configFile}}}
+}
+
+// logSettings are about what goes to stderr.
+func (o *options) logSettings(level slog.Level) []setting {
+	o.logLevel = level
+	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	return []setting{
+		{"json", "log JSON", "", toggle{&o.json}},
+		{
+			"log-level", "log from `LEVEL` debug, info, warn or error", strings.ToLower(level.String()),
+			choice[slog.Level]{&o.logLevel, []string{"debug", "info", "warn", "error"}, levels},
+		},
+	}
+}
+
+// hostSettings are the host's. queueTimeout is what holds without one.
+func (o *options) hostSettings(queueTimeout string) []setting {
+	c := &o.host
+	return []setting{
+		{"plugins", "load every plugin of `DIR`: its files that end in .wasm", "", text{&c.PluginDir}},
+		{
+			"mode", "run in `MODE` sandbox, or inline: the built-in transforms natively, one task at a time, no plugins", "sandbox",
+			choice[host.Mode]{&c.Mode, []string{"sandbox", "inline"}, []host.Mode{host.Sandbox, host.Inline}},
+		},
+		{"workers", "run `N` tasks at once", "the number of CPUs", count{p: &c.Workers}},
+		{"queue-capacity", "let at most `N` tasks of one plugin wait", fmt.Sprint(host.DefaultQueueCapacity), count{p: &c.QueueCapacity}},
+		{
+			"queue-policy", "when a queue is full, `DO` block, reject or drop-oldest", "block",
+			choice[host.QueuePolicy]{
+				&c.QueuePolicy, []string{"block", "reject", "drop-oldest"},
+				[]host.QueuePolicy{host.Block, host.Reject, host.DropOldest},
+			},
+		},
+		{"queue-timeout", "let a task wait `TIME` at most, or none for ever", queueTimeout, duration{&c.QueueTimeout, true}},
+		{"max-streams", "keep the state of `N` streams at most", fmt.Sprint(host.DefaultMaxStreams), count{p: &c.MaxStreams}},
+		{"stream-age", "keep the state of an unused stream for `TIME`, or none for ever", host.DefaultStreamAge.String(), duration{&c.StreamAge, true}},
+	}
+}
+
+// pluginSettings are those that plugin_overrides has too.
+func pluginSettings(c *host.PluginConfig) []setting {
+	bytes := func(n uint64) string { return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(n)) }
+	return []setting{
+		{"min-instances", "keep `N` instances of a plugin ready, or 0", fmt.Sprint(host.DefaultMinInstances), count{&c.MinInstances, true}},
+		{"max-instances", "make at most `N` instances of a plugin", "the number of workers", count{p: &c.MaxInstances}},
+		{"idle-timeout", "free an instance that lies idle for `TIME`, or none to keep it", host.DefaultIdleTimeout.String(), duration{&c.IdleTimeout, true}},
+		{"max-calls", "replace an instance after `N` calls", "no limit", count{p: &c.MaxCalls}},
+		{"max-age", "replace an instance after `TIME`", "no limit", duration{&c.MaxAge, false}},
+		{"max-memory", "replace an instance whose memory has grown to `SIZE`", "no limit", size[int64]{&c.MaxMemory}},
+		{"memory-limit", "let the memory of an instance grow to `SIZE` at most", bytes(host.DefaultMemoryLimit), size[int64]{&c.MemoryLimit}},
+		{"run-timeout", "let a task run for `TIME` at most", "the plugin's own, else " + host.DefaultRunTimeout.String(), duration{&c.RunTimeout, false}},
+		{"init-timeout", "let the making of an instance take `TIME` at most", host.DefaultInitTimeout.String(), duration{&c.InitTimeout, false}},
+		{"max-input", "pass inputs of `SIZE` at most", bytes(host.DefaultMaxInput), size[int]{&c.MaxInput}},
+		{"max-output", "take outputs of `SIZE` at most", bytes(host.DefaultMaxOutput), size[int]{&c.MaxOutput}},
+		{"max-module", "load plugins of `SIZE` at most", bytes(host.DefaultMaxModule), size[int]{&c.MaxModule}},
+		{"log-bytes-per-second", "let a plugin log `SIZE` a second", bytes(host.DefaultLogBytesPerSecond), size[int]{&c.LogBytesPerSecond}},
+		{
+			"interrupt", "stop a guest that does not return by `MEANS` runtime, or off for trusted plugins", "runtime",
+			choice[host.Interrupt]{&c.Interrupt, []string{"runtime", "off"}, []host.Interrupt{host.InterruptRuntime, host.InterruptOff}},
+		},
+		{
+			"engine", "run guests with `ENGINE` compiler or interpreter", "compiler",
+			choice[host.Engine]{&c.Engine, []string{"compiler", "interpreter"}, []host.Engine{host.EngineCompiler, host.EngineInterpreter}},
+		},
+	}
+}
+
+func (o *options) runSettings() []setting {
+	return []setting{
+		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one", o.listen, text{&o.listen}},
+		{"drain-timeout", "give tasks under way `TIME` to finish once the command is to end", o.drainTimeout.String(), duration{&o.drainTimeout, false}},
+	}
+}
+
+func (o *options) callSettings() []setting {
+	return []setting{
+		{"input", "read JSON lines from `FILE`", "standard input", text{&o.input}},
+		{"output", "write JSON lines to `FILE`", "standard output", text{&o.output}},
+		{"stream-field", "take the key of a line's stream from its member `NAME`", "the transform's own", text{&o.streamField}},
+	}
+}
+
+// all are the settings that a file can have, those of other commands included:
+// one file serves all.
+func (o *options) all() []setting {
+	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.callSettings(), o.logSettings(o.logLevel))
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// The values of settings. Set's errors are rules: they follow the setting's name.
+// A value that is 0 has not been set; the host has the default.
+
+type text struct{ p *string }
+
+func (v text) Set(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	*v.p = s
+	return nil
+}
+
+type toggle struct{ p *bool }
+
+func (v toggle) Set(s string) error {
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return errors.New("must be true or false")
+	}
+	*v.p = b
+	return nil
+}
+
+type count struct {
+	p    *int
+	none bool // 0 is allowed, which is a negative number to the host
+}
+
+func (v count) Set(s string) error {
+	least := 1
+	if v.none {
+		least = 0
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < least || n > math.MaxInt32 {
+		return fmt.Errorf("must be a whole number from %d", least)
+	}
+	if n == 0 {
+		n = -1
+	}
+	*v.p = n
+	return nil
+}
+
+type duration struct {
+	p    *time.Duration
+	none bool // "none" is allowed, which is a negative one to the host
+}
+
+func (v duration) Set(s string) error {
+	if v.none && s == "none" {
+		*v.p = -1
+		return nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		if v.none {
+			return errors.New(`must be a positive duration such as 1m30s, or "none"`)
+		}
+		return errors.New("must be a positive duration such as 1m30s or 250ms")
+	}
+	*v.p = d
+	return nil
+}
+
+type size[T int | int64] struct{ p *T }
+
+func (v size[T]) Set(s string) error {
+	n, err := humanize.ParseBytes(s)
+	if err != nil {
+		return errors.New("must be a size such as 64MiB or 65536")
+	}
+	if n == 0 || n > math.MaxInt64 || uint64(T(n)) != n {
+		return errors.New("must be a size of at least 1 byte that is not absurd")
+	}
+	*v.p = T(n)
+	return nil
+}
+
+// choice is one of some words.
+type choice[T comparable] struct {
+	p      *T
+	words  []string
+	values []T
+}
+
+func (v choice[T]) Set(s string) error {
+	i := slices.Index(v.words, strings.ToLower(s))
+	if i < 0 {
+		return fmt.Errorf("must be one of %s", strings.Join(v.words, ", "))
+	}
+	*v.p = v.values[i]
+	return nil
+}
+
+// String is for package flag; help shows a setting's default instead.
+func (text) String() string      { return "" }
+func (toggle) String() string    { return "" }
+func (count) String() string     { return "" }
+func (duration) String() string  { return "" }
+func (size[T]) String() string   { return "" }
+func (choice[T]) String() string { return "" }
+
+var (
+	_ flag.Value = text{}
+	_ flag.Value = toggle{}
+	_ flag.Value = count{}
+	_ flag.Value = duration{}
+	_ flag.Value = size[int]{}
+	_ flag.Value = choice[int]{}
+)
