@@ -237,18 +237,18 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(doc))
 	if open, err := dec.ReadToken(); err != nil || open.Kind() != '{' {
-		return doc, "", nil
+		return doc, "", nil //nolint:nilerr // it is no object, or no JSON: a Codec says so
 	}
 	for dec.PeekKind() == '"' {
 		before := dec.InputOffset()
 		name, err := dec.ReadToken()
 		if err != nil {
-			return doc, "", nil
+			return doc, "", nil //nolint:nilerr // it is no object, or no JSON: a Codec says so
 		}
 		found := name.String() == field
 		value, err := dec.ReadValue()
 		if err != nil {
-			return doc, "", nil
+			return doc, "", nil //nolint:nilerr // it is no object, or no JSON: a Codec says so
 		}
 		if !found {
 			continue

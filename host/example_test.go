@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 
 	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/guest"
@@ -16,11 +15,11 @@ import (
 // host.Config{PluginDir: "bin/plugins"} the same calls run sandboxed guests.
 func exampleHost() *host.Host {
 	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{plugin.New(), counter()}})
-	if err != nil {
-		log.Fatal(err)
+	if err == nil {
+		err = h.Start(context.Background())
 	}
-	if err := h.Start(context.Background()); err != nil {
-		log.Fatal(err)
+	if err != nil {
+		panic(err)
 	}
 	return h
 }
@@ -91,15 +90,12 @@ func ExampleCall() {
 	h := exampleHost()
 	defer h.Close(ctx)
 	result, err := host.Call[cascade.Result](ctx, h, "cascade", &cascade.State{AwarenessLevel: 0.8, PhiValue: 0.618})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Printf("%.3f %s %s\n", result.HarmonicScore, result.ResonanceQuality, result.DominantEmotion.Emotion)
+	fmt.Printf("%.3f %s %s %v\n", result.HarmonicScore, result.ResonanceQuality, result.DominantEmotion.Emotion, err)
 
 	_, err = host.Call[cascade.Result](ctx, h, "cascade", &cascade.State{AwarenessLevel: 1e13})
 	fmt.Println(err)
 	// Output:
-	// 0.418 emerging joy
+	// 0.418 emerging joy <nil>
 	// cascade: invalid_argument: awarenessLevel: must be 0 or of a magnitude between 1e-12 and 1e12
 }
 

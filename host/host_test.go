@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -216,7 +217,7 @@ func TestBatchHarmsNoNeighbour(t *testing.T) {
 					if host.KindOf(r.Err) != kind {
 						t.Errorf("the bad item: %q, err %v", r.Output, r.Err)
 					}
-				} else if r.Err != nil || string(r.Output) != string(inputs[i]) {
+				} else if r.Err != nil || !bytes.Equal(r.Output, inputs[i]) {
 					t.Errorf("item %d: %q, err %v", i, r.Output, r.Err)
 				}
 			}

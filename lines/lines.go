@@ -103,7 +103,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		if err := p.write(ctx, w); err != nil {
 			cancel(fmt.Errorf("write: %w", err))
 			for a := range p.answers {
-				a.wait()
+				_, _ = a.wait()
 			}
 		}
 	})
@@ -223,7 +223,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 			select {
 			case p.answers <- a:
 			case <-ctx.Done(): // the writer may have ended
-				a.wait()
+				_, _ = a.wait()
 				return context.Cause(ctx)
 			}
 		}

@@ -50,7 +50,7 @@ func TestItemsAreApart(t *testing.T) {
 		case "odd panic":
 			panic(7)
 		case "index":
-			_ = t.Input[len(t.Input)]
+			_ = t.Input[len(t.Input):][0]
 		}
 		t.Output = append(t.Output[:0], t.Input...)
 		return nil
@@ -67,7 +67,7 @@ func TestItemsAreApart(t *testing.T) {
 		{abi.StatusFailed, "panic: at the disco"},
 		{abi.StatusFailed, "panic: a panic"},
 		{abi.StatusFailed, "panic"},
-		{abi.StatusFailed, "panic: runtime error: index out of range [5] with length 5"},
+		{abi.StatusFailed, "panic: runtime error: index out of range [0] with length 0"},
 		{abi.StatusOK, "also fine"},
 	}
 	for _, in := range []string{"fine", "invalid", "wrapped", "failed", "panic", "error panic", "odd panic", "index", "also fine"} {
@@ -89,10 +89,10 @@ func TestOutputs(t *testing.T) {
 		"appends":  func(t *guest.Task) error { t.Output = append(t.Output, t.Input...); return nil },
 		"replaces": func(t *guest.Task) error { t.Output = own[:copy(own, t.Input)]; return nil },
 		"input":    func(t *guest.Task) error { t.Output = t.Input; return nil },
-		"bytewise": func(t *guest.Task) error {
-			for _, b := range t.Input {
-				t.Output = append(t.Output, b)
-			}
+		"in pieces": func(t *guest.Task) error {
+			half := len(t.Input) / 2
+			t.Output = append(t.Output, t.Input[:half]...)
+			t.Output = append(t.Output, t.Input[half:]...)
 			return nil
 		},
 	} {

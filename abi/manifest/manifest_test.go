@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -91,7 +92,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)
 		}
-		if third, _ := json.Marshal(second); string(third) != string(again) {
+		if third, _ := json.Marshal(second); !bytes.Equal(third, again) {
 			t.Fatalf("%s became %s", again, third)
 		}
 	})

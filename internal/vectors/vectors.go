@@ -140,8 +140,9 @@ func cascadeTasks(tb testing.TB, recorded [][]byte) (tasks []Task) {
 		}
 		task.Input = encode(tb, input)
 		task.Compare = func(output []byte) error {
-			got, err := object(nil), error(nil)
-			if err = json.Unmarshal(output, &got); err != nil {
+			var got object
+			err := json.Unmarshal(output, &got)
+			if err != nil {
 				return fmt.Errorf("output is no JSON: %w", err)
 			}
 			if !v.Full {

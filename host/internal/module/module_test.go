@@ -181,14 +181,15 @@ func TestRun(t *testing.T) {
 				opts.Interpret = interpret
 				m := load(t, "hostile", opts)
 				in := instantiate(t, m)
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				timeout := time.Minute
 				if want.kind == module.Timeout {
-					ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+					timeout = 20 * time.Millisecond
 				}
-				defer cancel()
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				var results [1]abi.Result
 				i := index(t, m, "hostile."+transform)
 				err := in.Run(ctx, i, []abi.Item{{Payload: []byte("!")}}, results[:])
+				cancel()
 				if want.ok {
 					if err != nil || results[0].Status != want.status {
 						t.Errorf("interpret %v: status %v, err %v", interpret, results[0].Status, err)

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// code N COMMAND ARG... runs a command, which must exit with the code N. Its
+// output is not that of exec: it is compared with the files stdout.want and
+// stderr.want of the script.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND ARG...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// longline FILE writes a first line, one of 9 MiB, and a last line.
+func longLine(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: longline FILE")
+	}
+	text := `"first"` + "\n" + `"` + strings.Repeat("x", 9<<20) + `"` + "\n" + `"last"` + "\n"
+	ts.Check(writeFile(ts.MkAbs(args[0]), text))
+}
