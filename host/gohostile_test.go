@@ -1,0 +1,91 @@
+package host_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// TestGoGuest has what takes a Go runtime to go wrong.
+func TestGoGuest(t *testing.T) {
+	h := start(t, host.Config{
+		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
+		// Each task has an instance of its own, so that none meets the goroutines
+		// of another.
+		Defaults: host.PluginConfig{MaxCalls: 1, RunTimeout: 2 * time.Second, MemoryLimit: 64 << 20},
+	})
+	crashes := []host.Kind{host.KindTrap, host.KindExit}
+	for _, c := range []struct {
+		transform string
+		kinds     []host.Kind // none for a task that succeeds
+		stack     string      // a part of the error's
+	}{
+		{"gohostile.error", []host.Kind{host.KindFailed}, ""},
+		{"gohostile.invalid", []host.Kind{host.KindInvalidArgument}, ""},
+		{"gohostile.panic", []host.Kind{host.KindFailed}, ""},
+		{"gohostile.nilpanic", []host.Kind{host.KindFailed}, ""},
+		{"gohostile.exit", []host.Kind{host.KindExit}, ""},
+		// Go grows its stack first, until the memory or the time is up.
+		{"gohostile.fatal", append(crashes, host.KindOutOfMemory, host.KindTimeout), ""},
+		{"gohostile.oom", []host.Kind{host.KindOutOfMemory}, "out of memory"},
+		{"gohostile.spin", []host.Kind{host.KindTimeout}, ""},
+		{"gohostile.sleep", []host.Kind{host.KindTimeout}, ""},
+		{"gohostile.deadlock", crashes, "all goroutines are asleep"},
+		{"gohostile.goroutine", nil, ""},
+		{"gohostile.crash", crashes, "panic: "},
+		{"gohostile.stdout", nil, ""},
+		{"gohostile.log", nil, ""},
+		{"gohostile.file", []host.Kind{host.KindFailed}, ""},
+		{"gohostile.env", nil, ""},
+	} {
+		t.Run(c.transform, func(t *testing.T) {
+			_, err := h.Run(t.Context(), c.transform, []byte("!"))
+			if len(c.kinds) == 0 {
+				if err != nil {
+					t.Error(err)
+				}
+			} else if !slices.Contains(c.kinds, host.KindOf(err)) {
+				t.Errorf("err %v, want one of %v", err, c.kinds)
+			} else if e, ok := err.(*host.Error); !ok || !strings.Contains(e.Stack, c.stack) {
+				t.Errorf("stack %q, want %q in it", e.Stack, c.stack)
+			}
+			if out, err := h.Run(t.Context(), c.transform, []byte("fine")); err != nil || string(out) != "fine" {
+				t.Errorf("the next call: %q, err %v", out, err)
+			}
+		})
+	}
+	first, err := h.Run(t.Context(), "gohostile.clock", []byte("!"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.Run(t.Context(), "gohostile.clock", []byte("!"))
+	if err != nil || string(first) != string(second) {
+		t.Errorf("clock and randomness are %x and %x, err %v; want the same", first, second, err)
+	}
+}
+
+// TestStreamInSandbox has a guest append to the state of its stream, of at most 64
+// bytes.
+func TestStreamInSandbox(t *testing.T) {
+	h := start(t, host.Config{Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}}})
+	s := h.Stream("s")
+	for _, c := range []struct {
+		input string
+		kind  host.Kind
+		want  string
+	}{
+		{"!" + strings.Repeat("a", 29), "", "30"},
+		{"!" + strings.Repeat("b", 29), "", "60"},
+		{"!" + strings.Repeat("c", 29), host.KindABI, ""}, // leaves the state as it was
+		{"!" + strings.Repeat("d", 3), "", "64"},
+	} {
+		out, err := s.Run(t.Context(), "gohostile.state", []byte(c.input))
+		if string(out) != c.want || (err != nil) != (c.kind != "") || err != nil && host.KindOf(err) != c.kind {
+			t.Errorf("%d bytes: %q, err %v; want %q, %s", len(c.input), out, err, c.want, c.kind)
+		}
+	}
+}
