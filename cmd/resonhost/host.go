@@ -44,7 +44,11 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 		if ctx.Err() != nil {
 			return nil, &exit{exitInterrupted, errInterrupted}
 		}
-		return nil, &exit{exitPlugins, errors.New(asPaths(err.Error()))}
+		code := exitPlugins
+		if override.MatchString(err.Error()) {
+			code = exitUsage // settings of a plugin that is not there
+		}
+		return nil, &exit{code, errors.New(asPaths(err.Error()))}
 	}
 	return h, nil
 }
@@ -67,8 +71,8 @@ func checkPluginDir(dir string) error {
 // in terms of settings.
 func inFlags(err error) error {
 	var list interface{ Unwrap() []error }
-	if !errors.As(err, &list) {
-		return err
+	if err == nil || !strings.Contains(err.Error(), " configuration: ") || !errors.As(err, &list) {
+		return err // a plugin's manifest has fields, too
 	}
 	var errs []error
 	for _, e := range list.Unwrap() {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -118,10 +120,22 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		name, _, _ = strings.Cut(name, "=")
 		return usagef("there is no flag --%s%s", name, didYouMean("--"+name, known))
 	}
-	msg = strings.Replace(msg, "flag needs an argument: -", "flag needs a value: --", 1)
-	msg = strings.Replace(msg, " for flag -", " for --", 1)
-	msg = strings.Replace(msg, " as value for flag ", " as --", 1)
+	for _, w := range wordings {
+		msg = w.theirs.ReplaceAllString(msg, w.ours)
+	}
 	return usagef("%s", msg)
+}
+
+// wordings are what package flag and urfave/cli say of a flag, and what we do.
+var wordings = []struct {
+	theirs *regexp.Regexp
+	ours   string
+}{
+	{regexp.MustCompile(`^flag needs an argument: -`), "flag needs a value: --"},
+	{regexp.MustCompile(`^(invalid value ".*" for )flag -`), "$1--"},
+	{regexp.MustCompile(`^invalid boolean value (".*") for -(\S+): .*`), "invalid value $1 for --$2: must be true or false"},
+	{regexp.MustCompile(`^could not parse (".*") from environment variable "(\w+)" as value for flag \S+: `), "invalid value $1 of $2: "},
+	{regexp.MustCompile(`^could not parse (".*") as bool value from environment variable "(\w+)" .*`), "invalid value $1 of $2: must be true or false"},
 }
 
 // interspersed moves a command's flags before its arguments: package flag ends at
@@ -149,6 +163,9 @@ func interspersed(app *cli.App, args []string) []string {
 		if len(a) < 2 || a[0] != '-' {
 			rest = append(rest, a)
 			continue
+		}
+		if slices.Contains([]string{"-h", "-help", "--help"}, a) {
+			return append(args[:2:2], a) // of the command, whatever else there is
 		}
 		flags = append(flags, a)
 		if takesValue(cmd, strings.TrimLeft(a, "-")) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -9,9 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// code N COMMAND ARG... runs a command, which must exit with the code N. Its
-// output is not that of exec: it is compared with the files stdout.want and
-// stderr.want of the script.
+// code N COMMAND ARG... is exec of a command that must exit with the code N.
 func code(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: code N COMMAND ARG...")
@@ -36,5 +35,5 @@ func longLine(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: longline FILE")
 	}
 	text := `"first"` + "\n" + `"` + strings.Repeat("x", 9<<20) + `"` + "\n" + `"last"` + "\n"
-	ts.Check(writeFile(ts.MkAbs(args[0]), text))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }

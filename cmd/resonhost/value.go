@@ -86,8 +86,11 @@ func (v size[T]) Set(s string) error {
 	if err != nil {
 		return errors.New("must be a size such as 64MiB or 65536")
 	}
-	if n == 0 || n > math.MaxInt64 || uint64(T(n)) != n {
-		return errors.New("must be a size of at least 1 byte that is not absurd")
+	if n == 0 {
+		return errors.New("must be at least 1 byte")
+	}
+	if n > math.MaxInt64 || uint64(T(n)) != n { // more than a T holds
+		return errors.New("is too large")
 	}
 	*v.p = T(n)
 	return nil

@@ -1,0 +1,304 @@
+package lines_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/lines"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const manifest = `{
+  "name": "t", "version": "1",
+  "transforms": [
+    {"name": "t.echo", "input": "application/json", "output": "application/json"},
+    {"name": "t.count", "input": "application/json", "output": "application/json", "state_bytes": 8},
+    {"name": "t.text", "input": "application/json", "output": "text/plain"},
+    {"name": "t.own", "input": "application/vnd.t", "output": "application/vnd.t"}
+  ]
+}`
+
+// start starts a host with the plugin t, in the caller's process.
+func start(tb testing.TB, change func(*host.Config)) *host.Host {
+	tb.Helper()
+	echo := func(t *guest.Task) error {
+		if bytes.Contains(t.Input, []byte("fail")) {
+			return errors.New("as asked")
+		}
+		t.Output = append(t.Output, t.Input...)
+		return nil
+	}
+	count := func(t *guest.Task) error {
+		n, _ := strconv.Atoi(string(t.State)) // none is 0
+		t.Output = strconv.AppendInt(t.Output, int64(n+1), 10)
+		t.NextState = t.Output
+		return nil
+	}
+	garble := func(t *guest.Task) error {
+		t.Output = append(t.Output, '\xff')
+		return nil
+	}
+	cfg := host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, echo, count, garble, echo)}}
+	if change != nil {
+		change(&cfg)
+	}
+	h, err := host.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := h.Start(context.Background()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := h.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return h
+}
+
+func TestRun(t *testing.T) {
+	h := start(t, nil)
+	for _, c := range []struct {
+		name, transform, in string
+		opts                lines.Options
+		want                string
+		sum                 lines.Summary
+	}{
+		{name: "nothing", transform: "t.echo"},
+		{
+			name: "order", transform: "t.echo", in: "1\n{\"a\": 2}\n3\n",
+			want: "1\n{\"a\":2}\n3\n", sum: lines.Summary{Lines: 3},
+		},
+		{
+			name: "no last newline, CRLF", transform: "t.echo", in: "1\r\n2",
+			want: "1\n2\n", sum: lines.Summary{Lines: 2},
+		},
+		{
+			name: "blank lines are counted and skipped", transform: "t.echo", in: "\n1\n \t\r\n\nx\n",
+			want: "1\n" + `{"error":{"kind":"invalid_argument","message":"document: is not valid JSON: invalid character 'x' at start of value, at byte 1","line":5}}` + "\n",
+			sum:  lines.Summary{Lines: 2, Failed: 1},
+		},
+		{
+			name: "failures", transform: "t.echo", in: "\"fail\"\n2\n{\"__proto__\":1}\n4\n",
+			want: `{"error":{"kind":"failed","message":"as asked","line":1}}` + "\n2\n" +
+				`{"error":{"kind":"invalid_argument","message":"__proto__: is a reserved name","line":3}}` + "\n4\n",
+			sum: lines.Summary{Lines: 4, Failed: 2},
+		},
+		{
+			name: "output of another type", transform: "t.text", in: "1\n",
+			want: `{"error":{"kind":"abi","message":"the output is not of its media type: jsontext: invalid UTF-8","line":1}}` + "\n",
+			sum:  lines.Summary{Lines: 1, Failed: 1},
+		},
+		{
+			name: "long line", transform: "t.echo", opts: lines.Options{MaxLine: 8},
+			in:   "12345678\n123456789\n3\n" + strings.Repeat("4", 200_000) + "\n5\n" + strings.Repeat(" ", 9) + "\n1234567 ",
+			want: "12345678\n" + tooLong(2) + "3\n" + tooLong(4) + "5\n" + tooLong(6) + "1234567\n",
+			sum:  lines.Summary{Lines: 7, Failed: 3},
+		},
+		{
+			name: "long last line", transform: "t.echo", opts: lines.Options{MaxLine: 8}, in: "123456789",
+			want: tooLong(1), sum: lines.Summary{Lines: 1, Failed: 1},
+		},
+		{
+			name: "streams", transform: "t.count", opts: lines.Options{StreamField: "s"},
+			in:   `{"s":"a"}` + "\n" + `{"s":"a"}` + "\n" + `{"s":"b"}` + "\n" + `{}` + "\n" + `{"s":null}` + "\n" + `{"s":7}` + "\n" + `{"s":"a"}` + "\n",
+			want: "1\n2\n1\n1\n1\n" + `{"error":{"kind":"invalid_argument","message":"s: must be a string, the key of a stream","line":6}}` + "\n3\n",
+			sum:  lines.Summary{Lines: 7, Failed: 1},
+		},
+		{
+			name: "the stream's member is not the transform's", transform: "t.echo", opts: lines.Options{StreamField: "s"},
+			in: `{"s":"a","x":1}` + "\n", want: `{"x":1}` + "\n", sum: lines.Summary{Lines: 1},
+		},
+		{
+			name: "window of one", transform: "t.echo", opts: lines.Options{Window: 1}, in: "1\n2\n3\n",
+			want: "1\n2\n3\n", sum: lines.Summary{Lines: 3},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var out strings.Builder
+			// A reader of one byte at a time meets every boundary.
+			sum, err := lines.Run(t.Context(), h, codec.Builtin(), c.transform, iotest.OneByteReader(strings.NewReader(c.in)), &out, c.opts)
+			if err != nil || sum != c.sum {
+				t.Errorf("%+v, want %+v; err %v", sum, c.sum, err)
+			}
+			if out.String() != c.want {
+				t.Errorf("got\n%swant\n%s", out.String(), c.want)
+			}
+		})
+	}
+}
+
+func tooLong(line int) string {
+	return fmt.Sprintf(`{"error":{"kind":"invalid_argument","message":"the line is longer than 8 bytes","line":%d}}`+"\n", line)
+}
+
+func TestRunRefuses(t *testing.T) {
+	h := start(t, nil)
+	for transform, want := range map[string]string{
+		"t.none": `t.none: unknown_transform: no plugin has a transform "t.none"`,
+		"t.own":  "t.own has no JSON form: no codec for application/vnd.t and application/vnd.t",
+	} {
+		sum, err := lines.Run(t.Context(), h, codec.Builtin(), transform, strings.NewReader("1\n"), io.Discard, lines.Options{})
+		if err == nil || err.Error() != want || sum != (lines.Summary{}) {
+			t.Errorf("%+v, err %v, want %s", sum, err, want)
+		}
+	}
+}
+
+// TestRunAnswersAtOnce waits for each answer before the next line.
+func TestRunAnswersAtOnce(t *testing.T) {
+	h := start(t, nil)
+	in, toIn := io.Pipe()
+	fromOut, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, out, lines.Options{})
+		ended <- err
+	}()
+	answers := bufio.NewReader(fromOut)
+	for i := range 100 {
+		fmt.Fprintln(toIn, i)
+		if got, err := answers.ReadString('\n'); err != nil || got != fmt.Sprintln(i) {
+			t.Fatalf("answer %q, want %d; err %v", got, i, err)
+		}
+	}
+	toIn.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+var errFull = errors.New("disk full")
+
+// limited fails once n bytes have been written.
+type limited struct{ n int }
+
+func (w *limited) Write(b []byte) (int, error) {
+	if w.n < len(b) {
+		return 0, errFull
+	}
+	w.n -= len(b)
+	return len(b), nil
+}
+
+func TestRunEndsWithItsWriter(t *testing.T) {
+	h := start(t, nil)
+	in, toIn := io.Pipe()
+	defer toIn.Close()
+	go func() { // until Run ends, which the closing of in tells
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintln(toIn, i); err != nil {
+				return
+			}
+		}
+	}()
+	_, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, &limited{1000}, lines.Options{})
+	in.Close()
+	if !errors.Is(err, errFull) || err.Error() != "write: disk full" {
+		t.Errorf("err %v, want write: disk full", err)
+	}
+	if s := h.Stats(); s.Active != 0 || s.QueueDepth != 0 {
+		t.Errorf("Run ended before its tasks: %d run, %d wait", s.Active, s.QueueDepth)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	h := start(t, nil)
+	in, toIn := io.Pipe()
+	fromOut, out := io.Pipe()
+	errStop := errors.New("stop")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		sum, err := lines.Run(ctx, h, codec.Builtin(), "t.echo", in, out, lines.Options{})
+		if sum.Lines != 1 || sum.Failed != 0 {
+			t.Errorf("%+v, want the one line", sum)
+		}
+		ended <- err
+	}()
+	fmt.Fprintln(toIn, 1)
+	if _, err := bufio.NewReader(fromOut).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	cancel(errStop) // while Read blocks
+	if err := <-ended; !errors.Is(err, errStop) {
+		t.Errorf("err %v, want the context's cause", err)
+	}
+	toIn.Close() // ends the Read
+}
+
+func TestRunReadError(t *testing.T) {
+	h := start(t, nil)
+	r := io.MultiReader(strings.NewReader("1\n2\n3"), iotest.ErrReader(errors.New("gone")))
+	var out strings.Builder
+	sum, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", r, &out, lines.Options{})
+	if err == nil || err.Error() != "read: gone" {
+		t.Errorf("err %v, want read: gone", err)
+	}
+	// What was cut off may not be what was meant.
+	if out.String() != "1\n2\n" || sum != (lines.Summary{Lines: 2}) {
+		t.Errorf("%q and %+v, want both whole lines", out.String(), sum)
+	}
+}
+
+// TestRunManyInSandbox has lines of several streams and of none run side by side,
+// with some that fail.
+func TestRunManyInSandbox(t *testing.T) {
+	wasm, err := os.ReadFile("../testdata/guests/hostile.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, func(c *host.Config) {
+		c.Mode, c.Native = host.Sandbox, nil
+		c.Plugins = []host.Source{{Name: "hostile", WASM: wasm}}
+		c.Workers, c.QueueCapacity = 4, 16
+	})
+	var in, want strings.Builder
+	var sum lines.Summary
+	for i := range 5000 {
+		sum.Lines++
+		switch {
+		case i%100 == 7: // traps
+			fmt.Fprintf(&in, "{\"s\": \"s%d\", \"base64\": \"IQ==\"}\n", i%5)
+			fmt.Fprintf(&want, `{"error":{"kind":"trap","message":"resonhost_run: unreachable","line":%d}}`+"\n", i+1)
+			sum.Failed++
+		case i%100 == 8:
+			fmt.Fprintf(&in, "{\"s\": %d, \"base64\": \"IQ==\"}\n", i)
+			fmt.Fprintf(&want, `{"error":{"kind":"invalid_argument","message":"s: must be a string, the key of a stream","line":%d}}`+"\n", i+1)
+			sum.Failed++
+		case i%2 == 0:
+			fmt.Fprintf(&in, "\"%d\"\n", i)
+			fmt.Fprintf(&want, "{\"base64\":%q}\n", encode(strconv.Itoa(i)))
+		default:
+			fmt.Fprintf(&in, "{\"base64\": %q, \"s\": \"s%d\"}\n", encode(strconv.Itoa(i)), i%5)
+			fmt.Fprintf(&want, "{\"base64\":%q}\n", encode(strconv.Itoa(i)))
+		}
+	}
+	var out strings.Builder
+	got, err := lines.Run(t.Context(), h, codec.Builtin(), "hostile.trap", strings.NewReader(in.String()), &out, lines.Options{StreamField: "s"})
+	if err != nil || got != sum {
+		t.Errorf("%+v, want %+v; err %v", got, sum, err)
+	}
+	if out.String() != want.String() {
+		t.Error("the answers are not those of the lines")
+	}
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
