@@ -165,6 +165,18 @@ func (t *transform) failure(ctx context.Context, err error) *Error {
 	return e
 }
 
+// notBorrowed is the error of a task that has a slot and gets no instance.
+func (t *transform) notBorrowed(ctx context.Context, err error) *Error {
+	e := (&Error{Kind: KindHost, Transform: t.spec.Name, Message: "no instance could be made: " + err.Error(), Err: err}).of(t.plugin)
+	if fault := (*module.Fault)(nil); errors.As(err, &fault) {
+		e.Stack = fault.Stack
+	}
+	if ctx.Err() != nil {
+		t.ended(ctx, e, "waited")
+	}
+	return e
+}
+
 // Causes by which a task's context tells whose deadline passed.
 var (
 	errRunTimeout   = fmt.Errorf("run timeout: %w", context.DeadlineExceeded)

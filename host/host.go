@@ -81,14 +81,31 @@ type plugin struct {
 	specs []*transform
 }
 
-// engine runs items: a registry.Plugin, or native code. Its errors are those of
-// module.Instance.Run.
+// engine lends instances, of a guest or of native code.
 type engine interface {
-	Call(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error
+	// Borrow waits for an instance until ctx is done.
+	Borrow(ctx context.Context) (instance, error)
 	Close(ctx context.Context) error
 }
 
-var _ engine = (*registry.Plugin)(nil)
+// instance runs items, as module.Instance.Run does, and is given back with the
+// error of that.
+type instance interface {
+	Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error
+	Return(err error)
+}
+
+// sandbox is the engine of a guest.
+type sandbox struct{ *registry.Plugin }
+
+// Borrow implements engine.
+func (s sandbox) Borrow(ctx context.Context) (instance, error) {
+	in, err := s.Plugin.Borrow(ctx)
+	if err != nil {
+		return nil, err // not a nil *registry.Instance, which would be an instance
+	}
+	return in, nil
+}
 
 // transform is one transform that is served.
 type transform struct {
@@ -228,7 +245,7 @@ func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
 	info := r.Info()
 	h.log.Info("plugin is ready", "plugin", info.Manifest.Name, "version", info.Manifest.Version,
 		"hash", info.Hash, "transforms", len(info.Manifest.Transforms), "took", time.Since(began))
-	return &plugin{source: s.Name, hash: info.Hash, manifest: info.Manifest, engine: r, cfg: cfg}, nil
+	return &plugin{source: s.Name, hash: info.Hash, manifest: info.Manifest, engine: sandbox{r}, cfg: cfg}, nil
 }
 
 func moduleOptions(cfg PluginConfig, log *slog.Logger) module.Options {

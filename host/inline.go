@@ -32,9 +32,15 @@ func openNative(n Native) (*plugin, error) {
 	}, nil
 }
 
-// Call implements engine. What a native plugin gets wrong is a defect of the
+// Borrow implements engine.
+func (n *native) Borrow(context.Context) (instance, error) { return n, nil }
+
+// Return implements instance.
+func (n *native) Return(error) {}
+
+// Run implements instance. What a native plugin gets wrong is a defect of the
 // program it is part of, so its answers are trusted as far as their form.
-func (n *native) Call(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
+func (n *native) Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

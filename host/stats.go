@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/pool"
-	"github.com/resonhost/resonhost/host/internal/registry"
 )
 
 // Stats is a snapshot of a host. Counters count from [New].
@@ -142,7 +141,7 @@ func (h *Host) Stats() Stats {
 
 func (h *Host) pluginStats(p *plugin) PluginStats {
 	s := PluginStats{Plugin: p.describe(), QueueDepth: h.sched.Depth(p.class), MaxInstances: p.cfg.MaxInstances}
-	if r, ok := p.engine.(*registry.Plugin); ok {
+	if r, ok := p.engine.(sandbox); ok {
 		in := r.Pool()
 		s.Instances, s.InUse = in.Size, in.Lent
 		s.Created, s.CreateFailed = in.Created, in.Failed

@@ -141,6 +141,7 @@ type task struct {
 	transform *transform
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
+	instance  instance // nil while the task has none
 	queued    time.Time
 }
 
@@ -179,12 +180,18 @@ func (t *task) leaveStream() {
 	}
 }
 
-// start waits for the task's slot. If it returns an error, the task has ended.
+// start waits for the task's slot, and for an instance: one that has to be made is
+// part of the waiting, and no part of the running. If it returns an error, the
+// task has ended.
 func (t *task) start(ctx context.Context) error {
 	if !t.ticket.Held() {
 		if err := t.wait(ctx, (*sched.Ticket).Wait); err != nil {
 			return err
 		}
+	}
+	if fault := t.borrow(ctx); fault != nil {
+		t.end()
+		return t.transform.count(fault)
 	}
 	t.transform.meter.wait.observe(time.Since(t.queued))
 	return nil
@@ -205,8 +212,23 @@ func (t *task) wait(ctx context.Context, how func(*sched.Ticket, context.Context
 	return nil
 }
 
+// borrow takes an instance, if the task has none.
+func (t *task) borrow(ctx context.Context) *Error {
+	if t.instance != nil {
+		return nil
+	}
+	var err error
+	if t.instance, err = t.transform.plugin.engine.Borrow(ctx); err != nil {
+		return t.transform.notBorrowed(ctx, err)
+	}
+	return nil
+}
+
 // end gives back what start and admit took.
 func (t *task) end() {
+	if t.instance != nil {
+		t.instance.Return(nil)
+	}
 	t.ticket.Release()
 	t.leaveStream()
 }
@@ -244,14 +266,14 @@ func (t *task) result(got abi.Result, fault *Error) Result {
 	return Result{Output: got.Payload}
 }
 
-// timed runs items within the run timeout, and measures them.
+// timed runs items on the task's instance within the run timeout, and measures
+// them.
 func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
+	if fault := t.borrow(ctx); fault != nil { // the one before was broken
+		return fault
+	}
 	began := time.Now()
 	defer func() { t.transform.meter.run.observe(time.Since(began)) }()
-	return t.call(ctx, items, results)
-}
-
-func (t *task) call(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
 	if t.transform.plugin.cfg.Interrupt == InterruptRuntime {
 		// Only a guest that can be interrupted has use for these, and they are
 		// a good part of what a small task costs.
@@ -260,10 +282,12 @@ func (t *task) call(ctx context.Context, items []abi.Item, results []abi.Result)
 		defer cancel()
 		defer context.AfterFunc(t.h.ctx, cancel)()
 	}
-	err := t.transform.plugin.engine.Call(ctx, t.transform.index, items, results)
+	err := t.instance.Run(ctx, t.transform.index, items, results)
 	if err == nil {
 		return nil
 	}
+	t.instance.Return(err)
+	t.instance = nil
 	e := t.transform.failure(ctx, err)
 	if e.Kind == KindCancelled && t.h.ctx.Err() != nil {
 		e.Message, e.Err = "the host closed while the task ran", ErrClosed

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/pool"
 )
@@ -30,7 +29,15 @@ type Options struct {
 // Plugin is a plugin that serves. Its methods may be called concurrently.
 type Plugin struct {
 	module *module.Module
-	pool   *pool.Pool[*module.Instance]
+	pool   *pool.Pool[*Instance]
+}
+
+// Instance is an instance that was lent by [Plugin.Borrow].
+type Instance struct {
+	*module.Instance
+
+	plugin *Plugin
+	lent   *pool.Instance[*Instance]
 }
 
 // Open loads a plugin and makes its first instances. ctx bounds the loading.
@@ -40,14 +47,17 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 		return nil, err
 	}
 	p := &Plugin{module: m}
-	p.pool, err = pool.New(pool.Config[*module.Instance]{
+	p.pool, err = pool.New(pool.Config[*Instance]{
 		Min: opts.Min, Max: opts.Max, IdleTimeout: opts.IdleTimeout,
-		Create: m.Instantiate,
-		Destroy: func(in *module.Instance) {
+		Create: func(ctx context.Context) (*Instance, error) {
+			in, err := m.Instantiate(ctx)
+			return &Instance{Instance: in, plugin: p}, err
+		},
+		Destroy: func(in *Instance) {
 			// Closing an instance frees memory and has nothing to report.
 			_ = in.Close(context.Background())
 		},
-		Retire: func(in *module.Instance, calls int, age time.Duration) bool {
+		Retire: func(in *Instance, calls int, age time.Duration) bool {
 			return opts.MaxCalls > 0 && calls >= opts.MaxCalls ||
 				opts.MaxAge > 0 && age >= opts.MaxAge ||
 				opts.MaxMemory > 0 && in.Memory() > opts.MaxMemory
@@ -65,19 +75,25 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 // Info returns what is known of the module.
 func (p *Plugin) Info() module.Info { return p.module.Info() }
 
-// Call runs items on an instance, see [module.Instance.Run].
-func (p *Plugin) Call(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
-	in, err := p.pool.Get(ctx)
+// Borrow lends an instance, which is to be given back by [Instance.Return]. It
+// waits for one, or for one to be made, until ctx is done.
+func (p *Plugin) Borrow(ctx context.Context) (*Instance, error) {
+	lent, err := p.pool.Get(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = in.Value.Run(ctx, transform, items, results)
+	lent.Value.lent = lent
+	return lent.Value, nil
+}
+
+// Return gives the instance back, with the error of its last Run: after a fault
+// it is never lent again.
+func (in *Instance) Return(err error) {
 	if f := (*module.Fault)(nil); errors.As(err, &f) {
-		p.pool.Discard(in)
-		return err
+		in.plugin.pool.Discard(in.lent)
+		return
 	}
-	p.pool.Put(in)
-	return err
+	in.plugin.pool.Put(in.lent)
 }
 
 // Pool returns a snapshot of the plugin's pool.
