@@ -3,6 +3,7 @@ package abi
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -119,14 +120,21 @@ func ReserveResult(dst []byte) []byte {
 }
 
 // FinishResult ends the result whose [ReserveResult] was called with len(dst) ==
-// at: it writes status and lengths, and appends the padding and the state.
+// at: it writes status and lengths, and appends the padding and the state. The
+// state may lie in dst's own memory, past the payload.
 func FinishResult(dst []byte, at int, status Status, state []byte) []byte {
+	end := len(dst)
+	from := align(end)
+	to := from + len(state)
+	dst = slices.Grow(dst, align(to)-end)[:align(to)]
+	copy(dst[from:], state) // before the padding, which may be where it lies
+	clear(dst[end:from])
+	clear(dst[to:])
 	h := dst[at : at+outputHeader]
 	binary.LittleEndian.PutUint32(h[0:], uint32(status))
-	binary.LittleEndian.PutUint32(h[4:], uint32(len(dst)-at-outputHeader))
+	binary.LittleEndian.PutUint32(h[4:], uint32(end-at-outputHeader))
 	binary.LittleEndian.PutUint32(h[8:], uint32(len(state)))
-	dst = appendPadded(dst, nil)
-	return appendPadded(dst, state)
+	return dst
 }
 
 func appendHeader(dst []byte, magic uint32, count int) []byte {

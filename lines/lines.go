@@ -95,7 +95,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	defer cancel(nil)
 	p := &pipeline{
 		h: h, codec: c, transform: transform, opts: o,
-		input: make(chan line), answers: make(chan answer, o.Window),
+		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
 	go p.read(ctx, r)
 	var writing sync.WaitGroup
@@ -103,28 +103,30 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		if err := p.write(ctx, w); err != nil {
 			cancel(fmt.Errorf("write: %w", err))
 			for a := range p.answers {
-				_, _ = a.wait()
+				<-a.done
 			}
 		}
 	})
 	err = p.submit(ctx)
 	close(p.answers)
 	writing.Wait()
+	p.encoding.Wait()
 	if cause := context.Cause(ctx); cause != nil {
 		return p.summary, cause
 	}
 	return p.summary, err
 }
 
-// pipeline is one Run: a goroutine that reads, Run's own that submits, and one
-// that writes.
+// pipeline is one Run: a goroutine that reads, Run's own that submits, one for
+// each task that encodes its result, and one that writes.
 type pipeline struct {
 	h         *host.Host
 	codec     codec.Codec
 	transform string
 	opts      Options
 	input     chan line
-	answers   chan answer
+	answers   chan *answer
+	encoding  sync.WaitGroup
 	summary   Summary // the writer's until it has ended
 }
 
@@ -136,26 +138,12 @@ type line struct {
 	fatal  error // of the input
 }
 
-// answer is a task on its way.
+// answer is a task on its way, or a line that never became one.
 type answer struct {
-	number  int
-	err     error // without a task
-	pending *host.Pending
-	encode  func([]byte) ([]byte, error)
-}
-
-func (a *answer) wait() ([]byte, error) {
-	if a.err != nil {
-		return nil, a.err
-	}
-	out, err := a.pending.Wait()
-	if err != nil {
-		return nil, err
-	}
-	if out, err = a.encode(out); err != nil {
-		return nil, &host.Error{Kind: host.KindABI, Message: "the output is not of its media type: " + err.Error(), Err: err}
-	}
-	return out, nil
+	number int
+	done   chan struct{} // closed once out or err is there
+	out    []byte
+	err    error
 }
 
 // read sends the lines of r until ctx ends.
@@ -223,42 +211,62 @@ func (p *pipeline) submit(ctx context.Context) error {
 			select {
 			case p.answers <- a:
 			case <-ctx.Done(): // the writer may have ended
-				_, _ = a.wait()
+				<-a.done
 				return context.Cause(ctx)
 			}
 		}
 	}
 }
 
-func (p *pipeline) task(ctx context.Context, l line) answer {
-	a := answer{number: l.number, err: l.err}
-	if a.err != nil {
+func (p *pipeline) task(ctx context.Context, l line) *answer {
+	a := &answer{number: l.number, done: make(chan struct{})}
+	pending, encode, err := p.start(ctx, l)
+	if err != nil {
+		a.err = err
+		close(a.done)
 		return a
+	}
+	// Results can be large: encoding them one after the other would keep the
+	// workers waiting.
+	p.encoding.Go(func() {
+		defer close(a.done)
+		out, err := pending.Wait()
+		if err != nil {
+			a.err = err
+			return
+		}
+		if a.out, err = encode(out); err != nil {
+			a.err = &host.Error{Kind: host.KindABI, Transform: p.transform, Message: "the output is not of its media type: " + err.Error(), Err: err}
+		}
+	})
+	return a
+}
+
+// start submits the task of a line.
+func (p *pipeline) start(ctx context.Context, l line) (*host.Pending, func([]byte) ([]byte, error), error) {
+	if l.err != nil {
+		return nil, nil, l.err
 	}
 	doc, key := l.text, ""
 	if p.opts.StreamField != "" {
-		if doc, key, a.err = codec.TakeStream(doc, p.opts.StreamField); a.err != nil {
-			return a
+		var err error
+		if doc, key, err = codec.TakeStream(doc, p.opts.StreamField); err != nil {
+			return nil, nil, err
 		}
 	}
 	call, err := p.codec.Decode(doc)
-	if err != nil {
-		a.err = err
-		return a
-	}
-	if key == "" {
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case key == "":
 		key = call.Stream
-	} else if call.Stream != "" {
-		a.err = fmt.Errorf("stream: is there besides %s", p.opts.StreamField)
-		return a
+	case call.Stream != "":
+		return nil, nil, fmt.Errorf("stream: is there besides %s", p.opts.StreamField)
 	}
-	a.encode = call.Encode
 	if key == "" {
-		a.pending = p.h.Submit(ctx, p.transform, call.Payload)
-	} else {
-		a.pending = p.h.Stream(key).Submit(ctx, p.transform, call.Payload)
+		return p.h.Submit(ctx, p.transform, call.Payload), call.Encode, nil
 	}
-	return a
+	return p.h.Stream(key).Submit(ctx, p.transform, call.Payload), call.Encode, nil
 }
 
 // write writes the answers in order, until there are no more, w fails, or ctx ends
@@ -266,16 +274,15 @@ func (p *pipeline) task(ctx context.Context, l line) answer {
 func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 	bw := bufio.NewWriterSize(w, 64<<10)
 	for a := range p.answers {
-		if a.pending != nil {
-			select {
-			case <-a.pending.Done():
-			default: // what is ready goes out before a wait
-				if err := flush(bw, w); err != nil {
-					return err
-				}
+		select {
+		case <-a.done:
+		default: // what is ready goes out before a wait
+			if err := flush(bw, w); err != nil {
+				return err
 			}
+			<-a.done
 		}
-		out, err := a.wait()
+		out, err := a.out, a.err
 		if err != nil && ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), flush(bw, w)) // no failure of the line's
 		}

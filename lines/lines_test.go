@@ -54,7 +54,7 @@ func start(tb testing.TB, change func(*host.Config)) *host.Host {
 		t.Output = append(t.Output, '\xff')
 		return nil
 	}
-	cfg := host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, echo, count, garble, echo)}}
+	cfg := host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, echo, count, garble, garble)}}
 	if change != nil {
 		change(&cfg)
 	}

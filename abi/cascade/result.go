@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 )
 
 // Result is the answer of cascade.
@@ -188,26 +189,140 @@ func (r *Result) scalars() [14]*float64 {
 	}
 }
 
+// scalarNames are the members that scalars returns.
+var scalarNames = [14]string{
+	"harmonicScore",
+	"convergence.overallConvergence", "convergence.maxStrength",
+	"emotionalResonance.joy", "emotionalResonance.love", "emotionalResonance.peace",
+	"emotionalResonance.insight", "emotionalResonance.unity",
+	"creativePatterns.fractalDepth", "creativePatterns.rhythmicComplexity",
+	"creativePatterns.harmonicRichness", "creativePatterns.emergentNovelty",
+	"standingWaves.stability", "dominantEmotion.strength",
+}
+
 var errForm = errors.New("cascade result: not of the form that the analysis has")
 
-// AppendBinary implements [encoding.BinaryAppender]. It refuses a Result that the
-// analysis cannot have, such as one with seven octaves.
+// Validate checks that the result is of the form that the analysis has, its
+// timestamp in range, its score within 0 and 1, and every other number finite. It
+// returns the first fault, an [*abi.FieldError].
+func (r *Result) Validate() error {
+	if _, _, err := r.form(); err != nil {
+		return err
+	}
+	if r.Timestamp < -MaxTimestamp || r.Timestamp > MaxTimestamp {
+		return fault("timestamp", timestampRule)
+	}
+	if !(r.HarmonicScore >= 0 && r.HarmonicScore <= 1) {
+		return fault("harmonicScore", "must be between 0 and 1")
+	}
+	for i, v := range r.scalars() {
+		if !finite(*v) {
+			return fault(scalarNames[i], finiteRule)
+		}
+	}
+	for i := range r.OctaveAnalysis {
+		if !r.OctaveAnalysis[i].finite() {
+			return fault(at("octaveAnalysis", i), finiteRule)
+		}
+	}
+	for i := range r.Convergence.Points {
+		if p := &r.Convergence.Points[i]; !finite(p.Strength) || !finite(p.GoldenAlignment) {
+			return fault(at("convergence.points", i), finiteRule)
+		}
+	}
+	for i := range r.StandingWaves.Nodes {
+		n := &r.StandingWaves.Nodes[i]
+		if !finite(n.Frequencies[0]) || !finite(n.Frequencies[1]) || !finite(n.Ratio) || !finite(n.Strength) {
+			return fault(at("standingWaves.nodes", i), finiteRule)
+		}
+	}
+	return nil
+}
+
+const finiteRule = "must have finite numbers"
+
+func (o *Octave) finite() bool {
+	for _, f := range o.Frequencies {
+		if !finite(f) {
+			return false
+		}
+	}
+	for i := range o.Harmonics {
+		if h := &o.Harmonics[i]; !finite(h.Frequency) || !finite(h.Amplitude) || !finite(h.Phase) {
+			return false
+		}
+	}
+	return finite(o.Resonance) && finite(o.GoldenRatioAlignment)
+}
+
+func finite(v float64) bool { return v-v == 0 }
+
+// form checks everything but the numbers: what a record cannot carry. It returns
+// how many frequencies an octave has, and whether it has harmonics.
+func (r *Result) form() (frequencies int, full bool, err error) {
+	if len(r.OctaveAnalysis) != Octaves {
+		return 0, false, fault("octaveAnalysis", "must have "+strconv.Itoa(Octaves)+" entries")
+	}
+	frequencies, full = len(r.OctaveAnalysis[0].Frequencies), len(r.OctaveAnalysis[0].Harmonics) > 0
+	if frequencies < 1 || frequencies > MaxFrequencies {
+		return 0, false, fault("octaveAnalysis[0].frequencies", "must have 1 to "+strconv.Itoa(MaxFrequencies)+" entries")
+	}
+	harmonics := 0
+	if full {
+		harmonics = frequencies * HarmonicsPerFrequency
+	}
+	for i := range r.OctaveAnalysis {
+		switch o := &r.OctaveAnalysis[i]; {
+		case o.Octave != i:
+			return 0, false, fault(at("octaveAnalysis", i)+".octave", "must be "+strconv.Itoa(i))
+		case len(o.Frequencies) != frequencies:
+			return 0, false, fault(at("octaveAnalysis", i)+".frequencies", "must be as many as in every octave")
+		case len(o.Harmonics) != harmonics:
+			return 0, false, fault(at("octaveAnalysis", i)+".harmonics", "must be none in any octave, or "+strconv.Itoa(HarmonicsPerFrequency)+" a frequency")
+		}
+	}
+	points, waves := r.Convergence.Points, &r.StandingWaves
+	if len(points) > maxPoints {
+		return 0, false, fault("convergence.points", "must be at most "+strconv.Itoa(maxPoints))
+	}
+	for i := range points {
+		if o := points[i].Octaves; o[0] < 0 || o[0] >= Octaves-1 || o[1] != o[0]+1 {
+			return 0, false, fault(at("convergence.points", i)+".octaves", "must be neighbours")
+		}
+	}
+	switch {
+	case len(waves.Nodes) > maxNodes:
+		return 0, false, fault("standingWaves.nodes", "must be at most "+strconv.Itoa(maxNodes))
+	case waves.Detected != (len(waves.Nodes) > 0):
+		return 0, false, fault("standingWaves.detected", "must say whether there are nodes")
+	case len(waves.Antinodes) > 0:
+		return 0, false, fault("standingWaves.antinodes", "must be empty")
+	case !slices.Contains(emotions[:], r.DominantEmotion.Emotion):
+		return 0, false, fault("dominantEmotion.emotion", "must be an emotion")
+	case r.DominantEmotion.Color != r.DominantEmotion.Emotion.Color():
+		return 0, false, fault("dominantEmotion.color", "must be the emotion's")
+	case !slices.Contains(qualities[:], r.ResonanceQuality):
+		return 0, false, fault("resonanceQuality", "must be a quality")
+	}
+	return frequencies, full, nil
+}
+
+// AppendBinary implements [encoding.BinaryAppender]. It refuses what is not of
+// the form that the analysis has, such as a result with seven octaves.
 func (r *Result) AppendBinary(b []byte) ([]byte, error) {
+	frequencies, full, err := r.form()
+	if err != nil {
+		return nil, err
+	}
+	var mode uint64
+	if full {
+		mode = 1
+	}
 	emotion := slices.Index(emotions[:], r.DominantEmotion.Emotion)
 	quality := slices.Index(qualities[:], r.ResonanceQuality)
 	points, nodes := r.Convergence.Points, r.StandingWaves.Nodes
-	if emotion < 0 || quality < 0 || len(r.OctaveAnalysis) != Octaves || len(points) > maxPoints || len(nodes) > maxNodes {
-		return nil, errForm
-	}
-	frequencies, full := len(r.OctaveAnalysis[0].Frequencies), uint64(0)
-	if len(r.OctaveAnalysis[0].Harmonics) > 0 {
-		full = 1
-	}
-	if frequencies < 1 || frequencies > MaxFrequencies {
-		return nil, errForm
-	}
-	b = slices.Grow(b, resultSize(frequencies, len(points), len(nodes), full == 1))
-	for _, v := range [...]uint64{full, uint64(frequencies), uint64(len(points)), uint64(len(nodes)), uint64(emotion), uint64(quality), uint64(r.Timestamp)} {
+	b = slices.Grow(b, resultSize(frequencies, len(points), len(nodes), full))
+	for _, v := range [...]uint64{mode, uint64(frequencies), uint64(len(points)), uint64(len(nodes)), uint64(emotion), uint64(quality), uint64(r.Timestamp)} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	for _, v := range r.scalars() {
@@ -215,9 +330,6 @@ func (r *Result) AppendBinary(b []byte) ([]byte, error) {
 	}
 	for i := range r.OctaveAnalysis {
 		o := &r.OctaveAnalysis[i]
-		if o.Octave != i || len(o.Frequencies) != frequencies || len(o.Harmonics) != int(full)*frequencies*HarmonicsPerFrequency {
-			return nil, errForm
-		}
 		b = appendFloat(appendFloat(b, o.Resonance), o.GoldenRatioAlignment)
 		for _, f := range o.Frequencies {
 			b = appendFloat(b, f)

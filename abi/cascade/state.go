@@ -59,7 +59,7 @@ var (
 	_ encoding.BinaryUnmarshaler = (*State)(nil)
 )
 
-// Fields are the names of the five values in JSON, in the order of Values.
+// fieldNames are the members that Values returns.
 var fieldNames = [5]string{"awarenessLevel", "coherenceScore", "phiValue", "emotionalResonance", "creativeEmergence"}
 
 // Values returns the five values in their order.
@@ -76,18 +76,23 @@ func (s *State) Validate() error {
 			continue
 		}
 		if a := math.Abs(v); !(a >= MinMagnitude && a <= MaxMagnitude) {
-			return &abi.FieldError{Field: fieldNames[i], Rule: "must be 0 or of a magnitude between 1e-12 and 1e12"}
+			return fault(fieldNames[i], "must be 0 or of a magnitude between 1e-12 and 1e12")
 		}
 	}
 	if s.Timestamp < -MaxTimestamp || s.Timestamp > MaxTimestamp {
-		return &abi.FieldError{Field: "timestamp", Rule: "must be between -8.64e15 and 8.64e15"}
+		return fault("timestamp", timestampRule)
 	}
 	switch s.Detail {
 	case "", DetailFull, DetailSummary:
 		return nil
 	}
-	return &abi.FieldError{Field: "detail", Rule: `must be "full" or "summary"`}
+	return fault("detail", detailRule)
 }
+
+const (
+	timestampRule = "must be between -8.64e15 and 8.64e15"
+	detailRule    = `must be "full" or "summary"`
+)
 
 // stateSize is the length of State's record: the five values, the timestamp, and
 // the detail as a u64, 0 for full and 1 for summary.
@@ -105,7 +110,7 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 	case DetailSummary:
 		detail = 1
 	default:
-		return nil, &abi.FieldError{Field: "detail", Rule: `must be "full" or "summary"`}
+		return nil, fault("detail", detailRule)
 	}
 	return binary.LittleEndian.AppendUint64(b, detail), nil
 }
@@ -127,7 +132,7 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	case 1:
 		s.Detail = DetailSummary
 	default:
-		return &abi.FieldError{Field: "detail", Rule: "must be 0 or 1 in a record"}
+		return fault("detail", "must be 0 or 1 in a record")
 	}
 	return nil
 }
@@ -164,9 +169,28 @@ const (
 	MaxHistoryBytes = historyHeader + HistoryPatterns*patternSize
 )
 
-// Add appends the pattern of one more result.
+// Validate checks that there are as many patterns as Length says, of resonances
+// within −1 and 1. It returns the first fault, an [*abi.FieldError].
+func (h *History) Validate() error {
+	if min(h.Length, HistoryPatterns) != uint64(len(h.Patterns)) {
+		return fault("patterns", "must be the last 10 of "+strconv.FormatUint(h.Length, 10)+" results, are "+strconv.Itoa(len(h.Patterns)))
+	}
+	for i := range h.Patterns {
+		for _, v := range &h.Patterns[i] {
+			if !(v >= -1 && v <= 1) {
+				return fault(at("patterns", i), "must be within -1 and 1")
+			}
+		}
+	}
+	return nil
+}
+
+// Add appends the pattern of one more result. Length stays at its largest value
+// once there.
 func (h *History) Add(p Pattern) {
-	h.Length++
+	if h.Length != math.MaxUint64 {
+		h.Length++
+	}
 	if len(h.Patterns) == HistoryPatterns {
 		copy(h.Patterns, h.Patterns[1:])
 		h.Patterns[HistoryPatterns-1] = p
@@ -176,8 +200,11 @@ func (h *History) Add(p Pattern) {
 }
 
 // AppendBinary implements [encoding.BinaryAppender]. The record is the u64 1, its
-// format; the u64 length; and the patterns.
+// format; the u64 length; and the patterns. It refuses an invalid history.
 func (h *History) AppendBinary(b []byte) ([]byte, error) {
+	if err := h.Validate(); err != nil {
+		return nil, err
+	}
 	b = binary.LittleEndian.AppendUint64(b, historyFormat)
 	b = binary.LittleEndian.AppendUint64(b, h.Length)
 	for i := range h.Patterns {
@@ -189,7 +216,8 @@ func (h *History) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. No bytes are the empty
-// history. The memory of Patterns is used again.
+// history, and an invalid one is refused: unlike an argument, it is not the
+// caller's to correct. The memory of Patterns is used again.
 func (h *History) UnmarshalBinary(b []byte) error {
 	h.Length, h.Patterns = 0, h.Patterns[:0]
 	if len(b) == 0 {
@@ -201,23 +229,24 @@ func (h *History) UnmarshalBinary(b []byte) error {
 	if binary.LittleEndian.Uint64(b) != historyFormat {
 		return errors.New("cascade history: unknown format")
 	}
-	length, n := binary.LittleEndian.Uint64(b[8:]), (len(b)-historyHeader)/patternSize
-	if min(length, HistoryPatterns) != uint64(n) {
-		return errors.New("cascade history: " + strconv.Itoa(n) + " patterns of " + strconv.FormatUint(length, 10) + " results")
-	}
+	h.Length = binary.LittleEndian.Uint64(b[8:])
 	for b = b[historyHeader:]; len(b) > 0; b = b[patternSize:] {
 		var p Pattern
 		for i := range p {
 			p[i] = float(b[i*8:])
-			if !(p[i] >= -1 && p[i] <= 1) {
-				return errors.New("cascade history: a resonance that is not within -1 and 1")
-			}
 		}
 		h.Patterns = append(h.Patterns, p)
 	}
-	h.Length = length
+	if err := h.Validate(); err != nil {
+		h.Length, h.Patterns = 0, h.Patterns[:0]
+		return errors.New("cascade history: " + err.Error())
+	}
 	return nil
 }
+
+func fault(field, rule string) error { return &abi.FieldError{Field: field, Rule: rule} }
+
+func at(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
 func float(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
 
@@ -226,5 +255,5 @@ func appendFloat(b []byte, v float64) []byte {
 }
 
 func sizeError(what string, got, want int) error {
-	return &abi.FieldError{Field: what, Rule: "must be a record of " + strconv.Itoa(want) + " bytes, has " + strconv.Itoa(got)}
+	return fault(what, "must be a record of "+strconv.Itoa(want)+" bytes, has "+strconv.Itoa(got))
 }

@@ -24,6 +24,7 @@ package guest
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"unsafe"
 
@@ -40,7 +41,8 @@ type Task struct {
 	// Output is empty at first; the transform appends its result to it.
 	Output []byte
 	// NextState is what the stream's next task finds; nil keeps nothing. It is
-	// read before the next task begins, so that a buffer may serve again.
+	// read before the next task begins, so that a buffer may serve again. It may
+	// share memory with Output.
 	NextState []byte
 }
 
@@ -96,18 +98,29 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 			out = abi.FinishResult(append(out, err.Error()...), at, status(err), nil)
 			continue
 		}
-		out = abi.FinishResult(extend(out, t.Output), at, abi.StatusOK, t.NextState)
+		out = extend(out, &t)
+		out = abi.FinishResult(out, at, abi.StatusOK, t.NextState)
 	}
 	p.output = out
 	return out, nil
 }
 
-// extend appends b to dst, where b commonly lies in place already.
-func extend(dst, b []byte) []byte {
-	if n := len(dst); len(b) <= cap(dst)-n && unsafe.SliceData(b) == unsafe.SliceData(dst[n:n]) {
-		return dst[:n+len(b)]
+// extend appends the task's output to dst, where it commonly lies in place
+// already. Where it does not, a next state that does makes way for it.
+func extend(dst []byte, t *Task) []byte {
+	room := dst[len(dst):cap(dst)]
+	if len(t.Output) <= len(room) && unsafe.SliceData(t.Output) == unsafe.SliceData(room) {
+		return dst[:len(dst)+len(t.Output)]
 	}
-	return append(dst, b...)
+	if overlap(room, t.NextState) {
+		t.NextState = slices.Clone(t.NextState)
+	}
+	return append(dst, t.Output...)
+}
+
+func overlap(a, b []byte) bool {
+	from, other := uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return from < other+uintptr(len(b)) && other < from+uintptr(len(a))
 }
 
 func call(run Transform, t *Task) (err error) {

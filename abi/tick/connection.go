@@ -61,20 +61,38 @@ var (
 // Validate checks what the fields state, and that coordinates are of a magnitude
 // of at most 1e9. It returns the first fault, an [*abi.FieldError].
 func (c *ConnectionRequest) Validate() error {
-	for _, e := range [...]struct {
-		name string
-		end  *End
-	}{{"a", &c.A}, {"b", &c.B}} {
-		if err := checkFrequency(e.name+".frequency", e.end.Frequency); err != nil {
-			return err
-		}
-		if err := checkUnit(e.name+".resonance_strength", e.end.Strength); err != nil {
-			return err
-		}
-		p := &e.end.Position
-		if !within(p.X, -maxMagnitude, maxMagnitude) || !within(p.Y, -maxMagnitude, maxMagnitude) {
-			return fault(e.name+".position", "must have x and y of a magnitude of at most 1e9")
-		}
+	if member, rule := c.A.broken(); rule != "" {
+		return fault("a."+member, rule)
+	}
+	if member, rule := c.B.broken(); rule != "" {
+		return fault("b."+member, rule)
+	}
+	return nil
+}
+
+// broken returns the first rule that e breaks, "" if none, and its member.
+func (e *End) broken() (member, rule string) {
+	switch {
+	case !isFrequency(e.Frequency):
+		return "frequency", frequencyRule
+	case !isUnit(e.Strength):
+		return "resonance_strength", unitRule
+	case !within(e.Position.X, -maxMagnitude, maxMagnitude):
+		return "position.x", magnitudeRule
+	case !within(e.Position.Y, -maxMagnitude, maxMagnitude):
+		return "position.y", magnitudeRule
+	}
+	return "", ""
+}
+
+// Validate checks that strength and quality are within 0 and 1. It returns the
+// first fault, an [*abi.FieldError].
+func (c *ConnectionResult) Validate() error {
+	switch {
+	case !isUnit(c.Strength):
+		return fault("resonance_strength", unitRule)
+	case !isUnit(c.Quality):
+		return fault("connection_quality", unitRule)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Activity is whether a field or pattern is advanced.
@@ -93,7 +94,7 @@ type NetworkResponse struct {
 var _ encoding.BinaryAppender = (*NetworkRequest)(nil)
 
 // Validate checks what the fields state, and that numbers without a range of
-// their own are of a magnitude of at most 1e9 and counters at most 2^53−1. It
+// their own are of a magnitude of at most 1e9 and counters at most [MaxCount]. It
 // returns the first fault, an [*abi.FieldError].
 func (r *NetworkRequest) Validate() error {
 	for _, list := range [...]struct {
@@ -108,7 +109,7 @@ func (r *NetworkRequest) Validate() error {
 	}
 	s := r.State()
 	fields, patterns := sorted(r.Network.Fields), sorted(r.Network.Patterns)
-	return s.validate(
+	return s.validate("network.",
 		func(i int) string { return "network.fields." + fields[i] },
 		func(i int) string { return "network.patterns." + patterns[i] },
 	)
@@ -132,7 +133,8 @@ func (r *NetworkRequest) State() *NetworkState {
 // AppendBinary implements [encoding.BinaryAppender].
 func (r *NetworkRequest) AppendBinary(b []byte) ([]byte, error) { return r.State().AppendBinary(b) }
 
-// Respond puts a result into the terms of the request it answers.
+// Respond puts a result into the terms of the request it answers. It does not
+// validate the result.
 func (r *NetworkRequest) Respond(s *NetworkState) (*NetworkResponse, error) {
 	fields, patterns := sorted(r.Network.Fields), sorted(r.Network.Patterns)
 	if len(fields) != len(s.Fields) || len(patterns) != len(s.Patterns) {
@@ -167,57 +169,79 @@ var (
 
 // Validate is [NetworkRequest.Validate] by index.
 func (s *NetworkState) Validate() error {
-	return s.validate(func(i int) string { return at("fields", i) }, func(i int) string { return at("patterns", i) })
+	return s.validate("", func(i int) string { return at("fields", i) }, func(i int) string { return at("patterns", i) })
 }
 
-func (s *NetworkState) validate(field, pattern func(int) string) error {
+func (s *NetworkState) validate(prefix string, field, pattern func(int) string) error {
 	if err := checkTime(s.NowMS); err != nil {
 		return err
 	}
-	if len(s.Fields) > MaxPatterns || len(s.Patterns) > MaxPatterns {
-		return fault("network", "must have at most 4096 fields and patterns")
+	if len(s.Fields) > MaxPatterns {
+		return fault(prefix+"fields", "must be at most 4096, are "+strconv.Itoa(len(s.Fields)))
+	}
+	if len(s.Patterns) > MaxPatterns {
+		return fault(prefix+"patterns", "must be at most 4096, are "+strconv.Itoa(len(s.Patterns)))
 	}
 	for i, v := range s.Metrics.all() {
 		if !within(*v, -maxMagnitude, 1) {
-			return fault("metrics."+metricNames[i], "must be at most 1")
+			return fault(prefix+"metrics."+metricNames[i], "must be between -1e9 and 1")
 		}
 	}
 	for i := range s.Fields {
-		f := &s.Fields[i]
-		for _, v := range f.floats() {
-			if !within(v, -maxMagnitude, maxMagnitude) {
-				return fault(field(i), "must have numbers of a magnitude of at most 1e9")
-			}
-		}
-		if f.TotalResonances > maxCount {
-			return fault(field(i)+".total_resonances", "must be at most 2^53-1")
-		}
-		if !f.State.valid() {
-			return fault(field(i)+".state", `must be "active" or "paused"`)
+		if member, rule := s.Fields[i].broken(); rule != "" {
+			return fault(field(i)+"."+member, rule)
 		}
 	}
 	for i := range s.Patterns {
-		p := &s.Patterns[i]
-		for _, v := range [...]float64{p.Strength, p.Peak, p.Enhancement} {
-			if !within(v, -maxMagnitude, maxMagnitude) {
-				return fault(pattern(i), "must have numbers of a magnitude of at most 1e9")
-			}
-		}
-		if !(p.Phase >= 0 && p.Phase < 360) {
-			return fault(pattern(i)+".current_phase", "must be from 0 to below 360")
-		}
-		if p.TotalCycles > maxCount {
-			return fault(pattern(i)+".total_cycles", "must be at most 2^53-1")
-		}
-		if !p.State.valid() {
-			return fault(pattern(i)+".state", `must be "active" or "paused"`)
+		if member, rule := s.Patterns[i].broken(); rule != "" {
+			return fault(pattern(i)+"."+member, rule)
 		}
 	}
 	return nil
 }
 
+const activityRule = `must be "active" or "paused"`
+
+// broken returns the first rule that f breaks, "" if none, and its member.
+func (f *Field) broken() (member, rule string) {
+	for i, v := range f.floats() {
+		if !within(v, -maxMagnitude, maxMagnitude) {
+			return fieldFloats[i], magnitudeRule
+		}
+	}
+	switch {
+	case f.TotalResonances > MaxCount:
+		return "total_resonances", countRule
+	case !f.State.valid():
+		return "state", activityRule
+	}
+	return "", ""
+}
+
+// fieldFloats are the members that floats returns.
+var fieldFloats = [5]string{"field_strength", "average_strength", "peak_resonance", "field_coherence", "harmonic_stability"}
+
 func (f *Field) floats() [5]float64 {
 	return [5]float64{f.Strength, f.AverageStrength, f.PeakResonance, f.Coherence, f.HarmonicStability}
+}
+
+// broken returns the first rule that p breaks, "" if none, and its member.
+func (p *Pattern) broken() (member, rule string) {
+	switch {
+	case !(p.Phase >= 0 && p.Phase < 360):
+		return "current_phase", "must be from 0 to below 360"
+	case !within(p.Strength, -maxMagnitude, maxMagnitude):
+		return "harmonic_strength", magnitudeRule
+	case !within(p.Peak, -maxMagnitude, maxMagnitude):
+		return "peak_harmonic", magnitudeRule
+	case !within(p.Enhancement, -maxMagnitude, maxMagnitude):
+		return "consciousness_enhancement", magnitudeRule
+	case p.TotalCycles > MaxCount:
+		return "total_cycles", countRule
+	case !p.State.valid():
+		return "state", activityRule
+	}
+	return "", ""
 }
 
 func (a Activity) valid() bool { return a == "" || a == Active || a == Paused }
@@ -231,7 +255,8 @@ const (
 	patternSize   = 6 * 8
 )
 
-// AppendBinary implements [encoding.BinaryAppender].
+// AppendBinary implements [encoding.BinaryAppender]. It refuses an unknown
+// activity.
 func (s *NetworkState) AppendBinary(b []byte) ([]byte, error) {
 	b = slices.Grow(b, networkHeader+len(s.Fields)*fieldSize+len(s.Patterns)*patternSize)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(s.Fields)))
@@ -242,6 +267,9 @@ func (s *NetworkState) AppendBinary(b []byte) ([]byte, error) {
 	}
 	for i := range s.Fields {
 		f := &s.Fields[i]
+		if !f.State.valid() {
+			return nil, fault(at("fields", i)+".state", activityRule)
+		}
 		b = appendActivity(b, f.State, f.TotalResonances)
 		for _, v := range f.floats() {
 			b = appendFloat(b, v)
@@ -249,6 +277,9 @@ func (s *NetworkState) AppendBinary(b []byte) ([]byte, error) {
 	}
 	for i := range s.Patterns {
 		p := &s.Patterns[i]
+		if !p.State.valid() {
+			return nil, fault(at("patterns", i)+".state", activityRule)
+		}
 		b = appendActivity(b, p.State, p.TotalCycles)
 		b = appendFloat(appendFloat(b, p.Phase), p.Strength)
 		b = appendFloat(appendFloat(b, p.Peak), p.Enhancement)

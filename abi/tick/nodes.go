@@ -82,8 +82,8 @@ func (r *NodesRequest) Validate() error {
 		if err := checkName("patterns", name); err != nil {
 			return err
 		}
-		if err := checkUnit("patterns."+name, r.Patterns[name]); err != nil {
-			return err
+		if !isUnit(r.Patterns[name]) {
+			return fault("patterns."+name, unitRule)
 		}
 	}
 	return nil
@@ -98,19 +98,15 @@ func (n *Node) validate(path string) error {
 			return fault(path+".id", "must be printable ASCII")
 		}
 	}
-	if n.Frequency != 0 {
-		if err := checkFrequency(path+".frequency", n.Frequency); err != nil {
-			return err
-		}
-	}
-	if err := checkUnit(path+".resonance_strength", n.Strength); err != nil {
-		return err
-	}
-	if n.State != "" && n.State != Resonating && n.State != Stopped {
-		return fault(path+".state", `must be "resonating" or "stopped"`)
-	}
-	if len(n.Patterns) > MaxAttached {
-		return fault(path+".harmonic_patterns", "must be at most 64")
+	switch {
+	case n.Frequency != 0 && !isFrequency(n.Frequency):
+		return fault(path+".frequency", frequencyRule)
+	case !isUnit(n.Strength):
+		return fault(path+".resonance_strength", unitRule)
+	case !n.State.valid():
+		return fault(path+".state", stateRule)
+	case len(n.Patterns) > MaxAttached:
+		return fault(path+".harmonic_patterns", attachedRule)
 	}
 	for i, name := range n.Patterns {
 		if err := checkName(at(path+".harmonic_patterns", i), name); err != nil {
@@ -119,6 +115,13 @@ func (n *Node) validate(path string) error {
 	}
 	return nil
 }
+
+const (
+	stateRule    = `must be "resonating" or "stopped"`
+	attachedRule = "must be at most 64"
+)
+
+func (s NodeState) valid() bool { return s == "" || s == Resonating || s == Stopped }
 
 // names are those of all patterns, sorted: the order of their indices.
 func (r *NodesRequest) names() []string {
@@ -134,8 +137,8 @@ func (r *NodesRequest) names() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-// Arrays returns the request by index: nodes in their order, patterns in that of
-// their names.
+// Arrays returns a valid request by index: nodes in their order, patterns in that
+// of their names.
 func (r *NodesRequest) Arrays() *Nodes {
 	names := r.names()
 	index := make(map[string]uint32, len(names))
@@ -166,13 +169,21 @@ func (n *Node) frequency() float64 {
 	return n.Frequency
 }
 
-// AppendBinary implements [encoding.BinaryAppender].
-func (r *NodesRequest) AppendBinary(b []byte) ([]byte, error) { return r.Arrays().AppendBinary(b) }
+// AppendBinary implements [encoding.BinaryAppender]. It refuses an unknown state.
+func (r *NodesRequest) AppendBinary(b []byte) ([]byte, error) {
+	for i := range r.Nodes {
+		if !r.Nodes[i].State.valid() {
+			return nil, fault(at("nodes", i)+".state", stateRule)
+		}
+	}
+	return r.Arrays().AppendBinary(b)
+}
 
-// Respond puts a result into the terms of the request it answers.
+// Respond puts a result into the terms of the request it answers. It does not
+// validate the result.
 func (r *NodesRequest) Respond(res *NodesResult) (*NodesResponse, error) {
 	names := r.names()
-	if len(res.Strength) != len(r.Nodes) || len(res.Pattern) != len(names) {
+	if len(res.Strength) != len(r.Nodes) || len(res.Pattern) != len(names) || len(res.Progress) != progressWords(len(r.Nodes)) {
 		return nil, errMismatch
 	}
 	out := &NodesResponse{
@@ -230,21 +241,21 @@ func (a *Nodes) Validate() error {
 		return fault("nodes", "must be arrays of one length, at most 1048576")
 	}
 	if len(a.Pattern) > MaxPatterns {
-		return fault("patterns", "must be at most 4096")
+		return fault("patterns", "must be at most 4096, are "+strconv.Itoa(len(a.Pattern)))
 	}
 	for i, f := range a.Frequency {
-		if !(f > 0 && f <= MaxFrequency) { // inline: this is a million times
-			return checkFrequency(at("nodes", i)+".frequency", f)
+		if !isFrequency(f) {
+			return fault(at("nodes", i)+".frequency", frequencyRule)
 		}
 	}
 	for i, s := range a.Strength {
-		if !(s >= 0 && s <= 1) {
-			return checkUnit(at("nodes", i)+".resonance_strength", s)
+		if !isUnit(s) {
+			return fault(at("nodes", i)+".resonance_strength", unitRule)
 		}
 	}
 	for i, s := range a.Pattern {
-		if err := checkUnit(at("patterns", i), s); err != nil {
-			return err
+		if !isUnit(s) {
+			return fault(at("patterns", i), unitRule)
 		}
 	}
 	if a.Offset[0] != 0 || a.Offset[n] != uint32(len(a.Attached)) {
@@ -252,7 +263,7 @@ func (a *Nodes) Validate() error {
 	}
 	for i := range n {
 		if a.Offset[i+1] < a.Offset[i] || a.Offset[i+1]-a.Offset[i] > MaxAttached {
-			return fault(at("nodes", i)+".harmonic_patterns", "must be at most 64")
+			return fault(at("nodes", i)+".harmonic_patterns", attachedRule)
 		}
 	}
 	for i, p := range a.Attached {
@@ -348,6 +359,35 @@ var (
 // Progressed reports whether node i made progress.
 func (r *NodesResult) Progressed(i int) bool { return r.Progress[i/64]>>(i%64)&1 == 1 }
 
+// Validate checks that the arrays fit together, that strengths are within 0 and
+// 1, and that no bit beyond the nodes is set. It returns the first fault, an
+// [*abi.FieldError].
+func (r *NodesResult) Validate() error {
+	n := len(r.Strength)
+	if n > MaxNodes {
+		return fault("nodes", "must be at most 1048576, are "+strconv.Itoa(n))
+	}
+	if len(r.Pattern) > MaxPatterns {
+		return fault("patterns", "must be at most 4096, are "+strconv.Itoa(len(r.Pattern)))
+	}
+	for i, s := range r.Strength {
+		if !isUnit(s) {
+			return fault(at("nodes", i)+".resonance_strength", unitRule)
+		}
+	}
+	for i, s := range r.Pattern {
+		if !isUnit(s) {
+			return fault(at("patterns", i), unitRule)
+		}
+	}
+	if len(r.Progress) != progressWords(n) || n%64 != 0 && r.Progress[n/64]>>(n%64) != 0 {
+		return fault("progress", progressRule)
+	}
+	return nil
+}
+
+const progressRule = "must have a bit a node, and none beyond"
+
 // The record of NodesResult: u64 nodes, patterns; f64 strengths, pattern
 // strengths; u64 progress.
 const nodesResultHeader = 2 * 8
@@ -357,7 +397,7 @@ func progressWords(nodes int) int { return (nodes + 63) / 64 }
 // AppendBinary implements [encoding.BinaryAppender].
 func (r *NodesResult) AppendBinary(b []byte) ([]byte, error) {
 	if len(r.Progress) != progressWords(len(r.Strength)) {
-		return nil, fault("progress", "must have a bit a node")
+		return nil, fault("progress", progressRule)
 	}
 	b = slices.Grow(b, nodesResultHeader+8*(len(r.Strength)+len(r.Pattern)+len(r.Progress)))
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(r.Strength)))

@@ -44,10 +44,10 @@ const (
 	MaxID = 128
 	// MaxName is the longest name of a field or pattern, in bytes.
 	MaxName = 64
+	// MaxCount bounds counters: the largest that a float64 counts exactly.
+	MaxCount = 1<<53 - 1
 	// maxMagnitude bounds what has no range of its own.
 	maxMagnitude = 1e9
-	// maxCount bounds counters: the largest that a float64 counts exactly.
-	maxCount = 1<<53 - 1
 )
 
 func fault(field, rule string) error { return &abi.FieldError{Field: field, Rule: rule} }
@@ -63,19 +63,16 @@ func checkTime(ms float64) error {
 	return nil
 }
 
-func checkFrequency(field string, f float64) error {
-	if !(f > 0 && f <= MaxFrequency) {
-		return fault(field, "must be above 0 and at most 1e6")
-	}
-	return nil
-}
+const (
+	frequencyRule = "must be above 0 and at most 1e6"
+	unitRule      = "must be between 0 and 1"
+	magnitudeRule = "must be between -1e9 and 1e9"
+	countRule     = "must be at most 2^53-1"
+)
 
-func checkUnit(field string, v float64) error {
-	if !within(v, 0, 1) {
-		return fault(field, "must be between 0 and 1")
-	}
-	return nil
-}
+func isFrequency(v float64) bool { return v > 0 && v <= MaxFrequency }
+
+func isUnit(v float64) bool { return within(v, 0, 1) }
 
 // checkName checks the name of a field or pattern. Names become members of JSON
 // objects; those that mean something to a JavaScript object are refused.
@@ -86,12 +83,20 @@ func checkName(field, name string) error {
 		ok = c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_'
 	}
 	if !ok {
-		return fault(field, "names must be 1 to 64 lower-case letters, digits and '_', a letter first")
+		return fault(field, quoted(name)+" is no name: must be 1 to 64 lower-case letters, digits and '_', a letter first")
 	}
 	if name == "constructor" || name == "prototype" {
 		return fault(field, strconv.Quote(name)+" is reserved")
 	}
 	return nil
+}
+
+// quoted shows a foreign name, of which no more than a name's length.
+func quoted(name string) string {
+	if len(name) > MaxName {
+		return strconv.Quote(name[:MaxName]) + "…"
+	}
+	return strconv.Quote(name)
 }
 
 // reader reads a record whose length was checked.

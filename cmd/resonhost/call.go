@@ -81,13 +81,20 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exit{exitInterrupted, fmt.Errorf("%w after %d lines", errInterrupted, sum.Lines)}
+		return &exit{exitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(sum.Lines))}
 	case err != nil:
-		return &exit{exitFailed, fmt.Errorf("stopped after %d lines: %w", sum.Lines, err)}
+		return &exit{exitFailed, fmt.Errorf("stopped after %s: %w", counted(sum.Lines), err)}
 	case sum.Failed > 0:
-		return &exit{exitFailed, fmt.Errorf("%d of %d lines failed; their results say why", sum.Failed, sum.Lines)}
+		return &exit{exitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
 	}
 	return nil
+}
+
+func counted(lines int) string {
+	if lines == 1 {
+		return "1 line"
+	}
+	return fmt.Sprintf("%d lines", lines)
 }
 
 // serves checks that the host has the transform.
@@ -123,10 +130,10 @@ func (o *options) openInput(std stdio) (_ io.Reader, closeInput func(), err erro
 		return nil, nil, usagef("--input %s: %w", o.input, reason(err))
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		f.Close()
+		_ = f.Close() // nothing was written to it
 		return nil, nil, usagef("--input %s: is a directory", o.input)
 	}
-	return f, func() { f.Close() }, nil
+	return f, func() { _ = f.Close() }, nil
 }
 
 func (o *options) openOutput(std stdio, in io.Reader) (_ io.Writer, closeOutput func() error, err error) {

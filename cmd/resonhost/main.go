@@ -59,6 +59,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
+	if e := cli.ExitCoder(nil); errors.As(err, &e) { // the library's, of help
+		err = unknownCommand(app, args[len(args)-1])
+	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintln(stderr, "resonhost:", printable(strings.TrimSuffix(line, "\n")))
 	}
@@ -88,7 +91,7 @@ func newApp(std stdio) *cli.App {
 			case c.Bool("version"):
 				return printVersion(std.out, false)
 			case c.Args().Present():
-				return usagef("there is no command %q%s", c.Args().First(), didYouMean(c.Args().First(), commandNames(c.App)))
+				return unknownCommand(c.App, c.Args().First())
 			}
 			return usagef("say which command to run: %s; resonhost help tells more", strings.Join(commandNames(c.App), ", "))
 		},
@@ -97,6 +100,10 @@ func newApp(std stdio) *cli.App {
 		ErrWriter:      std.err,
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and returns
 	}
+}
+
+func unknownCommand(app *cli.App, name string) error {
+	return usagef("there is no command %q%s", name, didYouMean(name, commandNames(app)))
 }
 
 func commandNames(app *cli.App) (names []string) {

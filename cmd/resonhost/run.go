@@ -48,7 +48,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return listenError(o.listen, err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // the server has closed it already, if it came to be
 	h, err := o.startHost(ctx, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -111,10 +111,10 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 		errs = append(errs, fmt.Errorf("serving HTTP: %w", err))
 		ended <- nil
 	}
-	d.log.Info("draining", "timeout", patience)
 	drain, cancel := context.WithTimeout(outlive, patience)
 	defer cancel()
 	d.draining()
+	d.log.Info("draining", "timeout", patience)
 	// The listener stays open meanwhile: who asks is told that there is no
 	// service any more.
 	active.wait(drain)

@@ -122,10 +122,12 @@ func encode(tb testing.TB, v any) []byte {
 type object = map[string]any
 
 func cascadeTasks(tb testing.TB, recorded [][]byte) (tasks []Task) {
+	calls := make(map[string]int)
 	for _, line := range recorded {
 		v := decode[struct {
 			ID        string
 			Stream    *string
+			Seq       int
 			State     object
 			Timestamp int64
 			Expect    object
@@ -136,6 +138,10 @@ func cascadeTasks(tb testing.TB, recorded [][]byte) (tasks []Task) {
 		task := Task{Name: v.ID, Transform: "cascade"}
 		if v.Stream != nil {
 			task.Stream = *v.Stream
+			if v.Seq != calls[task.Stream] {
+				tb.Fatalf("%s: call %d of stream %s follows call %d", v.ID, v.Seq, task.Stream, calls[task.Stream]-1)
+			}
+			calls[task.Stream]++
 			input["stream"] = *v.Stream
 		}
 		task.Input = encode(tb, input)
@@ -168,10 +174,10 @@ func reduce(full object) (object, error) {
 		return nil, fmt.Errorf("octaveAnalysis is %v, want 8 octaves", full["octaveAnalysis"])
 	}
 	var resonance, alignment []any
-	for _, o := range octaves {
-		o, ok := o.(object)
+	for k, v := range octaves {
+		o, ok := v.(object)
 		if !ok {
-			return nil, fmt.Errorf("an octave is %v", o)
+			return nil, fmt.Errorf("octave %d is %v", k, v)
 		}
 		resonance, alignment = append(resonance, o["resonance"]), append(alignment, o["goldenRatioAlignment"])
 	}
@@ -317,7 +323,7 @@ func compareJSON(output, want []byte) error {
 func compare(path string, got, want any) error {
 	switch want := want.(type) {
 	case object:
-		got, ok := got.(object)
+		members, ok := got.(object)
 		if !ok {
 			return fmt.Errorf("%s is %v, want an object", path, got)
 		}
@@ -327,31 +333,34 @@ func compare(path string, got, want any) error {
 		}
 		slices.Sort(names)
 		for _, name := range names {
-			if _, ok := got[name]; !ok {
+			if _, ok := members[name]; !ok {
 				return fmt.Errorf("%s.%s is missing", path, name)
 			}
-			if err := compare(path+"."+name, got[name], want[name]); err != nil {
+			if err := compare(path+"."+name, members[name], want[name]); err != nil {
 				return err
 			}
 		}
-		for name := range got {
+		for name := range members {
 			if _, ok := want[name]; !ok {
 				return fmt.Errorf("%s.%s is there, which was not recorded", path, name)
 			}
 		}
 	case []any:
-		got, ok := got.([]any)
-		if !ok || len(got) != len(want) {
-			return fmt.Errorf("%s has %d entries, want %d", path, len(got), len(want))
+		entries, ok := got.([]any)
+		if !ok {
+			return fmt.Errorf("%s is %v, want a list", path, got)
+		}
+		if len(entries) != len(want) {
+			return fmt.Errorf("%s has %d entries, want %d", path, len(entries), len(want))
 		}
 		for i := range want {
-			if err := compare(fmt.Sprintf("%s[%d]", path, i), got[i], want[i]); err != nil {
+			if err := compare(fmt.Sprintf("%s[%d]", path, i), entries[i], want[i]); err != nil {
 				return err
 			}
 		}
 	case float64:
-		got, ok := got.(float64)
-		if !ok || math.Abs(got-want) > max(absolute, relative*math.Abs(want)) {
+		// NaN is not near anything
+		if v, ok := got.(float64); !ok || !(math.Abs(v-want) <= max(absolute, relative*math.Abs(want))) {
 			return fmt.Errorf("%s is %v, want %v", path, got, want)
 		}
 	default:

@@ -71,7 +71,7 @@ func Connect(c *tick.ConnectionRequest) tick.ConnectionResult {
 // enhancement is capped at 1 after each addition:
 //
 //  1. Fields: strength += φ·0.01·sin(now/1000·φ/100); total + 1, peak, running
-//     mean.
+//     mean. Totals end at tick.MaxCount.
 //  2. Patterns: phase ← (phase + 3.6) mod 360; strength ← φ·wave(phase·π/180);
 //     total + 1, peak.
 //  3. With F and P the mean strength of fields and patterns: networkCoherence +=
@@ -99,7 +99,7 @@ func AdvanceNetwork(s *tick.NetworkState) {
 			continue
 		}
 		raise(&f.Strength, phi*0.01*drift)
-		f.TotalResonances++
+		f.TotalResonances = min(f.TotalResonances+1, tick.MaxCount)
 		f.PeakResonance = max(f.PeakResonance, f.Strength)
 		f.AverageStrength += (f.Strength - f.AverageStrength) / float64(f.TotalResonances)
 		fieldSum += f.Strength
@@ -112,7 +112,7 @@ func AdvanceNetwork(s *tick.NetworkState) {
 		}
 		p.Phase = math.Mod(p.Phase+360.0/100, 360)
 		p.Strength = phi * wave(p.Phase*math.Pi/180)
-		p.TotalCycles++
+		p.TotalCycles = min(p.TotalCycles+1, tick.MaxCount)
 		p.Peak = max(p.Peak, p.Strength)
 		patternSum += p.Strength
 		patterns++

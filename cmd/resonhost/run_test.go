@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// daemonTest is a `resonhost run` in this process.
+type daemonTest struct {
+	addr string
+	end  context.CancelFunc // what SIGTERM does
+	logs *bufio.Reader
+	code chan int
+}
+
+func startRun(t *testing.T, args ...string) *daemonTest {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w, err := os.Pipe() // which holds what nobody reads yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemonTest{end: cancel, logs: bufio.NewReader(r), code: make(chan int, 1)}
+	go func() {
+		code := run(ctx, append([]string{"resonhost", "run", "--listen", "127.0.0.1:0"}, args...), nil, io.Discard, w)
+		w.Close()
+		d.code <- code
+	}()
+	t.Cleanup(func() {
+		cancel()
+		io.Copy(io.Discard, r) // until w is closed
+		r.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	d.addr = d.await(t, `msg=listening addr=(\S+)`)[1]
+	return d
+}
+
+// await reads the log up to a line that matches.
+func (d *daemonTest) await(t *testing.T, pattern string) []string {
+	t.Helper()
+	for re := regexp.MustCompile(pattern); ; {
+		line, err := d.logs.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the log ends without %s; exit code %d", pattern, <-d.code)
+		}
+		if m := re.FindStringSubmatch(line); m != nil {
+			return m
+		}
+	}
+}
+
+// rest ends the command and returns the rest of what it wrote, and its exit code.
+func (d *daemonTest) rest(t *testing.T) (string, int) {
+	t.Helper()
+	d.end()
+	text, err := io.ReadAll(d.logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), <-d.code
+}
+
+func (d *daemonTest) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	resp, err := http.Get("http://" + d.addr + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, resp)
+}
+
+func (d *daemonTest) post(t *testing.T, transform, mediaType string, body io.Reader) (int, string) {
+	t.Helper()
+	resp, err := http.Post("http://"+d.addr+"/v1/transforms/"+transform, mediaType, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, resp)
+}
+
+func read(t *testing.T, resp *http.Response) (int, string) {
+	t.Helper()
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestRun(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := startRun(t, "--mode", "inline")
+	if code, body := d.get(t, "/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	code, body := d.post(t, "tick.connection", "application/json",
+		strings.NewReader(`{"a": {"frequency": 100}, "b": {"frequency": 200, "position": {"x": 3, "y": 4}}}`))
+	if want := `{"resonance_strength":0.7872681739502654,"connection_quality":0.95}`; code != http.StatusOK || strings.TrimSpace(body) != want {
+		t.Errorf("%d %s, want %s", code, body, want)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if text, code := d.rest(t); code != exitOK || !strings.Contains(text, "msg=drained") {
+		t.Errorf("exit code %d, log\n%s", code, text)
+	}
+}
+
+// TestRunDrains ends the command while a request is under way, which is answered,
+// as are those who ask whether the service is ready.
+func TestRunDrains(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := startRun(t, "--mode", "inline")
+	const body = `{"awarenessLevel": 0.5}`
+	conn, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/transforms/cascade HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
+	answers := bufio.NewReader(conn)
+	// The handler asks for the body: the request is under way.
+	for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
+		if line, err := answers.ReadString('\n'); err != nil || line != want {
+			t.Fatalf("%q, want %q; err %v", line, want, err)
+		}
+	}
+	d.end()
+	d.await(t, "msg=draining")
+	if code, body := d.get(t, "/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("/readyz while it drains: %d %s", code, body)
+	}
+	if code, body := d.post(t, "cascade", "application/json", strings.NewReader("{}")); code != http.StatusServiceUnavailable {
+		t.Errorf("a task while it drains: %d %s", code, body)
+	}
+	fmt.Fprint(conn, body)
+	resp, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, text := read(t, resp); code != http.StatusOK || !strings.Contains(text, `"harmonicScore"`) {
+		t.Errorf("the request under way: %d %s", code, text)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if text, code := d.rest(t); code != exitOK {
+		t.Errorf("exit code %d, log\n%s", code, text)
+	}
+}
+
+// TestRunInterrupts has a guest that never returns.
+func TestRunInterrupts(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	wasm, err := os.ReadFile(filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hostile.wasm"), wasm, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startRun(t, "--plugins", dir, "--run-timeout", "1h", "--drain-timeout", "100ms")
+	answered := make(chan int)
+	go func() {
+		code, _ := d.post(t, "hostile.spin", "application/json", strings.NewReader(`"!"`))
+		answered <- code
+	}()
+	for { // until the task runs
+		if _, metrics := d.get(t, "/metrics"); strings.Contains(metrics, "resonance_worker_active 1\n") {
+			break
+		}
+	}
+	d.end()
+	if code := <-answered; code != http.StatusServiceUnavailable {
+		t.Errorf("the task was answered with %d", code)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	text, code := d.rest(t)
+	if want := "resonhost: tasks were interrupted: they took longer than the drain timeout, 100ms\n"; code != exitFailed || !strings.HasSuffix(text, want) {
+		t.Errorf("exit code %d, log\n%s", code, text)
+	}
+}
+
+func TestRunAddressInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	var stderr strings.Builder
+	addr := taken.Addr().String()
+	code := run(t.Context(), []string{"resonhost", "run", "--mode", "inline", "--listen", addr}, nil, io.Discard, &stderr)
+	want := "resonhost: --listen " + addr + ": the address is in use; choose another, or port 0 for any\n"
+	if code != exitUsage || stderr.String() != want {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
+
+// TestCallInterrupted sends SIGINT while call waits for lines.
+func TestCallInterrupted(t *testing.T) {
+	in, toIn := io.Pipe()
+	defer toIn.Close()
+	out, w := io.Pipe()
+	var stderr strings.Builder
+	code := make(chan int)
+	go func() {
+		code <- run(context.Background(), []string{"resonhost", "call", "tick.connection", "--mode", "inline"}, in, w, &stderr)
+	}()
+	fmt.Fprintln(toIn, `{"a": {"frequency": 1}, "b": {"frequency": 1}}`)
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it runs, and has its signals
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-code; got != exitInterrupted || stderr.String() != "resonhost: interrupted after 1 line\n" {
+		t.Errorf("exit code %d, %s", got, stderr.String())
+	}
+}
