@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -238,4 +239,60 @@ func FuzzAppendInput(f *testing.F) {
 			}
 		}
 	})
+}
+
+func ExampleAppendInput() {
+	frame := abi.AppendInput(nil, []abi.Item{
+		{Payload: []byte("first"), State: []byte("what its stream left")},
+		{Payload: []byte("second")},
+	})
+	items, err := abi.ReadInput(frame)
+	for err == nil && items.Len() > 0 {
+		var it abi.Item
+		if it, err = items.Next(); err == nil {
+			fmt.Printf("%s, state %q\n", it.Payload, it.State)
+		}
+	}
+	fmt.Println(err)
+	// Output:
+	// first, state "what its stream left"
+	// second, state ""
+	// <nil>
+}
+
+func ExampleReadOutput() {
+	frame := abi.AppendOutput(nil, []abi.Result{
+		{Status: abi.StatusOK, Payload: []byte("answer")},
+		{Status: abi.StatusInvalidArgument, Payload: []byte("size: must be above 0")},
+	})
+	results, err := abi.ReadOutput(frame)
+	for err == nil && results.Len() > 0 {
+		var r abi.Result
+		if r, err = results.Next(); err == nil {
+			fmt.Printf("%v: %s\n", r.Status, r.Payload)
+		}
+	}
+	_, err = abi.ReadOutput(frame[:20])
+	fmt.Println(err, errors.Is(err, abi.ErrFrame))
+	// Output:
+	// ok: answer
+	// invalid argument: size: must be above 0
+	// malformed frame: 2 items cannot fit in 20 bytes true
+}
+
+// ExampleFinishResult writes a result in place.
+func ExampleFinishResult() {
+	frame := abi.AppendOutputHeader(nil, 1)
+	at := len(frame)
+	frame = append(abi.ReserveResult(frame), "answer"...)
+	frame = abi.FinishResult(frame, at, abi.StatusOK, []byte("next state"))
+
+	results, err := abi.ReadOutput(frame)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r, err := results.Next()
+	fmt.Printf("%s, %s, %v\n", r.Payload, r.State, err)
+	// Output: answer, next state, <nil>
 }

@@ -21,6 +21,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	benchtime := flags.Duration("benchtime", time.Second, "how long each contender runs altogether")
 	rounds := flags.Int("rounds", 11, "how many turns each contender has")
+	asJSON := flags.Bool("json", false, "print JSON, for machines, in place of the table")
 	plugins := flags.String("plugins", "../bin/plugins", "the directory of cascade.wasm")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -47,6 +48,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}
-	report(stdout, *rounds, measured)
+	r := newReport(*rounds, measured)
+	if *asJSON {
+		err = r.writeJSON(stdout)
+	} else {
+		err = r.writeTable(stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
 	return 0
 }

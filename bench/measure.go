@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,11 +15,12 @@ import (
 	"time"
 )
 
-// measurement is what one contender needed for a task, a sample a turn.
+// measurement is what one contender needed for a task, in nanoseconds, a sample a
+// turn.
 type measurement struct {
 	name    string
 	what    string
-	samples []time.Duration
+	samples []float64
 }
 
 // measure gives each contender as many turns as there are rounds, in another
@@ -40,7 +42,7 @@ func measure(ctx context.Context, all []*contender, rounds int, slice time.Durat
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
-			measured[i].samples = append(measured[i].samples, took/time.Duration(sizes[i]))
+			measured[i].samples = append(measured[i].samples, float64(took)/float64(sizes[i]))
 		}
 	}
 	return measured, nil
@@ -71,7 +73,7 @@ func timed(ctx context.Context, c *contender, n int) (time.Duration, error) {
 }
 
 // median is of a list that is not empty.
-func median(samples []time.Duration) time.Duration {
+func median(samples []float64) float64 {
 	s := slices.Sorted(slices.Values(samples))
 	if n := len(s); n%2 == 0 {
 		return (s[n/2-1] + s[n/2]) / 2
@@ -79,25 +81,62 @@ func median(samples []time.Duration) time.Duration {
 	return s[len(s)/2]
 }
 
-// report writes a Markdown table; the ratios are of medians, to the first.
-func report(w io.Writer, rounds int, measured []measurement) {
-	fmt.Fprintf(w, "%s, GOMAXPROCS %d, %s, wazero %s; one caller, %d rounds in turns, median (least–most)\n\n",
-		cpu(), runtime.GOMAXPROCS(0), runtime.Version(), wazero(), rounds)
-	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.Debug)
-	fmt.Fprintln(t, "\t cascade, full result\t time a task\t ratio\t how\t")
-	fmt.Fprintln(t, "\t ---\t ---\t ---\t ---\t")
+// report is what was measured, and where.
+type report struct {
+	CPU        string   `json:"cpu"`
+	Cores      int      `json:"cores"`
+	GOMAXPROCS int      `json:"gomaxprocs"`
+	Go         string   `json:"go"`
+	Wazero     string   `json:"wazero"`
+	Rounds     int      `json:"rounds"`
+	Results    []result `json:"results"`
+}
+
+// result is of one contender: nanoseconds a task.
+type result struct {
+	Name   string  `json:"name"`
+	What   string  `json:"what"`
+	Median float64 `json:"median_ns"`
+	Min    float64 `json:"min_ns"`
+	Max    float64 `json:"max_ns"`
+	// Ratio is of the median to the first contender's.
+	Ratio float64 `json:"ratio"`
+}
+
+func newReport(rounds int, measured []measurement) report {
+	r := report{
+		CPU: cpu(), Cores: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Go: runtime.Version(), Wazero: wazero(), Rounds: rounds,
+	}
 	first := median(measured[0].samples)
 	for _, m := range measured {
 		mid := median(m.samples)
-		fmt.Fprintf(t, "\t %s\t %s (%s–%s)\t %.2f\t %s\t\n", m.name, micros(mid), micros(slices.Min(m.samples)), micros(slices.Max(m.samples)),
-			float64(mid)/float64(first), m.what)
+		r.Results = append(r.Results, result{m.name, m.what, mid, slices.Min(m.samples), slices.Max(m.samples), mid / first})
 	}
-	_ = t.Flush() // to a terminal or a pipe, whose reader has gone if it fails
+	return r
 }
 
-func micros(d time.Duration) string {
-	return fmt.Sprintf("%.1f µs", float64(d)/float64(time.Microsecond))
+// writeTable writes a Markdown table.
+func (r *report) writeTable(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s, %d cores, GOMAXPROCS %d, %s, wazero %s; one caller, %d rounds in turns, median (least–most)\n\n",
+		r.CPU, r.Cores, r.GOMAXPROCS, r.Go, r.Wazero, r.Rounds); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.Debug)
+	fmt.Fprintln(t, "\t cascade, full result\t time a task\t ratio\t how\t")
+	fmt.Fprintln(t, "\t ---\t ---\t ---\t ---\t")
+	for _, c := range r.Results {
+		fmt.Fprintf(t, "\t %s\t %s (%s–%s)\t %.2f\t %s\t\n", c.Name, micros(c.Median), micros(c.Min), micros(c.Max), c.Ratio, c.What)
+	}
+	return t.Flush()
 }
+
+func (r *report) writeJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+func micros(ns float64) string { return fmt.Sprintf("%.1f µs", ns/1e3) }
 
 func cpu() string {
 	info, err := os.ReadFile("/proc/cpuinfo")

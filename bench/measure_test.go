@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -11,9 +12,9 @@ import (
 
 func TestMedian(t *testing.T) {
 	for _, c := range []struct {
-		samples []time.Duration
-		want    time.Duration
-	}{{[]time.Duration{7}, 7}, {[]time.Duration{9, 1, 5}, 5}, {[]time.Duration{4, 1, 2, 9}, 3}} {
+		samples []float64
+		want    float64
+	}{{[]float64{7}, 7}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 2, 9}, 3}} {
 		if got := median(c.samples); got != c.want {
 			t.Errorf("median of %v is %v, want %v", c.samples, got, c.want)
 		}
@@ -44,15 +45,25 @@ func TestMeasureGivesTurns(t *testing.T) {
 	}
 }
 
-func TestReportRatios(t *testing.T) {
-	var out bytes.Buffer
-	report(&out, 3, []measurement{
-		{name: "first", samples: []time.Duration{2000, 1000, 3000}}, {name: "second", samples: []time.Duration{5000, 5000, 5000}},
+func TestReport(t *testing.T) {
+	r := newReport(3, []measurement{
+		{name: "first", what: "how", samples: []float64{2000, 1000, 3000}}, {name: "second", samples: []float64{5000, 5000, 5000}},
 	})
+	var table, doc bytes.Buffer
+	if err := errors.Join(r.writeTable(&table), r.writeJSON(&doc)); err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{"| first ", "2.0 µs (1.0 µs–3.0 µs)", "| 1.00 ", "| second", "| 2.50 "} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("report lacks %q:\n%s", want, out.String())
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, table.String())
 		}
+	}
+	var got report
+	if err := json.Unmarshal(doc.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := (result{"first", "how", 2000, 1000, 3000, 1}); got.Rounds != 3 || got.Results[0] != want || got.Results[1].Ratio != 2.5 {
+		t.Errorf("the JSON is %s", doc.String())
 	}
 }
 

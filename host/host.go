@@ -175,15 +175,19 @@ func (h *Host) load(ctx context.Context) (*table, error) {
 		t.plugins = plugins
 		errs = append(errs, err)
 	}
-	slices.SortFunc(t.plugins, func(a, b *plugin) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
-	for _, p := range t.plugins {
+	slices.SortStableFunc(t.plugins, func(a, b *plugin) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
+	for i, p := range t.plugins {
+		// A name tells plugins apart, in metrics for one.
+		if i > 0 && t.plugins[i-1].manifest.Name == p.manifest.Name {
+			errs = append(errs, fmt.Errorf("plugin %s: its manifest's name, %s, is that of plugin %s already", p.source, p.manifest.Name, t.plugins[i-1].source))
+		}
 		p.class = h.sched.NewClass(p.cfg.MaxInstances)
-		for i, spec := range p.manifest.Transforms {
+		for index, spec := range p.manifest.Transforms {
 			if other := t.transforms[spec.Name]; other != nil {
 				errs = append(errs, fmt.Errorf("plugin %s: transform %s is %s's already", p.source, spec.Name, other.plugin.source))
 				continue
 			}
-			tr := &transform{plugin: p, index: i, spec: spec}
+			tr := &transform{plugin: p, index: index, spec: spec}
 			tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
 			t.transforms[spec.Name] = tr
 			p.specs = append(p.specs, tr)

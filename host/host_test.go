@@ -280,7 +280,7 @@ func TestStartFails(t *testing.T) {
 		"no directory":     {host.Config{PluginDir: filepath.Join(dir, "none")}, []string{"plugin directory: open ", "no such file or directory"}},
 		"nothing there":    {host.Config{PluginDir: dir}, []string{"no plugin: " + dir + " has no *.wasm file"}},
 		"broken ones":      {host.Config{Plugins: []host.Source{good, handWritten(t, "no-run"), handWritten(t, "empty")}}, []string{"plugin no-run: does not export the function", "plugin empty: the file is empty"}},
-		"the same twice":   {host.Config{Plugins: []host.Source{good, {Name: "again", WASM: good.WASM}}}, []string{"transform hostile.echo is "}},
+		"the same twice":   {host.Config{Plugins: []host.Source{good, {Name: "again", WASM: good.WASM}}}, []string{"plugin again: its manifest's name, hostile, is that of plugin hostile already", "transform hostile.echo is hostile's already"}},
 		"unknown override": {host.Config{Plugins: []host.Source{good}, Overrides: map[string]host.PluginConfig{"hostle": {}}}, []string{`Overrides["hostle"]: there is no such plugin`}},
 		"too large":        {host.Config{Plugins: []host.Source{good}, Defaults: host.PluginConfig{MaxModule: 100}}, []string{"plugin hostile: larger than 100 bytes, the limit"}},
 	} {
@@ -302,6 +302,20 @@ func TestStartFails(t *testing.T) {
 				t.Errorf("run: err %v, want ErrClosed", err)
 			}
 		})
+	}
+}
+
+// TestOneName has two plugins of one name, which share no transform.
+func TestOneName(t *testing.T) {
+	named := func(transform string) host.Native {
+		return guest.New(`{"name": "x", "version": "1", "transforms": [{"name": "x.`+transform+`", "input": "text/plain", "output": "text/plain"}]}`, nil)
+	}
+	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{named("a"), named("b")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err == nil || err.Error() != "plugin x: its manifest's name, x, is that of plugin x already" {
+		t.Errorf("err %v", err)
 	}
 }
 

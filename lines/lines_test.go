@@ -54,7 +54,8 @@ func start(tb testing.TB, change func(*host.Config)) *host.Host {
 		t.Output = append(t.Output, '\xff')
 		return nil
 	}
-	cfg := host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, echo, count, garble, garble)}}
+	never := func(*guest.Task) error { return errors.New("called without a codec") }
+	cfg := host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, echo, count, garble, never)}}
 	if change != nil {
 		change(&cfg)
 	}

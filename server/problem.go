@@ -10,13 +10,15 @@ import (
 	"github.com/resonhost/resonhost/host"
 )
 
-// problem is an error as RFC 9457 has it. Its type is about:blank, so that its
-// title is the status's; what tells problems apart is the member kind.
+// problem is an error as RFC 9457 has it. It leaves out the type, which stands for
+// about:blank: its title is the status's, and what tells problems apart is the
+// member kind.
 type problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
-	// Kind is a host.Kind, or one of the server's own.
+	// Kind is a host.Kind, or one of the server's own: not_found,
+	// method_not_allowed, unsupported_media_type, cross_origin, foreign_host.
 	Kind host.Kind `json:"kind"`
 	// Field is the argument that is at fault, where that is known.
 	Field     string `json:"field,omitempty"`
@@ -27,6 +29,9 @@ type problem struct {
 
 func writeProblem(w http.ResponseWriter, p problem) {
 	p.Title = http.StatusText(p.Status)
+	if p.Status == statusClientClosed {
+		p.Title = "Client Closed Request"
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -40,6 +45,10 @@ func writeProblem(w http.ResponseWriter, p problem) {
 // retryAfter is when a refused client may come again, in seconds: a queue of
 // tasks of milliseconds has drained by then.
 const retryAfter = 1
+
+// statusClientClosed is what others too have metrics and logs show for a client
+// that went before its answer came. It hardly reaches anybody.
+const statusClientClosed = 499
 
 // statuses are those of the kinds of errors.
 var statuses = map[host.Kind]int{

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ type Server struct {
 	draining chan struct{} // closed by SetDraining
 	drain    func()
 	requests *prometheus.CounterVec
+	inFlight prometheus.Gauge
 }
 
 // New returns a server of a host, which need not be started yet. It starts
@@ -74,35 +76,38 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	s := &Server{
 		host: h, codecs: codecs, opts: o, log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "resonhost_http_requests_total", Help: "HTTP requests, by route and status.",
+			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
 		}, []string{"route", "code"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "resonhost_http_requests_in_flight", Help: "HTTP requests under way.",
+		}),
 	}
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
-	for _, c := range []prometheus.Collector{metrics.New(h), s.requests} {
+	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight} {
 		if err := o.Registry.Register(c); err != nil {
 			return nil, err
 		}
 	}
-	s.handle("POST /v1/transforms/{name}", s.runTransform)
-	s.handle("GET /v1/plugins", s.listPlugins)
-	s.handle("GET /healthz", s.health)
-	s.handle("GET /readyz", s.ready)
-	s.handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
+	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform)
+	s.route(http.MethodGet, "/v1/plugins", s.listPlugins)
+	s.route(http.MethodGet, "/healthz", s.health)
+	s.route(http.MethodGet, "/readyz", s.ready)
+	s.route(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
 	}).ServeHTTP)
-	s.handle("GET /{$}", s.index)
+	s.route(http.MethodGet, "/{$}", s.index)
+	s.handle("/", notFound)
 	return s, nil
-}
-
-// handle adds a route whose requests are counted.
-func (s *Server) handle(pattern string, h http.HandlerFunc) {
-	s.mux.Handle(pattern, promhttp.InstrumentHandlerCounter(s.requests.MustCurryWith(prometheus.Labels{"route": pattern}), h))
 }
 
 // Handler returns the server's handler. Browsers' requests from other origins are
 // refused, also by a page that has a name of its own resolve to this machine.
 func (s *Server) Handler() http.Handler {
-	return refuseForeignHosts(http.NewCrossOriginProtection().Handler(s.mux))
+	origins := http.NewCrossOriginProtection()
+	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, problem{Status: http.StatusForbidden, Kind: "cross_origin", Detail: "a browser sent a cross-origin request"})
+	}))
+	return refuseForeignHosts(origins.Handler(s.mux))
 }
 
 // SetDraining has /readyz say that the server is going, and refuses further tasks
@@ -133,13 +138,15 @@ func refuseForeignHosts(next http.Handler) http.Handler {
 	})
 }
 
+// namesLoopback takes an empty name too: no browser sends one, but health checks
+// of HTTP/1.0 do.
 func namesLoopback(hostport string) bool {
 	name, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		name = hostport
 	}
 	ip := net.ParseIP(trimBrackets(name))
-	return name == "localhost" || ip != nil && ip.IsLoopback()
+	return name == "" || strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 func trimBrackets(name string) string {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// served is a server over a real loopback listener, of cascade and the hostile
-// guest.
+// served is a server over a real loopback listener, of the hostile guest and what a
+// test adds.
 type served struct {
 	*httptest.Server
 	host   *host.Host
@@ -37,7 +38,6 @@ func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 	t.Helper()
 	cfg := host.Config{
 		Plugins: []host.Source{
-			{Name: "cascade", WASM: guesttest.Build(t, guesttest.Cascade)},
 			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
 		},
 		Overrides: map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}},
@@ -65,6 +65,13 @@ func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 		}
 	})
 	return &served{web, h, s}
+}
+
+// withCascade adds cascade, which takes seconds to compile under the race detector.
+func withCascade(t *testing.T) func(*host.Config, *server.Options) {
+	return func(cfg *host.Config, _ *server.Options) {
+		cfg.Plugins = append(cfg.Plugins, host.Source{Name: "cascade", WASM: guesttest.Build(t, guesttest.Cascade)})
+	}
 }
 
 // do sends a request and returns status, header and body.
@@ -96,53 +103,56 @@ func (s *served) do(t *testing.T, method, path, contentType, body string, header
 }
 
 func TestProblems(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody = 1 << 10 })
-	const octets = "application/octet-stream"
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withCascade(t)(cfg, o)
+		o.MaxBody = 1 << 10
+	})
+	const document, state = "application/json", cascade.MediaTypeState
 	for name, c := range map[string]struct {
 		path, contentType, body string
 		header                  []string
 		status                  int
 		want                    string // of the body
 	}{
-		"unknown transform": {path: "/v1/transforms/none", contentType: "application/json", status: 404, want: `"detail":"no plugin has a transform \"none\"; there are cascade, hostile.echo`},
-		"no content type":   {path: "/v1/transforms/cascade", body: "{}", status: 415, want: `{"title":"Unsupported Media Type","status":415,"detail":"the Content-Type must be application/json, application/x-ndjson or application/vnd.resonhost.cascade.state","kind":"unsupported_media_type","transform":"cascade"}`},
-		"bad content type":  {path: "/v1/transforms/cascade", contentType: "text/;;", body: "{}", status: 415, want: "the Content-Type must be"},
-		"bad JSON":          {path: "/v1/transforms/cascade", contentType: "application/json", body: "{", status: 400, want: `"kind":"invalid_argument","field":"document"`},
-		"bad field":         {path: "/v1/transforms/cascade", contentType: "application/json; charset=utf-8", body: `{"phiValue": "much"}`, status: 400, want: `{"title":"Bad Request","status":400,"detail":"phiValue: must be a number","kind":"invalid_argument","field":"phiValue","transform":"cascade"}`},
-		"bad record":        {path: "/v1/transforms/cascade", contentType: cascade.MediaTypeState, body: "short", status: 400, want: `"detail":"state: must be a record of 56 bytes, has 5","kind":"invalid_argument","transform":"cascade","plugin":"cascade","version":"1.0.0"}`},
-		"bad stream":        {path: "/v1/transforms/cascade", contentType: cascade.MediaTypeState, header: []string{server.HeaderStream, strings.Repeat("k", 257)}, status: 400, want: "stream key: must have 1 to 256 bytes, has 257"},
-		"too large":         {path: "/v1/transforms/cascade", contentType: "application/json", body: strings.Repeat(" ", 2<<10), status: 413, want: "the body is longer than 1024 bytes"},
-		"trap":              {path: "/v1/transforms/hostile.trap", contentType: octets, body: "!", status: 502, want: `"kind":"trap"`},
-		"exit":              {path: "/v1/transforms/hostile.exit", contentType: octets, body: "!", status: 502, want: `"kind":"exit"`},
-		"abi":               {path: "/v1/transforms/hostile.wildptr", contentType: octets, body: "!", status: 502, want: `"kind":"abi"`},
-		"failed":            {path: "/v1/transforms/hostile.badutf8", contentType: octets, body: "!", status: 422, want: `"kind":"failed"`},
-		"timeout":           {path: "/v1/transforms/hostile.spin", contentType: octets, body: "!", status: 504, want: "ran longer than its run timeout of 1s"},
-		"foreign host":      {path: "/v1/transforms/cascade", contentType: "application/json", body: "{}", header: []string{"Host", "evil.example"}, status: 421, want: "must name the loopback interface"},
-		"foreign origin":    {path: "/v1/transforms/cascade", contentType: "application/json", body: "{}", header: []string{"Origin", "https://evil.example"}, status: 403, want: "cross-origin"},
+		"unknown transform": {path: "none", contentType: document, status: 404, want: `"detail":"no plugin has a transform \"none\"; there are cascade, hostile.echo`},
+		"no content type":   {path: "cascade", body: "{}", status: 415, want: `{"title":"Unsupported Media Type","status":415,"detail":"the Content-Type must be application/json, application/x-ndjson or application/vnd.resonhost.cascade.state","kind":"unsupported_media_type","transform":"cascade"}`},
+		"bad content type":  {path: "cascade", contentType: "text/;;", body: "{}", status: 415, want: "the Content-Type must be"},
+		"bad JSON":          {path: "cascade", contentType: document, body: "{", status: 400, want: `"kind":"invalid_argument","field":"document"`},
+		"bad field":         {path: "cascade", contentType: document + "; charset=utf-8", body: `{"phiValue": "much"}`, status: 400, want: `{"title":"Bad Request","status":400,"detail":"phiValue: must be a number","kind":"invalid_argument","field":"phiValue","transform":"cascade"}`},
+		"bad record":        {path: "cascade", contentType: state, body: "short", status: 400, want: `{"title":"Bad Request","status":400,"detail":"state: must be a record of 56 bytes, has 5","kind":"invalid_argument","transform":"cascade","plugin":"cascade","version":"1.0.0"}`},
+		"long stream":       {path: "cascade", contentType: state, header: []string{server.HeaderStream, strings.Repeat("k", 257)}, status: 400, want: "stream key: must have 1 to 256 bytes, has 257"},
+		"empty stream":      {path: "cascade", contentType: state, header: []string{server.HeaderStream, ""}, status: 400, want: "stream key: must have 1 to 256 bytes, has 0"},
+		"two streams":       {path: "cascade", contentType: document, body: `{"stream": "a"}`, header: []string{server.HeaderStream, "b"}, status: 400, want: `{"title":"Bad Request","status":400,"detail":"Resonhost-Stream: must not be there besides the document's own stream","kind":"invalid_argument","field":"Resonhost-Stream","transform":"cascade"}`},
+		"stream of lines":   {path: "cascade", contentType: server.MediaTypeLines, header: []string{server.HeaderStream, "a"}, status: 400, want: "Resonhost-Stream: is for single tasks; JSON lines have ?stream_field=NAME"},
+		"too large":         {path: "cascade", contentType: document, body: strings.Repeat(" ", 2<<10), status: 413, want: `{"title":"Request Entity Too Large","status":413,"detail":"the body is longer than 1024 bytes","kind":"invalid_argument","transform":"cascade"}`},
+		"trap":              {path: "hostile.trap", contentType: octets, body: "!", status: 502, want: `"kind":"trap","transform":"hostile.trap","plugin":"hostile","version":"`},
+		"exit":              {path: "hostile.exit", contentType: octets, body: "!", status: 502, want: `"kind":"exit"`},
+		"abi":               {path: "hostile.wildptr", contentType: octets, body: "!", status: 502, want: `"kind":"abi"`},
+		"failed":            {path: "hostile.badutf8", contentType: octets, body: "!", status: 422, want: `"kind":"failed"`},
+		"timeout":           {path: "hostile.spin", contentType: octets, body: "!", status: 504, want: `{"title":"Gateway Timeout","status":504,"detail":"ran longer than its run timeout of 1s","kind":"timeout","transform":"hostile.spin","plugin":"hostile","version":"`},
+		"foreign host":      {path: "cascade", contentType: document, body: "{}", header: []string{"Host", "evil.example"}, status: 421, want: `{"title":"Misdirected Request","status":421,"detail":"the Host header must name the loopback interface, such as localhost","kind":"foreign_host"}`},
+		"foreign origin":    {path: "cascade", contentType: document, body: "{}", header: []string{"Origin", "https://evil.example"}, status: 403, want: `{"title":"Forbidden","status":403,"detail":"a browser sent a cross-origin request","kind":"cross_origin"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			status, header, body := s.do(t, http.MethodPost, c.path, c.contentType, c.body, c.header...)
+			status, header, body := s.do(t, http.MethodPost, "/v1/transforms/"+c.path, c.contentType, c.body, c.header...)
 			if status != c.status || !strings.Contains(body, c.want) {
 				t.Errorf("status %d, body %s; want %d, %s", status, body, c.status, c.want)
 			}
 			if strings.Contains(body, "wasm stack") || strings.Contains(body, ".run(") {
 				t.Errorf("the answer shows the guest's stack: %s", body)
 			}
-			if status != http.StatusForbidden && header.Get("Content-Type") != "application/problem+json" {
+			if header.Get("Content-Type") != "application/problem+json" {
 				t.Errorf("content type %s", header.Get("Content-Type"))
 			}
 		})
 	}
 }
 
-func TestMethods(t *testing.T) {
+func TestGet(t *testing.T) {
 	s := serve(t, nil)
-	if status, header, _ := s.do(t, http.MethodGet, "/v1/transforms/cascade", "", ""); status != 405 || header.Get("Allow") != "POST" {
-		t.Errorf("status %d, Allow %q", status, header.Get("Allow"))
-	}
 	for path, want := range map[string]string{
 		"/": "POST /v1/transforms/{name}", "/healthz": "ok\n", "/readyz": "ready\n",
-		"/v1/plugins": `{"plugins":[{"name":"cascade","version":"1.0.0"`,
+		"/v1/plugins": `{"plugins":[{"name":"hostile","version":"`,
 	} {
 		if status, _, body := s.do(t, http.MethodGet, path, "", ""); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: status %d, %s", path, status, body)
@@ -151,7 +161,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestTransform(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t, withCascade(t))
 	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/cascade", "application/json", `{"timestamp": 1760000000000}`)
 	if status != 200 || header.Get("Content-Type") != "application/json" || !strings.HasPrefix(body, `{"timestamp":1760000000000,"harmonicScore":0.51615`) {
 		t.Errorf("status %d, %v, %.100s", status, header, body)
@@ -165,15 +175,19 @@ func TestTransform(t *testing.T) {
 	if err := result.UnmarshalBinary([]byte(body)); err != nil || status != 200 || result.Timestamp != 5 || header.Get("Content-Type") != cascade.MediaTypeResult {
 		t.Errorf("status %d, %v, err %v", status, header, err)
 	}
-	if got := s.host.Stats().Streams; got != 1 {
-		t.Errorf("%d streams, want 1", got)
+	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/cascade", "application/json", "{}", server.HeaderStream, "t"); status != 200 {
+		t.Errorf("status %d, %s", status, body)
 	}
+	if got := s.host.Stats().Streams; got != 2 {
+		t.Errorf("%d streams, want 2", got)
+	}
+	t.Run("concurrent", func(t *testing.T) { testConcurrentRequests(t, s) })
 }
 
 // TestLinesAreInteractive writes each line only once it has the answer to the one
 // before.
 func TestLinesAreInteractive(t *testing.T) {
-	s := serve(t, nil)
+	s := serve(t, withCascade(t))
 	in, out := io.Pipe()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/transforms/cascade?stream_field=session", in)
 	if err != nil {
@@ -213,7 +227,7 @@ func TestDraining(t *testing.T) {
 	s := serve(t, nil)
 	s.server.SetDraining()
 	s.server.SetDraining()
-	for _, c := range [][2]string{{http.MethodPost, "/v1/transforms/cascade"}, {http.MethodGet, "/readyz"}} {
+	for _, c := range [][2]string{{http.MethodPost, "/v1/transforms/hostile.echo"}, {http.MethodGet, "/readyz"}} {
 		status, header, body := s.do(t, c[0], c[1], "application/json", "{}")
 		if status != 503 || header.Get("Retry-After") == "" || !strings.Contains(body, `"detail":"draining"`) {
 			t.Errorf("%s: status %d, %v, %s", c[1], status, header, body)
@@ -273,6 +287,37 @@ func TestClientThatGoesCancels(t *testing.T) {
 	}
 }
 
+// TestStackIsLogged has the guest's stack in the log, once, and the answer without it.
+func TestStackIsLogged(t *testing.T) {
+	var log lockedBuffer
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	_, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", octets, "!")
+	text := log.String()
+	if n := strings.Count(text, "level=WARN msg=\"a task failed\" transform=hostile.trap kind=trap"); n != 1 || !strings.Contains(text, `stack=".trap(i32,i32)`) {
+		t.Errorf("logged %d times: %s", n, text)
+	}
+	if strings.Contains(body, "i32") {
+		t.Errorf("answered with %s", body)
+	}
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // await waits until ok is true; the test's own deadline ends a wait in vain.
 func await(t *testing.T, ok func() bool) {
 	t.Helper()
@@ -285,8 +330,7 @@ func await(t *testing.T, ok func() bool) {
 	}
 }
 
-func TestConcurrentRequests(t *testing.T) {
-	s := serve(t, nil)
+func testConcurrentRequests(t *testing.T, s *served) {
 	var wg sync.WaitGroup
 	for i := range 1000 {
 		wg.Go(func() {
@@ -302,20 +346,20 @@ func TestConcurrentRequests(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	s := serve(t, nil)
-	s.do(t, http.MethodPost, "/v1/transforms/cascade", "application/json", "{}")
-	s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", "application/octet-stream", "!")
+	s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, "x")
+	s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", octets, "!")
 	s.do(t, http.MethodPost, "/v1/transforms/none", "application/json", "{}")
 	status, _, body := s.do(t, http.MethodGet, "/metrics", "", "")
 	for _, want := range []string{
-		`resonance_worker_task_duration_ms_count{transform="cascade"} 1`,
-		`resonance_worker_pool_size{plugin="cascade"} `,
-		`resonance_worker_queue_depth{plugin="cascade"} 0`,
+		`resonance_worker_task_duration_ms_count{transform="hostile.echo"} 1`,
+		`resonance_worker_pool_size{plugin="hostile"} `,
+		`resonance_worker_queue_depth{plugin="hostile"} 0`,
 		`resonance_errors_total{kind="trap",transform="hostile.trap"} 1`,
-		"resonance_cascade_latency_ms_count 1",
 		"resonance_worker_active 0", "resonance_worker_idle ",
-		`resonhost_tasks_total{transform="cascade"} 1`,
+		`resonhost_tasks_total{outcome="ok",transform="hostile.echo"} 1`,
 		`resonhost_instances_freed_total{plugin="hostile",reason="broken"} 1`,
 		`resonhost_http_requests_total{code="404",route="POST /v1/transforms/{name}"} 1`,
+		"resonhost_http_requests_in_flight 1",
 		"go_goroutines ",
 	} {
 		if !strings.Contains(body, want) {

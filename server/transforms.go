@@ -8,9 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
@@ -20,8 +22,8 @@ import (
 // MediaTypeLines is JSON lines.
 const MediaTypeLines = "application/x-ndjson"
 
-// HeaderStream carries the key of a task's stream, where the body is of the
-// transform's own media type.
+// HeaderStream carries the key of a task's stream. JSON lines have
+// ?stream_field=NAME instead.
 const HeaderStream = "Resonhost-Stream"
 
 // runTransform is POST /v1/transforms/{name}. The body is one JSON value, JSON
@@ -32,6 +34,8 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(w, "draining")
 		return
 	}
+	// For what is left of the body if it is not read here; net/http does.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.StallTimeout))
 	t, err := s.host.Lookup(r.PathValue("name"))
 	if err != nil {
 		s.fail(w, r, r.PathValue("name"), err)
@@ -61,12 +65,12 @@ func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Trans
 	if !ok {
 		return
 	}
-	out, err := s.run(r.Context(), t.Name, r.Header.Get(HeaderStream), body)
+	out, err := s.run(r, t.Name, "", body)
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	s.answer(w, t.Output, out)
+	answer(w, t.Output, out)
 }
 
 func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transform) {
@@ -84,7 +88,7 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	out, err := s.run(r.Context(), t.Name, call.Stream, call.Payload)
+	out, err := s.run(r, t.Name, call.Stream, call.Payload)
 	if err == nil {
 		if out, err = call.Encode(out); err != nil {
 			err = &host.Error{Kind: host.KindABI, Transform: t.Name, Message: "the output is not of its media type: " + err.Error(), Err: err}
@@ -94,52 +98,71 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	s.answer(w, manifest.MediaTypeJSON, append(out, '\n'))
+	answer(w, manifest.MediaTypeJSON, append(out, '\n'))
 }
 
-func (s *Server) run(ctx context.Context, transform, stream string, payload []byte) ([]byte, error) {
-	if stream == "" {
-		return s.host.Run(ctx, transform, payload)
+// run runs a task in the stream that its document or the request's header names,
+// if one does.
+func (s *Server) run(r *http.Request, transform, stream string, payload []byte) ([]byte, error) {
+	keys := r.Header.Values(HeaderStream)
+	switch {
+	case len(keys) > 1:
+		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there twice"}
+	case len(keys) == 1 && stream != "":
+		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there besides the document's own stream"}
+	case len(keys) == 1:
+		return s.host.Stream(keys[0]).Run(r.Context(), transform, payload)
+	case stream != "":
+		return s.host.Stream(stream).Run(r.Context(), transform, payload)
 	}
-	return s.host.Stream(stream).Run(ctx, transform, payload)
+	return s.host.Run(r.Context(), transform, payload)
 }
 
 // body reads the whole body. It has answered if ok is false.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform) (b []byte, ok bool) {
-	b, err := io.ReadAll(&stallReader{http.MaxBytesReader(w, r.Body, s.opts.MaxBody), http.NewResponseController(w), s.opts.StallTimeout})
+	control := http.NewResponseController(w)
+	b, err := io.ReadAll(&stallReader{http.MaxBytesReader(w, r.Body, s.opts.MaxBody), control, s.opts.StallTimeout})
 	if err == nil {
+		// Its passing would have the client seem gone, however long the task takes.
+		_ = control.SetReadDeadline(time.Time{})
 		return b, true
 	}
 	p := problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Transform: t.Name, Detail: "the body broke off"}
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+	tooLarge := (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(err, &tooLarge):
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLarge.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		p.Status, p.Kind = http.StatusRequestTimeout, host.KindTimeout
+		p.Detail = fmt.Sprintf("no byte of the body came for %v", s.opts.StallTimeout)
 	}
 	writeProblem(w, p)
 	return nil, false
 }
 
-func (s *Server) answer(w http.ResponseWriter, mediaType string, body []byte) {
+func answer(w http.ResponseWriter, mediaType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	out := &stallWriter{w, http.NewResponseController(w), s.opts.StallTimeout}
-	_, _ = out.Write(body) // a client that has gone wants no answer
+	_, _ = w.Write(body) // a client that has gone wants no answer
 }
 
-// fail answers with the error of a task. What the plugin says of it goes into the
-// log alone: a caller is not told of the plugin's inside.
+// fail answers with the error of a task. What the plugin's inside is like, or the
+// host's, goes into the log alone: a caller is not told.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, err error) {
-	if r.Context().Err() != nil {
+	p := problemOf(transform, err)
+	e := (*host.Error)(nil)
+	switch {
+	case p.Kind == host.KindUnknownTransform:
+		p.Detail += "; there are " + strings.Join(s.names(), ", ")
+	case p.Kind == host.KindCancelled && errors.Is(context.Cause(r.Context()), context.Canceled):
+		// By net/http, at the connection's end: an interrupt of the daemon's has
+		// another cause, and its client is still there.
+		p.Status = statusClientClosed
 		s.log.DebugContext(r.Context(), "the client has gone", "transform", transform)
-		return
-	}
-	if e := (*host.Error)(nil); errors.As(err, &e) && e.Stack != "" {
+	case errors.As(err, &e) && (e.Stack != "" || p.Status == http.StatusBadGateway || p.Status == http.StatusInternalServerError):
 		s.log.WarnContext(r.Context(), "a task failed", "transform", transform, "kind", e.Kind,
 			"message", e.Message, "plugin", e.Plugin, "version", e.Version, "hash", e.Hash, "stack", e.Stack)
-	}
-	p := problemOf(transform, err)
-	if p.Kind == host.KindUnknownTransform {
-		p.Detail += "; there are " + strings.Join(s.names(), ", ")
 	}
 	writeProblem(w, p)
 }
@@ -163,22 +186,26 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		writeProblem(w, problem{Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: err.Error()})
 		return
 	}
+	if len(r.Header.Values(HeaderStream)) > 0 {
+		s.fail(w, r, t.Name, &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"})
+		return
+	}
 	control := http.NewResponseController(w)
 	// HTTP/2 is full duplex by itself, and says that it does not support this.
 	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.log.WarnContext(r.Context(), "no full duplex", "error", err)
 	}
+	_ = control.SetReadDeadline(time.Time{}) // lines may pause
 	w.Header().Set("Content-Type", MediaTypeLines)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := control.Flush(); err != nil { // the client may wait for the header before it writes
-		return
+		panic(http.ErrAbortHandler)
 	}
-	out := &stallWriter{w, control, s.opts.StallTimeout}
-	_, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, out, lines.Options{
+	_, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
 		StreamField: r.URL.Query().Get("stream_field"), MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
 	})
 	if err == nil && s.isDraining() {
-		err = json.NewEncoder(out).Encode(lines.Failure{Error: lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}})
+		err = json.NewEncoder(w).Encode(lines.Failure{Error: lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}})
 		// A Read may still wait for a line, and would hold up the answer's end.
 		_ = control.SetReadDeadline(time.Now())
 	}
@@ -199,22 +226,4 @@ func (s *stallReader) Read(p []byte) (int, error) {
 	// A connection without deadlines has none to miss.
 	_ = s.control.SetReadDeadline(time.Now().Add(s.timeout))
 	return s.r.Read(p)
-}
-
-// stallWriter gives each Write and flush the whole of a timeout.
-type stallWriter struct {
-	w       io.Writer
-	control *http.ResponseController
-	timeout time.Duration
-}
-
-func (s *stallWriter) Write(p []byte) (int, error) {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // as above
-	return s.w.Write(p)
-}
-
-// FlushError sends what is buffered.
-func (s *stallWriter) FlushError() error {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // as above
-	return s.control.Flush()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/guest"
@@ -136,6 +137,76 @@ func TestRunRefuses(t *testing.T) {
 	if _, err := p.Run(0, cut[:len(cut)-8]); !errors.Is(err, abi.ErrFrame) {
 		t.Errorf("err %v, want ErrFrame", err)
 	}
+}
+
+func TestAlloc(t *testing.T) {
+	p := guest.New("")
+	for _, n := range []uint32{0, 256<<20 + 1, 1<<32 - 1} {
+		if got := p.Alloc(n); got != nil {
+			t.Errorf("%d bytes are granted", n)
+		}
+	}
+	for _, n := range []uint32{1, 8, 9, 4097, 3} {
+		got := p.Alloc(n)
+		if len(got) != int(n) || uintptr(unsafe.Pointer(&got[0]))%8 != 0 {
+			t.Errorf("of %d bytes, %d at %p", n, len(got), &got[0])
+		}
+	}
+	if big, small := p.Alloc(4096), p.Alloc(8); &big[0] != &small[0] {
+		t.Error("room that suffices is not used again")
+	}
+}
+
+func TestPluginDescribes(t *testing.T) {
+	p := guest.New("{…}", nil, nil)
+	if p.Manifest() != "{…}" || p.Len() != 2 {
+		t.Errorf("manifest %q of %d transforms", p.Manifest(), p.Len())
+	}
+}
+
+// FuzzRun has any frame: it is refused, or answered item by item.
+func FuzzRun(f *testing.F) {
+	f.Add(abi.AppendInput(nil, []abi.Item{{Payload: []byte("payload"), State: []byte("state")}, {Payload: []byte("!")}}))
+	f.Add(abi.AppendInput(nil, nil))
+	p := guest.New("", func(t *guest.Task) error {
+		if bytes.HasPrefix(t.Input, []byte("!")) {
+			return errors.New("refused")
+		}
+		t.Output, t.NextState = append(t.Output, t.State...), t.Input
+		return nil
+	})
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		items, err := abi.ReadInput(frame)
+		n := items.Len()
+		out, runErr := p.Run(0, frame)
+		if runErr != nil {
+			if !errors.Is(runErr, abi.ErrFrame) {
+				t.Fatal(runErr)
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("a frame with %v was run", err)
+		}
+		results, err := abi.ReadOutput(out)
+		if err != nil || results.Len() != n {
+			t.Fatalf("%d results of %d items, err %v", results.Len(), n, err)
+		}
+		for range n {
+			it, _ := items.Next()
+			got, err := results.Next()
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case bytes.HasPrefix(it.Payload, []byte("!")):
+				if got.Status != abi.StatusFailed || string(got.Payload) != "refused" {
+					t.Fatalf("%v %q", got.Status, got.Payload)
+				}
+			case !bytes.Equal(got.Payload, it.State) || !bytes.Equal(got.State, it.Payload):
+				t.Fatalf("%q, %q of %q, %q", got.Payload, got.State, it.State, it.Payload)
+			}
+		}
+	})
 }
 
 func ExampleNew() {

@@ -73,6 +73,24 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func ExampleParse() {
+	m, err := manifest.Parse([]byte(`{
+		"name": "shout", "version": "1.0.0",
+		"transforms": [{"name": "shout", "input": "text/plain", "output": "text/plain"}]
+	}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(m.Name, m.Version, m.Transforms[0].Input)
+
+	_, err = manifest.Parse([]byte(`{"name": "shout", "version": "1.0.0", "transforms": []}`))
+	fmt.Println(err)
+	// Output:
+	// shout 1.0.0 text/plain
+	// manifest: transforms: must have 1 to 256 entries, has 0
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(`{"name": "x", "version": "1", "transforms": [{"name": "x", "input": "a/b", "output": "a/b"}]}`))

@@ -90,11 +90,11 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	return nil
 }
 
-func counted(lines int) string {
-	if lines == 1 {
+func counted(n int) string {
+	if n == 1 {
 		return "1 line"
 	}
-	return fmt.Sprintf("%d lines", lines)
+	return fmt.Sprintf("%d lines", n)
 }
 
 // serves checks that the host has the transform.

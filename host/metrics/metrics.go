@@ -43,7 +43,7 @@ var (
 	unknown       = desc("resonhost_unknown_transform_total", "Tasks for a transform that no plugin has.")
 	streams       = desc("resonhost_streams", "Streams whose state is kept.")
 	streamsGone   = desc("resonhost_streams_forgotten_total", "Streams whose state was forgotten.", "reason")
-	tasks         = desc("resonhost_tasks_total", "Tasks that succeeded.", "transform")
+	tasks         = desc("resonhost_tasks_total", "Tasks that ended, by outcome: ok, or the kind of error.", "transform", "outcome")
 	queueWait     = desc("resonhost_queue_wait_seconds", "Time that tasks waited for a worker.", "transform")
 	taskLatency   = desc("resonhost_task_latency_seconds", "Time from the submission of a task to its end.", "transform")
 	pluginInfo    = desc("resonhost_plugin_info", "The version of a plugin that serves; always 1.", "plugin", "version", "hash")
@@ -100,8 +100,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(logDropped, p.LogDropped, p.Name)
 		for j := range p.Transforms {
 			t := &p.Transforms[j]
-			counter(tasks, t.OK, t.Name)
+			counter(tasks, t.OK, t.Name, "ok")
 			for kind, n := range t.Errors {
+				counter(tasks, n, t.Name, string(kind))
 				counter(errorsTotal, n, t.Name, string(kind))
 			}
 			ch <- histogram(taskDuration, &t.Run, time.Millisecond, t.Name)

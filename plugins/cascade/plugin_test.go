@@ -160,5 +160,5 @@ func ExampleAnalyze() {
 	plugin.Analyze(&state, &history, &result)
 	fmt.Printf("%.4f %s, %s %s, %d earlier results\n", result.HarmonicScore, result.ResonanceQuality,
 		result.DominantEmotion.Emotion, result.DominantEmotion.Color, history.Length)
-	// Output: 0.3871 emerging, unity #FFFFFF, 1 earlier results
+	// Output: 0.3870 emerging, joy #FFD700, 1 earlier results
 }

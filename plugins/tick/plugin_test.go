@@ -2,6 +2,7 @@ package tick_test
 
 import (
 	"encoding"
+	"encoding/binary"
 	"flag"
 	"math"
 	"os"
@@ -85,7 +86,7 @@ func TestRefuses(t *testing.T) {
 		"nodes late":    {node, record(t, late), "now_ms: must be between -8.64e15 and 8.64e15"},
 		"far pattern":   {node, record(t, far), "attached[0]: must be the index of a pattern"},
 		"no network":    {network, nil, "record: must have 120 bytes, has 0"},
-		"nodes for it":  {network, record(t, nodes(40)), "record: must have 3976 bytes, has 1216"},
+		"nodes for it":  {network, record(t, nodes(40)), "record: must have 2504 bytes, has 1184"},
 		"network late":  {network, record(t, &tick.NetworkState{NowMS: -1e300}), "now_ms: must be between -8.64e15 and 8.64e15"},
 		"no connection": {connection, nil, "record: must have 64 bytes, has 0"},
 		"no frequency":  {connection, record(t, &tick.ConnectionRequest{A: tick.End{Frequency: 1}}), "b.frequency: must be above 0 and at most 1e6"},
@@ -134,10 +135,22 @@ func FuzzPlugin(f *testing.F) {
 			}
 			return
 		}
+		if transform == network { // its numbers may leave by a tick the bounds they were just within
+			var s tick.NetworkState
+			if err := s.UnmarshalBinary(got.Payload); err != nil {
+				t.Fatal(err)
+			}
+			for i := 16; i < len(got.Payload); i += 8 {
+				if v := math.Float64frombits(binary.LittleEndian.Uint64(got.Payload[i:])); math.IsNaN(v) || math.IsInf(v, 0) {
+					t.Fatalf("%v at byte %d", v, i)
+				}
+			}
+			return
+		}
 		message := [...]interface {
 			encoding.BinaryUnmarshaler
 			Validate() error
-		}{node: new(tick.NodesResult), network: new(tick.NetworkState), connection: new(tick.ConnectionResult)}[transform]
+		}{node: new(tick.NodesResult), connection: new(tick.ConnectionResult)}[transform]
 		if err := message.UnmarshalBinary(got.Payload); err != nil {
 			t.Fatal(err)
 		}

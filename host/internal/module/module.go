@@ -15,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -82,7 +83,7 @@ func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	config = config.WithCloseOnContextDone(opts.Interrupt).WithDebugInfoEnabled(false)
 	m := &Module{
 		opts:    opts,
-		runtime: wazero.NewRuntimeWithConfig(ctx, config),
+		runtime: newRuntime(ctx, config),
 		log:     newGuestLog(opts.Log, opts.LogBytesPerSecond),
 	}
 	sum := sha256.Sum256(wasm)
@@ -91,6 +92,16 @@ func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 		return nil, errors.Join(err, m.Close(ctx))
 	}
 	return m, nil
+}
+
+// makingRuntime is held while a runtime is made: wazero 1.12 finds out its own
+// version then, and keeps it in a variable without a lock.
+var makingRuntime sync.Mutex
+
+func newRuntime(ctx context.Context, config wazero.RuntimeConfig) wazero.Runtime {
+	makingRuntime.Lock()
+	defer makingRuntime.Unlock()
+	return wazero.NewRuntimeWithConfig(ctx, config)
 }
 
 func checkHeader(wasm []byte) error {
