@@ -33,6 +33,9 @@ type Options struct {
 	// MaxLine is the longest line in bytes; default DefaultMaxLine, at most
 	// codec.MaxBytes.
 	MaxLine int
+	// Failed, if set, is told of each task that failed, in the lines' order: its
+	// line is for the caller, and does not have all that the error does.
+	Failed func(line int, err error)
 	// Stop, once closed, has no further line read: Run answers those that were,
 	// and ends. A Read that blocks then is left to end on its own.
 	Stop <-chan struct{}
@@ -289,6 +292,9 @@ func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 		p.summary.Lines++
 		if err != nil {
 			p.summary.Failed++
+			if p.opts.Failed != nil {
+				p.opts.Failed(a.number, err)
+			}
 			if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, jsontext.AllowInvalidUTF8(true)); err != nil {
 				return err
 			}

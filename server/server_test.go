@@ -299,6 +299,11 @@ func TestStackIsLogged(t *testing.T) {
 	if strings.Contains(body, "i32") {
 		t.Errorf("answered with %s", body)
 	}
+	// So is that of a line.
+	_, _, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", server.MediaTypeLines, `{"base64": "IQ=="}`)
+	if n := strings.Count(log.String(), "a task failed"); n != 2 || strings.Contains(body, "i32") {
+		t.Errorf("logged %d times, answered with %s", n, body)
+	}
 }
 
 type lockedBuffer struct {

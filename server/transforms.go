@@ -151,7 +151,6 @@ func answer(w http.ResponseWriter, mediaType string, body []byte) {
 // host's, goes into the log alone: a caller is not told.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, err error) {
 	p := problemOf(transform, err)
-	e := (*host.Error)(nil)
 	switch {
 	case p.Kind == host.KindUnknownTransform:
 		p.Detail += "; there are " + strings.Join(s.names(), ", ")
@@ -160,11 +159,20 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, 
 		// another cause, and its client is still there.
 		p.Status = statusClientClosed
 		s.log.DebugContext(r.Context(), "the client has gone", "transform", transform)
-	case errors.As(err, &e) && (e.Stack != "" || p.Status == http.StatusBadGateway || p.Status == http.StatusInternalServerError):
-		s.log.WarnContext(r.Context(), "a task failed", "transform", transform, "kind", e.Kind,
-			"message", e.Message, "plugin", e.Plugin, "version", e.Version, "hash", e.Hash, "stack", e.Stack)
+	default:
+		s.logFailure(r.Context(), err)
 	}
 	writeProblem(w, p)
+}
+
+// logFailure logs what a plugin's author or the operator has to know of an error.
+func (s *Server) logFailure(ctx context.Context, err error) {
+	e := (*host.Error)(nil)
+	if !errors.As(err, &e) || e.Stack == "" && statuses[e.Kind] != http.StatusBadGateway && statuses[e.Kind] != http.StatusInternalServerError {
+		return
+	}
+	s.log.WarnContext(ctx, "a task failed", "transform", e.Transform, "kind", e.Kind,
+		"message", e.Message, "plugin", e.Plugin, "version", e.Version, "hash", e.Hash, "stack", e.Stack)
 }
 
 // names are those of all transforms.
@@ -203,6 +211,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	}
 	_, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
 		StreamField: r.URL.Query().Get("stream_field"), MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
+		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
 	if err == nil && s.isDraining() {
 		err = json.NewEncoder(w).Encode(lines.Failure{Error: lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}})
