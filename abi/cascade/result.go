@@ -2,10 +2,12 @@ package cascade
 
 import (
 	"encoding"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strconv"
+	"unsafe"
+
+	"github.com/resonhost/resonhost/abi/internal/le"
 )
 
 // Result is the answer of cascade.
@@ -322,34 +324,35 @@ func (r *Result) AppendBinary(b []byte) ([]byte, error) {
 	quality := slices.Index(qualities[:], r.ResonanceQuality)
 	points, nodes := r.Convergence.Points, r.StandingWaves.Nodes
 	b = slices.Grow(b, resultSize(frequencies, len(points), len(nodes), full))
-	for _, v := range [...]uint64{mode, uint64(frequencies), uint64(len(points)), uint64(len(nodes)), uint64(emotion), uint64(quality), uint64(r.Timestamp)} {
-		b = binary.LittleEndian.AppendUint64(b, v)
+	b = le.Append(b, mode, uint64(frequencies), uint64(len(points)), uint64(len(nodes)), uint64(emotion), uint64(quality), uint64(r.Timestamp))
+	var scalars [len(scalarNames)]float64
+	for i, v := range r.scalars() {
+		scalars[i] = *v
 	}
-	for _, v := range r.scalars() {
-		b = appendFloat(b, *v)
-	}
+	b = le.Append(b, scalars[:]...)
 	for i := range r.OctaveAnalysis {
 		o := &r.OctaveAnalysis[i]
-		b = appendFloat(appendFloat(b, o.Resonance), o.GoldenRatioAlignment)
-		for _, f := range o.Frequencies {
-			b = appendFloat(b, f)
-		}
-		for j := range o.Harmonics {
-			h := &o.Harmonics[j]
-			b = appendFloat(appendFloat(appendFloat(b, h.Frequency), h.Amplitude), h.Phase)
-		}
+		b = le.Append(b, o.Resonance, o.GoldenRatioAlignment)
+		b = le.Append(b, o.Frequencies...)
+		b = le.Append(b, floats(o.Harmonics)...)
 	}
 	for i := range points {
 		p := &points[i]
-		b = binary.LittleEndian.AppendUint64(b, uint64(p.Octaves[0]))
-		b = appendFloat(appendFloat(b, p.Strength), p.GoldenAlignment)
+		b = le.Append(b, uint64(p.Octaves[0]))
+		b = le.Append(b, p.Strength, p.GoldenAlignment)
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		b = appendFloat(appendFloat(b, n.Frequencies[0]), n.Frequencies[1])
-		b = appendFloat(appendFloat(b, n.Ratio), n.Strength)
+		b = le.Append(b, n.Frequencies[0], n.Frequencies[1], n.Ratio, n.Strength)
 	}
 	return b, nil
+}
+
+// floats returns the memory of harmonics as the run of numbers that it is, and that
+// is in a record.
+func floats(h []Harmonic) []float64 {
+	const each = unsafe.Sizeof(Harmonic{}) / unsafe.Sizeof(float64(0))
+	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(h))), len(h)*int(each))
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
@@ -358,10 +361,8 @@ func (r *Result) UnmarshalBinary(b []byte) error {
 	if len(b) < resultHeader {
 		return errForm
 	}
-	var head [6]uint64
-	for i := range head {
-		head[i] = binary.LittleEndian.Uint64(b[i*8:])
-	}
+	var head [7]uint64
+	rest := le.Read(b, head[:])
 	full, frequencies, points, nodes, emotion, quality := head[0], head[1], head[2], head[3], head[4], head[5]
 	if full > 1 || frequencies < 1 || frequencies > MaxFrequencies || points > maxPoints || nodes > maxNodes ||
 		emotion >= uint64(len(emotions)) || quality >= uint64(len(qualities)) {
@@ -370,43 +371,41 @@ func (r *Result) UnmarshalBinary(b []byte) error {
 	if want := resultSize(int(frequencies), int(points), int(nodes), full == 1); len(b) != want {
 		return sizeError("result", len(b), want)
 	}
-	r.Timestamp = int64(binary.LittleEndian.Uint64(b[48:]))
-	b = b[56:]
-	next := func() float64 {
-		v := float(b)
-		b = b[8:]
-		return v
-	}
-	for _, v := range r.scalars() {
-		*v = next()
+	r.Timestamp = int64(head[6])
+	var scalars [len(scalarNames)]float64
+	rest = le.Read(rest, scalars[:])
+	for i, v := range r.scalars() {
+		*v = scalars[i]
 	}
 	r.DominantEmotion.Emotion, r.DominantEmotion.Color = emotions[emotion], colors[emotion]
 	r.ResonanceQuality = qualities[quality]
 	r.OctaveAnalysis = resize(r.OctaveAnalysis, Octaves)
 	for i := range r.OctaveAnalysis {
 		o := &r.OctaveAnalysis[i]
-		o.Octave, o.Resonance, o.GoldenRatioAlignment = i, next(), next()
+		var two [2]float64
+		rest = le.Read(rest, two[:])
+		o.Octave, o.Resonance, o.GoldenRatioAlignment = i, two[0], two[1]
 		o.Frequencies = resize(o.Frequencies, int(frequencies))
-		for j := range o.Frequencies {
-			o.Frequencies[j] = next()
-		}
+		rest = le.Read(rest, o.Frequencies)
 		o.Harmonics = resize(o.Harmonics, int(full*frequencies*HarmonicsPerFrequency))
-		for j := range o.Harmonics {
-			o.Harmonics[j] = Harmonic{Frequency: next(), Amplitude: next(), Phase: next()}
-		}
+		rest = le.Read(rest, floats(o.Harmonics))
 	}
 	r.Convergence.Points = resize(r.Convergence.Points, int(points))
 	for i := range r.Convergence.Points {
-		lower := binary.LittleEndian.Uint64(b)
-		if lower >= maxPoints {
+		var lower [1]uint64
+		var two [2]float64
+		rest = le.Read(le.Read(rest, lower[:]), two[:])
+		if lower[0] >= maxPoints {
 			return errForm
 		}
-		b = b[8:]
-		r.Convergence.Points[i] = Point{Octaves: [2]int{int(lower), int(lower) + 1}, Strength: next(), GoldenAlignment: next()}
+		k := int(lower[0])
+		r.Convergence.Points[i] = Point{Octaves: [2]int{k, k + 1}, Strength: two[0], GoldenAlignment: two[1]}
 	}
 	r.StandingWaves.Nodes = resize(r.StandingWaves.Nodes, int(nodes))
 	for i := range r.StandingWaves.Nodes {
-		r.StandingWaves.Nodes[i] = Node{Frequencies: [2]float64{next(), next()}, Ratio: next(), Strength: next()}
+		var four [4]float64
+		rest = le.Read(rest, four[:])
+		r.StandingWaves.Nodes[i] = Node{Frequencies: [2]float64{four[0], four[1]}, Ratio: four[2], Strength: four[3]}
 	}
 	r.StandingWaves.Detected = nodes > 0
 	r.StandingWaves.Antinodes = resize(r.StandingWaves.Antinodes, 0)

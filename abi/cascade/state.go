@@ -8,12 +8,12 @@ package cascade
 
 import (
 	"encoding"
-	"encoding/binary"
 	"errors"
 	"math"
 	"strconv"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/internal/le"
 )
 
 // Media types of the binary records.
@@ -100,10 +100,6 @@ const stateSize = 7 * 8
 
 // AppendBinary implements [encoding.BinaryAppender].
 func (s *State) AppendBinary(b []byte) ([]byte, error) {
-	for _, v := range s.Values() {
-		b = appendFloat(b, v)
-	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.Timestamp))
 	var detail uint64
 	switch s.Detail {
 	case "", DetailFull:
@@ -112,7 +108,8 @@ func (s *State) AppendBinary(b []byte) ([]byte, error) {
 	default:
 		return nil, fault("detail", detailRule)
 	}
-	return binary.LittleEndian.AppendUint64(b, detail), nil
+	values := s.Values()
+	return le.Append(le.Append(b, values[:]...), uint64(s.Timestamp), detail), nil
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. It does not validate.
@@ -120,13 +117,13 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if len(b) != stateSize {
 		return sizeError("state", len(b), stateSize)
 	}
-	s.AwarenessLevel = float(b)
-	s.CoherenceScore = float(b[8:])
-	s.PhiValue = float(b[16:])
-	s.EmotionalResonance = float(b[24:])
-	s.CreativeEmergence = float(b[32:])
-	s.Timestamp = int64(binary.LittleEndian.Uint64(b[40:]))
-	switch binary.LittleEndian.Uint64(b[48:]) {
+	var values [5]float64
+	var rest [2]uint64
+	le.Read(le.Read(b, values[:]), rest[:])
+	s.AwarenessLevel, s.CoherenceScore, s.PhiValue = values[0], values[1], values[2]
+	s.EmotionalResonance, s.CreativeEmergence = values[3], values[4]
+	s.Timestamp = int64(rest[0])
+	switch rest[1] {
 	case 0:
 		s.Detail = DetailFull
 	case 1:
@@ -161,7 +158,7 @@ var (
 )
 
 const (
-	historyFormat = 1
+	historyFormat = uint64(1)
 	historyHeader = 16
 	patternSize   = Octaves * 8
 
@@ -205,12 +202,9 @@ func (h *History) AppendBinary(b []byte) ([]byte, error) {
 	if err := h.Validate(); err != nil {
 		return nil, err
 	}
-	b = binary.LittleEndian.AppendUint64(b, historyFormat)
-	b = binary.LittleEndian.AppendUint64(b, h.Length)
+	b = le.Append(b, historyFormat, h.Length)
 	for i := range h.Patterns {
-		for _, v := range &h.Patterns[i] {
-			b = appendFloat(b, v)
-		}
+		b = le.Append(b, h.Patterns[i][:]...)
 	}
 	return b, nil
 }
@@ -226,15 +220,15 @@ func (h *History) UnmarshalBinary(b []byte) error {
 	if len(b) < historyHeader || len(b) > MaxHistoryBytes || (len(b)-historyHeader)%patternSize != 0 {
 		return errors.New("cascade history: a record of " + strconv.Itoa(len(b)) + " bytes")
 	}
-	if binary.LittleEndian.Uint64(b) != historyFormat {
+	var head [2]uint64
+	rest := le.Read(b, head[:])
+	if head[0] != historyFormat {
 		return errors.New("cascade history: unknown format")
 	}
-	h.Length = binary.LittleEndian.Uint64(b[8:])
-	for b = b[historyHeader:]; len(b) > 0; b = b[patternSize:] {
+	h.Length = head[1]
+	for len(rest) > 0 {
 		var p Pattern
-		for i := range p {
-			p[i] = float(b[i*8:])
-		}
+		rest = le.Read(rest, p[:])
 		h.Patterns = append(h.Patterns, p)
 	}
 	if err := h.Validate(); err != nil {
@@ -247,12 +241,6 @@ func (h *History) UnmarshalBinary(b []byte) error {
 func fault(field, rule string) error { return &abi.FieldError{Field: field, Rule: rule} }
 
 func at(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
-
-func float(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
-
-func appendFloat(b []byte, v float64) []byte {
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-}
 
 func sizeError(what string, got, want int) error {
 	return fault(what, "must be a record of "+strconv.Itoa(want)+" bytes, has "+strconv.Itoa(got))

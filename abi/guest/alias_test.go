@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
@@ -27,7 +28,7 @@ func TestSharedMemory(t *testing.T) {
 			_, next := c.part([]byte(c.appended))
 			for range 3 { // the later times with room in the plugin's buffer
 				for i, got := range run(t, p, abi.Item{}, abi.Item{}) {
-					if string(got.Payload) != output || string(got.State) != string(next) {
+					if string(got.Payload) != output || !bytes.Equal(got.State, next) {
 						t.Errorf("item %d: output %q, state %q, want %q, %q", i, got.Payload, got.State, output, next)
 					}
 				}

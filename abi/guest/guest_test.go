@@ -158,7 +158,7 @@ func TestAlloc(t *testing.T) {
 }
 
 func TestPluginDescribes(t *testing.T) {
-	p := guest.New("{…}", nil, nil)
+	p := guest.New("{…}", make([]guest.Transform, 2)...)
 	if p.Manifest() != "{…}" || p.Len() != 2 {
 		t.Errorf("manifest %q of %d transforms", p.Manifest(), p.Len())
 	}

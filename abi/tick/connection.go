@@ -3,6 +3,8 @@ package tick
 import (
 	"encoding"
 	"math"
+
+	"github.com/resonhost/resonhost/abi/internal/le"
 )
 
 // Position is a place on the golden spiral on which nodes sit.
@@ -106,8 +108,7 @@ const (
 // of b, f64 frequency, strength, x and y.
 func (c *ConnectionRequest) AppendBinary(b []byte) ([]byte, error) {
 	for _, e := range [...]*End{&c.A, &c.B} {
-		b = appendFloat(appendFloat(b, e.Frequency), e.Strength)
-		b = appendFloat(appendFloat(b, e.Position.X), e.Position.Y)
+		b = le.Append(b, e.Frequency, e.Strength, e.Position.X, e.Position.Y)
 	}
 	return b, nil
 }
@@ -127,7 +128,7 @@ func (c *ConnectionRequest) UnmarshalBinary(b []byte) error {
 // AppendBinary implements [encoding.BinaryAppender]. The record is f64 strength
 // and quality.
 func (c *ConnectionResult) AppendBinary(b []byte) ([]byte, error) {
-	return appendFloat(appendFloat(b, c.Strength), c.Quality), nil
+	return le.Append(b, c.Strength, c.Quality), nil
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler].

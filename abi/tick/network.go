@@ -2,10 +2,11 @@ package tick
 
 import (
 	"encoding"
-	"encoding/binary"
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/resonhost/resonhost/abi/internal/le"
 )
 
 // Activity is whether a field or pattern is advanced.
@@ -259,11 +260,10 @@ const (
 // activity.
 func (s *NetworkState) AppendBinary(b []byte) ([]byte, error) {
 	b = slices.Grow(b, networkHeader+len(s.Fields)*fieldSize+len(s.Patterns)*patternSize)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(s.Fields)))
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(s.Patterns)))
-	b = appendFloat(b, s.NowMS)
+	b = le.Append(b, uint64(len(s.Fields)), uint64(len(s.Patterns)))
+	b = le.Append(b, s.NowMS)
 	for _, v := range s.Metrics.all() {
-		b = appendFloat(b, *v)
+		b = le.Append(b, *v)
 	}
 	for i := range s.Fields {
 		f := &s.Fields[i]
@@ -271,9 +271,8 @@ func (s *NetworkState) AppendBinary(b []byte) ([]byte, error) {
 			return nil, fault(at("fields", i)+".state", activityRule)
 		}
 		b = appendActivity(b, f.State, f.TotalResonances)
-		for _, v := range f.floats() {
-			b = appendFloat(b, v)
-		}
+		floats := f.floats()
+		b = le.Append(b, floats[:]...)
 	}
 	for i := range s.Patterns {
 		p := &s.Patterns[i]
@@ -281,8 +280,7 @@ func (s *NetworkState) AppendBinary(b []byte) ([]byte, error) {
 			return nil, fault(at("patterns", i)+".state", activityRule)
 		}
 		b = appendActivity(b, p.State, p.TotalCycles)
-		b = appendFloat(appendFloat(b, p.Phase), p.Strength)
-		b = appendFloat(appendFloat(b, p.Peak), p.Enhancement)
+		b = le.Append(b, p.Phase, p.Strength, p.Peak, p.Enhancement)
 	}
 	return b, nil
 }
@@ -292,7 +290,7 @@ func appendActivity(b []byte, a Activity, total uint64) []byte {
 	if a == Paused {
 		paused = 1
 	}
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, paused), total)
+	return le.Append(b, paused, total)
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices

@@ -2,10 +2,11 @@ package tick
 
 import (
 	"encoding"
-	"encoding/binary"
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/resonhost/resonhost/abi/internal/le"
 )
 
 // DefaultFrequency is a node's, in Hz, that states none.
@@ -291,13 +292,11 @@ func (a *Nodes) AppendBinary(b []byte) ([]byte, error) {
 		return nil, fault("nodes", "must be arrays of one length")
 	}
 	b = slices.Grow(b, nodesSize(n, len(a.Pattern), len(a.Attached)))
-	for _, v := range [...]int{n, len(a.Pattern), len(a.Attached)} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(v))
-	}
-	b = appendFloat(b, a.NowMS)
-	b = appendFloats(b, a.Frequency)
-	b = appendFloats(b, a.Strength)
-	b = appendFloats(b, a.Pattern)
+	b = le.Append(b, uint64(n), uint64(len(a.Pattern)), uint64(len(a.Attached)))
+	b = le.Append(b, a.NowMS)
+	b = le.Append(b, a.Frequency...)
+	b = le.Append(b, a.Strength...)
+	b = le.Append(b, a.Pattern...)
 	b = appendUint32s(b, a.Offset)
 	b = appendUint32s(b, a.Attached)
 	for _, stopped := range a.Stopped {
@@ -400,14 +399,10 @@ func (r *NodesResult) AppendBinary(b []byte) ([]byte, error) {
 		return nil, fault("progress", progressRule)
 	}
 	b = slices.Grow(b, nodesResultHeader+8*(len(r.Strength)+len(r.Pattern)+len(r.Progress)))
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(r.Strength)))
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(r.Pattern)))
-	b = appendFloats(b, r.Strength)
-	b = appendFloats(b, r.Pattern)
-	for _, w := range r.Progress {
-		b = binary.LittleEndian.AppendUint64(b, w)
-	}
-	return b, nil
+	b = le.Append(b, uint64(len(r.Strength)), uint64(len(r.Pattern)))
+	b = le.Append(b, r.Strength...)
+	b = le.Append(b, r.Pattern...)
+	return le.Append(b, r.Progress...), nil
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
@@ -428,8 +423,6 @@ func (r *NodesResult) UnmarshalBinary(b []byte) error {
 	r.Strength, r.Pattern, r.Progress = resize(r.Strength, n), resize(r.Pattern, int(patterns)), resize(r.Progress, words)
 	in.floats(r.Strength)
 	in.floats(r.Pattern)
-	for i := range r.Progress {
-		r.Progress[i] = in.uint64()
-	}
+	in.uint64s(r.Progress)
 	return nil
 }

@@ -10,12 +10,11 @@
 package tick
 
 import (
-	"encoding/binary"
 	"errors"
-	"math"
 	"strconv"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/internal/le"
 )
 
 // Media types of the binary records.
@@ -103,43 +102,29 @@ func quoted(name string) string {
 type reader struct{ b []byte }
 
 func (r *reader) uint64() uint64 {
-	v := binary.LittleEndian.Uint64(r.b)
-	r.b = r.b[8:]
-	return v
+	var v [1]uint64
+	r.b = le.Read(r.b, v[:])
+	return v[0]
 }
 
-func (r *reader) float() float64 { return math.Float64frombits(r.uint64()) }
-
-func (r *reader) floats(dst []float64) {
-	b := r.b[:8*len(dst)]
-	for i := range dst {
-		dst[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
-	}
-	r.b = r.b[len(b):]
+func (r *reader) float() float64 {
+	var v [1]float64
+	r.b = le.Read(r.b, v[:])
+	return v[0]
 }
+
+func (r *reader) floats(dst []float64) { r.b = le.Read(r.b, dst) }
+
+func (r *reader) uint64s(dst []uint64) { r.b = le.Read(r.b, dst) }
 
 func (r *reader) uint32s(dst []uint32) {
-	for i := range dst {
-		dst[i] = binary.LittleEndian.Uint32(r.b[4*i:])
-	}
+	le.Read(r.b, dst)
 	r.b = r.b[align(4*len(dst)):]
 }
 
-func appendFloat(b []byte, v float64) []byte {
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-}
-
-func appendFloats(b []byte, v []float64) []byte {
-	for _, x := range v {
-		b = appendFloat(b, x)
-	}
-	return b
-}
-
+// appendUint32s pads to a multiple of 8 bytes.
 func appendUint32s(b []byte, v []uint32) []byte {
-	for _, x := range v {
-		b = binary.LittleEndian.AppendUint32(b, x)
-	}
+	b = le.Append(b, v...)
 	return append(b, make([]byte, align(4*len(v))-4*len(v))...)
 }
 

@@ -1,10 +1,12 @@
 package main
 
 import (
-	"context"
 	"flag"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,30 +16,56 @@ import (
 
 var update = flag.Bool("update", false, "write the scripts' expected outputs anew")
 
+// binDir is where the command is built to.
+var binDir string
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"resonhost": func() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) },
-	})
+	var err error
+	if binDir, err = os.MkdirTemp("", "resonhost"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(binDir)
+	os.Exit(code)
+}
+
+// build builds the command, once. Scripts and vectors drive what users do: under
+// the race detector this process would take minutes to compile their plugins.
+var build = sync.OnceValue(func() error {
+	cmd := exec.Command("go", "build", "-o", filepath.Join(binDir, "resonhost"), "./cmd/resonhost")
+	cmd.Dir = guesttest.Root()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v in %s: %w\n%s", cmd.Args, cmd.Dir, err, out)
+	}
+	return nil
+})
+
+// binary is the path of the built command.
+func binary(tb testing.TB) string {
+	tb.Helper()
+	if err := build(); err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(binDir, "resonhost")
 }
 
 // TestScripts runs testdata/script. A script finds the built-in plugins in
 // $PLUGINS, echo in $ECHO, and the hand-written guests in $GUESTS.
 func TestScripts(t *testing.T) {
+	bin := filepath.Dir(binary(t))
 	plugins := guesttest.Dir(t, guesttest.Cascade, guesttest.Tick)
 	echo := guesttest.Dir(t, "./testdata/guests/echo")
-	guests, err := filepath.Abs(filepath.Join(guesttest.Root(), "testdata", "guests"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join(guesttest.Root(), "testdata", "script"),
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("PLUGINS", plugins)
 			env.Setenv("ECHO", echo)
-			env.Setenv("GUESTS", guests)
+			env.Setenv("GUESTS", filepath.Join(guesttest.Root(), "testdata", "guests"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

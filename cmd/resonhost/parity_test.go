@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/resonhost/resonhost/internal/guesttest"
@@ -16,15 +15,10 @@ import (
 // that can be, and where a task begins with the result of the one before, line by
 // line.
 func TestVectors(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "resonhost")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/resonhost")
-	build.Dir = guesttest.Root()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v in %s: %v\n%s", build.Args, build.Dir, err, out)
-	}
+	resonhost := binary(t)
 	plugins := guesttest.Dir(t, guesttest.Cascade, guesttest.Tick)
 	call := func(transform string) *exec.Cmd {
-		return exec.Command(binary, "call", transform, "--plugins", plugins, "--stream-field", "stream")
+		return exec.Command(resonhost, "call", transform, "--plugins", plugins, "--stream-field", "stream")
 	}
 	for _, transform := range []string{"cascade", "tick.node", "tick.connection"} {
 		t.Run(transform, func(t *testing.T) {

@@ -82,7 +82,10 @@ func answers(t *testing.T, transform string) (all [][]byte) {
 func TestRecordedAnswersPass(t *testing.T) {
 	for _, transform := range []string{"cascade", "tick.network", "tick.connection"} {
 		t.Run(transform, func(t *testing.T) {
-			recorded, compared := answers(t, transform), 0
+			recorded, compared, stride := answers(t, transform), 0, 1
+			if transform == "cascade" {
+				stride = 7 // it has a thousand values, in eight octaves
+			}
 			for i, task := range vectors.Tasks(t, transform) {
 				if recorded[i] == nil {
 					continue
@@ -94,7 +97,7 @@ func TestRecordedAnswersPass(t *testing.T) {
 				if compared > 1 && transform != "tick.connection" { // each has hundreds of values
 					continue
 				}
-				for n := 0; ; n++ {
+				for n := 0; ; n += stride {
 					other, path := change(t, recorded[i], n)
 					if path == "" {
 						break

@@ -79,45 +79,85 @@ func Analyze(s *cascade.State, history *cascade.History, r *cascade.Result) {
 // octaveResonance is the resonance of an octave with those base frequencies.
 //
 // It is where the time goes: 300 pairs for five frequencies. So it is one loop
-// that calls nothing which the compiler does not inline, over arrays: in a guest a
-// call costs more than the arithmetic. Most pairs are outside the range that has
-// all the special ratios, which is asked first.
+// without a call, over arrays whose length the compiler knows: in a guest a call
+// costs more than the arithmetic, and so does the chance of one, which a bounds
+// check is. A ratio is compared to the one or two special ones of its range.
 func octaveResonance(f []float64) float64 {
-	var tones, amplitudes [maxTones]float64
+	var tones [maxTones]struct{ frequency, amplitude float64 }
 	n := 0
 	for _, base := range f {
-		for k := 1; k <= harmonics; k++ {
-			tones[n], amplitudes[n] = base*float64(k), 1/float64(k)
+		for k := range harmonics {
+			tones[n].frequency, tones[n].amplitude = base*float64(k+1), amplitudes[k]
 			n++
 		}
 	}
 	sum := 0.0
-	for i := range n {
-		for j := i + 1; j < n; j++ {
-			r := tones[i] / tones[j]
+	for i := range tones[:n] {
+		t := tones[i]
+		for _, u := range tones[i+1 : n] {
+			r := t.frequency / u.frequency
 			s := 0.0
-			if r > 0.6 && r < 2.1 {
-				switch {
-				case near(r, 1), near(r, 2), near(r, 3.0/2), near(r, 4.0/3), near(r, 5.0/4), near(r, 5.0/3), near(r, 8.0/5):
-					s = 1
-				case near(r, phi), near(r, 1/phi):
+			switch {
+			case r < 0.6 || r > 2.1:
+			case r < 0.7:
+				if near(r, 1/phi) {
 					s = 0.9
+				}
+			case r < 1.1:
+				if near(r, 1) {
+					s = 1
+				}
+			case r < 1.29:
+				if near(r, 5.0/4) {
+					s = 1
+				}
+			case r < 1.4:
+				if near(r, 4.0/3) {
+					s = 1
+				}
+			case r < 1.55:
+				if near(r, 3.0/2) {
+					s = 1
+				}
+			case r < 1.64:
+				if near(r, 8.0/5) {
+					s = 1
+				} else if near(r, phi) {
+					s = 0.9
+				}
+			case r < 1.8:
+				if near(r, 5.0/3) {
+					s = 1
+				}
+			default:
+				if near(r, 2) {
+					s = 1
 				}
 			}
 			if s == 0 {
-				d := r - round(r)
-				s = eighth(-10.0 / 8 * d * d)
-				s *= s
-				s *= s
-				s *= s
+				s = falloff(0.5 - math.Abs(r-math.Floor(r)-0.5)) // the distance to round(r)
 			}
-			sum += s * amplitudes[i] * amplitudes[j]
+			sum += s * t.amplitude * u.amplitude
 		}
 	}
-	return min(1, sum/float64(n))
+	return atMost1(sum / float64(n))
 }
 
 func near(r, to float64) bool { return math.Abs(r-to) < 0.01 }
+
+// falloff is exp(−10·d²) for d within 0 and ½, within 2e-14 relative: the 16th
+// power of exp(y), which for y within ±0.625/8 is its Taylor polynomial within
+// 3e-16, times exp(−1.25). Unlike math.Exp it is inlined, and the same to the last
+// bit in a guest and on amd64.
+func falloff(d float64) float64 {
+	y := 0.625/8 - 10.0/16*d*d
+	y2 := y * y
+	e := 1 + y + (1.0/2+y*(1.0/6))*y2 + (1.0/24+y*(1.0/120)+(1.0/720+y*(1.0/5040))*y2+y2*y2*(1.0/40320))*y2*y2
+	e *= e
+	e *= e
+	e *= e
+	return e * e * 0.28650479686019010032
+}
 
 // round rounds half up, towards +∞, as JavaScript does.
 func round(v float64) float64 {
@@ -128,20 +168,12 @@ func round(v float64) float64 {
 	return whole
 }
 
-// eighth is eˣ for x within −2.5/8 and 0 by its Taylor polynomial, whose remainder
-// there is 5e-17; its eighth power is e^(8x) within 4e-15 relative. Unlike
-// math.Exp it is the same to the last bit in a guest and on amd64.
-func eighth(x float64) float64 {
-	return 1 + x*(1+x*(1.0/2+x*(1.0/6+x*(1.0/24+x*(1.0/120+x*(1.0/720+x*(1.0/5040+
-		x*(1.0/40320+x*(1.0/362880+x*(1.0/3628800+x*(1.0/39916800+x*(1.0/479001600))))))))))))
-}
-
 // goldenAlignment is the mean closeness of ratios to φ; 0 without a pair.
 func goldenAlignment(f []float64) float64 {
 	sum, pairs := 0.0, 0
 	for i := range f {
 		for j := i + 1; j < len(f); j++ {
-			sum += max(0, 1-math.Abs(f[i]/f[j]-phi)/phi)
+			sum += closeness(f[i]/f[j], phi)
 			pairs++
 		}
 	}
@@ -158,23 +190,47 @@ func describeOctaves(f []float64, resonance, alignment float64, full bool, r *ca
 		o := &r.OctaveAnalysis[k]
 		o.Octave, o.Resonance, o.GoldenRatioAlignment = k, resonance, alignment
 		o.Frequencies = resize(o.Frequencies, len(f))
+		for i, base := range f {
+			o.Frequencies[i] = base * scale
+		}
 		o.Harmonics = resize(o.Harmonics, 0)
 		if full {
 			o.Harmonics = resize(o.Harmonics, len(f)*harmonics)
-		}
-		for i, base := range f {
-			o.Frequencies[i] = base * scale
-			if !full {
-				continue
-			}
-			for n := 1; n <= harmonics; n++ {
-				o.Harmonics[i*harmonics+n-1] = cascade.Harmonic{
-					Frequency: base * scale * float64(n), Amplitude: 1 / float64(n), Phase: float64(n) * math.Pi / 4,
-				}
+			for i, base := range f {
+				describeHarmonics(base*scale, (*[harmonics]cascade.Harmonic)(o.Harmonics[i*harmonics:]))
 			}
 		}
 		scale *= 2
 	}
+}
+
+func describeHarmonics(f float64, h *[harmonics]cascade.Harmonic) {
+	for n := range h {
+		h[n] = cascade.Harmonic{Frequency: f * float64(n+1), Amplitude: amplitudes[n], Phase: phases[n]}
+	}
+}
+
+// amplitudes and phases (in radians) are of the harmonics, 1/n and n·π/4.
+var (
+	amplitudes = [harmonics]float64{1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5}
+	phases     = [harmonics]float64{math.Pi / 4, 2 * math.Pi / 4, 3 * math.Pi / 4, 4 * math.Pi / 4, 5 * math.Pi / 4}
+)
+
+// closeness is max(0, 1 − |v − to|/to), by a comparison: Go's max is a call in a
+// guest.
+func closeness(v, to float64) float64 {
+	if c := 1 - math.Abs(v-to)/to; c > 0 {
+		return c
+	}
+	return 0
+}
+
+// atMost1 is min(1, v), likewise.
+func atMost1(v float64) float64 {
+	if v > 1 {
+		return 1
+	}
+	return v
 }
 
 // converge finds the pairs of neighbouring octaves that both resonate above 0.7.
@@ -201,10 +257,8 @@ func feel(f []float64, r *cascade.Result) {
 	for i, e := range emotions {
 		sum := 0.0
 		for _, base := range f {
-			sum += max(0, 1-math.Abs(base-e.frequency)/e.frequency)
-			for h := 2.0; h <= 4; h++ {
-				sum += 0.5 * max(0, 1-math.Abs(base-e.frequency*h)/(e.frequency*h))
-			}
+			sum += closeness(base, e.frequency) + 0.5*(closeness(base, e.frequency*2)+
+				closeness(base, e.frequency*3)+closeness(base, e.frequency*4))
 		}
 		strengths[i] = sum / float64(len(f))
 		if strengths[i] > r.DominantEmotion.Strength {
@@ -238,7 +292,7 @@ func create(p *cascade.Pattern, history *cascade.History, c *cascade.Convergence
 	for _, v := range p {
 		variance += (v - mean) * (v - mean)
 	}
-	out.RhythmicComplexity = min(1, 2*math.Sqrt(variance/cascade.Octaves))
+	out.RhythmicComplexity = atMost1(2 * math.Sqrt(variance/cascade.Octaves))
 	out.HarmonicRichness = c.OverallConvergence * c.MaxStrength
 	out.EmergentNovelty = 0.5
 	if history.Length >= cascade.HistoryPatterns {
@@ -280,8 +334,8 @@ func stand(f []float64, w *cascade.StandingWaves) {
 func score(resonance float64, r *cascade.Result) {
 	p := &r.CreativePatterns
 	creative := (p.FractalDepth + p.RhythmicComplexity + p.HarmonicRichness + p.EmergentNovelty) / 4
-	r.HarmonicScore = min(1, 0.25*resonance+0.20*r.Convergence.OverallConvergence+
-		0.20*r.DominantEmotion.Strength+0.20*creative+0.15*r.StandingWaves.Stability)
+	r.HarmonicScore = atMost1(0.25*resonance + 0.20*r.Convergence.OverallConvergence +
+		0.20*r.DominantEmotion.Strength + 0.20*creative + 0.15*r.StandingWaves.Stability)
 	switch {
 	case r.HarmonicScore >= 0.9:
 		r.ResonanceQuality = cascade.Transcendent

@@ -7,12 +7,12 @@ import (
 	"github.com/resonhost/resonhost/abi/cascade"
 )
 
-func TestExp(t *testing.T) {
-	const bound, steps = 4e-15, 1_000_000
+func TestFalloff(t *testing.T) {
+	const bound, steps = 2e-14, 1_000_000
 	worst := 0.0
 	for i := range steps + 1 {
-		x := -2.5 * float64(i) / steps
-		worst = max(worst, math.Abs(eighthPower(eighth(x/8))/math.Exp(x)-1))
+		d := 0.5 * float64(i) / steps
+		worst = max(worst, math.Abs(falloff(d)/math.Exp(-10*d*d)-1))
 	}
 	if worst > bound {
 		t.Errorf("off by %g, the stated bound is %g", worst, bound)
@@ -20,10 +20,47 @@ func TestExp(t *testing.T) {
 	t.Logf("off by %g at most", worst)
 }
 
-func eighthPower(v float64) float64 {
-	v *= v
-	v *= v
-	return v * v
+// TestSimilarity has the pairs of two harmonics through octaveResonance, whose
+// ranges are to find what a comparison with every special ratio does.
+func TestSimilarity(t *testing.T) {
+	want := func(r float64) float64 {
+		for _, special := range []float64{1, 2, 3.0 / 2, 4.0 / 3, 5.0 / 4, 5.0 / 3, 8.0 / 5} {
+			if math.Abs(r-special) < 0.01 {
+				return 1
+			}
+		}
+		if math.Abs(r-phi) < 0.01 || math.Abs(r-1/phi) < 0.01 {
+			return 0.9
+		}
+		d := r - round(r)
+		return math.Exp(-10 * d * d)
+	}
+	plain := func(f []float64) float64 {
+		var tones, amplitudes []float64
+		for _, base := range f {
+			for n := 1.0; n <= harmonics; n++ {
+				tones, amplitudes = append(tones, base*n), append(amplitudes, 1/n)
+			}
+		}
+		sum := 0.0
+		for i := range tones {
+			for j := i + 1; j < len(tones); j++ {
+				sum += want(tones[i]/tones[j]) * amplitudes[i] * amplitudes[j]
+			}
+		}
+		return min(1, sum/float64(len(tones)))
+	}
+	for i := range 10_000 {
+		r := float64(i) / 2_000 // every ratio from 0 to 5
+		if i == 0 {
+			r = 1e24
+		}
+		for _, f := range [][]float64{{432 * r, 432}, {-432 * r, 432}} {
+			if got, want := octaveResonance(f), plain(f); math.Abs(got-want) > 1e-13 {
+				t.Fatalf("ratio %v: %v, want %v", f[0]/f[1], got, want)
+			}
+		}
+	}
 }
 
 func TestRound(t *testing.T) {
@@ -83,6 +120,13 @@ func TestNoAllocationOnReuse(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(50, func() { Analyze(s, &history, &result) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkOctaveResonance(b *testing.B) {
+	f := []float64{345.6, 396, 457.938, 575.1, 596.4}
+	for b.Loop() {
+		octaveResonance(f)
 	}
 }
 

@@ -1,6 +1,7 @@
 package tick_test
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/binary"
 	"flag"
@@ -111,7 +112,7 @@ func TestTasksAreApart(t *testing.T) {
 		for transform, payload := range [][]byte{node: record(t, nodes(n)), network: networks(n)} {
 			got := vectors.RunNative(t, used, transform, abi.Item{Payload: payload})
 			want := vectors.RunNative(t, plugin.New(), transform, abi.Item{Payload: payload})
-			if got.Status != abi.StatusOK || string(got.Payload) != string(want.Payload) {
+			if got.Status != abi.StatusOK || !bytes.Equal(got.Payload, want.Payload) {
 				t.Errorf("transform %d of %d: %v, not what a fresh plugin answers", transform, n, got.Status)
 			}
 		}

@@ -34,22 +34,23 @@ func AdvanceNodes(a *tick.Nodes, r *tick.NodesResult) {
 	}
 	seconds := a.NowMS / 1000
 	common := wave(seconds * phi)
+	strengths, stopped, offsets := r.Strength[:n], a.Stopped[:n], a.Offset[:n+1]
 	for i, f := range a.Frequency {
-		if a.Stopped[i] {
+		if stopped[i] {
 			continue
 		}
-		strength := min(1, r.Strength[i]+0.01*(f/100)*common)
-		r.Strength[i] = strength
+		strength := atMost1(strengths[i] + 0.01*(f/100)*common)
+		strengths[i] = strength
 		if int(strength*1000)%100 == 0 {
 			r.Progress[i/64] |= 1 << (i % 64)
 		}
-		attached := a.Attached[a.Offset[i]:a.Offset[i+1]]
+		attached := a.Attached[offsets[i]:offsets[i+1]]
 		if len(attached) == 0 {
 			continue
 		}
 		step := 0.001 * wave(seconds*f/100)
 		for _, p := range attached {
-			r.Pattern[p] = min(1, r.Pattern[p]+step)
+			r.Pattern[p] = atMost1(r.Pattern[p] + step)
 		}
 	}
 }
@@ -156,7 +157,15 @@ func AdvanceNetwork(s *tick.NetworkState) {
 }
 
 // raise adds to a value that is at most 1.
-func raise(v *float64, by float64) { *v = min(1, *v+by) }
+func raise(v *float64, by float64) { *v = atMost1(*v + by) }
+
+// atMost1 is min(1, v) by a comparison: Go's min is a call in a guest.
+func atMost1(v float64) float64 {
+	if v > 1 {
+		return 1
+	}
+	return v
+}
 
 // mean is 0 of nothing.
 func mean(sum float64, n int) float64 {
