@@ -66,7 +66,35 @@ func build(pkg string) ([]byte, error) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return nil, &buildError{"GOOS=wasip1 GOARCH=wasm " + strings.Join(cmd.Args, " "), output, err}
 	}
+	if err := readSources(cmd.Env, pkg); err != nil {
+		return nil, err
+	}
 	return os.ReadFile(out)
+}
+
+// readSources reads what a guest is built from. The go command keeps the result of
+// a test until a file changes that the test has read, and does not see what the
+// build has.
+func readSources(env []string, pkg string) error {
+	cmd := exec.CommandContext(context.Background(), //nolint:gosec // as above
+		"go", "list", "-deps", "-f", "{{if .Module}}{{.Dir}}{{end}}", pkg)
+	cmd.Dir, cmd.Env = Root(), env
+	dirs, err := cmd.Output()
+	if err != nil {
+		return &buildError{strings.Join(cmd.Args, " "), dirs, err}
+	}
+	for _, dir := range strings.Fields(string(dirs)) {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			if _, err := os.ReadFile(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Dir returns a directory that has the plugins of those packages, each called by
