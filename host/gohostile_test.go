@@ -47,13 +47,14 @@ func TestGoGuest(t *testing.T) {
 		t.Run(c.transform, func(t *testing.T) {
 			_, err := h.Run(t.Context(), c.transform, []byte("!"))
 			e := (*host.Error)(nil)
-			if len(c.kinds) == 0 {
+			switch {
+			case len(c.kinds) == 0:
 				if err != nil {
 					t.Error(err)
 				}
-			} else if !slices.Contains(c.kinds, host.KindOf(err)) {
+			case !slices.Contains(c.kinds, host.KindOf(err)):
 				t.Errorf("err %v, want one of %v", err, c.kinds)
-			} else if !errors.As(err, &e) || !strings.Contains(e.Stack, c.stack) {
+			case !errors.As(err, &e) || !strings.Contains(e.Stack, c.stack):
 				t.Errorf("stack %q, want %q in it", e.Stack, c.stack)
 			}
 			if out, err := h.Run(t.Context(), c.transform, []byte("fine")); err != nil || string(out) != "fine" {

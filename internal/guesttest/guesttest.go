@@ -83,7 +83,7 @@ func readSources(env []string, pkg string) error {
 	if err != nil {
 		return &buildError{strings.Join(cmd.Args, " "), dirs, err}
 	}
-	for _, dir := range strings.Fields(string(dirs)) {
+	for dir := range strings.FieldsSeq(string(dirs)) {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			return err
