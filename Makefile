@@ -50,7 +50,8 @@ lint: ## check format, vet, linters, go.mod files and the compiled guests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these:"; echo "$$files"; exit 1; }
 	go vet ./...
 	$(WASIP1) go vet ./abi/... ./plugins/... ./testdata/guests/...
-	@linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
+	@# Its cache has the paths of the checkout it was filled from.
+	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
 	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./plugins/...
 	for module in . tools bench; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
