@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -68,6 +69,12 @@ func (in *nodesInput) Validate() error {
 const isRequired = "is required"
 
 func decodeNodes(doc []byte) (Call, error) {
+	// Empty nodes cost 3 bytes here and a hundred as values: they are counted
+	// before they are made. What a string has of braces counts too, and does not
+	// come near the bound.
+	if n := bytes.Count(doc, []byte("{")); n > tick.MaxNodes+2 {
+		return Call{}, fault("nodes", "must be at most %d", tick.MaxNodes)
+	}
 	var in nodesInput
 	if err := unmarshal(doc, &in); err != nil {
 		return Call{}, err

@@ -342,3 +342,15 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+// TestManyEmptyNodes has a document within the bounds that would cost a gigabyte.
+func TestManyEmptyNodes(t *testing.T) {
+	doc := []byte(`{"now_ms": 1, "nodes": [` + strings.TrimSuffix(strings.Repeat("{},", 2_700_000), ",") + `]}`)
+	c, err := codec.Builtin().For(host.Transform{Name: "tick.node", Input: tick.MediaTypeNodes, Output: tick.MediaTypeNodesResult})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Decode(doc); err == nil || err.Error() != "nodes: must be at most 1048576" {
+		t.Errorf("err %v", err)
+	}
+}

@@ -86,7 +86,8 @@ func (h *Host) runFrame(ctx context.Context, transform string, inputs [][]byte, 
 		items[i].Payload = inputs[i]
 	}
 	got := make([]abi.Result, len(inputs))
-	if fault := t.timed(ctx, items, got); fault == nil || len(inputs) == 1 {
+	fault := t.timed(ctx, items, got)
+	if fault == nil || len(inputs) == 1 || fault.Kind == KindCancelled || ctx.Err() != nil || h.ctx.Err() != nil {
 		for i := range results {
 			results[i] = t.result(got[i], fault)
 		}

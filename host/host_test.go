@@ -595,6 +595,71 @@ func TestCloseInterrupts(t *testing.T) {
 	}
 }
 
+// TestCloseDropsTheQueue has tasks that would succeed, were they begun.
+func TestCloseDropsTheQueue(t *testing.T) {
+	h, g := inline(t, nil)
+	running := h.Submit(t.Context(), "gate", []byte("a"))
+	<-g.entered
+	var queued []*host.Pending
+	for range 10 {
+		queued = append(queued, h.Submit(t.Context(), "gate", []byte("b")))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := make(chan error)
+	go func() { closed <- h.Close(ctx) }()
+	// The one that runs cannot be interrupted; it ends once Close has lost its
+	// patience.
+	for !h.Interrupted() {
+		if t.Context().Err() != nil {
+			t.Fatal("Close did not interrupt")
+		}
+	}
+	g.let <- struct{}{}
+	if err := <-closed; !errors.Is(err, context.Canceled) {
+		t.Errorf("err %v, want that tasks were interrupted", err)
+	}
+	if out, err := running.Wait(); err != nil || string(out) != "a" {
+		t.Errorf("the task that ran: %q, err %v", out, err)
+	}
+	for _, p := range queued {
+		if _, err := p.Wait(); !errors.Is(err, host.ErrClosed) || host.KindOf(err) != host.KindUnavailable {
+			t.Errorf("a queued task: err %v, want ErrClosed", err)
+		}
+	}
+}
+
+// TestFailedTaskKeepsState has a native transform that fails and states a state.
+func TestFailedTaskKeepsState(t *testing.T) {
+	h := start(t, host.Config{Mode: host.Inline, Native: []host.Native{failing{guest.New(gateManifest)}}})
+	s := h.Stream("s")
+	for _, c := range [][2]string{{"one", ""}, {"fail", ""}, {"two", "one"}} {
+		out, err := s.Run(t.Context(), "gate", []byte(c[0]))
+		if (err != nil) != (c[0] == "fail") || err == nil && string(out) != c[1] {
+			t.Errorf("%s: %q, err %v; want %q", c[0], out, err, c[1])
+		}
+	}
+}
+
+// failing answers with the state it finds and leaves its input, also if it fails.
+type failing struct{ *guest.Plugin }
+
+func (failing) Run(_ uint32, frame []byte) ([]byte, error) {
+	r, err := abi.ReadInput(frame)
+	if err != nil {
+		return nil, err
+	}
+	it, err := r.Next()
+	if err != nil {
+		return nil, err
+	}
+	res := abi.Result{Payload: it.State, State: it.Payload}
+	if string(it.Payload) == "fail" {
+		res.Status = abi.StatusFailed
+	}
+	return abi.AppendOutput(nil, []abi.Result{res}), nil
+}
+
 // TestStartStop closes hosts while callers come.
 func TestStartStop(t *testing.T) {
 	for range 20 {

@@ -63,7 +63,9 @@ func (n *native) Run(ctx context.Context, transform int, items []abi.Item, resul
 		}
 		results[i].Status = got.Status
 		results[i].Payload = append(make([]byte, 0, len(got.Payload)), got.Payload...)
-		results[i].State = append(results[i].State[:0], got.State...)
+		if got.Status == abi.StatusOK { // else the state is to stay as it was
+			results[i].State = append(results[i].State[:0], got.State...)
+		}
 	}
 	return nil
 }

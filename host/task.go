@@ -217,6 +217,9 @@ func (t *task) borrow(ctx context.Context) *Error {
 	if t.instance != nil {
 		return nil
 	}
+	if t.h.ctx.Err() != nil { // what has not begun when patience ends does not begin
+		return fail(KindUnavailable, t.transform.spec.Name, ErrClosed).of(t.transform.plugin)
+	}
 	var err error
 	if t.instance, err = t.transform.plugin.engine.Borrow(ctx); err != nil {
 		return t.transform.notBorrowed(ctx, err)

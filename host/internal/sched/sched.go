@@ -163,6 +163,7 @@ func (s *Scheduler) Submit(class *Class, serial *Serial) (Ticket, error) {
 	if full && s.cfg.Policy == Block {
 		t.w.room = make(chan struct{})
 		class.blocked.push(t.w, queueLink)
+		s.dispatchLocked() // those before it may all wait for one Serial
 		return t, nil
 	}
 	if full {
@@ -390,8 +391,13 @@ func (s *Scheduler) nextLocked() (next *waiter) {
 	for _, c := range s.classes {
 		// A queue that is full of tasks behind one another in their Serials
 		// must not keep out a submitter that could run.
-		if b := c.blocked.front(); b != nil && c.ready() && (b.serial == nil || !b.serial.busy) {
-			s.admitLocked(b)
+		if c.ready() {
+			for b := c.blocked.front(); b != nil; b = b.queue.next {
+				if b.serial == nil || !b.serial.busy {
+					s.admitLocked(b)
+					break
+				}
+			}
 		}
 		if c.active < c.limit && len(c.waiting) > 0 && (next == nil || c.waiting[0].seq < next.seq) {
 			next = c.waiting[0]

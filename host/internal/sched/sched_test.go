@@ -176,10 +176,17 @@ func TestPolicies(t *testing.T) {
 		t2.Release()
 		wantHeld(t, t4)
 		wantWaiting(t, t3)
+		t5 := submit(t, s, c, &serial) // has no room, and could not run
+		t4.Release()
+		t6 := submit(t, s, c, nil) // could
+		wantHeld(t, t6)
+		wantWaiting(t, t3, t5)
 		t1.Release()
 		wantHeld(t, t3)
 		t3.Release()
-		t4.Release()
+		wantHeld(t, t5)
+		t5.Release()
+		t6.Release()
 	})
 }
 

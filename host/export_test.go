@@ -1,0 +1,4 @@
+package host
+
+// Interrupted reports whether Close has lost its patience.
+func (h *Host) Interrupted() bool { return h.ctx.Err() != nil }
