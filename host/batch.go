@@ -27,7 +27,7 @@ type Result struct {
 // timeout or the like, its tasks are run again, each by itself.
 func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
 	results := make([]Result, len(inputs))
-	tr, fault := h.lookup(transform)
+	tr, fault := h.lookup(transform, len(inputs))
 	if fault != nil {
 		for i := range results {
 			results[i].Err = fault
@@ -41,7 +41,7 @@ func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) 
 	for range min(tr.plugin.cfg.MaxInstances, (len(inputs)+maxBatch-1)/maxBatch) {
 		workers.Go(func() {
 			for f := range frames {
-				h.runFrame(ctx, transform, inputs[f[0]:f[1]], results[f[0]:f[1]])
+				h.runFrame(ctx, tr, inputs[f[0]:f[1]], results[f[0]:f[1]])
 			}
 		})
 	}
@@ -69,12 +69,13 @@ func frameEnd(inputs [][]byte, from, maxInput int) int {
 }
 
 // runFrame runs the inputs of one frame.
-func (h *Host) runFrame(ctx context.Context, transform string, inputs [][]byte, results []Result) {
-	t, err := h.admit(ctx, transform, "", false)
-	if err == nil {
-		err = t.start(ctx)
+func (h *Host) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
+	t, fault := h.queue(ctx, tr, nil)
+	if fault == nil {
+		fault = t.start(ctx)
 	}
-	if err != nil {
+	if fault != nil {
+		err := tr.count(fault, len(inputs))
 		for i := range results {
 			results[i].Err = err
 		}
@@ -86,8 +87,8 @@ func (h *Host) runFrame(ctx context.Context, transform string, inputs [][]byte, 
 		items[i].Payload = inputs[i]
 	}
 	got := make([]abi.Result, len(inputs))
-	fault := t.timed(ctx, items, got)
-	if fault == nil || len(inputs) == 1 || fault.Kind == KindCancelled || ctx.Err() != nil || h.ctx.Err() != nil {
+	fault = t.timed(ctx, items, got)
+	if fault == nil || len(inputs) == 1 || !fault.Kind.guests() || ctx.Err() != nil {
 		for i := range results {
 			results[i] = t.result(got[i], fault)
 		}

@@ -75,6 +75,7 @@ const (
 	DefaultQueueCapacity     = 1024
 	DefaultQueueTimeout      = 30 * time.Second
 	DefaultMaxStreams        = 10_000
+	DefaultStreamBytes       = 256 << 20
 	DefaultStreamAge         = time.Hour
 	DefaultMinInstances      = 1
 	DefaultIdleTimeout       = time.Minute
@@ -123,12 +124,17 @@ type Config struct {
 	// MaxStreams is how many streams' states are kept; default 10,000. Beyond
 	// it the stream unused longest starts anew, which is counted.
 	MaxStreams int
+	// MaxStreamBytes is how much the streams' states take together, in bytes,
+	// with the same consequence; default 256 MiB. Streams with tasks under way
+	// count once these have ended.
+	MaxStreamBytes int
 	// StreamAge is how long a stream's state is kept after its last task;
 	// default 1 h, negative for ever.
 	StreamAge time.Duration
 
 	// Defaults are the settings of every plugin, Overrides those of one, by its
-	// source's name: a field that is not zero goes before Defaults.
+	// source's name, or in mode Inline its manifest's: a field that is not zero
+	// goes before Defaults. Inline heeds MaxInput and MaxOutput alone.
 	Defaults  PluginConfig
 	Overrides map[string]PluginConfig
 
@@ -145,7 +151,7 @@ type PluginConfig struct {
 	// it is freed; default 1 min, negative for ever.
 	IdleTimeout time.Duration
 	// MaxCalls, MaxAge and MaxMemory (bytes) retire an instance that has
-	// reached one of them; default none.
+	// reached one of them; default, and if negative, none.
 	MaxCalls  int
 	MaxAge    time.Duration
 	MaxMemory int64
@@ -214,6 +220,7 @@ func (c Config) withDefaults() Config {
 	c.QueueCapacity = orDefault(c.QueueCapacity, DefaultQueueCapacity)
 	c.QueueTimeout = noneBelowZero(orDefault(c.QueueTimeout, DefaultQueueTimeout))
 	c.MaxStreams = orDefault(c.MaxStreams, DefaultMaxStreams)
+	c.MaxStreamBytes = orDefault(c.MaxStreamBytes, DefaultStreamBytes)
 	c.StreamAge = noneBelowZero(orDefault(c.StreamAge, DefaultStreamAge))
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -237,6 +244,7 @@ func (c Config) validate() error {
 	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
 	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
 	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
+	check(c.MaxStreamBytes >= 1, "MaxStreamBytes", "must be at least 1")
 	seen := make(map[string]bool)
 	for i, s := range c.Plugins {
 		field := fmt.Sprintf("Plugins[%d].Name", i)
@@ -256,9 +264,6 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	p = p.withDefaults(c)
 	check(p.MaxInstances >= 1 && p.MaxInstances <= c.Workers, path+".MaxInstances", "must be between 1 and the number of workers, %d", c.Workers)
 	check(p.MinInstances <= p.MaxInstances, path+".MinInstances", "must be at most MaxInstances, %d", p.MaxInstances)
-	check(p.MaxCalls >= 0, path+".MaxCalls", "must not be negative")
-	check(p.MaxAge >= 0, path+".MaxAge", "must not be negative")
-	check(p.MaxMemory >= 0, path+".MaxMemory", "must not be negative")
 	check(p.MemoryLimit >= 64<<10 && p.MemoryLimit <= MaxMemoryLimit, path+".MemoryLimit", "must be between 64 KiB and 4 GiB")
 	check(p.RunTimeout >= 0, path+".RunTimeout", "must not be negative")
 	check(p.InitTimeout > 0, path+".InitTimeout", "must be positive")
@@ -293,8 +298,12 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 
 func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxInstances = orDefault(p.MaxInstances, c.Workers)
+	if c.Mode == Inline {
+		p.MinInstances, p.MaxInstances = 1, 1
+	}
 	p.MinInstances = noneBelowZero(orDefault(p.MinInstances, min(DefaultMinInstances, p.MaxInstances)))
 	p.IdleTimeout = noneBelowZero(orDefault(p.IdleTimeout, DefaultIdleTimeout))
+	p.MaxCalls, p.MaxAge, p.MaxMemory = noneBelowZero(p.MaxCalls), noneBelowZero(p.MaxAge), noneBelowZero(p.MaxMemory)
 	p.MemoryLimit = orDefault(p.MemoryLimit, DefaultMemoryLimit)
 	p.InitTimeout = orDefault(p.InitTimeout, DefaultInitTimeout)
 	p.MaxInput = orDefault(p.MaxInput, DefaultMaxInput)

@@ -62,6 +62,16 @@ var kinds = [...]Kind{
 	KindTrap, KindExit, KindOutOfMemory, KindABI, KindUnavailable, KindHost,
 }
 
+// guests reports whether a failure of this kind is the doing of one task's guest,
+// so that other tasks of its frame need not share it.
+func (k Kind) guests() bool {
+	switch k {
+	case KindTimeout, KindTrap, KindExit, KindOutOfMemory, KindABI:
+		return true
+	}
+	return false
+}
+
 // Error is a task that failed. Every error of a task is one.
 type Error struct {
 	Kind Kind
@@ -127,6 +137,9 @@ func (t *transform) ended(ctx context.Context, e *Error, did string) {
 		e.Err = errors.Join(ctx.Err(), cause)
 	}
 	switch {
+	case errors.Is(cause, ErrClosed):
+		e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task "+did, ErrClosed
+		return
 	case errors.Is(cause, errRunTimeout):
 		e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.timeout)
 	case errors.Is(cause, errQueueTimeout):
@@ -147,6 +160,12 @@ var faultKinds = map[module.Kind]Kind{
 	module.ABI:         KindABI,
 	module.Timeout:     KindTimeout,
 	module.Cancelled:   KindCancelled,
+}
+
+// isFault reports whether an error of an instance's Run forbids its further use.
+func isFault(err error) bool {
+	f := (*module.Fault)(nil)
+	return errors.As(err, &f)
 }
 
 // failure is the error of a call that did not come back in order.

@@ -2,3 +2,10 @@ package host
 
 // Interrupted reports whether Close has lost its patience.
 func (h *Host) Interrupted() bool { return h.ctx.Err() != nil }
+
+// Starting reports whether Start is under way.
+func (h *Host) Starting() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state == starting
+}

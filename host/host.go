@@ -49,18 +49,22 @@ type Host struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu     sync.Mutex // held by Start and Close throughout; guards state
+	mu     sync.Mutex // guards state
 	state  state
 	table  atomic.Pointer[table] // nil until started
-	closed chan struct{}
+	opened []*plugin             // what Start opened; no longer written once loaded is closed
+	loaded chan struct{}         // closed when Start has ended
+	closed chan struct{}         // closed when Close's work is done
+	err    error                 // of freeing plugins, set before closed is closed
 }
 
 type state int
 
 const (
 	created state = iota
+	starting
 	started
-	closed
+	closing
 )
 
 // table is what the host serves, published as one.
@@ -88,11 +92,12 @@ type engine interface {
 	Close(ctx context.Context) error
 }
 
-// instance runs items, as module.Instance.Run does, and is given back with the
-// error of that.
+// instance runs items, as module.Instance.Run does. Its borrower gives it back
+// once: with Return if it can run another task, else with Discard.
 type instance interface {
 	Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error
-	Return(err error)
+	Return()
+	Discard()
 }
 
 // sandbox is the engine of a guest.
@@ -129,7 +134,8 @@ func New(cfg Config) (*Host, error) {
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
 		}),
-		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxAge: cfg.StreamAge}),
+		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
+		loaded:  make(chan struct{}),
 		closed:  make(chan struct{}),
 	}
 	h.ctx, h.cancel = context.WithCancelCause(context.Background())
@@ -138,32 +144,53 @@ func New(cfg Config) (*Host, error) {
 
 // Start loads all plugins and makes their first instances. A plugin that cannot
 // serve is an error, which names it and joins those of the others; the host is
-// closed then. ctx bounds the start, not the host's life.
+// closed then. ctx bounds the start, not the host's life. If [Host.Close] comes
+// meanwhile, Start ends with [ErrClosed].
 func (h *Host) Start(ctx context.Context) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch h.state {
-	case started:
-		return errors.New("host is started already")
-	case closed:
-		return ErrClosed
+	if err := h.begin(); err != nil {
+		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(h.ctx, func() { cancel(ErrClosed) })()
 	t, err := h.load(ctx)
-	if err != nil {
-		return errors.Join(err, h.closeLocked(context.WithoutCancel(ctx), t))
+	h.opened = t.plugins
+	h.mu.Lock()
+	switch {
+	case h.state == closing:
+		err = ErrClosed // whatever else failed, failed for this
+	case err == nil:
+		h.table.Store(t)
+		h.state = started
 	}
-	h.table.Store(t)
-	h.state = started
+	h.mu.Unlock()
+	close(h.loaded)
+	if err != nil {
+		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+	}
 	return nil
 }
 
-// load opens all plugins. With an error it returns those that were opened.
+func (h *Host) begin() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch h.state {
+	case created:
+		h.state = starting
+		return nil
+	case closing:
+		return ErrClosed
+	}
+	return errors.New("host is started already")
+}
+
+// load opens all plugins. With an error its table has those that were opened.
 func (h *Host) load(ctx context.Context) (*table, error) {
 	t := &table{transforms: make(map[string]*transform)}
 	var errs []error
 	if h.cfg.Mode == Inline {
 		for i, n := range h.cfg.Native {
-			p, err := openNative(n)
+			p, err := openNative(n, h.cfg)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))
 				continue
@@ -188,7 +215,9 @@ func (h *Host) load(ctx context.Context) (*table, error) {
 				continue
 			}
 			tr := &transform{plugin: p, index: index, spec: spec}
-			tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
+			if h.cfg.Mode == Sandbox {
+				tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
+			}
 			t.transforms[spec.Name] = tr
 			p.specs = append(p.specs, tr)
 		}
@@ -252,11 +281,14 @@ func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
 	return &plugin{source: s.Name, hash: info.Hash, manifest: info.Manifest, engine: sandbox{r}, cfg: cfg}, nil
 }
 
+func frameLimits(cfg PluginConfig) module.FrameLimits {
+	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
+}
+
 func moduleOptions(cfg PluginConfig, log *slog.Logger) module.Options {
 	return module.Options{
 		MemoryLimit:       uint64(cfg.MemoryLimit),
-		MaxInput:          cfg.MaxInput,
-		MaxOutput:         cfg.MaxOutput,
+		Frames:            frameLimits(cfg),
 		LogBytesPerSecond: cfg.LogBytesPerSecond,
 		InitTimeout:       cfg.InitTimeout,
 		Interrupt:         cfg.Interrupt == InterruptRuntime,
@@ -266,60 +298,80 @@ func moduleOptions(cfg PluginConfig, log *slog.Logger) module.Options {
 }
 
 // Close ends the host. It refuses new tasks with [ErrClosed] and waits for those
-// it took; when ctx ends first, it interrupts them, and still waits for them to
-// end. It returns ctx's cause if it had to interrupt any. Calling it again, or
-// without [Host.Start], is fine.
+// it took; when ctx ends first, it interrupts them, still waits for them to end,
+// and returns ctx's cause.
+//
+// Calling it again, or without [Host.Start], is fine: each call waits until the
+// host has ended, and whichever ctx ends first interrupts.
 func (h *Host) Close(ctx context.Context) error {
-	h.sched.Close() // before the lock, which Start may hold for long
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.state == closed {
-		return nil
-	}
-	return h.closeLocked(ctx, h.table.Load())
-}
-
-func (h *Host) closeLocked(ctx context.Context, t *table) error {
-	h.state = closed
 	h.sched.Close()
+	h.mu.Lock()
+	before := h.state
+	h.state = closing
+	h.mu.Unlock()
+	switch before {
+	case created:
+		close(h.loaded) // there will be no Start
+	case starting:
+		h.cancel(ErrClosed) // no task runs yet, and nobody waits for plugins
+	}
+	if before != closing {
+		go h.end()
+	}
 	var errs []error
 	select {
-	case <-h.sched.Drained():
+	case <-h.closed:
 	case <-ctx.Done():
-		select {
-		case <-h.sched.Drained():
-		default:
-			errs = append(errs, fmt.Errorf("tasks were interrupted: %w", context.Cause(ctx)))
-			h.cancel(ErrClosed)
-			<-h.sched.Drained()
-		}
+		errs = append(errs, h.interrupt(context.Cause(ctx)))
+		<-h.closed
 	}
-	h.pending.Wait()
-	h.cancel(ErrClosed)
-	if t != nil {
-		for _, p := range t.plugins {
-			errs = append(errs, p.engine.Close(context.WithoutCancel(ctx)))
-		}
+	if before != closing {
+		errs = append(errs, h.err)
 	}
-	close(h.closed)
 	return errors.Join(errs...)
 }
 
-// lookup returns the transform of that name.
-func (h *Host) lookup(name string) (*transform, *Error) {
+// interrupt ends all tasks. If there are none it does nothing and returns nil.
+func (h *Host) interrupt(cause error) error {
+	select {
+	case <-h.sched.Drained():
+		return nil
+	default:
+		h.cancel(ErrClosed)
+		return fmt.Errorf("tasks were interrupted: %w", cause)
+	}
+}
+
+// end waits for all tasks and frees everything. Those who call Close wait for it.
+func (h *Host) end() {
+	<-h.loaded
+	<-h.sched.Drained()
+	h.pending.Wait()
+	h.cancel(ErrClosed)
+	var errs []error
+	for _, p := range h.opened {
+		errs = append(errs, p.engine.Close(context.Background()))
+	}
+	h.err = errors.Join(errs...)
+	close(h.closed)
+}
+
+// lookup returns the transform of that name. n tasks are for it, which are
+// counted if there is none.
+func (h *Host) lookup(name string, n int) (*transform, *Error) {
 	t := h.table.Load()
 	if t == nil {
-		select {
-		case <-h.closed:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.state == closing {
 			return nil, fail(KindUnavailable, name, ErrClosed)
-		default:
-			return nil, fail(KindUnavailable, name, ErrNotStarted)
 		}
+		return nil, fail(KindUnavailable, name, ErrNotStarted)
 	}
 	if tr := t.transforms[name]; tr != nil {
 		return tr, nil
 	}
-	h.unknown.Add(1)
+	h.unknown.Add(uint64(n))
 	return nil, &Error{
 		Kind: KindUnknownTransform, Transform: name, Err: ErrUnknownTransform,
 		Message: fmt.Sprintf("no plugin has a transform %q", name),

@@ -4,20 +4,22 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module"
 )
 
 // native is the engine of mode Inline. Its one worker keeps it from being called
 // concurrently.
 type native struct {
-	plugin Native
-	frame  []byte
+	plugin   Native
+	manifest *manifest.Manifest
+	limits   module.FrameLimits
+	frame    []byte
 }
 
-func openNative(n Native) (*plugin, error) {
+func openNative(n Native, c Config) (*plugin, error) {
 	doc := n.Manifest()
 	m, err := manifest.Parse([]byte(doc))
 	if err != nil {
@@ -26,9 +28,11 @@ func openNative(n Native) (*plugin, error) {
 	// There is no binary to tell versions apart by; the manifest is the next
 	// best.
 	sum := sha256.Sum256([]byte(doc))
+	cfg := c.pluginConfig(m.Name)
+	cfg.Interrupt = InterruptOff // native code cannot be interrupted
 	return &plugin{
-		source: m.Name, hash: hex.EncodeToString(sum[:]), manifest: m, engine: &native{plugin: n},
-		cfg: PluginConfig{MaxInstances: 1, MaxInput: DefaultMaxInput},
+		source: m.Name, hash: hex.EncodeToString(sum[:]), manifest: m, cfg: cfg,
+		engine: &native{plugin: n, manifest: m, limits: frameLimits(cfg)},
 	}, nil
 }
 
@@ -36,7 +40,10 @@ func openNative(n Native) (*plugin, error) {
 func (n *native) Borrow(context.Context) (instance, error) { return n, nil }
 
 // Return implements instance.
-func (n *native) Return(error) {}
+func (n *native) Return() {}
+
+// Discard implements instance: native code that failed is called again.
+func (n *native) Discard() {}
 
 // Run implements instance. What a native plugin gets wrong is a defect of the
 // program it is part of, so its answers are trusted as far as their form.
@@ -44,30 +51,15 @@ func (n *native) Run(ctx context.Context, transform int, items []abi.Item, resul
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := n.limits.CheckInput(items); err != nil {
+		return err
+	}
 	n.frame = abi.AppendInput(n.frame[:0], items)
 	frame, err := n.plugin.Run(uint32(transform), n.frame)
 	if err != nil {
 		return err
 	}
-	r, err := abi.ReadOutput(frame)
-	if err != nil {
-		return err
-	}
-	if r.Len() != len(results) {
-		return fmt.Errorf("%d results for %d items", r.Len(), len(results))
-	}
-	for i := range results {
-		got, err := r.Next()
-		if err != nil {
-			return err
-		}
-		results[i].Status = got.Status
-		results[i].Payload = append(make([]byte, 0, len(got.Payload)), got.Payload...)
-		if got.Status == abi.StatusOK { // else the state is to stay as it was
-			results[i].State = append(results[i].State[:0], got.State...)
-		}
-	}
-	return nil
+	return n.limits.ReadResults(frame, n.manifest.Transforms[transform].StateBytes, results)
 }
 
 // Close implements engine.

@@ -27,9 +27,10 @@ type Stats struct {
 	// UnknownTransform is how many tasks were for a transform that no plugin
 	// has.
 	UnknownTransform uint64
-	// Streams is how many streams' states are kept; StreamsEvicted and
-	// StreamsExpired are how many were forgotten for want of room, and of age.
-	Streams                        int
+	// Streams is how many streams' states are kept, and StreamBytes what they
+	// take; StreamsEvicted and StreamsExpired are how many were forgotten for
+	// want of room, and of age.
+	Streams, StreamBytes           int
 	StreamsEvicted, StreamsExpired uint64
 	// Plugins are the plugins that serve, sorted by name.
 	Plugins []PluginStats
@@ -84,7 +85,7 @@ type Transform struct {
 	Input, Output string
 	// StateBytes is the most it keeps for a stream; 0 without state.
 	StateBytes int
-	// Timeout is the run timeout in force.
+	// Timeout is the run timeout in force; 0 in mode Inline, which has none.
 	Timeout time.Duration
 }
 
@@ -115,7 +116,7 @@ func (h *Host) Plugins() []Plugin {
 
 // Lookup describes the transform of that name. Its error is an [*Error].
 func (h *Host) Lookup(transform string) (Transform, error) {
-	t, err := h.lookup(transform)
+	t, err := h.lookup(transform, 1)
 	if err != nil {
 		return Transform{}, err
 	}
@@ -129,7 +130,7 @@ func (h *Host) Stats() Stats {
 		Workers: q.Slots, Active: q.Active, Busy: q.Busy,
 		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
 		FramesRetried: h.retried.Load(), UnknownTransform: h.unknown.Load(),
-		Streams: st.Streams, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
+		Streams: st.Streams, StreamBytes: st.Bytes, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
 	}
 	if t := h.table.Load(); t != nil {
 		for _, p := range t.plugins {
@@ -161,9 +162,9 @@ type meter struct {
 	wait, run, latency histogram
 }
 
-// count counts an error and returns it.
-func (t *transform) count(e *Error) error {
-	t.meter.errors[slices.Index(kinds[:], e.Kind)].Add(1)
+// count counts the error of n tasks and returns it.
+func (t *transform) count(e *Error, n int) error {
+	t.meter.errors[slices.Index(kinds[:], e.Kind)].Add(uint64(n))
 	return e
 }
 

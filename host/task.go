@@ -56,12 +56,12 @@ func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pend
 func (h *Host) submit(ctx context.Context, name, key string, keyed bool, input []byte) *Pending {
 	p := &Pending{done: make(chan struct{})}
 	t, err := h.admit(ctx, name, key, keyed)
-	if err != nil {
-		p.err = err
-		close(p.done)
-		return p
+	if err == nil && t.ticket.Blocked() {
+		if fault := t.await(ctx, (*sched.Ticket).Room); fault != nil {
+			err = t.transform.count(fault, 1)
+		}
 	}
-	if err := t.wait(ctx, (*sched.Ticket).Room); err != nil {
+	if err != nil {
 		p.err = err
 		close(p.done)
 		return p
@@ -145,23 +145,41 @@ type task struct {
 	queued    time.Time
 }
 
-// admit takes a place for a task.
+// admit takes a place for one task. Errors of a task are counted where they are
+// returned as errors; until then they are *Errors.
 func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, error) {
-	tr, fault := h.lookup(name)
+	tr, fault := h.lookup(name, 1)
 	if fault != nil {
 		return task{}, fault
 	}
-	t := task{h: h, transform: tr, queued: time.Now()}
-	var serial *sched.Serial
+	var stream *stream.Entry[sched.Serial]
 	if keyed {
 		if len(key) == 0 || len(key) > MaxStreamKey {
 			return task{}, tr.count((&Error{
 				Kind: KindInvalidArgument, Transform: name,
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
-			}).of(tr.plugin))
+			}).of(tr.plugin), 1)
 		}
-		t.stream = h.streams.Acquire(stream.Key{Transform: name, Name: key})
-		serial = &t.stream.Serial
+		stream = h.stream(tr, key)
+	}
+	t, fault := h.queue(ctx, tr, stream)
+	if fault != nil {
+		return task{}, tr.count(fault, 1)
+	}
+	return t, nil
+}
+
+// stream returns the state of a stream, to be given back by a task's leaveStream.
+func (h *Host) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
+	return h.streams.Acquire(stream.Key{Transform: tr.spec.Name, Name: key})
+}
+
+// queue takes a place for a task, in a stream unless that is nil.
+func (h *Host) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial]) (task, *Error) {
+	t := task{h: h, transform: tr, stream: in, queued: time.Now()}
+	var serial *sched.Serial
+	if in != nil {
+		serial = &in.Serial
 	}
 	err := ctx.Err()
 	if err == nil {
@@ -169,7 +187,7 @@ func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, e
 	}
 	if err != nil {
 		t.leaveStream()
-		return task{}, tr.count(tr.refusal(ctx, err))
+		return task{}, tr.refusal(ctx, err)
 	}
 	return t, nil
 }
@@ -183,23 +201,23 @@ func (t *task) leaveStream() {
 // start waits for the task's slot, and for an instance: one that has to be made is
 // part of the waiting, and no part of the running. If it returns an error, the
 // task has ended.
-func (t *task) start(ctx context.Context) error {
+func (t *task) start(ctx context.Context) *Error {
 	if !t.ticket.Held() {
-		if err := t.wait(ctx, (*sched.Ticket).Wait); err != nil {
-			return err
+		if fault := t.await(ctx, (*sched.Ticket).Wait); fault != nil {
+			return fault
 		}
 	}
 	if fault := t.borrow(ctx); fault != nil {
 		t.end()
-		return t.transform.count(fault)
+		return fault
 	}
 	t.transform.meter.wait.observe(time.Since(t.queued))
 	return nil
 }
 
-// wait waits with how, until ctx is done or the queue timeout over. If it returns
+// await waits with how, until ctx is done or the queue timeout over. If it returns
 // an error, the task has ended.
-func (t *task) wait(ctx context.Context, how func(*sched.Ticket, context.Context) error) error {
+func (t *task) await(ctx context.Context, how func(*sched.Ticket, context.Context) error) *Error {
 	if d := t.h.cfg.QueueTimeout; d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, t.queued.Add(d), errQueueTimeout)
@@ -207,7 +225,7 @@ func (t *task) wait(ctx context.Context, how func(*sched.Ticket, context.Context
 	}
 	if err := how(&t.ticket, ctx); err != nil {
 		t.leaveStream()
-		return t.transform.count(t.transform.refusal(ctx, err))
+		return t.transform.refusal(ctx, err)
 	}
 	return nil
 }
@@ -220,17 +238,18 @@ func (t *task) borrow(ctx context.Context) *Error {
 	if t.h.ctx.Err() != nil { // what has not begun when patience ends does not begin
 		return fail(KindUnavailable, t.transform.spec.Name, ErrClosed).of(t.transform.plugin)
 	}
-	var err error
-	if t.instance, err = t.transform.plugin.engine.Borrow(ctx); err != nil {
+	in, err := t.transform.plugin.engine.Borrow(ctx)
+	if err != nil {
 		return t.transform.notBorrowed(ctx, err)
 	}
+	t.instance = in
 	return nil
 }
 
 // end gives back what start and admit took.
 func (t *task) end() {
 	if t.instance != nil {
-		t.instance.Return(nil)
+		t.instance.Return()
 	}
 	t.ticket.Release()
 	t.leaveStream()
@@ -238,14 +257,14 @@ func (t *task) end() {
 
 // run waits for the slot and runs the task to its end.
 func (t *task) run(ctx context.Context, input []byte) ([]byte, error) {
-	if err := t.start(ctx); err != nil {
-		return nil, err
+	if fault := t.start(ctx); fault != nil {
+		return nil, t.transform.count(fault, 1)
 	}
 	defer t.end()
 	items := [1]abi.Item{{Payload: input}}
 	var results [1]abi.Result
 	if t.stream != nil {
-		items[0].State, results[0].State = t.stream.State, t.stream.State
+		items[0].State = t.stream.State
 	}
 	fault := t.timed(ctx, items[:], results[:])
 	r := t.result(results[0], fault)
@@ -263,39 +282,46 @@ func (t *task) result(got abi.Result, fault *Error) Result {
 		fault = t.transform.rejection(got)
 	}
 	if fault != nil {
-		return Result{Err: t.transform.count(fault)}
+		return Result{Err: t.transform.count(fault, 1)}
 	}
 	t.transform.meter.ok.Add(1)
 	return Result{Output: got.Payload}
 }
 
 // timed runs items on the task's instance within the run timeout, and measures
-// them.
+// them. An instance that may be broken afterwards is the task's no longer.
 func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
 	if fault := t.borrow(ctx); fault != nil { // the one before was broken
 		return fault
 	}
-	began := time.Now()
-	defer func() { t.transform.meter.run.observe(time.Since(began)) }()
 	if t.transform.plugin.cfg.Interrupt == InterruptRuntime {
 		// Only a guest that can be interrupted has use for these, and they are
 		// a good part of what a small task costs.
+		var stop context.CancelCauseFunc
+		ctx, stop = context.WithCancelCause(ctx)
+		defer stop(nil)
+		defer context.AfterFunc(t.h.ctx, func() { stop(ErrClosed) })()
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, t.transform.timeout, errRunTimeout)
 		defer cancel()
-		defer context.AfterFunc(t.h.ctx, cancel)()
 	}
-	err := t.instance.Run(ctx, t.transform.index, items, results)
-	if err == nil {
-		return nil
+	in, began, intact := t.instance, time.Now(), false
+	t.instance = nil // should Run panic
+	defer func() {
+		t.transform.meter.run.observe(time.Since(began))
+		if intact {
+			t.instance = in
+		} else {
+			in.Discard()
+		}
+	}()
+	err := in.Run(ctx, t.transform.index, items, results)
+	// A context that ends as the guest returns may still close the instance.
+	intact = ctx.Err() == nil && !isFault(err)
+	if err != nil {
+		return t.transform.failure(ctx, err)
 	}
-	t.instance.Return(err)
-	t.instance = nil
-	e := t.transform.failure(ctx, err)
-	if e.Kind == KindCancelled && t.h.ctx.Err() != nil {
-		e.Message, e.Err = "the host closed while the task ran", ErrClosed
-	}
-	return e
+	return nil
 }
 
 // rejection is the error of a result whose status is not ok.

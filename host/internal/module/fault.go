@@ -48,9 +48,8 @@ func abiFault(format string, args ...any) *Fault {
 
 // fault tells from what a call of export returned what happened.
 func (in *Instance) fault(ctx context.Context, export string, err error) *Fault {
-	stack := in.stderr.tail()
 	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
-		return &Fault{Kind: f.Kind, Message: f.Message, Stack: stack, Cause: f.Cause}
+		return f
 	}
 	// A guest can exit with any code, the runtime's own included: only the
 	// context tells whether the host stopped it.
@@ -64,15 +63,21 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		return f
 	}
 	if in.memory.refused {
-		return &Fault{Kind: OutOfMemory, Message: fmt.Sprintf("%s wanted more memory than %d bytes", export, in.memory.limit), Stack: stack}
+		return &Fault{Kind: OutOfMemory, Message: fmt.Sprintf("%s wanted more memory than %d bytes", export, in.memory.limit)}
 	}
 	if exited {
-		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode()), Stack: stack}
+		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}
 	}
 	msg, trace, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
 	trace = strings.ReplaceAll(strings.TrimPrefix(trace, "\t"), "\n\t", "\n")
-	if trace != "" && stack != "" {
-		trace += "\n"
+	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: trace}
+}
+
+// addOutput adds to the stack what the guest wrote last.
+func (f *Fault) addOutput(stderr *stdio) {
+	tail := stderr.tail()
+	if f.Stack != "" && tail != "" {
+		f.Stack += "\n"
 	}
-	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: trace + stack}
+	f.Stack += tail
 }

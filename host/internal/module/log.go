@@ -96,15 +96,16 @@ func (s *stdio) line(b []byte) {
 	}
 }
 
-// release logs the lines that were held back; the beginning of one waits for
-// its end.
-func (s *stdio) release() {
+// flush logs what was held back: with the task, its last line ends too.
+func (s *stdio) flush() {
 	if len(s.buf) == 0 {
 		return
 	}
 	s.hold = false
 	s.spill()
 	s.hold = true
+	s.line(s.buf)
+	s.buf = s.buf[:0]
 }
 
 // tail returns what was held back, and forgets it.

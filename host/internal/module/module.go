@@ -31,8 +31,8 @@ import (
 type Options struct {
 	// MemoryLimit is the most linear memory of one instance, in bytes.
 	MemoryLimit uint64
-	// MaxInput and MaxOutput are the largest frames, in bytes.
-	MaxInput, MaxOutput int
+	// Frames bounds what goes in and comes out.
+	Frames FrameLimits
 	// LogBytesPerSecond is how much the plugin may log.
 	LogBytesPerSecond int
 	// InitTimeout bounds the making of an instance, and the whole check of one
@@ -142,7 +142,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	err = m.examine(ctx, in)
+	err = in.ended(m.examine(ctx, in))
 	return errors.Join(err, in.Close(ctx))
 }
 
@@ -224,14 +224,14 @@ func signature(name string, params, results []api.ValueType) string {
 
 // examine asks a fresh instance what it is, and runs its self-tests.
 func (m *Module) examine(ctx context.Context, in *Instance) error {
-	v, err := in.call(ctx, in.version)
+	v, err := in.call(ctx, in.exports.version)
 	if err != nil {
 		return err
 	}
 	if uint32(v) != abi.Version {
 		return fmt.Errorf("speaks version %d of the plugin contract, the host speaks %d", uint32(v), abi.Version)
 	}
-	if v, err = in.call(ctx, in.describe); err != nil {
+	if v, err = in.call(ctx, in.exports.describe); err != nil {
 		return err
 	}
 	ptr, n := abi.Unpack(v)
@@ -295,13 +295,15 @@ func differ(got, want []byte) error {
 
 // hostLog is resonhost.log.
 func (m *Module) hostLog(_ context.Context, mod api.Module, stack []uint64) {
-	level, ptr, n := api.DecodeI32(stack[0]), api.DecodeU32(stack[1]), api.DecodeU32(stack[2])
+	level := slog.Level(api.DecodeI32(stack[0]))
+	ptr, n := api.DecodeU32(stack[1]), api.DecodeU32(stack[2])
 	msg, ok := mod.Memory().Read(ptr, n)
 	if !ok {
 		panic(abiFault("%s.%s was given bytes %d to %d of a memory of %d",
 			abi.ImportModule, abi.ImportLog, ptr, uint64(ptr)+uint64(n), mod.Memory().Size()))
 	}
-	m.log.write(slog.Level(level), "log", string(msg[:min(len(msg), maxLine)]))
+	// Levels beyond the named ones are none that a handler knows.
+	m.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", string(msg[:min(len(msg), maxLine)]))
 }
 
 // Info returns what is known of the module. It must not be changed.
@@ -331,32 +333,29 @@ func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
 		WithStdout(&in.stdout).WithStderr(&in.stderr)
 	mod, err := m.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, in.memory), m.compiled, config)
 	if err != nil {
-		return nil, fmt.Errorf("instantiate: %w", in.fault(ctx, "the module's start", err))
+		return nil, fmt.Errorf("instantiate: %w", in.ended(in.fault(ctx, "the module's start", err)))
 	}
 	in.mod = mod
-	for fn, name := range map[*api.Function]string{
-		&in.version: abi.ExportVersion, &in.describe: abi.ExportDescribe, &in.alloc: abi.ExportAlloc, &in.run: abi.ExportRun,
-	} {
-		*fn = mod.ExportedFunction(name)
-	}
+	in.exports.version = mod.ExportedFunction(abi.ExportVersion)
+	in.exports.describe = mod.ExportedFunction(abi.ExportDescribe)
+	in.exports.alloc = mod.ExportedFunction(abi.ExportAlloc)
+	in.exports.run = mod.ExportedFunction(abi.ExportRun)
 	if init := mod.ExportedFunction(abi.ExportInitialize); init != nil {
-		if _, err := in.call(ctx, init); err != nil {
+		if _, err := in.call(ctx, init); in.ended(err) != nil {
 			return nil, errors.Join(fmt.Errorf("instantiate: %w", err), in.Close(context.WithoutCancel(ctx)))
 		}
 	}
-	in.stdout.release()
-	in.stderr.release()
 	return in, nil
 }
 
 // Instance is one instance of a module. It must not be used concurrently.
 type Instance struct {
-	module                        *Module
-	mod                           api.Module
-	memory                        *memory
-	version, describe, alloc, run api.Function
-	stdout, stderr                stdio
-	stack                         [3]uint64
+	module         *Module
+	mod            api.Module
+	memory         *memory
+	exports        struct{ version, describe, alloc, run api.Function }
+	stdout, stderr stdio
+	stack          [3]uint64
 }
 
 // Memory returns the size of the linear memory in bytes.
@@ -374,22 +373,33 @@ func (in *Instance) call(ctx context.Context, fn api.Function, args ...uint64) (
 	return in.stack[0], nil
 }
 
-// ErrInputSize is returned by [Instance.Run] for items whose frame is too large,
-// before the guest is called.
-var ErrInputSize = errors.New("input is too large")
-
 // Run runs items through the transform at that index and puts their results,
-// copied out of the guest, into results, which must be of the same length. The
-// memory of a result's State is used again if it suffices.
+// copied out of the guest, into results, which must be of the same length.
 //
 // If Run returns a [*Fault], the instance must not be used again, and results
 // have no meaning.
 func (in *Instance) Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
-	size := abi.InputSize(items)
-	if size > in.module.opts.MaxInput {
-		return fmt.Errorf("%w: a frame of %d bytes, the limit is %d", ErrInputSize, size, in.module.opts.MaxInput)
+	return in.ended(in.run(ctx, transform, items, results))
+}
+
+// ended disposes of what the guest wrote during what ended with err, and returns
+// err: none of it reaches the next task.
+func (in *Instance) ended(err error) error {
+	in.stdout.flush()
+	if f := (*Fault)(nil); errors.As(err, &f) {
+		f.addOutput(&in.stderr)
 	}
-	ptr, err := in.call(ctx, in.alloc, uint64(size))
+	in.stderr.flush()
+	return err
+}
+
+func (in *Instance) run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
+	limits := &in.module.opts.Frames
+	if err := limits.CheckInput(items); err != nil {
+		return err
+	}
+	size := abi.InputSize(items)
+	ptr, err := in.call(ctx, in.exports.alloc, uint64(size))
 	if err != nil {
 		return err
 	}
@@ -401,59 +411,21 @@ func (in *Instance) Run(ctx context.Context, transform int, items []abi.Item, re
 		return abiFault("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, ptr, size, in.Memory())
 	}
 	abi.AppendInput(buf[:0:size], items)
-	out, err := in.call(ctx, in.run, uint64(transform), ptr, uint64(size))
+	out, err := in.call(ctx, in.exports.run, uint64(transform), ptr, uint64(size))
 	if err != nil {
 		return err
 	}
-	if err := in.read(out, transform, results); err != nil {
+	outPtr, n := abi.Unpack(out)
+	if err := limits.checkOutput(n); err != nil {
 		return err
 	}
-	in.stdout.release()
-	in.stderr.release()
-	return nil
-}
-
-// maxMessage is the longest message of a guest that is passed on, in bytes.
-const maxMessage = 4 << 10
-
-func (in *Instance) read(out uint64, transform int, results []abi.Result) error {
-	ptr, n := abi.Unpack(out)
-	if uint64(n) > uint64(in.module.opts.MaxOutput) {
-		return abiFault("%s returned a frame of %d bytes, the limit is %d", abi.ExportRun, n, in.module.opts.MaxOutput)
-	}
-	frame, ok := in.mod.Memory().Read(ptr, n)
+	frame, ok := in.mod.Memory().Read(outPtr, n)
 	if !ok {
-		return abiFault("%s returned bytes %d to %d of a memory of %d", abi.ExportRun, ptr, uint64(ptr)+uint64(n), in.Memory())
-	}
-	r, err := abi.ReadOutput(frame)
-	if err != nil {
-		return abiFault("%s: %v", abi.ExportRun, err)
-	}
-	if r.Len() != len(results) {
-		return abiFault("%s returned %d results for %d items", abi.ExportRun, r.Len(), len(results))
+		return abiFault("%s returned bytes %d to %d of a memory of %d", abi.ExportRun, outPtr, uint64(outPtr)+uint64(n), in.Memory())
 	}
 	maxState := 0
 	if m := in.module.info.Manifest; m != nil {
 		maxState = m.Transforms[transform].StateBytes
 	}
-	for i := range results {
-		got, err := r.Next()
-		if err != nil {
-			return abiFault("%s: %v", abi.ExportRun, err)
-		}
-		if len(got.State) > maxState {
-			return abiFault("%s: item %d has a state of %d bytes, the manifest states %d", abi.ExportRun, i, len(got.State), maxState)
-		}
-		dst := &results[i]
-		dst.Status = got.Status
-		if got.Status != abi.StatusOK {
-			msg := got.Payload[:min(len(got.Payload), maxMessage)]
-			dst.Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
-			continue
-		}
-		// Never nil: an empty output is an output.
-		dst.Payload = append(make([]byte, 0, len(got.Payload)), got.Payload...)
-		dst.State = append(dst.State[:0], got.State...)
-	}
-	return nil
+	return limits.ReadResults(frame, maxState, results)
 }

@@ -33,7 +33,7 @@ func read(tb testing.TB, guest string) []byte {
 
 func options() module.Options {
 	return module.Options{
-		MemoryLimit: 16 << 20, MaxInput: 1 << 20, MaxOutput: 4 << 20,
+		MemoryLimit: 16 << 20, Frames: module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
 		LogBytesPerSecond: 4 << 10, InitTimeout: 200 * time.Millisecond,
 		Interrupt: true, Log: slog.New(slog.DiscardHandler),
 	}
@@ -234,7 +234,7 @@ func TestRunAlloc(t *testing.T) {
 
 func TestRunBounds(t *testing.T) {
 	opts := options()
-	opts.MaxInput, opts.MaxOutput = 64, 64
+	opts.Frames = module.FrameLimits{MaxInput: 64, MaxOutput: 64}
 	m := load(t, "hostile", opts)
 	in := instantiate(t, m)
 	echo := index(t, m, "hostile.echo")

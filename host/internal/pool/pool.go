@@ -31,8 +31,9 @@ func (r Reason) String() string { return [...]string{"broken", "retired", "evict
 
 // Config is the shape of a pool. Create, Destroy and Max must be set.
 type Config[T any] struct {
-	// Create makes an instance. ctx carries values only; its end does not end
-	// the making, since another borrower can use the instance.
+	// Create makes an instance. For a borrower, ctx carries values only: its end
+	// does not end the making, since another borrower can use the instance. For
+	// Start and the upkeep it ends with them.
 	Create func(ctx context.Context) (T, error)
 	// Destroy frees an instance. It runs in a goroutine that Close waits for.
 	Destroy func(T)

@@ -75,8 +75,8 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 // Info returns what is known of the module.
 func (p *Plugin) Info() module.Info { return p.module.Info() }
 
-// Borrow lends an instance, which is to be given back by [Instance.Return]. It
-// waits for one, or for one to be made, until ctx is done.
+// Borrow lends an instance, which is to be given back by [Instance.Return] or
+// [Instance.Discard]. It waits for one, or for one to be made, until ctx is done.
 func (p *Plugin) Borrow(ctx context.Context) (*Instance, error) {
 	lent, err := p.pool.Get(ctx)
 	if err != nil {
@@ -86,15 +86,11 @@ func (p *Plugin) Borrow(ctx context.Context) (*Instance, error) {
 	return lent.Value, nil
 }
 
-// Return gives the instance back, with the error of its last Run: after a fault
-// it is never lent again.
-func (in *Instance) Return(err error) {
-	if f := (*module.Fault)(nil); errors.As(err, &f) {
-		in.plugin.pool.Discard(in.lent)
-		return
-	}
-	in.plugin.pool.Put(in.lent)
-}
+// Return gives the instance back for other tasks.
+func (in *Instance) Return() { in.plugin.pool.Put(in.lent) }
+
+// Discard gives the instance back, never to be lent again.
+func (in *Instance) Discard() { in.plugin.pool.Discard(in.lent) }
 
 // Pool returns a snapshot of the plugin's pool.
 func (p *Plugin) Pool() pool.Stats { return p.pool.Stats() }

@@ -96,18 +96,6 @@ func (s *Scheduler) NewClass(limit int) *Class {
 	return c
 }
 
-// RemoveClass forgets a class, of which no task may wait or run any more.
-func (s *Scheduler) RemoveClass(c *Class) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.classes {
-		if s.classes[i] == c {
-			s.classes = append(s.classes[:i], s.classes[i+1:]...)
-			return
-		}
-	}
-}
-
 // Ticket is a task's place. Its owner calls [Ticket.Wait] and, if that succeeds,
 // [Ticket.Release] once.
 type Ticket struct {
@@ -183,10 +171,14 @@ func (s *Scheduler) Submit(class *Class, serial *Serial) (Ticket, error) {
 // once.
 func (t *Ticket) Held() bool { return t.w == nil }
 
+// Blocked reports whether the ticket waits for room in the queue, or did when it
+// was taken.
+func (t *Ticket) Blocked() bool { return t.w != nil && t.w.room != nil }
+
 // Room waits until the task is in the queue. If ctx is done first, the task is
 // withdrawn and the ticket of no more use.
 func (t *Ticket) Room(ctx context.Context) error {
-	if t.w == nil || t.w.room == nil {
+	if !t.Blocked() {
 		return nil
 	}
 	select {

@@ -14,6 +14,9 @@ type Config struct {
 	// Streams in use never go, so that as many as there are tasks may exist
 	// beyond Max.
 	Max int
+	// MaxBytes is how much the states that are not in use take together; beyond
+	// it the one unused longest goes. A key and the bookkeeping count too.
+	MaxBytes int
 	// MaxAge is how long a stream is kept after its last use; 0 is for ever.
 	MaxAge time.Duration
 	// Now is the clock; nil is time.Now.
@@ -23,7 +26,8 @@ type Config struct {
 // Key names a stream: a caller's key, separately for each transform.
 type Key struct{ Transform, Name string }
 
-// Entry is one stream in use. S orders its users; State is theirs by turns.
+// Entry is one stream in use. S orders its users. State is theirs by turns: they
+// replace it and do not write into it.
 type Entry[S any] struct {
 	Serial S
 	State  []byte
@@ -34,6 +38,13 @@ type Entry[S any] struct {
 	idle  *list.Element // in Store.idle while users is 0; guarded by Store.mu
 }
 
+// entryBytes is what an entry takes besides its key and state, about.
+const entryBytes = 256
+
+func (e *Entry[S]) size() int {
+	return entryBytes + len(e.key.Transform) + len(e.key.Name) + len(e.State)
+}
+
 // Store keeps streams. Its methods may be called concurrently.
 type Store[S any] struct {
 	cfg Config
@@ -41,6 +52,7 @@ type Store[S any] struct {
 	mu      sync.Mutex
 	entries map[Key]*Entry[S]
 	idle    *list.List // entries without users, the longest unused first
+	bytes   int        // of idle
 	evicted uint64
 	expired uint64
 }
@@ -65,6 +77,7 @@ func (s *Store[S]) Acquire(key Key) *Entry[S] {
 		s.entries[key] = e
 	}
 	if e.idle != nil {
+		s.bytes -= e.size()
 		s.idle.Remove(e.idle)
 		e.idle = nil
 	}
@@ -85,7 +98,8 @@ func (s *Store[S]) Release(e *Entry[S]) {
 	}
 	e.used = s.cfg.Now()
 	e.idle = s.idle.PushBack(e)
-	for len(s.entries) > s.cfg.Max && s.idle.Len() > 0 {
+	s.bytes += e.size()
+	for (len(s.entries) > s.cfg.Max || s.bytes > s.cfg.MaxBytes) && s.idle.Len() > 0 {
 		s.removeLocked(s.idle.Front())
 		s.evicted++
 	}
@@ -104,13 +118,14 @@ func (s *Store[S]) expireLocked() {
 
 func (s *Store[S]) removeLocked(el *list.Element) {
 	e := s.idle.Remove(el).(*Entry[S])
+	s.bytes -= e.size()
 	delete(s.entries, e.key)
 }
 
 // Stats is a snapshot of a store.
 type Stats struct {
-	// Streams is how many are kept.
-	Streams int
+	// Streams is how many are kept, Bytes what those that are not in use take.
+	Streams, Bytes int
 	// Evicted and Expired are how many went for want of room, and of age.
 	Evicted, Expired uint64
 }
@@ -120,5 +135,5 @@ func (s *Store[S]) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked()
-	return Stats{Streams: len(s.entries), Evicted: s.evicted, Expired: s.expired}
+	return Stats{Streams: len(s.entries), Bytes: s.bytes, Evicted: s.evicted, Expired: s.expired}
 }

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func use(s *stream.Store[sync.Mutex], k stream.Key, state string) string {
 }
 
 func TestKeepsState(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 2})
+	s := stream.New[sync.Mutex](stream.Config{Max: 2, MaxBytes: 1 << 20})
 	if got := use(s, key("a"), "1"); got != "" {
 		t.Errorf("a new stream has state %q", got)
 	}
@@ -34,7 +35,7 @@ func TestKeepsState(t *testing.T) {
 }
 
 func TestBounded(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 2})
+	s := stream.New[sync.Mutex](stream.Config{Max: 2, MaxBytes: 1 << 20})
 	use(s, key("a"), "1")
 	use(s, key("b"), "1")
 	use(s, key("a"), "2")
@@ -51,7 +52,7 @@ func TestBounded(t *testing.T) {
 }
 
 func TestStreamsInUseStay(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 1})
+	s := stream.New[sync.Mutex](stream.Config{Max: 1, MaxBytes: 1 << 20})
 	a := s.Acquire(key("a"))
 	a.State = []byte("1")
 	use(s, key("b"), "1")
@@ -68,7 +69,7 @@ func TestStreamsInUseStay(t *testing.T) {
 }
 
 func TestStreamWithoutStateTakesNoRoom(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 1})
+	s := stream.New[sync.Mutex](stream.Config{Max: 1, MaxBytes: 1 << 20})
 	use(s, key("a"), "1")
 	use(s, key("b"), "")
 	if st := s.Stats(); st.Streams != 1 || st.Evicted != 0 {
@@ -78,7 +79,7 @@ func TestStreamWithoutStateTakesNoRoom(t *testing.T) {
 
 func TestExpires(t *testing.T) {
 	now := time.Unix(0, 0)
-	s := stream.New[sync.Mutex](stream.Config{Max: 9, MaxAge: time.Minute, Now: func() time.Time { return now }})
+	s := stream.New[sync.Mutex](stream.Config{Max: 9, MaxBytes: 1 << 20, MaxAge: time.Minute, Now: func() time.Time { return now }})
 	use(s, key("a"), "1")
 	now = now.Add(40 * time.Second)
 	use(s, key("b"), "1")
@@ -96,7 +97,7 @@ func TestExpires(t *testing.T) {
 
 func TestHammer(t *testing.T) {
 	const callers, loops, keys = 8, 2000, 20
-	s := stream.New[sync.Mutex](stream.Config{Max: 5})
+	s := stream.New[sync.Mutex](stream.Config{Max: 5, MaxBytes: 1 << 20})
 	start := make(chan struct{})
 	var wg sync.WaitGroup
 	for range callers {
@@ -115,5 +116,32 @@ func TestHammer(t *testing.T) {
 	wg.Wait()
 	if st := s.Stats(); st.Streams != 5 {
 		t.Errorf("stats %+v, want 5 streams", st)
+	}
+}
+
+func TestBoundedInBytes(t *testing.T) {
+	s := stream.New[sync.Mutex](stream.Config{Max: 99, MaxBytes: 3 << 10})
+	large := strings.Repeat("x", 1<<10)
+	use(s, key("a"), large)
+	use(s, key("b"), large)
+	if st := s.Stats(); st.Streams != 2 || st.Evicted != 0 || st.Bytes < 2<<10 {
+		t.Errorf("stats %+v, want 2 streams of more than 2 KiB", st)
+	}
+	use(s, key("b"), "small") // what is replaced does not count
+	use(s, key("c"), large)
+	if got := use(s, key("a"), large); got != large {
+		t.Error("a is gone while there is room")
+	}
+	use(s, key("d"), large) // b is the one unused longest, then c
+	if st := s.Stats(); st.Streams != 2 || st.Evicted != 2 || st.Bytes > 3<<10 {
+		t.Errorf("stats %+v, want 2 streams and 2 evicted", st)
+	}
+	for _, k := range []string{"a", "d"} {
+		if got := use(s, key(k), ""); got != large {
+			t.Errorf("%s has a state of %d bytes, want it kept", k, len(got))
+		}
+	}
+	if st := s.Stats(); st.Streams != 0 || st.Bytes != 0 {
+		t.Errorf("stats %+v, want none", st)
 	}
 }

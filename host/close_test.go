@@ -1,0 +1,127 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/host"
+)
+
+// TestCloseHurriesClose has one Close without hurry, and one with.
+func TestCloseHurriesClose(t *testing.T) {
+	h, err := host.New(host.Config{Plugins: []host.Source{handWritten(t, "hostile")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	running := h.Submit(t.Context(), "hostile.spin", []byte("!"))
+	patient := make(chan error)
+	go func() { patient <- h.Close(t.Context()) }()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("the Close in a hurry: err %v, want that tasks were interrupted", err)
+	}
+	if err := <-patient; err != nil {
+		t.Errorf("the patient Close: err %v", err)
+	}
+	if _, err := running.Wait(); !errors.Is(err, host.ErrClosed) || host.KindOf(err) != host.KindUnavailable {
+		t.Errorf("the task that ran: err %v of kind %s, want ErrClosed", err, host.KindOf(err))
+	}
+	if err := h.Close(ctx); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+}
+
+func TestCloseEndsStart(t *testing.T) {
+	// A plugin that takes its whole InitTimeout to load.
+	h, err := host.New(host.Config{Plugins: []host.Source{handWritten(t, "init-spin")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error)
+	go func() { started <- h.Start(t.Context()) }()
+	for !h.Starting() {
+		if t.Context().Err() != nil {
+			t.Fatal("Start does not begin")
+		}
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-started; !errors.Is(err, host.ErrClosed) {
+		t.Errorf("Start: err %v, want ErrClosed", err)
+	}
+	if err := h.Start(t.Context()); !errors.Is(err, host.ErrClosed) {
+		t.Errorf("Start after Close: err %v, want ErrClosed", err)
+	}
+	if _, err := h.Run(t.Context(), "x", nil); !errors.Is(err, host.ErrClosed) {
+		t.Errorf("Run after Close: err %v, want ErrClosed", err)
+	}
+}
+
+// panicking is native code with a defect.
+type panicking struct{ *guest.Plugin }
+
+func (panicking) Run(uint32, []byte) ([]byte, error) { panic("defect") }
+
+// TestPanicCostsNothingElse has a caller that recovers.
+func TestPanicCostsNothingElse(t *testing.T) {
+	h := start(t, host.Config{Mode: host.Inline, Native: []host.Native{panicking{guest.New(gateManifest)}}})
+	for range 3 { // the only slot is free again each time
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_, _ = h.Run(t.Context(), "gate", nil)
+		}()
+	}
+	if s := h.Stats(); s.Active != 0 {
+		t.Errorf("%d tasks are active", s.Active)
+	}
+}
+
+// TestRefusedFrameCounts has frames whose tasks are all refused.
+func TestRefusedFrameCounts(t *testing.T) {
+	h := hostile(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, r := range h.RunBatch(ctx, "hostile.echo", make([][]byte, 100)) {
+		if host.KindOf(r.Err) != host.KindCancelled {
+			t.Fatalf("err %v, want cancelled", r.Err)
+		}
+	}
+	h.RunBatch(ctx, "nothing", make([][]byte, 7))
+	s := h.Stats()
+	for _, tr := range s.Plugins[0].Transforms {
+		if want := uint64(100); tr.Name == "hostile.echo" && tr.Errors[host.KindCancelled] != want {
+			t.Errorf("%d tasks are counted as cancelled, want %d", tr.Errors[host.KindCancelled], want)
+		}
+	}
+	if s.UnknownTransform != 7 {
+		t.Errorf("%d tasks are counted for no transform, want 7", s.UnknownTransform)
+	}
+}
+
+func TestInlineHeedsFrames(t *testing.T) {
+	h := start(t, host.Config{
+		Mode: host.Inline, Native: []host.Native{failing{guest.New(gateManifest)}},
+		Defaults: host.PluginConfig{MaxInstances: 2, MaxInput: 4 << 10},
+	})
+	_, err := h.Run(t.Context(), "gate", make([]byte, 4<<10))
+	if host.KindOf(err) != host.KindInvalidArgument || !strings.Contains(err.Error(), "the limit is 4096") {
+		t.Errorf("err %v, want that the input is too large", err)
+	}
+	// failing answers with a state larger than the manifest states.
+	_, err = h.Stream("s").Run(t.Context(), "gate", make([]byte, 2<<10))
+	if host.KindOf(err) != host.KindABI {
+		t.Errorf("err %v, want a state that is too large", err)
+	}
+}

@@ -1,0 +1,70 @@
+package module
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// FrameLimits are the largest frames, in bytes.
+type FrameLimits struct{ MaxInput, MaxOutput int }
+
+// ErrInputSize is wrapped by the error of items whose frame is too large, for
+// which no guest is called.
+var ErrInputSize = errors.New("input is too large")
+
+// CheckInput returns an [ErrInputSize] if the frame of items would be too large.
+func (l *FrameLimits) CheckInput(items []abi.Item) error {
+	if size := abi.InputSize(items); size > l.MaxInput {
+		return fmt.Errorf("%w: a frame of %d bytes, the limit is %d", ErrInputSize, size, l.MaxInput)
+	}
+	return nil
+}
+
+func (l *FrameLimits) checkOutput(n uint32) error {
+	if uint64(n) > uint64(l.MaxOutput) {
+		return abiFault("%s returned a frame of %d bytes, the limit is %d", abi.ExportRun, n, l.MaxOutput)
+	}
+	return nil
+}
+
+// maxMessage is the longest message of a guest that is passed on, in bytes.
+const maxMessage = 4 << 10
+
+// ReadResults checks an output frame and copies it into results. A state of more
+// than maxState bytes is a fault, as is any number of results but that wanted. Its
+// errors are [*Fault]s, after which results have no meaning.
+func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Result) error {
+	if err := l.checkOutput(uint32(min(len(frame), 1<<32-1))); err != nil {
+		return err
+	}
+	r, err := abi.ReadOutput(frame)
+	if err != nil {
+		return abiFault("%s: %v", abi.ExportRun, err)
+	}
+	if r.Len() != len(results) {
+		return abiFault("%s returned %d results for %d items", abi.ExportRun, r.Len(), len(results))
+	}
+	for i := range results {
+		got, err := r.Next()
+		if err != nil {
+			return abiFault("%s: %v", abi.ExportRun, err)
+		}
+		if len(got.State) > maxState {
+			return abiFault("%s: item %d has a state of %d bytes, the manifest states %d", abi.ExportRun, i, len(got.State), maxState)
+		}
+		results[i] = abi.Result{Status: got.Status}
+		if got.Status != abi.StatusOK {
+			msg := got.Payload[:min(len(got.Payload), maxMessage)]
+			results[i].Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
+			continue
+		}
+		// Never nil: an empty output is an output.
+		results[i].Payload = append(make([]byte, 0, len(got.Payload)), got.Payload...)
+		// Never the memory of the state before, which others may still read.
+		results[i].State = append([]byte(nil), got.State...)
+	}
+	return nil
+}
