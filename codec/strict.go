@@ -16,6 +16,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 func fault(field, rule string, args ...any) error {
@@ -144,41 +145,13 @@ func suggestion(t reflect.Type, name string) string {
 	if t == nil || t.Kind() != reflect.Struct {
 		return ""
 	}
-	best, distance := "", 3 // two slips at most
+	var known []string
 	for _, f := range reflect.VisibleFields(t) {
-		known, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if known == "" || len(name) > 2*len(known) {
-			continue
-		}
-		if d := slips(strings.ToLower(name), strings.ToLower(known)); d < distance && 2*d <= len(known) {
-			best, distance = known, d
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag != "" {
+			known = append(known, tag)
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// slips is the Levenshtein distance of two short words.
-func slips(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return spell.DidYouMean(name, known)
 }
 
 // reserved are names that mean something to a JavaScript object, which a consumer
@@ -239,7 +212,8 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 	if open, err := dec.ReadToken(); err != nil || open.Kind() != '{' {
 		return doc, "", nil //nolint:nilerr // it is no object, or no JSON: a Codec says so
 	}
-	for dec.PeekKind() == '"' {
+	rest = doc
+	for dec.PeekKind() == '"' { // to the end: the decoder refuses a name that comes twice
 		before := dec.InputOffset()
 		name, err := dec.ReadToken()
 		if err != nil {
@@ -253,8 +227,9 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 		if !found {
 			continue
 		}
+		rest = without(doc, before, dec.InputOffset())
 		if value.Kind() == 'n' {
-			return without(doc, before, dec.InputOffset()), "", nil
+			continue
 		}
 		if value.Kind() != '"' {
 			return nil, "", fault(clip(field), "must be a string, the key of a stream")
@@ -263,12 +238,12 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 		if err != nil {
 			return nil, "", explain(err)
 		}
-		if err := checkStream(clip(field), string(unquoted)); err != nil {
+		key = string(unquoted)
+		if err := checkStream(clip(field), key); err != nil {
 			return nil, "", err
 		}
-		return without(doc, before, dec.InputOffset()), string(unquoted), nil
 	}
-	return doc, "", nil
+	return rest, key, nil
 }
 
 // without returns an object's text with spaces in place of the member between two

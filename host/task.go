@@ -152,7 +152,7 @@ func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, e
 	if fault != nil {
 		return task{}, fault
 	}
-	var stream *stream.Entry[sched.Serial]
+	var entry *stream.Entry[sched.Serial]
 	if keyed {
 		if len(key) == 0 || len(key) > MaxStreamKey {
 			return task{}, tr.count((&Error{
@@ -160,9 +160,9 @@ func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, e
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
 			}).of(tr.plugin), 1)
 		}
-		stream = h.stream(tr, key)
+		entry = h.stream(tr, key)
 	}
-	t, fault := h.queue(ctx, tr, stream)
+	t, fault := h.queue(ctx, tr, entry)
 	if fault != nil {
 		return task{}, tr.count(fault, 1)
 	}

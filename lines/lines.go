@@ -45,6 +45,8 @@ type Options struct {
 type Summary struct {
 	// Lines is how many tasks there were, Failed how many of them failed.
 	Lines, Failed int
+	// Stopped is whether Options.Stop ended the reading before the input did.
+	Stopped bool
 }
 
 // Failure is the line that answers a task that failed.
@@ -114,6 +116,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	close(p.answers)
 	writing.Wait()
 	p.encoding.Wait()
+	p.summary.Stopped = p.stopped
 	if cause := context.Cause(ctx); cause != nil {
 		return p.summary, cause
 	}
@@ -131,6 +134,7 @@ type pipeline struct {
 	answers   chan *answer
 	encoding  sync.WaitGroup
 	summary   Summary // the writer's until it has ended
+	stopped   bool    // the submitter's
 }
 
 // line is one line of input, or the error that ended it.
@@ -202,6 +206,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-p.opts.Stop:
+			p.stopped = true
 			return nil
 		case l, ok := <-p.input:
 			if !ok {

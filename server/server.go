@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
@@ -23,6 +24,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultMaxBody      = 8 << 20
+	DefaultMaxHeld      = 512 << 20
 	DefaultStallTimeout = 30 * time.Second
 )
 
@@ -34,6 +36,10 @@ type Options struct {
 	// JSON lines, which are not bounded together, it is the longest line, at
 	// most codec.MaxBytes.
 	MaxBody int64
+	// MaxHeld is how many bytes of bodies the requests under way may have
+	// together; default 512 MiB. A body of unknown length and a request of JSON
+	// lines count as MaxBody. Beyond it requests are refused with 429.
+	MaxHeld int64
 	// StallTimeout is how long a client may keep the server waiting: for the
 	// next bytes of a body, or to take those of an answer; default 30 s. It
 	// starts anew with each piece. JSON lines may pause for as long as they
@@ -53,6 +59,7 @@ type Server struct {
 	mux      *http.ServeMux
 	draining chan struct{} // closed by SetDraining
 	drain    func()
+	held     *semaphore.Weighted // bytes of bodies
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
 }
@@ -66,6 +73,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if o.MaxBody <= 0 {
 		o.MaxBody = DefaultMaxBody
 	}
+	if o.MaxHeld <= 0 {
+		o.MaxHeld = DefaultMaxHeld
+	}
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
@@ -74,7 +84,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	s := &Server{
-		host: h, codecs: codecs, opts: o, log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
+		host: h, codecs: codecs, opts: o, held: semaphore.NewWeighted(o.MaxHeld), log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
 		}, []string{"route", "code"}),

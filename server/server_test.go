@@ -257,6 +257,45 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
+// TestBodiesAreBounded has one request hold what all may have.
+func TestBodiesAreBounded(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 1<<10, 1<<10 })
+	body, lines := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/transforms/hostile.echo", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", server.MediaTypeLines)
+	answer, err := s.Client().Do(r) // the header comes before the first line
+	if err != nil {
+		t.Fatal(err)
+	}
+	do := func() (int, http.Header, string) {
+		return s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/octet-stream", "x")
+	}
+	if status, header, body := do(); status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "all of the 1024 bytes") {
+		t.Errorf("status %d, %v, %s", status, header, body)
+	}
+	if err := lines.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		t.Error(err)
+	}
+	if err := answer.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	for { // the room comes back once the server's handler has returned
+		status, _, body := do()
+		if status == 200 {
+			break
+		}
+		if status != 429 || t.Context().Err() != nil {
+			t.Fatalf("status %d, %s", status, body)
+		}
+	}
+}
+
 func TestClientThatGoesCancels(t *testing.T) {
 	s := serve(t, func(cfg *host.Config, _ *server.Options) {
 		cfg.Overrides["hostile"] = host.PluginConfig{RunTimeout: time.Hour}

@@ -26,6 +26,20 @@ const MediaTypeLines = "application/x-ndjson"
 // ?stream_field=NAME instead.
 const HeaderStream = "Resonhost-Stream"
 
+// hold reserves room for a request of n bytes until release is called. It has
+// answered if ok is false.
+func (s *Server) hold(w http.ResponseWriter, t host.Transform, n int64) (release func(), ok bool) {
+	n = min(n, s.opts.MaxHeld) // one request of any size may pass
+	if s.held.TryAcquire(n) {
+		return func() { s.held.Release(n) }, true
+	}
+	writeProblem(w, problem{
+		Status: http.StatusTooManyRequests, Kind: host.KindQueueFull, Transform: t.Name,
+		Detail: fmt.Sprintf("the requests under way hold all of the %d bytes that they may", s.opts.MaxHeld),
+	})
+	return nil, false
+}
+
 // runTransform is POST /v1/transforms/{name}. The body is one JSON value, JSON
 // lines, or a payload of the transform's media type, by its Content-Type; so is
 // the answer.
@@ -45,6 +59,15 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		kind = ""
 	}
+	weight := s.opts.MaxBody
+	if r.ContentLength >= 0 && kind != MediaTypeLines {
+		weight = min(weight, r.ContentLength)
+	}
+	release, ok := s.hold(w, t, weight)
+	if !ok {
+		return
+	}
+	defer release()
 	switch {
 	case kind == t.Input && kind != manifest.MediaTypeJSON:
 		s.runPayload(w, r, t)
@@ -209,11 +232,11 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	if err := control.Flush(); err != nil { // the client may wait for the header before it writes
 		panic(http.ErrAbortHandler)
 	}
-	_, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
+	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
 		StreamField: r.URL.Query().Get("stream_field"), MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
 		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
-	if err == nil && s.isDraining() {
+	if err == nil && summary.Stopped {
 		err = json.NewEncoder(w).Encode(lines.Failure{Error: lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}})
 		// A Read may still wait for a line, and would hold up the answer's end.
 		_ = control.SetReadDeadline(time.Now())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/lines"
 )
 
@@ -107,7 +108,7 @@ func serves(h *host.Host, transform string) error {
 				known = append(known, t.Name)
 			}
 		}
-		return usagef("there is no transform %q; there are %s%s", transform, strings.Join(known, ", "), didYouMean(transform, known))
+		return usagef("there is no transform %q; there are %s%s", transform, strings.Join(known, ", "), spell.DidYouMean(transform, known))
 	}
 	if err != nil {
 		return err

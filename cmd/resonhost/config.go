@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // maxConfig is the largest file of configuration, in bytes.
@@ -131,7 +132,7 @@ func members(n *yaml.Node, what string, known []string, f func(key string, value
 		case k.Kind != yaml.ScalarNode:
 			return at(k, "%s: a name must be a word", what)
 		case known != nil && !slices.Contains(known, k.Value):
-			return at(k, "there is no setting %q%s", k.Value, didYouMean(k.Value, known))
+			return at(k, "there is no setting %q%s", k.Value, spell.DidYouMean(k.Value, known))
 		case seen[k.Value]:
 			return at(k, "%s is there twice", k.Value)
 		}

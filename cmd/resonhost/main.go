@@ -17,6 +17,8 @@ import (
 	"unicode"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
@@ -103,7 +105,7 @@ func newApp(std stdio) *cli.App {
 }
 
 func unknownCommand(app *cli.App, name string) error {
-	return usagef("there is no command %q%s", name, didYouMean(name, commandNames(app)))
+	return usagef("there is no command %q%s", name, spell.DidYouMean(name, commandNames(app)))
 }
 
 func commandNames(app *cli.App) (names []string) {
@@ -125,7 +127,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 			known = append(known, "--"+f.Names()[0])
 		}
 		name, _, _ = strings.Cut(name, "=")
-		return usagef("there is no flag --%s%s", name, didYouMean("--"+name, known))
+		return usagef("there is no flag --%s%s", name, spell.DidYouMean("--"+name, known))
 	}
 	for _, w := range wordings {
 		msg = w.theirs.ReplaceAllString(msg, w.ours)

@@ -341,7 +341,8 @@ func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
 	in.exports.alloc = mod.ExportedFunction(abi.ExportAlloc)
 	in.exports.run = mod.ExportedFunction(abi.ExportRun)
 	if init := mod.ExportedFunction(abi.ExportInitialize); init != nil {
-		if _, err := in.call(ctx, init); in.ended(err) != nil {
+		_, err := in.call(ctx, init)
+		if err = in.ended(err); err != nil {
 			return nil, errors.Join(fmt.Errorf("instantiate: %w", err), in.Close(context.WithoutCancel(ctx)))
 		}
 	}

@@ -1,16 +1,20 @@
-package main
+// Package spell suggests what a misspelt name may have been meant to be.
+package spell
 
 import (
 	"fmt"
 	"strings"
 )
 
-// didYouMean suggests the one of known that is at most a third of its letters
-// away from name, or nothing.
-func didYouMean(name string, known []string) string {
+// DidYouMean returns "; did you mean NAME?" for the one of known that is nearest to
+// name, in letters of either case, or "" if none is within a third of its own.
+func DidYouMean(name string, known []string) string {
 	best, distance := "", 0
 	for _, k := range known {
-		d := slips(strings.ToLower(name), k)
+		if len(name) > 2*len(k) {
+			continue // too far, and perhaps very long
+		}
+		d := slips(strings.ToLower(name), strings.ToLower(k))
 		if d <= max(1, len(k)/3) && (best == "" || d < distance) {
 			best, distance = k, d
 		}

@@ -1,0 +1,27 @@
+package spell_test
+
+import (
+	"testing"
+
+	"github.com/resonhost/resonhost/internal/spell"
+)
+
+func TestDidYouMean(t *testing.T) {
+	known := []string{"phiValue", "run", "inspect", "a"}
+	for name, want := range map[string]string{
+		"phiValu":  `; did you mean "phiValue"?`,
+		"PHIVALUE": `; did you mean "phiValue"?`,
+		"inspetc":  `; did you mean "inspect"?`,
+		"rum":      `; did you mean "run"?`,
+		"b":        `; did you mean "a"?`,
+		"serve":    "",
+		"":         `; did you mean "a"?`,
+	} {
+		if got := spell.DidYouMean(name, known); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+	if got := spell.DidYouMean("x", nil); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+}
