@@ -56,16 +56,31 @@ func contenders(ctx context.Context, plugins string) ([]*contender, error) {
 	add(hosted(ctx, "inline", "the host without a sandbox, Host.Run", input, false,
 		host.Config{Mode: host.Inline, Native: []host.Native{native.New()}}))
 	for _, c := range []struct {
-		suffix, what string
-		interrupt    host.Interrupt
+		name      string
+		isolation host.Isolation
+		interrupt host.Interrupt
+		batched   bool
 	}{
-		{"", "the sandbox with wazero's interrupt checks", host.InterruptRuntime},
-		{", no interrupts", "the sandbox without interrupt checks", host.InterruptOff},
+		{"pristine", host.IsolationPristine, host.InterruptMetered, false},
+		{"shared", host.IsolationShared, host.InterruptMetered, false},
+		{"pristine, not metered", host.IsolationPristine, host.InterruptOff, false},
+		{"shared, not metered", host.IsolationShared, host.InterruptOff, false},
+		{"shared, wazero's interrupts", host.IsolationShared, host.InterruptRuntime, false},
+		{"fresh", host.IsolationFresh, host.InterruptMetered, false},
+		{"pristine, batched", host.IsolationPristine, host.InterruptMetered, true},
+		{"frame, batched", host.IsolationFrame, host.InterruptMetered, true},
+		{"shared, batched", host.IsolationShared, host.InterruptMetered, true},
 	} {
-		cfg := host.Config{Plugins: []host.Source{{Name: "cascade", WASM: wasm}}, Defaults: host.PluginConfig{Interrupt: c.interrupt}}
-		add(hosted(ctx, "wasm"+c.suffix, c.what+", Host.Run", input, false, cfg))
-		cfg.Workers = 1 // so that one caller is one worker's load, as with the others
-		add(hosted(ctx, "wasm-batched"+c.suffix, fmt.Sprintf("%s, Host.RunBatch of %d", c.what, batch), input, true, cfg))
+		cfg := host.Config{
+			Plugins:  []host.Source{{Name: "cascade", WASM: wasm}},
+			Defaults: host.PluginConfig{Isolation: c.isolation, Interrupt: c.interrupt},
+		}
+		what := "the sandbox, Host.Run"
+		if c.batched {
+			cfg.Workers = 1 // so that one caller is one worker's load, as with the others
+			what = fmt.Sprintf("the sandbox, Host.RunBatch of %d", batch)
+		}
+		add(hosted(ctx, c.name, what, input, c.batched, cfg))
 	}
 	if err != nil {
 		closeAll(all, io.Discard)

@@ -202,8 +202,8 @@ func checkStream(field, key string) error {
 
 // TakeStream takes the member called field out of a JSON object: the key of the
 // task's stream, a string, or "" if it is null or not there. It returns the
-// document without it. What is no object, or no JSON, is returned as it is, for a
-// Codec to refuse.
+// document without it. What is no object is returned as it is, for a Codec to
+// refuse.
 func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 	if err := checkSize(doc); err != nil {
 		return nil, "", err
@@ -217,12 +217,12 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 		before := dec.InputOffset()
 		name, err := dec.ReadToken()
 		if err != nil {
-			return doc, "", nil //nolint:nilerr // it is no object, or no JSON: a Codec says so
+			return nil, "", explain(err)
 		}
 		found := name.String() == field
 		value, err := dec.ReadValue()
 		if err != nil {
-			return doc, "", nil //nolint:nilerr // it is no object, or no JSON: a Codec says so
+			return nil, "", explain(err)
 		}
 		if !found {
 			continue

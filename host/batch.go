@@ -2,26 +2,34 @@ package host
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/module"
 )
 
 // maxBatch is how many tasks share a frame at most: enough that the crossing
 // into the guest weighs nothing, few enough that a frame is soon done.
 const maxBatch = 64
 
-// Result is the outcome of one task of [Host.RunBatch].
+// Result is the outcome of one task.
 type Result struct {
 	// Output is the caller's; nil with an error.
 	Output []byte
+	// Fuel is how much fuel the task burnt, or its share if it had a crossing in
+	// common with others; 0 where fuel is not counted, see [InterruptMetered].
+	// The same plugin burns the same for the same input and state.
+	Fuel uint64
 	// Err is an [*Error], or nil.
 	Err error
 }
 
 // RunBatch runs the inputs as independent tasks of one transform and returns
 // their results, in order. It is faster than as many [Host.Run]: up to 64 tasks
-// share a crossing into the guest, a place in the queue and a run timeout.
+// share a place in the queue. If the plugin's isolation is [IsolationFrame] or
+// [IsolationShared], they share a crossing into the guest and a run timeout too,
+// and may burn the fuel of all.
 //
 // A task that fails harms no other: if a shared crossing ends in a trap, a
 // timeout or the like, its tasks are run again, each by itself.
@@ -46,7 +54,7 @@ func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) 
 		})
 	}
 	for from := 0; from < len(inputs); {
-		to := frameEnd(inputs, from, tr.plugin.cfg.MaxInput)
+		to := frameEnd(inputs, from, tr)
 		frames <- [2]int{from, to}
 		from = to
 	}
@@ -56,16 +64,20 @@ func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) 
 }
 
 // frameEnd returns where the frame that begins at from ends.
-func frameEnd(inputs [][]byte, from, maxInput int) int {
+func frameEnd(inputs [][]byte, from int, tr *transform) int {
+	most, maxInput := maxBatch, tr.plugin.cfg.MaxInput
+	if n := tr.fits.Load(); n > 0 {
+		most = int(n)
+	}
 	size := 0
-	for i := from; i < len(inputs) && i-from < maxBatch; i++ {
+	for i := from; i < len(inputs) && i-from < most; i++ {
 		// Each item counted as a frame of its own is a little too much.
 		size += abi.InputSize([]abi.Item{{Payload: inputs[i]}})
 		if size > maxInput && i > from {
 			return i
 		}
 	}
-	return min(from+maxBatch, len(inputs))
+	return min(from+most, len(inputs))
 }
 
 // runFrame runs the inputs of one frame.
@@ -87,15 +99,21 @@ func (h *Host) runFrame(ctx context.Context, tr *transform, inputs [][]byte, res
 		items[i].Payload = inputs[i]
 	}
 	got := make([]abi.Result, len(inputs))
-	fault = t.timed(ctx, items, got)
-	if fault == nil || len(inputs) == 1 || !fault.Kind.guests() || ctx.Err() != nil {
-		for i := range results {
-			results[i] = t.result(got[i], fault)
+	if tr.plugin.cfg.Isolation.shares() {
+		fuel, fault := t.timed(ctx, items, got)
+		if fault != nil && errors.Is(fault, module.ErrOutputSum) {
+			tr.fits.Store(int64(len(inputs) / 2)) // for the frames to come
 		}
-		return
+		if fault == nil || len(inputs) == 1 || !fault.Kind.guests() || ctx.Err() != nil {
+			for i := range results {
+				results[i] = t.result(got[i], fuel/uint64(len(inputs)), fault)
+			}
+			return
+		}
+		h.retried.Add(1)
 	}
-	h.retried.Add(1)
 	for i := range results {
-		results[i] = t.result(got[i], t.timed(ctx, items[i:i+1], got[i:i+1]))
+		fuel, fault := t.timed(ctx, items[i:i+1], got[i:i+1])
+		results[i] = t.result(got[i], fuel, fault)
 	}
 }

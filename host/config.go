@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
 )
 
@@ -45,17 +47,72 @@ const (
 	DropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
 )
 
+// Isolation is what a guest keeps from one task to the next.
+type Isolation int
+
+// Isolations.
+const (
+	// IsolationPristine keeps nothing: after each task the instance is exactly as
+	// it was after its initialisation, in memory, globals, tables, clock and
+	// random bytes, or is replaced. It is the default.
+	IsolationPristine Isolation = iota + 1
+	// IsolationFrame keeps nothing either, but tasks of one [Host.RunBatch] share
+	// a crossing into the guest, 64 at most, and so an instance.
+	IsolationFrame
+	// IsolationShared keeps everything, and lets tasks share a crossing: for
+	// plugins that are trusted to keep tasks apart.
+	IsolationShared
+	// IsolationFresh has a new instance for every task, at some hundred times the
+	// cost.
+	IsolationFresh
+)
+
+// resets reports whether instances are put back after use.
+func (i Isolation) resets() bool { return i == IsolationPristine || i == IsolationFrame }
+
+// shares reports whether the tasks of a batch have an instance in common.
+func (i Isolation) shares() bool { return i == IsolationFrame || i == IsolationShared }
+
+func (i Isolation) ofInstances() registry.Isolation {
+	switch i {
+	case IsolationShared:
+		return registry.Shared
+	case IsolationFresh:
+		return registry.Fresh
+	}
+	return registry.Reset
+}
+
 // Interrupt is how a guest that does not return is stopped.
 type Interrupt int
 
 // Ways to stop a guest.
 const (
-	// InterruptRuntime uses wazero's own checks. It is the default, and makes
-	// tight loops several times slower.
-	InterruptRuntime Interrupt = iota + 1
+	// InterruptMetered writes counters into the guest: every 100,000
+	// instructions or so it comes to the host, which looks at the task's
+	// deadline, cancellation and fuel and lets others run. It is the default.
+	InterruptMetered Interrupt = Interrupt(module.Metered)
+	// InterruptRuntime uses wazero's own checks, which make tight loops several
+	// times slower, and count no fuel.
+	InterruptRuntime Interrupt = Interrupt(module.Runtime)
 	// InterruptOff leaves out the checks. A guest that does not return holds
-	// its worker for ever, and timeouts do nothing: for trusted plugins alone.
-	InterruptOff
+	// its worker for ever, and may stop the whole process when Go collects
+	// garbage; timeouts do nothing: for trusted plugins alone.
+	InterruptOff Interrupt = Interrupt(module.Off)
+)
+
+// Grant is something that a plugin is granted beside computing.
+type Grant string
+
+// Grants.
+const (
+	// GrantClock is the system's time. Without it a plugin has a clock that
+	// begins anew with every task and advances by being read.
+	GrantClock Grant = "clock"
+	// GrantRandom is the system's randomness. Without it a plugin has the same
+	// random bytes for every task. Note that what it seeds before its first task
+	// is the same for every task in any case but IsolationShared.
+	GrantRandom Grant = "random"
 )
 
 // Engine is how wazero runs a guest.
@@ -80,12 +137,19 @@ const (
 	DefaultMinInstances      = 1
 	DefaultIdleTimeout       = time.Minute
 	DefaultMemoryLimit       = 64 << 20
+	DefaultMemoryBudget      = 4 << 30
 	DefaultRunTimeout        = 5 * time.Second
 	DefaultInitTimeout       = 10 * time.Second
 	DefaultMaxInput          = 8 << 20
 	DefaultMaxOutput         = 8 << 20
 	DefaultLogBytesPerSecond = 64 << 10
 	DefaultMaxModule         = 64 << 20
+	DefaultCompileTimeout    = time.Minute
+	DefaultMaxFunctions      = 100_000
+	DefaultMaxGlobals        = 1_000
+	DefaultMaxExports        = 1_000
+	DefaultMaxTable          = 100_000
+	DefaultBreakAfter        = 20
 
 	// MaxWorkersPerCPU bounds Config.Workers: more workers than this for each
 	// unit of GOMAXPROCS only add memory.
@@ -120,6 +184,11 @@ type Config struct {
 	// QueueTimeout is how long a task waits for a worker at most, besides its
 	// context's deadline; default 30 s, negative none.
 	QueueTimeout time.Duration
+
+	// MemoryBudget is how much memory the instances of all plugins have together,
+	// in bytes; default 4 GiB. A guest that wants more is refused it, and a task
+	// for which no instance can be made fails.
+	MemoryBudget int64
 
 	// MaxStreams is how many streams' states are kept; default 10,000. Beyond
 	// it the stream unused longest starts anew, which is counted.
@@ -173,9 +242,30 @@ type PluginConfig struct {
 	// LogBytesPerSecond is how much the plugin may log, over all instances;
 	// default 64 KiB. What exceeds it is dropped and counted.
 	LogBytesPerSecond int
+	// Isolation is what a guest keeps from one task to the next; default
+	// IsolationPristine.
+	Isolation Isolation
 	// Interrupt is how a guest that does not return is stopped; default
-	// InterruptRuntime.
+	// InterruptMetered.
 	Interrupt Interrupt
+	// MaxFuel is how much fuel a task burns at most, with InterruptMetered; a unit
+	// is about an instruction of WebAssembly, or 64 bytes moved. Default, and if
+	// negative, no limit but RunTimeout.
+	MaxFuel int64
+	// BreakAfter is after how many tasks in a row that broke an instance (by a
+	// trap, a timeout and the like) the plugin is suspended, so that tasks fail at
+	// once with [ErrSuspended]: for 0.1 s, and each time twice as long, up to 30 s,
+	// until one succeeds. Default 20, negative never.
+	BreakAfter int
+	// Grant is what the plugin is granted; default, and if empty, nothing.
+	Grant []Grant
+	// CompileTimeout is how long compiling the plugin takes at most; default 1
+	// min.
+	CompileTimeout time.Duration
+	// MaxFunctions, MaxGlobals and MaxExports are how many of them the plugin's
+	// binary has at most, and MaxTable how many entries its tables have each;
+	// default 100,000, 1,000, 1,000 and 100,000.
+	MaxFunctions, MaxGlobals, MaxExports, MaxTable int
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
 }
@@ -219,6 +309,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.QueueCapacity = orDefault(c.QueueCapacity, DefaultQueueCapacity)
 	c.QueueTimeout = noneBelowZero(orDefault(c.QueueTimeout, DefaultQueueTimeout))
+	c.MemoryBudget = orDefault(c.MemoryBudget, DefaultMemoryBudget)
 	c.MaxStreams = orDefault(c.MaxStreams, DefaultMaxStreams)
 	c.MaxStreamBytes = orDefault(c.MaxStreamBytes, DefaultStreamBytes)
 	c.StreamAge = noneBelowZero(orDefault(c.StreamAge, DefaultStreamAge))
@@ -243,8 +334,9 @@ func (c Config) validate() error {
 	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
 	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
 	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
+	check(c.MemoryBudget >= 64<<10, "MemoryBudget", "must be at least 64 KiB")
 	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
-	check(c.MaxStreamBytes >= 1, "MaxStreamBytes", "must be at least 1")
+	check(c.MaxStreamBytes >= 64<<10, "MaxStreamBytes", "must be at least 64 KiB")
 	seen := make(map[string]bool)
 	for i, s := range c.Plugins {
 		field := fmt.Sprintf("Plugins[%d].Name", i)
@@ -271,12 +363,26 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxOutput >= 1<<10 && p.MaxOutput <= MaxFrameBytes, path+".MaxOutput", "must be between 1 KiB and 256 MiB")
 	check(p.MaxModule >= 1, path+".MaxModule", "must be positive")
 	check(p.LogBytesPerSecond >= 1, path+".LogBytesPerSecond", "must be positive")
-	check(p.Interrupt == InterruptRuntime || p.Interrupt == InterruptOff, path+".Interrupt", "must be InterruptRuntime or InterruptOff")
+	check(p.Isolation >= IsolationPristine && p.Isolation <= IsolationFresh, path+".Isolation", "must be IsolationPristine, IsolationFrame, IsolationShared or IsolationFresh")
+	check(p.Interrupt >= InterruptMetered && p.Interrupt <= InterruptOff, path+".Interrupt", "must be InterruptMetered, InterruptRuntime or InterruptOff")
+	check(p.MaxFuel == 0 || p.Interrupt == InterruptMetered, path+".MaxFuel", "needs InterruptMetered, which counts fuel")
+	for i, g := range p.Grant {
+		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grant[%d]", path, i), "must be GrantClock or GrantRandom")
+	}
+	check(p.CompileTimeout > 0, path+".CompileTimeout", "must be positive")
+	check(p.MaxFunctions >= 1, path+".MaxFunctions", "must be positive")
+	check(p.MaxGlobals >= 1, path+".MaxGlobals", "must be positive")
+	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
+	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
 	check(p.Engine == EngineCompiler || p.Engine == EngineInterpreter, path+".Engine", "must be EngineCompiler or EngineInterpreter")
 }
 
 // overriddenBy returns p with the fields of o that are not zero.
 func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
+	grants := p.Grant
+	if o.Grant != nil {
+		grants = o.Grant
+	}
 	return PluginConfig{
 		MinInstances:      orDefault(o.MinInstances, p.MinInstances),
 		MaxInstances:      orDefault(o.MaxInstances, p.MaxInstances),
@@ -291,7 +397,16 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxOutput:         orDefault(o.MaxOutput, p.MaxOutput),
 		MaxModule:         orDefault(o.MaxModule, p.MaxModule),
 		LogBytesPerSecond: orDefault(o.LogBytesPerSecond, p.LogBytesPerSecond),
+		Isolation:         orDefault(o.Isolation, p.Isolation),
 		Interrupt:         orDefault(o.Interrupt, p.Interrupt),
+		MaxFuel:           orDefault(o.MaxFuel, p.MaxFuel),
+		BreakAfter:        orDefault(o.BreakAfter, p.BreakAfter),
+		Grant:             grants,
+		CompileTimeout:    orDefault(o.CompileTimeout, p.CompileTimeout),
+		MaxFunctions:      orDefault(o.MaxFunctions, p.MaxFunctions),
+		MaxGlobals:        orDefault(o.MaxGlobals, p.MaxGlobals),
+		MaxExports:        orDefault(o.MaxExports, p.MaxExports),
+		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
 		Engine:            orDefault(o.Engine, p.Engine),
 	}
 }
@@ -310,7 +425,15 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxOutput = orDefault(p.MaxOutput, DefaultMaxOutput)
 	p.MaxModule = orDefault(p.MaxModule, DefaultMaxModule)
 	p.LogBytesPerSecond = orDefault(p.LogBytesPerSecond, DefaultLogBytesPerSecond)
-	p.Interrupt = orDefault(p.Interrupt, InterruptRuntime)
+	p.Isolation = orDefault(p.Isolation, IsolationPristine)
+	p.Interrupt = orDefault(p.Interrupt, InterruptMetered)
+	p.MaxFuel = noneBelowZero(p.MaxFuel)
+	p.BreakAfter = noneBelowZero(orDefault(p.BreakAfter, DefaultBreakAfter))
+	p.CompileTimeout = orDefault(p.CompileTimeout, DefaultCompileTimeout)
+	p.MaxFunctions = orDefault(p.MaxFunctions, DefaultMaxFunctions)
+	p.MaxGlobals = orDefault(p.MaxGlobals, DefaultMaxGlobals)
+	p.MaxExports = orDefault(p.MaxExports, DefaultMaxExports)
+	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
 	return p
 }

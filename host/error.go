@@ -48,9 +48,11 @@ const (
 	KindExit Kind = "exit"
 	// KindOutOfMemory: the guest wanted more memory than it may have.
 	KindOutOfMemory Kind = "out_of_memory"
+	// KindOutOfFuel: the guest burnt more fuel than it may.
+	KindOutOfFuel Kind = "out_of_fuel"
 	// KindABI: the guest broke the plugin contract.
 	KindABI Kind = "abi"
-	// KindUnavailable: see [ErrNotStarted] and [ErrClosed].
+	// KindUnavailable: see [ErrNotStarted], [ErrClosed] and [ErrSuspended].
 	KindUnavailable Kind = "unavailable"
 	// KindHost: the host could not do its part, such as making an instance.
 	KindHost Kind = "host"
@@ -59,14 +61,14 @@ const (
 // kinds is every Kind, in the order of the constants.
 var kinds = [...]Kind{
 	KindInvalidArgument, KindUnknownTransform, KindQueueFull, KindTimeout, KindCancelled, KindFailed,
-	KindTrap, KindExit, KindOutOfMemory, KindABI, KindUnavailable, KindHost,
+	KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindUnavailable, KindHost,
 }
 
 // guests reports whether a failure of this kind is the doing of one task's guest,
 // so that other tasks of its frame need not share it.
 func (k Kind) guests() bool {
 	switch k {
-	case KindTimeout, KindTrap, KindExit, KindOutOfMemory, KindABI:
+	case KindTimeout, KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI:
 		return true
 	}
 	return false
@@ -121,6 +123,8 @@ func (t *transform) refusal(ctx context.Context, err error) *Error {
 	e := (&Error{Kind: KindQueueFull, Transform: t.spec.Name, Message: err.Error(), Err: ErrQueueFull}).of(t.plugin)
 	switch {
 	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, ErrSuspended):
+		e.Kind, e.Err = KindUnavailable, err
 	case errors.Is(err, sched.ErrClosed):
 		e.Kind, e.Message, e.Err = KindUnavailable, ErrClosed.Error(), ErrClosed
 	default:
@@ -137,11 +141,6 @@ func (t *transform) ended(ctx context.Context, e *Error, did string) {
 		e.Err = errors.Join(ctx.Err(), cause)
 	}
 	switch {
-	case errors.Is(cause, ErrClosed):
-		e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task "+did, ErrClosed
-		return
-	case errors.Is(cause, errRunTimeout):
-		e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.timeout)
 	case errors.Is(cause, errQueueTimeout):
 		e.Message = "waited longer than the queue timeout"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -157,15 +156,8 @@ var faultKinds = map[module.Kind]Kind{
 	module.Trap:        KindTrap,
 	module.Exit:        KindExit,
 	module.OutOfMemory: KindOutOfMemory,
+	module.Fuel:        KindOutOfFuel,
 	module.ABI:         KindABI,
-	module.Timeout:     KindTimeout,
-	module.Cancelled:   KindCancelled,
-}
-
-// isFault reports whether an error of an instance's Run forbids its further use.
-func isFault(err error) bool {
-	f := (*module.Fault)(nil)
-	return errors.As(err, &f)
 }
 
 // failure is the error of a call that did not come back in order.
@@ -174,11 +166,23 @@ func (t *transform) failure(ctx context.Context, err error) *Error {
 	fault := (*module.Fault)(nil)
 	switch {
 	case errors.As(err, &fault):
-		e.Kind, e.Message, e.Stack, e.Err = faultKinds[fault.Kind], fault.Message, fault.Stack, fault.Cause
+		e.Message, e.Stack, e.Err = fault.Message, fault.Stack, fault.Cause
+		switch fault.Kind {
+		case module.Stopped:
+			e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task ran", ErrClosed
+		case module.Timeout:
+			e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
+			e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.timeout)
+		case module.Cancelled:
+			t.ended(ctx, e, "ran")
+		default:
+			e.Kind = faultKinds[fault.Kind]
+		}
 	case errors.Is(err, module.ErrInputSize):
 		e.Kind = KindInvalidArgument
-	}
-	if e.Kind == KindTimeout || e.Kind == KindCancelled || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	case errors.Is(err, module.ErrOutputSum):
+		e.Kind = KindABI // unless the tasks are run again one by one
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		t.ended(ctx, e, "ran")
 	}
 	return e
@@ -196,8 +200,5 @@ func (t *transform) notBorrowed(ctx context.Context, err error) *Error {
 	return e
 }
 
-// Causes by which a task's context tells whose deadline passed.
-var (
-	errRunTimeout   = fmt.Errorf("run timeout: %w", context.DeadlineExceeded)
-	errQueueTimeout = fmt.Errorf("queue timeout: %w", context.DeadlineExceeded)
-)
+// errQueueTimeout is the cause by which a context tells whose deadline passed.
+var errQueueTimeout = fmt.Errorf("queue timeout: %w", context.DeadlineExceeded)

@@ -27,7 +27,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
@@ -39,9 +38,10 @@ import (
 type Host struct {
 	cfg     Config
 	log     *slog.Logger
+	budget  *module.Budget
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
-	pending sync.WaitGroup // of Submit's goroutines
+	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
 	retried atomic.Uint64
 	unknown atomic.Uint64
 
@@ -80,6 +80,7 @@ type plugin struct {
 	manifest *manifest.Manifest
 	engine   engine
 	class    *sched.Class
+	breaker  breaker
 	cfg      PluginConfig
 	// specs are the transforms, at their indices.
 	specs []*transform
@@ -87,21 +88,30 @@ type plugin struct {
 
 // engine lends instances, of a guest or of native code.
 type engine interface {
-	// Borrow waits for an instance until ctx is done.
+	// TryBorrow returns nil if no instance is idle. Borrow makes one, or waits for
+	// one until ctx is done.
+	TryBorrow() instance
 	Borrow(ctx context.Context) (instance, error)
 	Close(ctx context.Context) error
 }
 
-// instance runs items, as module.Instance.Run does. Its borrower gives it back
-// once: with Return if it can run another task, else with Discard.
+// instance runs items, as module.Instance.Run does. Its borrower gives it back by
+// Return, whatever became of it.
 type instance interface {
-	Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error
+	Run(ctx context.Context, c module.Call) (fuel uint64, err error)
 	Return()
-	Discard()
 }
 
 // sandbox is the engine of a guest.
 type sandbox struct{ *registry.Plugin }
+
+// TryBorrow implements engine.
+func (s sandbox) TryBorrow() instance {
+	if in := s.Plugin.TryBorrow(); in != nil {
+		return in
+	}
+	return nil
+}
 
 // Borrow implements engine.
 func (s sandbox) Borrow(ctx context.Context) (instance, error) {
@@ -119,6 +129,9 @@ type transform struct {
 	spec    manifest.Transform
 	timeout time.Duration
 	meter   meter
+	// fits is how many tasks share a frame at most, once their outputs together
+	// were too large for one; 0 before.
+	fits atomic.Int64
 }
 
 // New returns a host. It validates the configuration, all faults at once, and
@@ -130,7 +143,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg,
-		log: cfg.Logger,
+		log: cfg.Logger, budget: module.NewBudget(uint64(cfg.MemoryBudget)),
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
 		}),
@@ -197,6 +210,11 @@ func (h *Host) load(ctx context.Context) (*table, error) {
 			}
 			t.plugins = append(t.plugins, p)
 		}
+		for name := range h.cfg.Overrides {
+			if !slices.ContainsFunc(t.plugins, func(p *plugin) bool { return p.source == name }) {
+				errs = append(errs, noSuchPlugin(name))
+			}
+		}
 	} else {
 		plugins, err := h.open(ctx)
 		t.plugins = plugins
@@ -209,6 +227,7 @@ func (h *Host) load(ctx context.Context) (*table, error) {
 			errs = append(errs, fmt.Errorf("plugin %s: its manifest's name, %s, is that of plugin %s already", p.source, p.manifest.Name, t.plugins[i-1].source))
 		}
 		p.class = h.sched.NewClass(p.cfg.MaxInstances)
+		p.breaker.limit = p.cfg.BreakAfter
 		for index, spec := range p.manifest.Transforms {
 			if other := t.transforms[spec.Name]; other != nil {
 				errs = append(errs, fmt.Errorf("plugin %s: transform %s is %s's already", p.source, spec.Name, other.plugin.source))
@@ -237,7 +256,7 @@ func (h *Host) open(ctx context.Context) ([]*plugin, error) {
 	}
 	for name := range h.cfg.Overrides {
 		if !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
-			return nil, fmt.Errorf("Overrides[%q]: there is no such plugin", name)
+			return nil, noSuchPlugin(name)
 		}
 	}
 	opened := make([]*plugin, len(sources))
@@ -257,6 +276,10 @@ func (h *Host) open(ctx context.Context) ([]*plugin, error) {
 	return opened, errors.Join(errs...)
 }
 
+func noSuchPlugin(name string) error {
+	return fmt.Errorf("Overrides[%q]: there is no such plugin", name)
+}
+
 func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
 	cfg := h.cfg.pluginConfig(s.Name)
 	if len(s.WASM) > cfg.MaxModule {
@@ -264,7 +287,8 @@ func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
 	}
 	began := time.Now()
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
-		Module:      moduleOptions(cfg, h.log.With("plugin", s.Name)),
+		Module:      moduleOptions(cfg, h.budget, h.log.With("plugin", s.Name)),
+		Isolation:   cfg.Isolation.ofInstances(),
 		Min:         cfg.MinInstances,
 		Max:         cfg.MaxInstances,
 		IdleTimeout: cfg.IdleTimeout,
@@ -278,6 +302,10 @@ func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
 	info := r.Info()
 	h.log.Info("plugin is ready", "plugin", info.Manifest.Name, "version", info.Manifest.Version,
 		"hash", info.Hash, "transforms", len(info.Manifest.Transforms), "took", time.Since(began))
+	if cfg.Isolation.resets() && info.NoReset != nil {
+		cfg.Isolation = IsolationFresh
+		h.log.Warn("every task has a new instance, since they cannot be reset", "plugin", info.Manifest.Name, "reason", info.NoReset)
+	}
 	return &plugin{source: s.Name, hash: info.Hash, manifest: info.Manifest, engine: sandbox{r}, cfg: cfg}, nil
 }
 
@@ -285,13 +313,21 @@ func frameLimits(cfg PluginConfig) module.FrameLimits {
 	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
 }
 
-func moduleOptions(cfg PluginConfig, log *slog.Logger) module.Options {
+func moduleOptions(cfg PluginConfig, budget *module.Budget, log *slog.Logger) module.Options {
 	return module.Options{
+		Binary: module.BinaryLimits{
+			Functions: uint64(cfg.MaxFunctions), Globals: uint64(cfg.MaxGlobals),
+			Exports: uint64(cfg.MaxExports), TableSize: uint64(cfg.MaxTable),
+		},
+		CompileTimeout:    cfg.CompileTimeout,
 		MemoryLimit:       uint64(cfg.MemoryLimit),
+		Budget:            budget,
 		Frames:            frameLimits(cfg),
 		LogBytesPerSecond: cfg.LogBytesPerSecond,
 		InitTimeout:       cfg.InitTimeout,
-		Interrupt:         cfg.Interrupt == InterruptRuntime,
+		Interrupt:         module.Interrupt(cfg.Interrupt),
+		RealClock:         slices.Contains(cfg.Grant, GrantClock),
+		RealRandom:        slices.Contains(cfg.Grant, GrantRandom),
 		Interpret:         cfg.Engine == EngineInterpreter,
 		Log:               log,
 	}
@@ -331,6 +367,12 @@ func (h *Host) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+func (h *Host) isClosing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state == closing
+}
+
 // interrupt ends all tasks. If there are none it does nothing and returns nil.
 func (h *Host) interrupt(cause error) error {
 	select {
@@ -361,9 +403,7 @@ func (h *Host) end() {
 func (h *Host) lookup(name string, n int) (*transform, *Error) {
 	t := h.table.Load()
 	if t == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.state == closing {
+		if h.isClosing() {
 			return nil, fail(KindUnavailable, name, ErrClosed)
 		}
 		return nil, fail(KindUnavailable, name, ErrNotStarted)

@@ -202,32 +202,44 @@ func TestConcurrentRuns(t *testing.T) {
 }
 
 func TestBatchHarmsNoNeighbour(t *testing.T) {
-	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.RunTimeout = time.Second })
-	for transform, kind := range map[string]host.Kind{
-		"hostile.trap": host.KindTrap, "hostile.spin": host.KindTimeout, "hostile.badutf8": host.KindFailed, "hostile.fewer": host.KindABI,
-	} {
-		t.Run(transform, func(t *testing.T) {
-			inputs := make([][]byte, 200)
-			for i := range inputs {
-				inputs[i] = []byte(strconv.Itoa(i))
+	for _, c := range []struct {
+		name      string
+		isolation host.Isolation
+		retried   uint64
+	}{{"pristine", host.IsolationPristine, 0}, {"frame", host.IsolationFrame, 3}, {"shared", host.IsolationShared, 3}} {
+		t.Run(c.name, func(t *testing.T) {
+			h := hostile(t, func(cfg *host.Config) {
+				cfg.Defaults.RunTimeout, cfg.Defaults.Isolation = 200*time.Millisecond, c.isolation
+			})
+			batchHarmsNoNeighbour(t, h)
+			if got := h.Stats().FramesRetried; got != c.retried {
+				t.Errorf("%d frames retried, want %d", got, c.retried)
 			}
-			inputs[70] = []byte("!")
-			for i, r := range h.RunBatch(t.Context(), transform, inputs) {
-				if i == 70 {
-					if host.KindOf(r.Err) != kind {
-						t.Errorf("the bad item: %q, err %v", r.Output, r.Err)
-					}
-				} else if r.Err != nil || !bytes.Equal(r.Output, inputs[i]) {
-					t.Errorf("item %d: %q, err %v", i, r.Output, r.Err)
-				}
+			if got := h.RunBatch(t.Context(), "hostile.echo", nil); len(got) != 0 {
+				t.Errorf("%d results for nothing", len(got))
 			}
 		})
 	}
-	if got := h.Stats().FramesRetried; got != 3 {
-		t.Errorf("%d frames retried, want 3", got)
-	}
-	if got := h.RunBatch(t.Context(), "hostile.echo", nil); len(got) != 0 {
-		t.Errorf("%d results for nothing", len(got))
+}
+
+func batchHarmsNoNeighbour(t *testing.T, h *host.Host) {
+	for transform, kind := range map[string]host.Kind{
+		"hostile.trap": host.KindTrap, "hostile.spin": host.KindTimeout, "hostile.badutf8": host.KindFailed, "hostile.fewer": host.KindABI,
+	} {
+		inputs := make([][]byte, 200)
+		for i := range inputs {
+			inputs[i] = []byte(strconv.Itoa(i))
+		}
+		inputs[70] = []byte("!")
+		for i, r := range h.RunBatch(t.Context(), transform, inputs) {
+			if i == 70 {
+				if host.KindOf(r.Err) != kind {
+					t.Errorf("%s: the bad item: %q, err %v", transform, r.Output, r.Err)
+				}
+			} else if r.Err != nil || !bytes.Equal(r.Output, inputs[i]) {
+				t.Errorf("%s: item %d: %q, err %v", transform, i, r.Output, r.Err)
+			}
+		}
 	}
 }
 
@@ -258,7 +270,7 @@ func TestRecycling(t *testing.T) {
 		}
 	})
 	t.Run("memory", func(t *testing.T) {
-		h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxMemory = 6 << 20 })
+		h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxMemory, cfg.Defaults.Isolation = 6<<20, host.IsolationShared })
 		for range 9 { // each grows 4 MiB by 1 MiB
 			if _, err := h.Run(t.Context(), "hostile.growok", []byte("!")); err != nil {
 				t.Fatal(err)

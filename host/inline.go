@@ -29,12 +29,17 @@ func openNative(n Native, c Config) (*plugin, error) {
 	// best.
 	sum := sha256.Sum256([]byte(doc))
 	cfg := c.pluginConfig(m.Name)
-	cfg.Interrupt = InterruptOff // native code cannot be interrupted
+	// Native code cannot be interrupted. Its tasks share no crossing, so that one
+	// that fails harms no other; the crossing is a call.
+	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
 	return &plugin{
 		source: m.Name, hash: hex.EncodeToString(sum[:]), manifest: m, cfg: cfg,
 		engine: &native{plugin: n, manifest: m, limits: frameLimits(cfg)},
 	}, nil
 }
+
+// TryBorrow implements engine.
+func (n *native) TryBorrow() instance { return n }
 
 // Borrow implements engine.
 func (n *native) Borrow(context.Context) (instance, error) { return n, nil }
@@ -42,24 +47,21 @@ func (n *native) Borrow(context.Context) (instance, error) { return n, nil }
 // Return implements instance.
 func (n *native) Return() {}
 
-// Discard implements instance: native code that failed is called again.
-func (n *native) Discard() {}
-
 // Run implements instance. What a native plugin gets wrong is a defect of the
 // program it is part of, so its answers are trusted as far as their form.
-func (n *native) Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
+func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
-	if err := n.limits.CheckInput(items); err != nil {
-		return err
+	if err := n.limits.CheckInput(c.Items); err != nil {
+		return 0, err
 	}
-	n.frame = abi.AppendInput(n.frame[:0], items)
-	frame, err := n.plugin.Run(uint32(transform), n.frame)
+	n.frame = abi.AppendInput(n.frame[:0], c.Items)
+	frame, err := n.plugin.Run(uint32(c.Transform), n.frame)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return n.limits.ReadResults(frame, n.manifest.Transforms[transform].StateBytes, results)
+	return 0, n.limits.ReadResults(frame, n.manifest.Transforms[c.Transform].StateBytes, c.Results)
 }
 
 // Close implements engine.

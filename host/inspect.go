@@ -24,6 +24,9 @@ type Inspection struct {
 	Memory int64
 	// SelfTests is how many self-tests the plugin has, and passed.
 	SelfTests int
+	// NoReset is why its instances cannot be put back after a task, so that it
+	// needs a new one for each; nil if they can.
+	NoReset error
 }
 
 // Inspect loads a plugin as [Host.Start] would, its self-tests included, and says
@@ -37,7 +40,7 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	if len(wasm) > cfg.MaxModule {
 		return Inspection{}, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule)
 	}
-	m, err := module.Load(ctx, wasm, moduleOptions(cfg, c.Logger))
+	m, err := module.Load(ctx, wasm, moduleOptions(cfg, module.NewBudget(uint64(c.MemoryBudget)), c.Logger))
 	if err != nil {
 		return Inspection{}, err
 	}
@@ -46,6 +49,6 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 		Manifest: info.Manifest,
 		Hash:     info.Hash, Size: info.Size,
 		Imports: info.Imports, Exports: info.Exports,
-		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests),
+		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset,
 	}, m.Close(context.WithoutCancel(ctx))
 }

@@ -27,11 +27,14 @@ type Stats struct {
 	// UnknownTransform is how many tasks were for a transform that no plugin
 	// has.
 	UnknownTransform uint64
-	// Streams is how many streams' states are kept, and StreamBytes what they
-	// take; StreamsEvicted and StreamsExpired are how many were forgotten for
+	// Streams is how many streams' states are kept, and StreamBytes what those
+	// take that no task uses; StreamsEvicted and StreamsExpired are how many were forgotten for
 	// want of room, and of age.
 	Streams, StreamBytes           int
 	StreamsEvicted, StreamsExpired uint64
+	// Memory is how much linear memory all instances have, in bytes, and
+	// MemoryBudget how much they may.
+	Memory, MemoryBudget uint64
 	// Plugins are the plugins that serve, sorted by name.
 	Plugins []PluginStats
 }
@@ -44,10 +47,15 @@ type PluginStats struct {
 	Instances, InUse, MaxInstances int
 	// Created is how many instances were made; CreateFailed how many could not
 	// be. Broken, Retired and Evicted are how many were freed because they
-	// failed, had reached a limit of PluginConfig, or lay idle.
-	Created, CreateFailed, Broken, Retired, Evicted uint64
+	// failed, had reached a limit of PluginConfig, or lay idle; Replaced because
+	// a task had them grow, or isolation is IsolationFresh.
+	Created, CreateFailed, Broken, Replaced, Retired, Evicted uint64
 	// QueueDepth is how many tasks wait for a worker.
 	QueueDepth int
+	// Suspended is whether the plugin is suspended, see PluginConfig.BreakAfter,
+	// and Suspensions how often it was.
+	Suspended   bool
+	Suspensions uint64
 	// LogDropped is how many bytes of the plugin's log were dropped.
 	LogDropped uint64
 	// Transforms are in the manifest's order.
@@ -61,8 +69,10 @@ type TransformStats struct {
 	// that did not occur are left out.
 	OK     uint64
 	Errors map[Kind]uint64
-	// Wait is how long tasks waited for a worker. Run is how long crossings
-	// into the guest took; tasks of one frame share one. Latency is from the
+	// Fuel is how much all tasks burnt.
+	Fuel uint64
+	// Wait is how long tasks waited for a worker, and Run how long crossings into
+	// the guest took; tasks of one batch share a wait, those of one frame both. Latency is from the
 	// submission of a task that ran to its end, failed or not.
 	Wait, Run, Latency Histogram
 }
@@ -92,19 +102,23 @@ type Transform struct {
 func (p *plugin) describe() Plugin {
 	d := Plugin{Source: p.source, Name: p.manifest.Name, Version: p.manifest.Version, Hash: p.hash}
 	for _, t := range p.specs {
-		d.Transforms = append(d.Transforms, Transform{
-			Name: t.spec.Name, Input: t.spec.Input, Output: t.spec.Output,
-			StateBytes: t.spec.StateBytes, Timeout: t.timeout,
-		})
+		d.Transforms = append(d.Transforms, t.describe())
 	}
 	return d
 }
 
+func (t *transform) describe() Transform {
+	return Transform{
+		Name: t.spec.Name, Input: t.spec.Input, Output: t.spec.Output,
+		StateBytes: t.spec.StateBytes, Timeout: t.timeout,
+	}
+}
+
 // Plugins returns the plugins that serve, sorted by name; none before
-// [Host.Start].
+// [Host.Start] and after [Host.Close].
 func (h *Host) Plugins() []Plugin {
 	t := h.table.Load()
-	if t == nil {
+	if t == nil || h.isClosing() {
 		return nil
 	}
 	list := make([]Plugin, len(t.plugins))
@@ -116,11 +130,11 @@ func (h *Host) Plugins() []Plugin {
 
 // Lookup describes the transform of that name. Its error is an [*Error].
 func (h *Host) Lookup(transform string) (Transform, error) {
-	t, err := h.lookup(transform, 1)
+	t, err := h.lookup(transform, 0)
 	if err != nil {
 		return Transform{}, err
 	}
-	return t.plugin.describe().Transforms[t.index], nil
+	return t.describe(), nil
 }
 
 // Stats returns a snapshot.
@@ -132,6 +146,7 @@ func (h *Host) Stats() Stats {
 		FramesRetried: h.retried.Load(), UnknownTransform: h.unknown.Load(),
 		Streams: st.Streams, StreamBytes: st.Bytes, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
 	}
+	s.Memory, s.MemoryBudget = h.budget.Held(), h.budget.Limit()
 	if t := h.table.Load(); t != nil {
 		for _, p := range t.plugins {
 			s.Plugins = append(s.Plugins, h.pluginStats(p))
@@ -146,9 +161,10 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 		in := r.Pool()
 		s.Instances, s.InUse = in.Size, in.Lent
 		s.Created, s.CreateFailed = in.Created, in.Failed
-		s.Broken, s.Retired, s.Evicted = in.Left[pool.Broken], in.Left[pool.Retired], in.Left[pool.Evicted]
+		s.Broken, s.Replaced, s.Retired, s.Evicted = in.Left[pool.Broken], in.Left[pool.Replaced], in.Left[pool.Retired], in.Left[pool.Evicted]
 		s.LogDropped = r.LogDropped()
 	}
+	s.Suspended, s.Suspensions = p.breaker.stats()
 	for _, t := range p.specs {
 		s.Transforms = append(s.Transforms, t.meter.stats(t.spec.Name))
 	}
@@ -157,7 +173,7 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 
 // meter counts the tasks of one transform.
 type meter struct {
-	ok                 atomic.Uint64
+	ok, fuel           atomic.Uint64
 	errors             [len(kinds)]atomic.Uint64
 	wait, run, latency histogram
 }
@@ -170,7 +186,7 @@ func (t *transform) count(e *Error, n int) error {
 
 func (m *meter) stats(name string) TransformStats {
 	s := TransformStats{
-		Name: name, OK: m.ok.Load(), Errors: make(map[Kind]uint64),
+		Name: name, OK: m.ok.Load(), Fuel: m.fuel.Load(), Errors: make(map[Kind]uint64),
 		Wait: m.wait.snapshot(), Run: m.run.snapshot(), Latency: m.latency.snapshot(),
 	}
 	for i := range m.errors {

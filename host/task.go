@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
@@ -27,20 +28,26 @@ func (h *Host) run(ctx context.Context, name, key string, keyed bool, input []by
 	if err != nil {
 		return nil, err
 	}
-	return t.run(ctx, input)
+	r := t.run(ctx, input)
+	return r.Output, r.Err
 }
 
 // Pending is a task that was submitted.
 type Pending struct {
 	done   chan struct{}
-	output []byte
-	err    error
+	result Result
 }
 
 // Wait returns what [Host.Run] would have, once the task has ended.
 func (p *Pending) Wait() ([]byte, error) {
+	r := p.Result()
+	return r.Output, r.Err
+}
+
+// Result returns the outcome of the task, once it has ended.
+func (p *Pending) Result() Result {
 	<-p.done
-	return p.output, p.err
+	return p.result
 }
 
 // Done returns a channel that is closed once the task has ended.
@@ -55,6 +62,11 @@ func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pend
 
 func (h *Host) submit(ctx context.Context, name, key string, keyed bool, input []byte) *Pending {
 	p := &Pending{done: make(chan struct{})}
+	if !h.expect() {
+		p.result.Err = fail(KindUnavailable, name, ErrClosed)
+		close(p.done)
+		return p
+	}
 	t, err := h.admit(ctx, name, key, keyed)
 	if err == nil && t.ticket.Blocked() {
 		if fault := t.await(ctx, (*sched.Ticket).Room); fault != nil {
@@ -62,15 +74,28 @@ func (h *Host) submit(ctx context.Context, name, key string, keyed bool, input [
 		}
 	}
 	if err != nil {
-		p.err = err
+		h.pending.Done()
+		p.result.Err = err
 		close(p.done)
 		return p
 	}
-	h.pending.Go(func() {
+	go func() {
+		defer h.pending.Done()
 		defer close(p.done)
-		p.output, p.err = t.run(ctx, input)
-	})
+		p.result = t.run(ctx, input)
+	}()
 	return p
+}
+
+// expect announces a goroutine to Close, unless that has begun.
+func (h *Host) expect() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == closing {
+		return false
+	}
+	h.pending.Add(1)
+	return true
 }
 
 // Stream is a sequence of tasks that share a state, for transforms that keep
@@ -183,6 +208,9 @@ func (h *Host) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.
 	}
 	err := ctx.Err()
 	if err == nil {
+		err = tr.plugin.breaker.admit(false)
+	}
+	if err == nil {
 		t.ticket, err = h.sched.Submit(tr.plugin.class, serial)
 	}
 	if err != nil {
@@ -235,12 +263,22 @@ func (t *task) borrow(ctx context.Context) *Error {
 	if t.instance != nil {
 		return nil
 	}
-	if t.h.ctx.Err() != nil { // what has not begun when patience ends does not begin
-		return fail(KindUnavailable, t.transform.spec.Name, ErrClosed).of(t.transform.plugin)
+	p := t.transform.plugin
+	in := p.engine.TryBorrow()
+	if in == nil && t.h.ctx.Err() == nil {
+		wait, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		defer context.AfterFunc(t.h.ctx, func() { stop(ErrClosed) })()
+		var err error
+		if in, err = p.engine.Borrow(wait); err != nil && t.h.ctx.Err() == nil {
+			return t.transform.notBorrowed(ctx, err)
+		}
 	}
-	in, err := t.transform.plugin.engine.Borrow(ctx)
-	if err != nil {
-		return t.transform.notBorrowed(ctx, err)
+	if t.h.ctx.Err() != nil { // what has not begun when patience ends does not begin
+		if in != nil {
+			in.Return()
+		}
+		return fail(KindUnavailable, t.transform.spec.Name, ErrClosed).of(p)
 	}
 	t.instance = in
 	return nil
@@ -256,9 +294,9 @@ func (t *task) end() {
 }
 
 // run waits for the slot and runs the task to its end.
-func (t *task) run(ctx context.Context, input []byte) ([]byte, error) {
+func (t *task) run(ctx context.Context, input []byte) Result {
 	if fault := t.start(ctx); fault != nil {
-		return nil, t.transform.count(fault, 1)
+		return Result{Err: t.transform.count(fault, 1)}
 	}
 	defer t.end()
 	items := [1]abi.Item{{Payload: input}}
@@ -266,62 +304,64 @@ func (t *task) run(ctx context.Context, input []byte) ([]byte, error) {
 	if t.stream != nil {
 		items[0].State = t.stream.State
 	}
-	fault := t.timed(ctx, items[:], results[:])
-	r := t.result(results[0], fault)
+	fuel, fault := t.timed(ctx, items[:], results[:])
+	r := t.result(results[0], fuel, fault)
 	if t.stream != nil && r.Err == nil {
 		t.stream.State = results[0].State
 	}
-	return r.Output, r.Err
+	return r
 }
 
 // result counts and returns the outcome of one task: fault, if there is one,
 // else what the guest answered.
-func (t *task) result(got abi.Result, fault *Error) Result {
+func (t *task) result(got abi.Result, fuel uint64, fault *Error) Result {
 	t.transform.meter.latency.observe(time.Since(t.queued))
 	if fault == nil {
 		fault = t.transform.rejection(got)
 	}
 	if fault != nil {
-		return Result{Err: t.transform.count(fault, 1)}
+		return Result{Fuel: fuel, Err: t.transform.count(fault, 1)}
 	}
 	t.transform.meter.ok.Add(1)
-	return Result{Output: got.Payload}
+	return Result{Output: got.Payload, Fuel: fuel}
 }
 
-// timed runs items on the task's instance within the run timeout, and measures
-// them. An instance that may be broken afterwards is the task's no longer.
-func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) *Error {
-	if fault := t.borrow(ctx); fault != nil { // the one before was broken
-		return fault
+// timed runs items on the task's instance within its limits, and measures them. An
+// instance that has to go back to its pool first, because it broke or because no
+// two tasks share one, is the task's no longer.
+func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) (fuel uint64, fault *Error) {
+	if fault := t.borrow(ctx); fault != nil { // there was one before
+		return 0, fault
 	}
-	if t.transform.plugin.cfg.Interrupt == InterruptRuntime {
-		// Only a guest that can be interrupted has use for these, and they are
-		// a good part of what a small task costs.
-		var stop context.CancelCauseFunc
-		ctx, stop = context.WithCancelCause(ctx)
-		defer stop(nil)
-		defer context.AfterFunc(t.h.ctx, func() { stop(ErrClosed) })()
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, t.transform.timeout, errRunTimeout)
-		defer cancel()
+	breaker := &t.transform.plugin.breaker
+	if err := breaker.admit(true); err != nil {
+		return 0, t.transform.refusal(ctx, err)
 	}
-	in, began, intact := t.instance, time.Now(), false
-	t.instance = nil // should Run panic
+	ended := KindHost // should Run panic
+	defer func() { breaker.done(ended) }()
+	in, began := t.instance, time.Now()
+	keep := false // should Run panic
 	defer func() {
 		t.transform.meter.run.observe(time.Since(began))
-		if intact {
-			t.instance = in
-		} else {
-			in.Discard()
+		if !keep {
+			t.instance = nil
+			in.Return()
 		}
 	}()
-	err := in.Run(ctx, t.transform.index, items, results)
-	// A context that ends as the guest returns may still close the instance.
-	intact = ctx.Err() == nil && !isFault(err)
+	cfg := &t.transform.plugin.cfg
+	fuel, err := in.Run(ctx, module.Call{
+		Transform: t.transform.index, Items: items, Results: results,
+		Limits: module.Limits{Timeout: t.transform.timeout, Fuel: uint64(cfg.MaxFuel) * uint64(len(items)), Stop: t.h.ctx},
+	})
+	t.transform.meter.fuel.Add(fuel)
 	if err != nil {
-		return t.transform.failure(ctx, err)
+		fault := t.transform.failure(ctx, err)
+		ended = fault.Kind
+		return fuel, fault
 	}
-	return nil
+	ended = ""
+	keep = cfg.Isolation.shares()
+	return fuel, nil
 }
 
 // rejection is the error of a result whose status is not ok.

@@ -61,6 +61,7 @@ var statuses = map[host.Kind]int{
 	host.KindTrap:             http.StatusBadGateway,
 	host.KindExit:             http.StatusBadGateway,
 	host.KindOutOfMemory:      http.StatusBadGateway,
+	host.KindOutOfFuel:        http.StatusGatewayTimeout,
 	host.KindABI:              http.StatusBadGateway,
 	host.KindUnavailable:      http.StatusServiceUnavailable,
 	host.KindHost:             http.StatusInternalServerError,

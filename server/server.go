@@ -183,8 +183,27 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	case len(s.host.Plugins()) == 0:
 		s.unavailable(w, "no plugin is loaded yet")
 	default:
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ready\n"))
+		s.readyBut(w)
+	}
+}
+
+// readyBut says which plugins are suspended. If all are, the server is not ready.
+func (s *Server) readyBut(w http.ResponseWriter) {
+	var suspended []string
+	plugins := s.host.Stats().Plugins
+	for i := range plugins {
+		if plugins[i].Suspended {
+			suspended = append(suspended, plugins[i].Name)
+		}
+	}
+	if len(suspended) == len(plugins) {
+		s.unavailable(w, "suspended for failing in a row: "+strings.Join(suspended, ", "))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ready\n"))
+	for _, name := range suspended {
+		_, _ = w.Write([]byte("plugin " + name + " is suspended for failing in a row\n"))
 	}
 }
 

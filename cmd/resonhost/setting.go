@@ -91,6 +91,10 @@ func (o *options) logSettings(level slog.Level) []setting {
 	}
 }
 
+func inBytes(n uint64) string {
+	return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(n))
+}
+
 // hostSettings are the host's. queueTimeout is what holds without one.
 func (o *options) hostSettings(queueTimeout string) []setting {
 	c := &o.host
@@ -110,14 +114,15 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 			},
 		},
 		{"queue-timeout", "let a task wait `TIME` at most, or none for ever", queueTimeout, duration{&c.QueueTimeout, true}},
+		{"memory-budget", "let the instances of all plugins have memory of `SIZE` together", inBytes(host.DefaultMemoryBudget), size[int64]{&c.MemoryBudget}},
 		{"max-streams", "keep the state of `N` streams at most", fmt.Sprint(host.DefaultMaxStreams), count{p: &c.MaxStreams}},
+		{"max-stream-bytes", "keep states of `SIZE` together at most", inBytes(host.DefaultStreamBytes), size[int]{&c.MaxStreamBytes}},
 		{"stream-age", "keep the state of an unused stream for `TIME`, or none for ever", host.DefaultStreamAge.String(), duration{&c.StreamAge, true}},
 	}
 }
 
 // pluginSettings are those that plugin_overrides has too.
 func pluginSettings(c *host.PluginConfig) []setting {
-	bytes := func(n uint64) string { return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(n)) }
 	return []setting{
 		{"min-instances", "keep `N` instances of a plugin ready, or 0", fmt.Sprint(host.DefaultMinInstances), count{&c.MinInstances, true}},
 		{"max-instances", "make at most `N` instances of a plugin", "the number of workers", count{p: &c.MaxInstances}},
@@ -125,17 +130,34 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		{"max-calls", "replace an instance after `N` calls", "no limit", count{p: &c.MaxCalls}},
 		{"max-age", "replace an instance after `TIME`", "no limit", duration{&c.MaxAge, false}},
 		{"max-memory", "replace an instance whose memory has grown to `SIZE`", "no limit", size[int64]{&c.MaxMemory}},
-		{"memory-limit", "let the memory of an instance grow to `SIZE` at most", bytes(host.DefaultMemoryLimit), size[int64]{&c.MemoryLimit}},
+		{"memory-limit", "let the memory of an instance grow to `SIZE` at most", inBytes(host.DefaultMemoryLimit), size[int64]{&c.MemoryLimit}},
 		{"run-timeout", "let a task run for `TIME` at most", "the plugin's own, else " + host.DefaultRunTimeout.String(), duration{&c.RunTimeout, false}},
 		{"init-timeout", "let the making of an instance take `TIME` at most", host.DefaultInitTimeout.String(), duration{&c.InitTimeout, false}},
-		{"max-input", "pass inputs of `SIZE` at most", bytes(host.DefaultMaxInput), size[int]{&c.MaxInput}},
-		{"max-output", "take outputs of `SIZE` at most", bytes(host.DefaultMaxOutput), size[int]{&c.MaxOutput}},
-		{"max-module", "load plugins of `SIZE` at most", bytes(host.DefaultMaxModule), size[int]{&c.MaxModule}},
-		{"log-bytes-per-second", "let a plugin log `SIZE` a second", bytes(host.DefaultLogBytesPerSecond), size[int]{&c.LogBytesPerSecond}},
+		{"max-input", "pass inputs of `SIZE` at most", inBytes(host.DefaultMaxInput), size[int]{&c.MaxInput}},
+		{"max-output", "take outputs of `SIZE` at most", inBytes(host.DefaultMaxOutput), size[int]{&c.MaxOutput}},
+		{"max-module", "load plugins of `SIZE` at most", inBytes(host.DefaultMaxModule), size[int]{&c.MaxModule}},
+		{"log-bytes-per-second", "let a plugin log `SIZE` a second", inBytes(host.DefaultLogBytesPerSecond), size[int]{&c.LogBytesPerSecond}},
 		{
-			"interrupt", "stop a guest that does not return by `MEANS` runtime, or off for trusted plugins", "runtime",
-			choice[host.Interrupt]{&c.Interrupt, []string{"runtime", "off"}, []host.Interrupt{host.InterruptRuntime, host.InterruptOff}},
+			"isolation", "have a task start with `WHAT` pristine, frame, shared or fresh instances", "pristine",
+			choice[host.Isolation]{
+				&c.Isolation, []string{"pristine", "frame", "shared", "fresh"},
+				[]host.Isolation{host.IsolationPristine, host.IsolationFrame, host.IsolationShared, host.IsolationFresh},
+			},
 		},
+		{
+			"interrupt", "stop a guest that does not return by `MEANS` metered, runtime, or off for trusted plugins", "metered",
+			choice[host.Interrupt]{
+				&c.Interrupt, []string{"metered", "runtime", "off"},
+				[]host.Interrupt{host.InterruptMetered, host.InterruptRuntime, host.InterruptOff},
+			},
+		},
+		{"max-fuel", "let a task burn `N` units of fuel at most, each about an instruction, or none for no limit", "none", fuel{&c.MaxFuel}},
+		{"grant", "grant plugins `LIST` of clock, random", "neither", grants{&c.Grant}},
+		{"compile-timeout", "let the compiling of a plugin take `TIME` at most", host.DefaultCompileTimeout.String(), duration{&c.CompileTimeout, false}},
+		{"max-functions", "load plugins of `N` functions at most", fmt.Sprint(host.DefaultMaxFunctions), count{p: &c.MaxFunctions}},
+		{"max-globals", "load plugins of `N` globals at most", fmt.Sprint(host.DefaultMaxGlobals), count{p: &c.MaxGlobals}},
+		{"max-exports", "load plugins of `N` exports at most", fmt.Sprint(host.DefaultMaxExports), count{p: &c.MaxExports}},
+		{"max-table", "let a plugin's tables have `N` entries at most", fmt.Sprint(host.DefaultMaxTable), count{p: &c.MaxTable}},
 		{
 			"engine", "run guests with `ENGINE` compiler or interpreter", "compiler",
 			choice[host.Engine]{&c.Engine, []string{"compiler", "interpreter"}, []host.Engine{host.EngineCompiler, host.EngineInterpreter}},

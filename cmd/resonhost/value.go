@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/resonhost/resonhost/host"
 )
 
 // The values of settings. Set's errors are rules: they follow the setting's name.
@@ -96,6 +98,39 @@ func (v size[T]) Set(s string) error {
 	return nil
 }
 
+// fuel is a number of units, or none.
+type fuel struct{ p *int64 }
+
+func (v fuel) Set(s string) error {
+	if s == "none" {
+		*v.p = -1
+		return nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return errors.New(`must be a whole number from 1, or "none"`)
+	}
+	*v.p = n
+	return nil
+}
+
+// grants are what a plugin is granted, separated by commas, or none.
+type grants struct{ p *[]host.Grant }
+
+func (v grants) Set(s string) error {
+	list := []host.Grant{} // not nil, which stands for the default
+	for word := range strings.SplitSeq(s, ",") {
+		switch g := host.Grant(strings.TrimSpace(word)); {
+		case g == host.GrantClock || g == host.GrantRandom:
+			list = append(list, g)
+		case s != "none":
+			return errors.New(`must be a list of clock, random, or "none"`)
+		}
+	}
+	*v.p = list
+	return nil
+}
+
 // choice is one of some words.
 type choice[T comparable] struct {
 	p      *T
@@ -119,6 +154,8 @@ func (count) String() string     { return "" }
 func (duration) String() string  { return "" }
 func (size[T]) String() string   { return "" }
 func (choice[T]) String() string { return "" }
+func (fuel) String() string      { return "" }
+func (grants) String() string    { return "" }
 
 var (
 	_ flag.Value = text{}
@@ -127,4 +164,6 @@ var (
 	_ flag.Value = duration{}
 	_ flag.Value = size[int]{}
 	_ flag.Value = choice[int]{}
+	_ flag.Value = fuel{}
+	_ flag.Value = grants{}
 )

@@ -42,6 +42,9 @@ var (
 	retried       = desc("resonhost_frames_retried_total", "Frames that failed as a whole, whose tasks were run again one by one.")
 	unknown       = desc("resonhost_unknown_transform_total", "Tasks for a transform that no plugin has.")
 	streams       = desc("resonhost_streams", "Streams whose state is kept.")
+	streamBytes   = desc("resonhost_stream_state_bytes", "What the states take that no task uses.")
+	memory        = desc("resonhost_memory_bytes", "Linear memory of all instances.")
+	memoryBudget  = desc("resonhost_memory_budget_bytes", "How much linear memory all instances may have.")
 	streamsGone   = desc("resonhost_streams_forgotten_total", "Streams whose state was forgotten.", "reason")
 	tasks         = desc("resonhost_tasks_total", "Tasks that ended, by outcome: ok, or the kind of error.", "transform", "outcome")
 	queueWait     = desc("resonhost_queue_wait_seconds", "Time that tasks waited for a worker.", "transform")
@@ -52,6 +55,9 @@ var (
 	created       = desc("resonhost_instances_created_total", "Instances that were made.", "plugin")
 	notCreated    = desc("resonhost_instances_failed_total", "Instances that could not be made.", "plugin")
 	freed         = desc("resonhost_instances_freed_total", "Instances that left the pool.", "plugin", "reason")
+	fuel          = desc("resonhost_fuel_total", "Fuel that tasks burnt.", "transform")
+	suspended     = desc("resonhost_plugin_suspended", "Whether the plugin is suspended for failing in a row.", "plugin")
+	suspensions   = desc("resonhost_plugin_suspensions_total", "How often the plugin was suspended.", "plugin")
 	logDropped    = desc("resonhost_plugin_log_dropped_bytes_total", "What a plugin logged beyond its limit.", "plugin")
 )
 
@@ -61,6 +67,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, workersUp, workersIdle,
 		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
+		streamBytes, memory, memoryBudget, fuel, suspended, suspensions,
 	} {
 		ch <- d
 	}
@@ -83,6 +90,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(retried, s.FramesRetried)
 	counter(unknown, s.UnknownTransform)
 	gauge(streams, s.Streams)
+	gauge(streamBytes, s.StreamBytes)
+	gauge(memory, int(s.Memory))
+	gauge(memoryBudget, int(s.MemoryBudget))
 	counter(streamsGone, s.StreamsEvicted, "room")
 	counter(streamsGone, s.StreamsExpired, "age")
 	for i := range s.Plugins {
@@ -95,12 +105,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(created, p.Created, p.Name)
 		counter(notCreated, p.CreateFailed, p.Name)
 		counter(freed, p.Broken, p.Name, "broken")
+		counter(freed, p.Replaced, p.Name, "replaced")
 		counter(freed, p.Retired, p.Name, "retired")
 		counter(freed, p.Evicted, p.Name, "evicted")
 		counter(logDropped, p.LogDropped, p.Name)
+		gauge(suspended, map[bool]int{true: 1}[p.Suspended], p.Name)
+		counter(suspensions, p.Suspensions, p.Name)
 		for j := range p.Transforms {
 			t := &p.Transforms[j]
 			counter(tasks, t.OK, t.Name, "ok")
+			counter(fuel, t.Fuel, t.Name)
 			for kind, n := range t.Errors {
 				counter(tasks, n, t.Name, string(kind))
 				counter(errorsTotal, n, t.Name, string(kind))

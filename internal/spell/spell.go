@@ -7,7 +7,8 @@ import (
 )
 
 // DidYouMean returns "; did you mean NAME?" for the one of known that is nearest to
-// name, in letters of either case, or "" if none is within a third of its own.
+// name, in letters of either case, or "" if more than a third of its letters would
+// have to change.
 func DidYouMean(name string, known []string) string {
 	best, distance := "", 0
 	for _, k := range known {
@@ -15,7 +16,7 @@ func DidYouMean(name string, known []string) string {
 			continue // too far, and perhaps very long
 		}
 		d := slips(strings.ToLower(name), strings.ToLower(k))
-		if d <= max(1, len(k)/3) && (best == "" || d < distance) {
+		if d <= len(k)/3 && (best == "" || d < distance) {
 			best, distance = k, d
 		}
 	}

@@ -18,12 +18,14 @@ const (
 	Exit                    // the guest ended itself
 	OutOfMemory             // the guest asked for more memory than it may have
 	ABI                     // the guest broke the contract of package abi
-	Timeout                 // the call's deadline passed
-	Cancelled               // the call's context was cancelled
+	Fuel                    // the guest burnt more fuel than it may
+	Timeout                 // the call took longer than it may
+	Cancelled               // the call's context ended
+	Stopped                 // Limits.Stop ended
 )
 
 func (k Kind) String() string {
-	return [...]string{"trap", "exit", "out of memory", "abi", "timeout", "cancelled"}[k]
+	return [...]string{"trap", "exit", "out of memory", "abi", "fuel", "timeout", "cancelled", "stopped"}[k]
 }
 
 // Fault is a call that failed. The instance must not be used again.
@@ -35,7 +37,7 @@ type Fault struct {
 	// Stack is the guest's stack, a frame a line, and what it wrote to its
 	// standard error; empty where there is none.
 	Stack string
-	// Cause is the context's error for Timeout and Cancelled.
+	// Cause is why the context ended, for Timeout, Cancelled and Stopped.
 	Cause error
 }
 
@@ -49,21 +51,22 @@ func abiFault(format string, args ...any) *Fault {
 // fault tells from what a call of export returned what happened.
 func (in *Instance) fault(ctx context.Context, export string, err error) *Fault {
 	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
+		if f.Kind >= Fuel {
+			f.Message = export + " " + f.Message
+		}
 		return f
 	}
 	// A guest can exit with any code, the runtime's own included: only the
 	// context tells whether the host stopped it.
 	exit := (*sys.ExitError)(nil)
 	exited := errors.As(err, &exit)
-	if cause := ctx.Err(); exited && cause != nil {
-		f := &Fault{Kind: Cancelled, Message: export + " was cancelled", Cause: context.Cause(ctx)}
-		if errors.Is(cause, context.DeadlineExceeded) {
-			f.Kind, f.Message = Timeout, export+" ran past its deadline"
-		}
+	if exited && ctx.Err() != nil {
+		f := interrupted(ctx)
+		f.Message = export + " " + f.Message
 		return f
 	}
-	if in.memory.refused {
-		return &Fault{Kind: OutOfMemory, Message: fmt.Sprintf("%s wanted more memory than %d bytes", export, in.memory.limit)}
+	if in.memory.Refused() {
+		return &Fault{Kind: OutOfMemory, Message: fmt.Sprintf("%s wanted more memory than %d bytes", export, in.memory.Limit())}
 	}
 	if exited {
 		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}
@@ -72,6 +75,25 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	trace = strings.ReplaceAll(strings.TrimPrefix(trace, "\t"), "\n\t", "\n")
 	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: trace}
 }
+
+// interrupted is the fault of a call whose context ended. As with those below, the
+// name of the export goes before the message.
+func interrupted(ctx context.Context) *Fault {
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errTimeout):
+		return timedOut()
+	case errors.Is(cause, errStopped):
+		return stopped()
+	}
+	return &Fault{Kind: Cancelled, Message: "was cancelled", Cause: cause}
+}
+
+func timedOut() *Fault {
+	return &Fault{Kind: Timeout, Message: "ran past its deadline", Cause: errTimeout}
+}
+
+func stopped() *Fault { return &Fault{Kind: Stopped, Message: "was stopped", Cause: errStopped} }
 
 // addOutput adds to the stack what the guest wrote last.
 func (f *Fault) addOutput(stderr *stdio) {

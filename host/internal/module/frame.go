@@ -23,8 +23,15 @@ func (l *FrameLimits) CheckInput(items []abi.Item) error {
 	return nil
 }
 
-func (l *FrameLimits) checkOutput(n uint32) error {
+// ErrOutputSum is returned for items whose outputs are too large together. Each by
+// itself may do.
+var ErrOutputSum = errors.New("the outputs are too large together")
+
+func (l *FrameLimits) checkOutput(n uint32, items int) error {
 	if uint64(n) > uint64(l.MaxOutput) {
+		if items > 1 {
+			return ErrOutputSum
+		}
 		return abiFault("%s returned a frame of %d bytes, the limit is %d", abi.ExportRun, n, l.MaxOutput)
 	}
 	return nil
@@ -35,9 +42,9 @@ const maxMessage = 4 << 10
 
 // ReadResults checks an output frame and copies it into results. A state of more
 // than maxState bytes is a fault, as is any number of results but that wanted. Its
-// errors are [*Fault]s, after which results have no meaning.
+// errors are [*Fault]s or [ErrOutputSum], after which results have no meaning.
 func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Result) error {
-	if err := l.checkOutput(uint32(min(len(frame), 1<<32-1))); err != nil {
+	if err := l.checkOutput(uint32(min(len(frame), 1<<32-1)), len(results)); err != nil {
 		return err
 	}
 	r, err := abi.ReadOutput(frame)

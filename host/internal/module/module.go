@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,16 +22,27 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+	"github.com/resonhost/resonhost/host/internal/module/wasi"
 )
+
+// BinaryLimits are those of a plugin's binary; the zero value of a field is its
+// default.
+type BinaryLimits = meter.Limits
 
 // Options bound what a plugin may do. All fields must be set.
 type Options struct {
-	// MemoryLimit is the most linear memory of one instance, in bytes.
+	// Binary bounds what is compiled.
+	Binary BinaryLimits
+	// CompileTimeout bounds the compiling.
+	CompileTimeout time.Duration
+	// MemoryLimit is the most linear memory of one instance, in bytes; Budget
+	// is what all together have.
 	MemoryLimit uint64
+	Budget      *Budget
 	// Frames bounds what goes in and comes out.
 	Frames FrameLimits
 	// LogBytesPerSecond is how much the plugin may log.
@@ -38,9 +50,11 @@ type Options struct {
 	// InitTimeout bounds the making of an instance, and the whole check of one
 	// when the plugin is loaded.
 	InitTimeout time.Duration
-	// Interrupt compiles checks into the guest by which the end of a context
-	// stops it. Without it a guest that does not return is never stopped.
-	Interrupt bool
+	// Interrupt is how a guest that does not return is stopped.
+	Interrupt Interrupt
+	// RealClock and RealRandom grant the guest the system's time and randomness;
+	// otherwise it has a clock and random bytes that are the same for every task.
+	RealClock, RealRandom bool
 	// Interpret runs the guest in wazero's interpreter instead of compiling it.
 	Interpret bool
 	// Log receives what the plugin logs.
@@ -53,6 +67,10 @@ type Module struct {
 	opts     Options
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	globals  []string // exports of the guest's own variable globals
+	opaque   []string // those that the host cannot set
+	initial  uint64   // memory of a new instance, in bytes
+	snapshot *snapshot
 	log      *guestLog
 	info     Info
 }
@@ -68,6 +86,8 @@ type Info struct {
 	Imports, Exports []string
 	// Memory is an instance's linear memory after initialisation, in bytes.
 	Memory uint64
+	// NoReset is why instances cannot be put back, nil if they can.
+	NoReset error
 }
 
 // Load compiles a binary, checks it against the contract, and runs the
@@ -80,7 +100,8 @@ func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	if opts.Interpret {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
-	config = config.WithCloseOnContextDone(opts.Interrupt).WithDebugInfoEnabled(false)
+	config = config.WithCloseOnContextDone(opts.Interrupt == Runtime).WithDebugInfoEnabled(false).
+		WithCoreFeatures(api.CoreFeaturesV2)
 	m := &Module{
 		opts:    opts,
 		runtime: newRuntime(ctx, config),
@@ -117,15 +138,65 @@ func checkHeader(wasm []byte) error {
 	return errors.New("not a WebAssembly module of version 1")
 }
 
-func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
-	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
-		return fmt.Errorf("compile: %w", err)
+func (m *Module) load(ctx context.Context, wasm []byte) error {
+	if err := m.compile(ctx, wasm); err != nil {
+		return err
 	}
 	if err := m.checkLinks(); err != nil {
 		return err
 	}
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
+	if err := m.provide(ctx); err != nil {
 		return fmt.Errorf("link: %w", err)
+	}
+	in, err := m.Instantiate(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
+	defer cancel()
+	err = in.ended(m.examine(ctx, in))
+	if err == nil {
+		m.initial = m.info.Memory
+		m.snapshot, m.info.NoReset = in.capture()
+	}
+	return errors.Join(err, in.Close())
+}
+
+// compile rewrites a binary, so that its guests can be stopped and put back, and
+// compiles it.
+func (m *Module) compile(ctx context.Context, wasm []byte) error {
+	rewritten, err := meter.Rewrite(wasm, m.opts.Binary, meter.Options{Meter: m.opts.Interrupt == Metered, Reset: true})
+	if err != nil {
+		return err
+	}
+	m.globals, m.opaque = rewritten.Globals, rewritten.Opaque
+	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.CompileTimeout, errCompileTimeout)
+	defer cancel()
+	// With more than one worker wazero heeds the context, between functions.
+	m.compiled, err = m.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten.WASM)
+	if err == nil && ctx.Err() != nil { // wazero compiles nothing more and says nothing
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("compile: %w", err)
+	}
+	return nil
+}
+
+var errCompileTimeout = fmt.Errorf("takes longer than its compile timeout: %w", context.DeadlineExceeded)
+
+// provide makes what guests may import.
+func (m *Module) provide(ctx context.Context) error {
+	if err := wasi.Instantiate(ctx, m.runtime, func(ctx context.Context) *wasi.System { return &caller(ctx).system }); err != nil {
+		return err
+	}
+	_, err := m.runtime.NewHostModuleBuilder(meter.ImportModule).
+		NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).
+		Export(meter.ImportYield).
+		Instantiate(ctx)
+	if err != nil {
+		return err
 	}
 	_, err = m.runtime.NewHostModuleBuilder(abi.ImportModule).
 		NewFunctionBuilder().
@@ -133,17 +204,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 		WithParameterNames("level", "ptr", "len").
 		Export(abi.ImportLog).
 		Instantiate(ctx)
-	if err != nil {
-		return fmt.Errorf("link: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, m.opts.InitTimeout)
-	defer cancel()
-	in, err := m.Instantiate(ctx)
-	if err != nil {
-		return err
-	}
-	err = in.ended(m.examine(ctx, in))
-	return errors.Join(err, in.Close(ctx))
+	return err
 }
 
 const (
@@ -169,6 +230,9 @@ func (m *Module) checkLinks() error {
 	var errs []error
 	for _, f := range m.compiled.ImportedFunctions() {
 		mod, name, _ := f.Import()
+		if mod == meter.ImportModule {
+			continue // the host's own
+		}
 		m.info.Imports = append(m.info.Imports, mod+"."+signature(name, f.ParamTypes(), f.ResultTypes()))
 		if mod != abi.ImportWASI && (mod != abi.ImportModule || name != abi.ImportLog) {
 			errs = append(errs, fmt.Errorf("imports %s.%s, which the host does not grant", mod, name))
@@ -201,8 +265,8 @@ func (m *Module) checkLinks() error {
 	if mem == nil {
 		known := slices.Sorted(maps.Keys(m.compiled.ExportedMemories()))
 		errs = append(errs, fmt.Errorf("does not export a memory called %q (has %q)", abi.ExportMemory, known))
-	} else if need := uint64(mem.Min()) << 16; need > m.opts.MemoryLimit {
-		errs = append(errs, fmt.Errorf("needs %d bytes of memory, the limit is %d", need, m.opts.MemoryLimit))
+	} else if m.initial = uint64(mem.Min()) << 16; m.initial > m.opts.MemoryLimit {
+		errs = append(errs, fmt.Errorf("needs %d bytes of memory, the limit is %d", m.initial, m.opts.MemoryLimit))
 	}
 	return errors.Join(errs...)
 }
@@ -222,16 +286,25 @@ func signature(name string, params, results []api.ValueType) string {
 	return name + "(" + list(params) + ") → (" + list(results) + ")"
 }
 
+const (
+	// warmUps is how often the self-tests are run.
+	warmUps = 16
+	// warmUpFuel ends that early. It is fuel and not time, so that instances
+	// begin the same everywhere.
+	warmUpFuel = 100_000_000
+)
+
 // examine asks a fresh instance what it is, and runs its self-tests.
 func (m *Module) examine(ctx context.Context, in *Instance) error {
-	v, err := in.call(ctx, in.exports.version)
+	in.watch.begin(ctx, Call{})
+	v, err := in.invoke(ctx, in.exports.version)
 	if err != nil {
 		return err
 	}
 	if uint32(v) != abi.Version {
 		return fmt.Errorf("speaks version %d of the plugin contract, the host speaks %d", uint32(v), abi.Version)
 	}
-	if v, err = in.call(ctx, in.exports.describe); err != nil {
+	if v, err = in.invoke(ctx, in.exports.describe); err != nil {
 		return err
 	}
 	ptr, n := abi.Unpack(v)
@@ -245,28 +318,38 @@ func (m *Module) examine(ctx context.Context, in *Instance) error {
 	if m.info.Manifest, err = manifest.Parse(doc); err != nil {
 		return err
 	}
-	for i, c := range m.info.Manifest.SelfTests {
-		if err := m.selfTest(ctx, in, c); err != nil {
-			return fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err)
+	// More than once: a guest of Go's needs some tasks before its heap and its
+	// caches are such that the next task leaves little behind.
+	var spent uint64
+	for range warmUps {
+		for i, c := range m.info.Manifest.SelfTests {
+			fuel, err := m.selfTest(ctx, in, c)
+			if err != nil {
+				return fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err)
+			}
+			spent += fuel
+		}
+		if spent > warmUpFuel {
+			break
 		}
 	}
 	m.info.Memory = in.Memory()
 	return nil
 }
 
-func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) error {
+func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) (fuel uint64, err error) {
 	index := slices.IndexFunc(m.info.Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == c.Transform })
 	var got [1]abi.Result
-	if err := in.Run(ctx, index, []abi.Item{{Payload: c.Input, State: c.State}}, got[:]); err != nil {
-		return err
+	fuel, err = in.Run(ctx, Call{Transform: index, Items: []abi.Item{{Payload: c.Input, State: c.State}}, Results: got[:]})
+	switch {
+	case err != nil:
+		return 0, err
+	case got[0].Status != c.Status:
+		return 0, fmt.Errorf("status is %v, want %v", describe(got[0]), c.Status)
+	case c.Status == abi.StatusOK && !bytes.Equal(got[0].Payload, c.Output):
+		return 0, differ(got[0].Payload, c.Output)
 	}
-	if got[0].Status != c.Status {
-		return fmt.Errorf("status is %v, want %v", describe(got[0]), c.Status)
-	}
-	if c.Status == abi.StatusOK && !bytes.Equal(got[0].Payload, c.Output) {
-		return differ(got[0].Payload, c.Output)
-	}
-	return nil
+	return fuel, nil
 }
 
 func describe(r abi.Result) string {
@@ -313,120 +396,9 @@ func (m *Module) Info() Info { return m.info }
 func (m *Module) LogDropped() uint64 { return m.log.dropped.Load() }
 
 // Close frees the module and whatever instances are left.
-func (m *Module) Close(ctx context.Context) error { return m.runtime.Close(ctx) }
-
-// Instantiate makes an instance and initialises it.
-func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.opts.InitTimeout)
-	defer cancel()
-	in := &Instance{
-		module: m,
-		memory: &memory{limit: m.opts.MemoryLimit},
-		stdout: stdio{out: m.log, level: slog.LevelInfo, source: "stdout", hold: true},
-		stderr: stdio{out: m.log, level: slog.LevelWarn, source: "stderr", hold: true},
+func (m *Module) Close(ctx context.Context) error {
+	if m.snapshot != nil {
+		m.snapshot.image.Close()
 	}
-	// Names are left out so that a runtime can hold many instances, and start
-	// functions so that their failures are told as any other call's. Clocks and
-	// randomness stay wazero's own, which are deterministic; files, arguments
-	// and environment are empty.
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().
-		WithStdout(&in.stdout).WithStderr(&in.stderr)
-	mod, err := m.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, in.memory), m.compiled, config)
-	if err != nil {
-		return nil, fmt.Errorf("instantiate: %w", in.ended(in.fault(ctx, "the module's start", err)))
-	}
-	in.mod = mod
-	in.exports.version = mod.ExportedFunction(abi.ExportVersion)
-	in.exports.describe = mod.ExportedFunction(abi.ExportDescribe)
-	in.exports.alloc = mod.ExportedFunction(abi.ExportAlloc)
-	in.exports.run = mod.ExportedFunction(abi.ExportRun)
-	if init := mod.ExportedFunction(abi.ExportInitialize); init != nil {
-		_, err := in.call(ctx, init)
-		if err = in.ended(err); err != nil {
-			return nil, errors.Join(fmt.Errorf("instantiate: %w", err), in.Close(context.WithoutCancel(ctx)))
-		}
-	}
-	return in, nil
-}
-
-// Instance is one instance of a module. It must not be used concurrently.
-type Instance struct {
-	module         *Module
-	mod            api.Module
-	memory         *memory
-	exports        struct{ version, describe, alloc, run api.Function }
-	stdout, stderr stdio
-	stack          [3]uint64
-}
-
-// Memory returns the size of the linear memory in bytes.
-func (in *Instance) Memory() uint64 { return uint64(in.mod.Memory().Size()) }
-
-// Close frees the instance.
-func (in *Instance) Close(ctx context.Context) error { return in.mod.Close(ctx) }
-
-// call calls an export with at most one result. Its errors are [*Fault]s.
-func (in *Instance) call(ctx context.Context, fn api.Function, args ...uint64) (uint64, error) {
-	copy(in.stack[:], args)
-	if err := fn.CallWithStack(ctx, in.stack[:]); err != nil {
-		return 0, in.fault(ctx, fn.Definition().ExportNames()[0], err)
-	}
-	return in.stack[0], nil
-}
-
-// Run runs items through the transform at that index and puts their results,
-// copied out of the guest, into results, which must be of the same length.
-//
-// If Run returns a [*Fault], the instance must not be used again, and results
-// have no meaning.
-func (in *Instance) Run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
-	return in.ended(in.run(ctx, transform, items, results))
-}
-
-// ended disposes of what the guest wrote during what ended with err, and returns
-// err: none of it reaches the next task.
-func (in *Instance) ended(err error) error {
-	in.stdout.flush()
-	if f := (*Fault)(nil); errors.As(err, &f) {
-		f.addOutput(&in.stderr)
-	}
-	in.stderr.flush()
-	return err
-}
-
-func (in *Instance) run(ctx context.Context, transform int, items []abi.Item, results []abi.Result) error {
-	limits := &in.module.opts.Frames
-	if err := limits.CheckInput(items); err != nil {
-		return err
-	}
-	size := abi.InputSize(items)
-	ptr, err := in.call(ctx, in.exports.alloc, uint64(size))
-	if err != nil {
-		return err
-	}
-	if ptr == 0 {
-		return abiFault("%s refuses a frame of %d bytes", abi.ExportAlloc, size)
-	}
-	buf, ok := in.mod.Memory().Read(uint32(ptr), uint32(size))
-	if !ok || ptr%8 != 0 {
-		return abiFault("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, ptr, size, in.Memory())
-	}
-	abi.AppendInput(buf[:0:size], items)
-	out, err := in.call(ctx, in.exports.run, uint64(transform), ptr, uint64(size))
-	if err != nil {
-		return err
-	}
-	outPtr, n := abi.Unpack(out)
-	if err := limits.checkOutput(n); err != nil {
-		return err
-	}
-	frame, ok := in.mod.Memory().Read(outPtr, n)
-	if !ok {
-		return abiFault("%s returned bytes %d to %d of a memory of %d", abi.ExportRun, outPtr, uint64(outPtr)+uint64(n), in.Memory())
-	}
-	maxState := 0
-	if m := in.module.info.Manifest; m != nil {
-		maxState = m.Transforms[transform].StateBytes
-	}
-	return limits.ReadResults(frame, maxState, results)
+	return m.runtime.Close(ctx)
 }

@@ -35,7 +35,8 @@ func options() module.Options {
 	return module.Options{
 		MemoryLimit: 16 << 20, Frames: module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
 		LogBytesPerSecond: 4 << 10, InitTimeout: 200 * time.Millisecond,
-		Interrupt: true, Log: slog.New(slog.DiscardHandler),
+		Interrupt: module.Metered, Log: slog.New(slog.DiscardHandler),
+		Budget: module.NewBudget(1 << 30), CompileTimeout: time.Minute,
 	}
 }
 
@@ -62,6 +63,11 @@ func instantiate(t *testing.T, m *module.Module) *module.Instance {
 	return in
 }
 
+func run(ctx context.Context, in *module.Instance, transform int, items []abi.Item, results []abi.Result) error {
+	_, err := in.Run(ctx, module.Call{Transform: transform, Items: items, Results: results})
+	return err
+}
+
 func index(t *testing.T, m *module.Module, transform string) int {
 	t.Helper()
 	for i, spec := range m.Info().Manifest.Transforms {
@@ -80,7 +86,7 @@ func TestLoadRefuses(t *testing.T) {
 		"empty":            "the file is empty",
 		"text":             "not a WebAssembly module of version 1",
 		"component":        "a WebAssembly component, where a core module is wanted",
-		"truncated":        "compile: ",
+		"truncated":        "binary, byte 387: ends too early",
 		"no-memory":        `does not export a memory called "memory"`,
 		"no-run":           "does not export the function resonhost_run(i32, i32, i32) → i64",
 		"bad-signature":    "exports resonhost_run(i32, i32) → i64, want resonhost_run(i32, i32, i32) → i64",
@@ -89,7 +95,7 @@ func TestLoadRefuses(t *testing.T) {
 		"import-memory":    "imports the memory env.memory, which the host does not grant",
 		"import-wild-wasi": "instantiate: trap: ",
 		"big-memory":       "needs 4294967296 bytes of memory, the limit is 16777216",
-		"start-trap":       "instantiate: trap: the module's start: start function[4] failed: wasm error: unreachable",
+		"start-trap":       "instantiate: trap: the module's start: start function[5] failed: wasm error: unreachable",
 		"start-spin":       "instantiate: timeout: the module's start ran past its deadline",
 		"init-trap":        "instantiate: trap: _initialize: unreachable",
 		"init-spin":        "instantiate: timeout: _initialize ran past its deadline",
@@ -185,11 +191,12 @@ func TestRun(t *testing.T) {
 				if want.kind == module.Timeout {
 					timeout = 20 * time.Millisecond
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				var results [1]abi.Result
 				i := index(t, m, "hostile."+transform)
-				err := in.Run(ctx, i, []abi.Item{{Payload: []byte("!")}}, results[:])
-				cancel()
+				_, err := in.Run(t.Context(), module.Call{
+					Transform: i, Items: []abi.Item{{Payload: []byte("!")}}, Results: results[:],
+					Limits: module.Limits{Timeout: timeout},
+				})
 				if want.ok {
 					if err != nil || results[0].Status != want.status {
 						t.Errorf("interpret %v: status %v, err %v", interpret, results[0].Status, err)
@@ -205,7 +212,7 @@ func TestRun(t *testing.T) {
 					}
 					in = instantiate(t, m)
 				}
-				err = in.Run(t.Context(), i, []abi.Item{{Payload: []byte("fine")}}, results[:])
+				err = run(t.Context(), in, i, []abi.Item{{Payload: []byte("fine")}}, results[:])
 				if err != nil || string(results[0].Payload) != "fine" {
 					t.Errorf("interpret %v: the next call: %q, err %v", interpret, results[0].Payload, err)
 				}
@@ -224,7 +231,7 @@ func TestRunAlloc(t *testing.T) {
 		t.Run(guest, func(t *testing.T) {
 			in := instantiate(t, load(t, guest, options()))
 			var results [1]abi.Result
-			err := in.Run(t.Context(), 0, []abi.Item{{Payload: []byte("123456789")}}, results[:])
+			err := run(t.Context(), in, 0, []abi.Item{{Payload: []byte("123456789")}}, results[:])
 			if err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("err %v, want %q", err, want)
 			}
@@ -239,12 +246,12 @@ func TestRunBounds(t *testing.T) {
 	in := instantiate(t, m)
 	echo := index(t, m, "hostile.echo")
 	var results [1]abi.Result
-	err := in.Run(t.Context(), echo, []abi.Item{{Payload: make([]byte, 64)}}, results[:])
+	err := run(t.Context(), in, echo, []abi.Item{{Payload: make([]byte, 64)}}, results[:])
 	if !errors.Is(err, module.ErrInputSize) {
 		t.Errorf("err %v, want ErrInputSize", err)
 	}
 	// An output frame has 8 bytes more for each item than its input.
-	err = in.Run(t.Context(), echo, []abi.Item{{Payload: make([]byte, 48)}}, results[:])
+	err = run(t.Context(), in, echo, []abi.Item{{Payload: make([]byte, 48)}}, results[:])
 	if want := "abi: resonhost_run returned a frame of 72 bytes, the limit is 64"; err == nil || err.Error() != want {
 		t.Errorf("err %v, want %q", err, want)
 	}
@@ -255,7 +262,7 @@ func TestMessagesAreBoundedText(t *testing.T) {
 	in := instantiate(t, m)
 	var results [1]abi.Result
 	for _, transform := range []string{"hostile.badutf8", "hostile.longmessage"} {
-		if err := in.Run(t.Context(), index(t, m, transform), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
+		if err := run(t.Context(), in, index(t, m, transform), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
 			t.Fatal(err)
 		}
 		if got := results[0].Payload; len(got) > 4<<10 || !bytes.Equal(got, bytes.ToValidUTF8(got, nil)) {
@@ -285,7 +292,7 @@ func TestLogIsLimited(t *testing.T) {
 			m := load(t, "hostile", opts)
 			in := instantiate(t, m)
 			var results [1]abi.Result
-			if err := in.Run(t.Context(), index(t, m, transform), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
+			if err := run(t.Context(), in, index(t, m, transform), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
 				t.Fatal(err)
 			}
 			// What passes is the burst and a second's allowance or two, each
@@ -310,7 +317,7 @@ func TestLogEscapesWhatGuestsWrite(t *testing.T) {
 	m := load(t, "hostile", opts)
 	in := instantiate(t, m)
 	var results [1]abi.Result
-	if err := in.Run(t.Context(), index(t, m, "hostile.loglevel"), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
+	if err := run(t.Context(), in, index(t, m, "hostile.loglevel"), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.b.String(); strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\x00\x1b") {
@@ -356,15 +363,24 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		var results [1]abi.Result
-		_ = in.Run(ctx, 0, []abi.Item{{Payload: []byte("abc")}}, results[:])
+		_ = run(ctx, in, 0, []abi.Item{{Payload: []byte("abc")}}, results[:])
 	})
 }
 
 func BenchmarkRunEcho(b *testing.B) {
-	for name, interrupt := range map[string]bool{"runtime": true, "off": false} {
-		b.Run(name, func(b *testing.B) {
+	for _, c := range []struct {
+		name      string
+		interrupt module.Interrupt
+		reset     bool
+	}{
+		{"metered,pristine", module.Metered, true},
+		{"metered,shared", module.Metered, false},
+		{"runtime,shared", module.Runtime, false},
+		{"off,shared", module.Off, false},
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			opts := options()
-			opts.Interrupt = interrupt
+			opts.Interrupt = c.interrupt
 			m, err := module.Load(b.Context(), read(b, "hostile"), opts)
 			if err != nil {
 				b.Fatal(err)
@@ -378,8 +394,11 @@ func BenchmarkRunEcho(b *testing.B) {
 			ctx := context.Background()
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := in.Run(ctx, 0, items, results); err != nil {
+				if err := run(ctx, in, 0, items, results); err != nil {
 					b.Fatal(err)
+				}
+				if c.reset && !in.Reset() {
+					b.Fatal("cannot be reset")
 				}
 			}
 		})

@@ -21,13 +21,14 @@ type Reason int
 
 // Reasons.
 const (
-	Broken  Reason = iota // it failed in a way that it cannot be trusted after
-	Retired               // it reached a limit of Config.Retire
-	Evicted               // it was idle for too long
+	Broken   Reason = iota // it failed in a way that it cannot be trusted after
+	Replaced               // it is not fit for another borrower, through no fault
+	Retired                // it reached a limit of Config.Retire
+	Evicted                // it was idle for too long
 	reasons
 )
 
-func (r Reason) String() string { return [...]string{"broken", "retired", "evicted"}[r] }
+func (r Reason) String() string { return [...]string{"broken", "replaced", "retired", "evicted"}[r] }
 
 // Config is the shape of a pool. Create, Destroy and Max must be set.
 type Config[T any] struct {
@@ -159,7 +160,7 @@ func (p *Pool[T]) evict() {
 
 // Get lends an instance, making one if none is idle and fewer than Max exist,
 // else waiting until ctx is done. Give it back with [Pool.Put] or
-// [Pool.Discard].
+// [Pool.Remove].
 func (p *Pool[T]) Get(ctx context.Context) (*Instance[T], error) {
 	res, err := p.inner.Acquire(ctx)
 	if err != nil {
@@ -170,21 +171,33 @@ func (p *Pool[T]) Get(ctx context.Context) (*Instance[T], error) {
 	return in, nil
 }
 
+// TryGet lends an idle instance, or returns nil.
+func (p *Pool[T]) TryGet() *Instance[T] {
+	if p.inner.Stat().IdleResources() == 0 {
+		return nil // TryAcquire would make one
+	}
+	res, err := p.inner.TryAcquire(context.Background())
+	if err != nil {
+		return nil
+	}
+	in := res.Value()
+	in.res = res
+	return in
+}
+
 // Put takes back an instance that works.
 func (p *Pool[T]) Put(in *Instance[T]) {
 	in.calls++
 	if p.cfg.Retire != nil && p.cfg.Retire(in.Value, in.calls, time.Since(in.res.CreationTime())) {
-		p.remove(in, Retired)
+		p.Remove(in, Retired)
 		return
 	}
 	in.res.Release()
 }
 
-// Discard takes back an instance that is never to be lent again, and has it
-// replaced in the background.
-func (p *Pool[T]) Discard(in *Instance[T]) { p.remove(in, Broken) }
-
-func (p *Pool[T]) remove(in *Instance[T], why Reason) {
+// Remove takes back an instance that is never to be lent again, and has it replaced
+// in the background.
+func (p *Pool[T]) Remove(in *Instance[T], why Reason) {
 	p.left[why].Add(1)
 	// Destroyed here and not by puddle's own goroutine: the instance's memory is
 	// free, and its room in the pool too, before its successor is made.

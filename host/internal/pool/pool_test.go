@@ -94,7 +94,7 @@ func TestDiscardedIsReplacedInTheBackground(t *testing.T) {
 		p := open(t, f.config(1, 2))
 		defer p.Close()
 		in := get(t, p)
-		p.Discard(in)
+		p.Remove(in, pool.Broken)
 		synctest.Wait()
 		if st := p.Stats(); st.Size != 1 || st.Created != 2 || st.Left[pool.Broken] != 1 {
 			t.Errorf("stats %+v, want a new instance", st)
@@ -113,7 +113,7 @@ func TestReplacementThatFails(t *testing.T) {
 		p := open(t, f.config(1, 1))
 		defer p.Close()
 		f.fail.Store(true)
-		p.Discard(get(t, p))
+		p.Remove(get(t, p), pool.Broken)
 		synctest.Wait()
 		if _, err := p.Get(t.Context()); !errors.Is(err, errMake) {
 			t.Errorf("err %v, want that of making one", err)
@@ -236,7 +236,7 @@ func TestHammer(t *testing.T) {
 				}
 				lent.Delete(v)
 				if (i+j)%5 == 0 {
-					p.Discard(in)
+					p.Remove(in, pool.Broken)
 				} else {
 					p.Put(in)
 				}

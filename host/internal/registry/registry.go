@@ -15,6 +15,8 @@ import (
 // set.
 type Options struct {
 	Module module.Options
+	// Isolation is what an instance keeps of a task.
+	Isolation Isolation
 	// Min and Max bound the instances, IdleTimeout those that lie idle beyond
 	// Min.
 	Min, Max    int
@@ -26,10 +28,21 @@ type Options struct {
 	MaxMemory uint64
 }
 
+// Isolation is what an instance keeps of what it was lent for.
+type Isolation int
+
+// Isolations.
+const (
+	Reset  Isolation = iota + 1 // nothing: it is put back into its first state
+	Fresh                       // nothing: there is a new one every time
+	Shared                      // everything
+)
+
 // Plugin is a plugin that serves. Its methods may be called concurrently.
 type Plugin struct {
-	module *module.Module
-	pool   *pool.Pool[*Instance]
+	module    *module.Module
+	isolation Isolation
+	pool      *pool.Pool[*Instance]
 }
 
 // Instance is an instance that was lent by [Plugin.Borrow].
@@ -46,7 +59,10 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{module: m}
+	p := &Plugin{module: m, isolation: opts.Isolation}
+	if opts.Isolation == Reset && m.Info().NoReset != nil {
+		p.isolation = Fresh
+	}
 	p.pool, err = pool.New(pool.Config[*Instance]{
 		Min: opts.Min, Max: opts.Max, IdleTimeout: opts.IdleTimeout,
 		Create: func(ctx context.Context) (*Instance, error) {
@@ -55,7 +71,7 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 		},
 		Destroy: func(in *Instance) {
 			// Closing an instance frees memory and has nothing to report.
-			_ = in.Close(context.Background())
+			_ = in.Close()
 		},
 		Retire: func(in *Instance, calls int, age time.Duration) bool {
 			return opts.MaxCalls > 0 && calls >= opts.MaxCalls ||
@@ -75,8 +91,18 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 // Info returns what is known of the module.
 func (p *Plugin) Info() module.Info { return p.module.Info() }
 
-// Borrow lends an instance, which is to be given back by [Instance.Return] or
-// [Instance.Discard]. It waits for one, or for one to be made, until ctx is done.
+// TryBorrow lends an instance that is idle, or returns nil.
+func (p *Plugin) TryBorrow() *Instance {
+	lent := p.pool.TryGet()
+	if lent == nil {
+		return nil
+	}
+	lent.Value.lent = lent
+	return lent.Value
+}
+
+// Borrow lends an instance, which is to be given back by [Instance.Return]. It
+// waits for one, or for one to be made, until ctx is done.
 func (p *Plugin) Borrow(ctx context.Context) (*Instance, error) {
 	lent, err := p.pool.Get(ctx)
 	if err != nil {
@@ -86,11 +112,23 @@ func (p *Plugin) Borrow(ctx context.Context) (*Instance, error) {
 	return lent.Value, nil
 }
 
-// Return gives the instance back for other tasks.
-func (in *Instance) Return() { in.plugin.pool.Put(in.lent) }
+// Return gives the instance back. It is lent again if all its calls have ended
+// well and its isolation allows.
+func (in *Instance) Return() {
+	p := in.plugin
+	switch {
+	case !in.Usable():
+		p.pool.Remove(in.lent, pool.Broken)
+	case p.isolation == Fresh, p.isolation == Reset && !in.Reset():
+		p.pool.Remove(in.lent, pool.Replaced)
+	default:
+		p.pool.Put(in.lent)
+	}
+}
 
-// Discard gives the instance back, never to be lent again.
-func (in *Instance) Discard() { in.plugin.pool.Discard(in.lent) }
+// Isolation returns the isolation in force: a module whose instances cannot be put
+// back has fresh ones instead.
+func (p *Plugin) Isolation() Isolation { return p.isolation }
 
 // Pool returns a snapshot of the plugin's pool.
 func (p *Plugin) Pool() pool.Stats { return p.pool.Stats() }

@@ -378,17 +378,26 @@ func (s *Scheduler) dispatchLocked() {
 	s.settleLocked()
 }
 
+// searched is among how many submitters one is looked for that could run. Those of a
+// busy Serial may be many, and the others get in when the queue has room.
+const searched = 32
+
 // nextLocked returns the oldest task that lacks nothing but a slot.
 func (s *Scheduler) nextLocked() (next *waiter) {
 	for _, c := range s.classes {
 		// A queue that is full of tasks behind one another in their Serials
 		// must not keep out a submitter that could run.
 		if c.ready() {
-			for b := c.blocked.front(); b != nil; b = b.queue.next {
+			b := c.blocked.front()
+			for range searched {
+				if b == nil {
+					break
+				}
 				if b.serial == nil || !b.serial.busy {
 					s.admitLocked(b)
 					break
 				}
+				b = b.queue.next
 			}
 		}
 		if c.active < c.limit && len(c.waiting) > 0 && (next == nil || c.waiting[0].seq < next.seq) {

@@ -96,6 +96,11 @@ func (s *Store[S]) Release(e *Entry[S]) {
 		delete(s.entries, e.key)
 		return
 	}
+	if e.size() > s.cfg.MaxBytes { // it would cost all others their places, and not fit
+		delete(s.entries, e.key)
+		s.evicted++
+		return
+	}
 	e.used = s.cfg.Now()
 	e.idle = s.idle.PushBack(e)
 	s.bytes += e.size()

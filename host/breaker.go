@@ -1,0 +1,81 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrSuspended is wrapped by the error of a task whose plugin has failed so often
+// in a row that the host gives it a rest.
+var ErrSuspended = errors.New("plugin is suspended")
+
+// How long a plugin rests: the first time, and at most. Each rest is twice as long as
+// the one before, until a task succeeds.
+const (
+	firstRest   = 100 * time.Millisecond
+	longestRest = 30 * time.Second
+)
+
+// breaker gives a plugin rests that breaks its instances with every task. After a
+// rest a single task tries.
+type breaker struct {
+	limit int // failures in a row; 0 is for ever
+
+	mu       sync.Mutex // guards all below
+	failures int        // since the last success
+	until    time.Time  // of the rest; zero without one
+	rest     time.Duration
+	trying   bool // a task is out since the rest ended
+	rests    uint64
+}
+
+// admit returns an error if the plugin rests. A task that runs is followed by done.
+// If try is false the task will not run at once, and is not the one that tries.
+func (b *breaker) admit(try bool) error {
+	if b.limit == 0 {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.until.IsZero() {
+		return nil
+	}
+	if left := time.Until(b.until); left > 0 {
+		return fmt.Errorf("%w for %v, after %d failures in a row", ErrSuspended, left.Round(time.Millisecond), b.failures)
+	}
+	if try && b.trying {
+		return fmt.Errorf("%w: a task tries whether it has recovered from %d failures in a row", ErrSuspended, b.failures)
+	}
+	b.trying = b.trying || try
+	return nil
+}
+
+// done records how a task that was admitted to try ended: whether the plugin did
+// its part, failed, or neither.
+func (b *breaker) done(kind Kind) {
+	if b.limit == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.trying = false
+	switch {
+	case kind == "" || kind == KindFailed || kind == KindInvalidArgument:
+		b.failures, b.until, b.rest = 0, time.Time{}, 0
+	case kind.guests():
+		if b.failures++; b.failures >= b.limit {
+			b.rest = min(max(firstRest, 2*b.rest), longestRest)
+			b.until = time.Now().Add(b.rest)
+			b.rests++
+		}
+	}
+}
+
+// stats returns whether the plugin is suspended, and how often it was.
+func (b *breaker) stats() (suspended bool, rests uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.until.IsZero(), b.rests
+}

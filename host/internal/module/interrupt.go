@@ -1,0 +1,184 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+// Interrupt is how a guest that does not return is stopped.
+type Interrupt int
+
+// Ways to stop a guest.
+const (
+	// Metered has the guest count what it does, and come to the host every so
+	// often.
+	Metered Interrupt = iota + 1
+	// Runtime is wazero's own way.
+	Runtime
+	// Off does not stop it.
+	Off
+)
+
+// Limits are those of one call, or none where they are zero.
+type Limits struct {
+	// Timeout is how long the guest may run.
+	Timeout time.Duration
+	// Fuel is how much fuel it may burn, with [Metered] alone.
+	Fuel uint64
+	// Stop ends the call by its own end.
+	Stop context.Context //nolint:containedctx // a second one beside the caller's
+}
+
+const (
+	// slice is how much fuel a guest burns between two visits to the host: for
+	// some 0.02 to 0.2 ms it holds up whoever waits for its thread, a collection
+	// of the host's garbage among them.
+	slice = 250_000
+	// turn is how long a guest computes before it lets other goroutines have its
+	// thread, which costs ten times as much as a visit.
+	turn = time.Millisecond
+)
+
+// watch stops the guest of a [Metered] instance.
+type watch struct {
+	fuel api.MutableGlobal // what is left of the slice, as an int64; nil before the instance is made
+	// granted are all slices of this call, in fuel.
+	granted  int64
+	limit    int64
+	ctx      context.Context //nolint:containedctx // the call's, while it runs
+	stop     context.Context //nolint:containedctx // likewise
+	deadline time.Time       // zero without
+	turned   time.Time       // when the others had their turn; zero before the first visit
+
+}
+
+// begin starts to watch a call.
+func (w *watch) begin(ctx context.Context, c Call) {
+	*w = watch{fuel: w.fuel, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
+	if w.fuel == nil {
+		return
+	}
+	if c.Timeout > 0 {
+		w.deadline = time.Now().Add(c.Timeout)
+	}
+	w.grant(0)
+}
+
+// grant gives the guest a slice, beside what it has burnt already without one.
+func (w *watch) grant(owed int64) {
+	w.granted += owed
+	n := int64(slice)
+	if w.limit > 0 { // no visit later than the limit
+		n = min(n, w.limit-w.granted)
+	}
+	w.granted += n
+	w.fuel.Set(uint64(n))
+}
+
+// used returns the fuel that the call has burnt so far.
+func (w *watch) used() uint64 {
+	if w.fuel == nil {
+		return 0
+	}
+	return uint64(w.granted - int64(w.fuel.Get()))
+}
+
+// visit is called when a slice is used up. It panics with a [*Fault] if the guest
+// has to stop.
+func (w *watch) visit() {
+	now := time.Now()
+	switch {
+	case w.limit > 0 && w.used() > uint64(w.limit):
+		panic(&Fault{Kind: Fuel, Message: fmt.Sprintf("burnt more than its fuel of %d", w.limit)})
+	case w.stop != nil && w.stop.Err() != nil:
+		panic(stopped())
+	case w.ctx.Err() != nil:
+		panic(interrupted(w.ctx))
+	case !w.deadline.IsZero() && now.After(w.deadline):
+		panic(timedOut())
+	case w.turned.IsZero():
+		w.turned = now
+	case now.Sub(w.turned) > turn:
+		runtime.Gosched()
+		w.turned = time.Now()
+	}
+	w.grant(-int64(w.fuel.Get()))
+}
+
+// yield is what the guest calls when its slice is used up.
+func yield(ctx context.Context, mod api.Module, _ []uint64) {
+	in := caller(ctx)
+	if in.watch.fuel == nil { // its start function: the instance is being made
+		in.watch.fuel = mod.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+	}
+	in.watch.visit()
+}
+
+// charge bills the guest for what the host does for it.
+func (in *Instance) charge(bytes int) {
+	if w := &in.watch; w.fuel != nil {
+		w.fuel.Set(uint64(int64(w.fuel.Get()) - int64(bytes)/bytesPerFuel))
+	}
+}
+
+// bytesPerFuel is how many bytes that are moved are as much as one instruction.
+const bytesPerFuel = 64
+
+// sleep is what a guest with a real clock sleeps by.
+func (in *Instance) sleep(ctx context.Context, d time.Duration) error {
+	w := &in.watch
+	timeout := false
+	if !w.deadline.IsZero() {
+		if left := time.Until(w.deadline); left < d {
+			d, timeout = left, true
+		}
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	var stop <-chan struct{}
+	if w.stop != nil {
+		stop = w.stop.Done()
+	}
+	select {
+	case <-ctx.Done():
+		return interrupted(ctx)
+	case <-stop:
+		return stopped()
+	case <-timer.C:
+	}
+	if timeout {
+		return timedOut()
+	}
+	return nil
+}
+
+// Causes of contexts.
+var (
+	errTimeout = fmt.Errorf("timeout: %w", context.DeadlineExceeded)
+	errStopped = errors.New("stopped")
+)
+
+// context returns a context that ends as the limits say, for [Runtime].
+func (l *Limits) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancelCause(ctx)
+	unhook := func() bool { return true }
+	if l.Stop != nil {
+		unhook = context.AfterFunc(l.Stop, func() { stop(errStopped) })
+	}
+	cancel := func() {}
+	if l.Timeout > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, l.Timeout, errTimeout)
+	}
+	return ctx, func() {
+		cancel()
+		unhook()
+		stop(nil)
+	}
+}

@@ -1,0 +1,129 @@
+package memory
+
+import "os"
+
+const (
+	// patience is how many tasks in a row may leave a copy unwritten before it is
+	// given back. To look at such a copy takes a hundredth of what a new one does,
+	// with the fault and the search for it: keeping one in vain then costs as much
+	// as giving it back too early, and both together never more than twice what
+	// would have been best, whatever tasks do.
+	patience = 100
+	// maxKept is how many copies are kept, in pages. A task that writes more takes
+	// long enough not to notice its faults.
+	maxKept = 256
+	// maxGiven bounds the calls by which a reset gives copies back.
+	maxGiven = 8
+)
+
+// copies is a keeper that knows which pages are copies. What is no copy is the
+// image's as it is, so nothing else needs to be looked at, and pages that tasks only
+// read stay mapped.
+type copies struct {
+	m     *mapping
+	pages *pagemap
+	size  uintptr
+	page  uintptr
+	// known has the copies, in the order of addresses: all of them, as long as the
+	// process has had no faults but those counted in seen.
+	known []uintptr
+	seen  int64
+	// idle has for each page how many tasks in a row have left the copy unwritten,
+	// or fresh if it was none.
+	idle  []uint8
+	given []span // room for reset
+}
+
+// fresh is the mark of a page that was no copy at the last reset.
+const fresh = 0xff
+
+func newCopies(m *mapping, size uintptr) *copies {
+	page := uintptr(os.Getpagesize())
+	c := &copies{
+		m: m, pages: m.image.file.pages, size: size, page: page,
+		seen: -1, idle: make([]uint8, size/page), given: make([]span, 0, maxGiven),
+	}
+	c.forget()
+	return c
+}
+
+func (c *copies) resident() int { return len(c.known) }
+
+func (c *copies) forget() {
+	c.known = c.known[:0]
+	for i := range c.idle {
+		c.idle[i] = fresh
+	}
+}
+
+func (c *copies) reset() error {
+	if err := c.look(); err != nil {
+		// There may be copies that are not known.
+		c.forget()
+		c.seen = -1
+		return c.m.drop(span{0, c.size})
+	}
+	image := c.m.image.Bytes()
+	over := len(c.known) > maxKept
+	c.given = c.given[:0]
+	kept := c.known[:0]
+	for _, at := range c.known {
+		idle := &c.idle[at/c.page]
+		switch {
+		case over && *idle == fresh:
+		case restoreBlock(c.m.slice(span{at, at + c.page}), image[at:at+c.page]):
+			*idle = 0
+			kept = append(kept, at)
+			continue
+		case *idle == fresh:
+			*idle = 0
+			kept = append(kept, at)
+			continue
+		case *idle < patience:
+			*idle++
+			kept = append(kept, at)
+			continue
+		}
+		*idle = fresh
+		kept = c.give(at, kept)
+	}
+	c.known = kept
+	for _, s := range c.given {
+		if err := c.m.drop(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look brings what is known of the copies up to date.
+func (c *copies) look() error {
+	now, err := faults()
+	if err != nil {
+		return err
+	}
+	// What is counted from here on is looked for at the next reset.
+	if now == c.seen && c.pages.counts {
+		return nil
+	}
+	c.known, err = c.pages.copies(c.m.base, c.size, c.known[:0])
+	c.seen = now
+	return err
+}
+
+// give adds a page to what is given back, at one with its neighbour, and returns
+// what is kept. When there are too many spans, the last one takes in all that is
+// between, which is kept no more.
+func (c *copies) give(at uintptr, kept []uintptr) []uintptr {
+	last := len(c.given) - 1
+	if last < 0 || c.given[last].to != at && len(c.given) < maxGiven {
+		c.given = append(c.given, span{at, at + c.page})
+		return kept
+	}
+	for n := len(kept) - 1; n >= 0 && kept[n] >= c.given[last].to; n-- {
+		c.idle[kept[n]/c.page] = fresh
+		kept = kept[:n]
+	}
+	c.given[last].to = at + c.page
+	return kept
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package memory
+
+func (*file) withoutScan()    {}
+func (*file) withoutCount()   {}
+func (*file) withoutPagemap() {}

@@ -1,0 +1,685 @@
+package meter
+
+import "fmt"
+
+// Instructions that mean something to the pass.
+const (
+	opUnreachable = 0x00
+	opBlock       = 0x02
+	opLoop        = 0x03
+	opIf          = 0x04
+	opElse        = 0x05
+	opEnd         = 0x0b
+	opBr          = 0x0c
+	opBrIf        = 0x0d
+	opBrTable     = 0x0e
+	opReturn      = 0x0f
+	opCall        = 0x10
+	opCallIndir   = 0x11
+	opSelect      = 0x1b
+	opSelectT     = 0x1c
+	opLocalGet    = 0x20
+	opLocalSet    = 0x21
+	opLocalTee    = 0x22
+	opGlobalGet   = 0x23
+	opGlobalSet   = 0x24
+	opTableGet    = 0x25
+	opTableSet    = 0x26
+	opFirstLoad   = 0x28
+	opLastStore   = 0x3e
+	opMemorySize  = 0x3f
+	opMemoryGrow  = 0x40
+	opI32Const    = 0x41
+	opI64Const    = 0x42
+	opF32Const    = 0x43
+	opF64Const    = 0x44
+	opI32LtU      = 0x49
+	opI32GtU      = 0x4b
+	opI32LeU      = 0x4d
+	opI64LtS      = 0x53
+	opI64GtU      = 0x56
+	opI32Add      = 0x6a
+	opI32Sub      = 0x6b
+	opI64Add      = 0x7c
+	opI64Sub      = 0x7d
+	opI64Shl      = 0x86
+	opI64ShrU     = 0x88
+	opI64ExtendU  = 0xad
+	opLastPlain   = 0xc4
+	opRefNull     = 0xd0
+	opRefIsNull   = 0xd1
+	opRefFunc     = 0xd2
+	opBulk        = 0xfc
+	opVector      = 0xfd
+
+	bulkMemoryInit = 8
+	bulkDataDrop   = 9
+	bulkMemoryCopy = 10
+	bulkMemoryFill = 11
+	bulkTableInit  = 12
+	bulkElemDrop   = 13
+	bulkTableCopy  = 14
+	bulkTableGrow  = 15
+	bulkTableSize  = 16
+	bulkTableFill  = 17
+
+	noType = 0x40
+)
+
+// Costs. A unit is about what a simple instruction takes; those that can take much
+// longer than others cost more, so that fuel bounds time.
+const (
+	costPlain = 1
+	costLoad  = 3  // it may miss every cache
+	costSlow  = 8  // a division, a root
+	costCall  = 32 // a frame, its registers, and a small function that calls none
+	costBulk  = 16 // a call of the host's
+	// window is how much is executed at most between two charges on a straight
+	// way; a br_table pays for it, wherever it leads.
+	window = 128
+	// small is the most that a function without loops and calls costs which its
+	// callers have paid for.
+	small = 64
+	// freeLength is the longest range, in bytes, that costs no more than its
+	// instruction; shiftLength makes units of a longer one's.
+	freeLength  = 256
+	shiftLength = 6
+)
+
+// body rewrites one function.
+type body struct {
+	w   *rewriter
+	r   *reader
+	out []byte
+	// copied is up to where of the input is in out.
+	copied int
+
+	locals  uint32 // the original's, parameters included
+	scratch uint32 // a variable of type i64
+	length  uint32 // a variable of type i32
+	frames  []frame
+	depth   int // how many blocks are open in out
+	labels  uint64
+	charges int
+	leaf    bool // nothing is called, nothing goes round, and no jump leaves the function
+	simple  bool // no block was opened yet
+	wrapped bool // the function begins as enter wrote it, from first to behind in out
+	first   int
+	behind  int
+	span    // the current one
+}
+
+// span is code that is paid for in one place.
+type span struct {
+	id    int
+	patch int // where in out the cost is to be written, -1 for nowhere
+	cost  uint64
+}
+
+// frame is a block that is open.
+type frame struct {
+	kind byte
+	// label is what the block's label is in out: how many blocks were open
+	// before it. extra is how many blocks were put around it.
+	label, extra int
+	// from is the first span from which a jump goes to the frame's end, or to its
+	// else, or -1 if there is none.
+	from int
+	// outer is the span in which a loop begins. It goes on behind the loop: it
+	// was paid for on the way in.
+	outer span
+}
+
+func (w *rewriter) code(out []byte) ([]byte, error) {
+	r, n := w.section(secCode)
+	if int(n) != len(w.funcTypes)-int(w.imported) && r.err == nil {
+		r.failf("%d functions, the function section has %d", n, len(w.funcTypes)-int(w.imported))
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	content := make([]byte, 0, len(r.buf)+len(r.buf)/2)
+	b := &body{w: w}
+	for i := range n {
+		size := r.u32()
+		r.limit("bytes in a function", uint64(size), w.limits.Body)
+		at := r.base + r.pos
+		raw := r.bytes(size)
+		if r.err != nil {
+			return nil, r.err
+		}
+		f := i + w.imported
+		if err := b.rewrite(raw, at, f); err != nil {
+			return nil, err
+		}
+		content = append(appendU32(content, uint32(len(b.out))), b.out...)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	if w.opts.Meter {
+		for _, helper := range [][]byte{w.fillBody(), w.copyBody()} {
+			content = append(appendU32(content, uint32(len(helper))), helper...)
+			n++
+		}
+	}
+	return appendSection(out, secCode, n, content), nil
+}
+
+func (b *body) rewrite(raw []byte, at int, f uint32) error {
+	*b = body{
+		w: b.w, r: &reader{buf: raw, base: at}, out: b.out[:0], frames: append(b.frames[:0], frame{from: -1}),
+		depth: 1, leaf: true, simple: true, span: span{patch: -1},
+	}
+	b.declare(b.w.params[b.w.funcTypes[f]])
+	b.copied = b.r.pos
+	b.enter()
+	for len(b.frames) > 0 && b.r.err == nil {
+		b.instruction()
+	}
+	b.flush(b.r.pos)
+	if b.leaf && b.charges == 1 && b.cost <= small {
+		b.elide()
+	}
+	b.exit()
+	b.close()
+	if b.r.err == nil && !b.r.done() {
+		b.r.failf("goes on behind its end")
+	}
+	if b.r.err != nil {
+		if limit, ok := b.r.err.(*LimitError); ok { //nolint:errorlint // it is as it was made
+			return limit
+		}
+		return fmt.Errorf("function %d%w", f, b.r.err)
+	}
+	return nil
+}
+
+// declare copies the variables and adds the pass's own.
+func (b *body) declare(params uint32) {
+	total, r := uint64(params), b.r
+	groups := r.count()
+	start := r.pos
+	for range groups {
+		total += uint64(r.u32())
+		r.byte()
+		r.limit("variables in a function", total, b.w.limits.Locals)
+		if r.err != nil {
+			return
+		}
+	}
+	b.locals = uint32(total)
+	if !b.w.opts.Meter {
+		b.out = append(appendU32(b.out, groups), r.buf[start:r.pos]...)
+		return
+	}
+	b.scratch, b.length = b.locals, b.locals+1
+	b.out = append(appendU32(b.out, groups+2), r.buf[start:r.pos]...)
+	b.out = append(b.out, 1, typeI64, 1, typeI32)
+}
+
+// flush copies the input up to a position.
+func (b *body) flush(to int) {
+	if b.r.err == nil {
+		b.out = append(b.out, b.r.buf[b.copied:to]...)
+	}
+	b.copied = b.r.pos
+}
+
+// enter begins a function and its first span. The call of the host's is put behind
+// the function, where it costs no registers:
+//
+//	loop $again
+//	  block $host
+//	    br_if $host if fuel < 0
+//	    charge
+//	    …
+//	    return
+//	  end
+//	  call the host
+//	  br $again
+//	end
+//	unreachable
+func (b *body) enter() {
+	if !b.w.opts.Meter {
+		return
+	}
+	start := len(b.out)
+	b.out = append(b.out, opLoop, noType, opBlock, noType)
+	b.checked(0)
+	b.first, b.behind = start, len(b.out)
+	b.wrapped = true
+	b.depth += 2
+}
+
+// exit ends a function.
+func (b *body) exit() {
+	if b.wrapped && b.r.err == nil {
+		b.out[len(b.out)-1] = opReturn // in place of its end
+		b.out = append(b.out, opEnd)
+		b.out = appendU32(append(b.out, opCall), b.w.imported)
+		b.out = append(b.out, opBr, 0, opEnd, opUnreachable, opEnd)
+	}
+}
+
+// elide takes back what enter wrote.
+func (b *body) elide() {
+	if b.wrapped {
+		b.out = append(b.out[:b.first], b.out[b.behind:]...)
+		b.depth -= 2
+		b.wrapped = false
+		b.patch = -1
+	}
+}
+
+// checked begins a span, and leaves a block if there is no fuel.
+func (b *body) checked(block byte) {
+	b.out = appendU32(append(b.out, opGlobalGet), b.w.fuel)
+	b.out = appendU32(append(b.out, opLocalTee), b.scratch)
+	b.out = append(b.out, opI64Const, 0, opI64LtS, opBrIf, block)
+	b.out = appendU32(append(b.out, opLocalGet), b.scratch)
+	b.take()
+}
+
+// take begins a span, and takes its cost from what is on the stack.
+func (b *body) take() {
+	b.out = append(b.out, opI64Const)
+	patch := len(b.out)
+	b.out = append(append(b.out, unpatched...), opI64Sub)
+	b.out = appendU32(append(b.out, opGlobalSet), b.w.fuel)
+	b.charges++
+	b.span = span{id: b.charges, patch: patch}
+}
+
+// charge begins a span in front of the next instruction. Whether there is fuel is
+// left to the next loop or function.
+func (b *body) charge() {
+	b.close()
+	if b.w.opts.Meter {
+		b.flush(b.r.pos)
+		b.out = appendU32(append(b.out, opGlobalGet), b.w.fuel)
+		b.take()
+	}
+}
+
+// unpatched is the place of a number of fixed length.
+var unpatched = []byte{0x80, 0x80, 0x80, 0x80, 0}
+
+// close ends a span: its cost is known.
+func (b *body) close() {
+	if b.patch >= 0 {
+		// At most some 2^27 for the largest function: it fits 5 bytes with its sign.
+		c := b.cost
+		for i := range 4 {
+			b.out[b.patch+i] = byte(c&0x7f) | 0x80
+			c >>= 7
+		}
+		b.out[b.patch+4] = byte(c & 0x3f)
+	}
+	b.patch, b.cost = -1, 0
+}
+
+// target reads a jump's target and returns the frame, and its label in out.
+func (b *body) target() (f *frame, label uint32) {
+	depth := b.r.u32()
+	if uint64(depth) >= uint64(len(b.frames)) {
+		b.r.failf("a jump out of %d blocks, of which there are %d", uint64(depth)+1, len(b.frames))
+		depth = 0
+	}
+	i := len(b.frames) - 1 - int(depth)
+	if i == 0 { // out of the function, whose frame must not change any more
+		b.leaf, b.simple = false, false
+	}
+	f = &b.frames[i]
+	return f, uint32(b.depth - 1 - f.label)
+}
+
+// jump rewrites a br or br_if.
+func (b *body) jump(start int, op byte) {
+	f, to := b.target()
+	if f.from < 0 {
+		f.from = b.id
+	}
+	b.flush(start)
+	b.out = appendU32(append(b.out, op), to)
+	b.copied = b.r.pos
+}
+
+// table rewrites a br_table. It pays for what follows its targets, so that these
+// need no charge of their own.
+func (b *body) table(start int) {
+	r := b.r
+	n := r.count()
+	b.labels += uint64(n)
+	r.limit("targets of br_tables in a function", b.labels, b.w.limits.Labels)
+	b.flush(start)
+	b.out = appendU32(append(b.out, opBrTable), n)
+	for i := uint32(0); i <= n && r.err == nil; i++ {
+		_, to := b.target()
+		b.out = appendU32(b.out, to)
+	}
+	b.cost += window
+	b.copied = r.pos
+}
+
+// open opens a block.
+func (b *body) open(kind byte, start int) {
+	t := b.r.s33()
+	if t >= 0 && t >= int64(len(b.w.params)) {
+		b.r.failf("type %d is out of range, there are %d", t, len(b.w.params))
+	}
+	if b.r.err != nil {
+		return
+	}
+	f := frame{kind: kind, from: -1}
+	switch {
+	case kind == opIf:
+		f.from = b.id // the way round it
+	case kind == opLoop && b.w.opts.Meter:
+		b.leaf = false
+		if b.simple && b.cost <= small {
+			// The function begins with a loop, which will do for it.
+			b.flush(start)
+			b.copied = start
+			b.elide()
+		}
+		f.outer = b.span
+		f.extra = b.loop(start, t < 0 || b.w.params[t] == 0)
+	}
+	b.simple = false
+	f.label = b.depth
+	b.depth++
+	b.frames = append(b.frames, f)
+	b.r.limit("nested blocks", uint64(len(b.frames)), b.w.limits.Nesting)
+}
+
+// loop opens a loop, which begins a span of its own. So that the call of the host's
+// is no part of it, and costs no registers there, it goes out for that and comes in
+// again:
+//
+//	block $done (type of the loop)
+//	  loop $again
+//	    block $host
+//	      loop (its type)
+//	        br_if $host if fuel < 0
+//	        charge
+//	        …
+//	      end
+//	      br $done
+//	    end
+//	    call the host
+//	    br $again
+//	  end
+//	  unreachable
+//	end
+//
+// A loop with parameters calls the host where it stands. It returns how many blocks
+// were opened around the loop.
+func (b *body) loop(start int, plain bool) (extra int) {
+	kind := b.r.buf[start+1 : b.r.pos]
+	if !plain {
+		b.charge()
+		b.out = b.w.callHost(b.out)
+		return 0
+	}
+	b.flush(start)
+	b.out = append(append(b.out, opBlock), kind...)
+	b.out = append(b.out, opLoop, noType, opBlock, noType, opLoop)
+	b.out = append(b.out, kind...)
+	b.checked(1)
+	b.copied = b.r.pos
+	const around = 3
+	b.depth += around
+	return around
+}
+
+// leave closes what was put around a loop.
+func (b *body) leave(f *frame) {
+	b.flush(b.r.pos)
+	b.close()
+	if f.extra > 0 {
+		b.out = append(b.out, opBr, 2, opEnd)
+		b.out = appendU32(append(b.out, opCall), b.w.imported)
+		b.out = append(b.out, opBr, 0, opEnd, opUnreachable, opEnd)
+		b.depth -= f.extra
+	}
+	b.span = f.outer
+	if b.patch < 0 { // it was given up
+		b.charge()
+	}
+}
+
+// end closes a block.
+func (b *body) end() {
+	f := b.frames[len(b.frames)-1]
+	b.frames = b.frames[:len(b.frames)-1]
+	b.depth--
+	if len(b.frames) == 0 {
+		return // the function's
+	}
+	if f.kind == opLoop && b.w.opts.Meter {
+		b.leave(&f)
+		return
+	}
+	b.arrive(f.from)
+}
+
+// arrive begins a span if one that jumps to here, from which the way does not lead
+// through the beginning of the current one.
+func (b *body) arrive(from int) {
+	if from >= 0 && from < b.id {
+		b.charge()
+	}
+}
+
+// instruction rewrites the next instruction.
+func (b *body) instruction() {
+	r := b.r
+	if b.cost > window {
+		b.charge()
+	}
+	start := r.pos
+	op := r.byte()
+	b.cost += costPlain
+	switch {
+	case op == opBlock || op == opLoop || op == opIf:
+		b.open(op, start)
+	case op == opElse:
+		b.arrive(b.frames[len(b.frames)-1].from)
+	case op == opEnd:
+		b.end()
+	case op == opBr || op == opBrIf:
+		b.jump(start, op)
+	case op == opReturn:
+		b.simple = false
+	case op == opBrTable:
+		b.table(start)
+	case op == opCall || op == opRefFunc:
+		b.cost += costCall
+		b.leaf = false
+		b.flush(start)
+		f := b.w.function(r)
+		b.out = appendU32(append(b.out, op), f)
+		b.copied = r.pos
+	case op == opCallIndir:
+		b.cost += costCall
+		b.leaf = false
+		r.index("type", uint32(len(b.w.params)))
+		r.index("table", b.w.tables)
+	case op == opSelectT:
+		r.bytes(r.count())
+	case op >= opLocalGet && op <= opLocalTee:
+		r.index("variable", b.locals)
+	case op == opGlobalGet || op == opGlobalSet:
+		r.index("global", uint32(len(b.w.globals)))
+	case op == opTableGet:
+		r.index("table", b.w.tables)
+	case op == opTableSet:
+		r.index("table", b.w.tables)
+		b.dirty(start)
+	case op >= opFirstLoad && op <= opLastStore:
+		b.cost += costLoad - costPlain
+		r.u32()
+		r.u32()
+	case op == opMemorySize:
+		r.byte()
+	case op == opMemoryGrow:
+		r.byte()
+		// In pages; a new one is cleared when it is first used.
+		b.chargeLength(start, 0, 4)
+	case op == opI32Const:
+		r.skipLEB(5)
+	case op == opI64Const:
+		r.skipLEB(10)
+	case op == opF32Const:
+		r.bytes(4)
+	case op == opF64Const:
+		r.bytes(8)
+	case op == opRefNull:
+		r.byte()
+	case op == opRefIsNull:
+	case op == opBulk:
+		b.bulk(start)
+	case op == opVector:
+		b.vector()
+	case slow(op):
+		b.cost += costSlow - costPlain
+	case plain(op):
+	default:
+		r.pos = start
+		r.failf("there is no instruction 0x%x", op)
+	}
+}
+
+// plain reports whether an instruction has nothing to it but itself.
+func plain(op byte) bool {
+	switch op {
+	case opUnreachable, 0x01, 0x1a, opSelect: // and nop, drop
+		return true
+	}
+	return op > opF64Const && op <= opLastPlain
+}
+
+// slow reports whether an instruction is a division, a remainder or a root.
+func slow(op byte) bool {
+	switch {
+	case op >= 0x6d && op <= 0x70, op >= 0x7f && op <= 0x82: // integers
+		return true
+	}
+	return op == 0x91 || op == 0x95 || op == 0x9f || op == 0xa3
+}
+
+// dirty puts the setting of the global that says so in front of an instruction.
+func (b *body) dirty(start int) {
+	if !b.w.opts.Reset || b.r.err != nil {
+		return
+	}
+	b.flush(start)
+	b.out = append(b.out, opI32Const, 1, opGlobalSet)
+	b.out = appendU32(b.out, b.w.dirty)
+	b.copied = start
+}
+
+// chargeLength charges, in front of an instruction, for what is on top of the
+// stack: right shifted, or left.
+func (b *body) chargeLength(start int, right, left byte) {
+	if !b.w.opts.Meter || b.r.err != nil {
+		return
+	}
+	b.cost += costBulk
+	b.leaf = false
+	b.flush(start)
+	b.out = appendU32(append(b.out, opLocalSet), b.length)
+	b.out = b.w.chargeFor(b.out, b.length, right, left)
+	b.out = appendU32(append(b.out, opLocalGet), b.length)
+	b.copied = start
+}
+
+func (b *body) bulk(start int) {
+	r := b.r
+	tables := b.w.tables
+	switch sub := r.u32(); {
+	case sub < bulkMemoryInit:
+	case sub == bulkMemoryInit:
+		r.u32() // wazero checks it against the data count
+		r.byte()
+		b.chargeLength(start, shiftLength, 0)
+	case sub == bulkDataDrop:
+		r.u32()
+		b.dirty(start)
+	case sub == bulkMemoryCopy:
+		r.byte()
+		r.byte()
+		b.inPieces(start, b.w.copy)
+	case sub == bulkMemoryFill:
+		r.byte()
+		b.inPieces(start, b.w.fill)
+	case sub == bulkTableInit:
+		r.u32()
+		r.index("table", tables)
+		b.chargeLength(start, 0, 0)
+		b.dirty(start)
+	case sub == bulkElemDrop:
+		r.u32()
+		b.dirty(start)
+	case sub == bulkTableCopy:
+		r.index("table", tables)
+		r.index("table", tables)
+		b.chargeLength(start, 0, 0)
+		b.dirty(start)
+	case sub == bulkTableGrow, sub == bulkTableFill:
+		r.index("table", tables)
+		b.chargeLength(start, 0, 0)
+		b.dirty(start)
+	case sub == bulkTableSize:
+		r.index("table", tables)
+	default:
+		r.failf("there is no instruction 0xfc %d", sub)
+	}
+}
+
+// inPieces has a function do what an instruction does, if its length, on top of
+// the stack, is more than a few bytes.
+func (b *body) inPieces(start int, f uint32) {
+	if !b.w.opts.Meter || b.r.err != nil {
+		return
+	}
+	b.cost += costBulk
+	b.leaf = false
+	b.flush(start)
+	b.out = appendU32(append(b.out, opLocalTee), b.length)
+	b.out = appendU32(append(b.out, opLocalGet), b.length)
+	b.out = append(b.out, opI32Const, freeLength&0x7f|0x80, freeLength>>7, opI32GtU, opIf)
+	b.out = appendU32(b.out, b.w.rangeType)
+	b.out = appendU32(append(b.out, opCall), f)
+	b.out = append(b.out, opElse)
+	b.out = append(b.out, b.r.buf[start:b.r.pos]...)
+	b.out = append(b.out, opEnd)
+	b.copied = b.r.pos
+}
+
+func (b *body) vector() {
+	r := b.r
+	const memarg, lane = 1, 2
+	var has int
+	switch sub := r.u32(); {
+	case sub <= 11, sub == 92, sub == 93:
+		has = memarg
+	case sub == 12, sub == 13:
+		r.bytes(16)
+	case sub >= 21 && sub <= 34:
+		has = lane
+	case sub >= 84 && sub <= 91:
+		has = memarg | lane
+	case sub > 255:
+		r.failf("there is no instruction 0xfd %d", sub)
+	}
+	if has&memarg != 0 {
+		b.cost += costLoad - costPlain
+		r.u32()
+		r.u32()
+	}
+	if has&lane != 0 {
+		r.byte()
+	}
+}

@@ -1,0 +1,591 @@
+// Package meter rewrites a plugin's binary before it is compiled, so that the host
+// can stop its guests, count what they do and put them back.
+//
+// The binary is not to be trusted, and not validated yet. Whatever the pass does not
+// know it refuses; what it adds, indices of the original cannot reach; and it leaves
+// every fault of the original for the compiler to find.
+//
+// # Metering
+//
+// A global counts fuel down. Code is divided into segments, each of which begins by
+// taking from the global what all its instructions cost, and calls the host if that
+// leaves less than nothing. A segment begins where a function does, a loop, after a
+// loop, and wherever a jump arrives that started in another segment. So no path
+// executes an instruction that was not paid for; one that jumps forward within its
+// segment pays for what it skips. A jump of a br_table always begins a segment: what
+// Go's compiler makes of a function is one loop around a br_table, of which each
+// turn executes a small part.
+//
+// Operations on ranges of memory and tables cost by their length as well. Those on
+// memory are made in pieces when they are long.
+package meter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// What the host provides, and finds among the exports.
+const (
+	// ImportModule and ImportYield are the function, without parameters and
+	// results, that the guest calls when its fuel is less than 0.
+	ImportModule = "resonhost_meter"
+	ImportYield  = "yield"
+	// FuelExport is the i64 that counts down; the guest begins with 0.
+	FuelExport = "resonhost_meter.fuel"
+	// DirtyExport is an i32, which is set to 1 by what restoring memory and
+	// globals does not undo: changes of tables, and the dropping of segments.
+	DirtyExport = "resonhost_meter.dirty"
+	// globalExport and a number name the program's own globals.
+	globalExport = "resonhost_meter.global."
+)
+
+// Options are what the pass does besides checking limits.
+type Options struct {
+	// Meter has the guest count fuel and yield.
+	Meter bool
+	// Reset makes all variable globals reachable, and adds DirtyExport.
+	Reset bool
+}
+
+// Module is a binary that was rewritten.
+type Module struct {
+	WASM []byte
+	// Globals are the exports of the program's variable globals, and Opaque those
+	// whose values the host cannot hold: vectors and references. Only with Reset.
+	Globals, Opaque []string
+}
+
+// Numbers of sections.
+const (
+	secCustom = iota
+	secType
+	secImport
+	secFunction
+	secTable
+	secMemory
+	secGlobal
+	secExport
+	secStart
+	secElement
+	secCode
+	secData
+	secDataCount
+	sections
+)
+
+var sectionNames = [sections]string{
+	"custom section", "type section", "import section", "function section", "table section", "memory section",
+	"global section", "export section", "start section", "element section", "code section", "data section", "data count section",
+}
+
+// sectionOrder is where the sections stand.
+var sectionOrder = [sections]int{
+	secType: 1, secImport: 2, secFunction: 3, secTable: 4, secMemory: 5, secGlobal: 6, secExport: 7,
+	secStart: 8, secElement: 9, secDataCount: 10, secCode: 11, secData: 12,
+}
+
+// Types of values.
+const (
+	typeI32       = 0x7f
+	typeI64       = 0x7e
+	typeV128      = 0x7b
+	typeFuncref   = 0x70
+	typeExternref = 0x6f
+)
+
+// rewriter holds what is known of the binary.
+type rewriter struct {
+	limits Limits
+	opts   Options
+	secs   [sections][]byte // contents
+	at     [sections]int    // their offsets
+	names  []byte           // the content of the name section, behind its name
+
+	params    []uint32 // of each type
+	funcTypes []uint32 // of each function, imported ones first
+	imported  uint32   // functions
+	tables    uint32
+	memory    uint32 // how many there are
+	globals   []global
+	exported  map[string]bool
+	segments  uint64
+
+	yieldType, rangeType uint32 // () → (), and (i32, i32, i32) → ()
+	fuel, dirty          uint32 // globals
+	fill, copy           uint32 // functions
+}
+
+type global struct {
+	typ      byte
+	variable bool
+	export   string
+}
+
+// Rewrite returns the binary with what the options ask for. It never changes wasm.
+// Binaries that exceed a limit are a [*LimitError].
+func Rewrite(wasm []byte, limits Limits, opts Options) (*Module, error) {
+	w := &rewriter{limits: limits.withDefaults(), opts: opts, exported: make(map[string]bool)}
+	if err := w.split(wasm); err != nil {
+		return nil, err
+	}
+	out := append(make([]byte, 0, len(wasm)+len(wasm)/2), wasm[:8]...)
+	m := new(Module)
+	for _, step := range []func([]byte) ([]byte, error){
+		w.types, w.imports, w.functions, w.tableSection, w.memories, w.globalSection,
+		func(b []byte) ([]byte, error) { return w.exports(b, m) },
+		w.start, w.elements, w.dataCount, w.code, w.data, w.nameSection,
+	} {
+		var err error
+		if out, err = step(out); err != nil {
+			return nil, err
+		}
+	}
+	m.WASM = out
+	return m, nil
+}
+
+// split finds the sections.
+func (w *rewriter) split(wasm []byte) error {
+	const header = 8
+	if len(wasm) < header || string(wasm[:header]) != "\x00asm\x01\x00\x00\x00" {
+		return errors.New("not a WebAssembly module of version 1")
+	}
+	r := &reader{buf: wasm, pos: header, what: "binary"}
+	last := 0
+	for !r.done() {
+		id := r.byte()
+		size := r.u32()
+		at := r.pos
+		content := r.bytes(size)
+		switch {
+		case r.err != nil:
+		case id == secCustom:
+			c := &reader{buf: content, base: at, what: sectionNames[secCustom]}
+			if name := c.name(); c.err == nil && name == "name" && w.names == nil {
+				w.names = content[c.pos:]
+			}
+			// Others have addresses of code in them, which would be wrong.
+		case id >= sections:
+			r.failf("there is no section %d", id)
+		case sectionOrder[id] <= last:
+			r.failf("the %s is out of order", sectionNames[id])
+		default:
+			last = sectionOrder[id]
+			w.secs[id], w.at[id] = content, at
+		}
+	}
+	return r.err
+}
+
+// section returns a reader of a section, and the number of its items.
+func (w *rewriter) section(id int) (r *reader, n uint32) {
+	r = &reader{buf: w.secs[id], base: w.at[id], what: sectionNames[id]}
+	if len(r.buf) == 0 && w.at[id] == 0 {
+		return r, 0
+	}
+	n = r.count()
+	return r, n
+}
+
+// end returns the section's error, which is one if something is left of it.
+func (r *reader) end() error {
+	if r.err == nil && !r.done() {
+		r.failf("has more bytes than items")
+	}
+	return r.err
+}
+
+func (w *rewriter) types(out []byte) ([]byte, error) {
+	r, n := w.section(secType)
+	r.limit("types", uint64(n), w.limits.Types)
+	start := r.pos
+	for range n {
+		if form := r.byte(); form != 0x60 && r.err == nil {
+			r.failf("a type of the unknown form 0x%x", form)
+		}
+		params := r.count()
+		r.bytes(params)
+		results := r.count()
+		r.bytes(results)
+		r.limit("parameters and results of a type", uint64(params)+uint64(results), w.limits.Arity)
+		if r.err != nil {
+			break
+		}
+		w.params = append(w.params, params)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	content := slices.Clip(r.buf[start:])
+	if w.opts.Meter {
+		w.yieldType, w.rangeType = n, n+1
+		content = append(content, 0x60, 0, 0, 0x60, 3, typeI32, typeI32, typeI32, 0)
+		n += 2
+	}
+	return appendSection(out, secType, n, content), nil
+}
+
+var externNames = [...]string{"function", "table", "memory", "global"}
+
+func (w *rewriter) imports(out []byte) ([]byte, error) {
+	r, n := w.section(secImport)
+	r.limit("imports", uint64(n), w.limits.Imports)
+	start := r.pos
+	for range n {
+		module, name := r.name(), r.name()
+		kind := r.byte()
+		switch {
+		case r.err != nil:
+		case int(kind) >= len(externNames):
+			r.failf("an import of the unknown kind %d", kind)
+		case kind != 0:
+			return nil, fmt.Errorf("imports the %s %s.%s, which the host does not grant", externNames[kind], module, name)
+		case module == ImportModule:
+			return nil, fmt.Errorf("imports %s.%s, which the host does not grant", module, name)
+		}
+		t := r.index("type", uint32(len(w.params)))
+		if r.err != nil {
+			break
+		}
+		w.funcTypes = append(w.funcTypes, t)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	w.imported = n
+	content := slices.Clip(r.buf[start:])
+	if w.opts.Meter {
+		content = appendName(appendName(content, ImportModule), ImportYield)
+		content = appendU32(append(content, 0), w.yieldType)
+		n++
+	}
+	return appendSection(out, secImport, n, content), nil
+}
+
+func (w *rewriter) functions(out []byte) ([]byte, error) {
+	r, n := w.section(secFunction)
+	r.limit("functions", uint64(n)+uint64(w.imported), w.limits.Functions)
+	start := r.pos
+	for range n {
+		t := r.index("type", uint32(len(w.params)))
+		if r.err != nil {
+			break
+		}
+		w.funcTypes = append(w.funcTypes, t)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	content := slices.Clip(r.buf[start:])
+	if w.opts.Meter {
+		w.fill = w.imported + 1 + n
+		w.copy = w.fill + 1
+		content = appendU32(appendU32(content, w.rangeType), w.rangeType)
+		n += 2
+	}
+	return appendSection(out, secFunction, n, content), nil
+}
+
+// function reads the index of a function and returns its new one.
+func (w *rewriter) function(r *reader) uint32 {
+	i := r.index("function", uint32(len(w.funcTypes)))
+	if w.opts.Meter && i >= w.imported {
+		i++ // behind the import that was added
+	}
+	return i
+}
+
+func (w *rewriter) tableSection(out []byte) ([]byte, error) {
+	r, n := w.section(secTable)
+	r.limit("tables", uint64(n), w.limits.Tables)
+	w.tables = n
+	var content []byte
+	for range n {
+		elem, flag := r.byte(), r.byte()
+		if elem != typeFuncref && elem != typeExternref {
+			r.failf("a table of the unknown type 0x%x", elem)
+		}
+		if flag > 1 {
+			r.failf("a table with the unknown limits 0x%x", flag)
+		}
+		least := r.u32()
+		most := uint32(1<<32 - 1)
+		if flag == 1 {
+			most = r.u32()
+		}
+		r.limit("entries in a table", uint64(least), w.limits.TableSize)
+		if flag == 1 && most < least {
+			r.failf("a table with more entries than it may have")
+		}
+		if r.err != nil {
+			break
+		}
+		content = append(content, elem, 1)
+		content = appendU32(appendU32(content, least), uint32(min(uint64(most), w.limits.TableSize)))
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return appendSection(out, secTable, n, content), nil
+}
+
+func (w *rewriter) memories(out []byte) ([]byte, error) {
+	r, n := w.section(secMemory)
+	r.limit("memories", uint64(n), 1)
+	w.memory = n
+	if r.err != nil {
+		return nil, r.err
+	}
+	return appendSection(out, secMemory, n, r.buf[r.pos:]), nil
+}
+
+func (w *rewriter) globalSection(out []byte) ([]byte, error) {
+	r, n := w.section(secGlobal)
+	r.limit("globals", uint64(n), w.limits.Globals)
+	var content []byte
+	for range n {
+		typ, variable := r.byte(), r.byte()
+		if variable > 1 {
+			r.failf("a global of the unknown mutability %d", variable)
+		}
+		// Initialisers see imported globals alone, of which there are none.
+		content = w.constant(r, append(content, typ, variable), uint32(len(w.globals)))
+		if r.err != nil {
+			break
+		}
+		w.globals = append(w.globals, global{typ: typ, variable: variable == 1})
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	if w.opts.Meter {
+		w.fuel = n
+		content = append(content, typeI64, 1, 0x42, 0, opEnd)
+		n++
+	}
+	if w.opts.Reset {
+		w.dirty = n
+		content = append(content, typeI32, 1, 0x41, 0, opEnd)
+		n++
+	}
+	return appendSection(out, secGlobal, n, content), nil
+}
+
+// constant copies a constant expression. It may name the first globals.
+func (w *rewriter) constant(r *reader, out []byte, globals uint32) []byte {
+	for r.err == nil {
+		start := r.pos
+		switch op := r.byte(); op {
+		case opEnd:
+			return append(out, op)
+		case 0x41:
+			r.skipLEB(5)
+		case 0x42:
+			r.skipLEB(10)
+		case 0x43:
+			r.bytes(4)
+		case 0x44:
+			r.bytes(8)
+		case opGlobalGet:
+			r.index("global", globals)
+		case 0xd0:
+			r.byte()
+		case opRefFunc:
+			out = appendU32(append(out, op), w.function(r))
+			continue
+		case opVector:
+			if sub := r.u32(); sub != 12 {
+				r.failf("a constant expression with the vector instruction %d", sub)
+			}
+			r.bytes(16)
+		default:
+			r.failf("a constant expression with the instruction 0x%x", op)
+		}
+		if r.err == nil {
+			out = append(out, r.buf[start:r.pos]...)
+		}
+	}
+	return out
+}
+
+func (w *rewriter) exports(out []byte, m *Module) ([]byte, error) {
+	r, n := w.section(secExport)
+	r.limit("exports", uint64(n), w.limits.Exports)
+	var content []byte
+	for range n {
+		name := r.name()
+		kind := r.byte()
+		var index uint32
+		switch kind {
+		case 0:
+			index = w.function(r)
+		case 1:
+			index = r.index("table", w.tables)
+		case 3:
+			index = r.index("global", uint32(len(w.globals)))
+			if r.err == nil {
+				w.globals[index].export = name
+			}
+		default: // a memory, or what the compiler will not know
+			index = r.u32()
+		}
+		if r.err != nil {
+			break
+		}
+		w.exported[name] = true
+		content = appendU32(append(appendName(content, name), kind), index)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	add := func(name string, index uint32) error {
+		if w.exported[name] {
+			return fmt.Errorf("exports %q, a name that is the host's", name)
+		}
+		content = appendU32(append(appendName(content, name), 3), index)
+		n++
+		return nil
+	}
+	var errs []error
+	if w.opts.Meter {
+		errs = append(errs, add(FuelExport, w.fuel))
+	}
+	if w.opts.Reset {
+		errs = append(errs, add(DirtyExport, w.dirty))
+		for i, g := range w.globals {
+			if !g.variable {
+				continue
+			}
+			if g.export == "" {
+				g.export = fmt.Sprint(globalExport, i)
+				errs = append(errs, add(g.export, uint32(i)))
+			}
+			if g.typ == typeV128 || g.typ <= typeFuncref {
+				m.Opaque = append(m.Opaque, g.export)
+			} else {
+				m.Globals = append(m.Globals, g.export)
+			}
+		}
+	}
+	return appendSection(out, secExport, n, content), errors.Join(errs...)
+}
+
+func (w *rewriter) start(out []byte) ([]byte, error) {
+	if w.at[secStart] == 0 {
+		return out, nil
+	}
+	r := &reader{buf: w.secs[secStart], base: w.at[secStart], what: sectionNames[secStart]}
+	content := appendU32(nil, w.function(r))
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return append(appendU32(append(out, secStart), uint32(len(content))), content...), nil
+}
+
+// elements copies the element section. The three lowest bits of a segment's flags
+// say: passive or declared, with a table or declared, with expressions.
+func (w *rewriter) elements(out []byte) ([]byte, error) {
+	r, n := w.section(secElement)
+	w.segments += uint64(n)
+	r.limit("segments", w.segments, w.limits.Segments)
+	var content []byte
+	var elements uint64
+	for range n {
+		flags := r.u32()
+		if flags > 7 {
+			r.failf("a segment with the unknown flags 0x%x", flags)
+		}
+		content = appendU32(content, flags)
+		if flags&1 == 0 {
+			if flags&2 != 0 {
+				content = appendU32(content, r.index("table", w.tables))
+			}
+			content = w.constant(r, content, uint32(len(w.globals)))
+		}
+		if flags&3 != 0 {
+			content = append(content, r.byte()) // its kind, or its type
+		}
+		count := r.count()
+		elements += uint64(count)
+		r.limit("entries of segments", elements, w.limits.Elements)
+		content = appendU32(content, count)
+		for i := uint32(0); i < count && r.err == nil; i++ {
+			if flags&4 != 0 {
+				content = w.constant(r, content, uint32(len(w.globals)))
+			} else {
+				content = appendU32(content, w.function(r))
+			}
+		}
+		if r.err != nil {
+			break
+		}
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return appendSection(out, secElement, n, content), nil
+}
+
+func (w *rewriter) dataCount(out []byte) ([]byte, error) {
+	if w.at[secDataCount] == 0 {
+		return out, nil
+	}
+	content := w.secs[secDataCount]
+	return append(appendU32(append(out, secDataCount), uint32(len(content))), content...), nil
+}
+
+func (w *rewriter) data(out []byte) ([]byte, error) {
+	r, n := w.section(secData)
+	w.segments += uint64(n)
+	r.limit("segments", w.segments, w.limits.Segments)
+	start := r.pos
+	for range n {
+		flags := r.u32()
+		if flags > 2 {
+			r.failf("a segment with the unknown flags 0x%x", flags)
+		}
+		if flags == 2 {
+			r.u32()
+		}
+		if flags != 1 {
+			w.constant(r, nil, uint32(len(w.globals)))
+		}
+		r.bytes(r.u32())
+		if r.err != nil {
+			break
+		}
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return appendSection(out, secData, n, r.buf[start:]), nil
+}
+
+// nameSection copies the names of functions, which stack traces show. What is wrong
+// with it costs the names, as it would elsewhere.
+func (w *rewriter) nameSection(out []byte) ([]byte, error) {
+	r := &reader{buf: w.names, what: "name section"}
+	for !r.done() {
+		id, size := r.byte(), r.u32()
+		body := &reader{buf: r.bytes(size), what: r.what}
+		const functionNames = 1
+		if id != functionNames {
+			continue
+		}
+		n := body.count()
+		content := appendU32(nil, n)
+		for range n {
+			i := w.function(body)
+			content = appendName(appendU32(content, i), body.name())
+			if body.err != nil {
+				return out, nil //nolint:nilerr // a program runs without its names
+			}
+		}
+		section := append(appendName(nil, "name"), functionNames)
+		section = append(appendU32(section, uint32(len(content))), content...)
+		return append(appendU32(append(out, secCustom), uint32(len(section))), section...), nil
+	}
+	return out, nil
+}

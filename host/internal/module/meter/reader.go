@@ -1,0 +1,132 @@
+package meter
+
+import "fmt"
+
+// reader reads a binary. After its first error, which it keeps, it reads zeros and
+// is at its end.
+type reader struct {
+	buf  []byte
+	pos  int
+	base int    // of buf in the binary
+	what string // the section
+	err  error
+}
+
+func (r *reader) failf(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%s, byte %d: %s", r.what, r.base+r.pos, fmt.Sprintf(format, args...))
+	}
+	r.pos = len(r.buf)
+}
+
+func (r *reader) done() bool { return r.pos >= len(r.buf) }
+
+func (r *reader) byte() byte {
+	if r.pos >= len(r.buf) {
+		r.failf("ends too early")
+		return 0
+	}
+	b := r.buf[r.pos]
+	r.pos++
+	return b
+}
+
+// bytes returns the next n bytes.
+func (r *reader) bytes(n uint32) []byte {
+	if uint64(n) > uint64(len(r.buf)-r.pos) {
+		r.failf("ends too early")
+		return nil
+	}
+	b := r.buf[r.pos : r.pos+int(n)]
+	r.pos += int(n)
+	return b
+}
+
+// u32 reads an unsigned LEB128 number.
+func (r *reader) u32() uint32 {
+	if r.pos < len(r.buf) && r.buf[r.pos] < 0x80 { // most are
+		r.pos++
+		return uint32(r.buf[r.pos-1])
+	}
+	var v uint64
+	for shift := 0; shift < 35; shift += 7 {
+		b := r.byte()
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			if v > 1<<32-1 {
+				break
+			}
+			return uint32(v)
+		}
+	}
+	r.failf("a number is larger than 32 bits")
+	return 0
+}
+
+// skipLEB reads a LEB128 number of at most n bytes.
+func (r *reader) skipLEB(n int) {
+	for range n {
+		if r.byte() < 0x80 {
+			return
+		}
+	}
+	r.failf("a number is too long")
+}
+
+// s33 reads what begins a block: a negative number for a value type, else an index.
+func (r *reader) s33() int64 {
+	var v int64
+	for shift := 0; shift < 35; shift += 7 {
+		b := r.byte()
+		v |= int64(b&0x7f) << shift
+		if b < 0x80 {
+			if b&0x40 != 0 {
+				v |= -1 << (shift + 7)
+			}
+			return v
+		}
+	}
+	r.failf("a number is larger than 33 bits")
+	return 0
+}
+
+// count reads the length of a list whose items take at least one byte each.
+func (r *reader) count() uint32 {
+	n := r.u32()
+	if uint64(n) > uint64(len(r.buf)-r.pos) {
+		r.failf("a list of %d items does not fit", n)
+		return 0
+	}
+	return n
+}
+
+// index reads an index below n.
+func (r *reader) index(what string, n uint32) uint32 {
+	i := r.u32()
+	if i >= n && r.err == nil {
+		r.failf("%s %d is out of range, there are %d", what, i, n)
+	}
+	return i
+}
+
+func (r *reader) name() string { return string(r.bytes(r.u32())) }
+
+func appendU32(b []byte, v uint32) []byte {
+	for v >= 0x80 {
+		b = append(b, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(b, byte(v))
+}
+
+func appendName(b []byte, s string) []byte { return append(appendU32(b, uint32(len(s))), s...) }
+
+// appendSection appends a section, unless it is of no items.
+func appendSection(b []byte, id byte, items uint32, content []byte) []byte {
+	if items == 0 {
+		return b
+	}
+	head := appendU32(nil, items)
+	b = appendU32(append(b, id), uint32(len(head)+len(content)))
+	return append(append(b, head...), content...)
+}

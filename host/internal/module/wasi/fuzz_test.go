@@ -1,0 +1,86 @@
+package wasi_test
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/resonhost/resonhost/host/internal/module/wasi"
+)
+
+// FuzzPoll has poll_oneoff read what a guest may have written, at addresses it may
+// have given.
+func FuzzPoll(f *testing.F) {
+	s := &wasi.System{}
+	g := forward(f, s)
+	prepare(g)
+	f.Add(g.bytes()[mixed:][:4*48], uint32(mixed), uint32(room), uint32(4), uint32(0))
+	f.Add(g.bytes()[sleeping:][:48], uint32(size-48), uint32(size-32), uint32(1), uint32(size-4))
+	f.Add([]byte{}, uint32(outside), uint32(outside), uint32(1<<28), uint32(outside))
+	f.Fuzz(func(t *testing.T, subscriptions []byte, in, out, count, result uint32) {
+		g.tb = t
+		clear(g.bytes())
+		if in < size {
+			copy(g.bytes()[in:], subscriptions)
+		}
+		before := slices.Clone(g.bytes())
+		s.Reset()
+		e := g.call("poll_oneoff", uint64(in), uint64(out), uint64(count), uint64(result))
+		if e == success {
+			if n := g.get32(result); n == 0 || n > count {
+				t.Errorf("%d events of %d subscriptions", n, count)
+			}
+		} else if !bytes.Equal(g.bytes(), before) {
+			t.Errorf("errno %d, and wrote", e)
+		}
+		changed(t, before, g.bytes(), span{out, count * 32}, span{result, 4})
+		if now := g.time(1); now < wasi.MonotonicEpoch {
+			t.Errorf("the clock went back to %d", now)
+		}
+	})
+}
+
+// FuzzWrite does so with fd_write.
+func FuzzWrite(f *testing.F) {
+	var out bytes.Buffer
+	g := forward(f, &wasi.System{Stdout: &out, Stderr: &out})
+	prepare(g)
+	for _, at := range []uint32{goodVecs, wildVecs, wrapVecs} {
+		f.Add(g.bytes()[at:][:24], uint32(1), at, uint32(3), uint32(room))
+	}
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 2, 0}, uint32(2), uint32(size-8), uint32(1), uint32(size-4))
+	f.Fuzz(func(t *testing.T, vecs []byte, fd, iovs, count, result uint32) {
+		g.tb = t
+		clear(g.bytes())
+		if iovs < size {
+			copy(g.bytes()[iovs:], vecs)
+		}
+		before := slices.Clone(g.bytes())
+		out.Reset()
+		e := g.call("fd_write", uint64(fd), uint64(iovs), uint64(count), uint64(result))
+		if e == success {
+			if n := g.get32(result); int(n) != out.Len() || n > 64<<10 {
+				t.Errorf("%d bytes written, said to be %d", out.Len(), n)
+			}
+		} else if out.Len() != 0 {
+			t.Errorf("errno %d, and wrote %d bytes", e, out.Len())
+		}
+		changed(t, before, g.bytes(), span{result, 4})
+	})
+}
+
+// span is a part of the memory.
+type span struct{ at, len uint32 }
+
+// changed wants no byte to differ outside some spans.
+func changed(t *testing.T, before, after []byte, spans ...span) {
+	t.Helper()
+	for _, s := range spans {
+		if uint64(s.at)+uint64(s.len) <= size {
+			copy(after[s.at:][:s.len], before[s.at:])
+		}
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("memory has changed where it must not")
+	}
+}

@@ -1,0 +1,103 @@
+// Package wasi is the part of wasi_snapshot_preview1 that a sandboxed plugin
+// needs: it computes, tells the time, draws random bytes, writes to two streams
+// and exits. There is no file, argument, environment variable or socket.
+//
+// All state is in a [System], which can be put back to its start, so that no
+// task of an instance sees anything of the one before. Nothing blocks but a
+// sleep by the real clock, and what one call does is bounded. Wherever a guest
+// points, the answer is an errno (EFAULT), never a panic; but a guest that has no
+// memory at all traps where a function wants one.
+//
+// Layouts and numbers are those of
+// https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md.
+package wasi
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// Instantiate registers the host module wasi_snapshot_preview1 with all of its
+// functions. The context that a guest is called with reaches of, which returns
+// the [System] of the instance that is called: never nil, and best without
+// allocating, since it is asked at every call of a function that does something.
+func Instantiate(ctx context.Context, r wazero.Runtime, of func(context.Context) *System) error {
+	b := r.NewHostModuleBuilder(abi.ImportWASI)
+	for _, f := range functions {
+		b = f.export(b, func(ctx context.Context, mod api.Module, stack []uint64) {
+			stack[0] = uint64(f.do(ctx, of(ctx), mod, stack))
+		})
+	}
+	for _, r := range refusals {
+		b = r.export(b, func(_ context.Context, _ api.Module, stack []uint64) {
+			stack[0] = uint64(r.answer(stack))
+		})
+	}
+	b = exit.export(b, procExit)
+	if _, err := b.Instantiate(ctx); err != nil {
+		return fmt.Errorf("instantiate %s: %w", abi.ImportWASI, err)
+	}
+	return nil
+}
+
+// signature is the name of a function and, separated by spaces, those of its
+// parameters: of type i32, or i64 where a name ends so.
+type signature struct{ name, params string }
+
+// suffixI64 marks a parameter of type i64.
+const suffixI64 = ":i64"
+
+// export adds fn under that signature. It returns an errno unless it is the one
+// function that does not return.
+func (s signature) export(b wazero.HostModuleBuilder, fn api.GoModuleFunc) wazero.HostModuleBuilder {
+	names := strings.Fields(s.params)
+	params := make([]api.ValueType, len(names))
+	for i, name := range names {
+		params[i] = api.ValueTypeI32
+		if short, ok := strings.CutSuffix(name, suffixI64); ok {
+			names[i], params[i] = short, api.ValueTypeI64
+		}
+	}
+	var results []api.ValueType
+	var resultNames []string
+	if s != exit {
+		results, resultNames = []api.ValueType{api.ValueTypeI32}, []string{"errno"}
+	}
+	return b.NewFunctionBuilder().
+		WithGoModuleFunction(fn, params, results).
+		WithParameterNames(names...).
+		WithResultNames(resultNames...).
+		WithName(s.name).
+		Export(s.name)
+}
+
+// function is one that does something. What it gets as stack are its arguments.
+type function struct {
+	signature
+	do func(ctx context.Context, s *System, mod api.Module, stack []uint64) errno
+}
+
+// functions are those that do something, and return.
+var functions = []function{
+	{signature{"args_sizes_get", "argc argv_buf_size"}, sizesOfNothing},
+	{signature{"args_get", "argv argv_buf"}, nothing},
+	{signature{"environ_sizes_get", "environc environ_buf_size"}, sizesOfNothing},
+	{signature{"environ_get", "environ environ_buf"}, nothing},
+	{signature{"clock_res_get", "id resolution"}, clockResGet},
+	{signature{"clock_time_get", "id precision:i64 time"}, clockTimeGet},
+	{signature{"fd_fdstat_get", "fd stat"}, fdFdstatGet},
+	{signature{"fd_read", "fd iovs iovs_len nread"}, fdRead},
+	{signature{"fd_write", "fd iovs iovs_len nwritten"}, fdWrite},
+	{signature{"poll_oneoff", "in out nsubscriptions nevents"}, pollOneoff},
+	{signature{"random_get", "buf buf_len"}, randomGet},
+	{signature{"sched_yield", ""}, schedYield},
+}
+
+// exit is the function that does not return.
+var exit = signature{"proc_exit", "rval"}
