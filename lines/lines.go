@@ -36,6 +36,11 @@ type Options struct {
 	// Failed, if set, is told of each task that failed, in the lines' order: its
 	// line is for the caller, and does not have all that the error does.
 	Failed func(line int, err error)
+	// Hold, if set, reserves memory for n bytes of a line, or refuses it, so that
+	// the line fails with host.KindQueueFull. What was reserved is given back by
+	// Release when the line is answered.
+	Hold    func(n int) bool
+	Release func(n int)
 	// Stop, once closed, has no further line read: Run answers those that were,
 	// and ends. A Read that blocks then is left to end on its own.
 	Stop <-chan struct{}
@@ -95,6 +100,9 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	if o.MaxLine <= 0 {
 		o.MaxLine = DefaultMaxLine
 	}
+	if o.Hold == nil {
+		o.Hold, o.Release = func(int) bool { return true }, func(int) {}
+	}
 	o.MaxLine = min(o.MaxLine, codec.MaxBytes)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -109,6 +117,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 			cancel(fmt.Errorf("write: %w", err))
 			for a := range p.answers {
 				<-a.done
+				p.opts.Release(a.held)
 			}
 		}
 	})
@@ -141,6 +150,7 @@ type pipeline struct {
 type line struct {
 	number int
 	text   []byte
+	held   int   // bytes that Options.Hold granted
 	err    error // of this line
 	fatal  error // of the input
 }
@@ -148,6 +158,7 @@ type line struct {
 // answer is a task on its way, or a line that never became one.
 type answer struct {
 	number int
+	held   int
 	done   chan struct{} // closed once out or err is there
 	out    []byte
 	err    error
@@ -164,8 +175,11 @@ func (p *pipeline) read(ctx context.Context, r io.Reader) {
 			select {
 			case p.input <- l:
 			case <-ctx.Done():
+				p.opts.Release(l.held)
 				return
 			}
+		} else {
+			p.opts.Release(l.held)
 		}
 		if end {
 			return
@@ -180,10 +194,18 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 		part, err := br.ReadSlice('\n')
 		if l.err == nil {
 			text := bytes.TrimSuffix(part, []byte("\n"))
-			if len(l.text)+len(text) > p.opts.MaxLine {
+			switch {
+			case len(l.text)+len(text) > p.opts.MaxLine:
 				l.err = fmt.Errorf("the line is longer than %d bytes", p.opts.MaxLine)
 				l.text = nil
-			} else {
+			case !p.opts.Hold(len(text)):
+				l.err = &host.Error{
+					Kind: host.KindQueueFull, Transform: p.transform, Err: host.ErrQueueFull,
+					Message: "the requests under way hold all the memory that they may",
+				}
+				l.text = nil
+			default:
+				l.held += len(text)
 				l.text = append(l.text, text...)
 			}
 		}
@@ -213,6 +235,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 				return nil
 			}
 			if l.fatal != nil {
+				p.opts.Release(l.held)
 				return l.fatal
 			}
 			a := p.task(ctx, l)
@@ -220,6 +243,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 			case p.answers <- a:
 			case <-ctx.Done(): // the writer may have ended
 				<-a.done
+				p.opts.Release(a.held)
 				return context.Cause(ctx)
 			}
 		}
@@ -227,7 +251,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 }
 
 func (p *pipeline) task(ctx context.Context, l line) *answer {
-	a := &answer{number: l.number, done: make(chan struct{})}
+	a := &answer{number: l.number, held: l.held, done: make(chan struct{})}
 	pending, encode, err := p.start(ctx, l)
 	if err != nil {
 		a.err = err
@@ -290,6 +314,7 @@ func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 			}
 			<-a.done
 		}
+		p.opts.Release(a.held)
 		out, err := a.out, a.err
 		if err != nil && ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), flush(bw, w)) // no failure of the line's

@@ -36,9 +36,10 @@ type Options struct {
 	// JSON lines, which are not bounded together, it is the longest line, at
 	// most codec.MaxBytes.
 	MaxBody int64
-	// MaxHeld is how many bytes of bodies the requests under way may have
-	// together; default 512 MiB. A body of unknown length and a request of JSON
-	// lines count as MaxBody. Beyond it requests are refused with 429.
+	// MaxHeld is how many bytes of bodies, and of JSON lines that were not
+	// answered yet, all requests may have together; default 512 MiB. A body of
+	// unknown length counts as MaxBody. Beyond it requests are refused with 429,
+	// and lines with an error of kind queue_full. Answers do not count.
 	MaxHeld int64
 	// StallTimeout is how long a client may keep the server waiting: for the
 	// next bytes of a body, or to take those of an answer; default 30 s. It

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -257,9 +258,9 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
-// TestBodiesAreBounded has one request hold what all may have.
+// TestBodiesAreBounded has a line that is not at its end hold what all may have.
 func TestBodiesAreBounded(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 1<<10, 1<<10 })
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 1<<20, 66_500 })
 	body, lines := io.Pipe()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/transforms/hostile.echo", body)
 	if err != nil {
@@ -273,26 +274,38 @@ func TestBodiesAreBounded(t *testing.T) {
 	do := func() (int, http.Header, string) {
 		return s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/octet-stream", "x")
 	}
-	if status, header, body := do(); status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "all of the 1024 bytes") {
-		t.Errorf("status %d, %v, %s", status, header, body)
+	if status, _, body := do(); status != 200 {
+		t.Errorf("while the other waits for a line: status %d, %s", status, body)
+	}
+	line := `{"base64": "` + strings.Repeat("eHh4", 16_490) + `"}` + "\n"
+	const read = 64 << 10 // how much the server reads of a line at once
+	if _, err := io.WriteString(lines, line[:read]); err != nil {
+		t.Fatal(err)
+	}
+	for { // the server has read it sooner or later
+		status, header, body := do()
+		if status == 429 {
+			if header.Get("Retry-After") == "" || !strings.Contains(body, "all of the 66500 bytes") {
+				t.Errorf("status %d, %v, %s", status, header, body)
+			}
+			break
+		}
+	}
+	if _, err := io.WriteString(lines, line[read:]+line+line); err != nil { // some of them may be refused
+		t.Fatal(err)
 	}
 	if err := lines.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		t.Error(err)
+	out, err := io.ReadAll(answer.Body)
+	if err != nil || bytes.Count(out, []byte("\n")) != 3 || !bytes.HasPrefix(out, []byte(`{"base64":"eHh4`)) {
+		t.Errorf("%d bytes: %.200s, err %v; want three lines, of which the first succeeds", len(out), out, err)
 	}
 	if err := answer.Body.Close(); err != nil {
 		t.Error(err)
 	}
-	for { // the room comes back once the server's handler has returned
-		status, _, body := do()
-		if status == 200 {
-			break
-		}
-		if status != 429 || t.Context().Err() != nil {
-			t.Fatalf("status %d, %s", status, body)
-		}
+	if status, _, body := do(); status != 200 {
+		t.Errorf("once the lines are answered: status %d, %s", status, body)
 	}
 }
 

@@ -26,10 +26,13 @@ const MediaTypeLines = "application/x-ndjson"
 // ?stream_field=NAME instead.
 const HeaderStream = "Resonhost-Stream"
 
-// hold reserves room for a request of n bytes until release is called. It has
-// answered if ok is false.
-func (s *Server) hold(w http.ResponseWriter, t host.Transform, n int64) (release func(), ok bool) {
-	n = min(n, s.opts.MaxHeld) // one request of any size may pass
+// hold reserves room for a body until release is called. It has answered if ok is
+// false.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, t host.Transform) (release func(), ok bool) {
+	n := min(s.opts.MaxBody, s.opts.MaxHeld) // one request of any size may pass
+	if r.ContentLength >= 0 {
+		n = min(n, r.ContentLength+bodyOverhead)
+	}
 	if s.held.TryAcquire(n) {
 		return func() { s.held.Release(n) }, true
 	}
@@ -39,6 +42,9 @@ func (s *Server) hold(w http.ResponseWriter, t host.Transform, n int64) (release
 	})
 	return nil, false
 }
+
+// bodyOverhead is what a request takes beside its body, in bytes, about.
+const bodyOverhead = 1 << 10
 
 // runTransform is POST /v1/transforms/{name}. The body is one JSON value, JSON
 // lines, or a payload of the transform's media type, by its Content-Type; so is
@@ -59,15 +65,6 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		kind = ""
 	}
-	weight := s.opts.MaxBody
-	if r.ContentLength >= 0 && kind != MediaTypeLines {
-		weight = min(weight, r.ContentLength)
-	}
-	release, ok := s.hold(w, t, weight)
-	if !ok {
-		return
-	}
-	defer release()
 	switch {
 	case kind == t.Input && kind != manifest.MediaTypeJSON:
 		s.runPayload(w, r, t)
@@ -84,6 +81,11 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Transform) {
+	release, ok := s.hold(w, r, t)
+	if !ok {
+		return
+	}
+	defer release()
 	body, ok := s.body(w, r, t)
 	if !ok {
 		return
@@ -102,6 +104,11 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 		writeProblem(w, problem{Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: err.Error()})
 		return
 	}
+	release, ok := s.hold(w, r, t)
+	if !ok {
+		return
+	}
+	defer release()
 	body, ok := s.body(w, r, t)
 	if !ok {
 		return
@@ -234,7 +241,9 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	}
 	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
 		StreamField: r.URL.Query().Get("stream_field"), MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
-		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
+		Hold:    func(n int) bool { return s.held.TryAcquire(int64(n)) },
+		Release: func(n int) { s.held.Release(int64(n)) },
+		Failed:  func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
 	if err == nil && summary.Stopped {
 		err = json.NewEncoder(w).Encode(lines.Failure{Error: lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}})

@@ -110,8 +110,10 @@ func (w *rewriter) copyBody() []byte {
 		out = append(out, opEnd)
 		out = w.beginPiece(out)
 		out = advance(out, varLength, opI32Sub)
-		out = append(out, opLocalGet, varTo, opLocalGet, varLength, opI32Add)
-		out = append(out, opLocalGet, varFrom, opLocalGet, varLength, opI32Add, opLocalGet, varPiece)
+		out = append(
+			out, opLocalGet, varTo, opLocalGet, varLength, opI32Add,
+			opLocalGet, varFrom, opLocalGet, varLength, opI32Add, opLocalGet, varPiece,
+		)
 		return endPiece(append(out, move...))
 	})
 }
