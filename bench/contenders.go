@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -36,10 +35,22 @@ var state = cascade.State{
 	Timestamp: 1_760_000_000_000,
 }
 
-func contenders(ctx context.Context, plugins string) ([]*contender, error) {
-	wasm, err := os.ReadFile(filepath.Join(plugins, "cascade.wasm"))
+// cascade compares ways to run cascade, and that they have the same results.
+func (b *bench) cascade(ctx context.Context) error {
+	all, err := b.cascades(ctx)
+	if err == nil {
+		err = check(ctx, all)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; make guests builds it", err)
+		return errors.Join(err, closeAll(all))
+	}
+	return b.section(ctx, "cascade, full result", all)
+}
+
+func (b *bench) cascades(ctx context.Context) ([]*contender, error) {
+	wasm, err := b.cascadeGuest()
+	if err != nil {
+		return nil, err
 	}
 	input, err := state.AppendBinary(nil)
 	if err != nil {
@@ -53,7 +64,7 @@ func contenders(ctx context.Context, plugins string) ([]*contender, error) {
 		}
 		all = append(all, c)
 	}
-	add(hosted(ctx, "inline", "the host without a sandbox, Host.Run", input, false,
+	add(hosted(ctx, "inline", "the host without a sandbox, Host.Run", "cascade", input, false,
 		host.Config{Mode: host.Inline, Native: []host.Native{native.New()}}))
 	for _, c := range []struct {
 		name      string
@@ -80,12 +91,25 @@ func contenders(ctx context.Context, plugins string) ([]*contender, error) {
 			cfg.Workers = 1 // so that one caller is one worker's load, as with the others
 			what = fmt.Sprintf("the sandbox, Host.RunBatch of %d", batch)
 		}
-		add(hosted(ctx, c.name, what, input, c.batched, cfg))
-	}
-	if err != nil {
-		closeAll(all, io.Discard)
+		add(hosted(ctx, c.name, what, "cascade", input, c.batched, cfg))
 	}
 	return all, err
+}
+
+func (b *bench) cascadeGuest() ([]byte, error) {
+	wasm, err := os.ReadFile(filepath.Join(b.dir, "cascade.wasm"))
+	if err != nil {
+		return nil, fmt.Errorf("%w; make guests builds it", err)
+	}
+	return wasm, nil
+}
+
+func closeAll(all []*contender) error {
+	var errs []error
+	for _, c := range all {
+		errs = append(errs, c.close(context.Background()))
+	}
+	return errors.Join(errs...)
 }
 
 func nativeContender() *contender {
@@ -112,7 +136,7 @@ func nativeContender() *contender {
 	}
 }
 
-func hosted(ctx context.Context, name, what string, input []byte, batched bool, cfg host.Config) (*contender, error) {
+func hosted(ctx context.Context, name, what, transform string, input []byte, batched bool, cfg host.Config) (*contender, error) {
 	c := &contender{name: name, what: what}
 	h, err := host.New(cfg)
 	if err != nil {
@@ -122,10 +146,10 @@ func hosted(ctx context.Context, name, what string, input []byte, batched bool, 
 		return c, err
 	}
 	c.close = h.Close
-	c.one = func(ctx context.Context, input []byte) ([]byte, error) { return h.Run(ctx, "cascade", input) }
+	c.one = func(ctx context.Context, input []byte) ([]byte, error) { return h.Run(ctx, transform, input) }
 	c.run = func(ctx context.Context, n int) error {
 		for range n {
-			if _, err := h.Run(ctx, "cascade", input); err != nil {
+			if _, err := h.Run(ctx, transform, input); err != nil {
 				return err
 			}
 		}
@@ -138,7 +162,7 @@ func hosted(ctx context.Context, name, what string, input []byte, batched bool, 
 		}
 		c.run = func(ctx context.Context, n int) error {
 			for ; n > 0; n -= batch {
-				for _, r := range h.RunBatch(ctx, "cascade", inputs[:min(n, batch)]) {
+				for _, r := range h.RunBatch(ctx, transform, inputs[:min(n, batch)]) {
 					if r.Err != nil {
 						return r.Err
 					}
@@ -178,12 +202,4 @@ func check(ctx context.Context, all []*contender) error {
 		}
 	}
 	return nil
-}
-
-func closeAll(all []*contender, stderr io.Writer) {
-	for _, c := range all {
-		if err := c.close(context.Background()); err != nil {
-			fmt.Fprintf(stderr, "bench: closing %s: %v\n", c.name, err)
-		}
-	}
 }

@@ -1,6 +1,6 @@
-// Command bench measures the same cascade tasks over several ways to run them,
-// side by side: in turns within one run, so that a slow moment of the machine
-// meets all alike. What counts are the ratios.
+// Command bench measures the same tasks over several ways to run them, side by
+// side: in turns within one run, so that a slow moment of the machine meets all
+// alike. What counts are the ratios.
 package main
 
 import (
@@ -22,6 +22,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	benchtime := flags.Duration("benchtime", time.Second, "how long each contender runs altogether")
 	rounds := flags.Int("rounds", 11, "how many turns each contender has")
 	asJSON := flags.Bool("json", false, "print JSON, for machines, in place of the table")
+	guests := flags.String("guests", "../testdata/guests", "the directory of busy.wasm and hostile.wasm")
+	soak := flags.Int("soak", 0, "how many tasks a last part has, of which many fail; 0 leaves it out")
 	plugins := flags.String("plugins", "../bin/plugins", "the directory of cascade.wasm")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -35,28 +37,76 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	all, err := contenders(ctx, *plugins)
-	if err == nil {
-		defer closeAll(all, stderr)
-		err = check(ctx, all)
+	b := &bench{dir: *plugins, guests: *guests, rounds: *rounds, benchtime: *benchtime, soak: *soak, report: newReport(*rounds)}
+	if !*asJSON {
+		b.table = stdout
 	}
-	var measured []measurement
-	if err == nil {
-		measured, err = measure(ctx, all, *rounds, *benchtime/time.Duration(*rounds))
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return 1
-	}
-	r := newReport(*rounds, measured)
-	if *asJSON {
-		err = r.writeJSON(stdout)
-	} else {
-		err = r.writeTable(stdout)
+	err := b.run(ctx)
+	if err == nil && *asJSON {
+		err = b.report.writeJSON(stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}
 	return 0
+}
+
+// bench is one run of all parts.
+type bench struct {
+	dir, guests string
+	rounds      int
+	benchtime   time.Duration
+	soak        int
+	report      *report
+	table       io.Writer // nil for none
+}
+
+func (b *bench) run(ctx context.Context) error {
+	if b.table != nil {
+		if err := b.report.writeHead(b.table); err != nil {
+			return err
+		}
+	}
+	parts := []func(context.Context) error{b.cascade, b.interrupts, b.noop, b.responsiveness}
+	if b.soak > 0 {
+		parts = append(parts, b.soaked)
+	}
+	for _, part := range parts {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// section measures contenders, closes them, and reports.
+func (b *bench) section(ctx context.Context, title string, all []*contender) (err error) {
+	defer func() {
+		for _, c := range all {
+			if closed := c.close(context.Background()); closed != nil {
+				err = errors.Join(err, fmt.Errorf("closing %s: %w", c.name, closed))
+			}
+		}
+	}()
+	measured, err := measure(ctx, all, b.rounds, b.benchtime/time.Duration(b.rounds))
+	if err != nil {
+		return err
+	}
+	b.report.add(title, measured)
+	if b.table == nil {
+		return nil
+	}
+	return b.report.Sections[len(b.report.Sections)-1].writeTable(b.table)
+}
+
+// fact reports a figure.
+func (b *bench) fact(what, format string, args ...any) error {
+	f := fact{what, fmt.Sprintf(format, args...)}
+	b.report.Facts = append(b.report.Facts, f)
+	if b.table == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(b.table, "- %s: %s\n", f.What, f.Value)
+	return err
 }

@@ -83,13 +83,26 @@ func median(samples []float64) float64 {
 
 // report is what was measured, and where.
 type report struct {
-	CPU        string   `json:"cpu"`
-	Cores      int      `json:"cores"`
-	GOMAXPROCS int      `json:"gomaxprocs"`
-	Go         string   `json:"go"`
-	Wazero     string   `json:"wazero"`
-	Rounds     int      `json:"rounds"`
-	Results    []result `json:"results"`
+	CPU        string    `json:"cpu"`
+	Cores      int       `json:"cores"`
+	GOMAXPROCS int       `json:"gomaxprocs"`
+	Go         string    `json:"go"`
+	Wazero     string    `json:"wazero"`
+	Rounds     int       `json:"rounds"`
+	Sections   []section `json:"sections"`
+	Facts      []fact    `json:"facts"`
+}
+
+// section is a group of contenders, of which each is compared with the first.
+type section struct {
+	Title   string   `json:"title"`
+	Results []result `json:"results"`
+}
+
+// fact is a figure that is no time a task.
+type fact struct {
+	What  string `json:"what"`
+	Value string `json:"value"`
 }
 
 // result is of one contender: nanoseconds a task.
@@ -103,28 +116,36 @@ type result struct {
 	Ratio float64 `json:"ratio"`
 }
 
-func newReport(rounds int, measured []measurement) report {
-	r := report{
+func newReport(rounds int) *report {
+	return &report{
 		CPU: cpu(), Cores: runtime.NumCPU(), GOMAXPROCS: runtime.GOMAXPROCS(0), Go: runtime.Version(), Wazero: wazero(), Rounds: rounds,
 	}
+}
+
+func (r *report) add(title string, measured []measurement) {
+	s := section{Title: title}
 	first := median(measured[0].samples)
 	for _, m := range measured {
 		mid := median(m.samples)
-		r.Results = append(r.Results, result{m.name, m.what, mid, slices.Min(m.samples), slices.Max(m.samples), mid / first})
+		s.Results = append(s.Results, result{m.name, m.what, mid, slices.Min(m.samples), slices.Max(m.samples), mid / first})
 	}
-	return r
+	r.Sections = append(r.Sections, s)
 }
 
-// writeTable writes a Markdown table.
-func (r *report) writeTable(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "%s, %d cores, GOMAXPROCS %d, %s, wazero %s; one caller, %d rounds in turns, median (least–most)\n\n",
-		r.CPU, r.Cores, r.GOMAXPROCS, r.Go, r.Wazero, r.Rounds); err != nil {
-		return err
-	}
+// writeHead says where it was measured, and how.
+func (r *report) writeHead(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s, %d cores, GOMAXPROCS %d, %s, wazero %s; one caller, %d rounds in turns, median (least–most)\n",
+		r.CPU, r.Cores, r.GOMAXPROCS, r.Go, r.Wazero, r.Rounds)
+	return err
+}
+
+// writeTable writes a section as a Markdown table.
+func (s *section) writeTable(w io.Writer) error {
+	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', tabwriter.Debug)
-	fmt.Fprintln(t, "\t cascade, full result\t time a task\t ratio\t how\t")
+	fmt.Fprintf(t, "\t %s\t time a task\t ratio\t how\t\n", s.Title)
 	fmt.Fprintln(t, "\t ---\t ---\t ---\t ---\t")
-	for _, c := range r.Results {
+	for _, c := range s.Results {
 		fmt.Fprintf(t, "\t %s\t %s (%s–%s)\t %.2f\t %s\t\n", c.Name, micros(c.Median), micros(c.Min), micros(c.Max), c.Ratio, c.What)
 	}
 	return t.Flush()

@@ -46,11 +46,12 @@ func TestMeasureGivesTurns(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	r := newReport(3, []measurement{
+	r := newReport(3)
+	r.add("a title", []measurement{
 		{name: "first", what: "how", samples: []float64{2000, 1000, 3000}}, {name: "second", samples: []float64{5000, 5000, 5000}},
 	})
 	var table, doc bytes.Buffer
-	if err := errors.Join(r.writeTable(&table), r.writeJSON(&doc)); err != nil {
+	if err := errors.Join(r.writeHead(&table), r.Sections[0].writeTable(&table), r.writeJSON(&doc)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"| first ", "2.0 µs (1.0 µs–3.0 µs)", "| 1.00 ", "| second", "| 2.50 "} {
@@ -62,7 +63,7 @@ func TestReport(t *testing.T) {
 	if err := json.Unmarshal(doc.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if want := (result{"first", "how", 2000, 1000, 3000, 1}); got.Rounds != 3 || got.Results[0] != want || got.Results[1].Ratio != 2.5 {
+	if want := (result{"first", "how", 2000, 1000, 3000, 1}); got.Rounds != 3 || got.Sections[0].Results[0] != want || got.Sections[0].Results[1].Ratio != 2.5 {
 		t.Errorf("the JSON is %s", doc.String())
 	}
 }

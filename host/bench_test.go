@@ -10,11 +10,16 @@ import (
 // BenchmarkRun is the cost of a task beside the transform's own.
 func BenchmarkRun(b *testing.B) {
 	for _, c := range []struct {
-		name      string
-		interrupt host.Interrupt
-	}{{"runtime", host.InterruptRuntime}, {"off", host.InterruptOff}} {
+		name string
+		host.PluginConfig
+	}{
+		{"pristine", host.PluginConfig{}},
+		{"shared", host.PluginConfig{Isolation: host.IsolationShared}},
+		{"shared,runtime", host.PluginConfig{Isolation: host.IsolationShared, Interrupt: host.InterruptRuntime}},
+		{"shared,off", host.PluginConfig{Isolation: host.IsolationShared, Interrupt: host.InterruptOff}},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			h := hostile(b, func(cfg *host.Config) { cfg.Defaults.Interrupt = c.interrupt })
+			h := hostile(b, func(cfg *host.Config) { cfg.Defaults = c.PluginConfig })
 			input := make([]byte, 64)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -23,5 +28,31 @@ func BenchmarkRun(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestAllocations is a bound on what a task allocates beside the transform: its
+// output, and what leads there.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Log("the race detector allocates itself")
+		return
+	}
+	for _, c := range []struct {
+		isolation host.Isolation
+		most      float64
+	}{{host.IsolationShared, 5}, {host.IsolationPristine, 10}} {
+		h := hostile(t, func(cfg *host.Config) { cfg.Defaults.Isolation = c.isolation })
+		for _, size := range []int{0, 64 << 10} {
+			input := make([]byte, size)
+			got := testing.AllocsPerRun(200, func() {
+				if _, err := h.Run(context.Background(), "hostile.echo", input); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if got > c.most {
+				t.Errorf("isolation %d, %d bytes: %v allocations, want at most %v", c.isolation, size, got, c.most)
+			}
+		}
 	}
 }

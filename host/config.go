@@ -73,6 +73,14 @@ func (i Isolation) resets() bool { return i == IsolationPristine || i == Isolati
 // shares reports whether the tasks of a batch have an instance in common.
 func (i Isolation) shares() bool { return i == IsolationFrame || i == IsolationShared }
 
+// batch is how many tasks share a crossing at most.
+func (i Isolation) batch() int {
+	if i.shares() {
+		return maxBatch
+	}
+	return 1
+}
+
 func (i Isolation) ofInstances() registry.Isolation {
 	switch i {
 	case IsolationShared:

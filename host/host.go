@@ -322,6 +322,7 @@ func moduleOptions(cfg PluginConfig, budget *module.Budget, log *slog.Logger) mo
 		CompileTimeout:    cfg.CompileTimeout,
 		MemoryLimit:       uint64(cfg.MemoryLimit),
 		Budget:            budget,
+		Batch:             cfg.Isolation.batch(),
 		Frames:            frameLimits(cfg),
 		LogBytesPerSecond: cfg.LogBytesPerSecond,
 		InitTimeout:       cfg.InitTimeout,

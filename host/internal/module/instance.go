@@ -232,8 +232,10 @@ func (in *Instance) run(ctx context.Context, c Call) error {
 // err: none of it reaches the next task.
 func (in *Instance) ended(err error) error {
 	in.stdout.flush()
-	if f := (*Fault)(nil); errors.As(err, &f) {
-		f.addOutput(&in.stderr)
+	if err != nil {
+		if f := (*Fault)(nil); errors.As(err, &f) {
+			f.addOutput(&in.stderr)
+		}
 	}
 	in.stderr.flush()
 	return err

@@ -43,6 +43,8 @@ type Options struct {
 	// is what all together have.
 	MemoryLimit uint64
 	Budget      *Budget
+	// Batch is how many items a frame has at most.
+	Batch int
 	// Frames bounds what goes in and comes out.
 	Frames FrameLimits
 	// LogBytesPerSecond is how much the plugin may log.
@@ -333,12 +335,48 @@ func (m *Module) examine(ctx context.Context, in *Instance) error {
 			break
 		}
 	}
+	if err := m.warmBatch(ctx, in); err != nil {
+		return err
+	}
 	m.info.Memory = in.Memory()
 	return nil
 }
 
+// warmBatch has each transform run a frame of as many items as it will get, of its
+// last self-test that succeeds, so that buffers have grown before the snapshot.
+func (m *Module) warmBatch(ctx context.Context, in *Instance) error {
+	if m.opts.Batch <= 1 {
+		return nil
+	}
+	last := make(map[int]manifest.SelfTest)
+	for _, c := range m.info.Manifest.SelfTests {
+		if c.Status == abi.StatusOK {
+			last[m.index(c.Transform)] = c
+		}
+	}
+	for index := range m.info.Manifest.Transforms {
+		c, ok := last[index]
+		if !ok {
+			continue
+		}
+		items, results := make([]abi.Item, m.opts.Batch), make([]abi.Result, m.opts.Batch)
+		for i := range items {
+			items[i] = abi.Item{Payload: c.Input, State: c.State}
+		}
+		_, err := in.Run(ctx, Call{Transform: index, Items: items, Results: results})
+		if err != nil && !errors.Is(err, ErrInputSize) && !errors.Is(err, ErrOutputSum) {
+			return fmt.Errorf("self-test %q of %s, %d times in a frame: %w", c.Name, c.Transform, len(items), err)
+		}
+	}
+	return nil
+}
+
+func (m *Module) index(transform string) int {
+	return slices.IndexFunc(m.info.Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == transform })
+}
+
 func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) (fuel uint64, err error) {
-	index := slices.IndexFunc(m.info.Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == c.Transform })
+	index := m.index(c.Transform)
 	var got [1]abi.Result
 	fuel, err = in.Run(ctx, Call{Transform: index, Items: []abi.Item{{Payload: c.Input, State: c.State}}, Results: got[:]})
 	switch {

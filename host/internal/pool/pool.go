@@ -56,6 +56,7 @@ type Pool[T any] struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	closing sync.Once
+	idle    atomic.Int64 // instances that were given back and lie idle
 	created atomic.Uint64
 	left    [reasons]atomic.Uint64
 	failed  atomic.Uint64
@@ -66,6 +67,7 @@ type Instance[T any] struct {
 	Value T
 
 	calls int
+	idle  bool // counted in Pool.idle
 	res   *puddle.Resource[*Instance[T]]
 }
 
@@ -151,6 +153,7 @@ func (p *Pool[T]) evict() {
 		if spare > 0 && res.IdleDuration() >= p.cfg.IdleTimeout {
 			spare--
 			p.left[Evicted].Add(1)
+			p.wake(res.Value())
 			res.Destroy()
 			continue
 		}
@@ -166,23 +169,35 @@ func (p *Pool[T]) Get(ctx context.Context) (*Instance[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	in := res.Value()
-	in.res = res
-	return in, nil
+	return p.lend(res), nil
 }
 
-// TryGet lends an idle instance, or returns nil.
+// TryGet lends an idle instance, or returns nil. It overlooks those that were never
+// lent.
 func (p *Pool[T]) TryGet() *Instance[T] {
-	if p.inner.Stat().IdleResources() == 0 {
+	if p.idle.Load() <= 0 {
 		return nil // TryAcquire would make one
 	}
 	res, err := p.inner.TryAcquire(context.Background())
 	if err != nil {
 		return nil
 	}
+	return p.lend(res)
+}
+
+func (p *Pool[T]) lend(res *puddle.Resource[*Instance[T]]) *Instance[T] {
 	in := res.Value()
 	in.res = res
+	p.wake(in)
 	return in
+}
+
+// wake takes an instance out of the count of those that lie idle.
+func (p *Pool[T]) wake(in *Instance[T]) {
+	if in.idle {
+		in.idle = false
+		p.idle.Add(-1)
+	}
 }
 
 // Put takes back an instance that works.
@@ -192,6 +207,8 @@ func (p *Pool[T]) Put(in *Instance[T]) {
 		p.Remove(in, Retired)
 		return
 	}
+	in.idle = true
+	p.idle.Add(1)
 	in.res.Release()
 }
 

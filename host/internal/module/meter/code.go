@@ -1,6 +1,9 @@
 package meter
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Instructions that mean something to the pass.
 const (
@@ -40,6 +43,10 @@ const (
 	opI64GtU      = 0x56
 	opI32Add      = 0x6a
 	opI32Sub      = 0x6b
+	opI32Or       = 0x72
+	opI64Or       = 0x84
+	opF32CopySign = 0x98
+	opF64CopySign = 0xa6
 	opI64Add      = 0x7c
 	opI64Sub      = 0x7d
 	opI64Shl      = 0x86
@@ -95,6 +102,7 @@ type body struct {
 	copied int
 
 	locals  uint32 // the original's, parameters included
+	types   []byte // theirs; none if they are more than maxRenamed
 	scratch uint32 // a variable of type i64
 	length  uint32 // a variable of type i32
 	frames  []frame
@@ -168,7 +176,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 
 func (b *body) rewrite(raw []byte, at int, f uint32) error {
 	*b = body{
-		w: b.w, r: &reader{buf: raw, base: at}, out: b.out[:0], frames: append(b.frames[:0], frame{from: -1}),
+		w: b.w, r: &reader{buf: raw, base: at}, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
 		depth: 1, leaf: true, simple: true, span: span{patch: -1},
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
@@ -196,17 +204,25 @@ func (b *body) rewrite(raw []byte, at int, f uint32) error {
 }
 
 // declare copies the variables and adds the pass's own.
-func (b *body) declare(params uint32) {
-	total, r := uint64(params), b.r
+func (b *body) declare(params []byte) {
+	total, r := uint64(len(params)), b.r
+	b.types = append(b.types[:0], params...)
 	groups := r.count()
 	start := r.pos
 	for range groups {
-		total += uint64(r.u32())
-		r.byte()
+		n := r.u32()
+		t := r.byte()
+		total += uint64(n)
 		r.limit("variables in a function", total, b.w.limits.Locals)
 		if r.err != nil {
 			return
 		}
+		if total <= maxRenamed {
+			b.types = append(b.types, bytes.Repeat([]byte{t}, int(n))...)
+		}
+	}
+	if total > maxRenamed {
+		b.types = b.types[:0]
 	}
 	b.locals = uint32(total)
 	if !b.w.opts.Meter {
@@ -256,11 +272,44 @@ func (b *body) enter() {
 func (b *body) exit() {
 	if b.wrapped && b.r.err == nil {
 		b.out[len(b.out)-1] = opReturn // in place of its end
-		b.out = append(b.out, opEnd)
-		b.out = appendU32(append(b.out, opCall), b.w.imported)
-		b.out = append(b.out, opBr, 0, opEnd, opUnreachable, opEnd)
+		b.host()
 	}
 }
+
+// host ends what is around a function or loop: it calls the host and goes round.
+//
+// Wazero's register allocator has a variable that is changed in a loop stored at each
+// change if its value is needed after a call, wherever that is. So all variables get
+// new values before the call, by instructions that change nothing.
+func (b *body) host() {
+	b.out = append(b.out, opEnd)
+	for i, t := range b.types {
+		var same []byte
+		switch t {
+		case typeI32:
+			same = []byte{opI32Or}
+		case typeI64:
+			same = []byte{opI64Or}
+		case typeF32:
+			same = []byte{opF32CopySign}
+		case typeF64:
+			same = []byte{opF64CopySign}
+		case typeV128:
+			same = []byte{opVector, 0x50} // v128.or
+		default: // a reference
+			continue
+		}
+		b.out = appendU32(append(b.out, opLocalGet), uint32(i))
+		b.out = appendU32(append(b.out, opLocalGet), uint32(i))
+		b.out = append(b.out, same...)
+		b.out = appendU32(append(b.out, opLocalSet), uint32(i))
+	}
+	b.out = appendU32(append(b.out, opCall), b.w.imported)
+	b.out = append(b.out, opBr, 0, opEnd, opUnreachable, opEnd)
+}
+
+// maxRenamed is the most variables of a function for which host does that.
+const maxRenamed = 64
 
 // elide takes back what enter wrote.
 func (b *body) elide() {
@@ -384,7 +433,7 @@ func (b *body) open(kind byte, start int) {
 			b.elide()
 		}
 		f.outer = b.span
-		f.extra = b.loop(start, t < 0 || b.w.params[t] == 0)
+		f.extra = b.loop(start, t < 0 || len(b.w.params[t]) == 0)
 	}
 	b.simple = false
 	f.label = b.depth
@@ -438,9 +487,8 @@ func (b *body) leave(f *frame) {
 	b.flush(b.r.pos)
 	b.close()
 	if f.extra > 0 {
-		b.out = append(b.out, opBr, 2, opEnd)
-		b.out = appendU32(append(b.out, opCall), b.w.imported)
-		b.out = append(b.out, opBr, 0, opEnd, opUnreachable, opEnd)
+		b.out = append(b.out, opBr, 2)
+		b.host()
 		b.depth -= f.extra
 	}
 	b.span = f.outer

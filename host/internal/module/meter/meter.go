@@ -90,6 +90,8 @@ var sectionOrder = [sections]int{
 const (
 	typeI32       = 0x7f
 	typeI64       = 0x7e
+	typeF32       = 0x7d
+	typeF64       = 0x7c
 	typeV128      = 0x7b
 	typeFuncref   = 0x70
 	typeExternref = 0x6f
@@ -103,7 +105,7 @@ type rewriter struct {
 	at     [sections]int    // their offsets
 	names  []byte           // the content of the name section, behind its name
 
-	params    []uint32 // of each type
+	params    [][]byte // of each type
 	funcTypes []uint32 // of each function, imported ones first
 	imported  uint32   // functions
 	tables    uint32
@@ -205,11 +207,9 @@ func (w *rewriter) types(out []byte) ([]byte, error) {
 		if form := r.byte(); form != 0x60 && r.err == nil {
 			r.failf("a type of the unknown form 0x%x", form)
 		}
-		params := r.count()
-		r.bytes(params)
-		results := r.count()
-		r.bytes(results)
-		r.limit("parameters and results of a type", uint64(params)+uint64(results), w.limits.Arity)
+		params := r.bytes(r.count())
+		results := r.bytes(r.count())
+		r.limit("parameters and results of a type", uint64(len(params))+uint64(len(results)), w.limits.Arity)
 		if r.err != nil {
 			break
 		}
