@@ -95,6 +95,7 @@ func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
 		stderr: stdio{out: m.log, level: slog.LevelWarn, source: "stderr", hold: true},
 	}
 	in.call.in = in
+	in.watch.slice = largestSlice / 4 // until it is known how long one takes
 	in.system = wasi.System{
 		Stdout: &in.stdout, Stderr: &in.stderr, RealClock: m.opts.RealClock, RealRandom: m.opts.RealRandom,
 		Charge: in.charge, Sleep: in.sleep,

@@ -37,31 +37,37 @@ type Limits struct {
 }
 
 const (
-	// slice is how much fuel a guest burns between two visits to the host: for
-	// some 0.02 to 0.2 ms it holds up whoever waits for its thread, a collection
-	// of the host's garbage among them.
-	slice = 250_000
+	// largestSlice is how much fuel a guest burns at most between two visits to
+	// the host, some 0.02 to 0.2 ms in which it holds up whoever waits for its
+	// thread, a collection of the host's garbage among them. A guest that takes
+	// longer for it, since its loads miss the caches for one, gets less, down to
+	// smallestSlice.
+	largestSlice, smallestSlice = 250_000, 16_000
+	// A visit after longLeave halves the slice, one after shortLeave doubles it.
+	shortLeave, longLeave = 100 * time.Microsecond, 300 * time.Microsecond
 	// turn is how long a guest computes before it lets other goroutines have its
 	// thread, which costs ten times as much as a visit.
-	turn = time.Millisecond
+	turn = 200 * time.Microsecond
 )
 
 // watch stops the guest of a [Metered] instance.
 type watch struct {
-	fuel api.MutableGlobal // what is left of the slice, as an int64; nil before the instance is made
+	fuel  api.MutableGlobal // what is left of the slice, as an int64; nil before the instance is made
+	slice int64
 	// granted are all slices of this call, in fuel.
 	granted  int64
 	limit    int64
 	ctx      context.Context //nolint:containedctx // the call's, while it runs
 	stop     context.Context //nolint:containedctx // likewise
 	deadline time.Time       // zero without
+	visited  time.Time       // when the last visit was; zero before the first
 	turned   time.Time       // when the others had their turn; zero before the first visit
 
 }
 
 // begin starts to watch a call.
 func (w *watch) begin(ctx context.Context, c Call) {
-	*w = watch{fuel: w.fuel, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
+	*w = watch{fuel: w.fuel, slice: w.slice, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
 	if w.fuel == nil {
 		return
 	}
@@ -74,7 +80,7 @@ func (w *watch) begin(ctx context.Context, c Call) {
 // grant gives the guest a slice, beside what it has burnt already without one.
 func (w *watch) grant(owed int64) {
 	w.granted += owed
-	n := int64(slice)
+	n := w.slice
 	if w.limit > 0 { // no visit later than the limit
 		n = min(n, w.limit-w.granted)
 	}
@@ -104,11 +110,20 @@ func (w *watch) visit() {
 	case !w.deadline.IsZero() && now.After(w.deadline):
 		panic(timedOut())
 	case w.turned.IsZero():
-		w.turned = now
-	case now.Sub(w.turned) > turn:
-		runtime.Gosched()
-		w.turned = time.Now()
+		w.visited, w.turned = now, now
 	}
+	switch away := now.Sub(w.visited); {
+	case away > longLeave:
+		w.slice = max(w.slice/2, smallestSlice)
+	case away < shortLeave:
+		w.slice = min(2*w.slice, largestSlice)
+	}
+	if now.Sub(w.turned) > turn {
+		runtime.Gosched()
+		now = time.Now()
+		w.turned = now
+	}
+	w.visited = now
 	w.grant(-int64(w.fuel.Get()))
 }
 
