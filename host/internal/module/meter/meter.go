@@ -168,6 +168,7 @@ func (w *rewriter) split(wasm []byte) error {
 			if name := c.name(); c.err == nil && name == "name" && w.names == nil {
 				w.names = content[c.pos:]
 			}
+			r.err = c.err
 			// Others have addresses of code in them, which would be wrong.
 		case id >= sections:
 			r.failf("there is no section %d", id)
@@ -290,9 +291,13 @@ func (w *rewriter) functions(out []byte) ([]byte, error) {
 
 // function reads the index of a function and returns its new one.
 func (w *rewriter) function(r *reader) uint32 {
-	i := r.index("function", uint32(len(w.funcTypes)))
+	return w.moved(r.index("function", uint32(len(w.funcTypes))))
+}
+
+// moved returns the index of a function behind the import that was added.
+func (w *rewriter) moved(i uint32) uint32 {
 	if w.opts.Meter && i >= w.imported {
-		i++ // behind the import that was added
+		i++
 	}
 	return i
 }
@@ -335,10 +340,21 @@ func (w *rewriter) memories(out []byte) ([]byte, error) {
 	r, n := w.section(secMemory)
 	r.limit("memories", uint64(n), 1)
 	w.memory = n
-	if r.err != nil {
-		return nil, r.err
+	start := r.pos
+	for range n {
+		flag := r.byte()
+		if flag > 1 {
+			r.failf("a memory with the unknown limits 0x%x", flag)
+		}
+		r.u32()
+		if flag == 1 {
+			r.u32()
+		}
 	}
-	return appendSection(out, secMemory, n, r.buf[r.pos:]), nil
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return appendSection(out, secMemory, n, r.buf[start:]), nil
 }
 
 func (w *rewriter) globalSection(out []byte) ([]byte, error) {
@@ -563,29 +579,31 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 	return appendSection(out, secData, n, r.buf[start:]), nil
 }
 
-// nameSection copies the names of functions, which stack traces show. What is wrong
-// with it costs the names, as it would elsewhere.
+// nameSection copies the names of functions, which stack traces show.
 func (w *rewriter) nameSection(out []byte) ([]byte, error) {
 	r := &reader{buf: w.names, what: "name section"}
 	for !r.done() {
 		id, size := r.byte(), r.u32()
 		body := &reader{buf: r.bytes(size), what: r.what}
 		const functionNames = 1
-		if id != functionNames {
+		if id != functionNames || r.err != nil {
 			continue
 		}
 		n := body.count()
 		content := appendU32(nil, n)
 		for range n {
-			i := w.function(body)
+			i := w.moved(body.u32()) // which may be of no function
 			content = appendName(appendU32(content, i), body.name())
 			if body.err != nil {
-				return out, nil //nolint:nilerr // a program runs without its names
+				break
 			}
+		}
+		if err := body.end(); err != nil {
+			return nil, err
 		}
 		section := append(appendName(nil, "name"), functionNames)
 		section = append(appendU32(section, uint32(len(content))), content...)
 		return append(appendU32(append(out, secCustom), uint32(len(section))), section...), nil
 	}
-	return out, nil
+	return out, r.err
 }
