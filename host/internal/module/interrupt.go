@@ -38,11 +38,11 @@ type Limits struct {
 
 const (
 	// largestSlice is how much fuel a guest burns at most between two visits to
-	// the host, some 0.02 to 0.2 ms in which it holds up whoever waits for its
+	// the host, some 0.04 to 0.3 ms in which it holds up whoever waits for its
 	// thread, a collection of the host's garbage among them. A guest that takes
 	// longer for it, since its loads miss the caches for one, gets less, down to
 	// smallestSlice.
-	largestSlice, smallestSlice = 250_000, 16_000
+	largestSlice, smallestSlice = 500_000, 16_000
 	// A visit after longLeave halves the slice, one after shortLeave doubles it.
 	shortLeave, longLeave = 100 * time.Microsecond, 300 * time.Microsecond
 	// turn is how long a guest computes before it lets other goroutines have its

@@ -1,0 +1,212 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// TestNothingIsLeft has guests that tell what an earlier task left. With one worker
+// it is the same instance that runs them, where it can be.
+func TestNothingIsLeft(t *testing.T) {
+	isolations := map[string]host.Isolation{
+		"pristine": host.IsolationPristine, "frame": host.IsolationFrame, "fresh": host.IsolationFresh, "shared": host.IsolationShared,
+	}
+	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
+	for name, isolation := range isolations {
+		t.Run(name, func(t *testing.T) {
+			h := start(t, host.Config{
+				Plugins:  []host.Source{handWritten(t, "leak"), handWritten(t, "drop"), gohostile},
+				Workers:  1,
+				Defaults: host.PluginConfig{Isolation: isolation},
+			})
+			run := func(transform, input string) (string, error) {
+				out, err := h.Run(t.Context(), transform, []byte(input))
+				return string(out), err
+			}
+			shared := isolation == host.IsolationShared
+			// leak answers with m, g or t behind its input where memory, a global
+			// or a table are as an earlier task left them.
+			for i := range 3 {
+				out, err := run("leak", "ab")
+				if err != nil || !strings.HasPrefix(out, "ab") || (len(out) > 2) != (shared && i > 0) {
+					t.Errorf("leak, task %d: %q, err %v", i, out, err)
+				}
+			}
+			// drop drops what the next task needs.
+			if _, err := run("drop", "!"); err != nil {
+				t.Error(err)
+			}
+			if out, err := run("drop", "a"); (err == nil) == shared {
+				t.Errorf("after a segment was dropped: %q, err %v", out, err)
+			}
+			// A Go program with a global list of all it has seen, and its clocks and
+			// random bytes.
+			for _, secret := range []string{"!secret", "!"} {
+				out, err := run("gohostile.leak", secret)
+				if err != nil || strings.Contains(out, "secret") != (shared && secret == "!") {
+					t.Errorf("gohostile.leak %q: %q, err %v", secret, out, err)
+				}
+			}
+			first, err := run("gohostile.clock", "!")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if second, err := run("gohostile.clock", "!"); err != nil || (second == first) == shared {
+				t.Errorf("clock and random bytes are %x and %x, err %v", first, second, err)
+			}
+		})
+	}
+}
+
+func TestFuel(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Plugins = append(cfg.Plugins, handWritten(t, "busy"))
+		cfg.Defaults = host.PluginConfig{MaxFuel: 100_000}
+	})
+	number := func(n byte) []byte { return []byte{n, 0, 0, 0, 0, 0, 0, 0} }
+	var fuel uint64
+	for i := range 3 {
+		r := h.Submit(t.Context(), "busy.loop", number(200)).Result()
+		if r.Err != nil || r.Fuel < 800 || i > 0 && r.Fuel != fuel {
+			t.Errorf("task %d burnt %d, the one before %d; err %v", i, r.Fuel, fuel, r.Err)
+		}
+		fuel = r.Fuel
+	}
+	var burnt uint64
+	for _, tr := range h.Stats().Plugins[0].Transforms {
+		burnt += tr.Fuel
+	}
+	if burnt != 3*fuel {
+		t.Errorf("the statistics have %d units, want three times %d", burnt, fuel)
+	}
+	for transform, input := range map[string][]byte{
+		"busy.call": number(30), "hostile.spin": []byte("!"), "hostile.fill": []byte("!"),
+	} {
+		_, err := h.Run(t.Context(), transform, input)
+		if host.KindOf(err) != host.KindOutOfFuel || !strings.Contains(err.Error(), "burnt more than its fuel of 100000") {
+			t.Errorf("%s: err %v, want out of fuel", transform, err)
+		}
+	}
+}
+
+func TestMemoryBudget(t *testing.T) {
+	// Two instances of 4 MiB and 1 MiB more.
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Workers, cfg.MemoryBudget = 2, 9<<20
+		cfg.Defaults = host.PluginConfig{MinInstances: 2, Isolation: host.IsolationShared}
+	})
+	if s := h.Stats(); s.Memory != 8<<20 || s.MemoryBudget != 9<<20 {
+		t.Errorf("%d of %d bytes are taken", s.Memory, s.MemoryBudget)
+	}
+	if _, err := h.Run(t.Context(), "hostile.growok", []byte("!")); err != nil {
+		t.Errorf("growing into the budget: %v", err)
+	}
+	_, err := h.Run(t.Context(), "hostile.grow", []byte("!"))
+	if kind := host.KindOf(err); kind != host.KindOutOfMemory {
+		t.Errorf("growing beyond it: err %v", err)
+	}
+	if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+
+	h, err = host.New(host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, MemoryBudget: 3 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "no room in the memory budget: an instance has 4194304 bytes") {
+		t.Errorf("starting beyond it: err %v", err)
+	}
+}
+
+// TestBreaker has a plugin that only fails rest, and then recover.
+func TestBreaker(t *testing.T) {
+	h := start(t, host.Config{
+		Plugins:   []host.Source{handWritten(t, "hostile"), handWritten(t, "leak")},
+		Overrides: map[string]host.PluginConfig{"hostile": {BreakAfter: 3}},
+	})
+	fail := func() error {
+		_, err := h.Run(t.Context(), "hostile.trap", []byte("!"))
+		return err
+	}
+	suspended := func() bool { return h.Stats().Plugins[0].Suspended }
+	for range 2 {
+		if err := fail(); host.KindOf(err) != host.KindTrap {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil { // starts the count anew
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if suspended() {
+			t.Errorf("suspended after %d failures in a row", i)
+		}
+		if err := fail(); host.KindOf(err) != host.KindTrap {
+			t.Fatal(err)
+		}
+	}
+	broken := h.Stats().Plugins[0].Broken
+	err := fail()
+	if !errors.Is(err, host.ErrSuspended) || host.KindOf(err) != host.KindUnavailable || !strings.Contains(err.Error(), "after 3 failures in a row") {
+		t.Errorf("err %v, want that the plugin is suspended", err)
+	}
+	if s := h.Stats().Plugins[0]; !s.Suspended || s.Suspensions != 1 || s.Broken != broken {
+		t.Errorf("%+v", s)
+	}
+	if _, err := h.Run(t.Context(), "leak", []byte("a")); err != nil {
+		t.Errorf("another plugin: %v", err)
+	}
+	for { // until the rest is over, one task tries, and fails
+		err = fail()
+		if !errors.Is(err, host.ErrSuspended) {
+			break
+		}
+	}
+	if host.KindOf(err) != host.KindTrap || !suspended() {
+		t.Errorf("the task that tries: err %v", err)
+	}
+	for {
+		out, err := h.Run(t.Context(), "hostile.echo", []byte("well"))
+		if err == nil {
+			if string(out) != "well" || suspended() {
+				t.Errorf("recovered: %q, suspended %v", out, suspended())
+			}
+			break
+		}
+		if !errors.Is(err, host.ErrSuspended) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRealClockSleeps has a guest that sleeps for an hour.
+func TestRealClockSleeps(t *testing.T) {
+	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
+	h := start(t, host.Config{
+		Plugins:  []host.Source{gohostile},
+		Defaults: host.PluginConfig{Grant: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: 50 * time.Millisecond},
+	})
+	if _, err := h.Run(t.Context(), "gohostile.sleep", []byte("!")); host.KindOf(err) != host.KindTimeout {
+		t.Errorf("err %v, want its run timeout", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := h.Run(ctx, "gohostile.sleep", []byte("!")); host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("err %v, want the caller's deadline", err)
+	}
+	first, err := h.Run(t.Context(), "gohostile.clock", []byte("!"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.Run(t.Context(), "gohostile.clock", []byte("!"))
+	if err != nil || bytes.Equal(first[:8], second[:8]) || bytes.Equal(first[8:], second[8:]) {
+		t.Errorf("clock and random bytes are %x and %x, err %v; want others", first, second, err)
+	}
+}
