@@ -122,6 +122,8 @@ type span struct {
 	id    int
 	patch int // where in out the cost is to be written, -1 for nowhere
 	cost  uint64
+	// bypassed is whether a br_table leads into it, past its beginning.
+	bypassed bool
 }
 
 // frame is a block that is open.
@@ -133,6 +135,8 @@ type frame struct {
 	// from is the first span from which a jump goes to the frame's end, or to its
 	// else, or -1 if there is none.
 	from int
+	// tabled is whether a br_table leads to the frame's end.
+	tabled bool
 	// outer is the span in which a loop begins. It goes on behind the loop: it
 	// was paid for on the way in.
 	outer span
@@ -211,7 +215,7 @@ func (b *body) declare(params []byte) {
 	start := r.pos
 	for range groups {
 		n := r.u32()
-		t := r.byte()
+		t := r.valueType()
 		total += uint64(n)
 		r.limit("variables in a function", total, b.w.limits.Locals)
 		if r.err != nil {
@@ -395,16 +399,25 @@ func (b *body) jump(start int, op byte) {
 }
 
 // table rewrites a br_table. It pays for what follows its targets, so that these
-// need no charge of their own.
+// need no charge of their own: their code up to the next charge is no longer than a
+// window. This includes no other br_table, which would have to pay for what follows
+// its targets in turn, so one on such a way begins a span.
 func (b *body) table(start int) {
 	r := b.r
+	if b.bypassed {
+		r.pos = start
+		b.charge()
+		r.pos = start + 1
+		b.cost = costPlain
+	}
 	n := r.count()
 	b.labels += uint64(n)
 	r.limit("targets of br_tables in a function", b.labels, b.w.limits.Labels)
 	b.flush(start)
 	b.out = appendU32(append(b.out, opBrTable), n)
 	for i := uint32(0); i <= n && r.err == nil; i++ {
-		_, to := b.target()
+		f, to := b.target()
+		f.tabled = true
 		b.out = appendU32(b.out, to)
 	}
 	b.cost += window
@@ -413,10 +426,7 @@ func (b *body) table(start int) {
 
 // open opens a block.
 func (b *body) open(kind byte, start int) {
-	t := b.r.s33()
-	if t >= 0 && t >= int64(len(b.w.params)) {
-		b.r.failf("type %d is out of range, there are %d", t, len(b.w.params))
-	}
+	t := b.blockType()
 	if b.r.err != nil {
 		return
 	}
@@ -425,13 +435,13 @@ func (b *body) open(kind byte, start int) {
 	case kind == opIf:
 		f.from = b.id // the way round it
 	case kind == opLoop && b.w.opts.Meter:
-		b.leaf = false
-		if b.simple && b.cost <= small {
+		if b.simple && b.leaf && b.cost <= small {
 			// The function begins with a loop, which will do for it.
 			b.flush(start)
 			b.copied = start
 			b.elide()
 		}
+		b.leaf = false
 		f.outer = b.span
 		f.extra = b.loop(start, t < 0 || len(b.w.params[t]) == 0)
 	}
@@ -440,6 +450,27 @@ func (b *body) open(kind byte, start int) {
 	b.depth++
 	b.frames = append(b.frames, f)
 	b.r.limit("nested blocks", uint64(len(b.frames)), b.w.limits.Nesting)
+}
+
+// blockType reads a block's type, which is negative unless it is an index.
+func (b *body) blockType() int64 {
+	r := b.r
+	if !r.done() && r.buf[r.pos]&0xc0 == 0x40 { // a negative number of one byte
+		if r.buf[r.pos] == noType {
+			r.pos++
+		} else {
+			r.valueType()
+		}
+		return -1
+	}
+	t := r.s33()
+	switch {
+	case t < 0:
+		r.failf("a block of the unknown type %d", t)
+	case t >= int64(len(b.w.params)):
+		r.failf("type %d is out of range, there are %d", t, len(b.w.params))
+	}
+	return t
 }
 
 // loop opens a loop, which begins a span of its own. So that the call of the host's
@@ -509,7 +540,11 @@ func (b *body) end() {
 		b.leave(&f)
 		return
 	}
+	before := b.charges
 	b.arrive(f.from)
+	if f.tabled && b.charges == before {
+		b.bypassed = true
+	}
 }
 
 // arrive begins a span if one that jumps to here, from which the way does not lead
@@ -555,7 +590,10 @@ func (b *body) instruction() {
 		r.index("type", uint32(len(b.w.params)))
 		r.index("table", b.w.tables)
 	case op == opSelectT:
-		r.bytes(r.count())
+		if n := r.byte(); n != 1 {
+			r.failf("a select of %d types", n)
+		}
+		r.valueType()
 	case op >= opLocalGet && op <= opLocalTee:
 		r.index("variable", b.locals)
 	case op == opGlobalGet || op == opGlobalSet:
@@ -584,7 +622,7 @@ func (b *body) instruction() {
 	case op == opF64Const:
 		r.bytes(8)
 	case op == opRefNull:
-		r.byte()
+		r.refType()
 	case op == opRefIsNull:
 	case op == opBulk:
 		b.bulk(start)
@@ -710,7 +748,7 @@ func (b *body) vector() {
 	r := b.r
 	const memarg, lane = 1, 2
 	var has int
-	switch sub := r.u32(); {
+	switch sub := r.vectorOp(); {
 	case sub <= 11, sub == 92, sub == 93:
 		has = memarg
 	case sub == 12, sub == 13:
@@ -719,8 +757,6 @@ func (b *body) vector() {
 		has = lane
 	case sub >= 84 && sub <= 91:
 		has = memarg | lane
-	case sub > 255:
-		r.failf("there is no instruction 0xfd %d", sub)
 	}
 	if has&memarg != 0 {
 		b.cost += costLoad - costPlain

@@ -208,8 +208,8 @@ func (w *rewriter) types(out []byte) ([]byte, error) {
 		if form := r.byte(); form != 0x60 && r.err == nil {
 			r.failf("a type of the unknown form 0x%x", form)
 		}
-		params := r.bytes(r.count())
-		results := r.bytes(r.count())
+		params := r.valueTypes()
+		results := r.valueTypes()
 		r.limit("parameters and results of a type", uint64(len(params))+uint64(len(results)), w.limits.Arity)
 		if r.err != nil {
 			break
@@ -362,7 +362,7 @@ func (w *rewriter) globalSection(out []byte) ([]byte, error) {
 	r.limit("globals", uint64(n), w.limits.Globals)
 	var content []byte
 	for range n {
-		typ, variable := r.byte(), r.byte()
+		typ, variable := r.valueType(), r.byte()
 		if variable > 1 {
 			r.failf("a global of the unknown mutability %d", variable)
 		}
@@ -396,23 +396,23 @@ func (w *rewriter) constant(r *reader, out []byte, globals uint32) []byte {
 		switch op := r.byte(); op {
 		case opEnd:
 			return append(out, op)
-		case 0x41:
+		case opI32Const:
 			r.skipLEB(5)
-		case 0x42:
+		case opI64Const:
 			r.skipLEB(10)
-		case 0x43:
+		case opF32Const:
 			r.bytes(4)
-		case 0x44:
+		case opF64Const:
 			r.bytes(8)
 		case opGlobalGet:
 			r.index("global", globals)
-		case 0xd0:
-			r.byte()
+		case opRefNull:
+			r.refType()
 		case opRefFunc:
 			out = appendU32(append(out, op), w.function(r))
 			continue
 		case opVector:
-			if sub := r.u32(); sub != 12 {
+			if sub := r.vectorOp(); sub != 12 {
 				r.failf("a constant expression with the vector instruction %d", sub)
 			}
 			r.bytes(16)
@@ -520,8 +520,12 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 			}
 			content = w.constant(r, content, uint32(len(w.globals)))
 		}
-		if flags&3 != 0 {
-			content = append(content, r.byte()) // its kind, or its type
+		switch {
+		case flags&3 == 0:
+		case flags&4 != 0:
+			content = append(content, r.refType())
+		default:
+			content = append(content, r.byte()) // its kind
 		}
 		count := r.count()
 		elements += uint64(count)

@@ -100,6 +100,50 @@ func (r *reader) count() uint32 {
 	return n
 }
 
+// valueType reads the type of a value. The compiler knows others, of more than one
+// byte, whether or not they are enabled; were one of them let through, its further
+// bytes would be taken for instructions here, and not there.
+func (r *reader) valueType() byte {
+	t := r.byte()
+	if (t < typeV128 || t > typeI32) && t != typeFuncref && t != typeExternref {
+		r.failf("the unknown type 0x%x", t)
+	}
+	return t
+}
+
+// refType reads the type of a reference, for which the same holds.
+func (r *reader) refType() byte {
+	t := r.byte()
+	if t != typeFuncref && t != typeExternref {
+		r.failf("the unknown type 0x%x of a reference", t)
+	}
+	return t
+}
+
+// valueTypes reads a list of types.
+func (r *reader) valueTypes() []byte {
+	n := r.count()
+	start := r.pos
+	for i := uint32(0); i < n && r.err == nil; i++ {
+		r.valueType()
+	}
+	if r.err != nil {
+		return nil
+	}
+	return r.buf[start:r.pos]
+}
+
+// vectorOp reads what is behind the prefix of vector instructions. It is a LEB128
+// number, of which the compiler reads but the first byte, and takes the 1 that is
+// the second for a nop. Only where both come to the same, it is let through.
+func (r *reader) vectorOp() byte {
+	op := r.byte()
+	if op >= 0x80 && r.byte() != 1 {
+		r.failf("there is no such vector instruction")
+	}
+	return op
+}
+
 // index reads an index below n.
 func (r *reader) index(what string, n uint32) uint32 {
 	i := r.u32()
