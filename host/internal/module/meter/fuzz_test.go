@@ -1,0 +1,123 @@
+package meter_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// plainSections is the binary without its custom sections, or nil if it has no
+// sections. The pass takes them away with their faults.
+func plainSections(wasm []byte) []byte {
+	if len(wasm) < 8 {
+		return nil
+	}
+	out := bytes.Clone(wasm[:8])
+	for rest := wasm[8:]; len(rest) > 0; {
+		n, shift, i := 0, 0, 1
+		for ; ; i++ {
+			if i >= len(rest) || shift > 28 {
+				return nil
+			}
+			n |= int(rest[i]&0x7f) << shift
+			shift += 7
+			if rest[i] < 0x80 {
+				break
+			}
+		}
+		i++
+		if n > len(rest)-i {
+			return nil
+		}
+		if rest[0] != 0 {
+			out = append(out, rest[:i+n]...)
+		}
+		rest = rest[i+n:]
+	}
+	return out
+}
+
+// refusable are faults of the host's own choice, besides limits.
+var refusable = []string{"does not grant", "that is the host's", "unknown type", "vector instruction", "unknown limits"}
+
+func FuzzRewrite(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join(guesttest.Root(), "testdata/guests/*.wasm"))
+	if err != nil || len(files) == 0 {
+		f.Fatal("no guests: ", err)
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); err != nil || info.Size() > 64<<10 {
+			continue // the fuzzer does little with a large one
+		}
+		f.Add(guesttest.HandWritten(f, strings.TrimSuffix(filepath.Base(file), ".wasm")))
+	}
+	for seed := range uint64(20) {
+		f.Add(generate(seed, false))
+	}
+	for _, m := range examples() {
+		f.Add(m.encode())
+	}
+	vm := newMachine(f, "interpreter", wazero.NewRuntimeConfigInterpreter())
+	f.Fuzz(func(t *testing.T, wasm []byte) {
+		before := bytes.Clone(wasm)
+		m, err := meter.Rewrite(wasm, meter.Limits{}, metered)
+		if !bytes.Equal(before, wasm) {
+			t.Fatal("the binary was changed")
+		}
+		var limit *meter.LimitError
+		if errors.As(err, &limit) {
+			return
+		}
+		original := plainSections(wasm)
+		if original == nil {
+			if err == nil {
+				t.Fatal("a binary without whole sections is accepted")
+			}
+			return
+		}
+		refused := vm.compiles(t, original)
+		switch {
+		case err != nil && refused == nil:
+			for _, text := range refusable {
+				if strings.Contains(err.Error(), text) {
+					return
+				}
+			}
+			t.Fatalf("a valid binary is refused: %v", err)
+		case err != nil:
+			if _, plainErr := meter.Rewrite(original, meter.Limits{}, metered); plainErr == nil {
+				t.Fatalf("refused for its custom sections: %v", err)
+			}
+			return
+		}
+		again := vm.compiles(t, m.WASM)
+		if (refused == nil) != (again == nil) {
+			t.Fatalf("the original: %v, rewritten: %v", refused, again)
+		}
+		if m, err = meter.Rewrite(wasm, meter.Limits{}, meter.Options{Reset: true}); err != nil {
+			t.Fatalf("only with metering it is accepted: %v", err)
+		}
+		if again := vm.compiles(t, m.WASM); (refused == nil) != (again == nil) {
+			t.Fatalf("the original: %v, rewritten without metering: %v", refused, again)
+		}
+	})
+}
+
+// examples has a module of each kind of section.
+func examples() []*binary {
+	var list []*binary
+	for _, c := range controls() {
+		m := new(binary)
+		c.build(m)
+		list = append(list, m)
+	}
+	return list
+}
