@@ -3,7 +3,9 @@
 //
 // The binary is not to be trusted, and not validated yet. Whatever the pass does not
 // know it refuses; what it adds, indices of the original cannot reach; and it leaves
-// every fault of the original for the compiler to find.
+// every fault of the original for the compiler to find. It has to see the
+// instructions that the compiler sees: where the compiler reads an encoding in its
+// own way, or one of features that are off, the pass refuses it.
 //
 // # Metering
 //
@@ -12,9 +14,9 @@
 // leaves less than nothing. A segment begins where a function does, a loop, after a
 // loop, and wherever a jump arrives that started in another segment. So no path
 // executes an instruction that was not paid for; one that jumps forward within its
-// segment pays for what it skips. A jump of a br_table always begins a segment: what
-// Go's compiler makes of a function is one loop around a br_table, of which each
-// turn executes a small part.
+// segment pays for what it skips. A br_table pays at once for as much as can follow
+// its targets before the next segment begins: what Go's compiler makes of a function
+// is one loop around a br_table, of which each turn executes a small part.
 //
 // Operations on ranges of memory and tables cost by their length as well. Those on
 // memory are made in pieces when they are long.
@@ -583,7 +585,8 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 	return appendSection(out, secData, n, r.buf[start:]), nil
 }
 
-// nameSection copies the names of functions, which stack traces show.
+// nameSection copies the names of functions, which stack traces show. What is wrong
+// with it costs the names, as it would elsewhere.
 func (w *rewriter) nameSection(out []byte) ([]byte, error) {
 	r := &reader{buf: w.names, what: "name section"}
 	for !r.done() {
@@ -602,12 +605,12 @@ func (w *rewriter) nameSection(out []byte) ([]byte, error) {
 				break
 			}
 		}
-		if err := body.end(); err != nil {
-			return nil, err
+		if body.end() != nil {
+			break
 		}
 		section := append(appendName(nil, "name"), functionNames)
 		section = append(appendU32(section, uint32(len(content))), content...)
 		return append(appendU32(append(out, secCustom), uint32(len(section))), section...), nil
 	}
-	return out, r.err
+	return out, nil
 }
