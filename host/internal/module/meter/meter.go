@@ -612,5 +612,5 @@ func (w *rewriter) nameSection(out []byte) ([]byte, error) {
 		section = append(appendU32(section, uint32(len(content))), content...)
 		return append(appendU32(append(out, secCustom), uint32(len(section))), section...), nil
 	}
-	return out, nil
+	return out, nil //nolint:nilerr // a program runs without its names
 }
