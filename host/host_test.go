@@ -61,8 +61,8 @@ func hostile(tb testing.TB, change func(*host.Config)) *host.Host {
 }
 
 func TestRunAfterEveryFailure(t *testing.T) {
-	const limit = time.Second
-	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.RunTimeout = limit })
+	// A recursion takes a second to end on a busy machine.
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.RunTimeout = time.Minute })
 	broken := uint64(0)
 	for _, c := range []struct {
 		transform string
@@ -74,7 +74,7 @@ func TestRunAfterEveryFailure(t *testing.T) {
 		{"hostile.recurse", host.KindTrap, "resonhost_run: stack overflow", nil},
 		{"hostile.exit", host.KindExit, "resonhost_run ended the module with exit code 3", nil},
 		{"hostile.exitzero", host.KindExit, "resonhost_run ended the module with exit code 0", nil},
-		{"hostile.spin", host.KindTimeout, "ran longer than its run timeout of 1s", context.DeadlineExceeded},
+		{"hostile.spin", host.KindTimeout, "ran past the caller's deadline", context.DeadlineExceeded},
 		{"hostile.grow", host.KindOutOfMemory, "resonhost_run wanted more memory than 16777216 bytes", nil},
 		{"hostile.wildptr", host.KindABI, "", nil},
 		{"hostile.wraplen", host.KindABI, "", nil},
@@ -83,7 +83,13 @@ func TestRunAfterEveryFailure(t *testing.T) {
 		{"hostile.log", host.KindABI, "", nil},
 	} {
 		t.Run(c.transform, func(t *testing.T) {
-			out, err := h.Run(t.Context(), c.transform, []byte("!"))
+			ctx := t.Context()
+			if c.kind == host.KindTimeout {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
+				defer cancel()
+			}
+			out, err := h.Run(ctx, c.transform, []byte("!"))
 			e := (*host.Error)(nil)
 			if !errors.As(err, &e) {
 				t.Fatalf("output %q, err %v: not an *Error", out, err)
@@ -111,6 +117,24 @@ func TestRunAfterEveryFailure(t *testing.T) {
 	}
 	if got := h.Stats().Plugins[0].Broken; got != broken {
 		t.Errorf("a task that failed by itself cost an instance")
+	}
+}
+
+func TestRunTimeout(t *testing.T) {
+	for name, interrupt := range map[string]host.Interrupt{"metered": host.InterruptMetered, "runtime": host.InterruptRuntime} {
+		t.Run(name, func(t *testing.T) {
+			h := hostile(t, func(cfg *host.Config) {
+				cfg.Defaults.RunTimeout, cfg.Defaults.Interrupt = 50*time.Millisecond, interrupt
+			})
+			_, err := h.Run(t.Context(), "hostile.spin", []byte("!"))
+			if host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) ||
+				!strings.HasSuffix(err.Error(), "ran longer than its run timeout of 50ms") {
+				t.Errorf("err %v, want its run timeout", err)
+			}
+			if got := h.Stats().Plugins[0].Broken; got != 1 {
+				t.Errorf("%d instances broken, want 1", got)
+			}
+		})
 	}
 }
 
