@@ -91,6 +91,10 @@ func reason(err error) error {
 }
 
 func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) error {
+	noReset := ""
+	if in.NoReset != nil {
+		noReset = in.NoReset.Error()
+	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(struct {
 			File       string               `json:"file"`
@@ -100,11 +104,12 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 			Size       int                  `json:"size"`
 			Memory     int64                `json:"memory"`
 			SelfTests  int                  `json:"self_tests"`
+			NoReset    string               `json:"no_reset,omitempty"`
 			Transforms []manifest.Transform `json:"transforms"`
 			Imports    []string             `json:"imports"`
 			Exports    []string             `json:"exports"`
 		}{
-			file, in.Manifest.Name, in.Manifest.Version, in.Hash, in.Size, in.Memory, in.SelfTests,
+			file, in.Manifest.Name, in.Manifest.Version, in.Hash, in.Size, in.Memory, in.SelfTests, noReset,
 			in.Manifest.Transforms, in.Imports, in.Exports,
 		})
 	}
@@ -117,6 +122,11 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 	row("size", "%s", humanize.IBytes(uint64(in.Size)))
 	row("memory", "%s", humanize.IBytes(uint64(in.Memory)))
 	row("self-tests", "%d passed", in.SelfTests)
+	if noReset == "" {
+		row("reset", "after each task")
+	} else {
+		row("reset", "impossible, each task has a new instance: %s", printable(noReset))
+	}
 	for _, tr := range in.Manifest.Transforms {
 		row("transform", "%s", tr.Name)
 		row("", "input %s", tr.Input)
