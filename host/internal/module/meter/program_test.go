@@ -8,7 +8,8 @@ import (
 )
 
 // program writes random functions. Whatever it writes is valid and ends: each jump
-// backwards and each call takes from a global, and is left out when that is used up.
+// backwards takes from a global, and is left out when that is used up; calls are of
+// functions before.
 type program struct {
 	*rand.Rand
 
@@ -33,8 +34,8 @@ const (
 // The signatures of blocks besides those of one result.
 const (
 	typeFunc = iota // (i32, i32) → i32
-	typeOne  = iota // i32 → i32
-	typeTake = iota // i32 →
+	typeOne         // i32 → i32
+	typeTake        // i32 →
 )
 
 // generate is the program of a seed. With counts or without, it is the same but for
@@ -344,8 +345,7 @@ func (p *program) value(depth int) {
 	}
 }
 
-// call writes a call of one of the functions before, directly or not, if the budget
-// lasts.
+// call writes a call of one of the functions before, directly or not.
 func (p *program) call(depth int) {
 	if p.funcs == 0 {
 		p.op(0x3f, 0)
@@ -353,7 +353,12 @@ func (p *program) call(depth int) {
 	}
 	p.value(depth - 1)
 	p.value(depth - 1)
-	p.op(0x10, u32(1+p.IntN(p.funcs)))
+	if p.IntN(3) > 0 {
+		p.op(0x10, u32(1+p.IntN(p.funcs)))
+		return
+	}
+	p.op(konst(p.IntN(p.funcs)))
+	p.op(0x11, typeFunc, 0)
 }
 
 // TestPrograms compares random programs with what they do unmetered, and what they

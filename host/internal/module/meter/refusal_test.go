@@ -2,7 +2,6 @@ package meter_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"runtime"
 	"slices"
@@ -127,8 +126,8 @@ func TestLimits(t *testing.T) {
 	}
 	small := new(binary)
 	small.main(nil, nil, nil)
-	one := meter.Limits{Types: 1, Functions: 1, Exports: 1, Body: 2}
-	if _, err := meter.Rewrite(small.encode(), one, metered); err != nil {
+	exact := meter.Limits{Types: 1, Functions: 1, Exports: 1, Body: 2}
+	if _, err := meter.Rewrite(small.encode(), exact, metered); err != nil {
 		t.Error("what is at its limits: ", err)
 	}
 	if text := (&meter.LimitError{What: "types", Got: 3, Limit: 2}).Error(); text != "has 3 types, the limit is 2" {
@@ -212,8 +211,8 @@ func TestEndless(t *testing.T) {
 		"a loop within a loop": func(m *binary) { m.main(nil, nil, nil, 0x03, void, 0x03, void, 0x0c, 1, 0x0b, 0x0b) },
 		"a loop by a br_table": func(m *binary) { m.main(nil, nil, nil, 0x03, void, konst(1), 0x0e, 1, 0, 0, 0x0b) },
 		"a loop with parameters": func(m *binary) {
-			one := m.typ(out, out)
-			m.main(nil, out, nil, konst(1), 0x03, u32(one), 0x0c, 0, 0x0b)
+			typ := m.typ(out, out)
+			m.main(nil, out, nil, konst(1), 0x03, u32(typ), 0x0c, 0, 0x0b)
 		},
 		"a loop with a result": func(m *binary) { m.main(nil, out, nil, 0x03, i32, 0x0c, 0, 0x0b) },
 		"loops for ever": func(m *binary) {
@@ -281,7 +280,7 @@ func TestGuest(t *testing.T) {
 			t.Fatal("the binary was changed")
 		}
 		t.Logf("%+v: %d bytes of %d", opts, len(m.WASM), len(wasm))
-		ctx := context.Background()
+		ctx := t.Context()
 		r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 		if _, err := r.CompileModule(ctx, m.WASM); err != nil {
 			t.Errorf("%+v: %v", opts, err)
