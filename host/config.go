@@ -373,6 +373,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.LogBytesPerSecond >= 1, path+".LogBytesPerSecond", "must be positive")
 	check(p.Isolation >= IsolationPristine && p.Isolation <= IsolationFresh, path+".Isolation", "must be IsolationPristine, IsolationFrame, IsolationShared or IsolationFresh")
 	check(p.Interrupt >= InterruptMetered && p.Interrupt <= InterruptOff, path+".Interrupt", "must be InterruptMetered, InterruptRuntime or InterruptOff")
+	check(p.MaxFuel <= 1<<56, path+".MaxFuel", "must be at most 2^56")
 	check(p.MaxFuel == 0 || p.Interrupt == InterruptMetered, path+".MaxFuel", "needs metered interrupts, which count fuel")
 	for i, g := range p.Grant {
 		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grant[%d]", path, i), "must be GrantClock or GrantRandom")

@@ -356,7 +356,9 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	t.transform.meter.fuel.Add(fuel)
 	if err != nil {
 		fault := t.transform.failure(ctx, err)
-		ended = fault.Kind
+		if ended = fault.Kind; ctx.Err() != nil {
+			ended = KindCancelled // the caller's end is no failure of the plugin's
+		}
 		return fuel, fault
 	}
 	ended = ""

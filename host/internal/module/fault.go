@@ -53,6 +53,7 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
 		if f.Kind >= Fuel {
 			f.Message = export + " " + f.Message
+			_, f.Stack = trace(err) // where it was
 		}
 		return f
 	}
@@ -71,9 +72,14 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	if exited {
 		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}
 	}
-	msg, trace, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
-	trace = strings.ReplaceAll(strings.TrimPrefix(trace, "\t"), "\n\t", "\n")
-	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: trace}
+	msg, stack := trace(err)
+	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: stack}
+}
+
+// trace parts an error of wazero's from the guest's stack.
+func trace(err error) (msg, stack string) {
+	msg, stack, _ = strings.Cut(err.Error(), "\nwasm stack trace:\n")
+	return msg, strings.ReplaceAll(strings.TrimPrefix(stack, "\t"), "\n\t", "\n")
 }
 
 // interrupted is the fault of a call whose context ended. As with those below, the

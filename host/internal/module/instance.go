@@ -192,7 +192,9 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	// With Runtime, a context that ends as the guest returns may still close the
 	// instance.
 	in.usable = (err == nil || errors.Is(err, ErrOutputSum)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
-	return in.watch.used(), err
+	fuel = in.watch.used()
+	in.watch.ctx, in.watch.stop, in.call.Context = nil, nil, nil // they are the caller's
+	return fuel, err
 }
 
 func (in *Instance) run(ctx context.Context, c Call) error {
