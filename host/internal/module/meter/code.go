@@ -270,6 +270,7 @@ func (b *body) enter() {
 	b.first, b.behind = start, len(b.out)
 	b.wrapped = true
 	b.depth += 2
+	b.cost = uint64(b.locals) / 16 // they are cleared
 }
 
 // exit ends a function.
@@ -499,6 +500,7 @@ func (b *body) loop(start int, plain bool) (extra int) {
 	kind := b.r.buf[start+1 : b.r.pos]
 	if !plain {
 		b.charge()
+		b.cost += costCall // for what it carries around
 		b.out = b.w.callHost(b.out)
 		return 0
 	}
@@ -749,6 +751,8 @@ func (b *body) vector() {
 	const memarg, lane = 1, 2
 	var has int
 	switch sub := r.vectorOp(); {
+	case sub == 227, sub == 231, sub == 239, sub == 243: // roots and divisions
+		b.cost += costSlow - costPlain
 	case sub <= 11, sub == 92, sub == 93:
 		has = memarg
 	case sub == 12, sub == 13:

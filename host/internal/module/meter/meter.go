@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 )
 
 // What the host provides, and finds among the exports.
@@ -600,7 +601,11 @@ func (w *rewriter) nameSection(out []byte) ([]byte, error) {
 		content := appendU32(nil, n)
 		for range n {
 			i := w.moved(body.u32()) // which may be of no function
-			content = appendName(appendU32(content, i), body.name())
+			name := body.name()
+			content = appendName(appendU32(content, i), name)
+			if !utf8.ValidString(name) { // which the compiler refuses
+				return out, nil
+			}
 			if body.err != nil {
 				break
 			}

@@ -245,7 +245,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: %v", vm.name, o.err)
 		}
 	}
-	for _, names := range [][]byte{{1}, {1, 200}, {1, 1, 5}, cat(1, sized(vec(cat(u32(9), str("of no function"))))), {0, 0, 7}} {
+	for _, names := range [][]byte{{1}, {1, 200}, {1, 1, 5}, cat(1, sized(vec(cat(u32(9), str("of no function"))))), cat(1, sized(vec(cat(u32(1), str("\xff"))))), {0, 0, 7}} {
 		m.names = names
 		for _, vm := range machines(t) {
 			if err := vm.compiles(t, rewrite(t, m.encode())); err != nil {
