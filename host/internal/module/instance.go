@@ -193,8 +193,8 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	// instance.
 	in.usable = (err == nil || errors.Is(err, ErrOutputSum)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
 	fuel = in.watch.used()
-	in.watch.ctx, in.watch.stop = nil, nil // they are the caller's
-	in.call.Context = nil                  //nolint:fatcontext // so is this
+	in.watch.end()
+	in.call.Context = nil // it is the caller's
 	return fuel, err
 }
 

@@ -77,6 +77,9 @@ func (w *watch) begin(ctx context.Context, c Call) {
 	w.grant(0)
 }
 
+// end lets go of what is the caller's.
+func (w *watch) end() { w.ctx, w.stop = nil, nil }
+
 // grant gives the guest a slice, beside what it has burnt already without one.
 func (w *watch) grant(owed int64) {
 	w.granted += owed
