@@ -194,7 +194,7 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	in.usable = (err == nil || errors.Is(err, ErrOutputSum)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
 	fuel = in.watch.used()
 	in.watch.end()
-	in.call.Context = nil // it is the caller's
+	in.call.Context = nil //nolint:fatcontext // it is the caller's, and let go of
 	return fuel, err
 }
 
