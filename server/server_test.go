@@ -71,6 +71,7 @@ func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 // withCascade adds cascade, which takes seconds to compile under the race detector.
 func withCascade(t *testing.T) func(*host.Config, *server.Options) {
 	return func(cfg *host.Config, _ *server.Options) {
+		cfg.Defaults.CompileTimeout = time.Hour // under the race detector it takes long
 		cfg.Plugins = append(cfg.Plugins, host.Source{Name: "cascade", WASM: guesttest.Build(t, guesttest.Cascade)})
 	}
 }
