@@ -63,6 +63,7 @@ type Server struct {
 	held     *semaphore.Weighted // bytes of bodies
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	holding  prometheus.Gauge
 }
 
 // New returns a server of a host, which need not be started yet. It starts
@@ -93,8 +94,11 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 			Name: "resonhost_http_requests_in_flight", Help: "HTTP requests under way.",
 		}),
 	}
+	s.holding = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "resonhost_http_held_bytes", Help: "Bytes of bodies, and of JSON lines that were not answered yet.",
+	})
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
-	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight} {
+	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.holding} {
 		if err := o.Registry.Register(c); err != nil {
 			return nil, err
 		}

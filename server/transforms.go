@@ -33,14 +33,28 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, t host.Transform) 
 	if r.ContentLength >= 0 {
 		n = min(n, r.ContentLength+bodyOverhead)
 	}
-	if s.held.TryAcquire(n) {
-		return func() { s.held.Release(n) }, true
+	if s.take(n) {
+		return func() { s.give(n) }, true
 	}
 	writeProblem(w, problem{
 		Status: http.StatusTooManyRequests, Kind: host.KindQueueFull, Transform: t.Name,
 		Detail: fmt.Sprintf("the requests under way hold all of the %d bytes that they may", s.opts.MaxHeld),
 	})
 	return nil, false
+}
+
+// take takes n bytes of what all requests may hold; give gives them back.
+func (s *Server) take(n int64) bool {
+	if !s.held.TryAcquire(n) {
+		return false
+	}
+	s.holding.Add(float64(n))
+	return true
+}
+
+func (s *Server) give(n int64) {
+	s.held.Release(n)
+	s.holding.Sub(float64(n))
 }
 
 // bodyOverhead is what a request takes beside its body, in bytes, about.
@@ -241,8 +255,8 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	}
 	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
 		StreamField: r.URL.Query().Get("stream_field"), MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
-		Hold:    func(n int) bool { return s.held.TryAcquire(int64(n)) },
-		Release: func(n int) { s.held.Release(int64(n)) },
+		Hold:    func(n int) bool { return s.take(int64(n)) },
+		Release: func(n int) { s.give(int64(n)) },
 		Failed:  func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
 	if err == nil && summary.Stopped {
