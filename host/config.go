@@ -157,6 +157,7 @@ const (
 	DefaultMaxGlobals        = 1_000
 	DefaultMaxExports        = 1_000
 	DefaultMaxTable          = 100_000
+	DefaultMaxCallDepth      = 65_536
 	DefaultBreakAfter        = 20
 
 	// MaxWorkersPerCPU bounds Config.Workers: more workers than this for each
@@ -274,6 +275,13 @@ type PluginConfig struct {
 	// binary has at most, and MaxTable how many entries its tables have each;
 	// default 100,000, 1,000, 1,000 and 100,000.
 	MaxFunctions, MaxGlobals, MaxExports, MaxTable int
+	// MaxCallDepth is how deep the guest's calls may nest, with
+	// InterruptMetered. It counts the calls without which recursion is not
+	// possible: indirect ones, and calls of functions that do not stand before
+	// their caller in the binary. Default 65,536, at most 1,000,000. Whatever it
+	// is, and with any interrupt, wazero bounds an instance's native stack at
+	// 50 MB, and with EngineInterpreter the depth of all calls at 2,000.
+	MaxCallDepth int
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
 }
@@ -383,6 +391,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxGlobals >= 1, path+".MaxGlobals", "must be positive")
 	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
 	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
+	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
 	check(p.Engine == EngineCompiler || p.Engine == EngineInterpreter, path+".Engine", "must be EngineCompiler or EngineInterpreter")
 }
 
@@ -416,6 +425,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxGlobals:        orDefault(o.MaxGlobals, p.MaxGlobals),
 		MaxExports:        orDefault(o.MaxExports, p.MaxExports),
 		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
+		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		Engine:            orDefault(o.Engine, p.Engine),
 	}
 }
@@ -443,6 +453,7 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxGlobals = orDefault(p.MaxGlobals, DefaultMaxGlobals)
 	p.MaxExports = orDefault(p.MaxExports, DefaultMaxExports)
 	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
+	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
 	return p
 }

@@ -327,6 +327,7 @@ func moduleOptions(cfg PluginConfig, budget *module.Budget, log *slog.Logger) mo
 		LogBytesPerSecond: cfg.LogBytesPerSecond,
 		InitTimeout:       cfg.InitTimeout,
 		Interrupt:         module.Interrupt(cfg.Interrupt),
+		CallDepth:         int32(cfg.MaxCallDepth),
 		RealClock:         slices.Contains(cfg.Grant, GrantClock),
 		RealRandom:        slices.Contains(cfg.Grant, GrantRandom),
 		Interpret:         cfg.Engine == EngineInterpreter,

@@ -158,6 +158,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		{"max-globals", "load plugins of `N` globals at most", fmt.Sprint(host.DefaultMaxGlobals), count{p: &c.MaxGlobals}},
 		{"max-exports", "load plugins of `N` exports at most", fmt.Sprint(host.DefaultMaxExports), count{p: &c.MaxExports}},
 		{"max-table", "let a plugin's tables have `N` entries at most", fmt.Sprint(host.DefaultMaxTable), count{p: &c.MaxTable}},
+		{"max-call-depth", "let a plugin's calls nest `N` deep at most, of those that can recurse", fmt.Sprint(host.DefaultMaxCallDepth), count{p: &c.MaxCallDepth}},
 		{
 			"engine", "run guests with `ENGINE` compiler or interpreter", "compiler",
 			choice[host.Engine]{&c.Engine, []string{"compiler", "interpreter"}, []host.Engine{host.EngineCompiler, host.EngineInterpreter}},

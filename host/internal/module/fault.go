@@ -73,6 +73,9 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}
 	}
 	msg, stack := trace(err)
+	if in.watch.tooDeep() {
+		msg = fmt.Sprintf("more than %d nested calls", in.module.opts.CallDepth)
+	}
 	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: stack}
 }
 

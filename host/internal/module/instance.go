@@ -122,7 +122,7 @@ func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
 		in.globals = append(in.globals, in.mod.ExportedGlobal(name).(api.MutableGlobal))
 	}
 	if m.opts.Interrupt == Metered {
-		in.watch.fuel = in.mod.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+		in.watch.watchOver(in.mod)
 	}
 	return in, nil
 }

@@ -52,7 +52,10 @@ const (
 
 // watch stops the guest of a [Metered] instance.
 type watch struct {
-	fuel  api.MutableGlobal // what is left of the slice, as an int64; nil before the instance is made
+	// fuel is what is left of the slice, as an int64, and depth how much deeper
+	// calls may nest; nil before the instance is made.
+	fuel  api.MutableGlobal
+	depth api.Global
 	slice int64
 	// granted are all slices of this call, in fuel.
 	granted  int64
@@ -67,7 +70,7 @@ type watch struct {
 
 // begin starts to watch a call.
 func (w *watch) begin(ctx context.Context, c Call) {
-	*w = watch{fuel: w.fuel, slice: w.slice, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
+	*w = watch{fuel: w.fuel, depth: w.depth, slice: w.slice, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
 	if w.fuel == nil {
 		return
 	}
@@ -98,6 +101,9 @@ func (w *watch) used() uint64 {
 	}
 	return uint64(w.granted - int64(w.fuel.Get()))
 }
+
+// tooDeep reports whether the guest trapped because its calls nest too deep.
+func (w *watch) tooDeep() bool { return w.depth != nil && api.DecodeI32(w.depth.Get()) < 0 }
 
 // visit is called when a slice is used up. It panics with a [*Fault] if the guest
 // has to stop.
@@ -130,11 +136,17 @@ func (w *watch) visit() {
 	w.grant(-int64(w.fuel.Get()))
 }
 
+// watchOver finds what a metered guest counts by.
+func (w *watch) watchOver(mod api.Module) {
+	w.fuel = mod.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+	w.depth = mod.ExportedGlobal(meter.DepthExport)
+}
+
 // yield is what the guest calls when its slice is used up.
 func yield(ctx context.Context, mod api.Module, _ []uint64) {
 	in := caller(ctx)
 	if in.watch.fuel == nil { // its start function: the instance is being made
-		in.watch.fuel = mod.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+		in.watch.watchOver(mod)
 	}
 	in.watch.visit()
 }

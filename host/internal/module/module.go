@@ -54,6 +54,8 @@ type Options struct {
 	InitTimeout time.Duration
 	// Interrupt is how a guest that does not return is stopped.
 	Interrupt Interrupt
+	// CallDepth is how deep calls may nest, with Metered.
+	CallDepth int32
 	// RealClock and RealRandom grant the guest the system's time and randomness;
 	// otherwise it has a clock and random bytes that are the same for every task.
 	RealClock, RealRandom bool
@@ -167,7 +169,9 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 // compile rewrites a binary, so that its guests can be stopped and put back, and
 // compiles it.
 func (m *Module) compile(ctx context.Context, wasm []byte) error {
-	rewritten, err := meter.Rewrite(wasm, m.opts.Binary, meter.Options{Meter: m.opts.Interrupt == Metered, Reset: true})
+	rewritten, err := meter.Rewrite(wasm, m.opts.Binary, meter.Options{
+		Meter: m.opts.Interrupt == Metered, Depth: m.opts.CallDepth, Reset: true,
+	})
 	if err != nil {
 		return err
 	}

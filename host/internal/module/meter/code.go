@@ -36,6 +36,7 @@ const (
 	opI64Const    = 0x42
 	opF32Const    = 0x43
 	opF64Const    = 0x44
+	opI32LtS      = 0x48
 	opI32LtU      = 0x49
 	opI32GtU      = 0x4b
 	opI32LeU      = 0x4d
@@ -101,6 +102,7 @@ type body struct {
 	// copied is up to where of the input is in out.
 	copied int
 
+	index   uint32 // the function's
 	locals  uint32 // the original's, parameters included
 	types   []byte // theirs; none if they are more than maxRenamed
 	scratch uint32 // a variable of type i64
@@ -180,7 +182,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 
 func (b *body) rewrite(raw []byte, at int, f uint32) error {
 	*b = body{
-		w: b.w, r: &reader{buf: raw, base: at}, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
+		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
 		depth: 1, leaf: true, simple: true, span: span{patch: -1},
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
@@ -579,18 +581,20 @@ func (b *body) instruction() {
 		b.simple = false
 	case op == opBrTable:
 		b.table(start)
-	case op == opCall || op == opRefFunc:
+	case op == opCall:
+		f := r.index("function", uint32(len(b.w.funcTypes)))
+		b.call(start, f >= b.index, func() { b.out = appendU32(append(b.out, opCall), b.w.moved(f)) })
+	case op == opCallIndir:
+		r.index("type", uint32(len(b.w.params)))
+		r.index("table", b.w.tables)
+		b.call(start, true, func() { b.out = append(b.out, r.buf[start:r.pos]...) })
+	case op == opRefFunc: // which the runtime is asked for
 		b.cost += costCall
 		b.leaf = false
 		b.flush(start)
 		f := b.w.function(r)
 		b.out = appendU32(append(b.out, op), f)
 		b.copied = r.pos
-	case op == opCallIndir:
-		b.cost += costCall
-		b.leaf = false
-		r.index("type", uint32(len(b.w.params)))
-		r.index("table", b.w.tables)
 	case op == opSelectT:
 		if n := r.byte(); n != 1 {
 			r.failf("a select of %d types", n)
@@ -637,6 +641,34 @@ func (b *body) instruction() {
 		r.pos = start
 		r.failf("there is no instruction 0x%x", op)
 	}
+}
+
+// call rewrites a call, which write writes, and counts it if it may go round.
+func (b *body) call(start int, round bool, write func()) {
+	b.cost += costCall
+	b.leaf = false
+	if b.r.err != nil {
+		return
+	}
+	b.flush(start)
+	round = round && b.w.opts.Meter
+	if round {
+		b.deeper(opI32Sub)
+		b.out = appendU32(append(b.out, opGlobalGet), b.w.depth)
+		b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd)
+	}
+	write()
+	if round {
+		b.deeper(opI32Add)
+	}
+	b.copied = b.r.pos
+}
+
+// deeper counts a call, or its end.
+func (b *body) deeper(op byte) {
+	b.out = appendU32(append(b.out, opGlobalGet), b.w.depth)
+	b.out = append(b.out, opI32Const, 1, op, opGlobalSet)
+	b.out = appendU32(b.out, b.w.depth)
 }
 
 // plain reports whether an instruction has nothing to it but itself.

@@ -80,6 +80,7 @@ type outcome struct {
 	err     error
 	fuel    int64 // what was used
 	visits  int   // of yield
+	depth   int32 // how much deeper calls might nest
 	dirty   bool
 }
 
@@ -126,6 +127,9 @@ func (m *machine) run(tb testing.TB, wasm []byte, g grants, args ...uint64) outc
 	if v := mod.ExportedGlobal(meter.FuelExport); v != nil {
 		o.fuel = g.total - int64(v.Get())
 	}
+	if v := mod.ExportedGlobal(meter.DepthExport); v != nil {
+		o.depth = api.DecodeI32(v.Get())
+	}
 	if v := mod.ExportedGlobal(meter.DirtyExport); v != nil {
 		o.dirty = v.Get() != 0
 	}
@@ -137,7 +141,7 @@ func (m *machine) run(tb testing.TB, wasm []byte, g grants, args ...uint64) outc
 var plenty = grants{slice: 1 << 40, most: 1 << 20}
 
 // metered is what the host asks for.
-var metered = meter.Options{Meter: true, Reset: true}
+var metered = meter.Options{Meter: true, Depth: 1_000_000, Reset: true}
 
 func rewrite(tb testing.TB, wasm []byte) []byte {
 	tb.Helper()

@@ -18,6 +18,11 @@
 // its targets before the next segment begins: what Go's compiler makes of a function
 // is one loop around a br_table, of which each turn executes a small part.
 //
+// Another global counts how deep calls nest, at those calls without which they cannot
+// go round: indirect ones, and those of a function that stands no earlier than its
+// caller. Others, which are most, as compilers put a program's libraries first, cost
+// nothing.
+//
 // Operations on ranges of memory and tables cost by their length as well. Those on
 // memory are made in pieces when they are long.
 package meter
@@ -37,6 +42,9 @@ const (
 	ImportYield  = "yield"
 	// FuelExport is the i64 that counts down; the guest begins with 0.
 	FuelExport = "resonhost_meter.fuel"
+	// DepthExport is an i32, how much deeper calls may nest. The guest traps when
+	// that is less than 0.
+	DepthExport = "resonhost_meter.depth"
 	// DirtyExport is an i32, which is set to 1 by what restoring memory and
 	// globals does not undo: changes of tables, and the dropping of segments.
 	DirtyExport = "resonhost_meter.dirty"
@@ -46,8 +54,10 @@ const (
 
 // Options are what the pass does besides checking limits.
 type Options struct {
-	// Meter has the guest count fuel and yield.
+	// Meter has the guest count fuel and the depth of its calls, and yield.
 	Meter bool
+	// Depth is how deep calls may nest, not negative.
+	Depth int32
 	// Reset makes all variable globals reachable, and adds DirtyExport.
 	Reset bool
 }
@@ -118,7 +128,7 @@ type rewriter struct {
 	segments  uint64
 
 	yieldType, rangeType uint32 // () → (), and (i32, i32, i32) → ()
-	fuel, dirty          uint32 // globals
+	fuel, depth, dirty   uint32 // globals
 	fill, copy           uint32 // functions
 }
 
@@ -381,12 +391,14 @@ func (w *rewriter) globalSection(out []byte) ([]byte, error) {
 	}
 	if w.opts.Meter {
 		w.fuel = n
-		content = append(content, typeI64, 1, 0x42, 0, opEnd)
-		n++
+		w.depth = n + 1
+		content = append(content, typeI64, 1, opI64Const, 0, opEnd)
+		content = append(appendS32(append(content, typeI32, 1, opI32Const), w.opts.Depth), opEnd)
+		n += 2
 	}
 	if w.opts.Reset {
 		w.dirty = n
-		content = append(content, typeI32, 1, 0x41, 0, opEnd)
+		content = append(content, typeI32, 1, opI32Const, 0, opEnd)
 		n++
 	}
 	return appendSection(out, secGlobal, n, content), nil
@@ -469,7 +481,7 @@ func (w *rewriter) exports(out []byte, m *Module) ([]byte, error) {
 	}
 	var errs []error
 	if w.opts.Meter {
-		errs = append(errs, add(FuelExport, w.fuel))
+		errs = append(errs, add(FuelExport, w.fuel), add(DepthExport, w.depth))
 	}
 	if w.opts.Reset {
 		errs = append(errs, add(DirtyExport, w.dirty))

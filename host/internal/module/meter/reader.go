@@ -163,6 +163,15 @@ func appendU32(b []byte, v uint32) []byte {
 	return append(b, byte(v))
 }
 
+// appendS32 appends a signed number that is not negative.
+func appendS32(b []byte, v int32) []byte {
+	for v > 0x3f {
+		b = append(b, byte(v)|0x80)
+		v >>= 7
+	}
+	return append(b, byte(v))
+}
+
 func appendName(b []byte, s string) []byte { return append(appendU32(b, uint32(len(s))), s...) }
 
 // appendSection appends a section, unless it is of no items.

@@ -259,7 +259,12 @@ func TestEndless(t *testing.T) {
 	before.main(nil, nil, nil, 0x10, 0, 0x03, void, 0x0b)
 	for _, vm := range machines(t) {
 		for _, m := range []*binary{deep, before} {
-			o := vm.run(t, rewrite(t, m.encode()), grants{slice: 1000, most: 1 << 30})
+			// More than the stack has.
+			deep, err := meter.Rewrite(m.encode(), meter.Limits{}, meter.Options{Meter: true, Depth: 1 << 30})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := vm.run(t, deep.WASM, grants{slice: 1000, most: 1 << 30})
 			if o.err == nil || !strings.Contains(o.err.Error(), "stack overflow") || o.visits == 0 {
 				t.Errorf("%s: %v, %d visits", vm.name, o.err, o.visits)
 			}
