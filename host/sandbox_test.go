@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,9 +27,17 @@ func TestNothingIsLeft(t *testing.T) {
 			if isolation == host.IsolationPristine || isolation == host.IsolationShared {
 				plugins = append(plugins, gohostile)
 			}
+			log := new(bytes.Buffer)
+			t.Cleanup(func() { // once the host is closed: each task's output is a line of its own
+				n := strings.Count(log.String(), "msg=ab plugin=leak source=stdout\n")
+				if n += strings.Count(log.String(), "msg=pq plugin=leak source=stdout\n"); n != 5 {
+					t.Errorf("%d lines of output, want 5:\n%s", n, log)
+				}
+			})
 			h := start(t, host.Config{
 				Plugins:  plugins,
 				Workers:  1,
+				Logger:   slog.New(slog.NewTextHandler(log, nil)),
 				Defaults: host.PluginConfig{Isolation: isolation, CompileTimeout: raceTakesLong},
 			})
 			run := func(transform, input string) (string, error) {
@@ -35,12 +45,15 @@ func TestNothingIsLeft(t *testing.T) {
 				return string(out), err
 			}
 			shared := isolation == host.IsolationShared
-			// leak answers with m, g or t behind its input where memory, a global
-			// or a table are as an earlier task left them.
-			for i := range 3 {
-				out, err := run("leak", "ab")
-				if err != nil || !strings.HasPrefix(out, "ab") || (len(out) > 2) != (shared && i > 0) {
-					t.Errorf("leak, task %d: %q, err %v", i, out, err)
+			// leak answers with letters behind its input for what it finds as an
+			// earlier task left it.
+			for i, input := range []string{"ab", "ab", "pq", "pq", "ab"} {
+				want := input
+				if shared {
+					want += []string{"", "mgt", "mgt", "mgtp", "mgtp"}[i]
+				}
+				if out, err := run("leak", input); err != nil || out != want {
+					t.Errorf("leak, task %d: %q, err %v, want %q", i, out, err, want)
 				}
 			}
 			// drop drops what the next task needs.
@@ -69,6 +82,78 @@ func TestNothingIsLeft(t *testing.T) {
 				t.Errorf("clock and random bytes are %x and %x, err %v", first, second, err)
 			}
 		})
+	}
+}
+
+// TestStreamsKeepApart has a stream's task look at the state it is given, which
+// gohostile.state tells the length of.
+func TestStreamsKeepApart(t *testing.T) {
+	h := start(t, host.Config{
+		Plugins:  []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
+		Workers:  1,
+		Defaults: host.PluginConfig{CompileTimeout: raceTakesLong},
+	})
+	for i, c := range []struct{ stream, want string }{{"a", "4"}, {"b", "4"}, {"a", "8"}, {"b", "8"}, {"c", "4"}} {
+		out, err := h.Stream(c.stream).Run(t.Context(), "gohostile.state", []byte("!abc"))
+		if err != nil || string(out) != c.want {
+			t.Errorf("task %d, of stream %s: a state of %q bytes, err %v, want %s", i, c.stream, out, err, c.want)
+		}
+	}
+}
+
+// TestDenial has guests take all they can get, of time, memory, tables, logs and
+// answers, while another plugin's tasks go on.
+func TestDenial(t *testing.T) {
+	h := start(t, host.Config{
+		Plugins:      []host.Source{handWritten(t, "hostile"), handWritten(t, "busy"), handWritten(t, "table-grow"), handWritten(t, "leak")},
+		Workers:      3,
+		MemoryBudget: 256 << 20,
+		Defaults: host.PluginConfig{
+			RunTimeout: 100 * time.Millisecond, BreakAfter: -1, MaxOutput: 1 << 20, MaxTable: 1000, MaxInstances: 2,
+		},
+	})
+	number := func(n byte) []byte { return []byte{n, 0, 0, 0, 0, 0, 0, 0} }
+	var attackers sync.WaitGroup
+	for _, c := range []struct {
+		transform string
+		input     []byte
+		want      host.Kind // "" for a task that succeeds
+	}{
+		{"hostile.spin", []byte("!"), host.KindTimeout},
+		{"hostile.fill", []byte("!"), host.KindTimeout},
+		{"hostile.recurse", []byte("!"), host.KindTrap},
+		{"busy.call", number(60), host.KindTimeout}, // a tree of 2^60 calls
+		{"hostile.grow", []byte("!"), host.KindOutOfMemory},
+		{"hostile.logflood", []byte("!"), ""},
+		{"hostile.hugelen", []byte("!"), host.KindABI},
+		{"hostile.longmessage", []byte("!"), host.KindABI}, // more than MaxOutput
+		{"table-grow", []byte("!"), ""},                    // it is told that the table cannot grow
+	} {
+		attackers.Go(func() {
+			for range 3 {
+				if _, err := h.Run(t.Context(), c.transform, c.input); (err != nil) != (c.want != "") || err != nil && host.KindOf(err) != c.want {
+					t.Errorf("%s: err %v, want %q", c.transform, err, c.want)
+				}
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() {
+		attackers.Wait()
+		close(over)
+	}()
+	for n := 0; ; n++ {
+		if out, err := h.Run(t.Context(), "leak", []byte("ab")); err != nil || string(out) != "ab" {
+			t.Errorf("the neighbour's task %d: %q, err %v", n, out, err)
+		}
+		select {
+		case <-over:
+			if s := h.Stats(); s.Memory > s.MemoryBudget {
+				t.Errorf("%d bytes of memory are taken, of %d", s.Memory, s.MemoryBudget)
+			}
+			return
+		default:
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ type body struct {
 	length  uint32 // a variable of type i32
 	frames  []frame
 	depth   int // how many blocks are open in out
-	labels  uint64
+	jumps   uint64 // places where the code that is made parts or joins
 	charges int
 	leaf    bool // nothing is called, nothing goes round, and no jump leaves the function
 	simple  bool // no block was opened yet
@@ -378,6 +378,7 @@ func (b *body) close() {
 // target reads a jump's target and returns the frame, and its label in out.
 func (b *body) target() (f *frame, label uint32) {
 	depth := b.r.u32()
+	b.branch(1)
 	if uint64(depth) >= uint64(len(b.frames)) {
 		b.r.failf("a jump out of %d blocks, of which there are %d", uint64(depth)+1, len(b.frames))
 		depth = 0
@@ -388,6 +389,13 @@ func (b *body) target() (f *frame, label uint32) {
 	}
 	f = &b.frames[i]
 	return f, uint32(b.depth - 1 - f.label)
+}
+
+// branch counts places where the code parts or joins.
+func (b *body) branch(n int) {
+	b.jumps += uint64(n)
+	b.r.limit("jumps in a function", b.jumps, b.w.limits.Jumps)
+	b.r.limit("jumps times variables in a function", b.jumps*uint64(b.locals), b.w.limits.Flow)
 }
 
 // jump rewrites a br or br_if.
@@ -414,8 +422,6 @@ func (b *body) table(start int) {
 		b.cost = costPlain
 	}
 	n := r.count()
-	b.labels += uint64(n)
-	r.limit("targets of br_tables in a function", b.labels, b.w.limits.Labels)
 	b.flush(start)
 	b.out = appendU32(append(b.out, opBrTable), n)
 	for i := uint32(0); i <= n && r.err == nil; i++ {
@@ -448,11 +454,11 @@ func (b *body) open(kind byte, start int) {
 		f.outer = b.span
 		f.extra = b.loop(start, t < 0 || len(b.w.params[t]) == 0)
 	}
+	b.branch(2 + 2*f.extra)
 	b.simple = false
 	f.label = b.depth
 	b.depth++
 	b.frames = append(b.frames, f)
-	b.r.limit("nested blocks", uint64(len(b.frames)), b.w.limits.Nesting)
 }
 
 // blockType reads a block's type, which is negative unless it is an index.
@@ -653,6 +659,7 @@ func (b *body) call(start int, round bool, write func()) {
 	b.flush(start)
 	round = round && b.w.opts.Meter
 	if round {
+		b.branch(4)
 		b.deeper(opI32Sub)
 		b.out = appendU32(append(b.out, opGlobalGet), b.w.depth)
 		b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd)
@@ -718,6 +725,7 @@ func (b *body) chargeLength(start int, right, left byte) {
 func (b *body) bulk(start int) {
 	r := b.r
 	tables := b.w.tables
+	b.branch(8) // for loops in the compiler's code, and what inPieces puts around it
 	switch sub := r.u32(); {
 	case sub < bulkMemoryInit:
 	case sub == bulkMemoryInit:

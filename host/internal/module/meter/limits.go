@@ -14,19 +14,27 @@ type Limits struct {
 	// of all of the former.
 	Segments, Elements uint64
 	// Body is the size of a function in bytes, Locals how many variables it has,
-	// parameters included, Nesting how many blocks lie within one another, and
-	// Labels how many targets all its br_tables have.
-	Body, Locals, Nesting, Labels uint64
+	// parameters included.
+	Body, Locals uint64
+	// Jumps is how many blocks and targets of jumps a function has, those that the
+	// pass adds included, and Flow that times how many variables it has. The compiler's time
+	// grows with the square of the former and with the latter, and its work on one
+	// function cannot be interrupted.
+	Jumps, Flow uint64
 	// Arity is how many parameters and results a type has.
 	Arity uint64
 }
 
-// DefaultLimits are some ten times what large programs of common compilers have.
+// DefaultLimits are some ten times what large programs of common compilers have, but
+// for Jumps and Flow, which leave little more room: the largest function of esbuild
+// 0.28, a program of 14 MB made by Go's compiler, has 17,263 jumps. At these the
+// compiler takes some 10 s.
 func DefaultLimits() Limits {
 	return Limits{
 		Types: 20_000, Imports: 1_000, Functions: 100_000, Globals: 1_000, Exports: 1_000,
 		Tables: 10, TableSize: 100_000, Segments: 100_000, Elements: 1_000_000,
-		Body: 4 << 20, Locals: 10_000, Nesting: 50_000, Labels: 200_000, Arity: 1_000,
+		Body: 4 << 20, Locals: 10_000, Arity: 1_000,
+		Jumps: 30_000, Flow: 5_000_000,
 	}
 }
 
@@ -35,8 +43,8 @@ func (l Limits) withDefaults() Limits {
 	for _, f := range []struct{ v, def *uint64 }{
 		{&l.Types, &d.Types}, {&l.Imports, &d.Imports}, {&l.Functions, &d.Functions}, {&l.Globals, &d.Globals},
 		{&l.Exports, &d.Exports}, {&l.Tables, &d.Tables}, {&l.TableSize, &d.TableSize}, {&l.Segments, &d.Segments},
-		{&l.Elements, &d.Elements}, {&l.Body, &d.Body}, {&l.Locals, &d.Locals}, {&l.Nesting, &d.Nesting},
-		{&l.Labels, &d.Labels}, {&l.Arity, &d.Arity},
+		{&l.Elements, &d.Elements}, {&l.Body, &d.Body}, {&l.Locals, &d.Locals},
+		{&l.Arity, &d.Arity}, {&l.Jumps, &d.Jumps}, {&l.Flow, &d.Flow},
 	} {
 		if *f.v == 0 {
 			*f.v = *f.def

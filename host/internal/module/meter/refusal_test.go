@@ -103,9 +103,25 @@ func TestLimits(t *testing.T) {
 		}},
 		{"bytes in a function", 12, meter.Limits{Body: 11}, func(m *binary) { m.fn(nil, nil, nil, repeat(10, nop)) }},
 		{"variables in a function", 3, meter.Limits{Locals: 2}, func(m *binary) { m.fn([]byte{i32}, nil, []byte{i32, i32}) }},
-		{"nested blocks", 3, meter.Limits{Nesting: 2}, func(m *binary) { m.fn(nil, nil, nil, nested(2, nil, func(int) []byte { return nil })) }},
-		{"targets of br_tables in a function", 4, meter.Limits{Labels: 3}, func(m *binary) {
+		{"jumps in a function", 4, meter.Limits{Jumps: 3}, func(m *binary) { m.fn(nil, nil, nil, nested(2, nil, func(int) []byte { return nil })) }},
+		{"jumps in a function", 4, meter.Limits{Jumps: 3}, func(m *binary) {
 			m.fn(nil, nil, nil, repeat(2, konst(0), 0x0e, 2, 0, 0, 0))
+		}},
+		{"jumps times variables in a function", 6, meter.Limits{Flow: 5}, func(m *binary) {
+			m.fn([]byte{i32}, nil, []byte{i32}, 0x0c, 0, 0x0c, 0, 0x0c, 0)
+		}},
+		// Those that take the compiler longest.
+		{"jumps in a function", 30_008, meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(200_000, 0x03, void, 0x0b)) }},
+		{"jumps in a function", 30_002, meter.Limits{}, func(m *binary) {
+			m.fn(nil, nil, nil, nested(40_000, nil, func(int) []byte { return nil }))
+		}},
+		{"jumps in a function", 30_001, meter.Limits{}, func(m *binary) {
+			m.fn(nil, nil, nil, konst(0), 0x0e, u32(1_000_000), repeat(1_000_001, 0))
+		}},
+		{"jumps in a function", 30_004, meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(100_000, 0x10, 0)) }},
+		{"jumps in a function", 30_008, meter.Limits{}, func(m *binary) {
+			m.memory(1)
+			m.fn(nil, nil, nil, repeat(100_000, konst(0), konst(0), konst(0), 0xfc, 11, 0))
 		}},
 		{"parameters and results of a type", 3, meter.Limits{Arity: 2}, func(m *binary) { m.typ([]byte{i32, i32}, []byte{i32}) }},
 		{"memories", 2, meter.Limits{}, func(m *binary) { m.memories = [][]byte{{0, 1}, {0, 1}} }},
