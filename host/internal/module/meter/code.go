@@ -108,7 +108,7 @@ type body struct {
 	scratch uint32 // a variable of type i64
 	length  uint32 // a variable of type i32
 	frames  []frame
-	depth   int // how many blocks are open in out
+	depth   int    // how many blocks are open in out
 	jumps   uint64 // places where the code that is made parts or joins
 	charges int
 	leaf    bool // nothing is called, nothing goes round, and no jump leaves the function
