@@ -79,9 +79,9 @@ func Analyze(s *cascade.State, history *cascade.History, r *cascade.Result) {
 // octaveResonance is the resonance of an octave with those base frequencies.
 //
 // It is where the time goes: 300 pairs for five frequencies. So it is one loop
-// without a call, over arrays whose length the compiler knows: in a guest a call
-// costs more than the arithmetic, and so does the chance of one, which a bounds
-// check is. A ratio is compared to the one or two special ones of its range.
+// without a call, over arrays whose length the compiler knows, and without a branch
+// but its own: in a guest a call costs more than the arithmetic, and so does a jump,
+// which is one to the function's beginning and through a table.
 func octaveResonance(f []float64) float64 {
 	var tones [maxTones]struct{ frequency, amplitude float64 }
 	n := 0
@@ -92,58 +92,47 @@ func octaveResonance(f []float64) float64 {
 		}
 	}
 	sum := 0.0
+	scores := [4]float64{1: 1, 2: 0.9}
 	for i := range tones[:n] {
 		t := tones[i]
 		for _, u := range tones[i+1 : n] {
 			r := t.frequency / u.frequency
-			s := 0.0
-			switch {
-			case r < 0.6 || r > 2.1:
-			case r < 0.7:
-				if near(r, 1/phi) {
-					s = 0.9
-				}
-			case r < 1.1:
-				if near(r, 1) {
-					s = 1
-				}
-			case r < 1.29:
-				if near(r, 5.0/4) {
-					s = 1
-				}
-			case r < 1.4:
-				if near(r, 4.0/3) {
-					s = 1
-				}
-			case r < 1.55:
-				if near(r, 3.0/2) {
-					s = 1
-				}
-			case r < 1.64:
-				if near(r, 8.0/5) {
-					s = 1
-				} else if near(r, phi) {
-					s = 0.9
-				}
-			case r < 1.8:
-				if near(r, 5.0/3) {
-					s = 1
-				}
-			default:
-				if near(r, 2) {
-					s = 1
-				}
+			scores[0] = falloff(0.5 - math.Abs(r-math.Floor(r)-0.5)) // the distance to round(r)
+			// Whatever the index is for ratios beyond the table, they are not near.
+			c := &special[int(r*16)&(len(special)-1)]
+			s := 0
+			if math.Abs(r-c[1].ratio) < 0.01 {
+				s = c[1].score
 			}
-			if s == 0 {
-				s = falloff(0.5 - math.Abs(r-math.Floor(r)-0.5)) // the distance to round(r)
+			if math.Abs(r-c[0].ratio) < 0.01 {
+				s = c[0].score
 			}
-			sum += s * t.amplitude * u.amplitude
+			sum += scores[s&3] * t.amplitude * u.amplitude
 		}
 	}
 	return atMost1(sum / float64(n))
 }
 
-func near(r, to float64) bool { return math.Abs(r-to) < 0.01 }
+// special has the special ratios that are within 0.01 of k/16 to (k+1)/16, the one
+// that counts first, and for what they count: 1 is 1, 2 is 0.9.
+var special = [64][2]struct {
+	ratio float64
+	score int
+}{
+	9:  {{1 / phi, 2}},
+	10: {{1 / phi, 2}},
+	15: {{1, 1}},
+	16: {{1, 1}},
+	19: {{5.0 / 4, 1}},
+	20: {{5.0 / 4, 1}},
+	21: {{4.0 / 3, 1}},
+	23: {{3.0 / 2, 1}},
+	24: {{3.0 / 2, 1}},
+	25: {{8.0 / 5, 1}, {phi, 2}},
+	26: {{5.0 / 3, 1}, {phi, 2}},
+	31: {{2, 1}},
+	32: {{2, 1}},
+}
 
 // falloff is exp(−10·d²) for d within 0 and ½, within 2e-14 relative: the 16th
 // power of exp(y), which for y within ±0.625/8 is its Taylor polynomial within
