@@ -20,7 +20,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	benchtime := flags.Duration("benchtime", time.Second, "how long each contender runs altogether")
-	rounds := flags.Int("rounds", 11, "how many turns each contender has")
+	rounds := flags.Int("rounds", 101, "how many turns each contender has")
 	asJSON := flags.Bool("json", false, "print JSON, for machines, in place of the table")
 	guests := flags.String("guests", "../testdata/guests", "the directory of busy.wasm and hostile.wasm")
 	soak := flags.Int("soak", 0, "how many tasks a last part has, of which many fail; 0 leaves it out")

@@ -112,7 +112,8 @@ type result struct {
 	Median float64 `json:"median_ns"`
 	Min    float64 `json:"min_ns"`
 	Max    float64 `json:"max_ns"`
-	// Ratio is of the median to the first contender's.
+	// Ratio is the median, over the rounds, of the time to the first contender's:
+	// what slows the machine down for longer than a round is in both.
 	Ratio float64 `json:"ratio"`
 }
 
@@ -124,10 +125,12 @@ func newReport(rounds int) *report {
 
 func (r *report) add(title string, measured []measurement) {
 	s := section{Title: title}
-	first := median(measured[0].samples)
 	for _, m := range measured {
-		mid := median(m.samples)
-		s.Results = append(s.Results, result{m.name, m.what, mid, slices.Min(m.samples), slices.Max(m.samples), mid / first})
+		ratios := make([]float64, len(m.samples))
+		for i, sample := range m.samples {
+			ratios[i] = sample / measured[0].samples[i]
+		}
+		s.Results = append(s.Results, result{m.name, m.what, median(m.samples), slices.Min(m.samples), slices.Max(m.samples), median(ratios)})
 	}
 	r.Sections = append(r.Sections, s)
 }
