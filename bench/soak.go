@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ func (b *bench) soaked(ctx context.Context) (err error) {
 				if i == warm {
 					after.Store(resident())
 				}
-				if i > warm && i%1000 == 0 {
+				if i > warm && i%warm == 0 {
 					most.Store(max(most.Load(), resident()))
 				}
 			}
@@ -85,9 +86,10 @@ func (b *bench) soaked(ctx context.Context) (err error) {
 	return nil
 }
 
-// resident returns the resident memory of the process in bytes, 0 where it cannot
-// be had.
+// resident returns the resident memory of the process in bytes without the garbage
+// that is not collected yet, 0 where it cannot be had.
 func resident() int64 {
+	debug.FreeOSMemory()
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0
