@@ -31,7 +31,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 )
 
-// Task is one call of a transform.
+// Task is one call of a transform, which must not keep it.
 type Task struct {
 	// Input is the argument. It must not be changed, nor kept after the call.
 	Input []byte
@@ -59,6 +59,7 @@ type Plugin struct {
 	transforms []Transform
 	input      []byte
 	output     []byte
+	task       Task // the current one; a new one each time would dirty several pages
 }
 
 // New returns a plugin of its JSON manifest, as package abi/manifest reads it,
@@ -93,12 +94,13 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 		}
 		at := len(out)
 		out = abi.ReserveResult(out)
-		t := Task{Input: it.Payload, State: it.State, Output: out[len(out):]}
-		if err := call(run, &t); err != nil {
+		t := &p.task
+		*t = Task{Input: it.Payload, State: it.State, Output: out[len(out):]}
+		if err := call(run, t); err != nil {
 			out = abi.FinishResult(append(out, err.Error()...), at, status(err), nil)
 			continue
 		}
-		out = extend(out, &t)
+		out = extend(out, t)
 		out = abi.FinishResult(out, at, abi.StatusOK, t.NextState)
 	}
 	p.output = out
