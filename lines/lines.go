@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -20,7 +21,7 @@ import (
 // Defaults of Options. Together they bound the memory that lines take.
 const (
 	DefaultWindow  = 64
-	DefaultMaxLine = 4 << 20
+	DefaultMaxLine = codec.MaxBytes
 )
 
 // Options are how lines are read. The zero value of a field is its default.
@@ -114,6 +115,9 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		if err := p.write(ctx, w); err != nil {
+			if e := (*os.PathError)(nil); errors.As(err, &e) {
+				err = e.Err // w is the caller's, who knows where it leads
+			}
 			cancel(fmt.Errorf("write: %w", err))
 			for a := range p.answers {
 				<-a.done

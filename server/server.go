@@ -108,7 +108,8 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	s.route(http.MethodGet, "/healthz", s.health)
 	s.route(http.MethodGet, "/readyz", s.ready)
 	s.route(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelError),
+		// Mostly of clients that left.
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}).ServeHTTP)
 	s.route(http.MethodGet, "/{$}", s.index)
 	s.handle("/", notFound)

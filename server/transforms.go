@@ -75,22 +75,29 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, r.PathValue("name"), err)
 		return
 	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		kind = ""
 	}
+	unsupported := func(detail string) {
+		writeProblem(w, problem{
+			Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: detail,
+		})
+	}
+	encoding, charset := r.Header.Get("Content-Encoding"), params["charset"]
 	switch {
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		unsupported(fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is", encoding))
 	case kind == t.Input && kind != manifest.MediaTypeJSON:
 		s.runPayload(w, r, t)
+	case charset != "" && !strings.EqualFold(charset, "utf-8"):
+		unsupported(fmt.Sprintf("the charset of JSON must be utf-8, not %.40q", charset))
 	case kind == manifest.MediaTypeJSON:
 		s.runJSON(w, r, t)
 	case kind == MediaTypeLines:
 		s.runLines(w, r, t)
 	default:
-		writeProblem(w, problem{
-			Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name,
-			Detail: fmt.Sprintf("the Content-Type must be %s, %s or %s", manifest.MediaTypeJSON, MediaTypeLines, t.Input),
-		})
+		unsupported(fmt.Sprintf("the Content-Type must be %s, %s or %s", manifest.MediaTypeJSON, MediaTypeLines, t.Input))
 	}
 }
 

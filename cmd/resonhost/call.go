@@ -26,8 +26,8 @@ func callCommand(std stdio) *cli.Command {
 		Usage:     "run tasks from JSON lines",
 		UsageText: "resonhost call TRANSFORM --plugins DIR [options] < tasks.ndjson",
 		Description: "Reads a task from each line and writes its result as a line, in the same order;\n" +
-			"lines run side by side, those of one stream one after the other. A line that\n" +
-			"fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n\n" + exitCodes,
+			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
+			"at most. One that fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n\n" + exitCodes,
 		Flags:        flags(o.callSettings(), o.hostSettings("none"), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -84,7 +84,7 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	case ctx.Err() != nil:
 		return &exit{exitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(sum.Lines))}
 	case err != nil:
-		return &exit{exitFailed, fmt.Errorf("stopped after %s: %w", counted(sum.Lines), err)}
+		return &exit{exitFailed, fmt.Errorf("stopped: %w", err)}
 	case sum.Failed > 0:
 		return &exit{exitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
 	}

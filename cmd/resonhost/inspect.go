@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -23,7 +24,7 @@ func inspectCommand(std stdio) *cli.Command {
 		UsageText: "resonhost inspect [options] FILE...",
 		Description: "Loads each plugin as run would, self-tests included. With --json it prints one\n" +
 			"object a line.\n\n" + exitCodes,
-		Flags: append(flags(o.config(), pick(pluginSettings(&o.host.Defaults), "memory-limit", "init-timeout", "max-module", "engine")),
+		Flags: append(flags(o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -38,6 +39,11 @@ func inspectCommand(std stdio) *cli.Command {
 				in, err := inspectFile(c, name, o.host.Defaults)
 				if err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					if o.json {
+						if err := printFailure(std.out, name, err); err != nil {
+							return err
+						}
+					}
 					continue
 				}
 				if !o.json && i > 0 {
@@ -50,6 +56,14 @@ func inspectCommand(std stdio) *cli.Command {
 			return exitWith(exitPlugins, errs)
 		},
 	}
+}
+
+// printFailure prints what --json has of a plugin that could not serve.
+func printFailure(w io.Writer, file string, err error) error {
+	return json.NewEncoder(w).Encode(struct {
+		File  string `json:"file"`
+		Error string `json:"error"`
+	}{file, err.Error()})
 }
 
 // exitWith joins errors, and takes the code of the first that has one.
@@ -65,6 +79,10 @@ func inspectFile(c *cli.Context, name string, cfg host.PluginConfig) (host.Inspe
 	f, err := os.Open(name)
 	if err != nil {
 		return host.Inspection{}, &exit{exitUsage, reason(err)}
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		_ = f.Close() // nothing was written to it
+		return host.Inspection{}, usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
 	}
 	limit := cfg.MaxModule
 	if limit == 0 {

@@ -121,13 +121,18 @@ func commandNames(app *cli.App) (names []string) {
 func usageError(c *cli.Context, err error, _ bool) error {
 	msg := err.Error()
 	if name, ok := strings.CutPrefix(msg, "flag provided but not defined: -"); ok {
+		typed := "-" + name // package flag leaves one out
 		name = strings.TrimPrefix(name, "-")
+		if len(name) > 1 {
+			typed = "--" + name
+		}
 		var known []string
 		for _, f := range c.Command.Flags {
 			known = append(known, "--"+f.Names()[0])
 		}
 		name, _, _ = strings.Cut(name, "=")
-		return usagef("there is no flag --%s%s", name, spell.DidYouMean("--"+name, known))
+		typed, _, _ = strings.Cut(typed, "=")
+		return usagef("there is no flag %s%s", typed, spell.DidYouMean("--"+name, known))
 	}
 	for _, w := range wordings {
 		msg = w.theirs.ReplaceAllString(msg, w.ours)

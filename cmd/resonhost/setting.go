@@ -47,11 +47,6 @@ func flags(lists ...[]setting) (all []cli.Flag) {
 	return all
 }
 
-// pick returns the settings of those names.
-func pick(all []setting, names ...string) []setting {
-	return slices.DeleteFunc(slices.Clone(all), func(s setting) bool { return !slices.Contains(names, s.name) })
-}
-
 func jsonFlag(usage string, p *bool) cli.Flag {
 	return setting{name: "json", usage: usage, value: toggle{p}}.flag()
 }

@@ -152,6 +152,9 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 	if err := m.provide(ctx); err != nil {
 		return fmt.Errorf("link: %w", err)
 	}
+	if err := m.checkImports(); err != nil {
+		return err
+	}
 	in, err := m.Instantiate(ctx)
 	if err != nil {
 		return err
@@ -273,6 +276,24 @@ func (m *Module) checkLinks() error {
 		errs = append(errs, fmt.Errorf("does not export a memory called %q (has %q)", abi.ExportMemory, known))
 	} else if m.initial = uint64(mem.Min()) << 16; m.initial > m.opts.MemoryLimit {
 		errs = append(errs, fmt.Errorf("needs %d bytes of memory, the limit is %d", m.initial, m.opts.MemoryLimit))
+	}
+	return errors.Join(errs...)
+}
+
+// checkImports checks that what the host provides is what the module imports, and
+// joins all faults.
+func (m *Module) checkImports() error {
+	var errs []error
+	for _, f := range m.compiled.ImportedFunctions() {
+		mod, name, _ := f.Import()
+		provided := m.runtime.Module(mod).ExportedFunctionDefinitions()[name]
+		switch {
+		case provided == nil:
+			errs = append(errs, fmt.Errorf("imports %s.%s, which the host does not have", mod, name))
+		case !slices.Equal(f.ParamTypes(), provided.ParamTypes()) || !slices.Equal(f.ResultTypes(), provided.ResultTypes()):
+			errs = append(errs, fmt.Errorf("imports %s.%s, the host has %s", mod,
+				signature(name, f.ParamTypes(), f.ResultTypes()), signature(name, provided.ParamTypes(), provided.ResultTypes())))
+		}
 	}
 	return errors.Join(errs...)
 }

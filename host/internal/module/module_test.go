@@ -93,7 +93,7 @@ func TestLoadRefuses(t *testing.T) {
 		"abi-2":            "speaks version 2 of the plugin contract, the host speaks 1",
 		"unknown-import":   "imports env.foo, which the host does not grant",
 		"import-memory":    "imports the memory env.memory, which the host does not grant",
-		"import-wild-wasi": "instantiate: trap: ",
+		"import-wild-wasi": "imports wasi_snapshot_preview1.fd_write(i64) → i64, the host has fd_write(",
 		"big-memory":       "needs 4294967296 bytes of memory, the limit is 16777216",
 		"start-trap":       "instantiate: trap: the module's start: start function[5] failed: wasm error: unreachable",
 		"start-spin":       "instantiate: timeout: the module's start ran past its deadline",
