@@ -32,27 +32,29 @@ const manifest = `{
 
 // New returns the plugin "cascade".
 func New() *guest.Plugin {
-	// The messages of one task serve the next again.
-	var state cascade.State
-	var history cascade.History
-	var result cascade.Result
-	var next []byte
+	// The messages of one task serve the next again, and lie side by side: what a
+	// task writes is put back by pages.
+	m := new(struct {
+		state   cascade.State
+		history cascade.History
+		result  cascade.Result
+		next    [cascade.MaxHistoryBytes]byte
+	})
 	return guest.New(manifest, func(t *guest.Task) (err error) {
-		if err := state.UnmarshalBinary(t.Input); err != nil {
+		if err := m.state.UnmarshalBinary(t.Input); err != nil {
 			return err
 		}
-		if err := state.Validate(); err != nil {
+		if err := m.state.Validate(); err != nil {
 			return err
 		}
-		if err := history.UnmarshalBinary(t.State); err != nil {
+		if err := m.history.UnmarshalBinary(t.State); err != nil {
 			return err
 		}
-		Analyze(&state, &history, &result)
-		if next, err = history.AppendBinary(next[:0]); err != nil {
+		Analyze(&m.state, &m.history, &m.result)
+		if t.NextState, err = m.history.AppendBinary(m.next[:0]); err != nil {
 			return err
 		}
-		t.NextState = next
-		t.Output, err = result.AppendBinary(t.Output)
+		t.Output, err = m.result.AppendBinary(t.Output)
 		return err
 	})
 }

@@ -43,42 +43,45 @@ const manifest = `{
 
 // New returns the plugin "tick".
 func New() *guest.Plugin {
-	// The messages of one task serve the next again.
-	var nodes tick.Nodes
-	var advanced tick.NodesResult
-	var network tick.NetworkState
-	var ends tick.ConnectionRequest
+	// The messages of one task serve the next again, and lie side by side: what a
+	// task writes is put back by pages.
+	m := new(struct {
+		nodes    tick.Nodes
+		advanced tick.NodesResult
+		network  tick.NetworkState
+		ends     tick.ConnectionRequest
+	})
 	return guest.New(manifest,
 		func(t *guest.Task) (err error) {
-			if err := nodes.UnmarshalBinary(t.Input); err != nil {
+			if err := m.nodes.UnmarshalBinary(t.Input); err != nil {
 				return err
 			}
-			if err := nodes.Validate(); err != nil {
+			if err := m.nodes.Validate(); err != nil {
 				return err
 			}
-			AdvanceNodes(&nodes, &advanced)
-			t.Output, err = advanced.AppendBinary(t.Output)
+			AdvanceNodes(&m.nodes, &m.advanced)
+			t.Output, err = m.advanced.AppendBinary(t.Output)
 			return err
 		},
 		func(t *guest.Task) (err error) {
-			if err := network.UnmarshalBinary(t.Input); err != nil {
+			if err := m.network.UnmarshalBinary(t.Input); err != nil {
 				return err
 			}
-			if err := network.Validate(); err != nil {
+			if err := m.network.Validate(); err != nil {
 				return err
 			}
-			AdvanceNetwork(&network)
-			t.Output, err = network.AppendBinary(t.Output)
+			AdvanceNetwork(&m.network)
+			t.Output, err = m.network.AppendBinary(t.Output)
 			return err
 		},
 		func(t *guest.Task) (err error) {
-			if err := ends.UnmarshalBinary(t.Input); err != nil {
+			if err := m.ends.UnmarshalBinary(t.Input); err != nil {
 				return err
 			}
-			if err := ends.Validate(); err != nil {
+			if err := m.ends.Validate(); err != nil {
 				return err
 			}
-			connection := Connect(&ends)
+			connection := Connect(&m.ends)
 			t.Output, err = connection.AppendBinary(t.Output)
 			return err
 		},
