@@ -270,6 +270,9 @@ func (m *Module) checkLinks() error {
 				signature(l.name, f.ParamTypes(), f.ResultTypes()), signature(l.name, l.params, l.results)))
 		}
 	}
+	if exports[abi.ExportInitialize] == nil && exports["_start"] != nil {
+		errs = append(errs, errors.New("exports _start and no _initialize: it was built as a command and has to be a reactor, for which Go has -buildmode=c-shared"))
+	}
 	mem := m.compiled.ExportedMemories()[abi.ExportMemory]
 	if mem == nil {
 		known := slices.Sorted(maps.Keys(m.compiled.ExportedMemories()))

@@ -88,6 +88,7 @@ func TestLoadRefuses(t *testing.T) {
 		"component":        "a WebAssembly component, where a core module is wanted",
 		"truncated":        "binary, byte 387: ends too early",
 		"no-memory":        `does not export a memory called "memory"`,
+		"command":          "exports _start and no _initialize",
 		"no-run":           "does not export the function resonhost_run(i32, i32, i32) → i64",
 		"bad-signature":    "exports resonhost_run(i32, i32) → i64, want resonhost_run(i32, i32, i32) → i64",
 		"abi-2":            "speaks version 2 of the plugin contract, the host speaks 1",
