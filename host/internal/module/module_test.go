@@ -343,11 +343,12 @@ func TestInfo(t *testing.T) {
 // refused within the limits, and never end the process.
 func FuzzLoad(f *testing.F) {
 	for _, guest := range []string{"hostile", "leak", "init-trap", "describe-wild", "no-run"} {
-		f.Add(read(f, guest))
+		f.Add(read(f, guest), true)
+		f.Add(read(f, guest), false)
 	}
-	opts := options()
-	opts.Interpret = true
-	f.Fuzz(func(t *testing.T, wasm []byte) {
+	f.Fuzz(func(t *testing.T, wasm []byte, interpret bool) {
+		opts := options()
+		opts.Interpret = interpret
 		if len(wasm) > 64<<10 {
 			return
 		}
