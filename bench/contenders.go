@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host"
@@ -44,7 +45,26 @@ func (b *bench) cascade(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, closeAll(all))
 	}
-	return b.section(ctx, "cascade, full result", all)
+	measured, err := b.section(ctx, "cascade, full result", all)
+	if err != nil {
+		return err
+	}
+	pristine, fresh := over(measured, "pristine", "shared"), over(measured, "fresh", "shared")
+	return b.fact("over shared, cascade", "pristine %.1f µs, fresh %.0f µs, %.0f times that", pristine/1e3, fresh/1e3, fresh/pristine)
+}
+
+// over returns how much more one contender took than another, the median over the
+// rounds.
+func over(measured []measurement, one, other string) float64 {
+	find := func(name string) []float64 {
+		return measured[slices.IndexFunc(measured, func(m measurement) bool { return m.name == name })].samples
+	}
+	a, b := find(one), find(other)
+	more := make([]float64, len(a))
+	for i := range more {
+		more[i] = a[i] - b[i]
+	}
+	return median(more)
 }
 
 func (b *bench) cascades(ctx context.Context) ([]*contender, error) {

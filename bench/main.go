@@ -81,7 +81,7 @@ func (b *bench) run(ctx context.Context) error {
 }
 
 // section measures contenders, closes them, and reports.
-func (b *bench) section(ctx context.Context, title string, all []*contender) (err error) {
+func (b *bench) section(ctx context.Context, title string, all []*contender) (measured []measurement, err error) {
 	defer func() {
 		for _, c := range all {
 			if closed := c.close(context.Background()); closed != nil {
@@ -89,15 +89,15 @@ func (b *bench) section(ctx context.Context, title string, all []*contender) (er
 			}
 		}
 	}()
-	measured, err := measure(ctx, all, b.rounds, b.benchtime/time.Duration(b.rounds))
+	measured, err = measure(ctx, all, b.rounds, b.benchtime/time.Duration(b.rounds))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.report.add(title, measured)
 	if b.table == nil {
-		return nil
+		return measured, nil
 	}
-	return b.report.Sections[len(b.report.Sections)-1].writeTable(b.table)
+	return measured, b.report.Sections[len(b.report.Sections)-1].writeTable(b.table)
 }
 
 // fact reports a figure.

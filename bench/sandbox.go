@@ -63,7 +63,7 @@ func (b *bench) interrupts(ctx context.Context) error {
 			}
 			all = append(all, h)
 		}
-		if err := b.section(ctx, c.title, all); err != nil {
+		if _, err := b.section(ctx, c.title, all); err != nil {
 			return err
 		}
 	}
@@ -98,7 +98,7 @@ func (b *bench) noop(ctx context.Context) error {
 		}
 		facts = append(facts, n)
 	}
-	if err := b.section(ctx, "a task that does nothing", all); err != nil {
+	if _, err := b.section(ctx, "a task that does nothing", all); err != nil {
 		return err
 	}
 	if b.table != nil {
