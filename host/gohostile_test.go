@@ -22,7 +22,7 @@ func TestGoGuest(t *testing.T) {
 		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
 		// Each task has an instance of its own, so that none meets the goroutines
 		// of another.
-		Defaults: host.PluginConfig{MaxCalls: 1, RunTimeout: 2 * time.Second, MemoryLimit: 64 << 20, CompileTimeout: raceTakesLong},
+		Defaults: host.PluginConfig{MaxCalls: 1, RunTimeout: 5 * time.Second, MemoryLimit: 64 << 20, CompileTimeout: raceTakesLong},
 	})
 	crashes := []host.Kind{host.KindTrap, host.KindExit}
 	for _, c := range []struct {

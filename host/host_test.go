@@ -233,7 +233,7 @@ func TestBatchHarmsNoNeighbour(t *testing.T) {
 	}{{"pristine", host.IsolationPristine, 0}, {"frame", host.IsolationFrame, 3}, {"shared", host.IsolationShared, 3}} {
 		t.Run(c.name, func(t *testing.T) {
 			h := hostile(t, func(cfg *host.Config) {
-				cfg.Defaults.RunTimeout, cfg.Defaults.Isolation = 200*time.Millisecond, c.isolation
+				cfg.Defaults.RunTimeout, cfg.Defaults.Isolation = time.Second, c.isolation
 			})
 			batchHarmsNoNeighbour(t, h)
 			if got := h.Stats().FramesRetried; got != c.retried {

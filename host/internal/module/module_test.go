@@ -34,7 +34,7 @@ func read(tb testing.TB, guest string) []byte {
 func options() module.Options {
 	return module.Options{
 		MemoryLimit: 16 << 20, Frames: module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
-		LogBytesPerSecond: 4 << 10, InitTimeout: 200 * time.Millisecond,
+		LogBytesPerSecond: 4 << 10, InitTimeout: time.Second,
 		Interrupt: module.Metered, CallDepth: 1000, Log: slog.New(slog.DiscardHandler),
 		Budget: module.NewBudget(1 << 30), CompileTimeout: time.Minute,
 	}
