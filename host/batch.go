@@ -34,8 +34,13 @@ type Result struct {
 // A task that fails harms no other: if a shared crossing ends in a trap, a
 // timeout or the like, its tasks are run again, each by itself.
 func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
+	return h.self.RunBatch(ctx, transform, inputs)
+}
+
+// RunBatch is [Host.RunBatch] for the client.
+func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
 	results := make([]Result, len(inputs))
-	tr, fault := h.lookup(transform, len(inputs))
+	tr, fault := c.h.lookup(transform, len(inputs))
 	if fault != nil {
 		for i := range results {
 			results[i].Err = fault
@@ -49,7 +54,7 @@ func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) 
 	for range min(tr.plugin.cfg.MaxInstances, (len(inputs)+maxBatch-1)/maxBatch) {
 		workers.Go(func() {
 			for f := range frames {
-				h.runFrame(ctx, tr, inputs[f[0]:f[1]], results[f[0]:f[1]])
+				c.runFrame(ctx, tr, inputs[f[0]:f[1]], results[f[0]:f[1]])
 			}
 		})
 	}
@@ -81,8 +86,8 @@ func frameEnd(inputs [][]byte, from int, tr *transform) int {
 }
 
 // runFrame runs the inputs of one frame.
-func (h *Host) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
-	t, fault := h.queue(ctx, tr, nil)
+func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
+	t, fault := c.queue(ctx, tr, nil)
 	if fault == nil {
 		fault = t.start(ctx)
 	}
@@ -110,7 +115,7 @@ func (h *Host) runFrame(ctx context.Context, tr *transform, inputs [][]byte, res
 			}
 			return
 		}
-		h.retried.Add(1)
+		c.h.retried.Add(1)
 	}
 	for i := range results {
 		fuel, fault := t.timed(ctx, items[i:i+1], got[i:i+1])

@@ -33,7 +33,7 @@ const (
 	Inline
 )
 
-// QueuePolicy says what becomes of a task that finds its plugin's queue full.
+// QueuePolicy says what becomes of a task that finds its queue full.
 type QueuePolicy int
 
 // Policies.
@@ -43,7 +43,7 @@ const (
 	Block QueuePolicy = QueuePolicy(sched.Block)
 	// Reject refuses the task with [ErrQueueFull].
 	Reject QueuePolicy = QueuePolicy(sched.Reject)
-	// DropOldest refuses the task that has waited longest with [ErrQueueFull].
+	// DropOldest refuses the task of the queue that has waited longest with [ErrQueueFull].
 	DropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
 )
 
@@ -163,6 +163,8 @@ const (
 	// MaxWorkersPerCPU bounds Config.Workers: more workers than this for each
 	// unit of GOMAXPROCS only add memory.
 	MaxWorkersPerCPU = 8
+	// MaxWeight is the largest share of a plugin or tenant.
+	MaxWeight = 1000
 	// MaxMemoryLimit is all that 32-bit WebAssembly can address.
 	MaxMemoryLimit = 4 << 30
 	// MaxFrameBytes bounds MaxInput and MaxOutput.
@@ -184,12 +186,15 @@ type Config struct {
 	// Workers is how many tasks run at once over all plugins; default
 	// GOMAXPROCS, at most MaxWorkersPerCPU times that. Inline has one.
 	Workers int
-	// QueueCapacity is how many tasks of one plugin wait at most for a worker;
-	// default 1024.
+	// QueueCapacity is how many tasks wait at most for a worker, of one transform,
+	// priority and tenant; default 1024. At most 4096 tenants wait for a transform.
 	QueueCapacity int
 	// QueuePolicy is what becomes of a task that finds the queue full; default
 	// Block.
 	QueuePolicy QueuePolicy
+	// TenantWeights are the shares of tenants in the time that a transform has, see
+	// [Client]; default 1 each.
+	TenantWeights map[string]int
 	// QueueTimeout is how long a task waits for a worker at most, besides its
 	// context's deadline; default 30 s, negative none.
 	QueueTimeout time.Duration
@@ -225,6 +230,9 @@ type PluginConfig struct {
 	// MinInstances are kept ready; default 1, negative none. MaxInstances exist
 	// at most; default and at most Config.Workers.
 	MinInstances, MaxInstances int
+	// Weight is the share of each of its transforms in the workers' time while tasks
+	// of several wait; default 1, at most 1000.
+	Weight int
 	// IdleTimeout is how long an instance beyond MinInstances lies idle before
 	// it is freed; default 1 min, negative for ever.
 	IdleTimeout time.Duration
@@ -335,6 +343,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// reserve is how many urgent tasks run beyond Workers; one native plugin must not be
+// called by two.
+func (c Config) reserve() int {
+	if c.Mode == Inline {
+		return 0
+	}
+	return 1
+}
+
 // validate lists every fault of a configuration with its defaults.
 func (c Config) validate() error {
 	var errs []error
@@ -350,6 +367,9 @@ func (c Config) validate() error {
 	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
 	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
 	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
+	for tenant, w := range c.TenantWeights {
+		check(w >= 1 && w <= MaxWeight && len(tenant) <= MaxTenant, fmt.Sprintf("TenantWeights[%q]", tenant), "must be between 1 and %d, of a name of at most %d bytes", MaxWeight, MaxTenant)
+	}
 	check(c.MemoryBudget >= 64<<10, "MemoryBudget", "must be at least 64 KiB")
 	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
 	check(c.MaxStreamBytes >= 64<<10, "MaxStreamBytes", "must be at least 64 KiB")
@@ -372,6 +392,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	p = p.withDefaults(c)
 	check(p.MaxInstances >= 1 && p.MaxInstances <= c.Workers, path+".MaxInstances", "must be between 1 and the number of workers, %d", c.Workers)
 	check(p.MinInstances <= p.MaxInstances, path+".MinInstances", "must be at most MaxInstances, %d", p.MaxInstances)
+	check(p.Weight >= 1 && p.Weight <= MaxWeight, path+".Weight", "must be between 1 and %d", MaxWeight)
 	check(p.MemoryLimit >= 64<<10 && p.MemoryLimit <= MaxMemoryLimit, path+".MemoryLimit", "must be between 64 KiB and 4 GiB")
 	check(p.RunTimeout >= 0, path+".RunTimeout", "must not be negative")
 	check(p.InitTimeout > 0, path+".InitTimeout", "must be positive")
@@ -402,6 +423,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		grants = o.Grant
 	}
 	return PluginConfig{
+		Weight:            orDefault(o.Weight, p.Weight),
 		MinInstances:      orDefault(o.MinInstances, p.MinInstances),
 		MaxInstances:      orDefault(o.MaxInstances, p.MaxInstances),
 		IdleTimeout:       orDefault(o.IdleTimeout, p.IdleTimeout),
@@ -431,6 +453,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 }
 
 func (p PluginConfig) withDefaults(c Config) PluginConfig {
+	p.Weight = orDefault(p.Weight, 1)
 	p.MaxInstances = orDefault(p.MaxInstances, c.Workers)
 	if c.Mode == Inline {
 		p.MinInstances, p.MaxInstances = 1, 1

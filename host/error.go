@@ -13,8 +13,8 @@ import (
 var (
 	// ErrUnknownTransform: no plugin has a transform of that name.
 	ErrUnknownTransform = errors.New("unknown transform")
-	// ErrQueueFull: the plugin's queue had no room for the task, or the task
-	// was dropped from it for a newer one.
+	// ErrQueueFull: the queue had no room for the task, or was so long that the task
+	// would have missed its context's deadline, or dropped it for a newer one.
 	ErrQueueFull = errors.New("queue is full")
 	// ErrNotStarted: the host has not been started.
 	ErrNotStarted = errors.New("host is not started")
@@ -122,7 +122,7 @@ func (e *Error) of(p *plugin) *Error {
 func (t *transform) refusal(ctx context.Context, err error) *Error {
 	e := (&Error{Kind: KindQueueFull, Transform: t.spec.Name, Message: err.Error(), Err: ErrQueueFull}).of(t.plugin)
 	switch {
-	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrLate), errors.Is(err, sched.ErrDropped):
 	case errors.Is(err, ErrSuspended):
 		e.Kind, e.Err = KindUnavailable, err
 	case errors.Is(err, sched.ErrClosed):

@@ -41,6 +41,7 @@ type Host struct {
 	budget  *module.Budget
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
+	self    *Client
 	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
 	retried atomic.Uint64
 	unknown atomic.Uint64
@@ -125,6 +126,7 @@ func (s sandbox) Borrow(ctx context.Context) (instance, error) {
 // transform is one transform that is served.
 type transform struct {
 	plugin  *plugin
+	group   *sched.Group
 	index   int
 	spec    manifest.Transform
 	timeout time.Duration
@@ -133,6 +135,9 @@ type transform struct {
 	// were too large for one; 0 before.
 	fits atomic.Int64
 }
+
+// ageing is how long a priority goes without a worker before higher ones step back.
+const ageing = 100 * time.Millisecond
 
 // New returns a host. It validates the configuration, all faults at once, and
 // starts nothing.
@@ -145,12 +150,14 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg,
 		log: cfg.Logger, budget: module.NewBudget(uint64(cfg.MemoryBudget)),
 		sched: sched.New(sched.Config{
-			Slots: cfg.Workers, Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
+			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
+			Age: ageing,
 		}),
 		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
 		loaded:  make(chan struct{}),
 		closed:  make(chan struct{}),
 	}
+	h.self = h.Client("", PriorityNormal)
 	h.ctx, h.cancel = context.WithCancelCause(context.Background())
 	return h, nil
 }
@@ -233,7 +240,7 @@ func (h *Host) load(ctx context.Context) (*table, error) {
 				errs = append(errs, fmt.Errorf("plugin %s: transform %s is %s's already", p.source, spec.Name, other.plugin.source))
 				continue
 			}
-			tr := &transform{plugin: p, index: index, spec: spec}
+			tr := &transform{plugin: p, group: h.sched.NewGroup(p.class, p.cfg.Weight), index: index, spec: spec}
 			if h.cfg.Mode == Sandbox {
 				tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
 			}

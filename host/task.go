@@ -20,11 +20,11 @@ const MaxStreamKey = 256
 // ends first: an interrupted guest is gone before Run returns. Errors are
 // [*Error]s.
 func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
-	return h.run(ctx, transform, "", false, input)
+	return h.self.run(ctx, transform, "", false, input)
 }
 
-func (h *Host) run(ctx context.Context, name, key string, keyed bool, input []byte) ([]byte, error) {
-	t, err := h.admit(ctx, name, key, keyed)
+func (c *Client) run(ctx context.Context, name, key string, keyed bool, input []byte) ([]byte, error) {
+	t, err := c.admit(ctx, name, key, keyed)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +57,18 @@ func (p *Pending) Done() <-chan struct{} { return p.done }
 // queue if its policy is [Block]. Tasks take their places in the order of
 // Submit's calls. The host reads input until the task has ended.
 func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pending {
-	return h.submit(ctx, transform, "", false, input)
+	return h.self.submit(ctx, transform, "", false, input)
 }
 
-func (h *Host) submit(ctx context.Context, name, key string, keyed bool, input []byte) *Pending {
+func (c *Client) submit(ctx context.Context, name, key string, keyed bool, input []byte) *Pending {
+	h := c.h
 	p := &Pending{done: make(chan struct{})}
 	if !h.expect() {
 		p.result.Err = fail(KindUnavailable, name, ErrClosed)
 		close(p.done)
 		return p
 	}
-	t, err := h.admit(ctx, name, key, keyed)
+	t, err := c.admit(ctx, name, key, keyed)
 	if err == nil && t.ticket.Blocked() {
 		if fault := t.await(ctx, (*sched.Ticket).Room); fault != nil {
 			err = t.transform.count(fault, 1)
@@ -103,25 +104,25 @@ func (h *Host) expect() bool {
 // other streams run beside it. A task that fails leaves the state as it was. Each
 // transform has a state of its own.
 type Stream struct {
-	h   *Host
-	key string
+	client Client
+	key    string
 }
 
 // Stream returns the stream of that key, of 1 to [MaxStreamKey] bytes. It costs
 // nothing, and need not be kept: the state is the host's.
-func (h *Host) Stream(key string) *Stream { return &Stream{h: h, key: key} }
+func (h *Host) Stream(key string) *Stream { return h.self.Stream(key) }
 
 // Run is [Host.Run] in the stream.
 func (s *Stream) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
-	return s.h.run(ctx, transform, s.key, true, input)
+	return s.client.run(ctx, transform, s.key, true, input)
 }
 
 // Submit is [Host.Submit] in the stream.
 func (s *Stream) Submit(ctx context.Context, transform string, input []byte) *Pending {
-	return s.h.submit(ctx, transform, s.key, true, input)
+	return s.client.submit(ctx, transform, s.key, true, input)
 }
 
-// Runner runs tasks: a [*Host] or a [*Stream].
+// Runner runs tasks: a [*Host], a [*Client] or a [*Stream].
 type Runner interface {
 	Run(ctx context.Context, transform string, input []byte) ([]byte, error)
 	Submit(ctx context.Context, transform string, input []byte) *Pending
@@ -129,6 +130,7 @@ type Runner interface {
 
 var (
 	_ Runner = (*Host)(nil)
+	_ Runner = (*Client)(nil)
 	_ Runner = (*Stream)(nil)
 )
 
@@ -172,8 +174,8 @@ type task struct {
 
 // admit takes a place for one task. Errors of a task are counted where they are
 // returned as errors; until then they are *Errors.
-func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, error) {
-	tr, fault := h.lookup(name, 1)
+func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task, error) {
+	tr, fault := c.h.lookup(name, 1)
 	if fault != nil {
 		return task{}, fault
 	}
@@ -185,9 +187,9 @@ func (h *Host) admit(ctx context.Context, name, key string, keyed bool) (task, e
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
 			}).of(tr.plugin), 1)
 		}
-		entry = h.stream(tr, key)
+		entry = c.h.stream(tr, key)
 	}
-	t, fault := h.queue(ctx, tr, entry)
+	t, fault := c.queue(ctx, tr, entry)
 	if fault != nil {
 		return task{}, tr.count(fault, 1)
 	}
@@ -200,18 +202,24 @@ func (h *Host) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
 }
 
 // queue takes a place for a task, in a stream unless that is nil.
-func (h *Host) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial]) (task, *Error) {
-	t := task{h: h, transform: tr, stream: in, queued: time.Now()}
+func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial]) (task, *Error) {
+	t := task{h: c.h, transform: tr, stream: in, queued: time.Now()}
 	var serial *sched.Serial
 	if in != nil {
 		serial = &in.Serial
+	}
+	if fault := c.check(tr); fault != nil {
+		t.leaveStream()
+		return task{}, fault
 	}
 	err := ctx.Err()
 	if err == nil {
 		err = tr.plugin.breaker.admit(false)
 	}
 	if err == nil {
-		t.ticket, err = h.sched.Submit(tr.plugin.class, serial)
+		r := c.request(tr, serial)
+		r.Deadline, _ = ctx.Deadline()
+		t.ticket, err = c.h.sched.Submit(r)
 	}
 	if err != nil {
 		t.leaveStream()

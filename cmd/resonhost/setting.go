@@ -100,7 +100,7 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 			choice[host.Mode]{&c.Mode, []string{"sandbox", "inline"}, []host.Mode{host.Sandbox, host.Inline}},
 		},
 		{"workers", "run `N` tasks at once", "the number of CPUs", count{p: &c.Workers}},
-		{"queue-capacity", "let at most `N` tasks of one plugin wait", fmt.Sprint(host.DefaultQueueCapacity), count{p: &c.QueueCapacity}},
+		{"queue-capacity", "let at most `N` tasks of one transform wait", fmt.Sprint(host.DefaultQueueCapacity), count{p: &c.QueueCapacity}},
 		{
 			"queue-policy", "when a queue is full, `DO` block, reject or drop-oldest", "block",
 			choice[host.QueuePolicy]{
@@ -121,6 +121,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 	return []setting{
 		{"min-instances", "keep `N` instances of a plugin ready, or 0", fmt.Sprint(host.DefaultMinInstances), count{&c.MinInstances, true}},
 		{"max-instances", "make at most `N` instances of a plugin", "the number of workers", count{p: &c.MaxInstances}},
+		{"weight", "give each of a plugin's transforms a share of `N` in the workers' time while others wait", "1", count{p: &c.Weight}},
 		{"idle-timeout", "free an instance that lies idle for `TIME`, or none to keep it", host.DefaultIdleTimeout.String(), duration{&c.IdleTimeout, true}},
 		{"max-calls", "replace an instance after `N` calls", "no limit", count{p: &c.MaxCalls}},
 		{"max-age", "replace an instance after `TIME`", "no limit", duration{&c.MaxAge, false}},

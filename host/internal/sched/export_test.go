@@ -1,9 +1,30 @@
 package sched
 
+import "time"
+
 // Decided reports whether the task's fate is settled, for tests that check that
 // it is not.
 func (t *Ticket) Decided() bool {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	return t.w == nil || t.w.place == gone
+}
+
+// SetClock has a scheduler without tasks take its time from now.
+func (s *Scheduler) SetClock(now func() time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now, s.since = now, now()
+}
+
+// Lines returns how many lines there are in all groups.
+func (s *Scheduler) Lines() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		for i := range g.shares {
+			n += len(g.shares[i].lines)
+		}
+	}
+	return n
 }

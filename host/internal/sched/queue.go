@@ -24,12 +24,44 @@ func (h *waitHeap) Pop() any {
 	return w
 }
 
-// link is a waiter's place in a fifo. A waiter is in two at once: the age order
-// of the whole queue and the line of its Serial.
+// lineHeap is a heap of lines with waiting tasks: the one that has used the least
+// first, of those that used the same the one with the oldest task.
+type lineHeap []*line
+
+func (h lineHeap) Len() int { return len(h) }
+func (h lineHeap) Less(i, j int) bool {
+	if h[i].used != h[j].used {
+		return h[i].used < h[j].used
+	}
+	return len(h[i].waiting) > 0 && len(h[j].waiting) > 0 && h[i].waiting[0].seq < h[j].waiting[0].seq
+}
+func (h lineHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *lineHeap) Push(x any) {
+	l := x.(*line)
+	l.index = len(*h)
+	*h = append(*h, l)
+}
+
+func (h *lineHeap) Pop() any {
+	old := *h
+	l := old[len(old)-1]
+	l.index = -1
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return l
+}
+
+// link is a waiter's place in a fifo. A waiter can be in three at once: those that
+// wait for room in its line and in its class, and its Serial.
 type link struct{ prev, next *waiter }
 
-func queueLink(w *waiter) *link { return &w.queue }
-func lineLink(w *waiter) *link  { return &w.line }
+func queueLink(w *waiter) *link  { return &w.queue }
+func intakeLink(w *waiter) *link { return &w.intake }
+func orderLink(w *waiter) *link  { return &w.order }
 
 // fifo is a doubly linked list through one of its waiters' links, so that a
 // waiter can leave from the middle.

@@ -2,11 +2,17 @@
 // worker slots; the goroutine that holds a slot does the work itself, so that a
 // task which need not wait costs no switch between goroutines.
 //
-// A task belongs to a [Class], which bounds how many of its tasks run at once
-// and how many wait: a class with a backlog neither holds up the others nor has
-// them refused. A task may belong to a [Serial] as well, whose tasks run one at
-// a time in the order in which they were submitted. Among the tasks that may
-// run, the oldest is next.
+// A task belongs to a [Group], such as a transform, and its tenant's line in there
+// at its [Level]. Each line is a bounded queue of its own: a tenant with a backlog
+// has nobody else's tasks refused. A free slot goes to the highest level in which a
+// task can run, in there to the group that has used the least worker time for its
+// weight, and in that to the tenant who has: start-time fair queueing (Goyal, Vin
+// and Cheng, 1996), with the time used in place of lengths known beforehand. A level
+// that has had no slot for Config.Age goes first, every other time.
+//
+// The groups of a [Class], such as a plugin, have a limit of running tasks in
+// common. A task may belong to a [Serial] as well, whose tasks run one at a time in
+// the order in which they were submitted.
 package sched
 
 import (
@@ -19,8 +25,11 @@ import (
 
 // Errors of [Scheduler.Submit] and [Ticket.Wait], besides the context's cause.
 var (
-	// ErrFull: the queue is full and its policy is Reject.
+	// ErrFull: the queue is full and its policy is Reject, or has more tenants'
+	// lines than MaxLines.
 	ErrFull = errors.New("queue is full")
+	// ErrLate: by the backlog, the task would not end before its deadline.
+	ErrLate = errors.New("queue is too long for the deadline")
 	// ErrDropped: the task was the oldest in a full queue whose policy is
 	// DropOldest.
 	ErrDropped = errors.New("dropped from a full queue")
@@ -28,7 +37,7 @@ var (
 	ErrClosed = errors.New("scheduler is closed")
 )
 
-// Policy says what becomes of a task that finds the queue full.
+// Policy says what becomes of a task that finds its line full.
 type Policy int
 
 // Policies.
@@ -37,54 +46,114 @@ const (
 	Block Policy = iota
 	// Reject refuses the task.
 	Reject
-	// DropOldest refuses the task that has waited longest.
+	// DropOldest refuses the task of the line that has waited longest.
 	DropOldest
 )
 
-// Config is the shape of a scheduler. All fields must be set.
+// Level is a priority.
+type Level int
+
+// Levels, the highest first.
+const (
+	Urgent Level = iota
+	Normal
+	Bulk
+	levels
+)
+
+// MaxLines is how many tenants have tasks in a group and level at most.
+const MaxLines = 4096
+
+// Config is the shape of a scheduler. All fields must be set, but Reserve.
 type Config struct {
-	// Slots is how many tasks run at once.
-	Slots int
-	// Capacity is how many tasks of a class wait at most, whatever they wait
-	// for.
+	// Slots is how many tasks run at once. Reserve is how many more may if they
+	// are Urgent, so that these need not wait for others to end.
+	Slots, Reserve int
+	// Capacity is how many tasks of a line wait at most, whatever they wait for.
 	Capacity int
 	Policy   Policy
+	// Age is how long a level goes without a slot before higher ones step back.
+	Age time.Duration
 }
 
 // Scheduler hands out slots. Its methods may be called concurrently.
 type Scheduler struct {
 	cfg Config
+	now func() time.Time
 
-	mu      sync.Mutex // guards all below, and every Class, Serial and waiter
+	mu      sync.Mutex // guards all below, and every Class, Group, line, Serial and waiter
 	active  int
 	busy    time.Duration // of slots that were given back
 	since   time.Time     // when active last changed
 	seq     uint64
 	classes []*Class
+	groups  []*Group
+	levels  [levels]level
+	aged    bool // the last slot was given for age
 	closed  bool
 	idle    chan struct{} // closed once closed and nothing runs or waits
 	dropped uint64
 }
 
-// Class is a kind of task with a bound of its own.
+// level is what the tasks of a Level have in common.
+type level struct {
+	clock   float64       // used of the share last served, before that
+	waiting int           // tasks that lack nothing but a slot and room in their class
+	load    time.Duration // that tasks in queues are expected to take
+	served  time.Time     // when it last had a slot, or nothing waiting
+}
+
+// Class is a kind of task with a limit.
 type Class struct {
 	limit   int
 	active  int
+	depth   int  // tasks in queues
+	waiting int  // those of them that lack nothing but a slot
+	blocked fifo // submitters that wait for room in a queue, the oldest first
+}
+
+// Group is a kind of task with a fair share.
+type Group struct {
+	class  *Class
+	weight float64
+	shares [levels]share
+	cost   time.Duration // moving average of how long a task holds a slot
+}
+
+// share is a group's at one level.
+type share struct {
+	used    float64 // worker time by weight, in seconds
+	clock   float64 // used of the line last served, before that
+	lines   map[string]*line
+	waiting lineHeap // those with tasks that lack nothing but a slot
+}
+
+// line is the queue of one tenant. It exists while it has tasks.
+type line struct {
+	group   *Group
+	level   Level
+	tenant  string
+	weight  float64
+	used    float64
+	index   int      // in share.waiting; -1 outside
+	tasks   int      // in the queue, before it, or with a slot from it
 	queued  fifo     // all that wait in the queue, the oldest first
 	waiting waitHeap // those of them that lack nothing but a slot
 	blocked fifo     // submitters that wait for room in the queue
+	load    time.Duration
+	drain   chan struct{} // closed when half of a full queue is gone; nil unless it was full
 }
 
 // Serial orders the tasks of one stream. The zero value is ready for use; it
 // belongs to the scheduler it is first submitted to.
 type Serial struct {
-	busy    bool // a task is running, or is first in line in its class
-	waiting fifo
+	busy    bool // a task is running, or waits for nothing but a slot
+	waiting fifo // all others, also those before the queue
 }
 
 // New returns a scheduler.
 func New(cfg Config) *Scheduler {
-	return &Scheduler{cfg: cfg, since: time.Now(), idle: make(chan struct{})}
+	return &Scheduler{cfg: cfg, now: time.Now, since: time.Now(), idle: make(chan struct{})}
 }
 
 // NewClass adds a class of which at most limit tasks run at once.
@@ -96,13 +165,39 @@ func (s *Scheduler) NewClass(limit int) *Class {
 	return c
 }
 
+// NewGroup adds a group to a class. While groups wait, they share the workers'
+// time by their weights, which are positive.
+func (s *Scheduler) NewGroup(class *Class, weight int) *Group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &Group{class: class, weight: float64(weight)}
+	s.groups = append(s.groups, g)
+	return g
+}
+
+// Request says what a task is.
+type Request struct {
+	Group  *Group
+	Serial *Serial // nil if it has none
+	Level  Level
+	// Tenant is whose it is, and Weight, which is positive, the tenant's share of
+	// the group's time beside other tenants.
+	Tenant string
+	Weight int
+	// Deadline is when the task must have ended; none if zero.
+	Deadline time.Time
+}
+
 // Ticket is a task's place. Its owner calls [Ticket.Wait] and, if that succeeds,
 // [Ticket.Release] once.
 type Ticket struct {
-	s      *Scheduler
-	class  *Class
-	serial *Serial
-	w      *waiter // nil once a slot is held
+	s       *Scheduler
+	group   *Group
+	serial  *Serial
+	w       *waiter // nil once a slot is held
+	line    *line   // nil of a task that did not have to wait
+	began   time.Time
+	charged time.Duration
 }
 
 type place uint8
@@ -110,61 +205,130 @@ type place uint8
 const (
 	inBlocked place = iota
 	inSerial        // behind another task of its Serial
-	inClass         // waits for a slot
+	inLine          // waits for a slot
 	gone            // decided: granted, dropped or withdrawn
 )
 
 // waiter is a task without a slot.
 type waiter struct {
-	class  *Class
+	line   *line
 	serial *Serial
 	seq    uint64
 	place  place
-	index  int           // in class.waiting
-	queue  link          // in class.queued or class.blocked
-	line   link          // in serial.waiting
+	cost   time.Duration // part of the loads it waits in
+	began  time.Time     // of the slot; set before result is sent
+	index  int           // in line.waiting
+	queue  link          // in line.queued or line.blocked
+	intake link          // in class.blocked
+	order  link          // in serial.waiting
 	room   chan struct{} // closed when a blocked waiter is admitted; nil unless blocked
 	result chan error    // receives the decision once
 }
 
-// Submit takes a place for a task of class and, unless it is nil, serial. It does
-// not wait; [Ticket.Wait] does. With policy Block the place may be before the
-// queue, see [Ticket.Room].
-func (s *Scheduler) Submit(class *Class, serial *Serial) (Ticket, error) {
-	t := Ticket{s: s, class: class, serial: serial}
+// Submit takes a place for a task. It does not wait; [Ticket.Wait] does. With
+// policy Block the place may be before the queue, see [Ticket.Room].
+func (s *Scheduler) Submit(r Request) (Ticket, error) {
+	class := r.Group.class
+	t := Ticket{s: s, group: r.Group, serial: r.Serial}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return Ticket{}, ErrClosed
 	}
 	// The fast path: with nobody before it, the task needs no place.
-	if s.active < s.cfg.Slots && class.ready() && class.blocked.len == 0 && (serial == nil || !serial.busy) {
-		s.startLocked(class, serial)
+	if s.freeLocked(r.Level) && class.ready() && class.blocked.len == 0 && (r.Serial == nil || !r.Serial.busy && r.Serial.waiting.len == 0) {
+		t.began = s.startLocked(class, r.Serial)
 		return t, nil
 	}
-	full := class.queued.len >= s.cfg.Capacity
-	if full && s.cfg.Policy == Reject {
-		return Ticket{}, ErrFull
+	l := r.Group.shares[r.Level].lines[r.Tenant]
+	if l == nil {
+		if len(r.Group.shares[r.Level].lines) >= MaxLines {
+			return Ticket{}, ErrFull
+		}
+		l = &line{group: r.Group, level: r.Level, tenant: r.Tenant, index: -1} // no tenant of the group's until it has a task
 	}
+	full := l.queued.len >= s.cfg.Capacity
+	switch {
+	case full && s.cfg.Policy == Reject:
+		return Ticket{}, ErrFull
+	case !r.Deadline.IsZero() && r.Deadline.Sub(s.now()) < s.expectedLocked(l):
+		return Ticket{}, ErrLate
+	}
+	l.weight = float64(r.Weight)
+	s.keepLocked(l)
 	s.seq++
-	t.w = &waiter{class: class, serial: serial, seq: s.seq, result: make(chan error, 1)}
+	t.w = &waiter{line: l, serial: r.Serial, seq: s.seq, result: make(chan error, 1)}
+	t.line = l
 	if full && s.cfg.Policy == Block {
 		t.w.room = make(chan struct{})
-		class.blocked.push(t.w, queueLink)
+		l.blocked.push(t.w, queueLink)
+		class.blocked.push(t.w, intakeLink)
+		if r.Serial != nil {
+			r.Serial.waiting.push(t.w, orderLink) // its place there does not wait for room
+		}
 		s.dispatchLocked() // those before it may all wait for one Serial
 		return t, nil
 	}
 	if full {
-		oldest := class.queued.front()
+		oldest := l.queued.front()
 		s.removeLocked(oldest)
+		s.dropLocked(l)
 		oldest.result <- ErrDropped
 		s.dropped++
 	}
 	s.enqueueLocked(t.w)
-	if full {
-		s.dispatchLocked() // the dropped task may have stood before others of its Serial
-	}
+	// It may go before all that wait; or the dropped task have stood before others
+	// of its Serial.
+	s.dispatchLocked()
 	return t, nil
+}
+
+// keepLocked counts a task of a line, dropLocked discounts it.
+func (s *Scheduler) keepLocked(l *line) {
+	if l.tasks++; l.tasks == 1 {
+		sh := l.share()
+		if sh.lines == nil {
+			sh.lines = make(map[string]*line)
+		}
+		sh.lines[l.tenant] = l
+	}
+}
+
+func (s *Scheduler) dropLocked(l *line) {
+	if l.tasks--; l.tasks == 0 {
+		delete(l.share().lines, l.tenant)
+	}
+}
+
+func (l *line) share() *share { return &l.group.shares[l.level] }
+
+// expectedLocked estimates in how long a task that comes now to the end of a line
+// will have ended: higher levels go before it, and its own level at most with as
+// much for each of the lines as is before it in its own. It rather errs on the low
+// side, so that nobody is refused who could be served.
+func (s *Scheduler) expectedLocked(l *line) time.Duration {
+	var load time.Duration
+	for i := range l.level {
+		load += s.levels[i].load
+	}
+	lines := 0
+	for _, g := range s.groups {
+		lines += len(g.shares[l.level].lines)
+	}
+	load += min(s.levels[l.level].load, l.load*time.Duration(max(lines, 1)))
+	return load/time.Duration(s.cfg.Slots) + l.group.cost
+}
+
+// Full reports whether a line is full, or was and has not half emptied since: whether
+// it is better to wait with further tasks until the channel is closed. Weight and
+// Deadline do not matter.
+func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := r.Group.shares[r.Level].lines[r.Tenant]; l != nil && l.drain != nil {
+		return l.drain, true
+	}
+	return nil, false
 }
 
 // Held reports whether the ticket has a slot, so that [Ticket.Wait] returns at
@@ -197,33 +361,47 @@ func (t *Ticket) Wait(ctx context.Context) error {
 	}
 	select {
 	case err := <-t.w.result:
-		t.w = nil
+		t.settle(err)
 		return err
 	case <-ctx.Done():
 		return t.withdraw(ctx)
 	}
 }
 
+// settle takes over what was decided.
+func (t *Ticket) settle(err error) {
+	if err == nil {
+		t.began, t.charged = t.w.began, t.w.cost
+	}
+	t.w = nil
+}
+
 // withdraw takes a task back whose ctx is done, and returns the context's cause.
 func (t *Ticket) withdraw(ctx context.Context) error {
 	s, w := t.s, t.w
-	t.w = nil
 	s.mu.Lock()
 	switch w.place {
 	case gone: // decided meanwhile
 		s.mu.Unlock()
-		if err := <-w.result; err == nil {
+		err := <-w.result
+		if t.settle(err); err == nil {
 			t.Release()
 		}
 		return context.Cause(ctx)
 	case inBlocked:
-		w.class.blocked.remove(w, queueLink)
+		s.unblockLocked(w)
 		w.place = gone
+		if w.serial != nil {
+			w.serial.waiting.remove(w, orderLink)
+			s.resumeLocked(w.serial)
+		}
 	default:
 		s.removeLocked(w)
 	}
+	s.dropLocked(w.line)
 	s.dispatchLocked() // those behind may be able to run
 	s.mu.Unlock()
+	t.w = nil
 	return context.Cause(ctx)
 }
 
@@ -232,13 +410,29 @@ func (t *Ticket) Release() {
 	s := t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accountLocked()
+	now := s.accountLocked()
 	s.active--
-	t.class.active--
+	t.group.class.active--
+	took := now.Sub(t.began)
+	t.group.cost += (took - t.group.cost) / 8
+	if t.line != nil {
+		s.chargeLocked(t.line, took-t.charged)
+		s.dropLocked(t.line)
+	}
 	if t.serial != nil {
 		s.advanceLocked(t.serial)
 	}
 	s.dispatchLocked()
+}
+
+// chargeLocked has a line and its group pay for worker time.
+func (s *Scheduler) chargeLocked(l *line, d time.Duration) {
+	sh := l.share()
+	sh.used += d.Seconds() / l.group.weight
+	l.used += d.Seconds() / l.weight
+	if l.index >= 0 {
+		heap.Fix(&sh.waiting, l.index)
+	}
 }
 
 // Close refuses further tasks. Those that were taken go on; Drained tells when
@@ -276,42 +470,60 @@ func (s *Scheduler) Stats() Stats {
 	s.accountLocked()
 	st := Stats{Slots: s.cfg.Slots, Active: s.active, Busy: s.busy, Dropped: s.dropped}
 	for _, c := range s.classes {
-		st.Depth += c.queued.len
+		st.Depth += c.depth
 		st.Blocked += c.blocked.len
 	}
 	return st
 }
 
-// Depth returns how many tasks of a class wait in its queue.
+// Depth returns how many tasks of a class wait in its queues.
 func (s *Scheduler) Depth(c *Class) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.queued.len
+	return c.depth
 }
 
-func (s *Scheduler) accountLocked() {
-	now := time.Now()
+func (s *Scheduler) accountLocked() (now time.Time) {
+	now = s.now()
 	s.busy += time.Duration(s.active) * now.Sub(s.since)
 	s.since = now
+	return now
 }
 
-func (s *Scheduler) startLocked(class *Class, serial *Serial) {
-	s.accountLocked()
+// freeLocked reports whether there is a slot for a task of that level.
+func (s *Scheduler) freeLocked(l Level) bool {
+	return s.active < s.cfg.Slots || l == Urgent && s.active < s.cfg.Slots+s.cfg.Reserve
+}
+
+func (s *Scheduler) startLocked(class *Class, serial *Serial) (now time.Time) {
+	now = s.accountLocked()
 	s.active++
 	class.active++
 	if serial != nil {
 		serial.busy = true
 	}
+	return now
 }
 
 func (s *Scheduler) enqueueLocked(w *waiter) {
-	w.class.queued.push(w, queueLink)
-	if w.serial != nil && w.serial.busy {
-		w.place = inSerial
-		w.serial.waiting.push(w, lineLink)
+	l := w.line
+	l.queued.push(w, queueLink)
+	if l.queued.len >= s.cfg.Capacity && l.drain == nil {
+		l.drain = make(chan struct{})
+	}
+	l.group.class.depth++
+	w.cost = l.group.cost
+	l.load += w.cost
+	s.levels[l.level].load += w.cost
+	if w.serial == nil {
+		s.lineUpLocked(w)
 		return
 	}
-	s.lineUpLocked(w)
+	if w.room == nil {
+		w.serial.waiting.push(w, orderLink)
+	}
+	w.place = inSerial
+	s.resumeLocked(w.serial)
 }
 
 // lineUpLocked puts a waiter whose Serial is free in line for a slot.
@@ -319,15 +531,53 @@ func (s *Scheduler) lineUpLocked(w *waiter) {
 	if w.serial != nil {
 		w.serial.busy = true
 	}
-	w.place = inClass
-	heap.Push(&w.class.waiting, w)
+	w.place = inLine
+	l := w.line
+	lv, sh := &s.levels[l.level], l.share()
+	// Whoever had nothing waiting has saved nothing up.
+	if lv.waiting == 0 {
+		lv.served = s.now()
+	}
+	if len(sh.waiting) == 0 {
+		sh.used = max(sh.used, lv.clock)
+	}
+	if len(l.waiting) == 0 {
+		l.used = max(l.used, sh.clock)
+	}
+	heap.Push(&l.waiting, w)
+	lv.waiting++
+	l.group.class.waiting++
+	if l.index < 0 {
+		heap.Push(&sh.waiting, l)
+	} else {
+		heap.Fix(&sh.waiting, l.index) // its first may be another
+	}
 }
 
-// advanceLocked lets the next task of a Serial into its class's line.
+// stepOutLocked takes a waiter out of the line for a slot.
+func (s *Scheduler) stepOutLocked(w *waiter) {
+	l := w.line
+	heap.Remove(&l.waiting, w.index)
+	s.levels[l.level].waiting--
+	l.group.class.waiting--
+	if sh := l.share(); len(l.waiting) == 0 {
+		heap.Remove(&sh.waiting, l.index)
+	} else {
+		heap.Fix(&sh.waiting, l.index)
+	}
+}
+
+// advanceLocked lets the next task of a Serial into its line.
 func (s *Scheduler) advanceLocked(serial *Serial) {
 	serial.busy = false
-	if w := serial.waiting.front(); w != nil {
-		serial.waiting.remove(w, lineLink)
+	s.resumeLocked(serial)
+}
+
+// resumeLocked lets the first task of a Serial into its line, if it is in the queue
+// and the Serial free.
+func (s *Scheduler) resumeLocked(serial *Serial) {
+	if w := serial.waiting.front(); w != nil && !serial.busy && w.place == inSerial {
+		serial.waiting.remove(w, orderLink)
 		s.lineUpLocked(w)
 	}
 }
@@ -335,44 +585,62 @@ func (s *Scheduler) advanceLocked(serial *Serial) {
 // removeLocked takes a waiter out of the queue.
 func (s *Scheduler) removeLocked(w *waiter) {
 	switch w.place {
-	case inClass:
-		heap.Remove(&w.class.waiting, w.index)
+	case inLine:
+		s.stepOutLocked(w)
 		if w.serial != nil {
 			s.advanceLocked(w.serial)
 		}
 	case inSerial:
-		w.serial.waiting.remove(w, lineLink)
+		w.serial.waiting.remove(w, orderLink)
+		s.resumeLocked(w.serial)
 	}
 	s.unqueueLocked(w)
 }
 
-// unqueueLocked takes a waiter out of its class's queue for good, and admits the
-// submitter that waited for the room.
+// unqueueLocked takes a waiter out of its queue for good, and admits the submitter
+// that waited for the room.
 func (s *Scheduler) unqueueLocked(w *waiter) {
 	w.place = gone
-	c := w.class
-	c.queued.remove(w, queueLink)
-	if c.blocked.len > 0 && c.queued.len < s.cfg.Capacity {
-		s.admitLocked(c.blocked.front())
+	l := w.line
+	l.queued.remove(w, queueLink)
+	l.group.class.depth--
+	l.load -= w.cost
+	s.levels[l.level].load -= w.cost
+	if l.blocked.len > 0 && l.queued.len < s.cfg.Capacity {
+		s.admitLocked(l.blocked.front())
+	}
+	if l.drain != nil && l.queued.len <= s.cfg.Capacity/2 {
+		close(l.drain)
+		l.drain = nil
 	}
 }
 
+func (s *Scheduler) unblockLocked(w *waiter) {
+	w.line.blocked.remove(w, queueLink)
+	w.line.group.class.blocked.remove(w, intakeLink)
+}
+
 func (s *Scheduler) admitLocked(w *waiter) {
-	w.class.blocked.remove(w, queueLink)
+	s.unblockLocked(w)
 	s.enqueueLocked(w)
 	close(w.room)
 }
 
-// dispatchLocked hands free slots to the oldest tasks that may run.
+// dispatchLocked hands free slots to the tasks whose turn it is.
 func (s *Scheduler) dispatchLocked() {
-	for s.active < s.cfg.Slots {
+	for s.freeLocked(Urgent) {
 		w := s.nextLocked()
 		if w == nil {
 			break
 		}
-		heap.Pop(&w.class.waiting)
-		s.startLocked(w.class, w.serial)
+		s.stepOutLocked(w)
+		l := w.line
+		lv, sh := &s.levels[l.level], l.share()
+		lv.clock, sh.clock = sh.used, l.used
+		w.began = s.startLocked(l.group.class, w.serial)
+		lv.served = w.began
 		s.unqueueLocked(w)
+		s.chargeLocked(l, w.cost) // corrected once it is known what the task took
 		w.result <- nil
 	}
 	s.settleLocked()
@@ -382,8 +650,8 @@ func (s *Scheduler) dispatchLocked() {
 // busy Serial may be many, and the others get in when the queue has room.
 const searched = 32
 
-// nextLocked returns the oldest task that lacks nothing but a slot.
-func (s *Scheduler) nextLocked() (next *waiter) {
+// nextLocked returns the task whose turn it is.
+func (s *Scheduler) nextLocked() *waiter {
 	for _, c := range s.classes {
 		// A queue that is full of tasks behind one another in their Serials
 		// must not keep out a submitter that could run.
@@ -393,22 +661,63 @@ func (s *Scheduler) nextLocked() (next *waiter) {
 				if b == nil {
 					break
 				}
-				if b.serial == nil || !b.serial.busy {
+				if s.freeLocked(b.line.level) && (b.serial == nil || !b.serial.busy && b.serial.waiting.front() == b) {
 					s.admitLocked(b)
 					break
 				}
-				b = b.queue.next
+				b = b.intake.next
 			}
 		}
-		if c.active < c.limit && len(c.waiting) > 0 && (next == nil || c.waiting[0].seq < next.seq) {
-			next = c.waiting[0]
+	}
+	first, starved := (*line)(nil), (*line)(nil)
+	for i := range s.levels {
+		if s.levels[i].waiting == 0 || !s.freeLocked(Level(i)) {
+			continue
+		}
+		l := s.turnLocked(Level(i))
+		switch {
+		case l == nil:
+		case first == nil:
+			first = l
+		case !s.aged && s.now().Sub(s.levels[i].served) > s.cfg.Age:
+			starved = l
 		}
 	}
-	return next
+	s.aged = starved != nil
+	switch {
+	case starved != nil:
+		return starved.waiting[0]
+	case first != nil:
+		return first.waiting[0]
+	}
+	return nil
+}
+
+// turnLocked returns the line of a level whose turn it is, nil if none can run.
+func (s *Scheduler) turnLocked(lv Level) *line {
+	var turn *share
+	for _, g := range s.groups {
+		sh := &g.shares[lv]
+		if len(sh.waiting) > 0 && g.class.active < g.class.limit && (turn == nil || sh.before(turn)) {
+			turn = sh
+		}
+	}
+	if turn == nil {
+		return nil
+	}
+	return turn.waiting[0]
+}
+
+// before is the order of shares with tasks: by the time used, then by age.
+func (a *share) before(b *share) bool {
+	if a.used != b.used {
+		return a.used < b.used
+	}
+	return a.waiting[0].waiting[0].seq < b.waiting[0].waiting[0].seq
 }
 
 // ready reports whether a task that came now could run, were there a slot.
-func (c *Class) ready() bool { return c.active < c.limit && len(c.waiting) == 0 }
+func (c *Class) ready() bool { return c.active < c.limit && c.waiting == 0 }
 
 // settleLocked tells Drained's callers when a closed scheduler has come to rest.
 func (s *Scheduler) settleLocked() {
@@ -416,7 +725,7 @@ func (s *Scheduler) settleLocked() {
 		return
 	}
 	for _, c := range s.classes {
-		if c.queued.len > 0 || c.blocked.len > 0 {
+		if c.depth > 0 || c.blocked.len > 0 {
 			return
 		}
 	}

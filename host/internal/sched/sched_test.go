@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -16,9 +17,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func submit(t *testing.T, s *sched.Scheduler, c *sched.Class, serial *sched.Serial) *sched.Ticket {
+// group returns the only group of a new class.
+func group(s *sched.Scheduler, limit int) *sched.Group { return s.NewGroup(s.NewClass(limit), 1) }
+
+func submit(t *testing.T, s *sched.Scheduler, g *sched.Group, serial *sched.Serial) *sched.Ticket {
 	t.Helper()
-	ticket, err := s.Submit(c, serial)
+	return request(t, s, sched.Request{Group: g, Serial: serial, Level: sched.Normal, Weight: 1})
+}
+
+func request(t *testing.T, s *sched.Scheduler, r sched.Request) *sched.Ticket {
+	t.Helper()
+	ticket, err := s.Submit(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +57,7 @@ func wantWaiting(t *testing.T, tickets ...*sched.Ticket) {
 
 func TestOldestFirst(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 8})
-	a, b := s.NewClass(1), s.NewClass(1)
+	a, b := group(s, 1), group(s, 1)
 	t1 := submit(t, s, a, nil)
 	t2, t3, t4 := submit(t, s, b, nil), submit(t, s, a, nil), submit(t, s, b, nil)
 	wantHeld(t, t1)
@@ -68,7 +77,7 @@ func TestOldestFirst(t *testing.T) {
 
 func TestClassLimitHoldsUpNobodyElse(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 2, Capacity: 8})
-	narrow, wide := s.NewClass(1), s.NewClass(2)
+	narrow, wide := group(s, 1), group(s, 2)
 	t1, t2 := submit(t, s, narrow, nil), submit(t, s, narrow, nil)
 	t3 := submit(t, s, wide, nil)
 	wantHeld(t, t1, t3)
@@ -82,7 +91,7 @@ func TestClassLimitHoldsUpNobodyElse(t *testing.T) {
 
 func TestSerialKeepsOrder(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 4, Capacity: 8})
-	c := s.NewClass(4)
+	c := group(s, 4)
 	var serial, other sched.Serial
 	t1, t2, t3 := submit(t, s, c, &serial), submit(t, s, c, &serial), submit(t, s, c, &serial)
 	t4 := submit(t, s, c, &other)
@@ -99,7 +108,7 @@ func TestSerialKeepsOrder(t *testing.T) {
 
 func TestWithdrawFromSerial(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 8})
-	c := s.NewClass(1)
+	c := group(s, 1)
 	var serial sched.Serial
 	running := submit(t, s, c, nil)
 	first, second := submit(t, s, c, &serial), submit(t, s, c, &serial)
@@ -117,9 +126,9 @@ func TestWithdrawFromSerial(t *testing.T) {
 func TestPolicies(t *testing.T) {
 	t.Run("reject", func(t *testing.T) {
 		s := sched.New(sched.Config{Slots: 1, Capacity: 1, Policy: sched.Reject})
-		c, other := s.NewClass(1), s.NewClass(1)
+		c, other := group(s, 1), group(s, 1)
 		t1, t2 := submit(t, s, c, nil), submit(t, s, c, nil)
-		if _, err := s.Submit(c, nil); !errors.Is(err, sched.ErrFull) {
+		if _, err := s.Submit(sched.Request{Group: c, Serial: nil, Level: sched.Normal, Weight: 1}); !errors.Is(err, sched.ErrFull) {
 			t.Errorf("err %v, want ErrFull", err)
 		}
 		t3 := submit(t, s, other, nil) // a full class refuses nobody else
@@ -131,7 +140,7 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("drop oldest", func(t *testing.T) {
 		s := sched.New(sched.Config{Slots: 1, Capacity: 2, Policy: sched.DropOldest})
-		c := s.NewClass(1)
+		c := group(s, 1)
 		t1, t2, t3, t4 := submit(t, s, c, nil), submit(t, s, c, nil), submit(t, s, c, nil), submit(t, s, c, nil)
 		if err := t2.Wait(t.Context()); !errors.Is(err, sched.ErrDropped) {
 			t.Errorf("err %v, want ErrDropped", err)
@@ -147,7 +156,7 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("block", func(t *testing.T) {
 		s := sched.New(sched.Config{Slots: 1, Capacity: 1})
-		c := s.NewClass(1)
+		c := group(s, 1)
 		t1, t2, t3, t4 := submit(t, s, c, nil), submit(t, s, c, nil), submit(t, s, c, nil), submit(t, s, c, nil)
 		if st := s.Stats(); st.Depth != 1 || st.Blocked != 2 {
 			t.Fatalf("stats %+v, want one queued and two blocked", st)
@@ -168,7 +177,7 @@ func TestPolicies(t *testing.T) {
 	})
 	t.Run("a queue full of one stream keeps out nobody who could run", func(t *testing.T) {
 		s := sched.New(sched.Config{Slots: 2, Capacity: 1})
-		c := s.NewClass(2)
+		c := group(s, 2)
 		var serial sched.Serial
 		t1, t2 := submit(t, s, c, &serial), submit(t, s, c, nil)
 		t3 := submit(t, s, c, &serial) // fills the queue
@@ -192,11 +201,11 @@ func TestPolicies(t *testing.T) {
 
 func TestCloseDrains(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 1})
-	c := s.NewClass(1)
+	c := group(s, 1)
 	t1, t2, t3 := submit(t, s, c, nil), submit(t, s, c, nil), submit(t, s, c, nil)
 	s.Close()
 	s.Close()
-	if _, err := s.Submit(c, nil); !errors.Is(err, sched.ErrClosed) {
+	if _, err := s.Submit(sched.Request{Group: c, Serial: nil, Level: sched.Normal, Weight: 1}); !errors.Is(err, sched.ErrClosed) {
 		t.Errorf("err %v, want ErrClosed", err)
 	}
 	for _, ticket := range []*sched.Ticket{t1, t2, t3} {
@@ -220,12 +229,13 @@ func TestHammer(t *testing.T) {
 }
 
 func hammer(t *testing.T, policy sched.Policy) {
-	const callers, loops, slots, limit, streams = 16, 500, 3, 2, 5
-	s := sched.New(sched.Config{Slots: slots, Capacity: 8, Policy: policy})
-	classes := []*sched.Class{s.NewClass(limit), s.NewClass(slots), s.NewClass(1)}
+	const callers, loops, slots, reserve, limit, streams = 16, 500, 3, 1, 2, 5
+	s := sched.New(sched.Config{Slots: slots, Reserve: reserve, Capacity: 3, Policy: policy, Age: time.Microsecond})
+	classes := []*sched.Group{group(s, limit), group(s, slots+reserve), group(s, 1)}
 	var active, done, refused atomic.Int64
 	var perClass [3]atomic.Int64
-	limits := []int64{limit, slots, 1}
+	limits := []int64{limit, slots + reserve, 1}
+	tenants := [...]string{"", "a", "b"}
 	type stream struct {
 		serial    sched.Serial
 		mu        sync.Mutex // makes taking a place and its number one step
@@ -249,7 +259,9 @@ func hammer(t *testing.T, policy sched.Policy) {
 					serial, i = &st.serial, 1
 					st.mu.Lock()
 				}
-				ticket, err := s.Submit(classes[i], serial)
+				ticket, err := s.Submit(sched.Request{
+					Group: classes[i], Serial: serial, Level: sched.Level(rand.IntN(3)), Tenant: tenants[rand.IntN(3)], Weight: 1,
+				})
 				if st != nil {
 					n = st.submitted
 					st.submitted++
@@ -272,7 +284,7 @@ func hammer(t *testing.T, policy sched.Policy) {
 					refused.Add(1)
 					continue
 				}
-				if got := active.Add(1); got > slots {
+				if got := active.Add(1); got > slots+reserve {
 					t.Errorf("%d tasks active, %d slots", got, slots)
 				}
 				if got := perClass[i].Add(1); got > limits[i] {
@@ -304,17 +316,17 @@ func hammer(t *testing.T, policy sched.Policy) {
 	}
 	for i := range all {
 		if !slices.IsSorted(all[i].order) {
-			t.Errorf("stream %d ran out of order: %v", i, all[i].order)
+			t.Errorf("stream %d ran out of order", i)
 		}
 	}
 }
 
 func BenchmarkUncontended(b *testing.B) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 1})
-	c := s.NewClass(1)
+	c := group(s, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		ticket, err := s.Submit(c, nil)
+		ticket, err := s.Submit(sched.Request{Group: c, Level: sched.Normal, Weight: 1})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,0 +1,119 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// MaxTenant is the longest name of a tenant, in bytes.
+const MaxTenant = 256
+
+// Priority says whose tasks go first.
+type Priority int
+
+// Priorities. A lower one that has had no worker for 100 ms while its tasks wait goes
+// first once, every other time. In mode Inline they mean nothing: all tasks run in
+// the order in which they came.
+const (
+	// PriorityNormal is the default.
+	PriorityNormal Priority = iota
+	// PriorityUrgent is for what must be on time and takes little. It goes first,
+	// and one urgent task can run beyond Config.Workers, so that it need not wait
+	// for a task to end.
+	PriorityUrgent
+	// PriorityBulk is for what can wait for all others.
+	PriorityBulk
+)
+
+func (p Priority) level() sched.Level {
+	switch p {
+	case PriorityUrgent:
+		return sched.Urgent
+	case PriorityBulk:
+		return sched.Bulk
+	}
+	return sched.Normal
+}
+
+// Client submits tasks on behalf of a tenant. While tasks wait, workers' time is
+// shared among transforms by PluginConfig.Weight, and of each transform's among
+// tenants by Config.TenantWeights; and every tenant has a queue of its own for each
+// transform and priority, so that one who floods the host harms the others little.
+// The methods of [Host] are those of the tenant "", at PriorityNormal.
+type Client struct {
+	h      *Host
+	tenant string
+	level  sched.Level
+	weight int
+}
+
+// Client returns a client for a tenant, of at most [MaxTenant] bytes. It costs nothing
+// and need not be kept.
+func (h *Host) Client(tenant string, p Priority) *Client {
+	c := &Client{h: h, tenant: tenant, level: p.level(), weight: orDefault(h.cfg.TenantWeights[tenant], 1)}
+	if h.cfg.Mode == Inline {
+		c.level = sched.Normal
+	}
+	return c
+}
+
+// Run is [Host.Run] for the client.
+func (c *Client) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
+	return c.run(ctx, transform, "", false, input)
+}
+
+// Submit is [Host.Submit] for the client.
+func (c *Client) Submit(ctx context.Context, transform string, input []byte) *Pending {
+	return c.submit(ctx, transform, "", false, input)
+}
+
+// Stream is [Host.Stream] for the client. The state is the stream's, whichever client
+// it is reached by.
+func (c *Client) Stream(key string) *Stream { return &Stream{client: *c, key: key} }
+
+// NeedsDrain reports whether the client's queue for a transform is full, or was and
+// has not half emptied since: a producer that can do something else had better.
+func (c *Client) NeedsDrain(transform string) bool {
+	_, full := c.full(transform)
+	return full
+}
+
+// Drain waits until the client need not wait with further tasks for a transform, see
+// [Client.NeedsDrain], and returns nil then; else ctx's cause.
+func (c *Client) Drain(ctx context.Context, transform string) error {
+	drained, full := c.full(transform)
+	if !full {
+		return nil
+	}
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *Client) full(transform string) (drained <-chan struct{}, full bool) {
+	tr, fault := c.h.lookup(transform, 0)
+	if fault != nil {
+		return nil, false
+	}
+	return c.h.sched.Full(c.request(tr, nil))
+}
+
+func (c *Client) request(tr *transform, serial *sched.Serial) sched.Request {
+	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight}
+}
+
+// check refuses what is no tenant.
+func (c *Client) check(tr *transform) *Error {
+	if len(c.tenant) <= MaxTenant {
+		return nil
+	}
+	return (&Error{
+		Kind: KindInvalidArgument, Transform: tr.spec.Name,
+		Message: fmt.Sprintf("tenant: must have at most %d bytes, has %d", MaxTenant, len(c.tenant)),
+	}).of(tr.plugin)
+}

@@ -1,0 +1,123 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// occupied starts a host with one worker, and a task on it that ends with the test or
+// by calling free.
+func occupied(t *testing.T, change func(*host.Config)) (h *host.Host, free func()) {
+	t.Helper()
+	h = hostile(t, func(cfg *host.Config) {
+		cfg.Workers, cfg.Defaults.RunTimeout = 1, time.Minute
+		if change != nil {
+			change(cfg)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	spinning := h.Submit(ctx, "hostile.spin", []byte("!"))
+	free = func() {
+		cancel()
+		<-spinning.Done()
+	}
+	t.Cleanup(free)
+	return h, free
+}
+
+func TestTenantsDoNotRefuseEachOther(t *testing.T) {
+	h, free := occupied(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 4, host.Reject })
+	flood, guest := h.Client("flood", host.PriorityNormal), h.Client("guest", host.PriorityNormal)
+	var waiting []*host.Pending
+	for range 4 {
+		waiting = append(waiting, flood.Submit(t.Context(), "hostile.echo", []byte("a")))
+	}
+	if _, err := flood.Run(t.Context(), "hostile.echo", []byte("a")); !errors.Is(err, host.ErrQueueFull) {
+		t.Errorf("err %v, want ErrQueueFull", err)
+	}
+	if !flood.NeedsDrain("hostile.echo") || guest.NeedsDrain("hostile.echo") || flood.NeedsDrain("hostile.trap") || flood.NeedsDrain("nonsense") {
+		t.Error("one queue alone is full")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := flood.Drain(ctx, "hostile.echo"); !errors.Is(err, context.Canceled) {
+		t.Errorf("err %v, want canceled", err)
+	}
+	waiting = append(waiting, guest.Submit(t.Context(), "hostile.echo", []byte("a")))
+	free()
+	if err := flood.Drain(t.Context(), "hostile.echo"); err != nil {
+		t.Error(err)
+	}
+	for i, p := range waiting {
+		if out, err := p.Wait(); err != nil || string(out) != "a" {
+			t.Errorf("task %d: %q, err %v", i, out, err)
+		}
+	}
+	if flood.NeedsDrain("hostile.echo") {
+		t.Error("an empty queue is full")
+	}
+}
+
+// TestUrgentNeedsNoWorker has an urgent task run beside one that holds the only worker.
+func TestUrgentNeedsNoWorker(t *testing.T) {
+	h, _ := occupied(t, func(cfg *host.Config) { cfg.Plugins = append(cfg.Plugins, handWritten(t, "leak")) })
+	for range 3 {
+		out, err := h.Client("", host.PriorityUrgent).Run(t.Context(), "leak", []byte("ab"))
+		if err != nil || string(out) != "ab" {
+			t.Errorf("%q, err %v", out, err)
+		}
+	}
+}
+
+// TestLateTaskIsRefused has a queue that a task could not get through in time.
+func TestLateTaskIsRefused(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Workers, cfg.Defaults.RunTimeout, cfg.Defaults.BreakAfter = 1, time.Minute, -1
+	})
+	for range 8 { // it learns how long such a task takes
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err := h.Run(ctx, "hostile.spin", []byte("!"))
+		cancel()
+		if host.KindOf(err) != host.KindTimeout {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ahead := []*host.Pending{h.Submit(ctx, "hostile.spin", []byte("!"))}
+	for range 100 {
+		ahead = append(ahead, h.Submit(ctx, "hostile.spin", []byte("fine")))
+	}
+	soon, cancelSoon := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancelSoon()
+	began := time.Now()
+	_, err := h.Run(soon, "hostile.spin", []byte("fine"))
+	if !errors.Is(err, host.ErrQueueFull) || !strings.Contains(err.Error(), "too long for the deadline") {
+		t.Errorf("err %v after %v, want a refusal at once", err, time.Since(began))
+	}
+	cancel()
+	for _, p := range ahead {
+		<-p.Done()
+	}
+}
+
+func TestTenantsAreChecked(t *testing.T) {
+	h := hostile(t, nil)
+	_, err := h.Client(strings.Repeat("a", host.MaxTenant+1), host.PriorityBulk).Run(t.Context(), "hostile.echo", nil)
+	if want := "hostile.echo: invalid_argument: tenant: must have at most 256 bytes, has 257"; err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
+	}
+	_, err = host.New(host.Config{
+		PluginDir: "plugins", TenantWeights: map[string]int{"a": 0}, Defaults: host.PluginConfig{Weight: 2000},
+	})
+	for _, want := range []string{`TenantWeights["a"]: must be between 1 and 1000`, "Defaults.Weight: must be between 1 and 1000"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err %v, want %q in it", err, want)
+		}
+	}
+}

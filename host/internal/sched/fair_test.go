@@ -1,0 +1,236 @@
+package sched_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// simulation runs a scheduler of one slot on a clock of its own.
+type simulation struct {
+	t     *testing.T
+	s     *sched.Scheduler
+	now   time.Time
+	tasks map[string]task // those that wait, by name
+}
+
+type task struct {
+	ticket *sched.Ticket
+	takes  time.Duration
+}
+
+func simulate(t *testing.T, cfg sched.Config) *simulation {
+	sim := &simulation{t: t, now: time.Unix(0, 0), tasks: make(map[string]task)}
+	sim.s = sched.New(cfg)
+	sim.s.SetClock(func() time.Time { return sim.now })
+	return sim
+}
+
+func (sim *simulation) add(name string, takes time.Duration, r sched.Request) {
+	sim.t.Helper()
+	if r.Weight == 0 {
+		r.Weight = 1
+	}
+	sim.tasks[name] = task{request(sim.t, sim.s, r), takes}
+}
+
+// step runs the task that has the slot to its end, and returns its name.
+func (sim *simulation) step() string {
+	sim.t.Helper()
+	for name, t := range sim.tasks {
+		if !t.ticket.Decided() {
+			continue
+		}
+		wantHeld(sim.t, t.ticket)
+		sim.now = sim.now.Add(t.takes)
+		delete(sim.tasks, name)
+		t.ticket.Release()
+		return name
+	}
+	sim.t.Fatal("no task has the slot")
+	return ""
+}
+
+// steps runs n tasks and returns the first letters of their names.
+func (sim *simulation) steps(n int) string {
+	sim.t.Helper()
+	var names strings.Builder
+	for range n {
+		names.WriteByte(sim.step()[0])
+	}
+	return names.String()
+}
+
+// TestFairShares floods a slot from all sides at once, with tasks of different
+// length, and looks at who gets how much of its time.
+func TestFairShares(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
+	one, three := sim.s.NewGroup(sim.s.NewClass(1), 1), sim.s.NewGroup(sim.s.NewClass(1), 3)
+	for i := range 400 {
+		n := string(rune(i))
+		// Of the first group's quarter, tenant a has twice what b has, though its
+		// tasks are shorter; of the second's, c and d have the same.
+		sim.add("a"+n, 2*time.Millisecond, sched.Request{Group: one, Level: sched.Normal, Tenant: "a", Weight: 2})
+		sim.add("b"+n, 5*time.Millisecond, sched.Request{Group: one, Level: sched.Normal, Tenant: "b"})
+		sim.add("c"+n, time.Millisecond, sched.Request{Group: three, Level: sched.Normal, Tenant: "c"})
+		sim.add("d"+n, 7*time.Millisecond, sched.Request{Group: three, Level: sched.Normal, Tenant: "d"})
+	}
+	used := make(map[string]time.Duration)
+	end := sim.now.Add(time.Second)
+	for sim.now.Before(end) {
+		before := sim.now
+		name := sim.step()
+		used[name[:1]] += sim.now.Sub(before)
+	}
+	for name, want := range map[string]time.Duration{
+		"a": time.Second / 6, "b": time.Second / 12, "c": time.Second * 3 / 8, "d": time.Second * 3 / 8,
+	} {
+		if got := used[name]; got < want-20*time.Millisecond || got > want+20*time.Millisecond {
+			t.Errorf("%s has used %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestNewcomerIsNextInTurn has a tenant come to a slot that another has kept busy for
+// long: it waits for one task, and gets no credit for the time it was away.
+func TestNewcomerIsNextInTurn(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
+	g := group(sim.s, 1)
+	for i := range 100 {
+		sim.add("flood"+string(rune(i)), time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: "flood"})
+	}
+	for range 50 {
+		sim.step()
+	}
+	for i := range 10 {
+		sim.add("guest"+string(rune(i)), time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: "guest"})
+	}
+	sim.step() // had the slot already
+	got := sim.steps(8)
+	if got != "gfgfgfgf" && got != "fgfgfgfg" {
+		t.Errorf("the order is %s, want them in turns", got)
+	}
+	for len(sim.tasks) > 0 {
+		sim.step()
+	}
+	if n := sim.s.Lines(); n != 0 {
+		t.Errorf("%d lines are left", n)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Reserve: 1, Capacity: 1000, Age: 10 * time.Millisecond})
+	g := group(sim.s, 2)
+	for i := range 30 {
+		n := string(rune(i))
+		sim.add("b"+n, time.Millisecond, sched.Request{Group: g, Level: sched.Bulk})
+		sim.add("n"+n, time.Millisecond, sched.Request{Group: g, Level: sched.Normal})
+	}
+	urgent := request(t, sim.s, sched.Request{Group: g, Level: sched.Urgent, Weight: 1})
+	wantHeld(t, urgent) // in the reserved slot
+	second := request(t, sim.s, sched.Request{Group: g, Level: sched.Urgent, Weight: 1})
+	wantWaiting(t, second)
+	urgent.Release()
+	wantHeld(t, second)
+	second.Release()
+	order := sim.steps(60)
+	// The first had the slot at once; then a bulk task for every 10 ms without.
+	if want := "bnnnnnnnnnnbnnnnnnnnnnbnnnnnnnnnn"; order[:len(want)] != want {
+		t.Errorf("the order is %s, want %s…", order, want)
+	}
+}
+
+// TestLate has a scheduler refuse what could not make its deadline, and nothing else.
+func TestLate(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
+	g := group(sim.s, 1)
+	for i := range 40 { // it learns that a task takes 10 ms
+		sim.add(string(rune(i)), 10*time.Millisecond, sched.Request{Group: g, Level: sched.Normal})
+		sim.step()
+	}
+	due := func(in time.Duration, tenant string, level sched.Level) error {
+		ticket, err := sim.s.Submit(sched.Request{Group: g, Level: level, Tenant: tenant, Weight: 1, Deadline: sim.now.Add(in)})
+		if err == nil && !ticket.Held() {
+			ctx, cancel := contextOver(t)
+			defer cancel()
+			if ticket.Wait(ctx) == nil {
+				t.Fatal("it has a slot")
+			}
+		}
+		return err
+	}
+	for i := range 10 { // one runs, nine wait
+		sim.add("a"+string(rune(i)), 10*time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: "a"})
+	}
+	for _, c := range []struct {
+		in     time.Duration
+		tenant string
+		level  sched.Level
+		late   bool
+	}{
+		{85 * time.Millisecond, "a", sched.Normal, true},
+		{105 * time.Millisecond, "a", sched.Normal, false},
+		{15 * time.Millisecond, "b", sched.Normal, false}, // the next in turn
+		{5 * time.Millisecond, "b", sched.Normal, true},
+		{15 * time.Millisecond, "a", sched.Urgent, false},
+		{85 * time.Millisecond, "b", sched.Bulk, true}, // behind all of those
+		{105 * time.Millisecond, "b", sched.Bulk, false},
+	} {
+		if err := due(c.in, c.tenant, c.level); errors.Is(err, sched.ErrLate) != c.late || !c.late && err != nil {
+			t.Errorf("%+v: err %v", c, err)
+		}
+	}
+	for len(sim.tasks) > 0 {
+		sim.step()
+	}
+	if ticket, err := sim.s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1, Deadline: sim.now}); err != nil || !ticket.Held() {
+		t.Errorf("with nobody before it: err %v", err) // its context will tell
+	} else {
+		ticket.Release()
+	}
+}
+
+func TestTenantsHaveQueuesOfTheirOwn(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 1, Capacity: 2, Policy: sched.Reject, Age: time.Hour})
+	g := group(s, 1)
+	flood := sched.Request{Group: g, Level: sched.Normal, Tenant: "flood", Weight: 1}
+	tickets := []*sched.Ticket{request(t, s, flood), request(t, s, flood)}
+	if _, full := s.Full(flood); full {
+		t.Error("one waits, and it is full")
+	}
+	tickets = append(tickets, request(t, s, flood))
+	if _, err := s.Submit(flood); !errors.Is(err, sched.ErrFull) {
+		t.Errorf("err %v, want ErrFull", err)
+	}
+	other := flood
+	other.Tenant = "other"
+	tickets = append(tickets, request(t, s, other))
+	if _, full := s.Full(other); full {
+		t.Error("the other's is full")
+	}
+	drained, full := s.Full(flood)
+	if !full {
+		t.Fatal("it is not full")
+	}
+	for len(tickets) > 0 {
+		next := slices.IndexFunc(tickets, (*sched.Ticket).Decided)
+		wantHeld(t, tickets[next])
+		tickets[next].Release()
+		tickets = slices.Delete(tickets, next, next+1)
+	}
+	<-drained
+	if _, full := s.Full(flood); full || s.Lines() != 0 {
+		t.Errorf("full %v, %d lines are left", full, s.Lines())
+	}
+}
+
+func contextOver(t *testing.T) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx, cancel
+}
