@@ -249,7 +249,7 @@ func TestQueueFull(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	running := s.host.Submit(ctx, "hostile.spin", []byte("!"))
 	queued := s.host.Submit(ctx, "hostile.spin", []byte("!"))
-	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/octet-stream", "x")
+	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.spin", "application/octet-stream", "!")
 	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"queue_full"`) {
 		t.Errorf("status %d, %v, %s", status, header, body)
 	}
