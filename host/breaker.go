@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/resonhost/resonhost/host/event"
 )
 
 // ErrSuspended is wrapped by the error of a task whose plugin has failed so often
@@ -53,24 +55,29 @@ func (b *breaker) admit(try bool) error {
 }
 
 // done records how a task that was admitted to try ended: whether the plugin did
-// its part, failed, or neither.
-func (b *breaker) done(kind Kind) {
+// its part, failed, or neither. It returns what that changed, if anything.
+func (b *breaker) done(kind Kind) (change event.Change) {
 	if b.limit == 0 {
-		return
+		return ""
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.trying = false
 	switch {
 	case kind == "" || kind == KindFailed || kind == KindInvalidArgument:
+		if !b.until.IsZero() {
+			change = event.PluginRecovered
+		}
 		b.failures, b.until, b.rest = 0, time.Time{}, 0
 	case kind.guests():
 		if b.failures++; b.failures >= b.limit {
 			b.rest = min(max(firstRest, 2*b.rest), longestRest)
 			b.until = time.Now().Add(b.rest)
 			b.rests++
+			change = event.PluginSuspended
 		}
 	}
+	return change
 }
 
 // stats returns whether the plugin is suspended, and how often it was.

@@ -47,6 +47,7 @@ type Client struct {
 	tenant string
 	level  sched.Level
 	weight int
+	quiet  bool
 }
 
 // Client returns a client for a tenant, of at most [MaxTenant] bytes. It costs nothing
@@ -57,6 +58,14 @@ func (h *Host) Client(tenant string, p Priority) *Client {
 		c.level = sched.Normal
 	}
 	return c
+}
+
+// Quiet returns a client like c whose tasks make no events, for those who submit many
+// that nobody follows one by one.
+func (c *Client) Quiet() *Client {
+	quiet := *c
+	quiet.quiet = true
+	return &quiet
 }
 
 // Run is [Host.Run] for the client.

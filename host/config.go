@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
@@ -223,6 +224,9 @@ type Config struct {
 
 	// Logger receives what the host and its guests log; default discards it.
 	Logger *slog.Logger
+	// Events receives what happens, see package event; default nothing does. The bus is
+	// the caller's, who closes it after the host.
+	Events *event.Bus
 }
 
 // PluginConfig is how one plugin is run.

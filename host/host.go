@@ -28,6 +28,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
@@ -187,6 +188,9 @@ func (h *Host) Start(ctx context.Context) error {
 	close(h.loaded)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+	}
+	for _, p := range t.plugins {
+		h.tellPlugin(p, event.PluginReady)
 	}
 	return nil
 }
@@ -402,9 +406,15 @@ func (h *Host) end() {
 	var errs []error
 	for _, p := range h.opened {
 		errs = append(errs, p.engine.Close(context.Background()))
+		h.tellPlugin(p, event.PluginClosed)
 	}
 	h.err = errors.Join(errs...)
 	close(h.closed)
+}
+
+// tellPlugin makes an event of what became of a plugin.
+func (h *Host) tellPlugin(p *plugin, change event.Change) {
+	h.cfg.Events.Publish(event.PluginChanged{Plugin: p.manifest.Name, Version: p.manifest.Version, Hash: p.hash, Change: change})
 }
 
 // lookup returns the transform of that name. n tasks are for it, which are

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/resonhost/resonhost/host/internal/histogram"
 	"github.com/resonhost/resonhost/host/internal/pool"
 )
 
@@ -175,7 +176,7 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 type meter struct {
 	ok, fuel           atomic.Uint64
 	errors             [len(kinds)]atomic.Uint64
-	wait, run, latency histogram
+	wait, run, latency histogram.Recorder
 }
 
 // count counts the error of n tasks and returns it.
@@ -187,7 +188,7 @@ func (t *transform) count(e *Error, n int) error {
 func (m *meter) stats(name string) TransformStats {
 	s := TransformStats{
 		Name: name, OK: m.ok.Load(), Fuel: m.fuel.Load(), Errors: make(map[Kind]uint64),
-		Wait: m.wait.snapshot(), Run: m.run.snapshot(), Latency: m.latency.snapshot(),
+		Wait: Histogram(m.wait.Snapshot()), Run: Histogram(m.run.Snapshot()), Latency: Histogram(m.latency.Snapshot()),
 	}
 	for i := range m.errors {
 		if n := m.errors[i].Load(); n > 0 {
@@ -195,17 +196,6 @@ func (m *meter) stats(name string) TransformStats {
 		}
 	}
 	return s
-}
-
-// bounds are the upper bounds of a histogram's buckets: from what a task costs
-// at least to what a timeout allows, in steps of 2 to 2.5.
-var bounds = [...]time.Duration{
-	5 * time.Microsecond, 10 * time.Microsecond, 25 * time.Microsecond, 50 * time.Microsecond,
-	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
-	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
-	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
-	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
-	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
 }
 
 // Histogram is a distribution of durations.
@@ -217,24 +207,4 @@ type Histogram struct {
 	// Count and Sum are of all observations.
 	Count uint64
 	Sum   time.Duration
-}
-
-type histogram struct {
-	counts [len(bounds) + 1]atomic.Uint64
-	sum    atomic.Int64
-}
-
-func (h *histogram) observe(d time.Duration) {
-	i, _ := slices.BinarySearch(bounds[:], d)
-	h.counts[i].Add(1)
-	h.sum.Add(int64(d))
-}
-
-func (h *histogram) snapshot() Histogram {
-	s := Histogram{Bounds: slices.Clone(bounds[:]), Counts: make([]uint64, len(h.counts)), Sum: time.Duration(h.sum.Load())}
-	for i := range h.counts {
-		s.Counts[i] = h.counts[i].Load()
-		s.Count += s.Counts[i]
-	}
-	return s
 }

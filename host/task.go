@@ -1,12 +1,14 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"encoding"
 	"fmt"
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
@@ -165,7 +167,9 @@ func Call[Out any, P interface {
 // task is a task that has a place in the queue, or a slot.
 type task struct {
 	h         *Host
+	client    *Client
 	transform *transform
+	key       string                      // of the stream
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
 	instance  instance // nil while the task has none
@@ -193,6 +197,7 @@ func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task,
 	if fault != nil {
 		return task{}, tr.count(fault, 1)
 	}
+	t.key = key
 	return t, nil
 }
 
@@ -203,7 +208,7 @@ func (h *Host) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
 
 // queue takes a place for a task, in a stream unless that is nil.
 func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial]) (task, *Error) {
-	t := task{h: c.h, transform: tr, stream: in, queued: time.Now()}
+	t := task{h: c.h, client: c, transform: tr, stream: in, queued: time.Now()}
 	var serial *sched.Serial
 	if in != nil {
 		serial = &in.Serial
@@ -247,7 +252,7 @@ func (t *task) start(ctx context.Context) *Error {
 		t.end()
 		return fault
 	}
-	t.transform.meter.wait.observe(time.Since(t.queued))
+	t.transform.meter.wait.Observe(time.Since(t.queued))
 	return nil
 }
 
@@ -320,18 +325,37 @@ func (t *task) run(ctx context.Context, input []byte) Result {
 	return r
 }
 
-// result counts and returns the outcome of one task: fault, if there is one,
+// result counts, tells and returns the outcome of one task: fault, if there is one,
 // else what the guest answered.
 func (t *task) result(got abi.Result, fuel uint64, fault *Error) Result {
-	t.transform.meter.latency.observe(time.Since(t.queued))
+	latency := time.Since(t.queued)
+	t.transform.meter.latency.Observe(latency)
 	if fault == nil {
 		fault = t.transform.rejection(got)
 	}
+	r := Result{Fuel: fuel}
 	if fault != nil {
-		return Result{Fuel: fuel, Err: t.transform.count(fault, 1)}
+		r.Err = t.transform.count(fault, 1)
+	} else {
+		t.transform.meter.ok.Add(1)
+		r.Output = got.Payload
 	}
-	t.transform.meter.ok.Add(1)
-	return Result{Output: got.Payload, Fuel: fuel}
+	if t.h.cfg.Events.Wants(event.KindTaskCompleted) && !t.client.quiet {
+		t.tell(r, latency)
+	}
+	return r
+}
+
+// tell makes an event of a task's outcome.
+func (t *task) tell(r Result, latency time.Duration) {
+	e := event.TaskCompleted{
+		Transform: t.transform.spec.Name, Tenant: t.client.tenant, Stream: t.key,
+		Output: bytes.Clone(r.Output), Latency: latency, Fuel: r.Fuel,
+	}
+	if r.Err != nil {
+		e.Error = r.Err.Error()
+	}
+	t.h.cfg.Events.Publish(e)
 }
 
 // timed runs items on the task's instance within its limits, and measures them. An
@@ -346,11 +370,15 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		return 0, t.transform.refusal(ctx, err)
 	}
 	ended := KindHost // should Run panic
-	defer func() { breaker.done(ended) }()
+	defer func() {
+		if change := breaker.done(ended); change != "" {
+			t.h.tellPlugin(t.transform.plugin, change)
+		}
+	}()
 	in, began := t.instance, time.Now()
 	keep := false // should Run panic
 	defer func() {
-		t.transform.meter.run.observe(time.Since(began))
+		t.transform.meter.run.Observe(time.Since(began))
 		if !keep {
 			t.instance = nil
 			in.Return()

@@ -1,0 +1,349 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of a bus and its subscriptions.
+const (
+	DefaultHistory = 256
+	DefaultBuffer  = 256
+	// MaxBuffer is the largest buffer, in events.
+	MaxBuffer = 1 << 20
+)
+
+// ErrClosed is what a subscription returns that was closed, or whose bus was, once
+// it has returned what was before.
+var ErrClosed = errors.New("subscription is closed")
+
+// Bus hands events to subscribers. Make one with [New].
+type Bus struct {
+	wanted atomic.Uint64 // kinds that somebody subscribes to, a bit each
+
+	ctx      context.Context // of handlers
+	cancel   context.CancelFunc
+	handlers sync.WaitGroup
+
+	mu      sync.Mutex // guards all below, and subscriptions' buffers
+	seq     uint64
+	history ring
+	subs    map[*Subscription]struct{}
+	dropped uint64 // by subscriptions that are no longer
+	closed  bool
+	late    uint64 // published after Close
+}
+
+// New returns a bus that keeps the last history events, [DefaultHistory] if 0, none
+// if negative, at most [MaxBuffer].
+func New(history int) *Bus {
+	if history == 0 {
+		history = DefaultHistory
+	}
+	b := &Bus{history: ring{max: min(max(history, 0), MaxBuffer)}, subs: make(map[*Subscription]struct{})}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b
+}
+
+// Wants reports whether an event of the kind would reach somebody: a subscriber, or
+// the history. Those who publish need not make others.
+func (b *Bus) Wants(k Kind) bool {
+	return b != nil && (!k.transient() || b.wanted.Load()>>k&1 == 1)
+}
+
+// Publish hands an event to all who subscribe to its kind. It does not wait for
+// them. What comes after [Bus.Close] is lost, and counted.
+func (b *Bus) Publish(body Body) {
+	kind := body.Kind()
+	if !b.Wants(kind) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		b.late++
+		return
+	}
+	b.seq++
+	e := Event{Seq: b.seq, Time: time.Now(), Body: body}
+	if !kind.transient() {
+		b.history.push(e)
+	}
+	for s := range b.subs {
+		if s.kinds>>kind&1 == 0 {
+			continue
+		}
+		if s.events.push(e) {
+			s.dropped++
+		}
+		s.signal()
+	}
+}
+
+// History returns the last events of the kinds, of all if there are none, oldest
+// first.
+func (b *Bus) History(of ...Kind) []Event {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	events := b.history.all()
+	b.mu.Unlock()
+	wanted := mask(of)
+	return slices.DeleteFunc(events, func(e Event) bool { return wanted>>e.Body.Kind()&1 == 0 })
+}
+
+// mask has a bit for each kind; all for none.
+func mask(of []Kind) (m uint64) {
+	for _, k := range of {
+		m |= 1 << k
+	}
+	if m == 0 {
+		m = 1<<kinds - 1
+	}
+	return m
+}
+
+// Stats is a snapshot of a bus.
+type Stats struct {
+	// Published is how many events there were, Dropped how many did not reach a
+	// subscriber since it was slow, each counted for each.
+	Published, Dropped uint64
+	// Late is how many were published after the bus had been closed.
+	Late        uint64
+	Subscribers int
+}
+
+// Stats returns a snapshot.
+func (b *Bus) Stats() Stats {
+	if b == nil {
+		return Stats{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Stats{Published: b.seq, Dropped: b.dropped, Late: b.late, Subscribers: len(b.subs)}
+	for sub := range b.subs {
+		s.Dropped += sub.dropped
+	}
+	return s
+}
+
+// Close closes the bus: it takes no further event, and subscriptions end once they
+// have returned what they hold. It waits for the functions of [Bus.Handle]; if ctx
+// ends first, it ends theirs, still waits, and returns ctx's cause.
+func (b *Bus) Close(ctx context.Context) error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	b.closed = true
+	for s := range b.subs {
+		s.closeLocked()
+	}
+	b.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		b.handlers.Wait()
+		close(ended)
+	}()
+	defer b.cancel()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		b.cancel()
+		<-ended
+		return context.Cause(ctx)
+	}
+}
+
+// Subscription receives events. Several goroutines may share one, and its events.
+type Subscription struct {
+	bus   *Bus
+	kinds uint64
+	// ready has a token if there may be something to take: an event, or the end.
+	ready chan struct{}
+	// The bus's mu guards the rest.
+	events  ring
+	dropped uint64
+	closed  bool
+}
+
+// Subscribe returns a subscription to the kinds, to all if there are none, with a
+// buffer of that many events; [DefaultBuffer] if it is 0 or negative, at most
+// [MaxBuffer]. The caller closes it.
+func (b *Bus) Subscribe(buffer int, of ...Kind) *Subscription {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.subscribeLocked(buffer, of)
+}
+
+func (b *Bus) subscribeLocked(buffer int, of []Kind) *Subscription {
+	if buffer <= 0 {
+		buffer = DefaultBuffer
+	}
+	s := &Subscription{
+		bus: b, kinds: mask(of), ready: make(chan struct{}, 1),
+		events: ring{max: min(buffer, MaxBuffer)}, closed: b.closed,
+	}
+	if !b.closed {
+		b.subs[s] = struct{}{}
+		b.updateLocked()
+	}
+	return s
+}
+
+// Handle calls f with each event that a subscription like that of [Bus.Subscribe]
+// receives, one after the other, in a goroutine that is the bus's. An event is handled
+// once, or dropped and counted. Closing the subscription, or the bus, ends the calls
+// after those for the events it holds. f's ctx ends when [Bus.Close] will no longer
+// wait for them.
+func (b *Bus) Handle(buffer int, f func(context.Context, Event), of ...Kind) *Subscription {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.subscribeLocked(buffer, of)
+	if b.closed {
+		return s
+	}
+	b.handlers.Go(func() {
+		defer s.discard()
+		for b.ctx.Err() == nil {
+			e, err := s.Next(b.ctx)
+			if err != nil {
+				return
+			}
+			f(b.ctx, e)
+		}
+	})
+	return s
+}
+
+// discard drops what the subscription holds.
+func (s *Subscription) discard() {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	s.closeLocked()
+	s.dropped += uint64(s.events.n)
+	s.bus.dropped += uint64(s.events.n)
+	s.events = ring{max: s.events.max}
+}
+
+// Next returns the next event. It waits until there is one, ctx ends, whose cause it
+// returns then, or the subscription ends: [ErrClosed].
+func (s *Subscription) Next(ctx context.Context) (Event, error) {
+	for {
+		e, ok, ended := s.take()
+		switch {
+		case ok:
+			return e, nil
+		case ended:
+			return Event{}, ErrClosed
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return Event{}, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Subscription) take() (e Event, ok, ended bool) {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	e, ok = s.events.pop()
+	if s.events.n > 0 || s.closed {
+		s.signal() // for another goroutine that waits
+	}
+	return e, ok, s.closed
+}
+
+// Dropped returns how many events were dropped since the buffer was full.
+func (s *Subscription) Dropped() uint64 {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	return s.dropped
+}
+
+// Close ends the subscription. What it holds can still be taken. Closing it again does
+// nothing.
+func (s *Subscription) Close() {
+	s.bus.mu.Lock()
+	defer s.bus.mu.Unlock()
+	s.closeLocked()
+}
+
+func (s *Subscription) closeLocked() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.bus.dropped += s.dropped
+	delete(s.bus.subs, s)
+	s.bus.updateLocked()
+	s.signal()
+}
+
+func (s *Subscription) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Bus) updateLocked() {
+	var wanted uint64
+	for s := range b.subs {
+		wanted |= s.kinds
+	}
+	b.wanted.Store(wanted)
+}
+
+// ring keeps the last max events. It grows as it fills.
+type ring struct {
+	max    int
+	events []Event
+	first  int // the oldest
+	n      int
+}
+
+// push adds an event, and reports whether the oldest had to go.
+func (r *ring) push(e Event) (dropped bool) {
+	if r.max == 0 {
+		return true
+	}
+	if r.n == len(r.events) && r.n < r.max {
+		grown := make([]Event, min(max(8, 2*r.n), r.max))
+		copy(grown, r.all())
+		r.events, r.first = grown, 0
+	}
+	if dropped = r.n == r.max; dropped {
+		r.pop()
+	}
+	r.events[(r.first+r.n)%len(r.events)] = e
+	r.n++
+	return dropped
+}
+
+func (r *ring) pop() (e Event, ok bool) {
+	if r.n == 0 {
+		return Event{}, false
+	}
+	e = r.events[r.first]
+	r.events[r.first] = Event{} // its body is not to be kept alive
+	r.first = (r.first + 1) % len(r.events)
+	r.n--
+	return e, true
+}
+
+// all returns the events, oldest first.
+func (r *ring) all() []Event {
+	list := make([]Event, 0, r.n)
+	for i := range r.n {
+		list = append(list, r.events[(r.first+i)%len(r.events)])
+	}
+	return list
+}

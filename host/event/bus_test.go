@@ -1,0 +1,266 @@
+package event_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/host/event"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func say(i int) event.Broadcast {
+	return event.Broadcast{Topic: "t", Payload: json.RawMessage(fmt.Sprint(i))}
+}
+
+// drain takes n events, and returns the payloads of broadcasts.
+func drain(t *testing.T, s *event.Subscription, n int) (got []string) {
+	t.Helper()
+	for range n {
+		e, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(e.Body.(event.Broadcast).Payload))
+	}
+	return got
+}
+
+func TestASlowSubscriberLosesTheOldest(t *testing.T) {
+	b := event.New(0)
+	slow, fast := b.Subscribe(3), b.Subscribe(100)
+	defer fast.Close()
+	for i := range 10 {
+		b.Publish(say(i))
+	}
+	if got := fmt.Sprint(drain(t, slow, 3)); got != "[7 8 9]" {
+		t.Errorf("the slow one got %s, want the last three", got)
+	}
+	if got := len(drain(t, fast, 10)); got != 10 || fast.Dropped() != 0 {
+		t.Errorf("the fast one got %d and lost %d", got, fast.Dropped())
+	}
+	if slow.Dropped() != 7 {
+		t.Errorf("dropped %d, want 7", slow.Dropped())
+	}
+	slow.Close()
+	slow.Close()
+	if _, err := slow.Next(t.Context()); !errors.Is(err, event.ErrClosed) {
+		t.Errorf("err %v, want ErrClosed", err)
+	}
+	if s := b.Stats(); s != (event.Stats{Published: 10, Dropped: 7, Subscribers: 1}) {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestAClosedSubscriptionGivesWhatItHolds(t *testing.T) {
+	b := event.New(0)
+	s := b.Subscribe(0)
+	b.Publish(say(1))
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.Publish(say(2))
+	drain(t, s, 1)
+	if _, err := s.Next(t.Context()); !errors.Is(err, event.ErrClosed) {
+		t.Errorf("err %v, want ErrClosed", err)
+	}
+	if got := b.Stats().Late; got != 1 {
+		t.Errorf("%d late, want 1", got)
+	}
+	if _, err := b.Subscribe(0).Next(t.Context()); !errors.Is(err, event.ErrClosed) {
+		t.Errorf("subscribed to a closed bus: err %v", err)
+	}
+	b.Handle(0, func(context.Context, event.Event) { t.Error("handled") })
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKinds(t *testing.T) {
+	b := event.New(2)
+	b.Publish(event.TaskCompleted{Transform: "nobody asked"})
+	s := b.Subscribe(0, event.KindTaskCompleted, event.KindNodeCreated)
+	b.Publish(say(0))
+	b.Publish(event.NodeCreated{ID: "a"})
+	b.Publish(event.TaskCompleted{Transform: "cascade"})
+	b.Publish(event.NodesProgressed{})
+	for _, want := range []event.Kind{event.KindNodeCreated, event.KindTaskCompleted} {
+		e, err := s.Next(t.Context())
+		if err != nil || e.Body.Kind() != want {
+			t.Errorf("got %v, err %v, want %v", e, err, want)
+		}
+	}
+	if b.Wants(event.KindNodesProgressed) || !b.Wants(event.KindTaskCompleted) || !b.Wants(event.KindBroadcast) {
+		t.Error("wants what nobody subscribes to, or not what somebody does")
+	}
+	s.Close()
+	if b.Wants(event.KindTaskCompleted) {
+		t.Error("wants what nobody subscribes to any more")
+	}
+	b.Publish(say(2))
+	history := b.History()
+	if len(history) != 2 || history[0].Body.Kind() != event.KindNodeCreated || history[1].Seq != 4 {
+		t.Errorf("history %v, want the last two that are kept", history)
+	}
+	if got := b.History(event.KindBroadcast); len(got) != 1 || got[0].Body.(event.Broadcast).Topic != "t" {
+		t.Errorf("history of broadcasts %v", got)
+	}
+}
+
+func TestNobodysBus(t *testing.T) {
+	var b *event.Bus
+	b.Publish(say(1))
+	if b.Wants(event.KindBroadcast) || b.History() != nil || b.Stats() != (event.Stats{}) || b.Close(t.Context()) != nil {
+		t.Error("a nil bus does something")
+	}
+}
+
+func TestNextEndsWithItsContext(t *testing.T) {
+	s := event.New(0).Subscribe(0)
+	defer s.Close()
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if _, err := s.Next(ctx); !errors.Is(err, cause) {
+		t.Errorf("err %v, want the cause", err)
+	}
+}
+
+func TestHandlersEndWithTheBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := event.New(0)
+		var got []uint64
+		b.Handle(0, func(_ context.Context, e event.Event) {
+			time.Sleep(time.Second)
+			got = append(got, e.Seq)
+		})
+		for i := range 3 {
+			b.Publish(say(i))
+		}
+		if err := b.Close(t.Context()); err != nil || fmt.Sprint(got) != "[1 2 3]" {
+			t.Errorf("err %v, handled %v, want all three", err, got)
+		}
+	})
+}
+
+func TestHandlersAreInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := event.New(0)
+		handled := 0
+		b.Handle(0, func(ctx context.Context, _ event.Event) {
+			handled++
+			<-ctx.Done()
+		})
+		for i := range 3 {
+			b.Publish(say(i))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || handled != 1 {
+			t.Errorf("err %v, handled %d", err, handled)
+		}
+		if got := b.Stats().Dropped; got != 2 {
+			t.Errorf("dropped %d, want the two that were not handled", got)
+		}
+	})
+}
+
+// TestHammer has publishers, readers that share a subscription, and subscriptions that
+// come and go.
+func TestHammer(t *testing.T) {
+	const publishers, each = 8, 2000
+	b := event.New(16)
+	shared := b.Subscribe(publishers * each)
+	var readers, others sync.WaitGroup
+	var mu sync.Mutex
+	seen := make(map[uint64]int)
+	for range 4 {
+		readers.Go(func() {
+			for {
+				e, err := shared.Next(context.Background())
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				seen[e.Seq]++
+				mu.Unlock()
+			}
+		})
+	}
+	for p := range publishers {
+		others.Go(func() {
+			for i := range each {
+				b.Publish(say(p*each + i))
+				if i%100 == 0 {
+					s := b.Subscribe(4, event.KindBroadcast)
+					b.Publish(say(i))
+					s.Close()
+				}
+			}
+		})
+	}
+	others.Wait()
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	readers.Wait()
+	total := int(b.Stats().Published)
+	if total != publishers*(each+each/100) {
+		t.Errorf("published %d", total)
+	}
+	if len(seen)+int(shared.Dropped()) != total {
+		t.Errorf("%d seen and %d dropped of %d", len(seen), shared.Dropped(), total)
+	}
+	for seq, n := range seen {
+		if n != 1 {
+			t.Fatalf("event %d came %d times", seq, n)
+		}
+	}
+}
+
+func ExampleBus() {
+	bus := event.New(0)
+	news := bus.Subscribe(16, event.KindBroadcast)
+	bus.Publish(event.Broadcast{Topic: "greeting", Payload: json.RawMessage(`"hello"`)})
+	e, err := news.Next(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(e.Seq, e.Body.(event.Broadcast).Topic)
+	news.Close()
+	// Output: 1 greeting
+}
+
+func TestJSON(t *testing.T) {
+	e := event.Event{Seq: 7, Time: time.Unix(0, 0).UTC(), Body: event.NodeChanged{ID: "a", Change: event.NodeStopped}}
+	got, err := json.Marshal(e)
+	want := `{"seq":7,"time":"1970-01-01T00:00:00Z","kind":"node.changed","body":{"id":"a","change":"stopped"}}`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, err %v, want %s", got, err, want)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	for _, subscribers := range []int{0, 1, 8} {
+		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
+			bus := event.New(0)
+			for range subscribers {
+				defer bus.Subscribe(0).Close()
+			}
+			var body event.Body = event.NodeChanged{ID: "a", Change: event.NodeStopped}
+			b.ReportAllocs()
+			for b.Loop() {
+				bus.Publish(body)
+			}
+		})
+	}
+}

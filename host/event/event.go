@@ -1,0 +1,201 @@
+// Package event says what happens in a host and its network, as it happens.
+//
+// A [Bus] hands every [Event] to its subscribers. Each has a buffer of its own; one
+// that is slower than the events loses the oldest of them, which is counted, and
+// delays nobody: publishing never waits.
+//
+// All methods may be called concurrently. A nil *Bus is one that nobody hears.
+package event
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind is what sort of thing happened.
+type Kind uint8
+
+// Kinds of events, each with the body that it has. NodesProgressed, TaskCompleted and
+// TickCompleted come as fast as the work is done: they are made only while somebody
+// subscribes to them, and are not kept in the history.
+const (
+	KindNodeCreated           Kind = iota // NodeCreated
+	KindNodesProgressed                   // NodesProgressed
+	KindNodeChanged                       // NodeChanged
+	KindConnectionEstablished             // ConnectionEstablished
+	KindNetworkActivated                  // NetworkActivated
+	KindTickCompleted                     // TickCompleted
+	KindTaskCompleted                     // TaskCompleted
+	KindPluginChanged                     // PluginChanged
+	KindBroadcast                         // Broadcast
+	kinds
+)
+
+var kindNames = [kinds]string{
+	"node.created", "nodes.progressed", "node.changed", "connection.established", "network.activated",
+	"tick.completed", "task.completed", "plugin.changed", "broadcast",
+}
+
+// String returns the kind's name in JSON.
+func (k Kind) String() string {
+	if k >= kinds {
+		return "unknown"
+	}
+	return kindNames[k]
+}
+
+// transient reports whether events of the kind are made only for subscribers.
+func (k Kind) transient() bool {
+	return k == KindNodesProgressed || k == KindTickCompleted || k == KindTaskCompleted
+}
+
+// Event is something that happened. Subscribers share it: nobody changes it.
+type Event struct {
+	// Seq counts the events of a bus from 1, in the order of their publication.
+	Seq  uint64
+	Time time.Time
+	Body Body
+}
+
+// MarshalJSON implements [json.Marshaler]. The body's members stand below "body".
+func (e Event) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Seq  uint64    `json:"seq"`
+		Time time.Time `json:"time"`
+		Kind string    `json:"kind"`
+		Body Body      `json:"body"`
+	}{e.Seq, e.Time, e.Body.Kind().String(), e.Body})
+}
+
+// Body is what an event tells: one of the types of this package, which state their
+// kind.
+type Body interface{ Kind() Kind }
+
+// NodeCreated tells of a new node.
+type NodeCreated struct {
+	ID string `json:"id"`
+	// Frequency is in Hz.
+	Frequency float64 `json:"frequency"`
+	// Index is the node's place on the spiral, from 0.
+	Index int `json:"index"`
+}
+
+// NodesProgressed tells of nodes of one tick whose strength crossed a tenth, in node
+// order. A tick with much progress has several such events.
+type NodesProgressed struct {
+	// NowMS is the tick's time on the network's clock.
+	NowMS float64    `json:"now_ms"`
+	Nodes []Progress `json:"nodes"`
+}
+
+// Progress is a node with the strength it has reached.
+type Progress struct {
+	ID       string  `json:"id"`
+	Strength float64 `json:"resonance_strength"`
+}
+
+// Change is what became of a node or plugin.
+type Change string
+
+// Changes of nodes, and those of plugins.
+const (
+	NodeStopped Change = "stopped"
+	NodeResumed Change = "resumed"
+	NodeRemoved Change = "removed"
+
+	PluginReady     Change = "ready"
+	PluginSuspended Change = "suspended"
+	PluginRecovered Change = "recovered"
+	PluginClosed    Change = "closed"
+)
+
+// NodeChanged tells that a node was stopped, resumed or removed.
+type NodeChanged struct {
+	ID     string `json:"id"`
+	Change Change `json:"change"`
+}
+
+// ConnectionEstablished tells of a new connection, or an old one measured anew.
+type ConnectionEstablished struct {
+	A        string  `json:"a"`
+	B        string  `json:"b"`
+	Strength float64 `json:"resonance_strength"`
+	Quality  float64 `json:"connection_quality"`
+}
+
+// NetworkActivated tells that a network ticks from now on.
+type NetworkActivated struct {
+	Nodes int `json:"nodes"`
+}
+
+// TickCompleted tells that all nodes of one period, or the network, were advanced.
+type TickCompleted struct {
+	// Network is whether it is the network's tick.
+	Network bool          `json:"network"`
+	Period  time.Duration `json:"period_ns"`
+	// NowMS is the tick's time on the network's clock.
+	NowMS float64 `json:"now_ms"`
+	// Lag is from when the tick was due to when the scheduler began it, Took from
+	// then to when its results were merged.
+	Lag  time.Duration `json:"lag_ns"`
+	Took time.Duration `json:"took_ns"`
+	// Coalesced is how many earlier ticks this one stands for besides itself.
+	Coalesced uint64 `json:"coalesced"`
+	// Failed is how many of its tasks failed, and left their nodes as they were.
+	Failed int `json:"failed"`
+}
+
+// TaskCompleted tells that a task ended which had been admitted.
+type TaskCompleted struct {
+	Transform string `json:"transform"`
+	Tenant    string `json:"tenant,omitempty"`
+	Stream    string `json:"stream,omitempty"`
+	// Output is a copy of what the task returned.
+	Output []byte `json:"output,omitempty"`
+	// Latency is from the task's submission to its end.
+	Latency time.Duration `json:"latency_ns"`
+	Fuel    uint64        `json:"fuel,omitempty"`
+	// Error is the message of a task that failed.
+	Error string `json:"error,omitempty"`
+}
+
+// PluginChanged tells that a plugin became ready, was suspended and so on.
+type PluginChanged struct {
+	Plugin  string `json:"plugin"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+	Change  Change `json:"change"`
+}
+
+// Broadcast is a message of the program to whoever listens.
+type Broadcast struct {
+	Topic   string          `json:"topic"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// Kind implements [Body].
+func (NodeCreated) Kind() Kind { return KindNodeCreated }
+
+// Kind implements [Body].
+func (NodesProgressed) Kind() Kind { return KindNodesProgressed }
+
+// Kind implements [Body].
+func (NodeChanged) Kind() Kind { return KindNodeChanged }
+
+// Kind implements [Body].
+func (ConnectionEstablished) Kind() Kind { return KindConnectionEstablished }
+
+// Kind implements [Body].
+func (NetworkActivated) Kind() Kind { return KindNetworkActivated }
+
+// Kind implements [Body].
+func (TickCompleted) Kind() Kind { return KindTickCompleted }
+
+// Kind implements [Body].
+func (TaskCompleted) Kind() Kind { return KindTaskCompleted }
+
+// Kind implements [Body].
+func (PluginChanged) Kind() Kind { return KindPluginChanged }
+
+// Kind implements [Body].
+func (Broadcast) Kind() Kind { return KindBroadcast }

@@ -1,0 +1,49 @@
+package host_test
+
+import (
+	"testing"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+)
+
+func TestEvents(t *testing.T) {
+	bus := event.New(0)
+	h := hostile(t, func(cfg *host.Config) { cfg.Events, cfg.Defaults.BreakAfter = bus, 1 })
+	sub := bus.Subscribe(0, event.KindPluginChanged, event.KindTaskCompleted)
+	c := h.Client("tenant", host.PriorityNormal)
+	_, _ = c.Quiet().Run(t.Context(), "hostile.trap", []byte("fine"))
+	out, err := c.Stream("s").Run(t.Context(), "hostile.trap", []byte("fine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, failed := h.Run(t.Context(), "hostile.trap", []byte("!"))
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sub.Close()
+	next := func() event.Body {
+		e, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Body
+	}
+	if e := next().(event.TaskCompleted); e.Tenant != "tenant" || e.Stream != "s" || e.Transform != "hostile.trap" ||
+		string(e.Output) != string(out) || &e.Output[0] == &out[0] || e.Latency <= 0 || e.Error != "" {
+		t.Errorf("event %+v of a task that succeeded", e)
+	}
+	if e := next().(event.PluginChanged); e.Change != event.PluginSuspended || e.Plugin != "hostile" || len(e.Hash) != 64 {
+		t.Errorf("event %+v, want that the plugin is suspended", e)
+	}
+	if e := next().(event.TaskCompleted); e.Error != failed.Error() || e.Output != nil {
+		t.Errorf("event %+v of the task that failed with %v", e, failed)
+	}
+	if e := next().(event.PluginChanged); e.Change != event.PluginClosed {
+		t.Errorf("event %+v, want that the plugin is closed", e)
+	}
+	history := bus.History()
+	if len(history) != 3 || history[0].Body.(event.PluginChanged).Change != event.PluginReady {
+		t.Errorf("history %v, want the plugin's", history)
+	}
+}
