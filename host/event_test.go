@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/resonhost/resonhost/host"
@@ -30,7 +31,7 @@ func TestEvents(t *testing.T) {
 		return e.Body
 	}
 	if e := next().(event.TaskCompleted); e.Tenant != "tenant" || e.Stream != "s" || e.Transform != "hostile.trap" ||
-		string(e.Output) != string(out) || &e.Output[0] == &out[0] || e.Latency <= 0 || e.Error != "" {
+		!bytes.Equal(e.Output, out) || &e.Output[0] == &out[0] || e.Latency <= 0 || e.Error != "" {
 		t.Errorf("event %+v of a task that succeeded", e)
 	}
 	if e := next().(event.PluginChanged); e.Change != event.PluginSuspended || e.Plugin != "hostile" || len(e.Hash) != 64 {

@@ -66,7 +66,7 @@ func (r *NodesRequest) Validate() error {
 	}
 	seen := make(map[string]struct{}, len(r.Nodes))
 	for i := range r.Nodes {
-		if err := r.Nodes[i].validate(at("nodes", i)); err != nil {
+		if err := r.Nodes[i].validate(at("nodes", i) + "."); err != nil {
 			return err
 		}
 		id := r.Nodes[i].ID
@@ -90,27 +90,31 @@ func (r *NodesRequest) Validate() error {
 	return nil
 }
 
-func (n *Node) validate(path string) error {
+// Validate checks what the fields state. It returns the first fault, an
+// [*abi.FieldError].
+func (n *Node) Validate() error { return n.validate("") }
+
+func (n *Node) validate(prefix string) error {
 	if len(n.ID) == 0 || len(n.ID) > MaxID {
-		return fault(path+".id", "must have 1 to 128 bytes")
+		return fault(prefix+"id", "must have 1 to 128 bytes")
 	}
 	for i := range len(n.ID) {
 		if n.ID[i] < ' ' || n.ID[i] > '~' {
-			return fault(path+".id", "must be printable ASCII")
+			return fault(prefix+"id", "must be printable ASCII")
 		}
 	}
 	switch {
 	case n.Frequency != 0 && !isFrequency(n.Frequency):
-		return fault(path+".frequency", frequencyRule)
+		return fault(prefix+"frequency", frequencyRule)
 	case !isUnit(n.Strength):
-		return fault(path+".resonance_strength", unitRule)
+		return fault(prefix+"resonance_strength", unitRule)
 	case !n.State.valid():
-		return fault(path+".state", stateRule)
+		return fault(prefix+"state", stateRule)
 	case len(n.Patterns) > MaxAttached:
-		return fault(path+".harmonic_patterns", attachedRule)
+		return fault(prefix+"harmonic_patterns", attachedRule)
 	}
 	for i, name := range n.Patterns {
-		if err := checkName(at(path+".harmonic_patterns", i), name); err != nil {
+		if err := checkName(at(prefix+"harmonic_patterns", i), name); err != nil {
 			return err
 		}
 	}

@@ -254,7 +254,7 @@ func BenchmarkPublish(b *testing.B) {
 		b.Run(fmt.Sprintf("subscribers=%d", subscribers), func(b *testing.B) {
 			bus := event.New(0)
 			for range subscribers {
-				defer bus.Subscribe(0).Close()
+				b.Cleanup(bus.Subscribe(0).Close)
 			}
 			var body event.Body = event.NodeChanged{ID: "a", Change: event.NodeStopped}
 			b.ReportAllocs()
