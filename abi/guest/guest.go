@@ -68,6 +68,15 @@ func New(manifest string, transforms ...Transform) *Plugin {
 	return &Plugin{manifest: manifest, transforms: transforms}
 }
 
+// Reserve makes room for frames of that many bytes in and out before the first task,
+// and returns p. A guest that grows its memory in a task costs its host a new instance,
+// unless it lets tasks share one; so a plugin should have from the start what its
+// common tasks need, in buffers of its own too.
+func (p *Plugin) Reserve(input, output int) *Plugin {
+	p.input, p.output = slices.Grow(p.input[:0], input), slices.Grow(p.output[:0], output)
+	return p
+}
+
 // Manifest returns the plugin's JSON manifest.
 func (p *Plugin) Manifest() string { return p.manifest }
 
@@ -162,5 +171,6 @@ func (p *Plugin) alloc(n uint32) []byte {
 	if uint64(n) > uint64(cap(p.input)) {
 		p.input = make([]byte, (uint64(n)+7)&^7)
 	}
-	return p.input[:n]
+	p.input = p.input[:n]
+	return p.input
 }

@@ -157,6 +157,23 @@ func TestAlloc(t *testing.T) {
 	}
 }
 
+func TestReserve(t *testing.T) {
+	p := guest.New("", func(t *guest.Task) error {
+		t.Output = append(t.Output, t.Input...)
+		return nil
+	}).Reserve(4096, 4096)
+	frame := abi.AppendInput(nil, []abi.Item{{Payload: make([]byte, 2000)}})
+	if n := testing.AllocsPerRun(10, func() {
+		in := p.Alloc(uint32(len(frame)))
+		copy(in, frame)
+		if _, err := p.Run(0, in); err != nil {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestPluginDescribes(t *testing.T) {
 	p := guest.New("{…}", make([]guest.Transform, 2)...)
 	if p.Manifest() != "{…}" || p.Len() != 2 {

@@ -3,6 +3,7 @@ package tick
 import (
 	"encoding"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 
@@ -248,33 +249,30 @@ func (a *Nodes) Validate() error {
 	if len(a.Pattern) > MaxPatterns {
 		return fault("patterns", "must be at most 4096, are "+strconv.Itoa(len(a.Pattern)))
 	}
-	for i, f := range a.Frequency {
-		if !isFrequency(f) {
-			return fault(at("nodes", i)+".frequency", frequencyRule)
-		}
+	if i := outside(a.Frequency, math.SmallestNonzeroFloat64, MaxFrequency); i >= 0 {
+		return fault(at("nodes", i)+".frequency", frequencyRule)
 	}
-	for i, s := range a.Strength {
-		if !isUnit(s) {
-			return fault(at("nodes", i)+".resonance_strength", unitRule)
-		}
-	}
-	for i, s := range a.Pattern {
-		if !isUnit(s) {
-			return fault(at("patterns", i), unitRule)
-		}
+	if err := checkStrengths(a.Strength, a.Pattern); err != nil {
+		return err
 	}
 	if a.Offset[0] != 0 || a.Offset[n] != uint32(len(a.Attached)) {
 		return fault("offsets", "must begin at 0 and end at the number of attachments")
 	}
-	for i := range n {
-		if a.Offset[i+1] < a.Offset[i] || a.Offset[i+1]-a.Offset[i] > MaxAttached {
-			return fault(at("nodes", i)+".harmonic_patterns", attachedRule)
-		}
+	if i := notAscending(a.Offset, MaxAttached); i >= 0 {
+		return fault(at("nodes", i-1)+".harmonic_patterns", attachedRule)
 	}
-	for i, p := range a.Attached {
-		if uint64(p) >= uint64(len(a.Pattern)) {
-			return fault(at("attached", i), "must be the index of a pattern")
-		}
+	if i := notBelow(a.Attached, uint64(len(a.Pattern))); i >= 0 {
+		return fault(at("attached", i), "must be the index of a pattern")
+	}
+	return nil
+}
+
+func checkStrengths(nodes, patterns []float64) error {
+	if i := outside(nodes, 0, 1); i >= 0 {
+		return fault(at("nodes", i)+".resonance_strength", unitRule)
+	}
+	if i := outside(patterns, 0, 1); i >= 0 {
+		return fault(at("patterns", i), unitRule)
 	}
 	return nil
 }
@@ -303,13 +301,7 @@ func (a *Nodes) AppendBinary(b []byte) ([]byte, error) {
 	b = le.Append(b, a.Pattern...)
 	b = appendUint32s(b, a.Offset)
 	b = appendUint32s(b, a.Attached)
-	for _, stopped := range a.Stopped {
-		if stopped {
-			b = append(b, 1)
-		} else {
-			b = append(b, 0)
-		}
-	}
+	b = appendBools(b, a.Stopped)
 	return append(b, make([]byte, align(n)-n)...), nil
 }
 
@@ -337,11 +329,8 @@ func (a *Nodes) UnmarshalBinary(b []byte) error {
 	r.floats(a.Pattern)
 	r.uint32s(a.Offset)
 	r.uint32s(a.Attached)
-	for i := range a.Stopped {
-		if r.b[i] > 1 {
-			return fault(at("nodes", i)+".state", "must be 0 or 1 in a record")
-		}
-		a.Stopped[i] = r.b[i] == 1
+	if i := readBools(a.Stopped, r.b); i >= 0 {
+		return fault(at("nodes", i)+".state", "must be 0 or 1 in a record")
 	}
 	return nil
 }
@@ -373,15 +362,8 @@ func (r *NodesResult) Validate() error {
 	if len(r.Pattern) > MaxPatterns {
 		return fault("patterns", "must be at most 4096, are "+strconv.Itoa(len(r.Pattern)))
 	}
-	for i, s := range r.Strength {
-		if !isUnit(s) {
-			return fault(at("nodes", i)+".resonance_strength", unitRule)
-		}
-	}
-	for i, s := range r.Pattern {
-		if !isUnit(s) {
-			return fault(at("patterns", i), unitRule)
-		}
+	if err := checkStrengths(r.Strength, r.Pattern); err != nil {
+		return err
 	}
 	if len(r.Progress) != progressWords(n) || n%64 != 0 && r.Progress[n/64]>>(n%64) != 0 {
 		return fault("progress", progressRule)

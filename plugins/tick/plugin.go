@@ -41,6 +41,10 @@ const manifest = `{
   ]
 }`
 
+// reserved is for how many nodes with a pattern each there is room from the start:
+// those of a chunk of a network. More, or more patterns, cost a new instance.
+const reserved = 4096
+
 // New returns the plugin "tick".
 func New() *guest.Plugin {
 	// The messages of one task serve the next again, and lie side by side: what a
@@ -51,7 +55,11 @@ func New() *guest.Plugin {
 		network  tick.NetworkState
 		ends     tick.ConnectionRequest
 	})
-	return guest.New(manifest,
+	m.nodes.Frequency, m.nodes.Strength = make([]float64, 0, reserved), make([]float64, 0, reserved)
+	m.nodes.Stopped, m.nodes.Offset = make([]bool, 0, reserved), make([]uint32, 0, reserved+1)
+	m.nodes.Attached = make([]uint32, 0, reserved)
+	m.advanced.Strength, m.advanced.Progress = make([]float64, 0, reserved), make([]uint64, 0, reserved/64)
+	p := guest.New(manifest,
 		func(t *guest.Task) (err error) {
 			if err := m.nodes.UnmarshalBinary(t.Input); err != nil {
 				return err
@@ -86,4 +94,5 @@ func New() *guest.Plugin {
 			return err
 		},
 	)
+	return p.Reserve(32*reserved, 16*reserved)
 }

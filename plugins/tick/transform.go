@@ -5,6 +5,7 @@ package tick
 
 import (
 	"math"
+	"slices"
 
 	"github.com/resonhost/resonhost/abi/tick"
 )
@@ -27,24 +28,28 @@ func wave(x float64) float64 { return 0.5*math.Sin(x) + 0.5 }
 func AdvanceNodes(a *tick.Nodes, r *tick.NodesResult) {
 	n := len(a.Frequency)
 	r.Strength = append(r.Strength[:0], a.Strength...)
-	r.Pattern = append(r.Pattern[:0], a.Pattern...)
+	r.Pattern = append(slices.Grow(r.Pattern[:0], tick.MaxPatterns), a.Pattern...)
 	r.Progress = r.Progress[:0]
-	for range (n + 63) / 64 {
+	for range (n + block - 1) / block {
 		r.Progress = append(r.Progress, 0)
 	}
 	seconds := a.NowMS / 1000
 	common := wave(seconds * phi)
-	strengths, stopped, offsets := r.Strength[:n], a.Stopped[:n], a.Offset[:n+1]
-	for i, f := range a.Frequency {
-		if stopped[i] {
+	done := 0
+	for done+block <= n && advanceBlock(a, r, done, seconds, common) {
+		done += block
+	}
+	for i := done; i < n; i++ {
+		if a.Stopped[i] {
 			continue
 		}
-		strength := atMost1(strengths[i] + 0.01*(f/100)*common)
-		strengths[i] = strength
+		f := a.Frequency[i]
+		strength := atMost1(r.Strength[i] + 0.01*(f/100)*common)
+		r.Strength[i] = strength
 		if int(strength*1000)%100 == 0 {
 			r.Progress[i/64] |= 1 << (i % 64)
 		}
-		attached := a.Attached[offsets[i]:offsets[i+1]]
+		attached := a.Attached[a.Offset[i]:a.Offset[i+1]]
 		if len(attached) == 0 {
 			continue
 		}
