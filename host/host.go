@@ -152,7 +152,7 @@ func New(cfg Config) (*Host, error) {
 		log: cfg.Logger, budget: module.NewBudget(uint64(cfg.MemoryBudget)),
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
-			Age: ageing,
+			Age: ageing, InOrder: cfg.Mode == Inline,
 		}),
 		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
 		loaded:  make(chan struct{}),

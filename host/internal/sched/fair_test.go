@@ -234,3 +234,20 @@ func contextOver(t *testing.T) (context.Context, context.CancelFunc) {
 	cancel()
 	return ctx, cancel
 }
+
+// TestInOrder has tasks of all groups and tenants run as they came.
+func TestInOrder(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour, InOrder: true})
+	groups := []*sched.Group{sim.s.NewGroup(sim.s.NewClass(1), 1), sim.s.NewGroup(sim.s.NewClass(1), 100)}
+	var want strings.Builder
+	for i := range 100 {
+		name := string(rune('!' + i%90))
+		want.WriteString(name)
+		sim.add(name+string(rune('a'+i/90)), time.Duration(1+i*i%7)*time.Millisecond, sched.Request{
+			Group: groups[i*i%3%2], Level: sched.Normal, Tenant: string(rune('a' + i%5)), Weight: 1 + i%3,
+		})
+	}
+	if got := sim.steps(100); got != want.String() {
+		t.Errorf("ran %s, want %s", got, want.String())
+	}
+}

@@ -74,6 +74,9 @@ type Config struct {
 	Policy   Policy
 	// Age is how long a level goes without a slot before higher ones step back.
 	Age time.Duration
+	// InOrder has the tasks of a level run in the order in which they came, whosever
+	// they are: nobody's share is kept.
+	InOrder bool
 }
 
 // Scheduler hands out slots. Its methods may be called concurrently.
@@ -427,6 +430,9 @@ func (t *Ticket) Release() {
 
 // chargeLocked has a line and its group pay for worker time.
 func (s *Scheduler) chargeLocked(l *line, d time.Duration) {
+	if s.cfg.InOrder { // all have used the same, and age decides
+		return
+	}
 	sh := l.share()
 	sh.used += d.Seconds() / l.group.weight
 	l.used += d.Seconds() / l.weight

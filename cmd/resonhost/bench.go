@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/trial"
+)
+
+// bench are the settings of a trial.
+type bench struct {
+	duration time.Duration
+	nodes    int
+	period   time.Duration
+	html     string
+	quiet    bool
+}
+
+// trials are what bench can measure.
+var trials = []struct {
+	name     string
+	duration time.Duration // by default
+	run      func(context.Context, *trial.Trial, *bench) (*trial.Report, error)
+}{
+	{"lag", 10 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+		if b.period != 0 {
+			return nil, usagef("--period: is for bench network")
+		}
+		if b.nodes == 0 {
+			b.nodes = 144
+		}
+		return t.Lag(ctx, b.nodes)
+	}},
+	{"network", 10 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+		if b.period == 0 {
+			b.period = network.DefaultNodePeriod
+		} else if b.nodes == 0 {
+			return nil, usagef("--period: needs --nodes")
+		}
+		return t.Network(ctx, b.nodes, b.period)
+	}},
+	{"load", 30 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+		if b.nodes != 0 || b.period != 0 {
+			return nil, usagef("--nodes and --period: are for bench lag and bench network")
+		}
+		return t.Load(ctx)
+	}},
+}
+
+func benchCommand(std stdio) *cli.Command {
+	o, b := newOptions(), &bench{}
+	settings := []setting{
+		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s", duration{&b.duration, false}},
+		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", count{p: &b.nodes}},
+		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), duration{&b.period, false}},
+		{"html", "write the report with a plot to `FILE`, as a page", "", text{&b.html}},
+		{"quiet", "do not say on stderr what goes on", "", toggle{&b.quiet}},
+	}
+	// The others are what is measured.
+	hosts := slices.DeleteFunc(o.hostSettings(""), func(s setting) bool {
+		return !slices.Contains([]string{"plugins", "workers", "memory-budget"}, s.name)
+	})
+	return &cli.Command{
+		Name:      "bench",
+		Usage:     "measure how a host bears load, on this machine",
+		UsageText: "resonhost bench lag|network|load --plugins DIR [options]",
+		Description: "lag       how late nodes tick while cascades are offered at twice the capacity\n" +
+			"network   what a thousand to a million nodes cost, and whether they tick on time\n" +
+			"load      latency and throughput beyond the capacity, and a tenant that floods\n\n" +
+			"Load comes when it is due, however busy the host is, and latency counts from\n" +
+			"then. Figures are of this machine and moment: compare within a run.\n\n" + exitCodes,
+		Flags: append(flags(settings, hosts, pluginSettings(&o.host.Defaults), o.config()),
+			jsonFlag("print JSON", &o.json)),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			return o.bench(c.Context, std, b, c.Args().Slice())
+		},
+	}
+}
+
+func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string) error {
+	names := make([]string, len(trials))
+	for i := range trials {
+		names[i] = trials[i].name
+	}
+	if len(args) != 1 {
+		return usagef("say what to measure: resonhost bench %s", strings.Join(names, "|"))
+	}
+	which := slices.Index(names, args[0])
+	if which < 0 {
+		return usagef("there is no bench %q%s", args[0], spell.DidYouMean(args[0], names))
+	}
+	if err := checkPluginDir(o.host.PluginDir); err != nil { // before anything is measured
+		return err
+	}
+	var page *os.File
+	if b.html != "" {
+		f, err := os.Create(b.html)
+		if err != nil {
+			return usagef("--html %s: %w", b.html, reason(err))
+		}
+		defer func() { _ = f.Close() }() // the write that matters closes it first
+		page = f
+	}
+	t := &trial.Trial{Duration: b.duration, Open: func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
+		opened := *o
+		change(&opened.host)
+		return opened.startHost(ctx, slog.New(slog.DiscardHandler))
+	}}
+	if t.Duration == 0 {
+		t.Duration = trials[which].duration
+	}
+	if !b.quiet {
+		t.Progress = func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) }
+	}
+	r, err := trials[which].run(ctx, t, b)
+	if err != nil {
+		if ctx.Err() != nil {
+			return &exit{exitInterrupted, errInterrupted}
+		}
+		return err
+	}
+	if page != nil {
+		if err := errors.Join(r.WriteHTML(page), page.Close()); err != nil {
+			return fmt.Errorf("--html %s: %w", b.html, reason(err))
+		}
+	}
+	if o.json {
+		return json.NewEncoder(std.out).Encode(r)
+	}
+	return r.WriteText(std.out)
+}

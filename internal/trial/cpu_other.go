@@ -1,0 +1,8 @@
+//go:build !unix
+
+package trial
+
+import "time"
+
+// cpuTime is not to be had.
+func cpuTime() time.Duration { return 0 }

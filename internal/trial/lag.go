@@ -1,0 +1,136 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/network"
+)
+
+// ticks is what the ticks of nodes of a network were like.
+type ticks struct {
+	// lag is from due to begun, done from due to merged.
+	lag, done                *distribution
+	count, coalesced, failed uint64
+}
+
+// watch opens a network with nodes at their default period and watches their ticks as
+// long as f lasts. After f it returns what it saw.
+func watch(ctx context.Context, h *host.Host, nodes int, period time.Duration, f func() error) (*ticks, error) {
+	bus := event.New(-1)
+	n, err := network.New(network.Config{Host: h, Events: bus, NodePeriod: period, Capacity: max(nodes, 1)})
+	if err != nil {
+		return nil, err
+	}
+	patterns := slices.Sorted(maps.Keys(network.Initial().Patterns))
+	for i := range nodes {
+		spec := network.NodeSpec{Frequency: 100 + float64(i%900), Patterns: patterns[i%len(patterns):][:1]}
+		if _, err := n.CreateNode(spec); err != nil {
+			return nil, err
+		}
+	}
+	t := &ticks{lag: newDistribution(), done: newDistribution()}
+	bus.Handle(1<<12, func(_ context.Context, e event.Event) {
+		tick := e.Body.(event.TickCompleted)
+		if tick.Network {
+			return
+		}
+		t.lag.observe(tick.Lag)
+		t.done.observe(tick.Lag + tick.Took)
+		t.count++
+		t.coalesced += tick.Coalesced
+		t.failed += uint64(tick.Failed)
+	}, event.KindTickCompleted)
+	err = n.Start()
+	if err == nil {
+		err = f()
+	}
+	err = errors.Join(err, n.Close(context.WithoutCancel(ctx)), bus.Close(context.WithoutCancel(ctx)))
+	if dropped := bus.Stats().Dropped; err == nil && dropped > 0 {
+		err = fmt.Errorf("%d ticks went unseen: the machine is too slow to watch them", dropped)
+	}
+	return t, err
+}
+
+// Lag measures how late the ticks of nodes are, alone and while cascades are offered at
+// twice what the host can do: in sandboxes, and inline, as it was before.
+func (t *Trial) Lag(ctx context.Context, nodes int) (*Report, error) {
+	const period = network.DefaultNodePeriod
+	r := newReport(fmt.Sprintf("%d nodes at 100 Hz while cascades are offered at twice the capacity", nodes),
+		"load", "cascades/s", "refused", "ticks", "lost", "begun p50", "p95", "p99", "done p50", "p95", "p99", "slowest")
+	measure := func(name string, change func(*host.Config), factor float64) (*ticks, error) {
+		var seen *ticks
+		err := t.with(ctx, change, func(h *host.Host) error {
+			client := h.Client("", host.PriorityNormal)
+			lasts, rate, l := t.Duration, 0.0, &load{}
+			if factor > 0 {
+				t.tellf("%s: finding the capacity", name)
+				peak, err := capacity(ctx, client, h.Stats().Workers, max(t.Duration/10, 200*time.Millisecond))
+				if err != nil {
+					return err
+				}
+				rate = factor * peak
+			}
+			t.tellf("%s: %.0f cascades/s for %v", name, rate, lasts)
+			var err error
+			seen, err = watch(ctx, h, nodes, period, func() (err error) {
+				if rate > 0 {
+					l, err = run(ctx, client, rate, lasts)
+					return err
+				}
+				return sleep(ctx, lasts)
+			})
+			if err != nil {
+				return err
+			}
+			done := 0.0
+			if rate > 0 {
+				done = l.throughput()
+			}
+			r.row(name, done, l.refused.Load(), seen.count, seen.coalesced,
+				seen.lag.quantile(0.5), seen.lag.quantile(0.95), seen.lag.quantile(0.99),
+				seen.done.quantile(0.5), seen.done.quantile(0.95), seen.done.quantile(0.99), seen.done.quantile(1))
+			r.Series = append(r.Series, seen.done.series(name))
+			return nil
+		})
+		return seen, err
+	}
+	reject := func(c *host.Config) { c.QueuePolicy = host.Reject }
+	if _, err := measure("none", reject, 0); err != nil {
+		return nil, err
+	}
+	sandbox, err := measure("2 × capacity", reject, 2)
+	if err != nil {
+		return nil, err
+	}
+	inline, err := measure("2 × capacity, inline", func(c *host.Config) {
+		c.Mode, c.QueuePolicy = host.Inline, host.Reject
+	}, 2)
+	if err != nil {
+		return nil, err
+	}
+	p95, p99 := sandbox.done.quantile(0.95), sandbox.done.quantile(0.99)
+	r.finding(p95 <= 2*time.Millisecond, "p95 from due to done", short(p95), "≤ 2ms")
+	r.finding(p99 <= 5*time.Millisecond, "p99 from due to done", short(p99), "≤ 5ms")
+	r.finding(sandbox.coalesced == 0 && sandbox.failed == 0, "ticks lost", fmt.Sprint(sandbox.coalesced+sandbox.failed), "0")
+	less := 1 - float64(p95)/float64(inline.done.quantile(0.95))
+	r.finding(less >= 0.95, "p95 less than inline", fmt.Sprintf("%.1f %%", 100*less), "≥ 95 %")
+	return r, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
