@@ -3,10 +3,13 @@ package host
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"time"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/sched"
 )
 
 // maxBatch is how many tasks share a frame at most: enough that the crossing
@@ -76,8 +79,7 @@ func frameEnd(inputs [][]byte, from int, tr *transform) int {
 	}
 	size := 0
 	for i := from; i < len(inputs) && i-from < most; i++ {
-		// Each item counted as a frame of its own is a little too much.
-		size += abi.InputSize([]abi.Item{{Payload: inputs[i]}})
+		size += frameSize(inputs[i])
 		if size > maxInput && i > from {
 			return i
 		}
@@ -85,11 +87,119 @@ func frameEnd(inputs [][]byte, from int, tr *transform) int {
 	return min(from+most, len(inputs))
 }
 
+// job is what one task has to do, for whoever does it.
+type job struct {
+	task   task // whose ticket is its owner's affair
+	ctx    context.Context
+	input  []byte
+	result Result
+}
+
+// lead runs a task that has a slot, and with the same slot tasks that wait behind it,
+// as many as the window allows: in one crossing if they may share one, else one after
+// the other, which spares the handing over of slots.
+func (t *task) lead(ctx context.Context, input []byte, p *Pending) Result {
+	size := t.transform.window.now()
+	if size > 1 && t.transform.plugin.cfg.Isolation.shares() {
+		if taken := t.gather(size-1, input); len(taken) > 0 {
+			return t.leadFrame(ctx, input, taken)
+		}
+	}
+	r := t.single(ctx, input)
+	if p != nil {
+		p.finish(r)
+	}
+	for range size - 1 {
+		next, ok := t.ticket.Next(nil)
+		if !ok {
+			break
+		}
+		t.carry(next)
+		runtime.Gosched()
+	}
+	return r
+}
+
+// gather takes over jobs that share a crossing with input.
+func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
+	if n := t.transform.fits.Load(); n > 0 {
+		most = min(most, int(n)-1)
+	}
+	size := frameSize(input)
+	fits := func(next any) bool {
+		size += frameSize(next.(*job).input)
+		return size <= t.transform.plugin.cfg.MaxInput
+	}
+	for range most {
+		next, ok := t.ticket.Next(fits)
+		if !ok {
+			break
+		}
+		taken = append(taken, next)
+	}
+	return taken
+}
+
+// frameSize is a little more than what an input adds to a frame.
+func frameSize(input []byte) int { return abi.InputSize([]abi.Item{{Payload: input}}) }
+
+// leadFrame runs a task and jobs that it has taken over in one crossing.
+func (t *task) leadFrame(ctx context.Context, input []byte, taken []sched.Taken) Result {
+	jobs := make([]*job, 1, 1+len(taken))
+	jobs[0] = &job{task: *t, ctx: ctx, input: input}
+	for _, next := range taken {
+		if j := next.Job.(*job); j.begin() {
+			jobs = append(jobs, j)
+		}
+	}
+	defer func() {
+		for _, next := range taken {
+			next.Done()
+		}
+	}()
+	t.transform.meter.joined.Add(uint64(len(jobs) - 1))
+	t.cross(jobs)
+	return jobs[0].result
+}
+
+// carry runs a job that was taken over, by itself.
+func (t *task) carry(next sched.Taken) {
+	defer next.Done()
+	j := next.Job.(*job)
+	if !j.begin() {
+		return
+	}
+	t.transform.meter.joined.Add(1)
+	j.task.instance = t.instance
+	t.instance = nil // until it is known whether the job has left it
+	defer func() { t.instance = j.task.instance }()
+	j.result = j.task.single(j.ctx, j.input)
+}
+
+// begin reports whether a job that was taken over is to be done. If not, its caller has
+// gone, and it has its result.
+func (j *job) begin() bool {
+	if j.ctx.Err() != nil {
+		j.result = Result{Err: j.task.transform.count(j.task.transform.refusal(j.ctx, j.ctx.Err()), 1)}
+		return false
+	}
+	j.task.transform.meter.wait.Observe(time.Since(j.task.queued))
+	j.result = j.task.panicked() // unless it is replaced
+	return true
+}
+
+var errPanicked = errors.New("the host panicked")
+
+// panicked is the outcome of a task whose worker has panicked, while that is passed on.
+func (t *task) panicked() Result {
+	return Result{Err: fail(KindHost, t.transform.spec.Name, errPanicked).of(t.transform.plugin)}
+}
+
 // runFrame runs the inputs of one frame.
 func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
 	t, fault := c.queue(ctx, tr, nil)
 	if fault == nil {
-		fault = t.start(ctx)
+		fault, _ = t.start(ctx)
 	}
 	if fault != nil {
 		err := tr.count(fault, len(inputs))
@@ -99,26 +209,72 @@ func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, r
 		return
 	}
 	defer t.end()
-	items := make([]abi.Item, len(inputs))
-	for i := range inputs {
-		items[i].Payload = inputs[i]
+	all := make([]job, len(inputs))
+	jobs := make([]*job, len(inputs))
+	for i := range all {
+		all[i] = job{task: t, ctx: ctx, input: inputs[i]}
+		jobs[i] = &all[i]
 	}
-	got := make([]abi.Result, len(inputs))
-	if tr.plugin.cfg.Isolation.shares() {
+	t.cross(jobs)
+	for i := range all {
+		results[i] = all[i].result
+	}
+}
+
+// cross runs jobs on the task's instance: in one crossing, if they may share one, and
+// each by itself, if they may not or that has failed as a whole.
+func (t *task) cross(jobs []*job) {
+	items := make([]abi.Item, len(jobs))
+	for i := range jobs {
+		items[i].Payload = jobs[i].input
+	}
+	got := make([]abi.Result, len(jobs))
+	if t.transform.plugin.cfg.Isolation.shares() {
+		ctx, stop := joint(jobs)
 		fuel, fault := t.timed(ctx, items, got)
+		ended := ctx.Err() != nil
+		stop()
 		if fault != nil && errors.Is(fault, module.ErrOutputSum) {
-			tr.fits.Store(int64(len(inputs) / 2)) // for the frames to come
+			t.transform.fits.Store(int64(len(jobs) / 2)) // for the frames to come
 		}
-		if fault == nil || len(inputs) == 1 || !fault.Kind.guests() || ctx.Err() != nil {
-			for i := range results {
-				results[i] = t.result(got[i], fuel/uint64(len(inputs)), fault)
+		if fault == nil || len(jobs) == 1 || !fault.Kind.guests() && !ended || jobs[0].ctx.Err() != nil && same(jobs) {
+			for i, j := range jobs {
+				j.result = j.task.result(got[i], fuel/uint64(len(jobs)), fault)
 			}
 			return
 		}
-		c.h.retried.Add(1)
+		t.h.retried.Add(1)
 	}
-	for i := range results {
-		fuel, fault := t.timed(ctx, items[i:i+1], got[i:i+1])
-		results[i] = t.result(got[i], fuel, fault)
+	for i, j := range jobs {
+		fuel, fault := t.timed(j.ctx, items[i:i+1], got[i:i+1])
+		j.result = j.task.result(got[i], fuel, fault)
+	}
+}
+
+// same reports whether all jobs have one context.
+func same(jobs []*job) bool {
+	for _, j := range jobs[1:] {
+		if j.ctx != jobs[0].ctx {
+			return false
+		}
+	}
+	return true
+}
+
+// joint returns a context that is done when a job's is. The caller calls stop.
+func joint(jobs []*job) (ctx context.Context, stop func()) {
+	if same(jobs) {
+		return jobs[0].ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stops := make([]func() bool, 0, len(jobs))
+	for _, j := range jobs {
+		stops = append(stops, context.AfterFunc(j.ctx, func() { cancel(context.Cause(j.ctx)) }))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel(nil)
 	}
 }

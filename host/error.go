@@ -123,6 +123,8 @@ func (t *transform) refusal(ctx context.Context, err error) *Error {
 	e := (&Error{Kind: KindQueueFull, Transform: t.spec.Name, Message: err.Error(), Err: ErrQueueFull}).of(t.plugin)
 	switch {
 	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrLate), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrTimeout):
+		e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
 	case errors.Is(err, ErrSuspended):
 		e.Kind, e.Err = KindUnavailable, err
 	case errors.Is(err, sched.ErrClosed):
@@ -141,8 +143,6 @@ func (t *transform) ended(ctx context.Context, e *Error, did string) {
 		e.Err = errors.Join(ctx.Err(), cause)
 	}
 	switch {
-	case errors.Is(cause, errQueueTimeout):
-		e.Message = "waited longer than the queue timeout"
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		e.Message = did + " past the caller's deadline"
 	default:
@@ -199,6 +199,3 @@ func (t *transform) notBorrowed(ctx context.Context, err error) *Error {
 	}
 	return e
 }
-
-// errQueueTimeout is the cause by which a context tells whose deadline passed.
-var errQueueTimeout = fmt.Errorf("queue timeout: %w", context.DeadlineExceeded)

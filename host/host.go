@@ -132,6 +132,7 @@ type transform struct {
 	spec    manifest.Transform
 	timeout time.Duration
 	meter   meter
+	window  window
 	// fits is how many tasks share a frame at most, once their outputs together
 	// were too large for one; 0 before.
 	fits atomic.Int64
@@ -152,7 +153,7 @@ func New(cfg Config) (*Host, error) {
 		log: cfg.Logger, budget: module.NewBudget(uint64(cfg.MemoryBudget)),
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
-			Age: ageing, InOrder: cfg.Mode == Inline,
+			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == Inline,
 		}),
 		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
 		loaded:  make(chan struct{}),
@@ -245,7 +246,12 @@ func (h *Host) load(ctx context.Context) (*table, error) {
 				continue
 			}
 			tr := &transform{plugin: p, group: h.sched.NewGroup(p.class, p.cfg.Weight), index: index, spec: spec}
+			tr.window.warn = func(size int, cost time.Duration) {
+				h.log.Warn("batches have been as small or as large as they can for 5 minutes",
+					"transform", spec.Name, "tasks", size, "task_takes", cost, "target", tr.window.target)
+			}
 			if h.cfg.Mode == Sandbox {
+				tr.window.target = p.cfg.BatchTarget
 				tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
 			}
 			t.transforms[spec.Name] = tr

@@ -72,6 +72,10 @@ type TransformStats struct {
 	Errors map[Kind]uint64
 	// Fuel is how much all tasks burnt.
 	Fuel uint64
+	// Window is how many tasks that wait a worker does in a row, see
+	// PluginConfig.BatchTarget, and Joined how many were done so, after another's.
+	Window int
+	Joined uint64
 	// Wait is how long tasks waited for a worker, and Run how long crossings into
 	// the guest took; tasks of one batch share a wait, those of one frame both. Latency is from the
 	// submission of a task that ran to its end, failed or not.
@@ -167,14 +171,16 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 	}
 	s.Suspended, s.Suspensions = p.breaker.stats()
 	for _, t := range p.specs {
-		s.Transforms = append(s.Transforms, t.meter.stats(t.spec.Name))
+		tr := t.meter.stats(t.spec.Name)
+		tr.Window = t.window.now()
+		s.Transforms = append(s.Transforms, tr)
 	}
 	return s
 }
 
 // meter counts the tasks of one transform.
 type meter struct {
-	ok, fuel           atomic.Uint64
+	ok, fuel, joined   atomic.Uint64
 	errors             [len(kinds)]atomic.Uint64
 	wait, run, latency histogram.Recorder
 }
@@ -187,7 +193,7 @@ func (t *transform) count(e *Error, n int) error {
 
 func (m *meter) stats(name string) TransformStats {
 	s := TransformStats{
-		Name: name, OK: m.ok.Load(), Fuel: m.fuel.Load(), Errors: make(map[Kind]uint64),
+		Name: name, OK: m.ok.Load(), Fuel: m.fuel.Load(), Joined: m.joined.Load(), Errors: make(map[Kind]uint64),
 		Wait: Histogram(m.wait.Snapshot()), Run: Histogram(m.run.Snapshot()), Latency: Histogram(m.latency.Snapshot()),
 	}
 	for i := range m.errors {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,14 +31,23 @@ func (c *Client) run(ctx context.Context, name, key string, keyed bool, input []
 	if err != nil {
 		return nil, err
 	}
-	r := t.run(ctx, input)
+	r := t.run(ctx, input, t.offer(ctx, input), nil)
 	return r.Output, r.Err
 }
 
 // Pending is a task that was submitted.
 type Pending struct {
-	done   chan struct{}
-	result Result
+	done     chan struct{}
+	result   Result
+	finished bool // the host's, before done is closed
+}
+
+// finish sets the result, unless there is one.
+func (p *Pending) finish(r Result) {
+	if !p.finished {
+		p.finished, p.result = true, r
+		close(p.done)
+	}
 }
 
 // Wait returns what [Host.Run] would have, once the task has ended.
@@ -66,26 +76,29 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, input
 	h := c.h
 	p := &Pending{done: make(chan struct{})}
 	if !h.expect() {
-		p.result.Err = fail(KindUnavailable, name, ErrClosed)
-		close(p.done)
+		p.finish(Result{Err: fail(KindUnavailable, name, ErrClosed)})
 		return p
 	}
 	t, err := c.admit(ctx, name, key, keyed)
 	if err == nil && t.ticket.Blocked() {
-		if fault := t.await(ctx, (*sched.Ticket).Room); fault != nil {
+		if fault, _ := t.await(ctx, (*sched.Ticket).Room); fault != nil {
 			err = t.transform.count(fault, 1)
 		}
 	}
 	if err != nil {
 		h.pending.Done()
-		p.result.Err = err
-		close(p.done)
+		p.finish(Result{Err: err})
 		return p
 	}
+	mine := t.offer(ctx, input)
 	go func() {
 		defer h.pending.Done()
-		defer close(p.done)
-		p.result = t.run(ctx, input)
+		defer func() {
+			if !p.finished {
+				p.finish(t.panicked())
+			}
+		}()
+		p.finish(t.run(ctx, input, mine, p))
 	}()
 	return p
 }
@@ -240,35 +253,34 @@ func (t *task) leaveStream() {
 }
 
 // start waits for the task's slot, and for an instance: one that has to be made is
-// part of the waiting, and no part of the running. If it returns an error, the
-// task has ended.
-func (t *task) start(ctx context.Context) *Error {
+// part of the waiting, and no part of the running. If it returns an error, or that
+// another has done what the task offered, the task has ended.
+func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 	if !t.ticket.Held() {
-		if fault := t.await(ctx, (*sched.Ticket).Wait); fault != nil {
-			return fault
+		if fault, taken = t.await(ctx, (*sched.Ticket).Wait); fault != nil || taken {
+			return fault, taken
 		}
 	}
 	if fault := t.borrow(ctx); fault != nil {
 		t.end()
-		return fault
+		return fault, false
 	}
 	t.transform.meter.wait.Observe(time.Since(t.queued))
-	return nil
+	return nil, false
 }
 
-// await waits with how, until ctx is done or the queue timeout over. If it returns
-// an error, the task has ended.
-func (t *task) await(ctx context.Context, how func(*sched.Ticket, context.Context) error) *Error {
-	if d := t.h.cfg.QueueTimeout; d > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, t.queued.Add(d), errQueueTimeout)
-		defer cancel()
-	}
-	if err := how(&t.ticket, ctx); err != nil {
+// await waits with how, until ctx is done or the queue timeout is over. If it returns
+// an error, or that another has done what the task offered, the task has ended.
+func (t *task) await(ctx context.Context, how func(*sched.Ticket, context.Context) error) (fault *Error, taken bool) {
+	switch err := how(&t.ticket, ctx); {
+	case err == nil:
+		return nil, false
+	case errors.Is(err, sched.ErrTaken):
+		return nil, true
+	default:
 		t.leaveStream()
-		return t.transform.refusal(ctx, err)
+		return t.transform.refusal(ctx, err), false
 	}
-	return nil
 }
 
 // borrow takes an instance, if the task has none.
@@ -306,12 +318,36 @@ func (t *task) end() {
 	t.leaveStream()
 }
 
-// run waits for the slot and runs the task to its end.
-func (t *task) run(ctx context.Context, input []byte) Result {
-	if fault := t.start(ctx); fault != nil {
+// offer lets others do the task while it waits. It returns nil if none can.
+func (t *task) offer(ctx context.Context, input []byte) *job {
+	if t.ticket.Held() || t.stream != nil || t.transform.window.target == 0 {
+		return nil
+	}
+	mine := &job{task: *t, ctx: ctx, input: input}
+	t.ticket.Offer(mine)
+	return mine
+}
+
+// run waits for the slot, runs the task to its end, and with the same slot some that
+// wait behind it. mine is what it has offered. If p is not nil it is finished before
+// those behind.
+func (t *task) run(ctx context.Context, input []byte, mine *job, p *Pending) Result {
+	fault, taken := t.start(ctx)
+	switch {
+	case taken:
+		return mine.result
+	case fault != nil:
 		return Result{Err: t.transform.count(fault, 1)}
 	}
 	defer t.end()
+	if t.stream == nil {
+		return t.lead(ctx, input, p)
+	}
+	return t.single(ctx, input)
+}
+
+// single runs the task by itself.
+func (t *task) single(ctx context.Context, input []byte) Result {
 	items := [1]abi.Item{{Payload: input}}
 	var results [1]abi.Result
 	if t.stream != nil {
@@ -378,7 +414,9 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	in, began := t.instance, time.Now()
 	keep := false // should Run panic
 	defer func() {
-		t.transform.meter.run.Observe(time.Since(began))
+		now := time.Now()
+		t.transform.meter.run.Observe(now.Sub(began))
+		t.transform.window.observe(now, now.Sub(began), len(items))
 		if !keep {
 			t.instance = nil
 			in.Return()

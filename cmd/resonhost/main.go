@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,6 +50,11 @@ func usagef(format string, args ...any) error {
 	return &exit{exitUsage, fmt.Errorf(format, args...)}
 }
 
+// heapFloor is how many bytes are taken and never touched, so that they cost nothing
+// and yet count for the garbage collector: it would run for every few MiB that tasks
+// return, as all that lives is as small, and look at the stack of each task that waits.
+const heapFloor = 64 << 20
+
 // run is the command: args begin with its name. It ends early when ctx does or a
 // SIGINT or SIGTERM comes; a second one ends the process at once.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -56,6 +62,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
+	ballast := make([]byte, heapFloor)
+	defer runtime.KeepAlive(ballast)
 	app := newApp(stdio{stdin, stdout, stderr})
 	err := app.RunContext(ctx, interspersed(app, args))
 	if err == nil {

@@ -148,6 +148,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 			},
 		},
 		{"max-fuel", "let a task burn `N` units of fuel at most, each about an instruction, or none for no limit", "none", fuel{&c.MaxFuel}},
+		{"batch-target", "go on with waiting tasks of a transform for `TIME`, or none for one at a time", host.DefaultBatchTarget.String(), duration{&c.BatchTarget, true}},
 		{"grant", "grant plugins `LIST` of clock, random", "neither", grants{&c.Grant}},
 		{"compile-timeout", "let the compiling of a plugin take `TIME` at most", host.DefaultCompileTimeout.String(), duration{&c.CompileTimeout, false}},
 		{"max-functions", "load plugins of `N` functions at most", fmt.Sprint(host.DefaultMaxFunctions), count{p: &c.MaxFunctions}},

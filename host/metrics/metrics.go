@@ -33,6 +33,7 @@ var (
 	taskDuration = desc("resonance_worker_task_duration_ms", "Time of a crossing into the plugin in milliseconds; tasks of one frame share one.", "transform")
 	errorsTotal  = desc("resonance_errors_total", "Tasks that failed.", "transform", "kind")
 	cascadeTime  = desc("resonance_cascade_latency_ms", "Time from the submission of a cascade task to its end in milliseconds.")
+	windowSize   = desc("resonance_cascade_window_size", "Cascade tasks that a worker does in a row while they wait.")
 	workersUp    = desc("resonance_worker_active", "Workers that run a task.")
 	workersIdle  = desc("resonance_worker_idle", "Workers that run none.")
 
@@ -55,6 +56,8 @@ var (
 	created       = desc("resonhost_instances_created_total", "Instances that were made.", "plugin")
 	notCreated    = desc("resonhost_instances_failed_total", "Instances that could not be made.", "plugin")
 	freed         = desc("resonhost_instances_freed_total", "Instances that left the pool.", "plugin", "reason")
+	joined        = desc("resonhost_tasks_joined_total", "Tasks that were done by a worker in a row with others that waited.", "transform")
+	window        = desc("resonhost_window_size", "Tasks that a worker does in a row while they wait.", "transform")
 	fuel          = desc("resonhost_fuel_total", "Fuel that tasks burnt.", "transform")
 	suspended     = desc("resonhost_plugin_suspended", "Whether the plugin is suspended for failing in a row.", "plugin")
 	suspensions   = desc("resonhost_plugin_suspensions_total", "How often the plugin was suspended.", "plugin")
@@ -64,10 +67,10 @@ var (
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, workersUp, workersIdle,
+		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, windowSize, workersUp, workersIdle,
 		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
-		streamBytes, memory, memoryBudget, fuel, suspended, suspensions,
+		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
 	} {
 		ch <- d
 	}
@@ -115,6 +118,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			t := &p.Transforms[j]
 			counter(tasks, t.OK, t.Name, "ok")
 			counter(fuel, t.Fuel, t.Name)
+			counter(joined, t.Joined, t.Name)
+			gauge(window, t.Window, t.Name)
 			for kind, n := range t.Errors {
 				counter(tasks, n, t.Name, string(kind))
 				counter(errorsTotal, n, t.Name, string(kind))
@@ -124,6 +129,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- histogram(taskLatency, &t.Latency, time.Second, t.Name)
 			if t.Name == "cascade" {
 				ch <- histogram(cascadeTime, &t.Latency, time.Millisecond)
+				gauge(windowSize, t.Window)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/host/network"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,7 +39,7 @@ func stats() fixed {
 		return host.Histogram{Bounds: bounds, Counts: counts, Count: 4*first + 6, Sum: time.Duration(first) * 1500 * time.Millisecond}
 	}
 	transform := func(name string, n uint64, errors map[host.Kind]uint64) host.TransformStats {
-		return host.TransformStats{Name: name, OK: n, Errors: errors, Wait: histogram(n + 1), Run: histogram(n + 2), Latency: histogram(n + 3)}
+		return host.TransformStats{Name: name, OK: n, Window: int(n) + 4, Joined: n + 5, Errors: errors, Wait: histogram(n + 1), Run: histogram(n + 2), Latency: histogram(n + 3)}
 	}
 	return fixed{
 		Workers: 8, Active: 3, Busy: 1500 * time.Millisecond, QueueDepth: 25, Blocked: 2, Dropped: 4,
@@ -57,10 +58,22 @@ func stats() fixed {
 	}
 }
 
-// registry holds the metrics of s alone.
+type fixedNetwork network.Stats
+
+func (f fixedNetwork) Stats() network.Stats { return network.Stats(f) }
+
+var _ metrics.NetworkSource = (*network.Network)(nil)
+
+// registry holds the metrics of s, and of a network.
 func registry(s metrics.Source) *prometheus.Registry {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(metrics.New(s))
+	histogram := func(first uint64) host.Histogram {
+		return host.Histogram{Bounds: []time.Duration{time.Millisecond}, Counts: []uint64{first, 1}, Count: first + 1, Sum: time.Duration(first) * time.Millisecond}
+	}
+	r.MustRegister(metrics.New(s), metrics.NewNetwork(fixedNetwork{
+		Nodes: 301, Active: 302, Capacity: 303, Connections: 304, Ticks: 305, Coalesced: 306, Failed: 307, FailedTasks: 308,
+		Lag: histogram(309), Took: histogram(310),
+	}))
 	return r
 }
 
@@ -94,10 +107,10 @@ func TestExposition(t *testing.T) {
 	}
 }
 
-// TestNames holds the names to Prometheus' rules, but for the two that were promised
+// TestNames holds the names to Prometheus' rules, but for those that were promised
 // in milliseconds by the system that is replaced.
 func TestNames(t *testing.T) {
-	promised := map[string]bool{"resonance_worker_task_duration_ms": true, "resonance_cascade_latency_ms": true}
+	promised := map[string]bool{"resonance_scheduler_lag_ms": true, "resonance_worker_task_duration_ms": true, "resonance_cascade_latency_ms": true}
 	problems, err := promlint.New(bytes.NewReader(exposition(t, registry(stats())))).Lint()
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,14 @@ func (t *Trial) Load(ctx context.Context) (*Report, error) {
 		if err != nil {
 			return err
 		}
+		best := 0.0
+		for _, share := range [...]float64{0.8, 1, 1.2} {
+			l, err := measure(fmt.Sprintf("%.1f × the capacity", share), "", share*peak, part)
+			if err != nil {
+				return err
+			}
+			best = max(best, l.throughput())
+		}
 		before := heap()
 		full, err := measure("3 × the capacity", "", overload*peak, t.Duration)
 		if err != nil {
@@ -67,12 +75,12 @@ func (t *Trial) Load(ctx context.Context) (*Report, error) {
 		}
 		flooded.row(r, "b")
 
-		bound := time.Duration(float64(host.DefaultQueueCapacity) / peak * float64(time.Second))
+		bound := time.Duration(host.DefaultQueueCapacity / full.throughput() * float64(time.Second))
 		limit := 3*light.latency.quantile(0.99) + bound
 		p99 := full.latency.quantile(0.99)
 		r.finding(p99 <= limit, "p99 at 3 × the capacity", short(p99), "≤ "+short(limit)+", 3 × the unloaded and a full queue")
-		share := full.throughput() / peak
-		r.finding(share >= 0.9, "throughput at 3 × the capacity", fmt.Sprintf("%.0f %%", 100*share), "≥ 90 % of the peak")
+		share := full.throughput() / best
+		r.finding(share >= 0.9, "throughput at 3 × the capacity", fmt.Sprintf("%.0f %%", 100*share), "≥ 90 % of the best of the lower loads")
 		sum := full.done.Load() + full.refused.Load() + full.failed.Load()
 		r.finding(sum == full.offered.Load() && full.refused.Load() > 0, "answers at 3 × the capacity", fmt.Sprint(sum), fmt.Sprint(full.offered.Load(), " offered"))
 		grown := float64(after)/float64(before) - 1

@@ -55,13 +55,14 @@ func (h *lineHeap) Pop() any {
 	return l
 }
 
-// link is a waiter's place in a fifo. A waiter can be in three at once: those that
-// wait for room in its line and in its class, and its Serial.
+// link is a waiter's place in a fifo. A waiter can be in four at once: those that
+// wait for room in its line and in its class, its Serial, and all waiters.
 type link struct{ prev, next *waiter }
 
 func queueLink(w *waiter) *link  { return &w.queue }
 func intakeLink(w *waiter) *link { return &w.intake }
 func orderLink(w *waiter) *link  { return &w.order }
+func ageLink(w *waiter) *link    { return &w.age }
 
 // fifo is a doubly linked list through one of its waiters' links, so that a
 // waiter can leave from the middle.

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,10 @@ var (
 	// ErrDropped: the task was the oldest in a full queue whose policy is
 	// DropOldest.
 	ErrDropped = errors.New("dropped from a full queue")
+	// ErrTimeout: the task waited for as long as Config.Timeout.
+	ErrTimeout = errors.New("waited longer than the queue timeout")
+	// ErrTaken: what the task offered was done by the owner of another's slot.
+	ErrTaken = errors.New("done by another")
 	// ErrClosed: the scheduler takes no more tasks.
 	ErrClosed = errors.New("scheduler is closed")
 )
@@ -74,6 +79,8 @@ type Config struct {
 	Policy   Policy
 	// Age is how long a level goes without a slot before higher ones step back.
 	Age time.Duration
+	// Timeout is how long a task waits at most, for room or a slot; 0 for ever.
+	Timeout time.Duration
 	// InOrder has the tasks of a level run in the order in which they came, whosever
 	// they are: nobody's share is kept.
 	InOrder bool
@@ -83,6 +90,8 @@ type Config struct {
 type Scheduler struct {
 	cfg Config
 	now func() time.Time
+
+	offered atomic.Int64 // waiters with a job
 
 	mu      sync.Mutex // guards all below, and every Class, Group, line, Serial and waiter
 	active  int
@@ -95,6 +104,8 @@ type Scheduler struct {
 	aged    bool // the last slot was given for age
 	closed  bool
 	idle    chan struct{} // closed once closed and nothing runs or waits
+	waiters fifo          // all of them, the oldest first, if there is a timeout
+	alarm   *time.Timer   // of expire; nil unless it is to come
 	dropped uint64
 }
 
@@ -199,8 +210,10 @@ type Ticket struct {
 	serial  *Serial
 	w       *waiter // nil once a slot is held
 	line    *line   // nil of a task that did not have to wait
+	level   Level
 	began   time.Time
-	charged time.Duration
+	charged time.Duration // of its line and those of jobs it took
+	jobs    int           // that it took
 }
 
 type place uint8
@@ -225,6 +238,9 @@ type waiter struct {
 	intake link          // in class.blocked
 	order  link          // in serial.waiting
 	room   chan struct{} // closed when a blocked waiter is admitted; nil unless blocked
+	job    any           // see Ticket.Offer
+	until  time.Time     // when it has waited too long
+	age    link          // in waiters
 	result chan error    // receives the decision once
 }
 
@@ -232,7 +248,7 @@ type waiter struct {
 // policy Block the place may be before the queue, see [Ticket.Room].
 func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	class := r.Group.class
-	t := Ticket{s: s, group: r.Group, serial: r.Serial}
+	t := Ticket{s: s, group: r.Group, serial: r.Serial, level: r.Level}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -262,6 +278,7 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	s.seq++
 	t.w = &waiter{line: l, serial: r.Serial, seq: s.seq, result: make(chan error, 1)}
 	t.line = l
+	s.watchLocked(t.w)
 	if full && s.cfg.Policy == Block {
 		t.w.room = make(chan struct{})
 		l.blocked.push(t.w, queueLink)
@@ -343,7 +360,8 @@ func (t *Ticket) Held() bool { return t.w == nil }
 func (t *Ticket) Blocked() bool { return t.w != nil && t.w.room != nil }
 
 // Room waits until the task is in the queue. If ctx is done first, the task is
-// withdrawn and the ticket of no more use.
+// withdrawn and the ticket of no more use. No timeout comes first: those in the queue
+// have waited for longer.
 func (t *Ticket) Room(ctx context.Context) error {
 	if !t.Blocked() {
 		return nil
@@ -356,8 +374,61 @@ func (t *Ticket) Room(ctx context.Context) error {
 	}
 }
 
+// Offer says what there is to do, for the owner of a slot who takes it by [Ticket.Next]:
+// Wait returns [ErrTaken] then, once it was done. A task of a Serial offers nothing.
+func (t *Ticket) Offer(job any) {
+	if t.w == nil || t.serial != nil {
+		return
+	}
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if t.w.place != gone {
+		t.w.job = job
+		t.s.offered.Add(1)
+	}
+}
+
+// Taken is a job that the owner of a slot has taken over. Done is called once.
+type Taken struct {
+	Job any
+	w   *waiter
+}
+
+// Done tells the job's owner that it was done.
+func (t Taken) Done() { t.w.result <- ErrTaken }
+
+// Next takes over the job of the next task of the ticket's group and level, to be done
+// with its slot. ok is false if that task offers none, or one that accept refuses; if
+// there is none; or if tasks of a higher level wait.
+func (t *Ticket) Next(accept func(job any) bool) (next Taken, ok bool) {
+	s := t.s
+	if s.offered.Load() == 0 {
+		return Taken{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range t.level {
+		if s.levels[i].waiting > 0 {
+			return Taken{}, false
+		}
+	}
+	sh := &t.group.shares[t.level]
+	if len(sh.waiting) == 0 {
+		return Taken{}, false
+	}
+	w := sh.waiting[0].waiting[0]
+	if w.job == nil || accept != nil && !accept(w.job) {
+		return Taken{}, false
+	}
+	s.serveLocked(w)
+	t.charged += w.cost
+	t.jobs++
+	s.dropLocked(w.line)
+	return Taken{w.job, w}, true
+}
+
 // Wait waits for a slot. If ctx is done first, the task is withdrawn and the
-// ticket of no more use.
+// ticket of no more use. If it returns [ErrTaken], the ticket is of no more use either.
 func (t *Ticket) Wait(ctx context.Context) error {
 	if t.w == nil {
 		return nil
@@ -390,22 +461,64 @@ func (t *Ticket) withdraw(ctx context.Context) error {
 		if t.settle(err); err == nil {
 			t.Release()
 		}
-		return context.Cause(ctx)
-	case inBlocked:
-		s.unblockLocked(w)
-		w.place = gone
-		if w.serial != nil {
-			w.serial.waiting.remove(w, orderLink)
-			s.resumeLocked(w.serial)
+		if errors.Is(err, ErrTaken) {
+			return err
 		}
+		return context.Cause(ctx)
 	default:
-		s.removeLocked(w)
+		s.expelLocked(w)
 	}
-	s.dropLocked(w.line)
 	s.dispatchLocked() // those behind may be able to run
 	s.mu.Unlock()
 	t.w = nil
 	return context.Cause(ctx)
+}
+
+// expelLocked takes back a task that is not decided.
+func (s *Scheduler) expelLocked(w *waiter) {
+	if w.place == inBlocked {
+		s.unblockLocked(w)
+		s.decideLocked(w)
+		if w.serial != nil {
+			w.serial.waiting.remove(w, orderLink)
+			s.resumeLocked(w.serial)
+		}
+	} else {
+		s.removeLocked(w)
+	}
+	s.dropLocked(w.line)
+}
+
+// watchLocked has a waiter wait for no longer than Timeout. All have the same, so that
+// one timer for the oldest does: one for each would cost more than the queue.
+func (s *Scheduler) watchLocked(w *waiter) {
+	if s.cfg.Timeout == 0 {
+		return
+	}
+	w.until = s.now().Add(s.cfg.Timeout)
+	s.waiters.push(w, ageLink)
+	if s.alarm == nil {
+		s.alarm = time.AfterFunc(s.cfg.Timeout, s.expire)
+	}
+}
+
+// expire takes back the tasks that have waited too long.
+func (s *Scheduler) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	for w := s.waiters.front(); w != nil; w = s.waiters.front() {
+		if left := w.until.Sub(now); left > 0 {
+			s.alarm.Reset(left)
+			break
+		}
+		s.expelLocked(w)
+		w.result <- ErrTimeout
+	}
+	if s.waiters.len == 0 {
+		s.alarm = nil
+	}
+	s.dispatchLocked()
 }
 
 // Release gives the slot back and starts whatever may run now.
@@ -417,7 +530,7 @@ func (t *Ticket) Release() {
 	s.active--
 	t.group.class.active--
 	took := now.Sub(t.began)
-	t.group.cost += (took - t.group.cost) / 8
+	t.group.cost += (took/time.Duration(1+t.jobs) - t.group.cost) / 8
 	if t.line != nil {
 		s.chargeLocked(t.line, took-t.charged)
 		s.dropLocked(t.line)
@@ -606,7 +719,7 @@ func (s *Scheduler) removeLocked(w *waiter) {
 // unqueueLocked takes a waiter out of its queue for good, and admits the submitter
 // that waited for the room.
 func (s *Scheduler) unqueueLocked(w *waiter) {
-	w.place = gone
+	s.decideLocked(w)
 	l := w.line
 	l.queued.remove(w, queueLink)
 	l.group.class.depth--
@@ -618,6 +731,16 @@ func (s *Scheduler) unqueueLocked(w *waiter) {
 	if l.drain != nil && l.queued.len <= s.cfg.Capacity/2 {
 		close(l.drain)
 		l.drain = nil
+	}
+}
+
+func (s *Scheduler) decideLocked(w *waiter) {
+	w.place = gone
+	if w.job != nil {
+		s.offered.Add(-1)
+	}
+	if s.cfg.Timeout > 0 {
+		s.waiters.remove(w, ageLink)
 	}
 }
 
@@ -639,17 +762,22 @@ func (s *Scheduler) dispatchLocked() {
 		if w == nil {
 			break
 		}
-		s.stepOutLocked(w)
-		l := w.line
-		lv, sh := &s.levels[l.level], l.share()
-		lv.clock, sh.clock = sh.used, l.used
-		w.began = s.startLocked(l.group.class, w.serial)
-		lv.served = w.began
-		s.unqueueLocked(w)
-		s.chargeLocked(l, w.cost) // corrected once it is known what the task took
+		w.began = s.startLocked(w.line.group.class, w.serial)
+		s.serveLocked(w)
 		w.result <- nil
 	}
 	s.settleLocked()
+}
+
+// serveLocked takes a waiter whose turn it is out of its queue.
+func (s *Scheduler) serveLocked(w *waiter) {
+	s.stepOutLocked(w)
+	l := w.line
+	lv, sh := &s.levels[l.level], l.share()
+	lv.clock, sh.clock = sh.used, l.used
+	lv.served = s.now()
+	s.unqueueLocked(w)
+	s.chargeLocked(l, w.cost) // corrected once it is known what the task took
 }
 
 // searched is among how many submitters one is looked for that could run. Those of a
@@ -734,6 +862,10 @@ func (s *Scheduler) settleLocked() {
 		if c.depth > 0 || c.blocked.len > 0 {
 			return
 		}
+	}
+	if s.alarm != nil { // it would find nothing
+		s.alarm.Stop()
+		s.alarm = nil
 	}
 	select {
 	case <-s.idle:

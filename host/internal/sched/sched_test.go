@@ -230,7 +230,9 @@ func TestHammer(t *testing.T) {
 
 func hammer(t *testing.T, policy sched.Policy) {
 	const callers, loops, slots, reserve, limit, streams = 16, 500, 3, 1, 2, 5
-	s := sched.New(sched.Config{Slots: slots, Reserve: reserve, Capacity: 3, Policy: policy, Age: time.Microsecond})
+	s := sched.New(sched.Config{
+		Slots: slots, Reserve: reserve, Capacity: 3, Policy: policy, Age: time.Microsecond, Timeout: 200 * time.Microsecond,
+	})
 	classes := []*sched.Group{group(s, limit), group(s, slots+reserve), group(s, 1)}
 	var active, done, refused atomic.Int64
 	var perClass [3]atomic.Int64
@@ -275,11 +277,22 @@ func hammer(t *testing.T, policy sched.Policy) {
 					if rand.IntN(2) == 0 {
 						err = ticket.Room(ctx)
 					}
+					offered := 0
+					if err == nil && rand.IntN(2) == 0 {
+						ticket.Offer(&offered)
+					}
 					if err == nil {
 						err = ticket.Wait(ctx)
 					}
+					if want := errors.Is(err, sched.ErrTaken); want != (offered == 1) {
+						t.Errorf("err %v of a job that was done %d times", err, offered)
+					}
 				}
 				cancel()
+				if errors.Is(err, sched.ErrTaken) {
+					done.Add(1)
+					continue
+				}
 				if err != nil {
 					refused.Add(1)
 					continue
@@ -296,6 +309,14 @@ func hammer(t *testing.T, policy sched.Policy) {
 					}
 					st.order = append(st.order, n)
 					st.running.Store(false)
+				}
+				for st == nil && rand.IntN(4) > 0 {
+					next, ok := ticket.Next(nil)
+					if !ok {
+						break
+					}
+					*next.Job.(*int)++
+					next.Done()
 				}
 				perClass[i].Add(-1)
 				active.Add(-1)

@@ -1,0 +1,175 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// transformStats are those of one transform.
+func transformStats(t *testing.T, h *host.Host, name string) host.TransformStats {
+	t.Helper()
+	for _, p := range h.Stats().Plugins {
+		for _, tr := range p.Transforms {
+			if tr.Name == name {
+				return tr
+			}
+		}
+	}
+	t.Fatalf("no transform %s", name)
+	return host.TransformStats{}
+}
+
+// queueUp starts a host with one worker, has it learn that the transform is quick, and
+// occupies the worker until free is called.
+func queueUp(t *testing.T, isolation host.Isolation, transform string) (h *host.Host, free func()) {
+	t.Helper()
+	h = hostile(t, func(cfg *host.Config) {
+		cfg.Workers, cfg.Defaults.RunTimeout, cfg.Defaults.BreakAfter = 1, time.Minute, -1
+		cfg.Defaults.Isolation, cfg.Defaults.BatchTarget = isolation, time.Second
+	})
+	for range 100 {
+		if _, err := h.Run(t.Context(), transform, []byte("fine")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	spinning := h.Submit(ctx, "hostile.fill", []byte("!"))
+	return h, func() {
+		cancel()
+		<-spinning.Done()
+	}
+}
+
+// TestTasksOfABatchAreApart has tasks that wait done by one another's goroutines, of
+// which some trap, some are cancelled while they wait, and some are refused.
+func TestTasksOfABatchAreApart(t *testing.T) {
+	for name, isolation := range map[string]host.Isolation{
+		"pristine": host.IsolationPristine, "frame": host.IsolationFrame, "shared": host.IsolationShared,
+	} {
+		t.Run(name, func(t *testing.T) {
+			const tasks = 200
+			h, free := queueUp(t, isolation, "hostile.trap")
+			gone, cancel := context.WithCancel(t.Context())
+			errs := make([]error, tasks)
+			outs := make([]string, tasks)
+			var all sync.WaitGroup
+			for i := range tasks {
+				ctx, input := t.Context(), fmt.Sprint(i)
+				switch i % 20 {
+				case 7:
+					input = "!"
+				case 13:
+					ctx = gone
+				}
+				one := func(run func() ([]byte, error)) {
+					out, err := run()
+					outs[i], errs[i] = string(out), err
+				}
+				if i%2 == 0 {
+					all.Go(func() { one(h.Submit(ctx, "hostile.trap", []byte(input)).Wait) })
+				} else {
+					all.Go(func() { one(func() ([]byte, error) { return h.Run(ctx, "hostile.trap", []byte(input)) }) })
+				}
+			}
+			for h.Stats().QueueDepth < tasks {
+				runtime.Gosched()
+			}
+			cancel()
+			free()
+			all.Wait()
+			for i := range tasks {
+				switch kind := host.KindOf(errs[i]); {
+				case i%20 == 7:
+					if kind != host.KindTrap {
+						t.Errorf("task %d: err %v, want its trap", i, errs[i])
+					}
+				case i%20 == 13:
+					if kind != host.KindCancelled {
+						t.Errorf("task %d: err %v, want that it was cancelled", i, errs[i])
+					}
+				case errs[i] != nil || outs[i] != fmt.Sprint(i):
+					t.Errorf("task %d: %q, err %v", i, outs[i], errs[i])
+				}
+			}
+			s := transformStats(t, h, "hostile.trap")
+			if s.Joined == 0 || s.OK != 100+tasks*9/10 || s.Errors[host.KindTrap] != tasks/20 || s.Errors[host.KindCancelled] != tasks/20 {
+				t.Errorf("stats %+v", s)
+			}
+			if retried := h.Stats().FramesRetried; (retried > 0) != (isolation != host.IsolationPristine) {
+				t.Errorf("%d frames were retried", retried)
+			}
+		})
+	}
+}
+
+// TestOneOfAFrameGivesUp has a task in a frame that does not return, and whose caller
+// waits no longer than that.
+func TestOneOfAFrameGivesUp(t *testing.T) {
+	h, free := queueUp(t, host.IsolationShared, "hostile.spin")
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting []*host.Pending
+	for i := range 20 {
+		if i == 5 {
+			waiting = append(waiting, h.Submit(ctx, "hostile.spin", []byte("!")))
+			continue
+		}
+		waiting = append(waiting, h.Submit(t.Context(), "hostile.spin", []byte("fine")))
+	}
+	free()
+	for transformStats(t, h, "hostile.spin").Wait.Count < 100+20 { // until all are in the frame
+		runtime.Gosched()
+	}
+	cancel()
+	for i, p := range waiting {
+		out, err := p.Wait()
+		switch {
+		case i == 5:
+			if host.KindOf(err) != host.KindCancelled || !errors.Is(err, context.Canceled) {
+				t.Errorf("err %v, want that it was cancelled", err)
+			}
+		case err != nil || string(out) != "fine":
+			t.Errorf("task %d: %q, err %v", i, out, err)
+		}
+	}
+	if got := h.Stats().FramesRetried; got != 1 {
+		t.Errorf("%d frames were retried, want 1", got)
+	}
+}
+
+// TestBatchesFitInAFrame has inputs of which few fit.
+func TestBatchesFitInAFrame(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Workers, cfg.Defaults.MaxInput, cfg.Defaults.MaxOutput = 1, 10<<10, 10<<10
+		cfg.Defaults.Isolation, cfg.Defaults.RunTimeout = host.IsolationShared, time.Minute
+	})
+	input := []byte(strings.Repeat("x", 3000))
+	for range 100 {
+		if _, err := h.Run(t.Context(), "hostile.echo", input); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	spinning := h.Submit(ctx, "hostile.spin", []byte("!"))
+	var waiting []*host.Pending
+	for range 50 {
+		waiting = append(waiting, h.Submit(t.Context(), "hostile.echo", input))
+	}
+	cancel()
+	<-spinning.Done()
+	for i, p := range waiting {
+		if out, err := p.Wait(); err != nil || len(out) != len(input) {
+			t.Errorf("task %d: %d bytes, err %v", i, len(out), err)
+		}
+	}
+	if s := transformStats(t, h, "hostile.echo"); s.Joined == 0 || h.Stats().FramesRetried != 0 {
+		t.Errorf("stats %+v, %d frames were retried", s, h.Stats().FramesRetried)
+	}
+}

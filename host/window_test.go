@@ -1,0 +1,58 @@
+package host
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWindow(t *testing.T) {
+	var warned []int
+	w := window{target: 100 * time.Microsecond, warn: func(size int, _ time.Duration) { warned = append(warned, size) }}
+	now := time.Unix(0, 0)
+	feed := func(took time.Duration, tasks, times int, every time.Duration) {
+		for range times {
+			now = now.Add(every)
+			w.observe(now, took, tasks)
+		}
+	}
+	if w.now() != 1 {
+		t.Errorf("size %d before the first task, want 1", w.now())
+	}
+	for _, c := range []struct {
+		took  time.Duration
+		tasks int
+		want  int
+	}{
+		{10 * time.Microsecond, 1, 10},
+		{80 * time.Microsecond, 4, 5},
+		{time.Second, 1, 1},
+		{time.Nanosecond, 1, maxBatch},
+		{0, 1, maxBatch},
+		{100 * time.Microsecond, 1, 1},
+		{51 * time.Microsecond, 1, 1},
+	} {
+		feed(c.took, c.tasks, 300, time.Millisecond)
+		if got := w.now(); got != c.want {
+			t.Errorf("tasks of %v: %d in a row, want %d", c.took/time.Duration(c.tasks), got, c.want)
+		}
+	}
+	// At a bound for five minutes, twice, with a time between.
+	feed(time.Second, 1, 20, time.Minute)
+	feed(20*time.Microsecond, 1, 300, time.Minute)
+	feed(time.Nanosecond, 1, 4, time.Minute)
+	if len(warned) != 1 || warned[0] != 1 {
+		t.Errorf("warned of %v, want of 1", warned)
+	}
+	feed(time.Nanosecond, 1, 300, time.Minute)
+	if len(warned) != 2 || warned[1] != maxBatch {
+		t.Errorf("warned of %v, want of 1 and %d", warned, maxBatch)
+	}
+}
+
+func TestNoWindow(t *testing.T) {
+	var w window
+	w.observe(time.Unix(0, 0), time.Nanosecond, 1)
+	if w.now() != 1 {
+		t.Errorf("size %d, want 1", w.now())
+	}
+}
