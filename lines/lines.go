@@ -29,6 +29,8 @@ type Options struct {
 	// StreamField names the member of a line that is the key of the task's
 	// stream; "" takes only what the transform's own JSON has for it.
 	StreamField string
+	// Tenant is on whose behalf the tasks are submitted, see [host.Client].
+	Tenant string
 	// Window is how many tasks are under way at once; default DefaultWindow.
 	Window int
 	// MaxLine is the longest line in bytes; default DefaultMaxLine, at most
@@ -108,7 +110,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &pipeline{
-		h: h, codec: c, transform: transform, opts: o,
+		client: h.Client(o.Tenant, host.PriorityNormal), codec: c, transform: transform, opts: o,
 		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
 	go p.read(ctx, r)
@@ -139,7 +141,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 // pipeline is one Run: a goroutine that reads, Run's own that submits, one for
 // each task that encodes its result, and one that writes.
 type pipeline struct {
-	h         *host.Host
+	client    *host.Client
 	codec     codec.Codec
 	transform string
 	opts      Options
@@ -300,9 +302,9 @@ func (p *pipeline) start(ctx context.Context, l line) (*host.Pending, func([]byt
 		return nil, nil, fmt.Errorf("stream: is there besides %s", p.opts.StreamField)
 	}
 	if key == "" {
-		return p.h.Submit(ctx, p.transform, call.Payload), call.Encode, nil
+		return p.client.Submit(ctx, p.transform, call.Payload), call.Encode, nil
 	}
-	return p.h.Stream(key).Submit(ctx, p.transform, call.Payload), call.Encode, nil
+	return p.client.Stream(key).Submit(ctx, p.transform, call.Payload), call.Encode, nil
 }
 
 // write writes the answers in order, until there are no more, w fails, or ctx ends

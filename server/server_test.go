@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,8 @@ func TestProblems(t *testing.T) {
 		"long stream":       {path: "cascade", contentType: state, header: []string{server.HeaderStream, strings.Repeat("k", 257)}, status: 400, want: "stream key: must have 1 to 256 bytes, has 257"},
 		"empty stream":      {path: "cascade", contentType: state, header: []string{server.HeaderStream, ""}, status: 400, want: "stream key: must have 1 to 256 bytes, has 0"},
 		"two streams":       {path: "cascade", contentType: document, body: `{"stream": "a"}`, header: []string{server.HeaderStream, "b"}, status: 400, want: `{"title":"Bad Request","status":400,"detail":"Resonhost-Stream: must not be there besides the document's own stream","kind":"invalid_argument","field":"Resonhost-Stream","transform":"cascade"}`},
+		"long tenant":       {path: "cascade", contentType: state, header: []string{server.HeaderTenant, strings.Repeat("k", 257)}, status: 400, want: "Resonhost-Tenant: must have at most 256 bytes, has 257"},
+		"tenant of lines":   {path: "cascade", contentType: server.MediaTypeLines, header: []string{server.HeaderTenant, strings.Repeat("k", 257)}, status: 400, want: "Resonhost-Tenant: must have at most 256 bytes, has 257"},
 		"stream of lines":   {path: "cascade", contentType: server.MediaTypeLines, header: []string{server.HeaderStream, "a"}, status: 400, want: "Resonhost-Stream: is for single tasks; JSON lines have ?stream_field=NAME"},
 		"too large":         {path: "cascade", contentType: document, body: strings.Repeat(" ", 2<<10), status: 413, want: `{"title":"Request Entity Too Large","status":413,"detail":"the body is longer than 1024 bytes","kind":"invalid_argument","transform":"cascade"}`},
 		"trap":              {path: "hostile.trap", contentType: octets, body: "!", status: 502, want: `"kind":"trap","transform":"hostile.trap","plugin":"hostile","version":"`},
@@ -253,7 +256,23 @@ func TestQueueFull(t *testing.T) {
 	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"queue_full"`) {
 		t.Errorf("status %d, %v, %s", status, header, body)
 	}
+	// Another tenant's task has room.
+	type answer struct {
+		status int
+		body   string
+	}
+	others := make(chan answer)
+	go func() {
+		status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.spin", "application/octet-stream", "fine", server.HeaderTenant, "other")
+		others <- answer{status, body}
+	}()
+	for s.host.Stats().QueueDepth < 2 {
+		runtime.Gosched()
+	}
 	cancel()
+	if got := <-others; got.status != 200 || got.body != "fine" {
+		t.Errorf("another tenant: %+v", got)
+	}
 	for _, p := range []*host.Pending{running, queued} {
 		if _, err := p.Wait(); err == nil {
 			t.Error("a spinning task succeeded")

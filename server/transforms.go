@@ -26,6 +26,10 @@ const MediaTypeLines = "application/x-ndjson"
 // ?stream_field=NAME instead.
 const HeaderStream = "Resonhost-Stream"
 
+// HeaderTenant carries on whose behalf tasks are submitted, see [host.Client]. Who is
+// to be kept from naming others sets it in a proxy.
+const HeaderTenant = "Resonhost-Tenant"
+
 // hold reserves room for a body until release is called. It has answered if ok is
 // false.
 func (s *Server) hold(w http.ResponseWriter, r *http.Request, t host.Transform) (release func(), ok bool) {
@@ -155,6 +159,11 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 // run runs a task in the stream that its document or the request's header names,
 // if one does.
 func (s *Server) run(r *http.Request, transform, stream string, payload []byte) ([]byte, error) {
+	tenant, err := tenantOf(r)
+	if err != nil {
+		return nil, err
+	}
+	client := s.host.Client(tenant, host.PriorityNormal)
 	keys := r.Header.Values(HeaderStream)
 	switch {
 	case len(keys) > 1:
@@ -162,11 +171,24 @@ func (s *Server) run(r *http.Request, transform, stream string, payload []byte) 
 	case len(keys) == 1 && stream != "":
 		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there besides the document's own stream"}
 	case len(keys) == 1:
-		return s.host.Stream(keys[0]).Run(r.Context(), transform, payload)
+		return client.Stream(keys[0]).Run(r.Context(), transform, payload)
 	case stream != "":
-		return s.host.Stream(stream).Run(r.Context(), transform, payload)
+		return client.Stream(stream).Run(r.Context(), transform, payload)
 	}
-	return s.host.Run(r.Context(), transform, payload)
+	return client.Run(r.Context(), transform, payload)
+}
+
+func tenantOf(r *http.Request) (string, error) {
+	names := r.Header.Values(HeaderTenant)
+	switch {
+	case len(names) > 1:
+		return "", &abi.FieldError{Field: HeaderTenant, Rule: "must not be there twice"}
+	case len(names) == 0:
+		return "", nil
+	case len(names[0]) > host.MaxTenant:
+		return "", &abi.FieldError{Field: HeaderTenant, Rule: fmt.Sprintf("must have at most %d bytes, has %d", host.MaxTenant, len(names[0]))}
+	}
+	return names[0], nil
 }
 
 // body reads the whole body. It has answered if ok is false.
@@ -249,6 +271,11 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		s.fail(w, r, t.Name, &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"})
 		return
 	}
+	tenant, err := tenantOf(r)
+	if err != nil {
+		s.fail(w, r, t.Name, err)
+		return
+	}
 	control := http.NewResponseController(w)
 	// HTTP/2 is full duplex by itself, and says that it does not support this.
 	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -261,7 +288,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		panic(http.ErrAbortHandler)
 	}
 	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
-		StreamField: r.URL.Query().Get("stream_field"), MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
+		StreamField: r.URL.Query().Get("stream_field"), Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
 		Hold:    func(n int) bool { return s.take(int64(n)) },
 		Release: func(n int) { s.give(int64(n)) },
 		Failed:  func(_ int, err error) { s.logFailure(r.Context(), err) },

@@ -33,25 +33,21 @@ func (t *Trial) Network(ctx context.Context, nodes int, period time.Duration) (*
 		list = append(list, sizes[0])
 		list[0].nodes, list[0].period = nodes, period
 	}
+	// What a tick costs in any case, mostly for waking up.
+	_, fixed, err := t.ticks(ctx, 1, list[0].period)
+	if err != nil {
+		return nil, err
+	}
+	r.Title += fmt.Sprintf(", beside %s of CPU that a tick of a single one takes", short(time.Duration(fixed)))
 	var costs []float64
 	for _, size := range list {
-		var seen *ticks
-		var used time.Duration
 		native := nativeCost()
-		err := t.with(ctx, func(*host.Config) {}, func(h *host.Host) (err error) {
-			t.tellf("%d nodes every %v for %v", size.nodes, size.period, t.Duration)
-			seen, err = watch(ctx, h, size.nodes, size.period, func() error {
-				before := cpuTime()
-				defer func() { used = cpuTime() - before }()
-				return sleep(ctx, t.Duration)
-			})
-			return err
-		})
+		seen, used, err := t.ticks(ctx, size.nodes, size.period)
 		if err != nil {
 			return nil, err
 		}
 		native = (native + nativeCost()) / 2
-		cost := float64(used) / float64(seen.count) / float64(size.nodes)
+		cost := (used - fixed) / float64(size.nodes)
 		costs = append(costs, cost)
 		r.row(size.nodes, size.period.String(), seen.count, seen.coalesced,
 			seen.lag.quantile(0.5), seen.lag.quantile(0.95), seen.lag.quantile(0.99),
@@ -70,6 +66,25 @@ func (t *Trial) Network(ctx context.Context, nodes int, period time.Duration) (*
 		r.finding(spread <= 0.25, "cost a node and tick, largest over smallest", fmt.Sprintf("+%.0f %%", 100*spread), "flat")
 	}
 	return r, nil
+}
+
+// ticks watches a network for the trial's duration, and returns the CPU time of the
+// whole process by tick besides, in ns.
+func (t *Trial) ticks(ctx context.Context, nodes int, period time.Duration) (seen *ticks, cpu float64, err error) {
+	var used time.Duration
+	err = t.with(ctx, func(*host.Config) {}, func(h *host.Host) (err error) {
+		t.tellf("%d nodes every %v for %v", nodes, period, t.Duration)
+		seen, err = watch(ctx, h, nodes, period, func() error {
+			before := cpuTime()
+			defer func() { used = cpuTime() - before }()
+			return sleep(ctx, t.Duration)
+		})
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return seen, float64(used) / float64(max(seen.count, 1)), nil
 }
 
 // nativeCost is what a node costs that the transform advances natively, in ns.

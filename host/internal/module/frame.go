@@ -68,8 +68,8 @@ func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Resu
 			results[i].Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
 			continue
 		}
-		// Never nil: an empty output is an output.
-		results[i].Payload = append(make([]byte, 0, len(got.Payload)), got.Payload...)
+		// Never nil: an empty output is an output. Not made first, which would clear it.
+		results[i].Payload = append([]byte{}, got.Payload...)
 		// Never the memory of the state before, which others may still read.
 		results[i].State = append([]byte(nil), got.State...)
 	}
