@@ -63,7 +63,7 @@ func watch(ctx context.Context, h *host.Host, nodes int, period time.Duration, f
 func (t *Trial) Lag(ctx context.Context, nodes int) (*Report, error) {
 	const period = network.DefaultNodePeriod
 	r := newReport(fmt.Sprintf("%d nodes at 100 Hz while cascades are offered at twice the capacity", nodes),
-		"load", "cascades/s", "refused", "ticks", "lost", "begun p50", "p95", "p99", "done p50", "p95", "p99", "slowest")
+		"load", "cascades/s", "refused", "ticks", "lost", "begun p50", "begun p95", "begun p99", "done p50", "done p95", "done p99", "slowest")
 	measure := func(name string, change func(*host.Config), factor float64) (*ticks, error) {
 		var seen *ticks
 		err := t.with(ctx, change, func(h *host.Host) error {

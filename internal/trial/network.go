@@ -26,7 +26,7 @@ var sizes = []struct {
 // nodes is not 0 it measures one of that size, with the period.
 func (t *Trial) Network(ctx context.Context, nodes int, period time.Duration) (*Report, error) {
 	r := newReport("networks, each node with a pattern",
-		"nodes", "period", "ticks", "lost", "begun p50", "p95", "p99", "done p50", "p95", "p99", "CPU/node·tick", "native", "ratio")
+		"nodes", "period", "ticks", "lost", "begun p50", "begun p95", "begun p99", "done p50", "done p95", "done p99", "CPU/node·tick", "native", "ratio")
 	list := sizes
 	if nodes > 0 {
 		list = list[:0:0]

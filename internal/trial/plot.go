@@ -197,11 +197,13 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 <meta name="viewport" content="width=device-width">
 <title>resonhost bench: {{.Title}}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #222; background: #fff }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1em 0; display: block; overflow-x: auto }
 th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 svg { width: 100%; height: auto }
+.series { white-space: nowrap; margin-right: 1.2em }
+.series svg { width: .7em }
 .missed { color: #b00020; font-weight: 600 }
 @media (prefers-color-scheme: dark) { body { color: #ddd; background: #161616 } th, td { border-color: #444 } .missed { color: #ff7b8a } }
 </style>
@@ -226,7 +228,7 @@ svg { width: 100%; height: auto }
 <path d="{{.Path}}" fill="none" stroke="{{.Colour}}" stroke-width="2"/>
 {{- end}}
 </svg>
-<p>{{range .Lines}}<span style="color:{{.Colour}}">■</span> {{.Name}} &ensp; {{end}}</p>
+<p>{{range .Lines}}<span class="series"><svg viewBox="0 0 10 10"><rect width="10" height="10" fill="{{.Colour}}"/></svg> {{.Name}}</span> {{end}}</p>
 {{- end}}
 <ul>
 {{- range .Findings}}
