@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,13 +12,14 @@ func report() *Report {
 	r := newReport("a <trial>", "load", "took")
 	r.row("light", 1500*time.Microsecond)
 	r.row("heavy", 12345.0)
-	for i, name := range []string{"light", "heavy"} {
+	for name, step := range map[string]time.Duration{"light": time.Microsecond, "heavy": 10 * time.Microsecond} {
 		d := newDistribution()
 		for n := range 1000 {
-			d.observe(time.Duration(n+1) * time.Microsecond * []time.Duration{1, 10}[i])
+			d.observe(time.Duration(n+1) * step)
 		}
 		r.Series = append(r.Series, d.series(name))
 	}
+	slices.SortFunc(r.Series, func(a, b Series) int { return strings.Compare(b.Name, a.Name) }) // the light one first
 	r.finding(true, "this", "1", "≤ 2")
 	r.finding(false, "that", "3", "≤ 2")
 	return r
