@@ -105,7 +105,14 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	if which < 0 {
 		return usagef("there is no bench %q%s", args[0], spell.DidYouMean(args[0], names))
 	}
-	if err := checkPluginDir(o.host.PluginDir); err != nil { // before anything is measured
+	// Before anything is measured.
+	if b.nodes > network.MaxCapacity {
+		return usagef("--nodes: must be at most %d", network.MaxCapacity)
+	}
+	if b.period != 0 && (b.period < network.MinPeriod || b.period > network.MaxPeriod) {
+		return usagef("--period: must be %v to %v", network.MinPeriod, network.MaxPeriod)
+	}
+	if err := checkPluginDir(o.host.PluginDir); err != nil {
 		return err
 	}
 	var page *os.File
@@ -120,7 +127,17 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	t := &trial.Trial{Duration: b.duration, Open: func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
 		opened := *o
 		change(&opened.host)
-		return opened.startHost(ctx, slog.New(slog.DiscardHandler))
+		h, err := opened.startHost(ctx, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range trial.Transforms {
+			if _, err := h.Lookup(name); err != nil {
+				err = fmt.Errorf("bench needs the plugins cascade and tick: %w", err)
+				return nil, &exit{exitPlugins, errors.Join(err, h.Close(ctx))}
+			}
+		}
+		return h, nil
 	}}
 	if t.Duration == 0 {
 		t.Duration = trials[which].duration

@@ -73,7 +73,7 @@ func (t *Trial) Network(ctx context.Context, nodes int, period time.Duration) (*
 func (t *Trial) ticks(ctx context.Context, nodes int, period time.Duration) (seen *ticks, cpu float64, err error) {
 	var used time.Duration
 	err = t.with(ctx, func(*host.Config) {}, func(h *host.Host) (err error) {
-		t.tellf("%d nodes every %v for %v", nodes, period, t.Duration)
+		t.tellf("nodes: %d, every %v, for %v", nodes, period, t.Duration)
 		seen, err = watch(ctx, h, nodes, period, func() error {
 			before := cpuTime()
 			defer func() { used = cpuTime() - before }()
