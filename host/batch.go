@@ -91,21 +91,21 @@ func frameEnd(inputs [][]byte, from int, tr *transform) int {
 type job struct {
 	task   task // whose ticket is its owner's affair
 	ctx    context.Context
-	input  []byte
+	args   args
 	result Result
 }
 
 // lead runs a task that has a slot, and with the same slot tasks that wait behind it,
 // as many as the window allows: in one crossing if they may share one, else one after
 // the other, which spares the handing over of slots.
-func (t *task) lead(ctx context.Context, input []byte, p *Pending) Result {
+func (t *task) lead(ctx context.Context, a args, p *Pending) Result {
 	size := t.transform.window.now()
 	if size > 1 && t.transform.plugin.cfg.Isolation.shares() {
-		if taken := t.gather(size-1, input); len(taken) > 0 {
-			return t.leadFrame(ctx, input, taken)
+		if taken := t.gather(size-1, a.input); len(taken) > 0 {
+			return t.leadFrame(ctx, a, taken)
 		}
 	}
-	r := t.single(ctx, input)
+	r := t.single(ctx, a)
 	if p != nil {
 		p.finish(r)
 	}
@@ -127,7 +127,7 @@ func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 	}
 	size := frameSize(input)
 	fits := func(next any) bool {
-		size += frameSize(next.(*job).input)
+		size += frameSize(next.(*job).args.input)
 		return size <= t.transform.plugin.cfg.MaxInput
 	}
 	for range most {
@@ -144,9 +144,9 @@ func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 func frameSize(input []byte) int { return abi.InputSize([]abi.Item{{Payload: input}}) }
 
 // leadFrame runs a task and jobs that it has taken over in one crossing.
-func (t *task) leadFrame(ctx context.Context, input []byte, taken []sched.Taken) Result {
+func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) Result {
 	jobs := make([]*job, 1, 1+len(taken))
-	jobs[0] = &job{task: *t, ctx: ctx, input: input}
+	jobs[0] = &job{task: *t, ctx: ctx, args: a}
 	for _, next := range taken {
 		if j := next.Job.(*job); j.begin() {
 			jobs = append(jobs, j)
@@ -173,7 +173,7 @@ func (t *task) carry(next sched.Taken) {
 	j.task.instance = t.instance
 	t.instance = nil // until it is known whether the job has left it
 	defer func() { t.instance = j.task.instance }()
-	j.result = j.task.single(j.ctx, j.input)
+	j.result = j.task.single(j.ctx, j.args)
 }
 
 // begin reports whether a job that was taken over is to be done. If not, its caller has
@@ -212,7 +212,7 @@ func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, r
 	all := make([]job, len(inputs))
 	jobs := make([]*job, len(inputs))
 	for i := range all {
-		all[i] = job{task: t, ctx: ctx, input: inputs[i]}
+		all[i] = job{task: t, ctx: ctx, args: args{input: inputs[i]}}
 		jobs[i] = &all[i]
 	}
 	t.cross(jobs)
@@ -225,10 +225,10 @@ func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, r
 // each by itself, if they may not or that has failed as a whole.
 func (t *task) cross(jobs []*job) {
 	items := make([]abi.Item, len(jobs))
-	for i := range jobs {
-		items[i].Payload = jobs[i].input
-	}
 	got := make([]abi.Result, len(jobs))
+	for i := range jobs {
+		items[i].Payload, got[i].Payload = jobs[i].args.input, jobs[i].args.dst
+	}
 	if t.transform.plugin.cfg.Isolation.shares() {
 		ctx, stop := joint(jobs)
 		fuel, fault := t.timed(ctx, items, got)
@@ -239,15 +239,16 @@ func (t *task) cross(jobs []*job) {
 		}
 		if fault == nil || len(jobs) == 1 || !fault.Kind.guests() && !ended || jobs[0].ctx.Err() != nil && same(jobs) {
 			for i, j := range jobs {
-				j.result = j.task.result(got[i], fuel/uint64(len(jobs)), fault)
+				j.result = j.task.result(got[i], fuel/uint64(len(jobs)), fault, len(j.args.dst))
 			}
 			return
 		}
 		t.h.retried.Add(1)
 	}
 	for i, j := range jobs {
+		got[i] = abi.Result{Payload: j.args.dst} // whatever a frame that failed has left
 		fuel, fault := t.timed(j.ctx, items[i:i+1], got[i:i+1])
-		j.result = j.task.result(got[i], fuel, fault)
+		j.result = j.task.result(got[i], fuel, fault, len(j.args.dst))
 	}
 }
 

@@ -76,7 +76,12 @@ func TestTasksOfABatchAreApart(t *testing.T) {
 				if i%2 == 0 {
 					all.Go(func() { one(h.Submit(ctx, "hostile.trap", []byte(input)).Wait) })
 				} else {
-					all.Go(func() { one(func() ([]byte, error) { return h.Run(ctx, "hostile.trap", []byte(input)) }) })
+					all.Go(func() {
+						one(func() ([]byte, error) {
+							dst := append(make([]byte, 0, 2+i%4), "> "...) // with room, and without
+							return h.Client("", host.PriorityNormal).RunAppend(ctx, "hostile.trap", dst, []byte(input))
+						})
+					})
 				}
 			}
 			for h.Stats().QueueDepth < tasks {
@@ -95,7 +100,7 @@ func TestTasksOfABatchAreApart(t *testing.T) {
 					if kind != host.KindCancelled {
 						t.Errorf("task %d: err %v, want that it was cancelled", i, errs[i])
 					}
-				case errs[i] != nil || outs[i] != fmt.Sprint(i):
+				case errs[i] != nil || outs[i] != []string{"", "> "}[i%2]+fmt.Sprint(i):
 					t.Errorf("task %d: %q, err %v", i, outs[i], errs[i])
 				}
 			}

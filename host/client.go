@@ -70,12 +70,25 @@ func (c *Client) Quiet() *Client {
 
 // Run is [Host.Run] for the client.
 func (c *Client) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
-	return c.run(ctx, transform, "", false, input)
+	return c.run(ctx, transform, "", false, args{input: input})
+}
+
+// RunAppend is [Client.Run], but appends the output to dst, as append does: a caller who
+// uses a buffer again has no garbage of large outputs. With an error it returns nil, and
+// what lies between dst's length and capacity may have changed.
+func (c *Client) RunAppend(ctx context.Context, transform string, dst, input []byte) ([]byte, error) {
+	return c.run(ctx, transform, "", false, args{input, dst})
 }
 
 // Submit is [Host.Submit] for the client.
 func (c *Client) Submit(ctx context.Context, transform string, input []byte) *Pending {
-	return c.submit(ctx, transform, "", false, input)
+	return c.submit(ctx, transform, "", false, args{input: input})
+}
+
+// SubmitAppend is to [Client.Submit] what [Client.RunAppend] is to Run. The host uses
+// dst until the task has ended.
+func (c *Client) SubmitAppend(ctx context.Context, transform string, dst, input []byte) *Pending {
+	return c.submit(ctx, transform, "", false, args{input, dst})
 }
 
 // Stream is [Host.Stream] for the client. The state is the stream's, whichever client

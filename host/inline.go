@@ -61,7 +61,7 @@ func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error
 	if err != nil {
 		return 0, err
 	}
-	return 0, n.limits.ReadResults(frame, n.manifest.Transforms[c.Transform].StateBytes, c.Results)
+	return 0, n.limits.ReadResults(frame, n.manifest.Transforms[c.Transform].StateBytes, c.Results, c.Behind)
 }
 
 // Close implements engine.

@@ -23,17 +23,21 @@ const MaxStreamKey = 256
 // ends first: an interrupted guest is gone before Run returns. Errors are
 // [*Error]s.
 func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
-	return h.self.run(ctx, transform, "", false, input)
+	return h.self.Run(ctx, transform, input)
 }
 
-func (c *Client) run(ctx context.Context, name, key string, keyed bool, input []byte) ([]byte, error) {
+func (c *Client) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
 	t, err := c.admit(ctx, name, key, keyed)
 	if err != nil {
 		return nil, err
 	}
-	r := t.run(ctx, input, t.offer(ctx, input), nil)
+	r := t.run(ctx, a, t.offer(ctx, a), nil)
 	return r.Output, r.Err
 }
+
+// args are what a task works on: its input, and what its output is appended to; nil
+// for memory of its own.
+type args struct{ input, dst []byte }
 
 // Pending is a task that was submitted.
 type Pending struct {
@@ -69,10 +73,10 @@ func (p *Pending) Done() <-chan struct{} { return p.done }
 // queue if its policy is [Block]. Tasks take their places in the order of
 // Submit's calls. The host reads input until the task has ended.
 func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pending {
-	return h.self.submit(ctx, transform, "", false, input)
+	return h.self.Submit(ctx, transform, input)
 }
 
-func (c *Client) submit(ctx context.Context, name, key string, keyed bool, input []byte) *Pending {
+func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a args) *Pending {
 	h := c.h
 	p := &Pending{done: make(chan struct{})}
 	if !h.expect() {
@@ -90,7 +94,7 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, input
 		p.finish(Result{Err: err})
 		return p
 	}
-	mine := t.offer(ctx, input)
+	mine := t.offer(ctx, a)
 	go func() {
 		defer h.pending.Done()
 		defer func() {
@@ -98,7 +102,7 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, input
 				p.finish(t.panicked())
 			}
 		}()
-		p.finish(t.run(ctx, input, mine, p))
+		p.finish(t.run(ctx, a, mine, p))
 	}()
 	return p
 }
@@ -129,12 +133,12 @@ func (h *Host) Stream(key string) *Stream { return h.self.Stream(key) }
 
 // Run is [Host.Run] in the stream.
 func (s *Stream) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
-	return s.client.run(ctx, transform, s.key, true, input)
+	return s.client.run(ctx, transform, s.key, true, args{input: input})
 }
 
 // Submit is [Host.Submit] in the stream.
 func (s *Stream) Submit(ctx context.Context, transform string, input []byte) *Pending {
-	return s.client.submit(ctx, transform, s.key, true, input)
+	return s.client.submit(ctx, transform, s.key, true, args{input: input})
 }
 
 // Runner runs tasks: a [*Host], a [*Client] or a [*Stream].
@@ -319,11 +323,11 @@ func (t *task) end() {
 }
 
 // offer lets others do the task while it waits. It returns nil if none can.
-func (t *task) offer(ctx context.Context, input []byte) *job {
+func (t *task) offer(ctx context.Context, a args) *job {
 	if t.ticket.Held() || t.stream != nil || t.transform.window.target == 0 {
 		return nil
 	}
-	mine := &job{task: *t, ctx: ctx, input: input}
+	mine := &job{task: *t, ctx: ctx, args: a}
 	t.ticket.Offer(mine)
 	return mine
 }
@@ -331,7 +335,7 @@ func (t *task) offer(ctx context.Context, input []byte) *job {
 // run waits for the slot, runs the task to its end, and with the same slot some that
 // wait behind it. mine is what it has offered. If p is not nil it is finished before
 // those behind.
-func (t *task) run(ctx context.Context, input []byte, mine *job, p *Pending) Result {
+func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	fault, taken := t.start(ctx)
 	switch {
 	case taken:
@@ -341,20 +345,20 @@ func (t *task) run(ctx context.Context, input []byte, mine *job, p *Pending) Res
 	}
 	defer t.end()
 	if t.stream == nil {
-		return t.lead(ctx, input, p)
+		return t.lead(ctx, a, p)
 	}
-	return t.single(ctx, input)
+	return t.single(ctx, a)
 }
 
 // single runs the task by itself.
-func (t *task) single(ctx context.Context, input []byte) Result {
-	items := [1]abi.Item{{Payload: input}}
-	var results [1]abi.Result
+func (t *task) single(ctx context.Context, a args) Result {
+	items := [1]abi.Item{{Payload: a.input}}
+	results := [1]abi.Result{{Payload: a.dst}}
 	if t.stream != nil {
 		items[0].State = t.stream.State
 	}
 	fuel, fault := t.timed(ctx, items[:], results[:])
-	r := t.result(results[0], fuel, fault)
+	r := t.result(results[0], fuel, fault, len(a.dst))
 	if t.stream != nil && r.Err == nil {
 		t.stream.State = results[0].State
 	}
@@ -362,8 +366,8 @@ func (t *task) single(ctx context.Context, input []byte) Result {
 }
 
 // result counts, tells and returns the outcome of one task: fault, if there is one,
-// else what the guest answered.
-func (t *task) result(got abi.Result, fuel uint64, fault *Error) Result {
+// else what the guest answered, behind so many bytes.
+func (t *task) result(got abi.Result, fuel uint64, fault *Error, behind int) Result {
 	latency := time.Since(t.queued)
 	t.transform.meter.latency.Observe(latency)
 	if fault == nil {
@@ -377,19 +381,20 @@ func (t *task) result(got abi.Result, fuel uint64, fault *Error) Result {
 		r.Output = got.Payload
 	}
 	if t.h.cfg.Events.Wants(event.KindTaskCompleted) && !t.client.quiet {
-		t.tell(r, latency)
+		t.tell(r, latency, behind)
 	}
 	return r
 }
 
-// tell makes an event of a task's outcome.
-func (t *task) tell(r Result, latency time.Duration) {
+// tell makes an event of a task's outcome, whose output begins behind so many bytes.
+func (t *task) tell(r Result, latency time.Duration, behind int) {
 	e := event.TaskCompleted{
-		Transform: t.transform.spec.Name, Tenant: t.client.tenant, Stream: t.key,
-		Output: bytes.Clone(r.Output), Latency: latency, Fuel: r.Fuel,
+		Transform: t.transform.spec.Name, Tenant: t.client.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,
 	}
 	if r.Err != nil {
 		e.Error = r.Err.Error()
+	} else {
+		e.Output = bytes.Clone(r.Output[behind:])
 	}
 	t.h.cfg.Events.Publish(e)
 }
@@ -424,7 +429,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	}()
 	cfg := &t.transform.plugin.cfg
 	fuel, err := in.Run(ctx, module.Call{
-		Transform: t.transform.index, Items: items, Results: results,
+		Transform: t.transform.index, Items: items, Results: results, Behind: true,
 		Limits: module.Limits{Timeout: t.transform.timeout, Fuel: uint64(cfg.MaxFuel) * uint64(len(items)), Stop: t.h.ctx},
 	})
 	t.transform.meter.fuel.Add(fuel)

@@ -199,16 +199,25 @@ func run(ctx context.Context, c *host.Client, rate float64, lasts time.Duration)
 		return nil, err
 	}
 	l := &load{latency: newDistribution()}
+	buffers := sync.Pool{New: func() any { return new([]byte) }}
 	start := time.Now()
 	var all sync.WaitGroup
 	offer(ctx, rate, lasts, func(due time.Time) {
 		l.offered.Add(1)
-		p := c.Submit(ctx, transform, task)
+		// A server would use its buffers again, too.
+		buffer := buffers.Get().(*[]byte)
+		p := c.SubmitAppend(ctx, transform, (*buffer)[:0], task)
+		end := func() {
+			if out := l.end(p, due); out != nil {
+				*buffer = out
+			}
+			buffers.Put(buffer)
+		}
 		select {
 		case <-p.Done(): // refused, most likely
-			l.end(p, due)
+			end()
 		default:
-			all.Go(func() { l.end(p, due) })
+			all.Go(end)
 		}
 	})
 	l.lasted = time.Since(start) // what is in the queue by now was offered before
@@ -219,8 +228,9 @@ func run(ctx context.Context, c *host.Client, rate float64, lasts time.Duration)
 	return l, l.first
 }
 
-func (l *load) end(p *host.Pending, due time.Time) {
-	_, err := p.Wait()
+// end counts a task once it has ended, and returns its output.
+func (l *load) end(p *host.Pending, due time.Time) []byte {
+	out, err := p.Wait()
 	switch {
 	case err == nil:
 		l.done.Add(1)
@@ -235,6 +245,7 @@ func (l *load) end(p *host.Pending, due time.Time) {
 			l.first = err
 		}
 	}
+	return out
 }
 
 // throughput is how many tasks the load had done a second.
@@ -252,8 +263,9 @@ func capacity(ctx context.Context, c *host.Client, workers int, lasts time.Durat
 	start := time.Now()
 	for i := range errs {
 		all.Go(func() {
+			var out []byte
 			for time.Since(start) < lasts && errs[i] == nil {
-				if _, errs[i] = c.Run(ctx, transform, task); errs[i] == nil {
+				if out, errs[i] = c.RunAppend(ctx, transform, out[:0], task); errs[i] == nil {
 					done.Add(1)
 				}
 			}

@@ -40,10 +40,11 @@ func (l *FrameLimits) checkOutput(n uint32, items int) error {
 // maxMessage is the longest message of a guest that is passed on, in bytes.
 const maxMessage = 4 << 10
 
-// ReadResults checks an output frame and copies it into results. A state of more
+// ReadResults checks an output frame and copies it into results, payloads behind those
+// that are there if behind is true. A state of more
 // than maxState bytes is a fault, as is any number of results but that wanted. Its
 // errors are [*Fault]s or [ErrOutputSum], after which results have no meaning.
-func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Result) error {
+func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Result, behind bool) error {
 	if err := l.checkOutput(uint32(min(len(frame), 1<<32-1)), len(results)); err != nil {
 		return err
 	}
@@ -62,14 +63,18 @@ func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Resu
 		if len(got.State) > maxState {
 			return abiFault("%s: item %d has a state of %d bytes, the manifest states %d", abi.ExportRun, i, len(got.State), maxState)
 		}
+		out := results[i].Payload
 		results[i] = abi.Result{Status: got.Status}
 		if got.Status != abi.StatusOK {
 			msg := got.Payload[:min(len(got.Payload), maxMessage)]
 			results[i].Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
 			continue
 		}
-		// Never nil: an empty output is an output. Not made first, which would clear it.
-		results[i].Payload = append([]byte{}, got.Payload...)
+		if !behind || out == nil {
+			out = []byte{} // an empty output is an output
+		}
+		out = append(out, got.Payload...)
+		results[i].Payload = out
 		// Never the memory of the state before, which others may still read.
 		results[i].State = append([]byte(nil), got.State...)
 	}

@@ -168,6 +168,8 @@ type Call struct {
 	Items     []abi.Item
 	// Results, of the same length, take the outcome, copied out of the guest.
 	Results []abi.Result
+	// Behind is whether payloads go behind those that Results have.
+	Behind bool
 	Limits
 }
 
@@ -229,7 +231,7 @@ func (in *Instance) run(ctx context.Context, c Call) error {
 	if m := in.module.info.Manifest; m != nil {
 		maxState = m.Transforms[c.Transform].StateBytes
 	}
-	return limits.ReadResults(frame, maxState, c.Results)
+	return limits.ReadResults(frame, maxState, c.Results, c.Behind)
 }
 
 // ended disposes of what the guest wrote during what ended with err, and returns
