@@ -1,0 +1,293 @@
+package watch
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stamp tells states of a file apart without reading it. The zero stamp is that of a file
+// that is not there.
+type stamp struct {
+	mode     fs.FileMode
+	there    bool
+	size     int64
+	modified int64 // in nanoseconds since 1970
+	system   system
+	fault    string // why there is no more
+}
+
+// system has what only some systems tell: which file it is, and when anything of it last
+// changed, as a replaced file may have the size and the time of modification of the old.
+type system struct {
+	device, inode uint64
+	changed       int64 // as modified; 0 where unknown
+}
+
+func stampOf(info fs.FileInfo) stamp {
+	return stamp{
+		there: true, mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), system: systemOf(info),
+	}
+}
+
+// identity is equal for two looks at the same file, and where systems do not tell.
+func (s stamp) identity() [2]uint64 { return [2]uint64{s.system.device, s.system.inode} }
+
+// stampAt follows links. Where they lead nowhere nothing is there.
+func stampAt(path string) stamp {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return stamp{}
+	case err != nil:
+		return stamp{there: true, fault: err.Error()}
+	}
+	return stampOf(info)
+}
+
+// newest returns when the newest of the files was written or put in place.
+func newest(stamps []stamp) time.Time {
+	var t int64
+	for _, s := range stamps {
+		if s.system.changed != 0 {
+			t = max(t, s.system.changed)
+		} else {
+			t = max(t, s.modified)
+		}
+	}
+	return time.Unix(0, t)
+}
+
+// disk looks at the directory and reads its files.
+type disk struct {
+	cfg  Config
+	open func(path string) (*os.File, error)
+}
+
+// open does not wait for a writer if it is given a FIFO after all.
+func open(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// look is what one look at the directory saw.
+type look struct {
+	dir   stamp
+	files map[string][]stamp // by plugin: its file, then its companions as names has them
+	links []string           // names of files of interest that are symbolic links
+	err   error              // of the directory
+}
+
+// plugin returns the name of the plugin whose file this is.
+func (d *disk) plugin(file string) (string, bool) {
+	name, ok := strings.CutSuffix(file, d.cfg.Suffix)
+	return name, ok && name != "" && name[0] != '.' // hidden files are editors'
+}
+
+// concerns reports whether a file of that name in the directory can be part of a plugin, or
+// on the way to one.
+func (d *disk) concerns(file string) bool {
+	if _, ok := d.plugin(file); ok || slices.Contains(d.cfg.Shared, file) {
+		return true
+	}
+	return slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
+}
+
+// names returns the file of a plugin, its companions and those shared.
+func (d *disk) names(plugin string) []string {
+	names := make([]string, 0, 1+len(d.cfg.Beside)+len(d.cfg.Shared))
+	names = append(names, plugin+d.cfg.Suffix)
+	for _, suffix := range d.cfg.Beside {
+		names = append(names, plugin+suffix)
+	}
+	return append(names, d.cfg.Shared...)
+}
+
+func (d *disk) look() look {
+	dir, err := os.Open(d.cfg.Dir)
+	if err != nil {
+		return look{err: err}
+	}
+	info, err := dir.Stat()
+	entries, errRead := dir.ReadDir(-1)
+	if err = errors.Join(err, errRead, dir.Close()); err != nil {
+		return look{err: err}
+	}
+	l := look{dir: stampOf(info), files: map[string][]stamp{}}
+	there := map[string]bool{}
+	for _, e := range entries {
+		if d.concerns(e.Name()) {
+			there[e.Name()] = true
+			if e.Type()&fs.ModeSymlink != 0 {
+				l.links = append(l.links, e.Name())
+			}
+		}
+	}
+	shared := make(map[string]stamp, len(d.cfg.Shared))
+	for _, file := range d.cfg.Shared {
+		if there[file] {
+			shared[file] = stampAt(filepath.Join(d.cfg.Dir, file))
+		}
+	}
+	for file := range there {
+		name, ok := d.plugin(file)
+		if !ok {
+			continue
+		}
+		names := d.names(name)
+		stamps := make([]stamp, len(names))
+		for i, n := range names {
+			if s, ok := shared[n]; ok {
+				stamps[i] = s
+			} else if there[n] {
+				stamps[i] = stampAt(filepath.Join(d.cfg.Dir, n))
+			}
+		}
+		if stamps[0].there {
+			l.files[name] = stamps
+		}
+	}
+	return l
+}
+
+// read reads a plugin with all that belongs to it. It is false if that is no longer what
+// was seen.
+func (d *disk) read(plugin string, seen []stamp) (File, bool) {
+	f := File{Name: plugin, Path: d.path(plugin), Modified: newest(seen)}
+	beside := map[string][]byte{}
+	for i, name := range d.names(plugin) {
+		if !seen[i].there {
+			continue
+		}
+		limit := d.cfg.MaxBeside
+		if i == 0 {
+			limit = d.cfg.MaxBytes(plugin)
+		}
+		b, same, err := d.readFile(filepath.Join(d.cfg.Dir, name), seen[i], limit)
+		switch {
+		case !same:
+			return File{}, false
+		case err != nil && f.Err == nil:
+			f.Err = err
+		case i == 0:
+			f.WASM = b
+		default:
+			beside[name] = b
+		}
+	}
+	for i, name := range d.names(plugin) {
+		if stampAt(filepath.Join(d.cfg.Dir, name)) != seen[i] {
+			return File{}, false
+		}
+	}
+	if f.Err != nil {
+		f.WASM = nil
+		return f, true
+	}
+	f.Beside = beside
+	return f, true
+}
+
+// readFile reads at most limit bytes. Same is false if the file is not as it was seen,
+// before or after.
+func (d *disk) readFile(path string, seen stamp, limit int) (b []byte, same bool, err error) {
+	fail := func(err error) error { return &fs.PathError{Op: "read", Path: path, Err: err} }
+	if seen.fault == "" && !seen.mode.IsRegular() {
+		return nil, true, fail(fmt.Errorf("%w: %s", ErrIrregular, kind(seen.mode)))
+	}
+	if seen.size > int64(limit) {
+		return nil, true, fail(fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit))
+	}
+	file, err := d.open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, true, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if info, err := file.Stat(); err != nil || stampOf(info) != seen {
+		return nil, false, nil
+	}
+	b = make([]byte, seen.size+1) // one more, by which growth is known
+	n, err := io.ReadFull(file, b)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, true, err
+	}
+	if info, err := file.Stat(); err != nil || stampOf(info) != seen {
+		return nil, false, nil
+	}
+	if int64(n) != seen.size {
+		return nil, true, fail(fmt.Errorf("%w: its size is not what it says", ErrIrregular))
+	}
+	return b[:n:n], true, nil
+}
+
+// verdict says how far what was read can be relied upon.
+type verdict int
+
+const (
+	final   verdict = iota
+	partial         // looks half-written
+	failed          // could not be read, which may pass without the file changing
+)
+
+func (d *disk) judge(f *File) verdict {
+	switch {
+	case errors.Is(f.Err, ErrIrregular), errors.Is(f.Err, ErrTooLarge):
+		return final
+	case f.Err != nil:
+		return failed
+	case !d.cfg.Whole(f.WASM):
+		return partial
+	}
+	return final
+}
+
+func kind(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return mode.String()
+}
+
+// sum is what two states of a plugin are compared by.
+type sum [sha256.Size]byte
+
+// sumOf is a function of what a File holds, and of nothing that says when or where.
+func sumOf(f *File) sum {
+	h := sha256.New()
+	if f.Err != nil {
+		sumBytes(h, []byte("error"), []byte(f.Err.Error()))
+	} else {
+		sumBytes(h, []byte("file"), f.WASM)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Beside)) {
+		sumBytes(h, []byte(name), f.Beside[name])
+	}
+	return sum(h.Sum(nil))
+}
+
+func sumBytes(h hash.Hash, parts ...[]byte) {
+	for _, p := range parts {
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write(p)
+	}
+}

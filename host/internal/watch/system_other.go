@@ -1,0 +1,7 @@
+//go:build !linux && !darwin
+
+package watch
+
+import "io/fs"
+
+func systemOf(fs.FileInfo) system { return system{} }
