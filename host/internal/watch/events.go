@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -95,12 +96,10 @@ func (e *events) close() {
 	<-e.done
 }
 
-// watch makes sure that the directory has a watch: by all means with renew, and otherwise
-// if it may have lost it.
+// watch makes sure that the directory has a watch. With renew, all that fsnotify has let go
+// are made anew. One that it still has is left alone: to add it again hides that the
+// directory was removed, if one with the same inode number is there by now.
 func (e *events) watch(dir string, renew bool) error {
-	if e.lost.Swap(false) {
-		renew = true
-	}
 	at, err := realPath(dir)
 	if err != nil {
 		return err
@@ -109,9 +108,13 @@ func (e *events) watch(dir string, renew bool) error {
 		e.dir = at
 		e.publish(nil)
 	}
-	if renew {
+	lost := e.lost.Swap(false)
+	if lost || renew {
+		kept := e.fsnotify.WatchList()
 		for dir := range e.watched {
-			e.watched[dir] = stamp{}
+			if lost || !slices.Contains(kept, dir) {
+				e.watched[dir] = stamp{}
+			}
 		}
 	}
 	return e.add(at)

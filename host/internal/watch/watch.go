@@ -195,12 +195,13 @@ type Watcher struct {
 	closed  bool
 
 	// Of the goroutine of Start.
-	events   *events  // nil while there are none
-	deaf     bool     // that events are missing has been logged
-	away     bool     // that the directory is has been logged
-	dir      stamp    // at the last look that saw it
-	replaced bool     // another directory is in its place since, and has shown no plugin
-	pending  []Change // a name at most once
+	events   *events          // nil while there are none
+	deaf     bool             // that events are missing has been logged
+	away     bool             // that the directory is has been logged
+	took     [2]time.Duration // by the last two looks: one of them may have been held up
+	dir      stamp            // at the last look that saw it
+	replaced bool             // another directory is in its place since, and has shown no plugin
+	pending  []Change         // a name at most once
 }
 
 // New returns a Watcher of c.Dir. Known is what [Read] returned: what differs from it when
@@ -292,9 +293,9 @@ func (w *Watcher) run() {
 			if polled.Before(due) {
 				due = polled
 			}
-			// However many events there are, looking takes a quarter of the time at most.
-			end := time.Now()
-			rest = end.Add(max(w.cfg.Settle/8, 3*end.Sub(began)))
+			// However many events there are, looking takes a quarter of the time at most. What
+			// is read has its own pace, that of Settle.
+			rest = time.Now().Add(max(w.cfg.Settle/8, 3*min(w.took[0], w.took[1])))
 			if due.Before(rest) {
 				due = rest
 			}
@@ -308,6 +309,7 @@ func (w *Watcher) run() {
 func (w *Watcher) look(now time.Time, renew bool) time.Time {
 	w.hear(renew)
 	l := w.disk.look()
+	w.took[0], w.took[1] = w.took[1], time.Since(now)
 	ended := w.events.ended()
 	moved := l.err == nil && l.dir.identity() != w.dir.identity()
 	// A new directory may have the identity of the old, and no events tell of an unmounting.
