@@ -1,0 +1,260 @@
+// Package trust tells plugins that somebody trusted has signed from others. It
+// knows neither hosts nor plugins, only files: a host's owner calls [Keys.Verify]
+// before a plugin is loaded, with the very bytes that are going to be run.
+//
+// Signatures are those of minisign (Ed25519). Files are signed in one of two ways.
+// A manifest of hashes speaks for a directory:
+//
+//	cd plugins
+//	sha256sum *.wasm *.test.ndjson > SHA256SUMS
+//	minisign -Sm SHA256SUMS
+//
+// It binds each plugin's name to its contents, so that a signed plugin cannot stand
+// in for another, and each plugin's file of tests likewise. Or a plugin has a
+// signature of its own:
+//
+//	minisign -Sm cascade.wasm
+//
+// Its name is in the signature's trusted comment, where minisign writes it unless
+// told otherwise (-t), as a field "file:cascade.wasm" between tabs. A signature
+// whose trusted comment names another file, or none, is refused. A plugin's own
+// signature says nothing of its tests: whoever changes these can have the plugin
+// refused, but none accepted.
+//
+// Either way suffices, whatever becomes of the other: who can write the directory
+// could have removed that one.
+//
+// Both of minisign's forms are accepted, prehashed (its default) and legacy (-l).
+// The one cannot pass for the other: that takes a signed file of 64 bytes which is
+// the hash of the other, and no plugin and no manifest is that.
+//
+// What a signature does not say: that the plugin is the newest one signed. Who can
+// write the directory can bring back an old one with its signature, or remove any.
+// [Signature.Signed] is what there is against that.
+package trust
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Names of the files beside a plugin that [Keys.Verify] looks at.
+const (
+	// ManifestName is the manifest of hashes, in the format of sha256sum.
+	ManifestName = "SHA256SUMS"
+	// SignatureSuffix comes after the name of a file that is signed.
+	SignatureSuffix = ".minisig"
+	// PluginSuffix ends a plugin's name, and TestsSuffix the name of its tests
+	// in its stead.
+	PluginSuffix = ".wasm"
+	TestsSuffix  = ".test.ndjson"
+)
+
+// Bounds, in bytes. Who reads the files need not read more than one byte beyond.
+const (
+	MaxSignature = 16 << 10
+	MaxManifest  = 1 << 20
+	MaxKeys      = 64 << 10
+)
+
+// Files are a plugin and what lies beside it. They are only read.
+type Files struct {
+	// Name is the plugin's file name, such as cascade.wasm.
+	Name string
+	// WASM is its contents. Their size is for the caller to bound.
+	WASM []byte
+	// Beside are other files of the directory by name. Those that matter are
+	// the plugin's signature (cascade.wasm.minisig) and its tests
+	// (cascade.test.ndjson), SHA256SUMS, and SHA256SUMS.minisig. Tests that
+	// are going to be run must be there.
+	Beside map[string][]byte
+}
+
+// Signature says who signed a plugin.
+type Signature struct {
+	// KeyID is the key's, as minisign prints it: 16 hexadecimal digits.
+	KeyID string
+	// Comment is the trusted comment: signed, valid UTF-8, without control
+	// characters other than tabs.
+	Comment string
+	// Signed is when, by the trusted comment's field "timestamp:", which is
+	// what the signer's clock said; zero if it has none. It is not checked.
+	Signed time.Time
+	// Manifest says that the manifest of hashes is signed and lists the
+	// plugin, rather than the plugin itself.
+	Manifest bool
+}
+
+// Verify reports who signed the plugin: by its own signature, or else by that of the
+// manifest of hashes that lists it. Every error is an [*Error], or wraps two of them
+// if both signatures are there and neither will do.
+func (k Keys) Verify(f Files) (Signature, error) {
+	reason := badName(f.Name)
+	if reason == "" && !strings.HasSuffix(f.Name, PluginSuffix) {
+		reason = "must end in " + PluginSuffix
+	}
+	if reason != "" {
+		return Signature{}, &Error{Err: ErrMalformed, Detail: fmt.Sprintf("the name %q %s", f.Name, reason)}
+	}
+	own, isSigned := f.Beside[f.Name+SignatureSuffix]
+	list, isListed := f.Beside[ManifestName+SignatureSuffix]
+	switch {
+	case isSigned && isListed:
+		s, err := k.verifyOwn(&f, own)
+		if err == nil {
+			return s, nil
+		}
+		s, err2 := k.verifyListed(&f, list)
+		if err2 == nil {
+			return s, nil
+		}
+		return Signature{}, fmt.Errorf("%w; and %w", err, err2)
+	case isSigned:
+		return k.verifyOwn(&f, own)
+	case isListed:
+		return k.verifyListed(&f, list)
+	}
+	return Signature{}, &Error{File: f.Name, Err: ErrUnsigned, Detail: fmt.Sprintf("beside it is neither %s nor %s",
+		f.Name+SignatureSuffix, ManifestName+SignatureSuffix)}
+}
+
+// verifyOwn checks the plugin's own signature.
+func (k Keys) verifyOwn(f *Files, signature []byte) (Signature, error) {
+	s, err := k.verify(f.Name, f.WASM, signature)
+	if err != nil {
+		return Signature{}, err
+	}
+	if signedAs, n := field(s.Comment, "file"); n != 1 || signedAs != f.Name {
+		return Signature{}, otherName(f.Name, signedAs, n)
+	}
+	return s, nil
+}
+
+// verifyListed checks the manifest's signature, and what it lists of the plugin.
+// That the manifest is the manifest follows from what is in it; its trusted comment
+// need not name it, but must not name another file.
+func (k Keys) verifyListed(f *Files, signature []byte) (Signature, error) {
+	text, ok := f.Beside[ManifestName]
+	if !ok {
+		return Signature{}, &Error{File: ManifestName, Err: ErrUnsigned,
+			Detail: "there is " + ManifestName + SignatureSuffix + " without it"}
+	}
+	if len(text) > MaxManifest {
+		return Signature{}, &Error{File: ManifestName, Err: ErrMalformed,
+			Detail: fmt.Sprintf("has %d bytes, at most %d are allowed", len(text), MaxManifest)}
+	}
+	s, err := k.verify(ManifestName, text, signature)
+	if err != nil {
+		return Signature{}, err
+	}
+	if signedAs, n := field(s.Comment, "file"); n > 1 || n == 1 && signedAs != ManifestName {
+		return Signature{}, otherName(ManifestName, signedAs, n)
+	}
+	s.Manifest = true
+	hashes, err := parseManifest(text)
+	if err != nil {
+		return Signature{}, err
+	}
+	if err := hashes.check(f.Name, f.WASM); err != nil {
+		return Signature{}, err
+	}
+	name := strings.TrimSuffix(f.Name, PluginSuffix) + TestsSuffix
+	if tests, ok := f.Beside[name]; ok {
+		if err := hashes.check(name, tests); err != nil {
+			return Signature{}, err
+		}
+	}
+	return s, nil
+}
+
+func otherName(name, signedAs string, n int) error {
+	e := &Error{File: name + SignatureSuffix, Err: ErrOtherName}
+	switch n {
+	case 0:
+		e.Detail = fmt.Sprintf("its trusted comment must have a field file:%s", name)
+	case 1:
+		e.Detail = fmt.Sprintf("it is of %q", signedAs)
+	default:
+		e.Detail = fmt.Sprintf("its trusted comment names %d files", n)
+	}
+	return e
+}
+
+// hashes are SHA-256 by file name.
+type hashes map[string][sha256.Size]byte
+
+func (h hashes) check(name string, contents []byte) error {
+	want, ok := h[name]
+	if !ok {
+		return &Error{File: name, Err: ErrNotListed, Detail: ManifestName + " is signed and does not name it"}
+	}
+	if got := sha256.Sum256(contents); got != want {
+		return &Error{File: name, Err: ErrHashMismatch, Want: hex.EncodeToString(want[:]), Got: hex.EncodeToString(got[:])}
+	}
+	return nil
+}
+
+// parseManifest reads what sha256sum writes, and nothing that it would not write of
+// the files of one directory: lines of a hash, a space, a space or an asterisk, and a
+// name. Lines that sha256sum escapes are refused, since what they escape is.
+func parseManifest(text []byte) (hashes, error) {
+	list, line := hashes{}, 0
+	fault := func(format string, args ...any) error {
+		return &Error{File: ManifestName, Line: line, Err: ErrMalformed, Detail: fmt.Sprintf(format, args...)}
+	}
+	if len(text) > MaxManifest {
+		return nil, fault("has %d bytes, at most %d are allowed", len(text), MaxManifest)
+	}
+	for l := range strings.Lines(string(text)) {
+		line++
+		entry, whole := strings.CutSuffix(l, "\n")
+		if !whole {
+			return nil, fault("the last line must end")
+		}
+		const digits = 2 * sha256.Size
+		if len(entry) < digits+2 || entry[digits] != ' ' || entry[digits+1] != ' ' && entry[digits+1] != '*' {
+			return nil, fault("must be a hash of %d digits, two spaces or a space and an asterisk, and a name", digits)
+		}
+		var hash [sha256.Size]byte
+		// hex takes capitals too, which sha256sum does not write.
+		if _, err := hex.Decode(hash[:], []byte(entry[:digits])); err != nil || strings.ContainsAny(entry[:digits], "ABCDEF") {
+			return nil, fault("the hash must be of digits and of letters from a to f")
+		}
+		name := entry[digits+2:]
+		if reason := badName(name); reason != "" {
+			return nil, fault("the name %q %s", name, reason)
+		}
+		if _, ok := list[name]; ok {
+			return nil, fault("%s is listed twice", name)
+		}
+		list[name] = hash
+	}
+	if line == 0 {
+		return nil, fault("lists nothing")
+	}
+	return list, nil
+}
+
+// badName says why name is none of a file in a directory; empty if it is one.
+func badName(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > 255:
+		return "is longer than 255 bytes"
+	case !utf8.ValidString(name):
+		return "is not valid UTF-8"
+	case strings.ContainsAny(name, `/\`):
+		return "must be of a file in the same directory, without slashes"
+	case name == "." || name == "..":
+		return "is a directory's"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "has control characters"
+	}
+	return ""
+}
