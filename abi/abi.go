@@ -8,7 +8,7 @@
 //
 // The package imports the standard library alone and builds for wasip1, so that
 // both sides of the boundary share it. Package guest makes a plugin of a Go
-// program.
+// program; what other languages need is in what the command "resonhost new" writes.
 package abi
 
 // Version is the major version of the contract. A plugin states the version it

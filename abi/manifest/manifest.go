@@ -121,6 +121,14 @@ var (
 	mediaType     = regexp.MustCompile(`^[a-z]+/[a-z0-9][a-z0-9.+-]{0,126}$`)
 )
 
+// CheckName checks the name of a plugin; the error is an [*abi.FieldError].
+func CheckName(name string) error {
+	if !pluginName.MatchString(name) {
+		return &abi.FieldError{Field: "name", Rule: "must match " + pluginName.String()}
+	}
+	return nil
+}
+
 // Parse decodes a manifest and validates it. It joins all faults into
 // one error.
 func Parse(b []byte) (*Manifest, error) {
@@ -144,8 +152,8 @@ func (m *Manifest) Validate() error {
 	fault := func(rule string, field string, args ...any) {
 		errs = append(errs, &abi.FieldError{Field: fmt.Sprintf(field, args...), Rule: rule})
 	}
-	if !pluginName.MatchString(m.Name) {
-		fault("must match "+pluginName.String(), "name")
+	if err := CheckName(m.Name); err != nil {
+		errs = append(errs, err)
 	}
 	if !version.MatchString(m.Version) {
 		fault("must match "+version.String(), "version")

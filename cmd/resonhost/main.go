@@ -95,7 +95,9 @@ func newApp(std stdio) *cli.App {
 		Description: exitCodes,
 		HideVersion: true, // the flag below
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}},
-		Commands:    []*cli.Command{runCommand(std), callCommand(std), inspectCommand(std), benchCommand(std), versionCommand(std)},
+		Commands: []*cli.Command{
+			runCommand(std), callCommand(std), inspectCommand(std), newCommand(std), benchCommand(std), versionCommand(std),
+		},
 		Action: func(c *cli.Context) error {
 			switch {
 			case c.Bool("version"):

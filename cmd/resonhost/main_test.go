@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -51,11 +52,13 @@ func binary(tb testing.TB) string {
 }
 
 // TestScripts runs testdata/script. A script finds the built-in plugins in
-// $PLUGINS, echo in $ECHO, and the hand-written guests in $GUESTS.
+// $PLUGINS, echo in $ECHO, the hand-written guests in $GUESTS, and this module in
+// $ROOT. It can build in Go, with nothing to be downloaded.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(binary(t))
 	plugins := guesttest.Dir(t, guesttest.Cascade, guesttest.Tick)
 	echo := guesttest.Dir(t, "./testdata/guests/echo")
+	goEnv := goEnv(t, "GOCACHE", "GOMODCACHE")
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join(guesttest.Root(), "testdata", "script"),
 		UpdateScripts:       *update,
@@ -66,6 +69,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PLUGINS", plugins)
 			env.Setenv("ECHO", echo)
 			env.Setenv("GUESTS", filepath.Join(guesttest.Root(), "testdata", "guests"))
+			env.Setenv("ROOT", guesttest.Root())
+			env.Setenv("GOPROXY", "off")
+			for name, value := range goEnv {
+				env.Setenv(name, value)
+			}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -73,4 +81,18 @@ func TestScripts(t *testing.T) {
 			"longline": longLine,
 		},
 	})
+}
+
+// goEnv returns settings of the go command. A script has no home to find them in.
+func goEnv(t *testing.T, names ...string) map[string]string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"env", "-json"}, names...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var env map[string]string
+	if err := json.Unmarshal(out, &env); err != nil {
+		t.Fatal(err)
+	}
+	return env
 }

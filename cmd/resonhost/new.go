@@ -1,0 +1,181 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/internal/scaffold"
+	"github.com/resonhost/resonhost/internal/spell"
+)
+
+// project is what new is told.
+type project struct {
+	scaffold.Options
+
+	dir  string
+	json bool
+}
+
+func newCommand(std stdio) *cli.Command {
+	var words []string
+	for _, l := range scaffold.Languages() {
+		words = append(words, l.Name)
+	}
+	p := &project{Options: scaffold.Options{Language: words[0]}}
+	last := len(words) - 1
+	return &cli.Command{
+		Name:      "new",
+		Usage:     "begin a plugin: write a project that builds",
+		UsageText: "resonhost new NAME [options]",
+		Description: "Writes a plugin that is complete, self-tests included, in the language of --lang,\n" +
+			"and says how to build, check and call it. No file is overwritten.\n\n" +
+			"In Go a plugin requires the module " + scaffold.Module + " at the\n" +
+			"version of this command. Where that is no release, and for work on the module\n" +
+			"itself, --replace names a checkout of it.\n\n" + exitCodes,
+		Flags: append(flags([]setting{
+			{
+				"lang", "write the plugin in `LANGUAGE` " + strings.Join(words[:last], ", ") + " or " + words[last], words[0],
+				choice[string]{&p.Language, words, words},
+			},
+			{"dir", "write to `DIR`", "the plugin's name", text{&p.dir}},
+			{"replace", "have a plugin in Go use the checkout `DIR` of " + scaffold.Module, "none", text{&p.Replace}},
+		}), jsonFlag("print JSON", &p.json)),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			switch c.NArg() {
+			case 0:
+				return usagef("say what the plugin is called: resonhost new NAME")
+			case 1:
+			default:
+				return usagef("new takes one name, got %q besides", c.Args().Get(1))
+			}
+			p.Name = c.Args().First()
+			p.Version = moduleVersion()
+			return p.write(std.out)
+		},
+	}
+}
+
+func (p *project) write(out io.Writer) error {
+	if err := manifest.CheckName(p.Name); err != nil {
+		return usagef("%q is no name for a plugin: %w%s", p.Name, err, suggestion(p.Name))
+	}
+	if p.dir == "" {
+		p.dir = p.Name
+	}
+	files, err := scaffold.Write(p.dir, p.Options)
+	var fault *abi.FieldError
+	var there *scaffold.ExistError
+	switch {
+	case errors.Is(err, scaffold.ErrNoRelease):
+		return usagef("%w; give --replace DIR, a checkout", err)
+	case errors.As(err, &fault): // of --replace: the name was checked, the language by its flag
+		return usagef("--%w", fault)
+	case errors.As(err, &there):
+		return usagef("%w; nothing was written", there)
+	case err != nil:
+		return err
+	}
+	return p.print(out, files)
+}
+
+// suggestion is how a name that is none could be written.
+func suggestion(name string) string {
+	s := strings.Trim(regexp.MustCompile(`[^a-z0-9_]+`).ReplaceAllString(strings.ToLower(name), "-"), "-")
+	if s == name || manifest.CheckName(s) != nil {
+		return ""
+	}
+	return spell.DidYouMean(s, []string{s})
+}
+
+// moduleVersion is the version of the module that this command is of.
+func moduleVersion() string {
+	recorded := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		recorded = info.Main.Version
+	}
+	return released(version, recorded)
+}
+
+// pastTag is how git describe ends where it does not name a tag.
+var pastTag = regexp.MustCompile(`(-\d+-g[0-9a-f]+)?(-dirty)?$`)
+
+// released is the version that was set when the command was built, if it names a
+// release, or else what the toolchain recorded.
+func released(set, recorded string) string {
+	if strings.HasPrefix(set, "v") && pastTag.FindString(set) == "" {
+		return set
+	}
+	return recorded
+}
+
+// steps are what there is to do next.
+type steps struct {
+	Build string `json:"build"`
+	Check string `json:"check"`
+	Call  string `json:"call"`
+}
+
+func (p *project) print(out io.Writer, files []string) error {
+	next := steps{
+		Build: "make",
+		Check: fmt.Sprintf("resonhost inspect %s.wasm", p.Name),
+		Call:  fmt.Sprintf(`echo '"hello"' | resonhost call %s --plugins .`, p.Name),
+	}
+	if p.json {
+		return json.NewEncoder(out).Encode(struct {
+			Name     string   `json:"name"`
+			Language string   `json:"language"`
+			Dir      string   `json:"dir"`
+			Files    []string `json:"files"`
+			Steps    steps    `json:"steps"`
+			Untested string   `json:"untested,omitempty"`
+		}{p.Name, p.Language, p.dir, files, next, p.untested()})
+	}
+	// A tabwriter keeps what goes wrong for Flush.
+	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	for _, f := range files {
+		fmt.Fprintln(t, printable(filepath.Join(p.dir, filepath.FromSlash(f))))
+	}
+	fmt.Fprintf(t, "\n  cd %s\n", shellWord(p.dir))
+	fmt.Fprintf(t, "  %s\tbuilds %s.wasm\n", next.Build, p.Name)
+	fmt.Fprintf(t, "  %s\tchecks it and runs its self-tests\n", next.Check)
+	fmt.Fprintf(t, "  %s\n", next.Call)
+	if u := p.untested(); u != "" {
+		fmt.Fprintf(t, "\n%s\n", u)
+	}
+	return t.Flush()
+}
+
+func (p *project) untested() string {
+	for _, l := range scaffold.Languages() {
+		if l.Name == p.Language {
+			return l.Untested
+		}
+	}
+	return ""
+}
+
+var plainWord = regexp.MustCompile(`^[\w./+,:@%=][\w./+,:@%=-]*$`)
+
+// shellWord quotes a path so that a shell takes it for one word, and no flag.
+func shellWord(s string) string {
+	if strings.HasPrefix(s, "-") {
+		s = "./" + s
+	}
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
