@@ -1,5 +1,6 @@
 # `make help` lists the targets. Building, running and testing take Go and make
-# alone; lint also takes wat2wasm, of the Debian package wabt.
+# alone; lint also takes wat2wasm, of the Debian package wabt, and scaffolds the
+# toolchains of other languages, whose Debian packages .ci/run has.
 
 PLUGINS   := cascade tick
 VERSION   := $(shell git describe --always --dirty --tags 2>/dev/null || echo devel)
@@ -10,7 +11,7 @@ BENCHFLAGS ?= -benchtime $(BENCHTIME)
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests build run test race fuzz bench lint check guests-wat FORCE
+.PHONY: help guests build run test race scaffolds fuzz bench lint check guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ test: build ## run all tests
 race: build ## run all tests under the race detector
 	go test -race -timeout 30m ./...
 
+scaffolds: ## build what resonhost new writes with each language's toolchain, and test it
+	go test -tags scaffolds -count=1 -run '^TestToolchains$$' ./internal/scaffold
+
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print f[i], $$2; n = 0 }' | \
@@ -48,7 +52,7 @@ bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or
 
 lint: ## check format, vet, linters, go.mod files and the compiled guests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these:"; echo "$$files"; exit 1; }
-	go vet ./...
+	go vet -tags scaffolds ./...
 	$(WASIP1) go vet ./abi/... ./plugins/... ./testdata/guests/...
 	@# Its cache has the paths of the checkout it was filled from.
 	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
@@ -59,9 +63,9 @@ lint: ## check format, vet, linters, go.mod files and the compiled guests
 		cmp bin/guests-wat/$${wasm##*/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
 	done
 
-check: ## what CI runs: lint, test, race, a bench smoke run; ends with a clean tree
+check: ## what CI runs: lint, test, race, scaffolds, a bench smoke run; ends with a clean tree
 	@before=$$(git status --porcelain) && \
-	$(MAKE) lint test race && \
+	$(MAKE) lint test race scaffolds && \
 	$(MAKE) bench BENCHTIME=20ms && \
 	after=$$(git status --porcelain) && \
 	if [ "$$before" != "$$after" ]; then echo "the tree was clean before:"; echo "$$after"; exit 1; fi
