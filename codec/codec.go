@@ -69,6 +69,20 @@ func (s *Set) For(t host.Transform) (Codec, error) {
 	return nil, fmt.Errorf("%s has no JSON form: no codec for %s and %s", t.Name, t.Input, t.Output)
 }
 
+// Translate reads the JSON of a transform's task: it returns the payload, and what turns
+// the output into JSON. It is what [host.Config] wants of its JSON.
+func (s *Set) Translate(t host.Transform, doc []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error) {
+	c, err := s.For(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	call, err := c.Decode(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	return call.Payload, call.Encode, nil
+}
+
 type decoder func(doc []byte) (Call, error)
 
 func (d decoder) Decode(doc []byte) (Call, error) { return d(doc) }

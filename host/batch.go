@@ -100,7 +100,7 @@ type job struct {
 // the other, which spares the handing over of slots.
 func (t *task) lead(ctx context.Context, a args, p *Pending) Result {
 	size := t.transform.window.now()
-	if size > 1 && t.transform.plugin.cfg.Isolation.shares() {
+	if size > 1 && t.version.cfg.Isolation.shares() {
 		if taken := t.gather(size-1, a.input); len(taken) > 0 {
 			return t.leadFrame(ctx, a, taken)
 		}
@@ -170,9 +170,11 @@ func (t *task) carry(next sched.Taken) {
 		return
 	}
 	t.transform.meter.joined.Add(1)
-	j.task.instance = t.instance
+	j.task.instance, j.task.version, j.task.trial, j.task.canary = t.instance, t.version, t.trial, t.canary
 	t.instance = nil // until it is known whether the job has left it
-	defer func() { t.instance = j.task.instance }()
+	defer func() {
+		t.instance, t.version, t.trial, t.canary = j.task.instance, j.task.version, j.task.trial, j.task.canary
+	}()
 	j.result = j.task.single(j.ctx, j.args)
 }
 
@@ -192,7 +194,7 @@ var errPanicked = errors.New("the host panicked")
 
 // panicked is the outcome of a task whose worker has panicked, while that is passed on.
 func (t *task) panicked() Result {
-	return Result{Err: fail(KindHost, t.transform.spec.Name, errPanicked).of(t.transform.plugin)}
+	return Result{Err: fail(KindHost, t.transform.name, errPanicked).of(t.transform.current())}
 }
 
 // runFrame runs the inputs of one frame.
@@ -229,7 +231,7 @@ func (t *task) cross(jobs []*job) {
 	for i := range jobs {
 		items[i].Payload, got[i].Payload = jobs[i].args.input, jobs[i].args.dst
 	}
-	if t.transform.plugin.cfg.Isolation.shares() {
+	if t.version.cfg.Isolation.shares() {
 		ctx, stop := joint(jobs)
 		fuel, fault := t.timed(ctx, items, got)
 		ended := ctx.Err() != nil
@@ -237,18 +239,44 @@ func (t *task) cross(jobs []*job) {
 		if fault != nil && errors.Is(fault, module.ErrOutputSum) {
 			t.transform.fits.Store(int64(len(jobs) / 2)) // for the frames to come
 		}
-		if fault == nil || len(jobs) == 1 || !fault.Kind.guests() && !ended || jobs[0].ctx.Err() != nil && same(jobs) {
-			for i, j := range jobs {
-				j.result = j.task.result(got[i], fuel/uint64(len(jobs)), fault, len(j.args.dst))
-			}
+		again := fault != nil && (fault.Kind.guests() || ended || t.canary || errors.Is(fault, errReplaced))
+		if !again || len(jobs) == 1 && !t.canary || jobs[0].ctx.Err() != nil && same(jobs) {
+			t.settle(jobs, got, fuel, fault)
 			return
 		}
 		t.h.retried.Add(1)
+		if t.canary {
+			t.trial.fail(1)
+		}
+		t.settled = true
 	}
+	for _, j := range jobs {
+		j.task.version = t.version
+		got, fuel, fault := t.alone(j.ctx, j.args) // whatever a frame that failed has left
+		j.task.version = t.version
+		j.result = j.task.result(got, fuel, fault, len(j.args.dst))
+	}
+}
+
+// settle gives jobs their results of a crossing that they shared. What a canary has
+// refused in there the version beside it does.
+func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) {
+	canary := t.canary
 	for i, j := range jobs {
-		got[i] = abi.Result{Payload: j.args.dst} // whatever a frame that failed has left
-		fuel, fault := t.timed(j.ctx, items[i:i+1], got[i:i+1])
-		j.result = j.task.result(got[i], fuel, fault, len(j.args.dst))
+		fuel, fault, got := fuel/uint64(len(jobs)), fault, got[i]
+		if canary && fault == nil && got.Status != abi.StatusOK {
+			tried := t.trial
+			t.giveBack()
+			t.settled = true
+			t.h.rerun.Add(1)
+			var more uint64
+			if got, more, fault = t.alone(j.ctx, j.args); fault == nil && got.Status == abi.StatusOK {
+				tried.fail(1)
+			}
+			fuel += more
+		}
+		j.task.version = t.version
+		j.result = j.task.result(got, fuel, fault, len(j.args.dst))
 	}
 }
 

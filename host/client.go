@@ -135,7 +135,7 @@ func (c *Client) check(tr *transform) *Error {
 		return nil
 	}
 	return (&Error{
-		Kind: KindInvalidArgument, Transform: tr.spec.Name,
+		Kind: KindInvalidArgument, Transform: tr.name,
 		Message: fmt.Sprintf("tenant: must have at most %d bytes, has %d", MaxTenant, len(c.tenant)),
-	}).of(tr.plugin)
+	}).of(tr.current())
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -161,6 +158,13 @@ const (
 	DefaultMaxCallDepth      = 65_536
 	DefaultBreakAfter        = 20
 	DefaultBatchTarget       = 250 * time.Microsecond
+	DefaultSettle            = 30 * time.Millisecond
+	DefaultPoll              = 2 * time.Second
+	DefaultCacheBytes        = 1 << 30
+	DefaultDrainTimeout      = 30 * time.Second
+	DefaultCanaryTime        = time.Minute
+	DefaultCanaryErrors      = 0.01
+	DefaultCanarySlowdown    = 2
 
 	// MaxWorkersPerCPU bounds Config.Workers: more workers than this for each
 	// unit of GOMAXPROCS only add memory.
@@ -178,8 +182,31 @@ const (
 type Config struct {
 	// Mode is where transforms run; default Sandbox.
 	Mode Mode
-	// PluginDir is a directory of which every file NAME.wasm is a plugin.
+	// PluginDir is a directory of which every file NAME.wasm is a plugin. Files beside
+	// it are its too: NAME.test.ndjson is Source.Tests, and the signatures
+	// NAME.wasm.minisig, SHA256SUMS and SHA256SUMS.minisig are Source.Beside.
 	PluginDir string
+	// Watch has what changes in PluginDir change what serves, by [Host.Deploy]: a new or
+	// changed file is deployed once it has settled, and a plugin whose file has been gone
+	// for 2 s is unloaded. A file that was refused, or rolled back, is let be until it
+	// changes.
+	Watch bool
+	// Settle is how long a file must have been unchanged; default 30 ms. Poll is how often
+	// the directory is looked at, whatever the file system tells; default 2 s.
+	Settle, Poll time.Duration
+	// CacheDir keeps what plugins were compiled to, for any host, and with Watch the
+	// versions that served, for [Host.Rollback] and the next start. Only the user, and
+	// root, may be able to write there. Default none.
+	CacheDir string
+	// CacheBytes bounds both kinds in CacheDir each; default 1 GiB.
+	CacheBytes int64
+	// Accept refuses sources before anything of them is read, if it returns an error:
+	// those without a signature, say, see package trust. Default accepts all.
+	Accept func(ctx context.Context, s Source) error
+	// JSON translates the JSON of a task for the self-tests in Source.Tests: input becomes
+	// a payload, and encode makes JSON of what comes out. The Translate of package codec's
+	// Set is one. Default takes tests of application/json alone.
+	JSON func(t Transform, input []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)
 	// Plugins are plugins besides those of PluginDir.
 	Plugins []Source
 	// Native are the plugins of mode Inline; Sandbox ignores them.
@@ -302,7 +329,37 @@ type PluginConfig struct {
 	MaxCallDepth int
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
+
+	// DrainTimeout is how long the tasks of a version that was replaced may take, from
+	// then on; those that take longer begin anew on its successor. Default 30 s.
+	DrainTimeout time.Duration
+	// StateRule is what becomes of a version that cannot read the states that streams
+	// have; default StateRefuse.
+	StateRule StateRule
+	// Canary is the share of tasks, above 0 to 1, that a new version does beside the one
+	// that serves, before it serves alone; default, and if negative, none: it serves alone
+	// at once. Of a stream it does all tasks or none. What it fails, the other does.
+	Canary float64
+	// CanaryTime is for how long; default 1 min. It is rolled back, at any time, if it
+	// fails a larger share of its tasks, which the other then did, than CanaryErrors,
+	// default 0.01, negative 0; or if its tasks take CanarySlowdown times as long on
+	// average, default 2. Else it is promoted.
+	CanaryTime     time.Duration
+	CanaryErrors   float64
+	CanarySlowdown float64
 }
+
+// StateRule says what becomes of a new version of a plugin that cannot read the states
+// that streams have of the version that serves, see manifest.Transform.
+type StateRule int
+
+// Rules.
+const (
+	// StateRefuse refuses the version.
+	StateRefuse StateRule = iota + 1
+	// StateReset has such streams begin anew, which Stats counts.
+	StateReset
+)
 
 // Source is a plugin's binary.
 type Source struct {
@@ -311,6 +368,15 @@ type Source struct {
 	Name string
 	// WASM is the binary. The host does not change it.
 	WASM []byte
+	// Tests are further self-tests, JSON lines of the form
+	//
+	//	{"name": "a word", "transform": "shout", "input": "abc", "output": "ABC"}
+	//
+	// or with "error", a [Kind], in place of the output. Lines with the same "stream"
+	// share a state. At most 8 MiB.
+	Tests []byte
+	// Beside is what else lies beside the file, by name, for Config.Accept.
+	Beside map[string][]byte
 }
 
 // Native is a plugin that is compiled into the program, such as a
@@ -333,7 +399,7 @@ func orDefault[T comparable](v, def T) T {
 }
 
 // noneBelowZero turns a negative value, which means none, into 0.
-func noneBelowZero[T int | int64 | time.Duration](v T) T { return max(v, 0) }
+func noneBelowZero[T int | int64 | float64 | time.Duration](v T) T { return max(v, 0) }
 
 // withDefaults returns the configuration with every default filled in.
 func (c Config) withDefaults() Config {
@@ -347,6 +413,8 @@ func (c Config) withDefaults() Config {
 	c.MaxStreams = orDefault(c.MaxStreams, DefaultMaxStreams)
 	c.MaxStreamBytes = orDefault(c.MaxStreamBytes, DefaultStreamBytes)
 	c.StreamAge = noneBelowZero(orDefault(c.StreamAge, DefaultStreamAge))
+	c.Settle, c.Poll = orDefault(c.Settle, DefaultSettle), orDefault(c.Poll, DefaultPoll)
+	c.CacheBytes = orDefault(c.CacheBytes, DefaultCacheBytes)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -380,6 +448,10 @@ func (c Config) validate() error {
 	for tenant, w := range c.TenantWeights {
 		check(w >= 1 && w <= MaxWeight && len(tenant) <= MaxTenant, fmt.Sprintf("TenantWeights[%q]", tenant), "must be between 1 and %d, of a name of at most %d bytes", MaxWeight, MaxTenant)
 	}
+	check(!c.Watch || c.PluginDir != "" && c.Mode == Sandbox, "Watch", "needs PluginDir, in mode Sandbox")
+	check(c.Settle > 0 && c.Settle <= time.Minute, "Settle", "must be positive, and at most 1m")
+	check(c.Poll >= 10*time.Millisecond && c.Poll <= time.Hour, "Poll", "must be between 10ms and 1h")
+	check(c.CacheBytes > 0, "CacheBytes", "must be positive")
 	check(c.MemoryBudget >= 64<<10, "MemoryBudget", "must be at least 64 KiB")
 	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
 	check(c.MaxStreamBytes >= 64<<10, "MaxStreamBytes", "must be at least 64 KiB")
@@ -423,6 +495,12 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
 	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
 	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
+	check(p.DrainTimeout > 0, path+".DrainTimeout", "must be positive")
+	check(p.StateRule == StateRefuse || p.StateRule == StateReset, path+".StateRule", "must be StateRefuse or StateReset")
+	check(p.Canary >= 0 && p.Canary <= 1, path+".Canary", "must be at most 1")
+	check(p.CanaryTime > 0, path+".CanaryTime", "must be positive")
+	check(p.CanaryErrors >= 0 && p.CanaryErrors <= 1, path+".CanaryErrors", "must be at most 1")
+	check(p.CanarySlowdown > 1, path+".CanarySlowdown", "must be more than 1")
 	check(p.Engine == EngineCompiler || p.Engine == EngineInterpreter, path+".Engine", "must be EngineCompiler or EngineInterpreter")
 }
 
@@ -460,6 +538,12 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		Engine:            orDefault(o.Engine, p.Engine),
+		DrainTimeout:      orDefault(o.DrainTimeout, p.DrainTimeout),
+		StateRule:         orDefault(o.StateRule, p.StateRule),
+		Canary:            orDefault(o.Canary, p.Canary),
+		CanaryTime:        orDefault(o.CanaryTime, p.CanaryTime),
+		CanaryErrors:      orDefault(o.CanaryErrors, p.CanaryErrors),
+		CanarySlowdown:    orDefault(o.CanarySlowdown, p.CanarySlowdown),
 	}
 }
 
@@ -490,48 +574,16 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
 	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
+	p.DrainTimeout = orDefault(p.DrainTimeout, DefaultDrainTimeout)
+	p.StateRule = orDefault(p.StateRule, StateRefuse)
+	p.Canary = noneBelowZero(p.Canary)
+	p.CanaryTime = orDefault(p.CanaryTime, DefaultCanaryTime)
+	p.CanaryErrors = noneBelowZero(orDefault(p.CanaryErrors, DefaultCanaryErrors))
+	p.CanarySlowdown = orDefault(p.CanarySlowdown, DefaultCanarySlowdown)
 	return p
 }
 
 // pluginConfig returns how the plugin of that source's name is run.
 func (c Config) pluginConfig(source string) PluginConfig {
 	return c.Defaults.overriddenBy(c.Overrides[source]).withDefaults(c)
-}
-
-// sources returns Plugins and those of PluginDir, sorted by name there.
-func (c Config) sources(ctx context.Context) ([]Source, error) {
-	sources := slices.Clone(c.Plugins)
-	if c.PluginDir == "" {
-		return sources, nil
-	}
-	entries, err := os.ReadDir(c.PluginDir)
-	if err != nil {
-		return nil, fmt.Errorf("plugin directory: %w", err)
-	}
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), ".wasm")
-		if !ok || name == "" || strings.HasPrefix(name, ".") { // hidden files are editors'
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
-		}
-		wasm, err := readFile(filepath.Join(c.PluginDir, e.Name()), c.pluginConfig(name).MaxModule)
-		if err != nil {
-			return nil, fmt.Errorf("plugin %s: %w", name, err)
-		}
-		sources = append(sources, Source{Name: name, WASM: wasm})
-	}
-	return sources, nil
-}
-
-// readFile reads at most limit bytes and one more, by which a file is known to
-// be too large.
-func readFile(name string, limit int) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
-	return b, errors.Join(err, f.Close())
 }

@@ -20,7 +20,12 @@ var (
 	ErrNotStarted = errors.New("host is not started")
 	// ErrClosed: the host is closed or closing.
 	ErrClosed = errors.New("host is closed")
+	// ErrPaused: the plugin is paused, see [Host.Pause].
+	ErrPaused = errors.New("plugin is paused")
 )
+
+// errReplaced is why a version's tasks end that was replaced longer ago than they may take.
+var errReplaced = errors.New("the version was replaced, and the task took longer than the drain timeout")
 
 // Kind says what kind of failure an [Error] is. Its text is stable: it appears in
 // JSON, in metric labels and in logs.
@@ -52,7 +57,7 @@ const (
 	KindOutOfFuel Kind = "out_of_fuel"
 	// KindABI: the guest broke the plugin contract.
 	KindABI Kind = "abi"
-	// KindUnavailable: see [ErrNotStarted], [ErrClosed] and [ErrSuspended].
+	// KindUnavailable: see [ErrNotStarted], [ErrClosed], [ErrPaused] and [ErrSuspended].
 	KindUnavailable Kind = "unavailable"
 	// KindHost: the host could not do its part, such as making an instance.
 	KindHost Kind = "host"
@@ -112,31 +117,33 @@ func fail(kind Kind, transform string, cause error) *Error {
 }
 
 // of says which plugin was to run the task.
-func (e *Error) of(p *plugin) *Error {
-	e.Plugin, e.Version, e.Hash = p.manifest.Name, p.manifest.Version, p.hash
+func (e *Error) of(v *version) *Error {
+	e.Plugin, e.Version, e.Hash = v.manifest.Name, v.manifest.Version, v.hash
 	return e
 }
 
 // refusal is the error of a task that did not get a slot. ctx is what it waited
 // with.
 func (t *transform) refusal(ctx context.Context, err error) *Error {
-	e := (&Error{Kind: KindQueueFull, Transform: t.spec.Name, Message: err.Error(), Err: ErrQueueFull}).of(t.plugin)
+	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull}).of(t.current())
 	switch {
 	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrLate), errors.Is(err, sched.ErrDropped):
 	case errors.Is(err, sched.ErrTimeout):
 		e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-	case errors.Is(err, ErrSuspended):
+	case errors.Is(err, sched.ErrRetired):
+		e.Err = err // for who can look the name up again
+	case errors.Is(err, ErrSuspended), errors.Is(err, ErrPaused):
 		e.Kind, e.Err = KindUnavailable, err
 	case errors.Is(err, sched.ErrClosed):
 		e.Kind, e.Message, e.Err = KindUnavailable, ErrClosed.Error(), ErrClosed
 	default:
-		t.ended(ctx, e, "waited")
+		ended(ctx, e, "waited")
 	}
 	return e
 }
 
 // ended says of a task whose context ended why.
-func (t *transform) ended(ctx context.Context, e *Error, did string) {
+func ended(ctx context.Context, e *Error, did string) {
 	cause := context.Cause(ctx)
 	e.Kind, e.Err = KindCancelled, cause
 	if !errors.Is(cause, ctx.Err()) {
@@ -161,8 +168,8 @@ var faultKinds = map[module.Kind]Kind{
 }
 
 // failure is the error of a call that did not come back in order.
-func (t *transform) failure(ctx context.Context, err error) *Error {
-	e := (&Error{Kind: KindHost, Transform: t.spec.Name, Message: err.Error(), Err: err}).of(t.plugin)
+func (t *task) failure(ctx context.Context, err error) *Error {
+	e := (&Error{Kind: KindHost, Transform: t.transform.name, Message: err.Error(), Err: err}).of(t.version)
 	fault := (*module.Fault)(nil)
 	switch {
 	case errors.As(err, &fault):
@@ -170,11 +177,14 @@ func (t *transform) failure(ctx context.Context, err error) *Error {
 		switch fault.Kind {
 		case module.Stopped:
 			e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task ran", ErrClosed
+			if cause := context.Cause(t.version.ctx); errors.Is(cause, errReplaced) {
+				e.Message, e.Err = cause.Error(), cause
+			}
 		case module.Timeout:
 			e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-			e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.timeout)
+			e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.version.spec(t.transform).timeout)
 		case module.Cancelled:
-			t.ended(ctx, e, "ran")
+			ended(ctx, e, "ran")
 		default:
 			e.Kind = faultKinds[fault.Kind]
 		}
@@ -183,19 +193,19 @@ func (t *transform) failure(ctx context.Context, err error) *Error {
 	case errors.Is(err, module.ErrOutputSum):
 		e.Kind = KindABI // unless the tasks are run again one by one
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		t.ended(ctx, e, "ran")
+		ended(ctx, e, "ran")
 	}
 	return e
 }
 
 // notBorrowed is the error of a task that has a slot and gets no instance.
-func (t *transform) notBorrowed(ctx context.Context, err error) *Error {
-	e := (&Error{Kind: KindHost, Transform: t.spec.Name, Message: "no instance could be made: " + err.Error(), Err: err}).of(t.plugin)
+func (t *task) notBorrowed(ctx context.Context, err error) *Error {
+	e := (&Error{Kind: KindHost, Transform: t.transform.name, Message: "no instance could be made: " + err.Error(), Err: err}).of(t.version)
 	if fault := (*module.Fault)(nil); errors.As(err, &fault) {
 		e.Stack = fault.Stack
 	}
 	if ctx.Err() != nil {
-		t.ended(ctx, e, "waited")
+		ended(ctx, e, "waited")
 	}
 	return e
 }

@@ -27,12 +27,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
-	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/store"
 	"github.com/resonhost/resonhost/host/internal/stream"
+	"github.com/resonhost/resonhost/host/internal/watch"
 )
 
 // Host runs transforms. Make one with [New].
@@ -40,24 +40,37 @@ type Host struct {
 	cfg     Config
 	log     *slog.Logger
 	budget  *module.Budget
+	modules *module.Cache // nil without Config.CacheDir
+	store   *store.Store  // likewise
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
 	self    *Client
 	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
-	retried atomic.Uint64
-	unknown atomic.Uint64
 
-	// ctx ends when running tasks must: when Close's patience does.
+	retried, unknown, rerun, reset atomic.Uint64
+
+	// ctx ends when running tasks must: when Close's patience does. ending ends when
+	// Close begins.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	ending context.Context
+	end    context.CancelFunc
+	// deploys are transactions, which begin before the state is closing; retiring what
+	// goes on after them, and followed what watches the plugin directory.
+	deploys, retiring, followed sync.WaitGroup
+	saving                      sync.Mutex   // one record is saved at a time
+	read                        []watch.File // by Start, from PluginDir
 
-	mu     sync.Mutex // guards state
-	state  state
-	table  atomic.Pointer[table] // nil until started
-	opened []*plugin             // what Start opened; no longer written once loaded is closed
+	table  atomic.Pointer[table] // nil until started; written with mu held
 	loaded chan struct{}         // closed when Start has ended
 	closed chan struct{}         // closed when Close's work is done
 	err    error                 // of freeing plugins, set before closed is closed
+
+	mu      sync.Mutex // guards the rest
+	state   state
+	plugins map[string]*plugin // by their sources' names
+	reloads map[string]map[ReloadResult]uint64
+	freeing []error // of versions that were closed
 }
 
 type state int
@@ -68,75 +81,6 @@ const (
 	started
 	closing
 )
-
-// table is what the host serves, published as one.
-type table struct {
-	plugins    []*plugin
-	transforms map[string]*transform
-}
-
-// plugin is one plugin that serves.
-type plugin struct {
-	source   string
-	hash     string
-	manifest *manifest.Manifest
-	engine   engine
-	class    *sched.Class
-	breaker  breaker
-	cfg      PluginConfig
-	// specs are the transforms, at their indices.
-	specs []*transform
-}
-
-// engine lends instances, of a guest or of native code.
-type engine interface {
-	// TryBorrow returns nil if no instance is idle. Borrow makes one, or waits for
-	// one until ctx is done.
-	TryBorrow() instance
-	Borrow(ctx context.Context) (instance, error)
-	Close(ctx context.Context) error
-}
-
-// instance runs items, as module.Instance.Run does. Its borrower gives it back by
-// Return, whatever became of it.
-type instance interface {
-	Run(ctx context.Context, c module.Call) (fuel uint64, err error)
-	Return()
-}
-
-// sandbox is the engine of a guest.
-type sandbox struct{ *registry.Plugin }
-
-// TryBorrow implements engine.
-func (s sandbox) TryBorrow() instance {
-	if in := s.Plugin.TryBorrow(); in != nil {
-		return in
-	}
-	return nil
-}
-
-// Borrow implements engine.
-func (s sandbox) Borrow(ctx context.Context) (instance, error) {
-	in, err := s.Plugin.Borrow(ctx)
-	if err != nil {
-		return nil, err // not a nil *registry.Instance, which would be an instance
-	}
-	return in, nil
-}
-
-// transform is one transform that is served.
-type transform struct {
-	plugin  *plugin
-	group   *sched.Group
-	index   int
-	spec    manifest.Transform
-	timeout time.Duration
-	meter   meter
-	window  window
-	// fits is how many tasks share a frame at most, once their outputs together
-	// were too large for one; 0 before.
-	fits atomic.Int64
-}
 
 // ageing is how long a priority goes without a worker before higher ones step back.
 const ageing = 100 * time.Millisecond
@@ -158,9 +102,12 @@ func New(cfg Config) (*Host, error) {
 		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
 		loaded:  make(chan struct{}),
 		closed:  make(chan struct{}),
+		plugins: make(map[string]*plugin),
+		reloads: make(map[string]map[ReloadResult]uint64),
 	}
 	h.self = h.Client("", PriorityNormal)
 	h.ctx, h.cancel = context.WithCancelCause(context.Background())
+	h.ending, h.end = context.WithCancel(context.Background())
 	return h, nil
 }
 
@@ -168,30 +115,58 @@ func New(cfg Config) (*Host, error) {
 // serve is an error, which names it and joins those of the others; the host is
 // closed then. ctx bounds the start, not the host's life. If [Host.Close] comes
 // meanwhile, Start ends with [ErrClosed].
+//
+// With Config.Watch, an earlier version of a plugin serves where the newest was rolled
+// back or cannot serve, if Config.CacheDir has one; and there need be no plugin yet.
 func (h *Host) Start(ctx context.Context) error {
 	if err := h.begin(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(h.ctx, func() { cancel(ErrClosed) })()
-	t, err := h.load(ctx)
-	h.opened = t.plugins
+	defer context.AfterFunc(h.ending, func() { cancel(ErrClosed) })()
+	versions, err := h.load(ctx)
 	h.mu.Lock()
-	switch {
-	case h.state == closing:
+	if h.state == closing {
 		err = ErrClosed // whatever else failed, failed for this
-	case err == nil:
-		h.table.Store(t)
+	}
+	if err == nil {
+		for _, v := range versions {
+			if clash := h.clashLocked(v); clash != nil {
+				err = errors.Join(err, newLoadError(v.record.source, StepPublish, clash))
+				continue
+			}
+			h.publishLocked(v.plugin, &serving{current: v})
+		}
+	}
+	if err == nil {
+		h.table.Store(h.newTableLocked())
 		h.state = started
+	} else { // for Close to find
+		for _, v := range versions {
+			if !slices.Contains(v.plugin.versions, v) {
+				v.plugin.versions = append(v.plugin.versions, v)
+			}
+		}
+		h.table.Store(nil)
 	}
 	h.mu.Unlock()
 	close(h.loaded)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
-	for _, p := range t.plugins {
-		h.tellPlugin(p, event.PluginReady)
+	if h.cfg.Watch {
+		w := watch.New(h.watchConfig(), h.read)
+		h.read = nil
+		if err := w.Start(); err != nil {
+			return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+		}
+		h.follow(w)
+	}
+	for _, v := range versions {
+		h.reloaded(v.plugin.source, ReloadLoaded)
+		h.remember(v.plugin)
+		h.tellPlugin(v, event.PluginReady, "")
 	}
 	return nil
 }
@@ -209,134 +184,85 @@ func (h *Host) begin() error {
 	return errors.New("host is started already")
 }
 
-// load opens all plugins. With an error its table has those that were opened.
-func (h *Host) load(ctx context.Context) (*table, error) {
-	t := &table{transforms: make(map[string]*transform)}
-	var errs []error
+// load makes versions of all plugins. With an error it returns those that were made.
+func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	if h.cfg.Mode == Inline {
-		for i, n := range h.cfg.Native {
-			p, err := openNative(n, h.cfg)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))
-				continue
-			}
-			t.plugins = append(t.plugins, p)
-		}
-		for name := range h.cfg.Overrides {
-			if !slices.ContainsFunc(t.plugins, func(p *plugin) bool { return p.source == name }) {
-				errs = append(errs, noSuchPlugin(name))
-			}
-		}
-	} else {
-		plugins, err := h.open(ctx)
-		t.plugins = plugins
-		errs = append(errs, err)
+		return h.loadNative()
 	}
-	slices.SortStableFunc(t.plugins, func(a, b *plugin) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
-	for i, p := range t.plugins {
-		// A name tells plugins apart, in metrics for one.
-		if i > 0 && t.plugins[i-1].manifest.Name == p.manifest.Name {
-			errs = append(errs, fmt.Errorf("plugin %s: its manifest's name, %s, is that of plugin %s already", p.source, p.manifest.Name, t.plugins[i-1].source))
-		}
-		p.class = h.sched.NewClass(p.cfg.MaxInstances)
-		p.breaker.limit = p.cfg.BreakAfter
-		for index, spec := range p.manifest.Transforms {
-			if other := t.transforms[spec.Name]; other != nil {
-				errs = append(errs, fmt.Errorf("plugin %s: transform %s is %s's already", p.source, spec.Name, other.plugin.source))
-				continue
-			}
-			tr := &transform{plugin: p, group: h.sched.NewGroup(p.class, p.cfg.Weight), index: index, spec: spec}
-			tr.window.warn = func(size int, cost time.Duration) {
-				h.log.Warn("batches have been as small or as large as they can for 5 minutes",
-					"transform", spec.Name, "tasks", size, "task_takes", cost, "target", tr.window.target)
-			}
-			if h.cfg.Mode == Sandbox {
-				tr.window.target = p.cfg.BatchTarget
-				tr.timeout = orDefault(p.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
-			}
-			t.transforms[spec.Name] = tr
-			p.specs = append(p.specs, tr)
-		}
+	if err := h.openStore(); err != nil {
+		return nil, err
 	}
-	return t, errors.Join(errs...)
-}
-
-// open opens the plugins of mode Sandbox, as many at a time as there are
-// workers. With an error it returns those that were opened.
-func (h *Host) open(ctx context.Context) ([]*plugin, error) {
-	sources, err := h.cfg.sources(ctx)
+	sources, err := h.sources(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(sources) == 0 {
+	if len(sources) == 0 && !h.cfg.Watch {
 		return nil, fmt.Errorf("no plugin: %s has no *.wasm file", h.cfg.PluginDir)
 	}
 	for name := range h.cfg.Overrides {
-		if !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
+		if !h.cfg.Watch && !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
 			return nil, noSuchPlugin(name)
 		}
 	}
-	opened := make([]*plugin, len(sources))
+	made := make([]*version, len(sources))
 	errs := make([]error, len(sources))
 	var g errgroup.Group
-	g.SetLimit(h.cfg.Workers)
+	g.SetLimit(h.cfg.Workers) // as many at a time
 	for i, s := range sources {
+		p := h.newPlugin(s.Name)
+		h.mu.Lock()
+		h.plugins[s.Name] = p
+		h.mu.Unlock()
 		g.Go(func() error {
-			if opened[i], errs[i] = h.openOne(ctx, s); errs[i] != nil {
-				errs[i] = fmt.Errorf("plugin %s: %w", s.Name, errs[i])
+			began := time.Now()
+			if made[i], errs[i] = h.first(ctx, p, s); errs[i] == nil {
+				v := made[i]
+				h.log.Info("plugin is ready", "plugin", v.manifest.Name, "version", v.manifest.Version,
+					"hash", v.hash, "transforms", len(v.manifest.Transforms), "took", time.Since(began))
 			}
 			return nil
 		})
 	}
 	_ = g.Wait() // each error is kept in its place
-	opened = slices.DeleteFunc(opened, func(p *plugin) bool { return p == nil })
-	return opened, errors.Join(errs...)
+	made = slices.DeleteFunc(made, func(v *version) bool { return v == nil })
+	slices.SortStableFunc(made, func(a, b *version) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
+	return made, errors.Join(errs...)
+}
+
+func (h *Host) loadNative() (made []*version, err error) {
+	var errs []error
+	for i, n := range h.cfg.Native {
+		v, err := h.openNative(n)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))
+			continue
+		}
+		made = append(made, v)
+	}
+	for name := range h.cfg.Overrides {
+		if h.plugins[name] == nil {
+			errs = append(errs, noSuchPlugin(name))
+		}
+	}
+	return made, errors.Join(errs...)
 }
 
 func noSuchPlugin(name string) error {
 	return fmt.Errorf("Overrides[%q]: there is no such plugin", name)
 }
 
-func (h *Host) openOne(ctx context.Context, s Source) (*plugin, error) {
-	cfg := h.cfg.pluginConfig(s.Name)
-	if len(s.WASM) > cfg.MaxModule {
-		return nil, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule)
-	}
-	began := time.Now()
-	r, err := registry.Open(ctx, s.WASM, registry.Options{
-		Module:      moduleOptions(cfg, h.budget, h.log.With("plugin", s.Name)),
-		Isolation:   cfg.Isolation.ofInstances(),
-		Min:         cfg.MinInstances,
-		Max:         cfg.MaxInstances,
-		IdleTimeout: cfg.IdleTimeout,
-		MaxCalls:    cfg.MaxCalls,
-		MaxAge:      cfg.MaxAge,
-		MaxMemory:   uint64(cfg.MaxMemory),
-	})
-	if err != nil {
-		return nil, err
-	}
-	info := r.Info()
-	h.log.Info("plugin is ready", "plugin", info.Manifest.Name, "version", info.Manifest.Version,
-		"hash", info.Hash, "transforms", len(info.Manifest.Transforms), "took", time.Since(began))
-	if cfg.Isolation.resets() && info.NoReset != nil {
-		cfg.Isolation = IsolationFresh
-		h.log.Warn("every task has a new instance, since they cannot be reset", "plugin", info.Manifest.Name, "reason", info.NoReset)
-	}
-	return &plugin{source: s.Name, hash: info.Hash, manifest: info.Manifest, engine: sandbox{r}, cfg: cfg}, nil
-}
-
 func frameLimits(cfg PluginConfig) module.FrameLimits {
 	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
 }
 
-func moduleOptions(cfg PluginConfig, budget *module.Budget, log *slog.Logger) module.Options {
+func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache, log *slog.Logger) module.Options {
 	return module.Options{
 		Binary: module.BinaryLimits{
 			Functions: uint64(cfg.MaxFunctions), Globals: uint64(cfg.MaxGlobals),
 			Exports: uint64(cfg.MaxExports), TableSize: uint64(cfg.MaxTable),
 		},
 		CompileTimeout:    cfg.CompileTimeout,
+		Cache:             cache,
 		MemoryLimit:       uint64(cfg.MemoryLimit),
 		Budget:            budget,
 		Batch:             cfg.Isolation.batch(),
@@ -370,8 +296,9 @@ func (h *Host) Close(ctx context.Context) error {
 	case starting:
 		h.cancel(ErrClosed) // no task runs yet, and nobody waits for plugins
 	}
+	h.end()
 	if before != closing {
-		go h.end()
+		go h.finish()
 	}
 	var errs []error
 	select {
@@ -403,24 +330,34 @@ func (h *Host) interrupt(cause error) error {
 	}
 }
 
-// end waits for all tasks and frees everything. Those who call Close wait for it.
-func (h *Host) end() {
+// finish waits for all tasks and frees everything. Those who call Close wait for it.
+func (h *Host) finish() {
 	<-h.loaded
+	h.followed.Wait()
+	h.deploys.Wait()
 	<-h.sched.Drained()
 	h.pending.Wait()
 	h.cancel(ErrClosed)
-	var errs []error
-	for _, p := range h.opened {
-		errs = append(errs, p.engine.Close(context.Background()))
-		h.tellPlugin(p, event.PluginClosed)
+	h.retiring.Wait()
+	h.mu.Lock()
+	var left []*version
+	for _, p := range h.plugins {
+		left = append(left, p.versions...)
 	}
-	h.err = errors.Join(errs...)
+	h.mu.Unlock()
+	for _, v := range left {
+		h.closeVersion(v)
+		h.tellPlugin(v, event.PluginClosed, "")
+	}
+	h.mu.Lock()
+	h.err = errors.Join(h.freeing...)
+	h.mu.Unlock()
 	close(h.closed)
 }
 
-// tellPlugin makes an event of what became of a plugin.
-func (h *Host) tellPlugin(p *plugin, change event.Change) {
-	h.cfg.Events.Publish(event.PluginChanged{Plugin: p.manifest.Name, Version: p.manifest.Version, Hash: p.hash, Change: change})
+// tellPlugin makes an event of what became of a version.
+func (h *Host) tellPlugin(v *version, change event.Change, detail string) {
+	h.cfg.Events.Publish(event.PluginChanged{Plugin: v.manifest.Name, Version: v.manifest.Version, Hash: v.hash, Change: change, Detail: detail})
 }
 
 // lookup returns the transform of that name. n tasks are for it, which are

@@ -19,7 +19,7 @@ type native struct {
 	frame    []byte
 }
 
-func openNative(n Native, c Config) (*plugin, error) {
+func (h *Host) openNative(n Native) (*version, error) {
 	doc := n.Manifest()
 	m, err := manifest.Parse([]byte(doc))
 	if err != nil {
@@ -28,14 +28,16 @@ func openNative(n Native, c Config) (*plugin, error) {
 	// There is no binary to tell versions apart by; the manifest is the next
 	// best.
 	sum := sha256.Sum256([]byte(doc))
-	cfg := c.pluginConfig(m.Name)
+	p := h.newPlugin(m.Name)
+	cfg := &p.cfg
 	// Native code cannot be interrupted. Its tasks share no crossing, so that one
 	// that fails harms no other; the crossing is a call.
 	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
-	return &plugin{
-		source: m.Name, hash: hex.EncodeToString(sum[:]), manifest: m, cfg: cfg,
-		engine: &native{plugin: n, manifest: m, limits: frameLimits(cfg)},
-	}, nil
+	if h.plugins[p.source] == nil {
+		h.plugins[p.source] = p
+	} // else another has the name, and Start says so
+	e := &native{plugin: n, manifest: m, limits: frameLimits(*cfg)}
+	return h.newVersion(p, record{source: Source{Name: m.Name}}, hex.EncodeToString(sum[:]), m, e, *cfg), nil
 }
 
 // TryBorrow implements engine.

@@ -40,7 +40,7 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	if len(wasm) > cfg.MaxModule {
 		return Inspection{}, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule)
 	}
-	m, err := module.Load(ctx, wasm, moduleOptions(cfg, module.NewBudget(uint64(c.MemoryBudget)), c.Logger))
+	m, err := module.Load(ctx, wasm, moduleOptions(cfg, module.NewBudget(uint64(c.MemoryBudget)), nil, c.Logger))
 	if err != nil {
 		return Inspection{}, err
 	}

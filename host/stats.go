@@ -1,6 +1,9 @@
 package host
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -33,6 +36,15 @@ type Stats struct {
 	// want of room, and of age.
 	Streams, StreamBytes           int
 	StreamsEvicted, StreamsExpired uint64
+	// StreamsReset is how many began anew because a version of their plugin could not
+	// read their state, see StateReset.
+	StreamsReset uint64
+	// Rerun is how many tasks another version of the plugin did, because a canary failed
+	// them, or the one they ran on had to end.
+	Rerun uint64
+	// Reloads is what came of attempts to change plugins, by source and result. Of very
+	// many sources the further ones count as "".
+	Reloads map[string]map[ReloadResult]uint64
 	// Memory is how much linear memory all instances have, in bytes, and
 	// MemoryBudget how much they may.
 	Memory, MemoryBudget uint64
@@ -82,15 +94,37 @@ type TransformStats struct {
 	Wait, Run, Latency Histogram
 }
 
-// Plugin describes a plugin that serves.
+// Plugin describes a plugin: one that serves, or a source that could not.
 type Plugin struct {
 	// Source is the name of its [Source].
 	Source string
 	// Name and Version are the manifest's, Hash the SHA-256 of the binary in
-	// hexadecimal.
+	// hexadecimal; "" while nothing serves.
 	Name, Version, Hash string
 	// Transforms are in the manifest's order.
 	Transforms []Transform
+	// Paused is whether it is, see [Host.Pause].
+	Paused bool
+	// Previous is the version that [Host.Rollback] goes back to, by the hash of its
+	// binary; "" without one.
+	Previous string
+	// Canary does a share of the tasks; nil without one.
+	Canary *Canary
+	// Failure is why the newest source does not serve; nil if it does.
+	Failure *LoadError
+}
+
+// Canary is a version on trial, see PluginConfig.Canary.
+type Canary struct {
+	Version, Hash string
+	// Share is its share of the tasks, and Since when it began.
+	Share float64
+	Since time.Time
+	// Tasks is how many it did, and Failed how many of its tasks only the version beside
+	// it did. Slowdown is how much longer its tasks take on average; 0 if that is not
+	// known yet.
+	Tasks, Failed uint64
+	Slowdown      float64
 }
 
 // Transform describes a transform.
@@ -104,31 +138,59 @@ type Transform struct {
 	Timeout time.Duration
 }
 
-func (p *plugin) describe() Plugin {
-	d := Plugin{Source: p.source, Name: p.manifest.Name, Version: p.manifest.Version, Hash: p.hash}
-	for _, t := range p.specs {
-		d.Transforms = append(d.Transforms, t.describe())
+func (h *Host) describe(p *plugin) Plugin {
+	d := Plugin{Source: p.source, Paused: p.paused.Load()}
+	s := p.serving.Load()
+	if s != nil {
+		v := s.current
+		d.Name, d.Version, d.Hash = v.manifest.Name, v.manifest.Version, v.hash
+		for _, t := range v.order {
+			d.Transforms = append(d.Transforms, v.describe(t))
+		}
+		if c := s.trial; c != nil {
+			d.Canary = &Canary{
+				Version: c.version.manifest.Version, Hash: c.version.hash, Share: c.share, Since: c.began,
+				Tasks: c.sides[1].tasks.Load(), Failed: c.failed.Load(), Slowdown: c.slowdown(),
+			}
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d.Failure = p.failure
+	if p.previous != nil {
+		sum := sha256.Sum256(p.previous.source.WASM)
+		d.Previous = hex.EncodeToString(sum[:])
 	}
 	return d
 }
 
-func (t *transform) describe() Transform {
-	return Transform{
-		Name: t.spec.Name, Input: t.spec.Input, Output: t.spec.Output,
-		StateBytes: t.spec.StateBytes, Timeout: t.timeout,
-	}
+func (v *version) describe(t *transform) Transform {
+	s := v.spec(t)
+	return Transform{Name: t.name, Input: t.input, Output: t.output, StateBytes: s.StateBytes, Timeout: s.timeout}
 }
 
-// Plugins returns the plugins that serve, sorted by name; none before
-// [Host.Start] and after [Host.Close].
+// Plugins returns the plugins that serve, sorted by name, and behind them the sources that
+// could not, of which Hash is "". There are none before [Host.Start] and after
+// [Host.Close].
 func (h *Host) Plugins() []Plugin {
 	t := h.table.Load()
 	if t == nil || h.isClosing() {
 		return nil
 	}
-	list := make([]Plugin, len(t.plugins))
-	for i, p := range t.plugins {
-		list[i] = p.describe()
+	list := make([]Plugin, 0, len(t.plugins))
+	for _, p := range t.plugins {
+		list = append(list, h.describe(p))
+	}
+	var refused []*plugin
+	h.mu.Lock()
+	for _, source := range slices.Sorted(maps.Keys(h.plugins)) {
+		if p := h.plugins[source]; p.failure != nil && !slices.Contains(t.plugins, p) {
+			refused = append(refused, p)
+		}
+	}
+	h.mu.Unlock()
+	for _, p := range refused {
+		list = append(list, h.describe(p))
 	}
 	return list
 }
@@ -139,7 +201,7 @@ func (h *Host) Lookup(transform string) (Transform, error) {
 	if err != nil {
 		return Transform{}, err
 	}
-	return t.describe(), nil
+	return t.current().describe(t), nil
 }
 
 // Stats returns a snapshot.
@@ -150,32 +212,72 @@ func (h *Host) Stats() Stats {
 		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
 		FramesRetried: h.retried.Load(), UnknownTransform: h.unknown.Load(),
 		Streams: st.Streams, StreamBytes: st.Bytes, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
+		StreamsReset: h.reset.Load(), Rerun: h.rerun.Load(), Reloads: make(map[string]map[ReloadResult]uint64),
 	}
 	s.Memory, s.MemoryBudget = h.budget.Held(), h.budget.Limit()
 	if t := h.table.Load(); t != nil {
 		for _, p := range t.plugins {
-			s.Plugins = append(s.Plugins, h.pluginStats(p))
+			if p.now() != nil {
+				s.Plugins = append(s.Plugins, h.pluginStats(p))
+			}
 		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for source, results := range h.reloads {
+		s.Reloads[source] = maps.Clone(results)
 	}
 	return s
 }
 
 func (h *Host) pluginStats(p *plugin) PluginStats {
-	s := PluginStats{Plugin: p.describe(), QueueDepth: h.sched.Depth(p.class), MaxInstances: p.cfg.MaxInstances}
-	if r, ok := p.engine.(sandbox); ok {
-		in := r.Pool()
-		s.Instances, s.InUse = in.Size, in.Lent
-		s.Created, s.CreateFailed = in.Created, in.Failed
-		s.Broken, s.Replaced, s.Retired, s.Evicted = in.Left[pool.Broken], in.Left[pool.Replaced], in.Left[pool.Retired], in.Left[pool.Evicted]
-		s.LogDropped = r.LogDropped()
+	s := PluginStats{Plugin: h.describe(p), QueueDepth: h.sched.Depth(p.class), MaxInstances: p.cfg.MaxInstances}
+	h.mu.Lock()
+	sum := p.past
+	for _, v := range p.versions {
+		sum.version(v)
+		s.Instances += sum.size
+		s.InUse += sum.lent
 	}
-	s.Suspended, s.Suspensions = p.breaker.stats()
-	for _, t := range p.specs {
-		tr := t.meter.stats(t.spec.Name)
+	h.mu.Unlock()
+	s.Created, s.CreateFailed = sum.created, sum.failed
+	s.Broken, s.Replaced, s.Retired, s.Evicted = sum.left[pool.Broken], sum.left[pool.Replaced], sum.left[pool.Retired], sum.left[pool.Evicted]
+	s.LogDropped, s.Suspensions = sum.logDropped, sum.suspensions
+	v := p.now()
+	if v == nil {
+		return s
+	}
+	s.Suspended, _ = v.breaker.stats()
+	for _, t := range v.order {
+		tr := t.meter.stats(t.name)
 		tr.Window = t.window.now()
 		s.Transforms = append(s.Transforms, tr)
 	}
 	return s
+}
+
+// counted is what a plugin's versions have counted.
+type counted struct {
+	created, failed, logDropped, suspensions uint64
+	left                                     [pool.Reasons]uint64
+	size, lent                               int // of the version that was added last
+}
+
+// version adds what a version has counted so far.
+func (c *counted) version(v *version) {
+	_, n := v.breaker.stats()
+	c.suspensions += n
+	r, ok := v.engine.(sandbox)
+	if !ok {
+		return
+	}
+	in := r.Pool()
+	c.created, c.failed = c.created+in.Created, c.failed+in.Failed
+	for i := range c.left {
+		c.left[i] += in.Left[i]
+	}
+	c.logDropped += r.LogDropped()
+	c.size, c.lent = in.Size, in.Lent
 }
 
 // meter counts the tasks of one transform.

@@ -11,6 +11,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
@@ -189,8 +190,15 @@ type task struct {
 	key       string                      // of the stream
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
-	instance  instance // nil while the task has none
 	queued    time.Time
+
+	instance instance // nil while the task has none
+	// version is what the instance is of, or the last one was; trial is that version's
+	// beside another, if there is one, and canary whether it is the one that is tried.
+	version *version
+	trial   *trial
+	canary  bool
+	settled bool // no canary runs it
 }
 
 // admit takes a place for one task. Errors of a task are counted where they are
@@ -206,12 +214,15 @@ func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task,
 			return task{}, tr.count((&Error{
 				Kind: KindInvalidArgument, Transform: name,
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
-			}).of(tr.plugin), 1)
+			}).of(tr.current()), 1)
 		}
 		entry = c.h.stream(tr, key)
 	}
 	t, fault := c.queue(ctx, tr, entry)
 	if fault != nil {
+		if fault.Err == sched.ErrRetired { //nolint:errorlint // refusal's, as it is
+			return c.admit(ctx, name, key, keyed) // a swap came between: the name is another's now, or nobody's
+		}
 		return task{}, tr.count(fault, 1)
 	}
 	t.key = key
@@ -220,7 +231,7 @@ func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task,
 
 // stream returns the state of a stream, to be given back by a task's leaveStream.
 func (h *Host) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
-	return h.streams.Acquire(stream.Key{Transform: tr.spec.Name, Name: key})
+	return h.streams.Acquire(stream.Key{Transform: tr.name, Name: key})
 }
 
 // queue takes a place for a task, in a stream unless that is nil.
@@ -235,8 +246,11 @@ func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sche
 		return task{}, fault
 	}
 	err := ctx.Err()
+	if err == nil && tr.plugin.paused.Load() {
+		err = ErrPaused
+	}
 	if err == nil {
-		err = tr.plugin.breaker.admit(false)
+		err = tr.current().breaker.admit(false)
 	}
 	if err == nil {
 		r := c.request(tr, serial)
@@ -287,37 +301,67 @@ func (t *task) await(ctx context.Context, how func(*sched.Ticket, context.Contex
 	}
 }
 
+// choose takes the version that the task runs on now. Until the task has an instance of
+// it, it may be replaced.
+func (t *task) choose() {
+	t.trial, t.canary = nil, false
+	if s := t.transform.plugin.serving.Load(); s != nil {
+		if t.trial = s.trial; t.trial != nil && !t.settled && t.trial.takes(t) {
+			t.version, t.canary = t.trial.version, true
+			return
+		}
+		if s.current.spec(t.transform) != nil {
+			t.version = s.current
+			return
+		}
+	}
+	t.version, t.trial = t.transform.last.Load(), nil
+}
+
 // borrow takes an instance, if the task has none.
 func (t *task) borrow(ctx context.Context) *Error {
-	if t.instance != nil {
-		return nil
-	}
-	p := t.transform.plugin
-	in := p.engine.TryBorrow()
-	if in == nil && t.h.ctx.Err() == nil {
-		wait, stop := context.WithCancelCause(ctx)
-		defer stop(nil)
-		defer context.AfterFunc(t.h.ctx, func() { stop(ErrClosed) })()
-		var err error
-		if in, err = p.engine.Borrow(wait); err != nil && t.h.ctx.Err() == nil {
-			return t.transform.notBorrowed(ctx, err)
+	for t.instance == nil {
+		before := t.version
+		t.choose()
+		v := t.version
+		in := v.engine.TryBorrow()
+		if in == nil && v.ctx.Err() == nil {
+			wait, stop := context.WithCancelCause(ctx)
+			unhook := context.AfterFunc(v.ctx, func() { stop(context.Cause(v.ctx)) })
+			var err error
+			in, err = v.engine.Borrow(wait)
+			unhook()
+			stop(nil)
+			switch {
+			case errors.Is(err, registry.ErrClosed) && before != v:
+				continue // replaced since it was chosen
+			case err != nil && v.ctx.Err() == nil:
+				return t.notBorrowed(ctx, err)
+			}
 		}
-	}
-	if t.h.ctx.Err() != nil { // what has not begun when patience ends does not begin
-		if in != nil {
-			in.Return()
+		if v.ctx.Err() != nil { // what has not begun when patience ends does not begin
+			if in != nil {
+				in.Return()
+			}
+			cause := context.Cause(v.ctx)
+			return fail(KindUnavailable, t.transform.name, cause).of(v)
 		}
-		return fail(KindUnavailable, t.transform.spec.Name, ErrClosed).of(p)
+		t.instance = in
 	}
-	t.instance = in
 	return nil
+}
+
+// giveBack gives the instance back, if the task has one.
+func (t *task) giveBack() {
+	if in := t.instance; in != nil {
+		t.instance = nil
+		in.Return()
+	}
 }
 
 // end gives back what start and admit took.
 func (t *task) end() {
-	if t.instance != nil {
-		t.instance.Return()
-	}
+	t.giveBack()
 	t.ticket.Release()
 	t.leaveStream()
 }
@@ -352,17 +396,40 @@ func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 
 // single runs the task by itself.
 func (t *task) single(ctx context.Context, a args) Result {
-	items := [1]abi.Item{{Payload: a.input}}
-	results := [1]abi.Result{{Payload: a.dst}}
-	if t.stream != nil {
-		items[0].State = t.stream.State
-	}
-	fuel, fault := t.timed(ctx, items[:], results[:])
-	r := t.result(results[0], fuel, fault, len(a.dst))
-	if t.stream != nil && r.Err == nil {
-		t.stream.State = results[0].State
+	got, fuel, fault := t.alone(ctx, a)
+	r := t.result(got, fuel, fault, len(a.dst))
+	if e := t.stream; e != nil && r.Err == nil {
+		spec := t.version.spec(t.transform)
+		if len(e.State) > 0 && !spec.Reads(e.Format) {
+			t.h.reset.Add(1)
+		}
+		e.State, e.Format = got.State, spec.StateVersion
 	}
 	return r
+}
+
+// alone runs the task in a crossing of its own. What a canary fails, or a version that
+// had to end, the version beside it or after it does: transforms are pure, so that it
+// does no harm.
+func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
+	items := [1]abi.Item{{Payload: a.input}}
+	results := [1]abi.Result{{Payload: a.dst}}
+	fuel, fault = t.timed(ctx, items[:], results[:])
+	failed := fault != nil || results[0].Status != abi.StatusOK
+	canary, replaced := t.canary, fault != nil && errors.Is(fault, errReplaced)
+	if !failed || !canary && !replaced || ctx.Err() != nil || t.h.ctx.Err() != nil {
+		return results[0], fuel, fault
+	}
+	tried := t.trial
+	t.giveBack()
+	t.settled = true
+	t.h.rerun.Add(1)
+	results[0] = abi.Result{Payload: a.dst}
+	more, fault := t.timed(ctx, items[:], results[:])
+	if canary && fault == nil && results[0].Status == abi.StatusOK {
+		tried.fail(1)
+	}
+	return results[0], fuel + more, fault
 }
 
 // result counts, tells and returns the outcome of one task: fault, if there is one,
@@ -371,7 +438,7 @@ func (t *task) result(got abi.Result, fuel uint64, fault *Error, behind int) Res
 	latency := time.Since(t.queued)
 	t.transform.meter.latency.Observe(latency)
 	if fault == nil {
-		fault = t.transform.rejection(got)
+		fault = t.rejection(got)
 	}
 	r := Result{Fuel: fuel}
 	if fault != nil {
@@ -389,7 +456,7 @@ func (t *task) result(got abi.Result, fuel uint64, fault *Error, behind int) Res
 // tell makes an event of a task's outcome, whose output begins behind so many bytes.
 func (t *task) tell(r Result, latency time.Duration, behind int) {
 	e := event.TaskCompleted{
-		Transform: t.transform.spec.Name, Tenant: t.client.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,
+		Transform: t.transform.name, Tenant: t.client.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,
 	}
 	if r.Err != nil {
 		e.Error = r.Err.Error()
@@ -403,50 +470,56 @@ func (t *task) tell(r Result, latency time.Duration, behind int) {
 // instance that has to go back to its pool first, because it broke or because no
 // two tasks share one, is the task's no longer.
 func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) (fuel uint64, fault *Error) {
-	if fault := t.borrow(ctx); fault != nil { // there was one before
+	if fault := t.borrow(ctx); fault != nil { // there may have been one before
 		return 0, fault
 	}
-	breaker := &t.transform.plugin.breaker
-	if err := breaker.admit(true); err != nil {
+	v, spec := t.version, t.version.spec(t.transform)
+	if err := v.breaker.admit(true); err != nil {
 		return 0, t.transform.refusal(ctx, err)
 	}
 	ended := KindHost // should Run panic
 	defer func() {
-		if change := breaker.done(ended); change != "" {
-			t.h.tellPlugin(t.transform.plugin, change)
+		if change := v.breaker.done(ended); change != "" {
+			t.h.tellPlugin(v, change, "")
 		}
 	}()
+	if t.stream != nil && spec.Reads(t.stream.Format) { // else it begins anew
+		items[0].State = t.stream.State
+	}
 	in, began := t.instance, time.Now()
 	keep := false // should Run panic
 	defer func() {
 		now := time.Now()
-		t.transform.meter.run.Observe(now.Sub(began))
-		t.transform.window.observe(now, now.Sub(began), len(items))
+		took := now.Sub(began)
+		t.transform.meter.run.Observe(took)
+		t.transform.window.observe(now, took, len(items))
+		if t.trial != nil && ended == "" {
+			t.trial.observe(t.canary, took, len(items))
+		}
 		if !keep {
 			t.instance = nil
 			in.Return()
 		}
 	}()
-	cfg := &t.transform.plugin.cfg
 	fuel, err := in.Run(ctx, module.Call{
-		Transform: t.transform.index, Items: items, Results: results, Behind: true,
-		Limits: module.Limits{Timeout: t.transform.timeout, Fuel: uint64(cfg.MaxFuel) * uint64(len(items)), Stop: t.h.ctx},
+		Transform: spec.index, Items: items, Results: results, Behind: true,
+		Limits: module.Limits{Timeout: spec.timeout, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
 	})
 	t.transform.meter.fuel.Add(fuel)
 	if err != nil {
-		fault := t.transform.failure(ctx, err)
+		fault := t.failure(ctx, err)
 		if ended = fault.Kind; ctx.Err() != nil {
 			ended = KindCancelled // the caller's end is no failure of the plugin's
 		}
 		return fuel, fault
 	}
 	ended = ""
-	keep = cfg.Isolation.shares()
+	keep = v.cfg.Isolation.shares()
 	return fuel, nil
 }
 
 // rejection is the error of a result whose status is not ok.
-func (t *transform) rejection(r abi.Result) *Error {
+func (t *task) rejection(r abi.Result) *Error {
 	kind := KindFailed
 	switch r.Status {
 	case abi.StatusOK:
@@ -454,5 +527,5 @@ func (t *transform) rejection(r abi.Result) *Error {
 	case abi.StatusInvalidArgument:
 		kind = KindInvalidArgument
 	}
-	return (&Error{Kind: kind, Transform: t.spec.Name, Message: string(r.Payload)}).of(t.plugin)
+	return (&Error{Kind: kind, Transform: t.transform.name, Message: string(r.Payload)}).of(t.version)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	MaxSelfTests = 256
 	// MaxStateBytes is the largest state a transform may keep for one stream.
 	MaxStateBytes = 1 << 20
+	// MaxStateReads is how many formats of state a transform can take over.
+	MaxStateReads = 64
 	// MaxTimeout is the largest run timeout a transform may suggest.
 	MaxTimeout = time.Hour
 )
@@ -60,6 +63,11 @@ type Transform struct {
 	// StateBytes is the most the transform keeps for one stream between tasks;
 	// 0 for a transform without state.
 	StateBytes int `json:"state_bytes,omitempty"`
+	// StateVersion numbers the format of the state, from 0, and StateReads are further
+	// formats that the transform can take over: states that another version of the
+	// plugin has left. One of any other format is not given to it.
+	StateVersion int   `json:"state_version,omitempty"`
+	StateReads   []int `json:"state_reads,omitempty"`
 	// TimeoutMS is the run timeout in milliseconds that the transform suggests;
 	// 0 suggests none.
 	TimeoutMS int `json:"timeout_ms,omitempty"`
@@ -68,6 +76,11 @@ type Transform struct {
 // Timeout is TimeoutMS as a duration.
 func (t *Transform) Timeout() time.Duration {
 	return time.Duration(t.TimeoutMS) * time.Millisecond
+}
+
+// Reads reports whether the transform takes over a state of that format.
+func (t *Transform) Reads(format int) bool {
+	return format == t.StateVersion || slices.Contains(t.StateReads, format)
 }
 
 // SelfTest is a task whose answer is known to the last bit.
@@ -183,6 +196,12 @@ func (m *Manifest) Validate() error {
 		}
 		if t.StateBytes < 0 || t.StateBytes > MaxStateBytes {
 			fault(fmt.Sprintf("must be between 0 and %d", MaxStateBytes), "transforms[%d].state_bytes", i)
+		}
+		if t.StateVersion < 0 {
+			fault("must not be negative", "transforms[%d].state_version", i)
+		}
+		if len(t.StateReads) > MaxStateReads {
+			fault(fmt.Sprintf("must have at most %d entries, has %d", MaxStateReads, len(t.StateReads)), "transforms[%d].state_reads", i)
 		}
 		if t.TimeoutMS < 0 || int64(t.TimeoutMS) > MaxTimeout.Milliseconds() {
 			fault(fmt.Sprintf("must be between 0 and %d", MaxTimeout.Milliseconds()), "transforms[%d].timeout_ms", i)

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
@@ -31,6 +32,7 @@ func (o *options) logger(w io.Writer) *slog.Logger {
 func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, error) {
 	cfg := o.host
 	cfg.Logger = log
+	cfg.JSON = codec.Builtin().Translate
 	if cfg.Mode == host.Inline {
 		cfg.Native = []host.Native{cascade.New(), tick.New()}
 	} else if err := checkPluginDir(cfg.PluginDir); err != nil {

@@ -103,10 +103,18 @@ const (
 	NodeResumed Change = "resumed"
 	NodeRemoved Change = "removed"
 
-	PluginReady     Change = "ready"
-	PluginSuspended Change = "suspended"
-	PluginRecovered Change = "recovered"
-	PluginClosed    Change = "closed"
+	PluginReady      Change = "ready"
+	PluginSwapped    Change = "swapped" // a new version serves
+	PluginRefused    Change = "refused" // a source could not serve; what served does so still
+	PluginCanary     Change = "canary"  // a new version does a share of the tasks
+	PluginPromoted   Change = "promoted"
+	PluginRolledBack Change = "rolled back"
+	PluginPaused     Change = "paused"
+	PluginResumed    Change = "resumed"
+	PluginSuspended  Change = "suspended"
+	PluginRecovered  Change = "recovered"
+	PluginUnloaded   Change = "unloaded"
+	PluginClosed     Change = "closed"
 )
 
 // NodeChanged tells that a node was stopped, resumed or removed.
@@ -159,12 +167,15 @@ type TaskCompleted struct {
 	Error string `json:"error,omitempty"`
 }
 
-// PluginChanged tells that a plugin became ready, was suspended and so on.
+// PluginChanged tells that a plugin became ready, was swapped, suspended and so on.
 type PluginChanged struct {
+	// Plugin is its name; of one that was refused, its source's.
 	Plugin  string `json:"plugin"`
 	Version string `json:"version"`
 	Hash    string `json:"hash"`
 	Change  Change `json:"change"`
+	// Detail says why, where there is more to say.
+	Detail string `json:"detail,omitempty"`
 }
 
 // Broadcast is a message of the program to whoever listens.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestManifest(t *testing.T) {
 		Name: "cascade", Input: cascade.MediaTypeState, Output: cascade.MediaTypeResult,
 		StateBytes: cascade.MaxHistoryBytes, TimeoutMS: 1000,
 	}
-	if len(m.Transforms) != plugin.New().Len() || m.Transforms[0] != want {
+	if len(m.Transforms) != plugin.New().Len() || !reflect.DeepEqual(m.Transforms[0], want) {
 		t.Errorf("%+v, want %+v", m.Transforms, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestManifest(t *testing.T) {
 		t.Fatalf("%d transforms in the manifest, %d in the plugin, want %d", len(m.Transforms), plugin.New().Len(), len(want))
 	}
 	for i := range want {
-		if m.Transforms[i] != want[i] {
+		if !reflect.DeepEqual(m.Transforms[i], want[i]) {
 			t.Errorf("%+v, want %+v", m.Transforms[i], want[i])
 		}
 	}

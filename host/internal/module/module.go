@@ -39,6 +39,8 @@ type Options struct {
 	Binary BinaryLimits
 	// CompileTimeout bounds the compiling.
 	CompileTimeout time.Duration
+	// Cache keeps what was compiled; nil compiles each time.
+	Cache *Cache
 	// MemoryLimit is the most linear memory of one instance, in bytes; Budget
 	// is what all together have.
 	MemoryLimit uint64
@@ -69,6 +71,8 @@ type Options struct {
 // may be called concurrently.
 type Module struct {
 	opts     Options
+	config   wazero.RuntimeConfig
+	cache    wazero.CompilationCache // of the runtime; nil without one
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	globals  []string // exports of the guest's own variable globals
@@ -92,13 +96,46 @@ type Info struct {
 	Memory uint64
 	// NoReset is why instances cannot be put back, nil if they can.
 	NoReset error
+	// Cached is whether it was compiled before, and lay in the cache.
+	Cached bool
+}
+
+// Step is how far the loading of a plugin came.
+type Step string
+
+// Steps, in their order.
+const (
+	StepInspect     Step = "inspect" // the binary's form and limits
+	StepCompile     Step = "compile"
+	StepLink        Step = "link" // imports and exports
+	StepInstantiate Step = "instantiate"
+	StepDescribe    Step = "describe" // the contract's version, and the manifest
+	StepSelfTest    Step = "self-test"
+	StepSnapshot    Step = "snapshot"
+)
+
+// StepError is the error of a step of [Load], whose message it has.
+type StepError struct {
+	Step Step
+	Err  error
+}
+
+func (e *StepError) Error() string { return e.Err.Error() }
+func (e *StepError) Unwrap() error { return e.Err }
+
+// in says at which step an error came, nil if it is nil.
+func (s Step) in(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &StepError{s, err}
 }
 
 // Load compiles a binary, checks it against the contract, and runs the
 // self-tests of its manifest on an instance of its own.
 func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	if err := checkHeader(wasm); err != nil {
-		return nil, err
+		return nil, StepInspect.in(err)
 	}
 	config := wazero.NewRuntimeConfig()
 	if opts.Interpret {
@@ -106,11 +143,7 @@ func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	}
 	config = config.WithCloseOnContextDone(opts.Interrupt == Runtime).WithDebugInfoEnabled(false).
 		WithCoreFeatures(api.CoreFeaturesV2)
-	m := &Module{
-		opts:    opts,
-		runtime: newRuntime(ctx, config),
-		log:     newGuestLog(opts.Log, opts.LogBytesPerSecond),
-	}
+	m := &Module{opts: opts, config: config, log: newGuestLog(opts.Log, opts.LogBytesPerSecond)}
 	sum := sha256.Sum256(wasm)
 	m.info.Hash, m.info.Size = hex.EncodeToString(sum[:]), len(wasm)
 	if err := m.load(ctx, wasm); err != nil {
@@ -147,17 +180,17 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 		return err
 	}
 	if err := m.checkLinks(); err != nil {
-		return err
+		return StepLink.in(err)
 	}
 	if err := m.provide(ctx); err != nil {
-		return fmt.Errorf("link: %w", err)
+		return StepLink.in(fmt.Errorf("link: %w", err))
 	}
 	if err := m.checkImports(); err != nil {
-		return err
+		return StepLink.in(err)
 	}
 	in, err := m.Instantiate(ctx)
 	if err != nil {
-		return err
+		return StepInstantiate.in(err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
 	defer cancel()
@@ -176,18 +209,15 @@ func (m *Module) compile(ctx context.Context, wasm []byte) error {
 		Meter: m.opts.Interrupt == Metered, Depth: m.opts.CallDepth, Reset: true,
 	})
 	if err != nil {
-		return err
+		return StepInspect.in(err)
 	}
 	m.globals, m.opaque = rewritten.Globals, rewritten.Opaque
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.CompileTimeout, errCompileTimeout)
 	defer cancel()
 	// With more than one worker wazero heeds the context, between functions.
-	m.compiled, err = m.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten.WASM)
-	if err == nil && ctx.Err() != nil { // wazero compiles nothing more and says nothing
-		err = context.Cause(ctx)
-	}
+	err = m.compileCached(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten.WASM)
 	if err != nil {
-		return fmt.Errorf("compile: %w", err)
+		return StepCompile.in(fmt.Errorf("compile: %w", err))
 	}
 	return nil
 }
@@ -326,6 +356,33 @@ const (
 
 // examine asks a fresh instance what it is, and runs its self-tests.
 func (m *Module) examine(ctx context.Context, in *Instance) error {
+	if err := m.describe(ctx, in); err != nil {
+		return StepDescribe.in(err)
+	}
+	// More than once: a guest of Go's needs some tasks before its heap and its
+	// caches are such that the next task leaves little behind.
+	var spent uint64
+	for range warmUps {
+		for i, c := range m.info.Manifest.SelfTests {
+			fuel, err := m.selfTest(ctx, in, c)
+			if err != nil {
+				return StepSelfTest.in(fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err))
+			}
+			spent += fuel
+		}
+		if spent > warmUpFuel {
+			break
+		}
+	}
+	if err := m.warmBatch(ctx, in); err != nil {
+		return StepSelfTest.in(err)
+	}
+	m.info.Memory = in.Memory()
+	return nil
+}
+
+// describe asks an instance for its version of the contract and its manifest.
+func (m *Module) describe(ctx context.Context, in *Instance) error {
 	in.watch.begin(ctx, Call{})
 	v, err := in.invoke(ctx, in.exports.version)
 	if err != nil {
@@ -345,29 +402,8 @@ func (m *Module) examine(ctx context.Context, in *Instance) error {
 	if !ok {
 		return abiFault("%s returned bytes %d to %d of a memory of %d", abi.ExportDescribe, ptr, uint64(ptr)+uint64(n), in.Memory())
 	}
-	if m.info.Manifest, err = manifest.Parse(doc); err != nil {
-		return err
-	}
-	// More than once: a guest of Go's needs some tasks before its heap and its
-	// caches are such that the next task leaves little behind.
-	var spent uint64
-	for range warmUps {
-		for i, c := range m.info.Manifest.SelfTests {
-			fuel, err := m.selfTest(ctx, in, c)
-			if err != nil {
-				return fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err)
-			}
-			spent += fuel
-		}
-		if spent > warmUpFuel {
-			break
-		}
-	}
-	if err := m.warmBatch(ctx, in); err != nil {
-		return err
-	}
-	m.info.Memory = in.Memory()
-	return nil
+	m.info.Manifest, err = manifest.Parse(doc)
+	return err
 }
 
 // warmBatch has each transform run a frame of as many items as it will get, of its
@@ -411,14 +447,14 @@ func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest
 	case err != nil:
 		return 0, err
 	case got[0].Status != c.Status:
-		return 0, fmt.Errorf("status is %v, want %v", describe(got[0]), c.Status)
+		return 0, fmt.Errorf("status is %v, want %v", outcome(got[0]), c.Status)
 	case c.Status == abi.StatusOK && !bytes.Equal(got[0].Payload, c.Output):
 		return 0, differ(got[0].Payload, c.Output)
 	}
 	return fuel, nil
 }
 
-func describe(r abi.Result) string {
+func outcome(r abi.Result) string {
 	if r.Status == abi.StatusOK {
 		return r.Status.String()
 	}
@@ -466,5 +502,18 @@ func (m *Module) Close(ctx context.Context) error {
 	if m.snapshot != nil {
 		m.snapshot.image.Close()
 	}
-	return m.runtime.Close(ctx)
+	return m.closeRuntime(ctx)
+}
+
+// closeRuntime frees the runtime, if there is one, with what was compiled in it.
+func (m *Module) closeRuntime(ctx context.Context) error {
+	if m.runtime == nil {
+		return nil
+	}
+	err := m.runtime.Close(ctx)
+	if m.cache != nil {
+		err = errors.Join(err, m.cache.Close(ctx))
+	}
+	m.runtime, m.cache = nil, nil
+	return err
 }

@@ -25,7 +25,7 @@ const (
 	Replaced               // it is not fit for another borrower, through no fault
 	Retired                // it reached a limit of Config.Retire
 	Evicted                // it was idle for too long
-	reasons
+	Reasons                // how many there are
 )
 
 func (r Reason) String() string { return [...]string{"broken", "replaced", "retired", "evicted"}[r] }
@@ -58,7 +58,7 @@ type Pool[T any] struct {
 	closing sync.Once
 	idle    atomic.Int64 // instances that were given back and lie idle
 	created atomic.Uint64
-	left    [reasons]atomic.Uint64
+	left    [Reasons]atomic.Uint64
 	failed  atomic.Uint64
 }
 
@@ -94,10 +94,11 @@ func New[T any](cfg Config[T]) (*Pool[T], error) {
 	return p, nil
 }
 
-// Start makes the first Min instances and keeps the pool in shape until Close.
-// If one cannot be made it returns the error; Close is still to be called.
-func (p *Pool[T]) Start(ctx context.Context) error {
-	if err := p.fill(ctx); err != nil {
+// Start makes the first instances, Min or as many as warm, which is at most Max, and
+// keeps the pool in shape until Close. If one cannot be made it returns the error;
+// Close is still to be called.
+func (p *Pool[T]) Start(ctx context.Context, warm int) error {
+	if err := p.fill(ctx, max(warm, p.cfg.Min)); err != nil {
 		return err
 	}
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -106,9 +107,9 @@ func (p *Pool[T]) Start(ctx context.Context) error {
 	return nil
 }
 
-// fill makes instances until there are Min.
-func (p *Pool[T]) fill(ctx context.Context) error {
-	for int(p.inner.Stat().TotalResources()) < p.cfg.Min {
+// fill makes instances until there are n.
+func (p *Pool[T]) fill(ctx context.Context, n int) error {
+	for int(p.inner.Stat().TotalResources()) < n {
 		if err := p.inner.CreateResource(ctx); err != nil {
 			if errors.Is(err, puddle.ErrNotAvailable) { // borrowers came first
 				return nil
@@ -137,7 +138,7 @@ func (p *Pool[T]) maintain(ctx context.Context) {
 		case <-p.lost:
 			// A failure is counted, and met again, with its error, by the
 			// borrower who finds no instance.
-			_ = p.fill(ctx)
+			_ = p.fill(ctx, p.cfg.Min)
 		case <-tick:
 			p.evict()
 		}
@@ -245,7 +246,7 @@ type Stats struct {
 	// Created is how many were made so far, Failed how many could not be.
 	Created, Failed uint64
 	// Left is how many left the pool, by [Reason].
-	Left [reasons]uint64
+	Left [Reasons]uint64
 }
 
 // Stats returns a snapshot.

@@ -47,7 +47,7 @@ func open(t *testing.T, cfg pool.Config[int64]) *pool.Pool[int64] {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Start(t.Context()); err != nil {
+	if err := p.Start(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -177,7 +177,7 @@ func TestStartFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Start(t.Context()); !errors.Is(err, errMake) {
+	if err := p.Start(t.Context(), 0); !errors.Is(err, errMake) {
 		t.Errorf("err %v, want that of making one", err)
 	}
 	p.Close()

@@ -19,7 +19,9 @@ type Options struct {
 	Isolation Isolation
 	// Min and Max bound the instances, IdleTimeout those that lie idle beyond
 	// Min.
-	Min, Max    int
+	Min, Max int
+	// Warm is how many instances are made at first, if more than Min.
+	Warm        int
 	IdleTimeout time.Duration
 	// MaxCalls, MaxAge and MaxMemory (bytes) retire an instance that has
 	// reached one of them; 0 is without limit.
@@ -80,13 +82,16 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 		},
 	})
 	if err == nil {
-		err = p.pool.Start(ctx)
+		err = p.pool.Start(ctx, opts.Warm)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.Close(context.WithoutCancel(ctx)))
 	}
 	return p, nil
 }
+
+// ErrClosed is returned by [Plugin.Borrow] once the plugin is closed.
+var ErrClosed = pool.ErrClosed
 
 // Info returns what is known of the module.
 func (p *Plugin) Info() module.Info { return p.module.Info() }
@@ -125,6 +130,9 @@ func (in *Instance) Return() {
 		p.pool.Put(in.lent)
 	}
 }
+
+// Discard frees the instance, whatever it could still do.
+func (in *Instance) Discard() { in.plugin.pool.Remove(in.lent, pool.Replaced) }
 
 // Isolation returns the isolation in force: a module whose instances cannot be put
 // back has fresh ones instead.

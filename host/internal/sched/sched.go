@@ -19,6 +19,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,8 @@ var (
 	ErrTimeout = errors.New("waited longer than the queue timeout")
 	// ErrTaken: what the task offered was done by the owner of another's slot.
 	ErrTaken = errors.New("done by another")
+	// ErrRetired: the group takes no more tasks.
+	ErrRetired = errors.New("group is retired")
 	// ErrClosed: the scheduler takes no more tasks.
 	ErrClosed = errors.New("scheduler is closed")
 )
@@ -132,6 +135,8 @@ type Group struct {
 	weight float64
 	shares [levels]share
 	cost   time.Duration // moving average of how long a task holds a slot
+	tasks  int           // that wait or have a slot
+	gone   chan struct{} // closed once it is retired and has no tasks; nil before
 }
 
 // share is a group's at one level.
@@ -187,6 +192,35 @@ func (s *Scheduler) NewGroup(class *Class, weight int) *Group {
 	g := &Group{class: class, weight: float64(weight)}
 	s.groups = append(s.groups, g)
 	return g
+}
+
+// Retire refuses further tasks of a group with [ErrRetired]. Those it has go on; the
+// channel is closed once they have ended, and the group is forgotten. Calling it again
+// returns the same channel.
+func (s *Scheduler) Retire(g *Group) (ended <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.gone == nil {
+		g.gone = make(chan struct{})
+		g.tasks++ // so that there is one to end
+		s.leaveLocked(g)
+	}
+	return g.gone
+}
+
+// leaveLocked takes note that a task of a group has ended.
+func (s *Scheduler) leaveLocked(g *Group) {
+	if g.tasks--; g.tasks == 0 && g.gone != nil {
+		s.groups = slices.DeleteFunc(s.groups, func(o *Group) bool { return o == g })
+		close(g.gone)
+	}
+}
+
+// RemoveClass forgets a class whose groups have all been retired and have ended.
+func (s *Scheduler) RemoveClass(c *Class) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.classes = slices.DeleteFunc(s.classes, func(o *Class) bool { return o == c })
 }
 
 // Request says what a task is.
@@ -251,12 +285,16 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	t := Ticket{s: s, group: r.Group, serial: r.Serial, level: r.Level}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	switch {
+	case s.closed:
 		return Ticket{}, ErrClosed
+	case r.Group.gone != nil:
+		return Ticket{}, ErrRetired
 	}
 	// The fast path: with nobody before it, the task needs no place.
 	if s.freeLocked(r.Level) && class.ready() && class.blocked.len == 0 && (r.Serial == nil || !r.Serial.busy && r.Serial.waiting.len == 0) {
 		t.began = s.startLocked(class, r.Serial)
+		r.Group.tasks++
 		return t, nil
 	}
 	l := r.Group.shares[r.Level].lines[r.Tenant]
@@ -305,6 +343,7 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 
 // keepLocked counts a task of a line, dropLocked discounts it.
 func (s *Scheduler) keepLocked(l *line) {
+	l.group.tasks++
 	if l.tasks++; l.tasks == 1 {
 		sh := l.share()
 		if sh.lines == nil {
@@ -318,6 +357,7 @@ func (s *Scheduler) dropLocked(l *line) {
 	if l.tasks--; l.tasks == 0 {
 		delete(l.share().lines, l.tenant)
 	}
+	s.leaveLocked(l.group)
 }
 
 func (l *line) share() *share { return &l.group.shares[l.level] }
@@ -534,6 +574,8 @@ func (t *Ticket) Release() {
 	if t.line != nil {
 		s.chargeLocked(t.line, took-t.charged)
 		s.dropLocked(t.line)
+	} else {
+		s.leaveLocked(t.group)
 	}
 	if t.serial != nil {
 		s.advanceLocked(t.serial)

@@ -26,11 +26,13 @@ type Config struct {
 // Key names a stream: a caller's key, separately for each transform.
 type Key struct{ Transform, Name string }
 
-// Entry is one stream in use. S orders its users. State is theirs by turns: they
+// Entry is one stream in use. S orders its users. State and
+// Format are theirs by turns: they
 // replace it and do not write into it.
 type Entry[S any] struct {
 	Serial S
 	State  []byte
+	Format int // of State, as its users number formats
 
 	key   Key
 	users int           // guarded by Store.mu

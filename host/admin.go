@@ -1,0 +1,139 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/resonhost/resonhost/host/event"
+)
+
+// ErrUnknownPlugin is wrapped by the error for a plugin that there is not.
+var ErrUnknownPlugin = errors.New("unknown plugin")
+
+// find returns the plugin of a source's name, or else a manifest's.
+func (h *Host) find(name string) (*plugin, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.plugins[name]; p != nil {
+		return p, nil
+	}
+	for _, p := range h.plugins {
+		if v := p.now(); v != nil && v.manifest.Name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%w %q", ErrUnknownPlugin, name)
+}
+
+// Reload reads a plugin's file in Config.PluginDir again, named by its source or the
+// plugin's own name, and deploys it, also if it was refused before.
+func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) {
+	if h.cfg.PluginDir == "" {
+		return ReloadFailed, errors.New("reload: there is no plugin directory")
+	}
+	if p, err := h.find(plugin); err == nil {
+		plugin = p.source
+	}
+	s, err := h.readSource(ctx, plugin)
+	if err != nil {
+		return ReloadFailed, err
+	}
+	return h.Deploy(ctx, s)
+}
+
+// Rollback gives a canary up; or, without one, deploys the version that served before the
+// one that does. What it took out of service is not taken again from Config.PluginDir
+// until it changes there, or by [Host.Reload].
+func (h *Host) Rollback(ctx context.Context, plugin string) error {
+	p, err := h.find(plugin)
+	if err != nil {
+		return err
+	}
+	if s := p.serving.Load(); s != nil && s.trial != nil && h.decide(p, s.trial, ReloadRolledBack, "by request") {
+		return nil
+	}
+	h.mu.Lock()
+	previous := p.previous
+	h.mu.Unlock()
+	if previous == nil {
+		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
+	}
+	_, err = h.deploy(ctx, previous.source, deployment{back: true})
+	return err
+}
+
+// ErrNoPrevious is wrapped by the error of [Host.Rollback] if no version served before,
+// or that was rolled back to already.
+var ErrNoPrevious = errors.New("there is no earlier version")
+
+// ErrNoCanary is wrapped by the error of [Host.Promote] without a canary.
+var ErrNoCanary = errors.New("there is no canary")
+
+// Promote makes a canary the version that serves, before its time.
+func (h *Host) Promote(plugin string) error {
+	p, err := h.find(plugin)
+	if err != nil {
+		return err
+	}
+	if s := p.serving.Load(); s != nil && s.trial != nil && h.decide(p, s.trial, ReloadPromoted, "by request") {
+		return nil
+	}
+	return fmt.Errorf("plugin %s: %w", plugin, ErrNoCanary)
+}
+
+// Pause has a plugin take no tasks: they are refused with [ErrPaused], but those that it
+// took go on. Versions can change meanwhile. Pausing it again is fine.
+func (h *Host) Pause(plugin string) error { return h.pause(plugin, true) }
+
+// Resume ends what [Host.Pause] began. Without that it does nothing.
+func (h *Host) Resume(plugin string) error { return h.pause(plugin, false) }
+
+func (h *Host) pause(plugin string, paused bool) error {
+	p, err := h.find(plugin)
+	if err != nil {
+		return err
+	}
+	if p.paused.Swap(paused) == paused {
+		return nil
+	}
+	change := event.PluginResumed
+	if paused {
+		change = event.PluginPaused
+	}
+	h.log.Info("plugin is "+string(change), "plugin", plugin)
+	if v := p.now(); v != nil {
+		h.tellPlugin(v, change, "")
+	}
+	return nil
+}
+
+// Unload takes a plugin out of service. Its tasks that wait or run are done, within
+// DrainTimeout; further ones find no such transform.
+func (h *Host) Unload(ctx context.Context, plugin string) error {
+	_, done, err := h.transact(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, err := h.find(plugin)
+	if err != nil {
+		return err
+	}
+	p, leave := h.place(p.source)
+	defer leave()
+	h.mu.Lock()
+	v := p.now()
+	transforms, versions := h.publishLocked(p, nil)
+	p.failure, p.previous, p.rejected = nil, nil, [32]byte{}
+	h.mu.Unlock()
+	h.remember(p)
+	h.retire(p, transforms, versions)
+	if v == nil {
+		return nil
+	}
+	h.reloaded(p.source, ReloadUnloaded)
+	h.log.Info("plugin is unloaded", "plugin", v.manifest.Name, "version", v.manifest.Version, "hash", v.hash)
+	h.tellPlugin(v, event.PluginUnloaded, "")
+	return nil
+}

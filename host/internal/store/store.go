@@ -1,0 +1,267 @@
+// Package store keeps on disk what outlives a host: versions of plugins, which of them
+// serve, and room for what they were compiled to. It knows nothing of any of it.
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// Store is a directory that several processes may share. Its methods may be called
+// concurrently.
+type Store struct{ dir string }
+
+// Directories of a store.
+const (
+	compiled = "compiled"
+	versions = "versions"
+	records  = "plugins"
+)
+
+// ErrShared is wrapped by the error of [Open] for a directory that others can write to:
+// what lies in it is run.
+var ErrShared = errors.New("others can write to it")
+
+// Open opens the store in a directory, which it makes, for its owner alone, if it is not
+// there.
+func Open(dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []string{dir, filepath.Join(dir, compiled), filepath.Join(dir, versions), filepath.Join(dir, records)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(d)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkOwner(info); err != nil {
+			return nil, fmt.Errorf("%s: %w", d, err)
+		}
+	}
+	return &Store{dir}, nil
+}
+
+// Compiled is the directory for what plugins were compiled to.
+func (s *Store) Compiled() string { return filepath.Join(s.dir, compiled) }
+
+var (
+	idForm   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	fileForm = regexp.MustCompile(`^[^/\\\x00]{1,200}$`)
+)
+
+func (s *Store) version(id string) (string, error) {
+	if !idForm.MatchString(id) {
+		return "", fmt.Errorf("store: %.80q is no identity of a version", id)
+	}
+	return filepath.Join(s.dir, versions, id), nil
+}
+
+// Keep keeps the files of a version by its identity, 64 hexadecimal digits, or notes that
+// it is still in use.
+func (s *Store) Keep(id string, files map[string][]byte) error {
+	dir, err := s.version(id)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if os.Chtimes(dir, now, now) == nil {
+		return nil
+	}
+	temp, err := os.MkdirTemp(filepath.Join(s.dir, versions), ".*.tmp")
+	if err != nil {
+		return err
+	}
+	for name, data := range files {
+		if !fileForm.MatchString(name) || name[0] == '.' {
+			err = fmt.Errorf("store: %.80q is no name of a file", name)
+			break
+		}
+		if err = WriteFile(filepath.Join(temp, name), data); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = os.Rename(temp, dir)
+	}
+	if err != nil {
+		_ = os.RemoveAll(temp)
+		if _, there := os.Stat(dir); there == nil { // another process was faster
+			return nil
+		}
+	}
+	return err
+}
+
+// Read returns the files of a version. What it is it must tell by itself: they may have
+// rotted. An error is fs.ErrNotExist if there is no such version.
+func (s *Store) Read(id string) (map[string][]byte, error) {
+	dir, err := s.version(id)
+	if err != nil {
+		return nil, err
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte)
+	for _, d := range list {
+		b, err := os.ReadFile(filepath.Join(dir, d.Name()))
+		if err != nil {
+			return nil, err
+		}
+		files[d.Name()] = b
+	}
+	return files, nil
+}
+
+// PruneVersions removes versions beyond limit bytes, the longest unused first, but not
+// those of keep.
+func (s *Store) PruneVersions(limit int64, keep ...string) error {
+	_, err := Prune(filepath.Join(s.dir, versions), limit, keep...)
+	return err
+}
+
+// Record is which versions of a plugin serve, by their identities; "" is none.
+type Record struct {
+	// Plugin says whose it is, for whoever looks at the file.
+	Plugin string `json:"plugin"`
+	// Serving serves, Previous did before, and Rejected is not to.
+	Serving  string `json:"serving"`
+	Previous string `json:"previous,omitempty"`
+	Rejected string `json:"rejected,omitempty"`
+}
+
+func (s *Store) record(key string) (string, error) {
+	if !idForm.MatchString(key) {
+		return "", fmt.Errorf("store: %.80q is no key of a record", key)
+	}
+	return filepath.Join(s.dir, records, key+".json"), nil
+}
+
+// Save replaces a record; key is 64 hexadecimal digits.
+func (s *Store) Save(key string, r Record) error {
+	name, err := s.record(key)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return WriteFile(name, append(b, '\n'))
+}
+
+// Load returns a record, empty if there is none.
+func (s *Store) Load(key string) (r Record, err error) {
+	name, err := s.record(key)
+	if err != nil {
+		return r, err
+	}
+	b, err := os.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r, nil
+	case err != nil:
+		return r, err
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", name, err)
+	}
+	for _, id := range []string{r.Serving, r.Previous, r.Rejected} {
+		if id != "" && !idForm.MatchString(id) {
+			return Record{}, fmt.Errorf("%s: %.80q is no identity of a version", name, id)
+		}
+	}
+	return r, nil
+}
+
+// Forget removes a record, if there is one.
+func (s *Store) Forget(key string) error {
+	name, err := s.record(key)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Prune removes entries of a directory, the longest unused first, until all together
+// have at most limit bytes. Those named in keep stay.
+func Prune(dir string, limit int64, keep ...string) (removed int, err error) {
+	type entry struct {
+		name string
+		used time.Time
+		size int64
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	var entries []entry
+	var total int64
+	for _, d := range list {
+		info, err := d.Info()
+		if err != nil {
+			continue // another process was faster
+		}
+		e := entry{name: d.Name(), used: info.ModTime()}
+		_ = filepath.WalkDir(filepath.Join(dir, d.Name()), func(_ string, d fs.DirEntry, err error) error {
+			if err == nil {
+				if info, err := d.Info(); err == nil {
+					e.size += info.Size()
+				}
+			}
+			return nil // likewise
+		})
+		entries = append(entries, e)
+		total += e.size
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return a.used.Compare(b.used) })
+	var errs []error
+	for _, e := range entries {
+		if total <= limit {
+			break
+		}
+		if slices.Contains(keep, e.name) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.name)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		total -= e.size
+		removed++
+	}
+	return removed, errors.Join(errs...)
+}
+
+// WriteFile writes a file that is there whole or not at all.
+func WriteFile(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,267 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/registry"
+)
+
+// testCase is a line of Source.Tests.
+type testCase struct {
+	Name      string          `json:"name"`
+	Transform string          `json:"transform"`
+	Input     json.RawMessage `json:"input"`
+	Output    json.RawMessage `json:"output"`
+	Error     Kind            `json:"error"`
+	Stream    string          `json:"stream"`
+
+	line int
+}
+
+// errNoCase is what a case must have.
+var (
+	errNoInput   = errors.New(`must have "transform" and "input"`)
+	errNoOutcome = errors.New(`must have either "output" or "error"`)
+)
+
+// parseTests reads Source.Tests. Empty lines do not count.
+func parseTests(doc []byte) (cases []testCase, err error) {
+	if len(doc) > maxTests {
+		return nil, fmt.Errorf("tests: %d bytes, the limit is %d", len(doc), maxTests)
+	}
+	line := 0
+	for text := range bytes.Lines(doc) {
+		line++
+		if len(bytes.TrimSpace(text)) == 0 {
+			continue
+		}
+		c := testCase{line: line}
+		dec := json.NewDecoder(bytes.NewReader(text))
+		dec.DisallowUnknownFields()
+		err := dec.Decode(&c)
+		if err == nil {
+			if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+				err = errors.New("something follows the JSON value")
+			}
+		}
+		switch {
+		case err != nil:
+		case c.Transform == "" || c.Input == nil:
+			err = errNoInput
+		case (c.Output == nil) == (c.Error == ""):
+			err = errNoOutcome
+		case c.Error != "" && !slices.Contains(kinds[:], c.Error):
+			err = fmt.Errorf("there is no error %q", c.Error)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tests: line %d: %w", line, err)
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}
+
+// runTests runs the tests that came with a version, in an instance that then goes: they
+// are nobody's but its author's, and leave nothing behind.
+func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
+	cases, err := parseTests(v.record.source.Tests)
+	if err != nil || len(cases) == 0 {
+		return 0, err
+	}
+	states := make(map[[2]string][]byte)
+	var in *registry.Instance
+	defer func() {
+		if in != nil {
+			in.Discard()
+		}
+	}()
+	for i := range cases {
+		c := &cases[i]
+		if in == nil {
+			if in, err = v.engine.(sandbox).Plugin.Borrow(ctx); err != nil {
+				return 0, fmt.Errorf("tests: line %d: %w", c.line, err)
+			}
+		}
+		if err := h.runTest(ctx, v, in, c, states); err != nil {
+			name := ""
+			if c.Name != "" {
+				name = fmt.Sprintf(" %q", c.Name)
+			}
+			return 0, fmt.Errorf("tests: line %d%s of %s: %w", c.line, name, c.Transform, err)
+		}
+		if v.cfg.Isolation != IsolationShared || !in.Usable() { // each test as pristine as a task
+			in.Return()
+			in = nil
+		}
+	}
+	return len(cases), nil
+}
+
+func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c *testCase, states map[[2]string][]byte) error {
+	at := slices.IndexFunc(v.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == c.Transform })
+	if at < 0 {
+		return errors.New("the plugin has no such transform")
+	}
+	spec := &v.manifest.Transforms[at]
+	timeout := orDefault(v.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
+	t := Transform{Name: spec.Name, Input: spec.Input, Output: spec.Output, StateBytes: spec.StateBytes, Timeout: timeout}
+	translate := h.cfg.JSON
+	if translate == nil {
+		translate = plainJSON
+	}
+	payload, encode, err := translate(t, c.Input)
+	if err != nil {
+		if field := (*abi.FieldError)(nil); errors.As(err, &field) && c.Error == KindInvalidArgument {
+			return nil
+		}
+		return fmt.Errorf("input: %w", err)
+	}
+	key := [2]string{c.Transform, c.Stream}
+	item := [1]abi.Item{{Payload: payload}}
+	if c.Stream != "" {
+		item[0].State = states[key]
+	}
+	var got [1]abi.Result
+	_, err = in.Run(ctx, module.Call{
+		Transform: at, Items: item[:], Results: got[:],
+		Limits: module.Limits{Timeout: timeout, Fuel: uint64(v.cfg.MaxFuel), Stop: h.ending},
+	})
+	kind, message := Kind(""), ""
+	switch {
+	case err != nil:
+		kind, message = KindHost, err.Error()
+		if fault := (*module.Fault)(nil); errors.As(err, &fault) {
+			kind = orDefault(faultKinds[fault.Kind], KindTimeout)
+			if fault.Kind == module.Stopped || fault.Kind == module.Cancelled {
+				return err
+			}
+		}
+	case got[0].Status == abi.StatusInvalidArgument:
+		kind, message = KindInvalidArgument, string(got[0].Payload)
+	case got[0].Status != abi.StatusOK:
+		kind, message = KindFailed, string(got[0].Payload)
+	}
+	switch {
+	case kind != c.Error && c.Error == "":
+		return fmt.Errorf("got the error %s (%s), want %.200s", kind, message, c.Output)
+	case kind != c.Error && kind == "":
+		return fmt.Errorf("got an output, want the error %s", c.Error)
+	case kind != c.Error:
+		return fmt.Errorf("got the error %s (%s), want the error %s", kind, message, c.Error)
+	case kind != "":
+		return nil
+	}
+	if c.Stream != "" {
+		states[key] = got[0].State
+	}
+	output, err := encode(got[0].Payload)
+	if err != nil {
+		return fmt.Errorf("the output is not of its media type: %w", err)
+	}
+	return sameJSON(output, c.Output)
+}
+
+// plainJSON is Config.JSON's default.
+func plainJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error), error) {
+	if t.Input != manifest.MediaTypeJSON || t.Output != manifest.MediaTypeJSON {
+		return nil, nil, fmt.Errorf("there is no codec for %s and %s", t.Input, t.Output)
+	}
+	return input, func(output []byte) ([]byte, error) { return output, nil }, nil
+}
+
+// sameJSON returns where two documents differ first, nil if they say the same.
+func sameJSON(got, want []byte) error {
+	var g, w any
+	if err := json.Unmarshal(got, &g); err != nil {
+		return fmt.Errorf("the output is no JSON: %w", err)
+	}
+	if err := json.Unmarshal(want, &w); err != nil {
+		return err // it was read before
+	}
+	return diff("", g, w)
+}
+
+// diff says at which path two values differ first.
+func diff(path string, got, want any) error {
+	switch w := want.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok {
+			break
+		}
+		for _, name := range sortedKeys(w, g) {
+			gv, there := g[name]
+			wv, wanted := w[name]
+			at := strings.TrimPrefix(path+"."+name, ".")
+			switch {
+			case !there:
+				return fmt.Errorf("%s: is missing, want %s", at, excerpt(wv))
+			case !wanted:
+				return fmt.Errorf("%s: got %s, want no such member", at, excerpt(gv))
+			}
+			if err := diff(at, gv, wv); err != nil {
+				return err
+			}
+		}
+		return nil
+	case []any:
+		g, ok := got.([]any)
+		if !ok {
+			break
+		}
+		for i := range min(len(g), len(w)) {
+			if err := diff(fmt.Sprintf("%s[%d]", path, i), g[i], w[i]); err != nil {
+				return err
+			}
+		}
+		if len(g) != len(w) {
+			return fmt.Errorf("%s: has %d elements, want %d", orDefault(path, "output"), len(g), len(w))
+		}
+		return nil
+	case float64:
+		if g, ok := got.(float64); ok && math.Abs(g-w) <= 1e-12*max(math.Abs(g), math.Abs(w)) {
+			return nil // printed and read once more
+		}
+	}
+	if reflect.DeepEqual(got, want) {
+		return nil
+	}
+	return fmt.Errorf("%s: got %s, want %s", orDefault(path, "output"), excerpt(got), excerpt(want))
+}
+
+func sortedKeys(a, b map[string]any) (names []string) {
+	for name := range a {
+		names = append(names, name)
+	}
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func excerpt(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	const most = 200
+	if len(b) > most {
+		return string(b[:most]) + "…"
+	}
+	return string(b)
+}
