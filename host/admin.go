@@ -46,6 +46,11 @@ func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) 
 // one that does. What it took out of service is not taken again from Config.PluginDir
 // until it changes there, or by [Host.Reload].
 func (h *Host) Rollback(ctx context.Context, plugin string) error {
+	ctx, done, err := h.transact(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	p, err := h.find(plugin)
 	if err != nil {
 		return err
@@ -72,6 +77,11 @@ var ErrNoCanary = errors.New("there is no canary")
 
 // Promote makes a canary the version that serves, before its time.
 func (h *Host) Promote(plugin string) error {
+	_, done, err := h.transact(context.Background())
+	if err != nil {
+		return err
+	}
+	defer done()
 	p, err := h.find(plugin)
 	if err != nil {
 		return err
@@ -109,7 +119,7 @@ func (h *Host) pause(plugin string, paused bool) error {
 }
 
 // Unload takes a plugin out of service. Its tasks that wait or run are done, within
-// DrainTimeout; further ones find no such transform.
+// SwapTimeout; further ones find no such transform.
 func (h *Host) Unload(ctx context.Context, plugin string) error {
 	_, done, err := h.transact(ctx)
 	if err != nil {

@@ -161,7 +161,7 @@ const (
 	DefaultSettle            = 30 * time.Millisecond
 	DefaultPoll              = 2 * time.Second
 	DefaultCacheBytes        = 1 << 30
-	DefaultDrainTimeout      = 30 * time.Second
+	DefaultSwapTimeout      = 30 * time.Second
 	DefaultCanaryTime        = time.Minute
 	DefaultCanaryErrors      = 0.01
 	DefaultCanarySlowdown    = 2
@@ -330,9 +330,9 @@ type PluginConfig struct {
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
 
-	// DrainTimeout is how long the tasks of a version that was replaced may take, from
+	// SwapTimeout is how long the tasks of a version that was replaced may take, from
 	// then on; those that take longer begin anew on its successor. Default 30 s.
-	DrainTimeout time.Duration
+	SwapTimeout time.Duration
 	// StateRule is what becomes of a version that cannot read the states that streams
 	// have; default StateRefuse.
 	StateRule StateRule
@@ -495,7 +495,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
 	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
 	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
-	check(p.DrainTimeout > 0, path+".DrainTimeout", "must be positive")
+	check(p.SwapTimeout > 0, path+".SwapTimeout", "must be positive")
 	check(p.StateRule == StateRefuse || p.StateRule == StateReset, path+".StateRule", "must be StateRefuse or StateReset")
 	check(p.Canary >= 0 && p.Canary <= 1, path+".Canary", "must be at most 1")
 	check(p.CanaryTime > 0, path+".CanaryTime", "must be positive")
@@ -538,7 +538,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		Engine:            orDefault(o.Engine, p.Engine),
-		DrainTimeout:      orDefault(o.DrainTimeout, p.DrainTimeout),
+		SwapTimeout:      orDefault(o.SwapTimeout, p.SwapTimeout),
 		StateRule:         orDefault(o.StateRule, p.StateRule),
 		Canary:            orDefault(o.Canary, p.Canary),
 		CanaryTime:        orDefault(o.CanaryTime, p.CanaryTime),
@@ -574,7 +574,7 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
 	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
-	p.DrainTimeout = orDefault(p.DrainTimeout, DefaultDrainTimeout)
+	p.SwapTimeout = orDefault(p.SwapTimeout, DefaultSwapTimeout)
 	p.StateRule = orDefault(p.StateRule, StateRefuse)
 	p.Canary = noneBelowZero(p.Canary)
 	p.CanaryTime = orDefault(p.CanaryTime, DefaultCanaryTime)

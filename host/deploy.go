@@ -32,7 +32,7 @@ const (
 	StepWarm        Step = "warm"  // the pool
 	StepState       Step = "state" // formats of state against those of the version that serves
 	StepPublish     Step = "publish"
-	StepCanary      Step = "canary"
+	StepRollback    Step = "rollback" // it did serve, and was rolled back
 )
 
 // LoadError is a source that could not become a plugin, or a new version of one.
@@ -130,10 +130,11 @@ func (h *Host) deploy(ctx context.Context, s Source, d deployment) (result Reloa
 	defer leave()
 	began := time.Now()
 	result, v, err := h.install(ctx, p, s, d)
-	if err != nil {
-		if h.ending.Err() != nil { // the host's end is no fault of the source's
-			return ReloadFailed, ErrClosed
-		}
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // which is no fault of the source's
+		return ReloadFailed, fmt.Errorf("plugin %s: %w", s.Name, context.Cause(ctx))
+	default:
 		return ReloadFailed, h.refuse(p, s, err)
 	}
 	h.reloaded(p.source, result)
@@ -199,10 +200,17 @@ func (h *Host) newPlugin(name string) *plugin {
 func (h *Host) install(ctx context.Context, p *plugin, s Source, d deployment) (ReloadResult, *version, error) {
 	id := s.identity()
 	before := p.serving.Load()
-	for _, v := range before.versions() {
-		if v.record.identity == id {
-			return ReloadUnchanged, v, nil
+	if before != nil && before.current.record.identity == id {
+		if before.trial != nil {
+			h.decide(p, before.trial, ReloadRolledBack, "the source is that of the version beside it again")
 		}
+		h.mu.Lock()
+		p.failure, p.rejected = nil, [32]byte{}
+		h.mu.Unlock()
+		return ReloadUnchanged, before.current, nil
+	}
+	if before != nil && before.trial != nil && before.trial.version.record.identity == id {
+		return ReloadUnchanged, before.trial.version, nil
 	}
 	v, err := h.prepare(ctx, p, s, before)
 	if err != nil {
@@ -308,6 +316,9 @@ func (h *Host) publish(p *plugin, v *version, d deployment) (ReloadResult, error
 		}
 	}
 	p.failure = nil
+	if d.back {
+		p.failure = newLoadError(before.current.record.source, StepRollback, errRolledBack)
+	}
 	transforms, versions := h.publishLocked(p, next)
 	h.mu.Unlock()
 	h.remember(p)
@@ -318,6 +329,8 @@ func (h *Host) publish(p *plugin, v *version, d deployment) (ReloadResult, error
 	h.tellPlugin(v, change, "")
 	return result, nil
 }
+
+var errRolledBack = errors.New("rolled back by request")
 
 // checkState compares the formats of streams' states of a version with those of the one
 // that serves. A canary's streams may have to go back.

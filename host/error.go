@@ -25,7 +25,7 @@ var (
 )
 
 // errReplaced is why a version's tasks end that was replaced longer ago than they may take.
-var errReplaced = errors.New("the version was replaced, and the task took longer than the drain timeout")
+var errReplaced = errors.New("the version was replaced, and the task took longer than the swap timeout")
 
 // Kind says what kind of failure an [Error] is. Its text is stable: it appears in
 // JSON, in metric labels and in logs.

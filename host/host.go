@@ -148,7 +148,6 @@ func (h *Host) Start(ctx context.Context) error {
 				v.plugin.versions = append(v.plugin.versions, v)
 			}
 		}
-		h.table.Store(nil)
 	}
 	h.mu.Unlock()
 	close(h.loaded)

@@ -33,9 +33,11 @@ func (h *Host) openNative(n Native) (*version, error) {
 	// Native code cannot be interrupted. Its tasks share no crossing, so that one
 	// that fails harms no other; the crossing is a call.
 	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
+	h.mu.Lock()
 	if h.plugins[p.source] == nil {
 		h.plugins[p.source] = p
 	} // else another has the name, and Start says so
+	h.mu.Unlock()
 	e := &native{plugin: n, manifest: m, limits: frameLimits(*cfg)}
 	return h.newVersion(p, record{source: Source{Name: m.Name}}, hex.EncodeToString(sum[:]), m, e, *cfg), nil
 }

@@ -176,7 +176,6 @@ func (t *transform) current() *version {
 // and media types, and new ones. Host.mu is held.
 func (h *Host) bindLocked(v *version) {
 	p := v.plugin
-	v.specs, v.order = nil, nil
 	for index, want := range v.manifest.Transforms {
 		at := slices.IndexFunc(p.transforms, func(t *transform) bool {
 			return t.name == want.Name && t.input == want.Input && t.output == want.Output
@@ -223,7 +222,9 @@ func (h *Host) publishLocked(p *plugin, next *serving) (transforms []*transform,
 	before := p.serving.Load()
 	kept := next.versions()
 	for _, v := range kept {
-		h.bindLocked(v)
+		if v.specs == nil { // else tasks read them
+			h.bindLocked(v)
+		}
 	}
 	if next != nil && !slices.Contains(p.versions, next.current) {
 		p.versions = append(p.versions, next.current)
@@ -249,7 +250,9 @@ func (h *Host) publishLocked(p *plugin, next *serving) (transforms []*transform,
 		return true
 	})
 	p.serving.Store(next)
-	h.table.Store(h.newTableLocked())
+	if h.state == started {
+		h.table.Store(h.newTableLocked())
+	}
 	return transforms, versions
 }
 
@@ -301,14 +304,14 @@ func (h *Host) clashLocked(v *version) error {
 
 // retire ends what [Host.publishLocked] has taken out of service: tasks that wait for a
 // transform that is gone are done, by the version that had it; versions are closed once
-// their tasks have ended, which they must within DrainTimeout.
+// their tasks have ended, which they must within SwapTimeout.
 func (h *Host) retire(p *plugin, transforms []*transform, versions []*version) {
 	if len(transforms)+len(versions) == 0 {
 		return
 	}
 	h.retiring.Go(func() {
 		began := time.Now()
-		patience := time.AfterFunc(p.cfg.DrainTimeout, func() {
+		patience := time.AfterFunc(p.cfg.SwapTimeout, func() {
 			for _, v := range versions {
 				v.cancel(errReplaced)
 			}

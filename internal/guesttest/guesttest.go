@@ -2,6 +2,7 @@
 package guesttest
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -123,3 +124,59 @@ func HandWritten(tb testing.TB, name string) []byte {
 	}
 	return wasm
 }
+
+// Version is a version of the guest "swap", whose transforms answer with its tag.
+type Version struct {
+	// Tag is what it answers, of at most 16 bytes; what is left is filled with dots.
+	Tag string
+	// Mode is what an item that begins with '!' meets: 't' a trap, 'f' the status failed,
+	// 's' an endless loop, 'w' a million turns of one, and anything else nothing.
+	Mode byte
+	// Stateless leaves streams without a new state.
+	Stateless bool
+	// Manifest replaces that of plugin "swap" with the one transform "swap".
+	Manifest string
+	// SelfTest is an output that a self-test wants; "" for none.
+	SelfTest string
+}
+
+// manifestRoom is the length of a manifest in the guest "swap".
+const manifestRoom = 0x400
+
+// Swap returns a version of the guest "swap".
+func Swap(tb testing.TB, v Version) []byte {
+	tb.Helper()
+	wasm := HandWritten(tb, "swap")
+	put := func(at, data string) {
+		i := bytes.Index(wasm, []byte(at))
+		if i < 0 {
+			tb.Fatalf("the guest swap lacks %q", at)
+		}
+		copy(wasm[i+len(at):], data)
+	}
+	if v.Mode != 0 {
+		put("MODE:", string(v.Mode))
+	}
+	if v.Stateless {
+		put("KEEP:", "0")
+	}
+	tag := SwapTag(v.Tag)
+	put("TAG:", tag)
+	m := v.Manifest
+	if m == "" {
+		m = `{"name": "swap", "version": "` + v.Tag + `", "transforms": [
+			{"name": "swap", "input": "text/plain", "output": "text/plain", "state_bytes": 16}]`
+		if v.SelfTest != "" {
+			m += `, "self_tests": [{"name": "tag", "transform": "swap", "input": "", "output": "` + v.SelfTest + `"}]`
+		}
+		m += "}"
+	}
+	if len(m) > manifestRoom {
+		tb.Fatalf("a manifest of %d bytes, there is room for %d", len(m), manifestRoom)
+	}
+	put("MANIFEST:", m+strings.Repeat(" ", manifestRoom-len(m)))
+	return wasm
+}
+
+// SwapTag is what a version of the guest "swap" with that tag answers.
+func SwapTag(tag string) string { return tag + strings.Repeat(".", 16-len(tag)) }

@@ -1,0 +1,277 @@
+package host_test
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// watched is a host whose plugin directory is watched.
+type watched struct {
+	*host.Host
+
+	tb   testing.TB
+	dir  string
+	told chan event.PluginChanged
+}
+
+func watch(tb testing.TB, dir, cache string, change func(*host.Config)) *watched {
+	tb.Helper()
+	bus := event.New(0)
+	tb.Cleanup(func() { _ = bus.Close(context.Background()) })
+	w := &watched{tb: tb, dir: dir, told: make(chan event.PluginChanged, 1000)}
+	bus.Handle(1000, func(_ context.Context, e event.Event) { w.told <- e.Body.(event.PluginChanged) }, event.KindPluginChanged)
+	cfg := host.Config{PluginDir: dir, Watch: true, CacheDir: cache, Events: bus, Workers: 2, Poll: 100 * time.Millisecond}
+	if change != nil {
+		change(&cfg)
+	}
+	w.Host = start(tb, cfg)
+	return w
+}
+
+// await waits until the plugin changes that way, and not another.
+func (w *watched) await(change event.Change) event.PluginChanged {
+	w.tb.Helper()
+	select {
+	case e := <-w.told:
+		if e.Change != change {
+			w.tb.Fatalf("told %+v, want %s", e, change)
+		}
+		return e
+	case <-time.After(time.Minute):
+		w.tb.Fatalf("not told that the plugin is %s", change)
+	}
+	return event.PluginChanged{}
+}
+
+func save(tb testing.TB, dir, name string, data []byte) {
+	tb.Helper()
+	temp := filepath.Join(dir, "."+name+".new")
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	w := watch(t, dir, "", nil)
+	if len(w.Plugins()) != 0 {
+		t.Errorf("%+v", w.Plugins())
+	}
+	if _, err := w.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrUnknownTransform) {
+		t.Errorf("%v", err)
+	}
+	v := func(tag string) []byte { return guesttest.Swap(t, guesttest.Version{Tag: tag}) }
+	save(t, dir, "swap.wasm", v("v1"))
+	w.await(event.PluginReady)
+	answers(t, w, "", guesttest.SwapTag("v1"))
+	save(t, dir, "swap.wasm", v("v2"))
+	w.await(event.PluginSwapped)
+	answers(t, w, "", guesttest.SwapTag("v2"))
+
+	save(t, dir, "swap.wasm", guesttest.HandWritten(t, "no-run"))
+	if e := w.await(event.PluginRefused); !strings.Contains(e.Detail, "does not export the function resonhost_run") {
+		t.Errorf("%+v", e)
+	}
+	answers(t, w, "", guesttest.SwapTag("v2"))
+	save(t, dir, "broken.wasm", []byte("broken"))
+	w.await(event.PluginRefused)
+	if list := w.Plugins(); len(list) != 2 || list[1].Source != "broken" || list[1].Hash != "" || list[1].Failure == nil || list[0].Failure == nil {
+		t.Errorf("%+v", list)
+	}
+	if err := os.Remove(filepath.Join(dir, "broken.wasm")); err != nil {
+		t.Fatal(err)
+	}
+
+	save(t, dir, "swap.wasm", v("v3"))
+	w.await(event.PluginSwapped)
+	if err := w.Rollback(t.Context(), "swap"); err != nil {
+		t.Fatal(err)
+	}
+	w.await(event.PluginRolledBack)
+	answers(t, w, "", guesttest.SwapTag("v2"))
+	save(t, dir, "swap.wasm", v("v3")) // the same, and let be
+	save(t, dir, "other.wasm", guesttest.HandWritten(t, "hostile"))
+	w.await(event.PluginReady)
+	answers(t, w, "", guesttest.SwapTag("v2"))
+	if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.ReloadSwapped { // but for a request
+		t.Errorf("%v, %v", r, err)
+	}
+	w.await(event.PluginSwapped)
+	if _, err := w.Reload(t.Context(), "none"); !errors.Is(err, host.ErrUnknownPlugin) {
+		t.Errorf("%v", err)
+	}
+
+	// Tests are a part of it.
+	save(t, dir, "swap.test.ndjson", []byte(`{"transform": "swap", "input": "x", "output": "y"}`))
+	if e := w.await(event.PluginRefused); !strings.Contains(e.Detail, "tests: line 1 of swap: input: there is no codec for text/plain") {
+		t.Errorf("%+v", e)
+	}
+	if err := os.Remove(filepath.Join(dir, "swap.test.ndjson")); err != nil {
+		t.Fatal(err)
+	}
+	save(t, dir, "swap.wasm", v("v4"))
+	w.await(event.PluginSwapped)
+
+	if err := os.Remove(filepath.Join(dir, "swap.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	for e := range w.told {
+		if e.Change == event.PluginUnloaded && e.Plugin == "swap" {
+			break
+		}
+	}
+	if _, err := w.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrUnknownTransform) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestWatchOneOfMany has every broken guest come and go, while a good version serves.
+func TestWatchOneOfMany(t *testing.T) {
+	dir := t.TempDir()
+	good := guesttest.Swap(t, guesttest.Version{Tag: "v1"})
+	save(t, dir, "swap.wasm", good)
+	w := watch(t, dir, "", func(c *host.Config) { c.Defaults.InitTimeout = 100 * time.Millisecond })
+	w.await(event.PluginReady)
+	guests, err := filepath.Glob(filepath.Join(guesttest.Root(), "testdata/guests/*.wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving := []string{"busy", "drop", "edge-alloc", "hostile", "leak", "refuse-alloc", "swap", "table-grow", "unaligned-alloc", "wild-alloc"}
+	refused := 0
+	for _, file := range guests {
+		name := strings.TrimSuffix(filepath.Base(file), ".wasm")
+		if slices.Contains(serving, name) {
+			continue // they misbehave only at a task
+		}
+		t.Log(name)
+		save(t, dir, "swap.wasm", guesttest.HandWritten(t, name))
+		w.await(event.PluginRefused)
+		answers(t, w, "", guesttest.SwapTag("v1"))
+		refused++
+	}
+	if refused < 25 {
+		t.Errorf("%d broken guests", refused)
+	}
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2"}))
+	w.await(event.PluginSwapped)
+}
+
+func TestCacheDir(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	v := func(tag string) []byte { return guesttest.Swap(t, guesttest.Version{Tag: tag}) }
+	v1, v2, v3 := guesttest.SwapTag("v1"), guesttest.SwapTag("v2"), guesttest.SwapTag("v3")
+	session := func(f func(w *watched)) {
+		w := watch(t, dir, cache, nil)
+		w.await(event.PluginReady)
+		f(w)
+		if err := w.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(t, dir, "swap.wasm", v("v1"))
+	session(func(w *watched) {
+		answers(t, w, "", v1)
+		save(t, dir, "swap.wasm", v("v2"))
+		w.await(event.PluginSwapped)
+	})
+	session(func(w *watched) { // which versions there were is known
+		answers(t, w, "", v2)
+		if err := w.Rollback(t.Context(), "swap"); err != nil {
+			t.Fatal(err)
+		}
+		answers(t, w, "", v1)
+	})
+	session(func(w *watched) { // and that one was rolled back
+		answers(t, w, "", v1)
+		if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.ReloadSwapped {
+			t.Errorf("%v, %v", r, err)
+		}
+		answers(t, w, "", v2)
+	})
+	save(t, dir, "swap.wasm", []byte("broken meanwhile"))
+	w := watch(t, dir, cache, nil)
+	w.await(event.PluginRefused)
+	w.await(event.PluginReady)
+	answers(t, w, "", v2)
+	if p := w.Plugins()[0]; p.Failure == nil || p.Failure.Step != host.StepInspect {
+		t.Errorf("%+v", p)
+	}
+	save(t, dir, "swap.wasm", v("v3"))
+	w.await(event.PluginSwapped)
+	answers(t, w, "", v3)
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	// What has rotted is compiled anew, and no version.
+	for _, kind := range []string{"compiled", "versions", "plugins"} {
+		err := filepath.WalkDir(filepath.Join(cache, kind), func(name string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			b[len(b)/2] ^= 1
+			return os.WriteFile(name, b, 0o600)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	session(func(w *watched) {
+		answers(t, w, "", v3)
+		if err := w.Rollback(t.Context(), "swap"); !errors.Is(err, host.ErrNoPrevious) {
+			t.Errorf("%v", err)
+		}
+	})
+
+	if err := os.Chmod(cache, 0o777); err != nil { //nolint:gosec // which is what is to be refused
+		t.Fatal(err)
+	}
+	h, err := host.New(host.Config{PluginDir: dir, CacheDir: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "cache directory: ") || !strings.Contains(err.Error(), "others can write to it") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestCacheIsBounded compiles more than there is room for.
+func TestCacheIsBounded(t *testing.T) {
+	cache := t.TempDir()
+	h := start(t, host.Config{Plugins: []host.Source{tagged(t, "v0")}, CacheDir: cache, CacheBytes: 200 << 10})
+	for i := range 20 {
+		deploy(t, h, tagged(t, "v"+hex.EncodeToString([]byte{byte(i + 1)})), host.ReloadSwapped)
+	}
+	entries, err := os.ReadDir(filepath.Join(cache, "compiled"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	_ = filepath.Walk(cache, func(_ string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+		return nil
+	})
+	if total > 250<<10 || len(entries) == 0 {
+		t.Errorf("%d entries of %d bytes", len(entries), total)
+	}
+}
