@@ -161,7 +161,7 @@ const (
 	DefaultSettle            = 30 * time.Millisecond
 	DefaultPoll              = 2 * time.Second
 	DefaultCacheBytes        = 1 << 30
-	DefaultSwapTimeout      = 30 * time.Second
+	DefaultSwapTimeout       = 30 * time.Second
 	DefaultCanaryTime        = time.Minute
 	DefaultCanaryErrors      = 0.01
 	DefaultCanarySlowdown    = 2
@@ -538,7 +538,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		Engine:            orDefault(o.Engine, p.Engine),
-		SwapTimeout:      orDefault(o.SwapTimeout, p.SwapTimeout),
+		SwapTimeout:       orDefault(o.SwapTimeout, p.SwapTimeout),
 		StateRule:         orDefault(o.StateRule, p.StateRule),
 		Canary:            orDefault(o.Canary, p.Canary),
 		CanaryTime:        orDefault(o.CanaryTime, p.CanaryTime),

@@ -26,12 +26,18 @@ const (
 // maxTests bounds Source.Tests, in bytes.
 const maxTests = 8 << 20
 
-func (h *Host) watchConfig() watch.Config {
+// watchConfig says which files of a directory are a plugin's.
+func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
-		Dir: h.cfg.PluginDir, Suffix: ".wasm", Beside: []string{testsSuffix, signature}, Shared: []string{sums, sumsSigned},
-		MaxBytes: func(name string) int { return h.cfg.pluginConfig(name).MaxModule }, MaxBeside: maxTests,
-		Whole: watch.Module, Settle: h.cfg.Settle, Poll: h.cfg.Poll, Log: h.log,
+		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, signature}, Shared: []string{sums, sumsSigned},
+		MaxBytes: limit, MaxBeside: maxTests, Whole: watch.Module,
 	}
+}
+
+func (h *Host) watchConfig() watch.Config {
+	c := watchConfig(h.cfg.PluginDir, func(name string) int { return h.cfg.pluginConfig(name).MaxModule })
+	c.Settle, c.Poll, c.Log = h.cfg.Settle, h.cfg.Poll, h.log
+	return c
 }
 
 // sourceOf is the source that a file is.
@@ -261,17 +267,12 @@ func (h *Host) settled(s *Source) bool {
 
 // readSource reads a plugin's file anew.
 func (h *Host) readSource(ctx context.Context, name string) (Source, error) {
-	files, err := watch.Read(ctx, h.watchConfig())
-	if err != nil {
-		return Source{}, fmt.Errorf("plugin directory: %w", err)
+	f, err := watch.ReadFile(ctx, h.watchConfig(), name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Source{}, fmt.Errorf("%w %q: there is no %s.wasm in the plugin directory", ErrUnknownPlugin, name, name)
+	case err != nil:
+		return Source{}, newLoadError(Source{Name: name}, StepRead, err)
 	}
-	for i := range files {
-		if f := &files[i]; f.Name == name {
-			if f.Err != nil {
-				return Source{}, &LoadError{Source: name, Step: StepRead, Err: f.Err}
-			}
-			return sourceOf(f), nil
-		}
-	}
-	return Source{}, fmt.Errorf("%w %q: there is no %s.wasm", ErrUnknownPlugin, name, name)
+	return sourceOf(&f), nil
 }

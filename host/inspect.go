@@ -3,9 +3,12 @@ package host
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/watch"
 )
 
 // Inspection is what is known of a plugin that could serve.
@@ -27,6 +30,9 @@ type Inspection struct {
 	// NoReset is why its instances cannot be put back after a task, so that it
 	// needs a new one for each; nil if they can.
 	NoReset error
+	// Tests is how many of Source.Tests there are, and passed; 0 of Inspect, which has
+	// none.
+	Tests int
 }
 
 // Inspect loads a plugin as [Host.Start] would, its self-tests included, and says
@@ -44,11 +50,51 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	if err != nil {
 		return Inspection{}, err
 	}
-	info := m.Info()
+	return inspection(m.Info()), m.Close(context.WithoutCancel(ctx))
+}
+
+func inspection(info module.Info) Inspection {
 	return Inspection{
 		Manifest: info.Manifest,
 		Hash:     info.Hash, Size: info.Size,
 		Imports: info.Imports, Exports: info.Exports,
 		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset,
-	}, m.Close(context.WithoutCancel(ctx))
+	}
+}
+
+// Validate does with a source all that [Host.Deploy] would, on a host of that
+// configuration, but for serving it. Its error is a [*LoadError], or of the
+// configuration. Of this, Plugins, PluginDir and Watch do not matter.
+func Validate(ctx context.Context, s Source, cfg Config) (Inspection, error) {
+	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, Sandbox
+	h, err := New(cfg)
+	if err != nil {
+		return Inspection{}, err
+	}
+	defer h.cancel(ErrClosed)
+	defer h.end()
+	if err := h.openStore(); err != nil {
+		return Inspection{}, err
+	}
+	v, err := h.prepare(ctx, h.newPlugin(s.Name), s, nil)
+	if err != nil {
+		return Inspection{}, err
+	}
+	in := inspection(v.engine.(sandbox).Info())
+	in.Tests = v.tests
+	return in, v.engine.Close(context.WithoutCancel(ctx))
+}
+
+// ReadSource reads a plugin's file NAME.wasm and what lies beside it, as a host does with
+// those of its plugin directory. limit bounds the file, in bytes.
+func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
+	name, ok := strings.CutSuffix(filepath.Base(file), ".wasm")
+	if !ok || name == "" {
+		return Source{}, fmt.Errorf("%s: must end in .wasm", file)
+	}
+	f, err := watch.ReadFile(ctx, watchConfig(filepath.Dir(file), func(string) int { return limit }), name)
+	if err != nil {
+		return Source{}, err
+	}
+	return sourceOf(&f), nil
 }

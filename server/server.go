@@ -3,7 +3,6 @@
 package server
 
 import (
-	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -105,6 +104,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	}
 	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform)
 	s.route(http.MethodGet, "/v1/plugins", s.listPlugins)
+	s.route(http.MethodPost, "/v1/plugins/{name}/{action}", s.changePlugin)
 	s.route(http.MethodGet, "/healthz", s.health)
 	s.route(http.MethodGet, "/readyz", s.ready)
 	s.route(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
@@ -174,7 +174,7 @@ func trimBrackets(name string) string {
 
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("resonhost\n\nPOST /v1/transforms/{name}\nGET  /v1/plugins\nGET  /healthz\nGET  /readyz\nGET  /metrics\n"))
+	_, _ = w.Write([]byte("resonhost\n\nPOST /v1/transforms/{name}\nGET  /v1/plugins\nPOST /v1/plugins/{name}/reload, rollback, promote, pause or resume\nGET  /healthz\nGET  /readyz\nGET  /metrics\n"))
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
@@ -186,61 +186,32 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case s.isDraining():
 		s.unavailable(w, "draining")
-	case len(s.host.Plugins()) == 0:
+	case len(s.host.Stats().Plugins) == 0:
 		s.unavailable(w, "no plugin is loaded yet")
 	default:
 		s.readyBut(w)
 	}
 }
 
-// readyBut says which plugins are suspended. If all are, the server is not ready.
+// readyBut says which plugins take no tasks. If none does, the server is not ready.
 func (s *Server) readyBut(w http.ResponseWriter) {
-	var suspended []string
+	var idle []string
 	plugins := s.host.Stats().Plugins
 	for i := range plugins {
-		if plugins[i].Suspended {
-			suspended = append(suspended, plugins[i].Name)
+		switch p := &plugins[i]; {
+		case p.Paused:
+			idle = append(idle, "plugin "+p.Name+" is paused")
+		case p.Suspended:
+			idle = append(idle, "plugin "+p.Name+" is suspended for failing in a row")
 		}
 	}
-	if len(suspended) == len(plugins) {
-		s.unavailable(w, "suspended for failing in a row: "+strings.Join(suspended, ", "))
+	if len(idle) == len(plugins) {
+		s.unavailable(w, strings.Join(idle, "; "))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ready\n"))
-	for _, name := range suspended {
-		_, _ = w.Write([]byte("plugin " + name + " is suspended for failing in a row\n"))
+	for _, line := range idle {
+		_, _ = w.Write([]byte(line + "\n"))
 	}
-}
-
-// pluginJSON is a plugin in the answer of /v1/plugins.
-type pluginJSON struct {
-	Name       string          `json:"name"`
-	Version    string          `json:"version"`
-	Hash       string          `json:"hash"`
-	Source     string          `json:"source"`
-	Transforms []transformJSON `json:"transforms"`
-}
-
-type transformJSON struct {
-	Name       string  `json:"name"`
-	Input      string  `json:"input"`
-	Output     string  `json:"output"`
-	StateBytes int     `json:"state_bytes"`
-	TimeoutS   float64 `json:"timeout_seconds"`
-}
-
-func (s *Server) listPlugins(w http.ResponseWriter, _ *http.Request) {
-	list := []pluginJSON{}
-	for _, p := range s.host.Plugins() {
-		out := pluginJSON{Name: p.Name, Version: p.Version, Hash: p.Hash, Source: p.Source}
-		for _, t := range p.Transforms {
-			out.Transforms = append(out.Transforms, transformJSON{
-				Name: t.Name, Input: t.Input, Output: t.Output, StateBytes: t.StateBytes, TimeoutS: t.Timeout.Seconds(),
-			})
-		}
-		list = append(list, out)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"plugins": list})
 }

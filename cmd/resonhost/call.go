@@ -28,7 +28,7 @@ func callCommand(std stdio) *cli.Command {
 		Description: "Reads a task from each line and writes its result as a line, in the same order;\n" +
 			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
 			"at most. One that fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n\n" + exitCodes,
-		Flags:        flags(o.callSettings(), o.hostSettings("none"), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
+		Flags:        flags(o.callSettings(), o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			switch c.NArg() {

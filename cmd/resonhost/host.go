@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"unicode"
@@ -16,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/trust"
 )
 
 var errInterrupted = errors.New("interrupted")
@@ -32,10 +35,13 @@ func (o *options) logger(w io.Writer) *slog.Logger {
 func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, error) {
 	cfg := o.host
 	cfg.Logger = log
-	cfg.JSON = codec.Builtin().Translate
 	if cfg.Mode == host.Inline {
 		cfg.Native = []host.Native{cascade.New(), tick.New()}
+		cfg.Watch = false
 	} else if err := checkPluginDir(cfg.PluginDir); err != nil {
+		return nil, err
+	}
+	if err := o.setLoading(&cfg); err != nil {
 		return nil, err
 	}
 	h, err := host.New(cfg)
@@ -53,6 +59,57 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 		return nil, &exit{code, errors.New(asPaths(err.Error()))}
 	}
 	return h, nil
+}
+
+// setLoading sets what has to do with how plugins are loaded.
+func (o *options) setLoading(cfg *host.Config) error {
+	cfg.JSON = codec.Builtin().Translate
+	switch o.cacheDir {
+	case "none":
+	case "":
+		cfg.CacheDir = defaultCacheDir()
+	default:
+		cfg.CacheDir = o.cacheDir
+	}
+	if o.trust == "" {
+		return nil
+	}
+	keys, err := trust.ReadKeys(o.trust)
+	if err != nil {
+		return usagef("--trust %s: %w", o.trust, reason(err))
+	}
+	cfg.Accept = func(_ context.Context, s host.Source) error {
+		files := trust.Files{Name: s.Name + ".wasm", WASM: s.WASM, Beside: maps.Clone(s.Beside)}
+		if files.Beside == nil {
+			files.Beside = make(map[string][]byte)
+		}
+		if s.Tests != nil {
+			files.Beside[s.Name+".test.ndjson"] = s.Tests
+		}
+		_, err := keys.Verify(files)
+		return err
+	}
+	return nil
+}
+
+// defaultCacheDir is a directory of the user's, "" if there is none that can be written
+// to.
+func defaultCacheDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	dir = filepath.Join(dir, "resonhost")
+	if os.MkdirAll(dir, 0o700) != nil {
+		return ""
+	}
+	f, err := os.CreateTemp(dir, ".*.tmp")
+	if err != nil {
+		return ""
+	}
+	_ = f.Close() // nothing was written to it
+	_ = os.Remove(f.Name())
+	return dir
 }
 
 func checkPluginDir(dir string) error {

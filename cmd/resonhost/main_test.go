@@ -26,6 +26,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	// Plugins are compiled once for all tests, and not to the developer's own cache.
+	if err := os.Setenv("RESONHOST_CACHE_DIR", filepath.Join(binDir, "cache")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	os.RemoveAll(binDir)
 	os.Exit(code)
@@ -71,6 +76,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GUESTS", filepath.Join(guesttest.Root(), "testdata", "guests"))
 			env.Setenv("ROOT", guesttest.Root())
 			env.Setenv("GOPROXY", "off")
+			env.Setenv("RESONHOST_CACHE_DIR", filepath.Join(binDir, "cache"))
 			for name, value := range goEnv {
 				env.Setenv(name, value)
 			}

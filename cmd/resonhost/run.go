@@ -24,10 +24,12 @@ func runCommand(std stdio) *cli.Command {
 		Name:      "run",
 		Usage:     "serve transforms over HTTP until SIGTERM or SIGINT",
 		UsageText: "resonhost run --plugins DIR [options]",
-		Description: "Logs the address once it serves. At SIGTERM or SIGINT /readyz answers 503, new\n" +
-			"tasks are refused and those under way finish, as long as --drain-timeout lets\n" +
-			"them; a second signal ends the process at once.\n\n" + exitCodes,
-		Flags:        flags(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo), o.config()),
+		Description: "Logs the address once it serves. A file of the plugin directory that is new or\n" +
+			"changed is checked, and serves in the stead of its predecessor if it can; resonhost\n" +
+			"plugins says what became of it. At SIGTERM or SIGINT /readyz answers 503, new tasks\n" +
+			"are refused and those under way finish, as long as --drain-timeout lets them; a\n" +
+			"second signal ends the process at once.\n\n" + exitCodes,
+		Flags:        flags(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -49,6 +51,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		return listenError(o.listen, err)
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it already, if it came to be
+	o.host.Watch = !o.noWatch
 	h, err := o.startHost(ctx, log)
 	if err != nil {
 		if ctx.Err() != nil {

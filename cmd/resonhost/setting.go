@@ -62,10 +62,15 @@ type options struct {
 	drainTimeout time.Duration
 
 	input, output, streamField string
+
+	noWatch  bool
+	cacheDir string
+	trust    string
+	url      string
 }
 
 func newOptions() *options {
-	return &options{listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second}
+	return &options{listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, url: "http://127.0.0.1:8080"}
 }
 
 // config is the one setting that no file has.
@@ -116,6 +121,24 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 	}
 }
 
+// loadSettings are about how plugins come to a host.
+func (o *options) loadSettings() []setting {
+	return []setting{
+		{"cache-dir", "keep compiled plugins, and those that served, in `DIR`, or none", "resonhost in the user's cache directory", text{&o.cacheDir}},
+		{"cache-bytes", "keep `SIZE` of each there", inBytes(host.DefaultCacheBytes), size[int64]{&o.host.CacheBytes}},
+		{"trust", "take only plugins that a minisign key of `FILE` has signed, a file of keys or a directory of *.pub", "all", text{&o.trust}},
+	}
+}
+
+// watchSettings are about the plugin directory while a host serves.
+func (o *options) watchSettings() []setting {
+	return []setting{
+		{"no-watch", "load plugins at the start alone", "", toggle{&o.noWatch}},
+		{"settle", "take a plugin's file once it has been unchanged for `TIME`", host.DefaultSettle.String(), duration{&o.host.Settle, false}},
+		{"poll", "look at the plugin directory every `TIME`, whatever the file system tells", host.DefaultPoll.String(), duration{&o.host.Poll, false}},
+	}
+}
+
 // pluginSettings are those that plugin_overrides has too.
 func pluginSettings(c *host.PluginConfig) []setting {
 	return []setting{
@@ -156,6 +179,15 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		{"max-exports", "load plugins of `N` exports at most", fmt.Sprint(host.DefaultMaxExports), count{p: &c.MaxExports}},
 		{"max-table", "let a plugin's tables have `N` entries at most", fmt.Sprint(host.DefaultMaxTable), count{p: &c.MaxTable}},
 		{"max-call-depth", "let a plugin's calls nest `N` deep at most, of those that can recurse", fmt.Sprint(host.DefaultMaxCallDepth), count{p: &c.MaxCallDepth}},
+		{"swap-timeout", "let tasks of a version that was replaced take `TIME`, and then begin anew", host.DefaultSwapTimeout.String(), duration{&c.SwapTimeout, false}},
+		{
+			"state-rule", "`DO` refuse a version that cannot read its streams' states, or reset them", "refuse",
+			choice[host.StateRule]{&c.StateRule, []string{"refuse", "reset"}, []host.StateRule{host.StateRefuse, host.StateReset}},
+		},
+		{"canary", "have a new version do a `SHARE` of the tasks first, such as 10%, or none", "none", share{&c.Canary}},
+		{"canary-time", "promote a canary after `TIME`", host.DefaultCanaryTime.String(), duration{&c.CanaryTime, false}},
+		{"canary-errors", "roll a canary back if it fails a larger `SHARE` of its tasks, which the other did", "1%", share{&c.CanaryErrors}},
+		{"canary-slowdown", "roll a canary back if its tasks take `N` times as long", fmt.Sprint(host.DefaultCanarySlowdown), factor{&c.CanarySlowdown}},
 		{
 			"engine", "run guests with `ENGINE` compiler or interpreter", "compiler",
 			choice[host.Engine]{&c.Engine, []string{"compiler", "interpreter"}, []host.Engine{host.EngineCompiler, host.EngineInterpreter}},
@@ -181,5 +213,5 @@ func (o *options) callSettings() []setting {
 // all are the settings that a file can have, those of other commands included:
 // one file serves all.
 func (o *options) all() []setting {
-	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.callSettings(), o.logSettings(o.logLevel))
+	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
 }

@@ -114,6 +114,38 @@ func (v fuel) Set(s string) error {
 	return nil
 }
 
+// share is a part of a whole: a percentage, a number up to 1, or none.
+type share struct{ p *float64 }
+
+func (v share) Set(s string) error {
+	if s == "none" {
+		*v.p = -1
+		return nil
+	}
+	number, percent := strings.CutSuffix(s, "%")
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percent {
+		f /= 100
+	}
+	if err != nil || !(f > 0 && f <= 1) {
+		return errors.New(`must be a share such as 10% or 0.1, or "none"`)
+	}
+	*v.p = f
+	return nil
+}
+
+// factor is a number above 1.
+type factor struct{ p *float64 }
+
+func (v factor) Set(s string) error {
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f > 1 && f <= math.MaxFloat32) {
+		return errors.New("must be a number above 1, such as 1.5")
+	}
+	*v.p = f
+	return nil
+}
+
 // grants are what a plugin is granted, separated by commas, or none.
 type grants struct{ p *[]host.Grant }
 
@@ -156,6 +188,8 @@ func (size[T]) String() string   { return "" }
 func (choice[T]) String() string { return "" }
 func (fuel) String() string      { return "" }
 func (grants) String() string    { return "" }
+func (share) String() string     { return "" }
+func (factor) String() string    { return "" }
 
 var (
 	_ flag.Value = text{}
@@ -166,4 +200,6 @@ var (
 	_ flag.Value = choice[int]{}
 	_ flag.Value = fuel{}
 	_ flag.Value = grants{}
+	_ flag.Value = share{}
+	_ flag.Value = factor{}
 )

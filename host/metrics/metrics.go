@@ -59,6 +59,11 @@ var (
 	joined        = desc("resonhost_tasks_joined_total", "Tasks that were done by a worker in a row with others that waited.", "transform")
 	window        = desc("resonhost_window_size", "Tasks that a worker does in a row while they wait.", "transform")
 	fuel          = desc("resonhost_fuel_total", "Fuel that tasks burnt.", "transform")
+	reloads       = desc("resonhost_plugin_reloads_total", "Attempts to change a plugin, by what came of them.", "plugin", "result")
+	rerun         = desc("resonhost_tasks_rerun_total", "Tasks that another version of their plugin did, since a canary failed them or theirs had to end.")
+	paused        = desc("resonhost_plugin_paused", "Whether the plugin is paused.", "plugin")
+	canary        = desc("resonhost_plugin_canary_share", "Share of the tasks that a new version of the plugin does on trial; 0 without one.", "plugin")
+	refused       = desc("resonhost_plugin_refused", "Whether the newest version of the plugin does not serve: it was refused, or rolled back.", "plugin")
 	suspended     = desc("resonhost_plugin_suspended", "Whether the plugin is suspended for failing in a row.", "plugin")
 	suspensions   = desc("resonhost_plugin_suspensions_total", "How often the plugin was suspended.", "plugin")
 	logDropped    = desc("resonhost_plugin_log_dropped_bytes_total", "What a plugin logged beyond its limit.", "plugin")
@@ -71,6 +76,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
 		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
+		reloads, rerun, paused, canary, refused,
 	} {
 		ch <- d
 	}
@@ -98,6 +104,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(memoryBudget, int(s.MemoryBudget))
 	counter(streamsGone, s.StreamsEvicted, "room")
 	counter(streamsGone, s.StreamsExpired, "age")
+	counter(streamsGone, s.StreamsReset, "format")
+	counter(rerun, s.Rerun)
+	for plugin, results := range s.Reloads {
+		for result, n := range results {
+			counter(reloads, n, plugin, string(result))
+		}
+	}
 	for i := range s.Plugins {
 		p := &s.Plugins[i]
 		gauge(pluginInfo, 1, p.Name, p.Version, p.Hash)
@@ -113,6 +126,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(freed, p.Evicted, p.Name, "evicted")
 		counter(logDropped, p.LogDropped, p.Name)
 		gauge(suspended, map[bool]int{true: 1}[p.Suspended], p.Name)
+		gauge(paused, map[bool]int{true: 1}[p.Paused], p.Name)
+		gauge(refused, map[bool]int{true: 1}[p.Failure != nil], p.Name)
+		share := 0.0
+		if p.Canary != nil {
+			share = p.Canary.Share
+		}
+		ch <- prometheus.MustNewConstMetric(canary, prometheus.GaugeValue, share, p.Name)
 		counter(suspensions, p.Suspensions, p.Name)
 		for j := range p.Transforms {
 			t := &p.Transforms[j]

@@ -43,7 +43,8 @@ func stats() fixed {
 	}
 	return fixed{
 		Workers: 8, Active: 3, Busy: 1500 * time.Millisecond, QueueDepth: 25, Blocked: 2, Dropped: 4,
-		FramesRetried: 5, UnknownTransform: 6, Streams: 7, StreamsEvicted: 9, StreamsExpired: 10,
+		FramesRetried: 5, UnknownTransform: 6, Streams: 7, StreamsEvicted: 9, StreamsExpired: 10, StreamsReset: 11, Rerun: 12,
+		Reloads: map[string]map[host.ReloadResult]uint64{"cascade": {host.ReloadLoaded: 1, host.ReloadFailed: 2}, "broken": {host.ReloadFailed: 3}},
 		Plugins: []host.PluginStats{
 			{
 				Plugin: host.Plugin{Source: "c", Name: "cascade", Version: "1.2.0", Hash: "c0ffee"}, Instances: 11, InUse: 12, MaxInstances: 13,

@@ -148,6 +148,22 @@ func Read(ctx context.Context, c Config) ([]File, error) {
 	}
 }
 
+// ReadFile is [Read] for the plugin file of one name. Its error is the File's too, and
+// [fs.ErrNotExist] if there is no such file.
+func ReadFile(ctx context.Context, c Config, name string) (File, error) {
+	files, err := Read(ctx, c)
+	if err != nil {
+		return File{}, err
+	}
+	for i := range files {
+		if files[i].Name == name {
+			return files[i], files[i].Err
+		}
+	}
+	path := filepath.Join(c.Dir, name+c.withDefaults().Suffix)
+	return File{}, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+}
+
 // readAll reads the files of a look. Unless it is the last try, it returns how long to wait
 // for those that were written lately or changed as they were read.
 func (d *disk) readAll(ctx context.Context, l look, last bool) ([]File, time.Duration) {

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/server"
+)
+
+// verbs are what a running host can be asked to do with a plugin.
+var verbs = []string{"ls", "reload", "rollback", "promote", "pause", "resume"}
+
+func pluginsCommand(std stdio) *cli.Command {
+	o := newOptions()
+	return &cli.Command{
+		Name:      "plugins",
+		Usage:     "say what a running host serves, and change it",
+		UsageText: "resonhost plugins ls [options]\n   resonhost plugins reload|rollback|promote|pause|resume NAME [options]",
+		Description: "   ls        list the plugins, with why the newest version does not serve if it does not\n" +
+			"   reload    load the plugin's file again, also if it was refused or rolled back\n" +
+			"   rollback  give its canary up; without one, go back to the version before\n" +
+			"   promote   have its canary serve alone, before its time\n" +
+			"   pause     refuse its tasks, until resume\n\n" +
+			"Asks the host that resonhost run serves at --url. NAME is the plugin's, or that of\n" +
+			"its file without .wasm.\n\n" + exitCodes,
+		Flags: append(flags([]setting{{"url", "the host is at `URL`", o.url, text{&o.url}}}, o.config()),
+			jsonFlag("print JSON", &o.json)),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			return o.plugins(c.Context, std, c.Args().Slice())
+		},
+	}
+}
+
+func (o *options) plugins(ctx context.Context, std stdio, args []string) error {
+	verb := "ls"
+	if len(args) > 0 {
+		verb = args[0]
+	}
+	base, err := url.Parse(o.url)
+	switch {
+	case !slices.Contains(verbs, verb):
+		return usagef("there is no plugins %q%s", verb, spell.DidYouMean(verb, verbs))
+	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
+		return usagef("--url %s: must be a URL such as http://127.0.0.1:8080", o.url)
+	case verb == "ls" && len(args) > 1:
+		return usagef("plugins ls takes no arguments, got %q", args[1])
+	case verb != "ls" && len(args) != 2:
+		return usagef("say of which plugin: resonhost plugins %s NAME", verb)
+	case verb == "ls":
+		var list server.Plugins
+		if err := ask(ctx, http.MethodGet, base.JoinPath("v1", "plugins"), &list); err != nil {
+			return err
+		}
+		if o.json {
+			return json.NewEncoder(std.out).Encode(list)
+		}
+		return printPlugins(std.out, list.Plugins)
+	}
+	var changed server.Changed
+	if err := ask(ctx, http.MethodPost, base.JoinPath("v1", "plugins", url.PathEscape(args[1]), verb), &changed); err != nil {
+		return err
+	}
+	if o.json {
+		return json.NewEncoder(std.out).Encode(changed)
+	}
+	if p := changed.Plugin; p != nil {
+		fmt.Fprintf(std.out, "%s %s %s\n", printable(p.Source), p.Version, state(p))
+	}
+	return nil
+}
+
+// maxAnswer bounds what is read of a host's answer, in bytes.
+const maxAnswer = 16 << 20
+
+// ask asks a host and decodes its answer. Its error is what the host says is wrong.
+func ask(ctx context.Context, method string, at *url.URL, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
+	if err != nil {
+		return usagef("--url: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return &exit{exitInterrupted, errInterrupted}
+		}
+		if e := (*url.Error)(nil); errors.As(err, &e) {
+			err = e.Err
+		}
+		return &exit{exitFailed, fmt.Errorf("no host answers at %s: %w; resonhost run serves one, --url says where", at.Host, err)}
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return &exit{exitFailed, fmt.Errorf("the host at %s: %w", at.Host, err)}
+	}
+	if res.StatusCode != http.StatusOK {
+		var problem struct {
+			Detail string `json:"detail"`
+		}
+		if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
+			problem.Detail = res.Status
+		}
+		return &exit{exitFailed, errors.New(problem.Detail)}
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return &exit{exitFailed, fmt.Errorf("what answers at %s is no host: %w", at.Host, err)}
+	}
+	return nil
+}
+
+// state says in a few words what a plugin does.
+func state(p *server.Plugin) string {
+	var words []string
+	switch {
+	case p.Hash == "":
+		words = append(words, "refused")
+	case p.Paused:
+		words = append(words, "paused")
+	case p.Suspended:
+		words = append(words, "suspended")
+	default:
+		words = append(words, "serving")
+	}
+	if c := p.Canary; c != nil {
+		words = append(words, fmt.Sprintf("canary %s at %.3g %%", c.Version, 100*c.Share))
+	}
+	return strings.Join(words, ", ")
+}
+
+func printPlugins(w io.Writer, list []server.Plugin) error {
+	// A tabwriter keeps what goes wrong for Flush.
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tSTATE\tTRANSFORMS")
+	var refused []string
+	for i := range list {
+		p := &list[i]
+		name := p.Source
+		if p.Name != "" && p.Name != p.Source {
+			name = p.Name + " (" + p.Source + ".wasm)"
+		}
+		transforms := make([]string, len(p.Transforms))
+		for i := range p.Transforms {
+			transforms[i] = p.Transforms[i].Name
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Hash[:min(12, len(p.Hash))]), state(p), dash(strings.Join(transforms, " ")))
+		if f := p.Failure; f != nil {
+			refused = append(refused, fmt.Sprintf("%s: the newest version does not serve, since %s: %s: %s",
+				printable(p.Source), f.Time.Local().Format(time.DateTime), f.Step, printable(f.Error)))
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, line := range refused {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

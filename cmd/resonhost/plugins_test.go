@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/server"
+)
+
+// command runs a command in this process.
+func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(context.Background(), append([]string{"resonhost"}, args...), nil, &out, &err)
+	http.DefaultClient.CloseIdleConnections()
+	return out.String(), err.String(), code
+}
+
+// TestRunSwaps has a host's plugins changed by their files and by commands.
+func TestRunSwaps(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	save := func(name string, data []byte) {
+		t.Helper()
+		temp := filepath.Join(dir, "."+name)
+		if err := os.WriteFile(temp, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version := func(tag string) []byte { return guesttest.Swap(t, guesttest.Version{Tag: tag}) }
+	d := startRun(t, "--plugins", dir)
+	if code, body := d.get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "no plugin is loaded yet") {
+		t.Errorf("/readyz without a plugin: %d %s", code, body)
+	}
+	url := "--url=http://" + d.addr
+	serves := func(tag string) {
+		t.Helper()
+		if code, body := d.post(t, "swap", "text/plain", strings.NewReader("x")); code != http.StatusOK || body != guesttest.SwapTag(tag) {
+			t.Errorf("%d %s, want %s", code, body, tag)
+		}
+	}
+	// does runs a plugins command and checks what it prints, to stderr if it fails.
+	does := func(want string, code int, args ...string) {
+		t.Helper()
+		stdout, stderr, got := command(t, append([]string{"plugins", url}, args...)...)
+		if got != code || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("plugins %q: code %d, want %d: %s%s want %s", args, got, code, stdout, stderr, want)
+		}
+	}
+	save("swap.wasm", version("v1"))
+	d.await(t, `msg="plugin is loaded" plugin=swap version=v1`)
+	serves("v1")
+	save("swap.wasm", version("v2"))
+	d.await(t, `msg="plugin is swapped" plugin=swap version=v2`)
+	serves("v2")
+	does("serving", 0, "ls")
+	does("swap v1 serving", 0, "rollback", "swap")
+	serves("v1")
+	does("resonhost: plugin swap: there is no earlier version", 1, "rollback", "swap")
+	does("resonhost: plugin swap: there is no canary", 1, "promote", "swap")
+	does("swap v2 serving", 0, "reload", "swap")
+	save("swap.wasm", guesttest.HandWritten(t, "no-run"))
+	d.await(t, `level=WARN msg="a plugin is refused" plugin=swap .*step=link .*serving=v2`)
+	does("swap: the newest version does not serve, since ", 0)
+	does("resonhost: plugin swap: does not export the function resonhost_run(i32, i32, i32) → i64", 1, "reload", "swap")
+	serves("v2")
+	does("swap v2 paused", 0, "pause", "swap")
+	if code, body := d.post(t, "swap", "text/plain", strings.NewReader("x")); code != http.StatusServiceUnavailable || !strings.Contains(body, "plugin is paused") {
+		t.Errorf("a task of a paused plugin: %d %s", code, body)
+	}
+	if code, body := d.get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "plugin swap is paused") {
+		t.Errorf("/readyz with all paused: %d %s", code, body)
+	}
+	does("swap v2 serving", 0, "resume", "swap")
+	serves("v2")
+	does(`resonhost: unknown plugin "swop"`, 1, "pause", "swop")
+	does(`resonhost: there is no plugins "rolback"; did you mean "rollback"?`, 2, "rolback", "swap")
+	does("resonhost: say of which plugin: resonhost plugins pause NAME", 2, "pause")
+
+	stdout, _, _ := command(t, "plugins", "ls", url, "--json")
+	var list server.Plugins
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list.Plugins) != 1 || list.Plugins[0].Version != "v2" || list.Plugins[0].Failure == nil {
+		t.Errorf("%s: %v", stdout, err)
+	}
+	_, metrics := d.get(t, "/metrics")
+	for _, want := range []string{
+		`resonhost_plugin_reloads_total{plugin="swap",result="failed"} 2`, `resonhost_plugin_reloads_total{plugin="swap",result="swapped"} 2`,
+		`resonhost_plugin_reloads_total{plugin="swap",result="rolled_back"} 1`, `resonhost_plugin_refused{plugin="swap"} 1`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if text, code := d.rest(t); code != exitOK || !strings.Contains(text, "drained") {
+		t.Errorf("code %d: %s", code, text)
+	}
+	if _, stderr, code := command(t, "plugins", "ls", url); code != exitFailed || !strings.Contains(stderr, "no host answers at "+d.addr) {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+}

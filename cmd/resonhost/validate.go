@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+func validateCommand(std stdio) *cli.Command {
+	o := newOptions()
+	return &cli.Command{
+		Name:      "validate",
+		Usage:     "try whether plugins could serve",
+		UsageText: "resonhost validate [options] FILE...",
+		Description: "Does with each NAME.wasm all that run would, but for serving it: with --trust its\n" +
+			"signature is checked; it is compiled, and passes the self-tests of its manifest and\n" +
+			"of NAME.test.ndjson beside it. With --json it prints one object a line.\n\n" + exitCodes,
+		Flags: append(flags(o.loadSettings(), o.config(), pluginSettings(&o.host.Defaults)),
+			jsonFlag("print JSON, a line for each file", &o.json)),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef("say which plugins to validate: resonhost validate FILE...")
+			}
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			cfg := o.host
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			if err := o.setLoading(&cfg); err != nil {
+				return err
+			}
+			var errs []error
+			for _, name := range c.Args().Slice() {
+				in, err := validateFile(c, name, cfg)
+				switch {
+				case err != nil && c.Context.Err() != nil:
+					return &exit{exitInterrupted, errInterrupted}
+				case err != nil:
+					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					if o.json {
+						if err := printFailure(std.out, name, err); err != nil {
+							return err
+						}
+					}
+				case o.json:
+					if err := printInspection(std.out, name, in, true); err != nil {
+						return err
+					}
+				default:
+					fmt.Fprintf(std.out, "%s: %s %s could serve; it passed %d self-tests and %d tests\n",
+						printable(name), in.Manifest.Name, in.Manifest.Version, in.SelfTests, in.Tests)
+				}
+			}
+			return exitWith(exitPlugins, errs)
+		},
+	}
+}
+
+func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
+	limit := cfg.Defaults.MaxModule
+	if limit == 0 {
+		limit = host.DefaultMaxModule
+	}
+	s, err := host.ReadSource(c.Context, name, limit)
+	if err != nil {
+		return host.Inspection{}, &exit{exitUsage, reason(err)}
+	}
+	in, err := host.Validate(c.Context, s, cfg)
+	if load := (*host.LoadError)(nil); errors.As(err, &load) {
+		return in, fmt.Errorf("%s: %w", load.Step, load.Err)
+	}
+	return in, inFlags(err)
+}
