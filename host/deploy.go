@@ -225,7 +225,7 @@ func (h *Host) install(ctx context.Context, p *plugin, s Source, d deployment) (
 
 // prepare makes a version of a source that could serve: it is checked, and warm.
 func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving) (*version, error) {
-	cfg := p.cfg
+	cfg, began := p.cfg, time.Now()
 	if len(s.WASM) > cfg.MaxModule {
 		return nil, newLoadError(s, StepRead, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule))
 	}
@@ -263,6 +263,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 	if v.tests, err = h.runTests(ctx, v); err != nil {
 		return nil, newLoadError(s, StepSelfTest, errors.Join(err, r.Close(context.WithoutCancel(ctx))))
 	}
+	v.loading = time.Since(began)
 	return v, nil
 }
 

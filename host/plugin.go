@@ -66,8 +66,9 @@ type version struct {
 	manifest *manifest.Manifest
 	engine   engine
 	breaker  breaker
-	tests    int          // of record.source.Tests, which it passed
-	cfg      PluginConfig // the plugin's, but for an isolation that the module cannot have
+	tests    int           // of record.source.Tests, which it passed
+	loading  time.Duration // how long prepare took
+	cfg      PluginConfig  // the plugin's, but for an isolation that the module cannot have
 	// ctx ends when its tasks must: when the host's patience ends, or that with a
 	// version that was replaced.
 	ctx    context.Context //nolint:containedctx // the life of it

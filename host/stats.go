@@ -103,6 +103,10 @@ type Plugin struct {
 	Name, Version, Hash string
 	// Transforms are in the manifest's order.
 	Transforms []Transform
+	// Loading is how long its checks took, from the source to what could serve, and
+	// Compiling how much of that compiling did: 0 if it was compiled before, see
+	// Config.CacheDir.
+	Loading, Compiling time.Duration
 	// Paused is whether it is, see [Host.Pause].
 	Paused bool
 	// Previous is the version that [Host.Rollback] goes back to, by the hash of its
@@ -144,6 +148,9 @@ func (h *Host) describe(p *plugin) Plugin {
 	if s != nil {
 		v := s.current
 		d.Name, d.Version, d.Hash = v.manifest.Name, v.manifest.Version, v.hash
+		if r, ok := v.engine.(sandbox); ok {
+			d.Loading, d.Compiling = v.loading, r.Info().Compiling
+		}
 		for _, t := range v.order {
 			d.Transforms = append(d.Transforms, v.describe(t))
 		}

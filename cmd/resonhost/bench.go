@@ -23,6 +23,7 @@ import (
 type bench struct {
 	duration time.Duration
 	nodes    int
+	swaps    int
 	period   time.Duration
 	html     string
 	quiet    bool
@@ -57,12 +58,22 @@ var trials = []struct {
 		}
 		return t.Load(ctx)
 	}},
+	{"swap", 10 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+		if b.nodes != 0 || b.period != 0 {
+			return nil, usagef("--nodes and --period: are for bench lag and bench network")
+		}
+		if b.swaps == 0 {
+			b.swaps = 1000
+		}
+		return t.Swap(ctx, b.swaps)
+	}},
 }
 
 func benchCommand(std stdio) *cli.Command {
 	o, b := newOptions(), &bench{}
 	settings := []setting{
 		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s", duration{&b.duration, false}},
+		{"swaps", "swap `N` times, of swap", "1000", count{p: &b.swaps}},
 		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", count{p: &b.nodes}},
 		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), duration{&b.period, false}},
 		{"html", "write the report with a plot to `FILE`, as a page", "", text{&b.html}},
@@ -75,10 +86,11 @@ func benchCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
 		Usage:     "measure how a host bears load, on this machine",
-		UsageText: "resonhost bench lag|network|load --plugins DIR [options]",
+		UsageText: "resonhost bench lag|network|load|swap --plugins DIR [options]",
 		Description: "lag       how late nodes tick while cascades are offered at twice the capacity\n" +
 			"network   what a thousand to a million nodes cost, and whether they tick on time\n" +
-			"load      latency and throughput beyond the capacity, and a tenant that floods\n\n" +
+			"load      latency and throughput beyond the capacity, and a tenant that floods\n" +
+			"swap      what swapping a plugin costs while it serves, and how soon the new one answers\n\n" +
 			"Load comes when it is due, however busy the host is, and latency counts from\n" +
 			"then. Figures are of this machine and moment: compare within a run.\n\n" + exitCodes,
 		Flags: append(flags(settings, hosts, pluginSettings(&o.host.Defaults), o.config()),

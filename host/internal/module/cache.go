@@ -144,7 +144,9 @@ func (m *Module) compileCached(ctx context.Context, rewritten []byte) (err error
 		c.log.Warn("a plugin is compiled without the cache", "error", err)
 		return errors.Join(m.compileIn(ctx, nil, rewritten), os.RemoveAll(entry))
 	}
-	m.info.Cached = hit && err == nil
+	if hit {
+		m.info.Compiling = 0
+	}
 	if err == nil && !hit {
 		if err := c.seal(entry); err != nil {
 			c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
@@ -163,7 +165,9 @@ func (m *Module) compileIn(ctx context.Context, cache wazero.CompilationCache, r
 		config = config.WithCompilationCache(cache)
 	}
 	m.cache, m.runtime = cache, newRuntime(ctx, config)
+	began := time.Now()
 	m.compiled, err = m.runtime.CompileModule(ctx, rewritten)
+	m.info.Compiling = time.Since(began)
 	if err == nil && ctx.Err() != nil { // wazero compiles nothing more and says nothing
 		err = context.Cause(ctx)
 	}

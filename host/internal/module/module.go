@@ -96,8 +96,8 @@ type Info struct {
 	Memory uint64
 	// NoReset is why instances cannot be put back, nil if they can.
 	NoReset error
-	// Cached is whether it was compiled before, and lay in the cache.
-	Cached bool
+	// Compiling is how long compiling it took, 0 if that lay in the cache.
+	Compiling time.Duration
 }
 
 // Step is how far the loading of a plugin came.
