@@ -69,24 +69,34 @@ func (h *Host) sources(ctx context.Context) (list []Source, err error) {
 	return list, errors.Join(errs...)
 }
 
-// first makes the version with which a plugin begins to serve.
+// first makes the version with which a plugin begins to serve: the source, unless that was
+// rolled back, or cannot serve and there is one that could.
 func (h *Host) first(ctx context.Context, p *plugin, s Source) (*version, error) {
-	r := h.recall(p)
-	if p.previous, p.rejected = h.recordOf(s.Name, r.Previous), fromHex(r.Rejected); p.rejected == s.identity() {
-		if back := h.recordOf(s.Name, r.Serving); back != nil {
-			h.log.Warn("the newest version was rolled back; the one before it serves", "plugin", s.Name)
-			return h.prepare(ctx, p, back.source, nil)
-		}
+	r, id := h.recall(p), s.identity()
+	served := h.recordOf(s.Name, r.Serving)
+	p.previous, p.rejected = h.recordOf(s.Name, r.Previous), fromHex(r.Rejected)
+	if served == nil || served.identity == id {
+		return h.prepare(ctx, p, s, nil)
+	}
+	if p.rejected == id {
+		h.log.Warn("the newest version was rolled back; the one before it serves", "plugin", s.Name)
+		p.failure = newLoadError(s, StepRollback, errRolledBack)
+		return h.prepare(ctx, p, served.source, nil)
 	}
 	v, err := h.prepare(ctx, p, s, nil)
-	if back := h.recordOf(s.Name, r.Serving); err != nil && ctx.Err() == nil && back != nil && back.identity != s.identity() {
-		if v, other := h.prepare(ctx, p, back.source, nil); other == nil {
-			_ = h.refuse(p, s, err)
-			h.log.Warn("the version that served last does so again", "plugin", s.Name, "version", v.manifest.Version, "hash", v.hash)
-			return v, nil
-		}
+	if err == nil {
+		p.previous, p.rejected = served, [32]byte{}
+		return v, nil
 	}
-	return v, err
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if v, other := h.prepare(ctx, p, served.source, nil); other == nil {
+		_ = h.refuse(p, s, err) // which tells it
+		h.log.Warn("the version that served last does so again", "plugin", s.Name, "version", v.manifest.Version, "hash", v.hash)
+		return v, nil
+	}
+	return nil, err
 }
 
 // openStore opens CacheDir.

@@ -214,7 +214,7 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 		h.mu.Unlock()
 		g.Go(func() error {
 			began := time.Now()
-			if made[i], errs[i] = h.first(ctx, p, s); errs[i] == nil {
+			if made[i], errs[i] = h.first(ctx, p, s); errs[i] == nil { // its plugin is nobody else's yet
 				v := made[i]
 				h.log.Info("plugin is ready", "plugin", v.manifest.Name, "version", v.manifest.Version,
 					"hash", v.hash, "transforms", len(v.manifest.Transforms), "took", time.Since(began))

@@ -24,7 +24,7 @@ import (
 // task of the new version, and from the start of a host to its first task, with a warm
 // cache.
 func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
-	r := newReport(fmt.Sprintf("%d swaps of cascade while it serves", swaps),
+	r := newReport(fmt.Sprintf("%d swaps of cascade, at most 10 a second, while it serves as much as it can", swaps),
 		"", "tasks", "tasks/s", "failed", "p50", "p95", "p99", "slowest", "a swap takes")
 	dir, err := os.MkdirTemp("", "resonhost-bench")
 	if err != nil {
@@ -112,6 +112,7 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 		l = newClosedLoad()
 		quiet, swapping := newDistribution(), newDistribution()
 		var took [2]time.Duration
+		var swapped time.Duration
 		const rounds = 10
 		each := max(1, swaps/rounds)
 		s.tellf("%d rounds, with and without %d swaps each", rounds, each)
@@ -125,8 +126,13 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 			began := time.Now()
 			for range each {
 				done++
+				due := time.Now().Add(interval)
 				if err := deploy(done % 2); err != nil && ctx.Err() == nil {
 					l.fail(err)
+				}
+				swapped += interval - time.Until(due)
+				if err := sleep(ctx, time.Until(due)); err != nil {
+					break
 				}
 			}
 			lasted := time.Since(began)
@@ -145,7 +151,7 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 		after := measureProcess()
 		counted := completed(h) - warm
 		r := s.report
-		perSwap := took[1] / time.Duration(done)
+		perSwap := swapped / time.Duration(done)
 		for i, d := range []*distribution{quiet, swapping} {
 			name, a := "nothing else", any("")
 			if i == 1 {
@@ -169,6 +175,10 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 		return nil
 	})
 }
+
+// interval is between the beginnings of swaps, unless one takes longer: more often than
+// anybody saves a file.
+const interval = 100 * time.Millisecond
 
 // callers is how many there are for each worker: enough that a worker never waits.
 const callers = 64

@@ -1,0 +1,134 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/store"
+)
+
+func open(t *testing.T) (*store.Store, string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "cache")
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
+}
+
+func id(digit string) string { return strings.Repeat(digit, 64) }
+
+func TestVersions(t *testing.T) {
+	s, dir := open(t)
+	files := map[string][]byte{"plugin.wasm": []byte("wasm"), "SHA256SUMS": nil}
+	var keepers sync.WaitGroup
+	for range 8 { // processes that share the directory
+		keepers.Go(func() {
+			if err := s.Keep(id("a"), files); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	keepers.Wait()
+	got, err := s.Read(id("a"))
+	if err != nil || !maps.EqualFunc(got, files, bytes.Equal) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if list, err := os.ReadDir(filepath.Join(dir, "versions")); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+	if _, err := s.Read(id("b")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	for _, bad := range []string{"", "../" + id("a")[3:], id("A"), id("a") + "a"} {
+		if s.Keep(bad, nil) == nil {
+			t.Errorf("kept %q", bad)
+		}
+		if _, err := s.Read(bad); err == nil {
+			t.Errorf("read %q", bad)
+		}
+	}
+	for _, bad := range []string{"", "a/b", "..", ".hidden", strings.Repeat("x", 300)} {
+		if s.Keep(id("c"), map[string][]byte{bad: nil}) == nil {
+			t.Errorf("kept a file %q", bad)
+		}
+	}
+}
+
+func TestPrune(t *testing.T) {
+	s, dir := open(t)
+	now := time.Now()
+	for i, digit := range []string{"1", "2", "3", "4"} {
+		if err := s.Keep(id(digit), map[string][]byte{"f": make([]byte, 100<<10)}); err != nil {
+			t.Fatal(err)
+		}
+		used := now.Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(filepath.Join(dir, "versions", id(digit)), used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Keep(id("2"), nil); err != nil { // in use again
+		t.Fatal(err)
+	}
+	if err := s.PruneVersions(250<<10, id("1")); err != nil {
+		t.Fatal(err)
+	}
+	for digit, there := range map[string]bool{"1": true, "2": true, "3": false, "4": false} {
+		if _, err := s.Read(id(digit)); (err == nil) != there {
+			t.Errorf("%s: %v", digit, err)
+		}
+	}
+}
+
+func TestRecords(t *testing.T) {
+	s, dir := open(t)
+	if r, err := s.Load(id("1")); err != nil || r != (store.Record{}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	want := store.Record{Plugin: "a", Serving: id("2"), Previous: id("3"), Rejected: id("4")}
+	if err := s.Save(id("1"), want); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Load(id("1")); err != nil || r != want {
+		t.Errorf("%+v, %v", r, err)
+	}
+	for range 2 {
+		if err := s.Forget(id("1")); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", "{", `{"serving": "../../x"}`} {
+		if err := os.WriteFile(filepath.Join(dir, "plugins", id("5")+".json"), []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Load(id("5")); err == nil || r != (store.Record{}) {
+			t.Errorf("%q: %+v, %v", bad, r, err)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o770); err != nil { //nolint:gosec // which is what is to be refused
+		t.Fatal(err)
+	}
+	if _, err := store.Open(dir); !errors.Is(err, store.ErrShared) {
+		t.Errorf("%v", err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(file); err == nil {
+		t.Error("opened a file")
+	}
+}
