@@ -77,11 +77,6 @@ const (
 	ReloadUnloaded   ReloadResult = "unloaded"
 )
 
-// reloadResults are all, in the order of the constants.
-var reloadResults = [...]ReloadResult{
-	ReloadLoaded, ReloadSwapped, ReloadUnchanged, ReloadCanary, ReloadPromoted, ReloadRolledBack, ReloadFailed, ReloadUnloaded,
-}
-
 // identity tells sources apart: by the binary and what lies beside it.
 func (s *Source) identity() (id [32]byte) {
 	h := sha256.New()

@@ -160,11 +160,10 @@ func TestDeployRefuses(t *testing.T) {
 		{"tests: another error", tests(`{"transform": "swap", "input": 1, "error": "failed"}`), host.StepSelfTest, "tests: line 1 of swap: got an output, want the error failed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			result, err := h.Deploy(t.Context(), host.Source{Name: "other", WASM: guesttest.HandWritten(t, "hostile")})
-			if err != nil {
+			if _, err := h.Deploy(t.Context(), host.Source{Name: "other", WASM: guesttest.HandWritten(t, "hostile")}); err != nil {
 				t.Fatal(err)
 			}
-			result, err = h.Deploy(t.Context(), c.source)
+			result, err := h.Deploy(t.Context(), c.source)
 			var load *host.LoadError
 			if result != host.ReloadFailed || !errors.As(err, &load) {
 				t.Fatalf("%v, %v", result, err)
@@ -256,7 +255,8 @@ func TestDeployDrains(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		t.Cleanup(cancel)
-		return h, h.Submit(ctx, "swap", []byte("!")), cancel
+		running = h.Submit(ctx, "swap", []byte("!"))
+		return h, running, cancel
 	}
 	t.Run("those that wait run on the new one", func(t *testing.T) {
 		h, running, end := setup(t, nil)

@@ -241,7 +241,7 @@ func TestCacheDir(t *testing.T) {
 		}
 	})
 
-	if err := os.Chmod(cache, 0o777); err != nil { //nolint:gosec // which is what is to be refused
+	if err := os.Chmod(cache, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	h, err := host.New(host.Config{PluginDir: dir, CacheDir: cache})

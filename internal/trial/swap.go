@@ -77,7 +77,7 @@ func (s *swapTrial) copyPlugins(from string) error {
 		if name == transform+".wasm" {
 			s.cascade = b
 		}
-		if err := os.WriteFile(filepath.Join(s.plugins, name), b, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.plugins, name), b, 0o600); err != nil { //nolint:gosec // a name of the loop
 			return err
 		}
 	}

@@ -77,7 +77,7 @@ type disk struct {
 
 // open does not wait for a writer if it is given a FIFO after all.
 func open(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return os.OpenFile(path, os.O_RDONLY|nonblocking, 0)
 }
 
 // look is what one look at the directory saw.
