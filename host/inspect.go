@@ -33,6 +33,8 @@ type Inspection struct {
 	// Tests is how many of Source.Tests there are, and passed; 0 of Inspect, which has
 	// none.
 	Tests int
+	// Limits are the settings that hold for it.
+	Limits PluginConfig
 }
 
 // Inspect loads a plugin as [Host.Start] would, its self-tests included, and says
@@ -50,11 +52,12 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	if err != nil {
 		return Inspection{}, err
 	}
-	return inspection(m.Info()), m.Close(context.WithoutCancel(ctx))
+	return inspection(m.Info(), cfg), m.Close(context.WithoutCancel(ctx))
 }
 
-func inspection(info module.Info) Inspection {
+func inspection(info module.Info, cfg PluginConfig) Inspection {
 	return Inspection{
+		Limits:   cfg,
 		Manifest: info.Manifest,
 		Hash:     info.Hash, Size: info.Size,
 		Imports: info.Imports, Exports: info.Exports,
@@ -80,7 +83,7 @@ func Validate(ctx context.Context, s Source, cfg Config) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
-	in := inspection(v.engine.(sandbox).Info())
+	in := inspection(v.engine.(sandbox).Info(), v.cfg)
 	in.Tests = v.tests
 	return in, v.engine.Close(context.WithoutCancel(ctx))
 }

@@ -150,12 +150,20 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 		row("", "input %s", tr.Input)
 		row("", "output %s", tr.Output)
 		if tr.StateBytes > 0 {
-			row("", "state of up to %s", humanize.IBytes(uint64(tr.StateBytes)))
+			reads := ""
+			if len(tr.StateReads) > 0 {
+				reads = fmt.Sprintf(", reads %v too", tr.StateReads)
+			}
+			row("", "state of up to %s, format %d%s", humanize.IBytes(uint64(tr.StateBytes)), tr.StateVersion, reads)
 		}
 		if tr.TimeoutMS > 0 {
 			row("", "suggested timeout %v", tr.Timeout())
 		}
 	}
+	l := &in.Limits
+	row("limits", "memory %s, input %s, output %s, log %s/s", humanize.IBytes(uint64(l.MemoryLimit)), humanize.IBytes(uint64(l.MaxInput)),
+		humanize.IBytes(uint64(l.MaxOutput)), humanize.IBytes(uint64(l.LogBytesPerSecond)))
+	row("", "fuel %s, %d nested calls, tables of %d", orNone(l.MaxFuel), l.MaxCallDepth, l.MaxTable)
 	for _, list := range []struct {
 		name  string
 		items []string
@@ -167,4 +175,11 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 		}
 	}
 	return t.Flush()
+}
+
+func orNone(n int64) string {
+	if n == 0 {
+		return "without limit"
+	}
+	return fmt.Sprint(n)
 }
