@@ -30,7 +30,7 @@ func (h *Host) find(name string) (*plugin, error) {
 // plugin's own name, and deploys it, also if it was refused before.
 func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) {
 	if h.cfg.PluginDir == "" {
-		return ReloadFailed, errors.New("reload: there is no plugin directory")
+		return ReloadFailed, fmt.Errorf("%w: there is no plugin directory", ErrFixed)
 	}
 	if p, err := h.find(plugin); err == nil {
 		plugin = p.source
@@ -100,6 +100,11 @@ func (h *Host) Pause(plugin string) error { return h.pause(plugin, true) }
 func (h *Host) Resume(plugin string) error { return h.pause(plugin, false) }
 
 func (h *Host) pause(plugin string, paused bool) error {
+	_, done, err := h.transact(context.Background())
+	if err != nil {
+		return err
+	}
+	defer done()
 	p, err := h.find(plugin)
 	if err != nil {
 		return err

@@ -164,7 +164,11 @@ func (h *Host) transact(ctx context.Context) (_ context.Context, done func(), er
 	}, nil
 }
 
-var errInline = errors.New("mode Inline has no plugins to change")
+// ErrFixed is wrapped by the error of what would change plugins where that cannot be: in
+// mode Inline, and for [Host.Reload] without a plugin directory.
+var ErrFixed = errors.New("the host's plugins are fixed")
+
+var errInline = fmt.Errorf("%w: mode Inline has none to load", ErrFixed)
 
 // place returns the plugin of a source's name, new if there is none, with deploying held
 // until leave is called.

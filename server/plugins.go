@@ -143,7 +143,7 @@ func (s *Server) failChange(w http.ResponseWriter, err error) {
 		p.Status, p.Kind = http.StatusNotFound, "unknown_plugin"
 	case errors.As(err, &load):
 		p.Status, p.Kind, p.Plugin = http.StatusUnprocessableEntity, "refused", load.Source
-	case errors.Is(err, host.ErrNoPrevious), errors.Is(err, host.ErrNoCanary):
+	case errors.Is(err, host.ErrNoPrevious), errors.Is(err, host.ErrNoCanary), errors.Is(err, host.ErrFixed):
 		p.Status, p.Kind = http.StatusConflict, "conflict"
 	case errors.Is(err, host.ErrClosed), errors.Is(err, host.ErrNotStarted):
 		p.Status, p.Kind = http.StatusServiceUnavailable, host.KindUnavailable
