@@ -16,6 +16,10 @@ import (
 type chunk struct {
 	rate   *rate
 	active atomic.Int32 // nodes that are not stopped
+	// since is where the chunk is: idle, waiting for a dispatcher, or with one, since so
+	// many ns after the graph's origin. The loop takes it out of idle, and the dispatcher
+	// puts it back.
+	since atomic.Int64
 
 	mu sync.Mutex // guards all below
 	// nodes is as the plugin takes it, but for what a tick brings, its time and the
@@ -34,6 +38,12 @@ type chunk struct {
 	running bool
 	touched []uint32
 }
+
+// Values of chunk.since.
+const (
+	idle    = 0
+	waiting = -1
+)
 
 // addLocked puts a node into a free slot.
 func (c *chunk) addLocked(spec *NodeSpec, index int, patterns []int) uint32 {
@@ -111,7 +121,7 @@ func (n *Network) advanceChunk(d *dispatcher, r *round, c *chunk) result {
 	sent, err := c.encode(d, r)
 	if err == nil {
 		var output []byte
-		if output, err = n.client.Run(n.ctx, transformNode, d.input); err == nil {
+		if output, err = n.run(d, r, transformNode); err == nil {
 			err = d.decode(output, sent, len(d.before))
 		}
 	}

@@ -143,7 +143,7 @@ func (n *Network) advanceNetwork(d *dispatcher, r *round) error {
 		return err
 	}
 	d.input = input
-	output, err := n.client.Run(n.ctx, transformNetwork, d.input)
+	output, err := n.run(d, r, transformNetwork)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package network
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +16,16 @@ import (
 // one stands for those before it: a hiccup shorter than that loses nothing.
 const maxBehind = 1
 
+// A chunk whose task takes longer than latePeriods, and lateAfter, holds up nobody but
+// itself: ticks of the period go on without it. After failPeriods, and failAfter, its
+// task is ended, as it keeps a worker from the others.
+const (
+	latePeriods, lateAfter = 2, 50 * time.Millisecond
+	failPeriods, failAfter = 10, 500 * time.Millisecond
+)
+
+var errStuck = errors.New("an earlier tick of the nodes is still under way")
+
 // rate is what is advanced at one period: nodes, or the network.
 type rate struct {
 	period time.Duration
@@ -21,10 +34,11 @@ type rate struct {
 	chunks atomic.Pointer[[]*chunk]
 	open   []*chunk // those with a free slot; Network.mu guards it
 
-	// The rest is the loop's, but for failing, which is that of the one round there is.
-	next    int64 // the tick to begin, due at next·period since the graph's origin; 0 is unknown
-	busy    bool
-	failing uint64 // rounds in a row
+	failing uint64 // rounds in a row; Network.telling guards it
+
+	// The rest is the loop's.
+	next    int64  // the tick to begin, due at next·period since the graph's origin; 0 is unknown
+	current *round // what the next tick waits for
 }
 
 // round is one tick of a rate, on its way.
@@ -32,6 +46,7 @@ type round struct {
 	graph     *graph
 	rate      *rate
 	chunks    []*chunk // those to be advanced; one that is nil for the network
+	without   int      // how many others there were to advance, which are still out
 	nowMS     float64
 	began     time.Time
 	lag       time.Duration
@@ -44,6 +59,9 @@ type round struct {
 	// What the dispatchers find, by chunk.
 	results []result
 	left    atomic.Int64
+	// settled is set once: by whoever finishes the round, or by the loop before the rate
+	// goes on without those that are left.
+	settled atomic.Bool
 }
 
 // result is what became of a chunk.
@@ -70,7 +88,9 @@ func (n *Network) loop() {
 		case <-timer.C:
 		case <-n.wake:
 		case r := <-n.finished:
-			r.rate.busy = false
+			if r.rate.current == r {
+				r.rate.current = nil
+			}
 			running--
 		case <-stop:
 			stop = nil
@@ -93,41 +113,95 @@ func (n *Network) begin(g *graph, now time.Duration) (begun int, wait time.Durat
 		if r.next == 0 {
 			r.next = int64(now/r.period) + 1
 		}
-		if r.busy {
-			continue // it comes back
-		}
-		if due := r.due(); due <= now {
-			behind := int64((now - due) / r.period)
-			if round := g.round(r, now, max(0, behind-maxBehind)); round != nil {
-				r.busy = true
-				begun++
-				n.feed.put(round)
+		due := r.due()
+		switch {
+		case due > now:
+			wait = min(wait, due-now)
+			continue
+		case r.current != nil:
+			if late := r.goOn(now); late > 0 {
+				wait = min(wait, late) // or it comes back before
 				continue
 			}
+		}
+		behind := int64((now - due) / r.period)
+		round, out := g.round(r, now, max(0, behind-maxBehind))
+		switch {
+		case round != nil:
+			r.current = round
+			begun++
+			n.lag.Observe(round.lag)
+			n.feed.put(round)
+		case out:
+			wait = min(wait, r.late()) // or one comes back before
+			continue
+		default:
 			r.next += behind + 1 // there was nothing to advance
 		}
-		wait = min(wait, r.due()-now)
+		wait = min(wait, max(0, r.due()-now))
 	}
 	return begun, wait
 }
 
 func (r *rate) due() time.Duration { return time.Duration(r.next) * r.period }
 
+// late is how long a task may take before others go on without it, and limit how long
+// before it is ended.
+func (r *rate) late() time.Duration  { return max(latePeriods*r.period, lateAfter) }
+func (r *rate) limit() time.Duration { return max(failPeriods*r.period, failAfter) }
+
+// goOn ends that the next tick, which is due, waits for the current one, if all that is
+// left of that is late and there is something else to advance. Otherwise it returns how
+// long the loop is to wait before it asks again.
+func (r *rate) goOn(now time.Duration) (wait time.Duration) {
+	if r.current.chunks[0] == nil {
+		return r.late() // it is the network, which is one task
+	}
+	late := false
+	for _, c := range r.current.chunks {
+		switch since := c.since.Load(); since {
+		case idle:
+		case waiting:
+			return r.late()
+		default:
+			if wait := time.Duration(since) + r.late() - now; wait > 0 {
+				return wait
+			}
+			late = true
+		}
+	}
+	others := slices.ContainsFunc(*r.chunks.Load(), func(c *chunk) bool { return c.since.Load() == idle && c.active.Load() > 0 })
+	if !late || !others || r.current.settled.Swap(true) {
+		return r.late()
+	}
+	r.current = nil
+	return 0
+}
+
 // round begins the next tick of a rate, which is due, standing for skip of them
-// besides. It returns nil if there is nothing to advance.
-func (g *graph) round(r *rate, now time.Duration, skip int64) *round {
-	t := &round{graph: g, rate: r, began: g.origin.Add(now), lag: now - r.due(), coalesced: uint64(skip)}
+// besides. It returns nil if there is nothing to advance, or if all is out that is.
+func (g *graph) round(r *rate, now time.Duration, skip int64) (t *round, out bool) {
+	t = &round{graph: g, rate: r, began: g.origin.Add(now), lag: now - r.due(), coalesced: uint64(skip)}
 	if list := r.chunks.Load(); list == nil {
 		t.chunks = []*chunk{nil}
 	} else {
 		for _, c := range *list {
-			if c.active.Load() > 0 {
+			switch {
+			case c.active.Load() == 0:
+			case c.since.Load() != idle:
+				t.without++
+			default:
 				t.chunks = append(t.chunks, c)
 			}
 		}
 	}
 	if len(t.chunks) == 0 {
-		return nil
+		return nil, t.without > 0
+	}
+	for _, c := range t.chunks {
+		if c != nil {
+			c.since.Store(waiting)
+		}
 	}
 	r.next += skip
 	t.nowMS = g.base + float64(r.due())/float64(time.Millisecond)
@@ -136,7 +210,7 @@ func (g *graph) round(r *rate, now time.Duration, skip int64) *round {
 	t.strengths = sync.OnceValue(g.core.strengths)
 	t.results = make([]result, len(t.chunks))
 	t.left.Store(int64(len(t.chunks)))
-	return t
+	return t, false
 }
 
 // feed hands the chunks of rounds to dispatchers: of several rounds the one first whose
@@ -209,13 +283,22 @@ func (n *Network) dispatch() {
 		if c := r.chunks[i]; c == nil {
 			r.results[i].err = n.advanceNetwork(&d, r)
 		} else {
+			c.since.Store(int64(max(1, time.Since(r.graph.origin))))
 			r.results[i] = n.advanceChunk(&d, r, c)
+			c.since.Store(idle)
 		}
 		if r.left.Add(-1) == 0 {
 			n.finish(r)
 			n.finished <- r
 		}
 	}
+}
+
+// run has the plugin work on the input that d holds, for a round.
+func (n *Network) run(d *dispatcher, r *round, transform string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(n.ctx, r.rate.limit())
+	defer cancel()
+	return n.client.Run(ctx, transform, d.input)
 }
 
 // dispatcher is memory that one dispatcher uses again and again.
@@ -229,8 +312,12 @@ type dispatcher struct {
 // finish merges what the chunks of a round brought, in their order, counts and tells
 // it.
 func (n *Network) finish(r *round) {
-	failed := 0
+	r.settled.Store(true)
+	failed := r.without
 	var first error
+	if failed > 0 {
+		first = errStuck
+	}
 	for i := range r.results {
 		if err := r.results[i].err; err != nil {
 			if failed++; first == nil {
@@ -240,12 +327,13 @@ func (n *Network) finish(r *round) {
 	}
 	r.graph.core.raise(r.results)
 	took := time.Since(r.began)
-	n.lag.Observe(r.lag)
 	n.took.Observe(took)
 	n.ticks.Add(1)
 	n.coalesced.Add(r.coalesced)
 	n.tasks.Add(uint64(failed))
-	n.note(r.rate, failed, first)
+	n.telling.Lock()
+	defer n.telling.Unlock()
+	n.noteLocked(r.rate, failed, first)
 	for i := range r.results {
 		if nodes := r.results[i].progress; len(nodes) > 0 {
 			n.cfg.Events.Publish(event.NodesProgressed{NowMS: r.nowMS, Nodes: nodes})
@@ -261,8 +349,8 @@ func (n *Network) finish(r *round) {
 
 func (r *rate) isNetwork() bool { return r.chunks.Load() == nil }
 
-// note counts a round that failed, and logs when a rate begins and ceases to.
-func (n *Network) note(r *rate, failed int, err error) {
+// noteLocked counts a round that failed, and logs when a rate begins and ceases to.
+func (n *Network) noteLocked(r *rate, failed int, err error) {
 	if failed > 0 {
 		n.failed.Add(1)
 		if r.failing++; r.failing == 1 {

@@ -135,7 +135,7 @@ func isPeriod(d time.Duration) bool { return d >= MinPeriod && d <= MaxPeriod }
 type Network struct {
 	cfg    Config
 	log    *slog.Logger
-	client *host.Client // of ticks
+	client host.Runner // of ticks
 
 	// graph is what the network has; Restore replaces it. It is written with mu held.
 	graph atomic.Pointer[graph]
@@ -151,6 +151,8 @@ type Network struct {
 	// finished brings ticks back to the loop.
 	finished chan *round
 	feed     feed
+	// telling makes what is told of ticks one sequence.
+	telling sync.Mutex
 
 	life sync.Mutex // guards state
 	state
@@ -254,7 +256,8 @@ type Stats struct {
 	// is Coalesced if a later one stood for it, and Failed if a task of it failed.
 	Ticks, Coalesced, Failed uint64
 	// FailedTasks is how many tasks failed: chunks of nodes, or the network, which kept
-	// their last state.
+	// their last state. A chunk that a tick went without, as its task of an earlier one
+	// was not back, is among them.
 	FailedTasks uint64
 	// Lag is from when a tick was due to when the loop began it, and Took from then to
 	// when its results were merged.

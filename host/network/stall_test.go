@@ -1,0 +1,106 @@
+package network_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	ticks "github.com/resonhost/resonhost/plugins/tick"
+)
+
+// runner does tasks in the host's stead.
+type runner struct {
+	host.Runner
+
+	run func(ctx context.Context, input []byte) error // before the task is done
+}
+
+func (r *runner) Run(ctx context.Context, _ string, input []byte) ([]byte, error) {
+	if err := r.run(ctx, input); err != nil {
+		return nil, err
+	}
+	var nodes tick.Nodes
+	if err := nodes.UnmarshalBinary(input); err != nil {
+		return nil, err
+	}
+	var res tick.NodesResult
+	ticks.AdvanceNodes(&nodes, &res)
+	return res.AppendBinary(nil)
+}
+
+// TestASlowChunkHoldsUpItselfAlone has one of three chunks take 305 ms once.
+func TestASlowChunkHoldsUpItselfAlone(t *testing.T) {
+	binary := guesttest.Build(t, guesttest.Tick)
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		var logged strings.Builder
+		h := start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: binary}}, Workers: 2})
+		n := open(t, network.Config{Host: h, ChunkNodes: 1, NetworkPeriod: time.Hour, Logger: logger(&logged)})
+		n.SetRunner(&runner{run: func(context.Context, []byte) error {
+			if calls.Add(1) == 1 {
+				time.Sleep(305 * time.Millisecond) // of the tick at 10 ms
+			}
+			return nil
+		}})
+		create(t, n, network.NodeSpec{ID: "slow"}, network.NodeSpec{ID: "b"}, network.NodeSpec{ID: "c"})
+		run(t, n)
+		time.Sleep(301 * time.Millisecond)
+		synctest.Wait()
+		// The others wait until 60 ms; the tick at 50, one of those they have missed, is made
+		// up for.
+		if s := n.Stats(); s.Ticks != 26 || s.FailedTasks != 26 || s.Coalesced != 3 || s.Lag.Count != 27 || s.Lag.Sum != 40*time.Millisecond {
+			t.Errorf("while it lasts: stats %+v", s)
+		}
+		step := func(ms float64) float64 { return 0.01 * (0.5*math.Sin(ms/1000*tick.Phi) + 0.5) }
+		want := step(10)
+		for ms := 50.0; ms <= 300; ms += 10 {
+			want += step(ms)
+		}
+		got := strengths(n)
+		near(t, "b", got["b"], want)
+		near(t, "c", got["c"], want)
+		if got["slow"] != 0 {
+			t.Errorf("slow is %v, want what it was", got["slow"])
+		}
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		if err := n.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		near(t, "slow", strengths(n)["slow"], step(10)+step(320)+step(330)+step(340)+step(350))
+		if got := logged.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "an earlier tick of the nodes is still under way") {
+			t.Errorf("logged %q", got)
+		}
+	})
+}
+
+// TestATickDoesNotWaitForEver has a host whose tasks never come to an end.
+func TestATickDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged strings.Builder
+		n := open(t, network.Config{Host: inline(t, nil), NetworkPeriod: time.Hour, Logger: logger(&logged)})
+		n.SetRunner(&runner{run: func(ctx context.Context, _ []byte) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}})
+		create(t, n, network.NodeSpec{})
+		run(t, n)
+		time.Sleep(3011 * time.Millisecond)
+		synctest.Wait()
+		// Half a second each.
+		if s := n.Stats(); s.Failed != 6 || s.Ticks != 6 {
+			t.Errorf("stats %+v", s)
+		}
+		if got := logged.String(); !strings.Contains(got, "context deadline exceeded") {
+			t.Errorf("logged %q", got)
+		}
+	})
+}
