@@ -12,7 +12,7 @@ import (
 )
 
 // chunk holds nodes of one period in arrays, by slot: the argument of one task of
-// tick.node. A slot without a node is a stopped one in there.
+// tick.node. The last node fills the gap that another leaves.
 type chunk struct {
 	rate   *rate
 	active atomic.Int32 // nodes that are not stopped
@@ -26,18 +26,23 @@ type chunk struct {
 	// strengths of patterns, and for the attachments, which are right if laid is true.
 	nodes tick.Nodes
 	laid  bool
-	ids   []string // "" in a free slot
-	index []int    // on the spiral
+	ids   []string
+	index []int // on the spiral
 	// attached are each node's patterns by their place in patterns, which are the
-	// network's that some node here drives, or has driven.
+	// network's, and drives how often each of them is attached: none that is not stays
+	// when the attachments are laid out.
 	attached [][]uint32
 	patterns []int
-	free     []uint32
-	// running is whether a task is out, and touched which slots have changed since it
-	// went: what it brings does not hold for them.
+	drives   []int
+	// running is whether a task is out, and changes what has become of slots since it
+	// went, in that order.
 	running bool
-	touched []uint32
+	changes []change
 }
+
+// change tells that a slot has the node that was in another; that its own was changed, or
+// is a new one, if that is the same.
+type change struct{ slot, from uint32 }
 
 // Values of chunk.since.
 const (
@@ -45,68 +50,84 @@ const (
 	waiting = -1
 )
 
-// addLocked puts a node into a free slot.
-func (c *chunk) addLocked(spec *NodeSpec, index int, patterns []int) uint32 {
-	var slot uint32
-	if last := len(c.free) - 1; last >= 0 {
-		slot = c.free[last]
-		c.free = c.free[:last]
-	} else {
-		slot = uint32(len(c.ids))
-		c.nodes.Frequency, c.nodes.Strength = append(c.nodes.Frequency, 0), append(c.nodes.Strength, 0)
-		c.nodes.Stopped, c.ids = append(c.nodes.Stopped, true), append(c.ids, "")
-		c.index, c.attached = append(c.index, 0), append(c.attached, nil)
-		c.laid = false
-	}
+// addLocked adds a node. woke is whether it is the first that is to be advanced.
+func (c *chunk) addLocked(spec *NodeSpec, index int, patterns []int) (slot uint32, woke bool) {
+	slot = uint32(len(c.ids))
 	var attached []uint32
 	for _, p := range patterns {
 		at := slices.Index(c.patterns, p)
 		if at < 0 {
 			at = len(c.patterns)
-			c.patterns = append(c.patterns, p)
+			c.patterns, c.drives = append(c.patterns, p), append(c.drives, 0)
 		}
 		attached = append(attached, uint32(at))
+		c.drives[at]++
 	}
-	if len(attached)+len(c.attached[slot]) > 0 {
-		c.laid = false
-	}
-	c.nodes.Frequency[slot], c.nodes.Strength[slot] = spec.Frequency, spec.Strength
-	c.ids[slot], c.index[slot], c.attached[slot] = spec.ID, index, attached
+	c.nodes.Frequency, c.nodes.Strength = append(c.nodes.Frequency, spec.Frequency), append(c.nodes.Strength, spec.Strength)
+	c.nodes.Stopped, c.ids = append(c.nodes.Stopped, true), append(c.ids, spec.ID)
+	c.index, c.attached = append(c.index, index), append(c.attached, attached)
+	c.laid = false
 	c.touchLocked(slot)
-	c.stopLocked(slot, spec.State == tick.Stopped)
-	return slot
+	_, woke = c.stopLocked(slot, spec.State == tick.Stopped)
+	return slot, woke
 }
 
-func (c *chunk) removeLocked(slot uint32) {
+// removeLocked removes a node, and returns the ID of the one that has its slot now, if
+// any does.
+func (c *chunk) removeLocked(slot uint32) (moved string) {
 	c.stopLocked(slot, true)
-	c.ids[slot] = ""
-	c.touchLocked(slot)
-	c.free = append(c.free, slot)
+	for _, p := range c.attached[slot] {
+		c.drives[p]--
+	}
+	last := uint32(len(c.ids) - 1)
+	if slot != last {
+		moved = c.ids[last]
+		if c.running {
+			c.changes = append(c.changes, change{slot, last})
+		}
+	}
+	c.nodes.Frequency, c.nodes.Strength = fill(c.nodes.Frequency, slot), fill(c.nodes.Strength, slot)
+	c.nodes.Stopped, c.ids = fill(c.nodes.Stopped, slot), fill(c.ids, slot)
+	c.index, c.attached = fill(c.index, slot), fill(c.attached, slot)
+	c.laid = false
+	return moved
 }
 
-// stopLocked stops a node, or resumes it, and reports whether that changed it.
-func (c *chunk) stopLocked(slot uint32, stopped bool) (changed bool) {
+// fill removes an element, and has the last one fill the gap.
+func fill[T any](list []T, at uint32) []T {
+	var zero T
+	last := len(list) - 1
+	list[at] = list[last]
+	list[last] = zero // what it refers to is not to be kept alive
+	return list[:last]
+}
+
+// stopLocked stops a node, or resumes it, and reports whether that changed it, and
+// whether it is now the only one to be advanced.
+func (c *chunk) stopLocked(slot uint32, stopped bool) (changed, woke bool) {
 	if c.nodes.Stopped[slot] == stopped {
-		return false
+		return false, false
 	}
 	c.nodes.Stopped[slot] = stopped
 	c.touchLocked(slot)
 	if stopped {
 		c.active.Add(-1)
-	} else {
-		c.active.Add(1)
+		return true, false
 	}
-	return true
+	return true, c.active.Add(1) == 1
 }
 
 func (c *chunk) touchLocked(slot uint32) {
 	if c.running {
-		c.touched = append(c.touched, slot)
+		c.changes = append(c.changes, change{slot, slot})
 	}
 }
 
-// layLocked writes the attachments of all nodes one after the other.
+// layLocked writes the attachments of all nodes one after the other. No task is out.
 func (c *chunk) layLocked() {
+	if slices.Contains(c.drives, 0) {
+		c.forgetLocked()
+	}
 	a := &c.nodes
 	a.Offset, a.Attached = append(a.Offset[:0], 0), a.Attached[:0]
 	for _, list := range c.attached {
@@ -116,10 +137,28 @@ func (c *chunk) layLocked() {
 	c.laid = true
 }
 
+// forgetLocked forgets the patterns that no node drives any more.
+func (c *chunk) forgetLocked() {
+	now := make([]uint32, len(c.patterns)) // where each is from now on
+	kept := uint32(0)
+	for i, n := range c.drives {
+		if now[i] = kept; n > 0 {
+			c.patterns[kept], c.drives[kept] = c.patterns[i], n
+			kept++
+		}
+	}
+	c.patterns, c.drives = c.patterns[:kept], c.drives[:kept]
+	for _, list := range c.attached {
+		for i, p := range list {
+			list[i] = now[p]
+		}
+	}
+}
+
 // advanceChunk has one chunk advanced by the plugin.
 func (n *Network) advanceChunk(d *dispatcher, r *round, c *chunk) result {
 	sent, err := c.encode(d, r)
-	if err == nil {
+	if err == nil && sent > 0 { // or all its nodes were removed since the tick began
 		var output []byte
 		if output, err = n.run(d, r, transformNode); err == nil {
 			err = d.decode(output, sent, len(d.before))
@@ -128,13 +167,14 @@ func (n *Network) advanceChunk(d *dispatcher, r *round, c *chunk) result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running = false
-	if err != nil {
+	if err != nil || sent == 0 {
 		return result{err: err}
 	}
-	c.mergeLocked(d.nodes.Strength)
+	from := c.sourcesLocked(sent)
+	c.mergeLocked(d.nodes.Strength, from)
 	var res result
 	if n.cfg.Events.Wants(event.KindNodesProgressed) {
-		res.progress = c.progressLocked(&d.nodes, sent)
+		res.progress = c.progressLocked(&d.nodes, from)
 	}
 	for i, after := range d.nodes.Pattern {
 		if by := after - d.before[i]; by > 0 {
@@ -148,7 +188,7 @@ func (n *Network) advanceChunk(d *dispatcher, r *round, c *chunk) result {
 func (c *chunk) encode(d *dispatcher, r *round) (sent int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.running, c.touched = true, c.touched[:0]
+	c.running, c.changes = true, c.changes[:0]
 	if !c.laid {
 		c.layLocked()
 	}
@@ -186,26 +226,57 @@ func (d *dispatcher) decode(output []byte, nodes, patterns int) error {
 	return nil
 }
 
-// mergeLocked takes over strengths, but for slots that have changed since.
-func (c *chunk) mergeLocked(strengths []float64) {
-	now := c.nodes.Strength
-	for _, slot := range c.touched {
-		if int(slot) < len(strengths) {
-			strengths[slot] = now[slot]
+// sources say where in a task the nodes were that are in slots now.
+type sources struct {
+	sent    int // slots
+	changed map[int]int
+}
+
+// of returns the slot that the node had; -1 if the task's result is not for it.
+func (s *sources) of(slot int) int {
+	if at, ok := s.changed[slot]; ok {
+		return at
+	}
+	if slot < s.sent {
+		return slot
+	}
+	return -1
+}
+
+func (c *chunk) sourcesLocked(sent int) *sources {
+	s := &sources{sent: sent}
+	if len(c.changes) > 0 {
+		s.changed = make(map[int]int)
+	}
+	for _, ch := range c.changes {
+		if ch.from == ch.slot {
+			s.changed[int(ch.slot)] = -1
+		} else {
+			s.changed[int(ch.slot)] = s.of(int(ch.from))
 		}
 	}
-	copy(now, strengths)
+	return s
+}
+
+// mergeLocked takes over strengths.
+func (c *chunk) mergeLocked(strengths []float64, from *sources) {
+	now := c.nodes.Strength
+	if from.changed == nil {
+		copy(now, strengths)
+		return
+	}
+	for slot := range now {
+		if at := from.of(slot); at >= 0 {
+			now[slot] = strengths[at]
+		}
+	}
 }
 
 // progressLocked are the nodes that made progress and are what they were.
-func (c *chunk) progressLocked(res *tick.NodesResult, sent int) (list []event.Progress) {
-	slices.Sort(c.touched)
-	for i := range sent {
-		if !res.Progressed(i) {
-			continue
-		}
-		if _, touched := slices.BinarySearch(c.touched, uint32(i)); !touched && c.ids[i] != "" {
-			list = append(list, event.Progress{ID: c.ids[i], Strength: res.Strength[i]})
+func (c *chunk) progressLocked(res *tick.NodesResult, from *sources) (list []event.Progress) {
+	for slot, id := range c.ids {
+		if at := from.of(slot); at >= 0 && res.Progressed(at) {
+			list = append(list, event.Progress{ID: id, Strength: res.Strength[at]})
 		}
 	}
 	return list

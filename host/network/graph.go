@@ -2,6 +2,7 @@ package network
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +19,11 @@ type graph struct {
 	origin time.Time
 	base   float64
 	latest atomic.Uint64 // when the latest tick was due, in ms, as bits
-	// rates are the network's and then those of nodes. The list only grows: a new one
-	// replaces it, with Network.mu held.
+	// rates are the network's and then those of nodes, none without nodes. A new list
+	// replaces the last, with Network.mu held.
 	rates atomic.Pointer[[]*rate]
+	// listing counts those who go through chunks, for whom nodes stay in theirs.
+	listing atomic.Int32
 
 	// Network.mu guards the rest.
 	ids     map[string]ref
@@ -68,70 +71,149 @@ func (g *graph) active() (n int) {
 	return n
 }
 
-// room returns a chunk of that period with a free slot. isNew is whether the loop does
-// not know the period yet.
-func (g *graph) room(period time.Duration) (c *chunk, isNew bool, err error) {
+// room returns a chunk of that period with room for a node.
+func (g *graph) room(period time.Duration) (*chunk, error) {
 	rates := *g.rates.Load()
+	at := slices.IndexFunc(rates[1:], func(r *rate) bool { return r.period == period })
 	var of *rate
-	for _, r := range rates[1:] {
-		if r.period == period {
-			of = r
-		}
-	}
-	if of == nil {
+	if at >= 0 {
+		of = rates[1+at]
+	} else {
 		if len(rates) > MaxPeriods {
-			return nil, false, errPeriods
+			return nil, errPeriods
 		}
-		of, isNew = &rate{period: period}, true
+		of = &rate{period: period}
 		of.chunks.Store(&[]*chunk{})
-		// The loop may be reading what is there: it is copied, not appended to.
-		grown := append(append(make([]*rate, 0, len(rates)+1), rates...), of)
-		g.rates.Store(&grown)
+		g.rates.Store(with(rates, of))
 	}
 	if last := len(of.open) - 1; last >= 0 {
-		return of.open[last], isNew, nil
+		return of.open[last], nil
 	}
-	c = &chunk{rate: of}
-	list := *of.chunks.Load()
-	grown := append(append(make([]*chunk, 0, len(list)+1), list...), c)
-	of.chunks.Store(&grown)
+	c := &chunk{rate: of}
+	of.chunks.Store(with(*of.chunks.Load(), c))
 	of.open = append(of.open, c)
-	return c, isNew, nil
+	return c, nil
 }
 
-// add puts a valid node into the graph.
-func (g *graph) add(spec *NodeSpec, index int, patterns []int) (isNew bool, err error) {
-	c, isNew, err := g.room(spec.Period)
+// with and without return another list: the loop may be reading the one there is.
+func with[T any](list []T, e T) *[]T {
+	list = append(slices.Clip(list), e)
+	return &list
+}
+
+func without[T comparable](list []T, e T) *[]T {
+	list = slices.DeleteFunc(slices.Clone(list), func(other T) bool { return other == e })
+	return &list
+}
+
+// add puts a valid node into the graph. woke is whether the loop is to look at the
+// periods again.
+func (g *graph) add(spec *NodeSpec, index int, patterns []int) (woke bool, err error) {
+	c, err := g.room(spec.Period)
 	if err != nil {
 		return false, err
 	}
 	c.mu.Lock()
-	slot := c.addLocked(spec, index, patterns)
-	full := len(c.free) == 0 && len(c.ids) == g.cfg.ChunkNodes
-	c.mu.Unlock()
-	if full {
-		c.rate.open = c.rate.open[:len(c.rate.open)-1]
+	defer c.mu.Unlock()
+	slot, woke := c.addLocked(spec, index, patterns)
+	c.rate.nodes++
+	if len(c.ids) == g.cfg.ChunkNodes {
+		c.rate.open = *without(c.rate.open, c)
 	}
 	g.ids[spec.ID] = ref{c, slot}
-	return isNew, nil
+	return woke, nil
 }
 
 // remove takes a node and its connections from the graph.
 func (g *graph) remove(id string, at ref) {
-	c := at.chunk
-	c.mu.Lock()
-	full := len(c.free) == 0 && len(c.ids) == g.cfg.ChunkNodes
-	c.removeLocked(at.slot)
-	c.mu.Unlock()
-	if full {
-		c.rate.open = append(c.rate.open, c)
-	}
-	delete(g.ids, id)
+	g.take(id, at)
 	for other := range g.links[id] {
 		g.unlink(other, id)
 		g.connections--
 	}
 	delete(g.links, id)
+}
+
+// take takes a node from its chunk, and an empty chunk from its rate, and an empty rate
+// from the graph.
+func (g *graph) take(id string, at ref) {
+	c, r := at.chunk, at.chunk.rate
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.ids) == g.cfg.ChunkNodes {
+		r.open = append(r.open, c)
+	}
+	moved := c.removeLocked(at.slot)
+	delete(g.ids, id)
+	if moved != "" {
+		g.ids[moved] = at
+	}
+	r.nodes--
+	if len(c.ids) == 0 {
+		r.chunks.Store(without(*r.chunks.Load(), c))
+		r.open = *without(r.open, c)
+	}
+	if r.nodes == 0 {
+		g.rates.Store(without(*g.rates.Load(), r))
+	}
+	r.sparse.Store(g.spare(r) >= g.cfg.ChunkNodes)
+}
+
+// spare is how many more nodes the chunks of a rate have room for.
+func (g *graph) spare(r *rate) int { return len(*r.chunks.Load())*g.cfg.ChunkNodes - r.nodes }
+
+// compact moves nodes out of the smallest chunks of a rate while others have room for
+// them, though not many more than a chunk has. No task of the rate begins meanwhile;
+// chunks with one stay as they are.
+func (g *graph) compact(r *rate) {
+	for moved := 0; moved < g.cfg.ChunkNodes && g.spare(r) >= g.cfg.ChunkNodes && g.listing.Load() == 0; {
+		var from *chunk
+		room := 0
+		for _, c := range r.open {
+			if c.since.Load() != idle {
+				continue
+			}
+			room += g.cfg.ChunkNodes - len(c.ids)
+			if from == nil || len(c.ids) <= len(from.ids) {
+				from = c
+			}
+		}
+		if from == nil || room-(g.cfg.ChunkNodes-len(from.ids)) < len(from.ids) {
+			return
+		}
+		moved += len(from.ids)
+		g.dissolve(from)
+	}
+}
+
+// dissolve moves the nodes of a chunk to others of its rate, which have room.
+func (g *graph) dissolve(from *chunk) {
+	r := from.rate
+	r.open = *without(r.open, from)
+	for n := len(from.ids); n > 0; n-- {
+		slot := uint32(n - 1)
+		id, index := from.ids[slot], from.index[slot]
+		to := r.open[slices.IndexFunc(r.open, func(c *chunk) bool { return c.since.Load() == idle })]
+		from.mu.Lock()
+		spec := NodeSpec{ID: id, Frequency: from.nodes.Frequency[slot], Strength: from.nodes.Strength[slot], State: tick.Resonating}
+		if from.nodes.Stopped[slot] {
+			spec.State = tick.Stopped
+		}
+		var patterns []int
+		for _, p := range from.attached[slot] {
+			patterns = append(patterns, from.patterns[p])
+		}
+		from.removeLocked(slot)
+		from.mu.Unlock()
+		to.mu.Lock()
+		at, _ := to.addLocked(&spec, index, patterns)
+		if len(to.ids) == g.cfg.ChunkNodes {
+			r.open = *without(r.open, to)
+		}
+		to.mu.Unlock()
+		g.ids[id] = ref{to, at}
+	}
+	r.chunks.Store(without(*r.chunks.Load(), from))
 }
 
 func (g *graph) link(a, b string, c tick.ConnectionResult) {

@@ -29,10 +29,12 @@ var errStuck = errors.New("an earlier tick of the nodes is still under way")
 // rate is what is advanced at one period: nodes, or the network.
 type rate struct {
 	period time.Duration
-	// chunks are the nodes; nil for the network. The list only grows: a new one
-	// replaces it.
+	// chunks are the nodes, none of them empty; nil for the network. A new list replaces
+	// the last.
 	chunks atomic.Pointer[[]*chunk]
-	open   []*chunk // those with a free slot; Network.mu guards it
+	open   []*chunk    // those with room; Network.mu guards it
+	nodes  int         // in all chunks; likewise
+	sparse atomic.Bool // there is room for as many as a chunk has
 
 	failing uint64 // rounds in a row; Network.telling guards it
 
@@ -111,6 +113,9 @@ func (n *Network) begin(g *graph, now time.Duration) (begun int, wait time.Durat
 	wait = MaxPeriod
 	for _, r := range *g.rates.Load() {
 		if r.next == 0 {
+			if r.rests() {
+				continue // until the loop is woken
+			}
 			r.next = int64(now/r.period) + 1
 		}
 		due := r.due()
@@ -136,11 +141,18 @@ func (n *Network) begin(g *graph, now time.Duration) (begun int, wait time.Durat
 			wait = min(wait, r.late()) // or one comes back before
 			continue
 		default:
-			r.next += behind + 1 // there was nothing to advance
+			r.next = 0
+			continue
 		}
 		wait = min(wait, max(0, r.due()-now))
 	}
 	return begun, wait
+}
+
+// rests reports whether there is nothing to advance.
+func (r *rate) rests() bool {
+	list := r.chunks.Load()
+	return list != nil && !slices.ContainsFunc(*list, func(c *chunk) bool { return c.active.Load() > 0 })
 }
 
 func (r *rate) due() time.Duration { return time.Duration(r.next) * r.period }
@@ -312,7 +324,13 @@ type dispatcher struct {
 // finish merges what the chunks of a round brought, in their order, counts and tells
 // it.
 func (n *Network) finish(r *round) {
-	r.settled.Store(true)
+	if !r.settled.Swap(true) && r.rate.sparse.Load() && n.mu.TryLock() {
+		// All that ticks of the rate is at rest until the loop has this round back. If
+		// somebody has the lock for long, there is the next one.
+		r.graph.compact(r.rate)
+		r.rate.sparse.Store(r.graph.spare(r.rate) >= r.graph.cfg.ChunkNodes)
+		n.mu.Unlock()
+	}
 	failed := r.without
 	var first error
 	if failed > 0 {

@@ -204,6 +204,9 @@ func (n *Network) Start() error {
 	n.started = true
 	n.mu.Lock()
 	g := n.graph.Load()
+	for _, r := range (*g.rates.Load())[1:] {
+		g.compact(r)
+	}
 	g.begin()
 	nodes := len(g.ids)
 	n.mu.Unlock()

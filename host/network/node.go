@@ -81,11 +81,11 @@ func (n *Network) CreateNode(spec NodeSpec) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	isNew, err := g.add(&spec, g.created, patterns)
+	woke, err := g.add(&spec, g.created, patterns)
 	if err != nil {
 		return "", err
 	}
-	if isNew {
+	if woke {
 		n.look()
 	}
 	n.cfg.Events.Publish(event.NodeCreated{ID: spec.ID, Frequency: spec.Frequency, Index: g.created})
@@ -157,14 +157,18 @@ func (c *chunk) nodeLocked(slot uint32, names []string) Node {
 	return node
 }
 
-// Nodes returns all nodes, in the order in which they lie in chunks. Nodes of a chunk
-// are of the same moment; what is created and removed meanwhile may be among them.
+// Nodes returns all nodes, by period and in node order, in which they lie in chunks. It is
+// the order of their creation until one is removed; then others may take its place, so
+// that what is left lies close together. Nodes of a chunk are of the same moment; what is
+// created and removed meanwhile may be among them.
 func (n *Network) Nodes() iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		n.mu.RLock()
 		g := n.graph.Load()
 		rates := (*g.rates.Load())[1:]
+		g.listing.Add(1)
 		n.mu.RUnlock()
+		defer g.listing.Add(-1)
 		var list []Node
 		for _, r := range rates {
 			for _, c := range *r.chunks.Load() {
@@ -184,10 +188,8 @@ func (c *chunk) list(list []Node, core *core) []Node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	names := core.patternNames() // after the lock: all that nodes here drive are in it
-	for slot, id := range c.ids {
-		if id != "" {
-			list = append(list, c.nodeLocked(uint32(slot), names))
-		}
+	for slot := range c.ids {
+		list = append(list, c.nodeLocked(uint32(slot), names))
 	}
 	return list
 }
@@ -214,8 +216,11 @@ func (n *Network) setStopped(id string, stopped bool, change event.Change) error
 		return err
 	}
 	at.chunk.mu.Lock()
-	changed := at.chunk.stopLocked(at.slot, stopped)
+	changed, woke := at.chunk.stopLocked(at.slot, stopped)
 	at.chunk.mu.Unlock()
+	if woke {
+		n.look()
+	}
 	if changed {
 		n.cfg.Events.Publish(event.NodeChanged{ID: id, Change: change})
 	}
