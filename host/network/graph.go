@@ -28,6 +28,7 @@ type graph struct {
 	// Network.mu guards the rest.
 	ids     map[string]ref
 	created int // how many nodes there ever were
+	named   int // where the last search for a free name ended
 	// links are the connections, by both ends.
 	links       map[string]map[string]tick.ConnectionResult
 	connections int

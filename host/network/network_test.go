@@ -792,3 +792,18 @@ func ExampleNetwork() {
 	// node-0 432 resonating <nil>
 	// <nil> <nil> <nil>
 }
+
+// TestNamesAreFoundAtOnce has so many names taken that it lasts for ever to look at them
+// each time.
+func TestNamesAreFoundAtOnce(t *testing.T) {
+	const count = 30_000
+	n := open(t, network.Config{Host: inline(t, nil)})
+	for i := range count {
+		create(t, n, network.NodeSpec{ID: "node-" + strconv.Itoa(count+i)})
+	}
+	for i := range count {
+		if id, err := n.CreateNode(network.NodeSpec{}); err != nil || id != "node-"+strconv.Itoa(2*count+i) {
+			t.Fatalf("node %s, err %v", id, err)
+		}
+	}
+}

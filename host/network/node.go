@@ -18,8 +18,8 @@ import (
 
 // NodeSpec says what a node is to be.
 type NodeSpec struct {
-	// ID is 1 to 128 bytes of printable ASCII; default "node-N" with the first N that
-	// is free, from the number of nodes created before.
+	// ID is 1 to 128 bytes of printable ASCII; default "node-N", where N is the number of
+	// nodes created before, or a later one, if that is another's.
 	ID string
 	// Frequency is in Hz, above 0 and at most 1e6; default 100.
 	Frequency float64
@@ -72,10 +72,8 @@ func (n *Network) CreateNode(spec NodeSpec) (id string, err error) {
 	if _, ok := g.ids[spec.ID]; ok && named {
 		return "", fmt.Errorf("node %s: %w", spec.ID, ErrExists)
 	}
-	for i := g.created; !named; i++ {
-		spec.ID = "node-" + strconv.Itoa(i)
-		_, taken := g.ids[spec.ID]
-		named = !taken
+	if !named {
+		spec.ID = g.name()
 	}
 	patterns, err := g.core.find(spec.Patterns)
 	if err != nil {
@@ -91,6 +89,17 @@ func (n *Network) CreateNode(spec NodeSpec) (id string, err error) {
 	n.cfg.Events.Publish(event.NodeCreated{ID: spec.ID, Frequency: spec.Frequency, Index: g.created})
 	g.created++
 	return spec.ID, nil
+}
+
+// name returns a name that no node has. It goes on where it ended the last time, as all
+// nodes wait for it.
+func (g *graph) name() string {
+	for g.named = max(g.named, g.created); ; g.named++ {
+		name := "node-" + strconv.Itoa(g.named)
+		if _, taken := g.ids[name]; !taken {
+			return name
+		}
+	}
 }
 
 // look has the loop look at the periods again.
