@@ -561,6 +561,55 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+// TestConnectOfWhatHasChanged changes nodes while their connection is computed.
+func TestConnectOfWhatHasChanged(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*network.Network, *network.Snapshot) error
+		again  bool
+		want   error
+	}{
+		"nothing": {change: func(*network.Network, *network.Snapshot) error { return nil }},
+		"another node": {change: func(n *network.Network, _ *network.Snapshot) error {
+			err := n.RemoveNode("b")
+			_, other := n.CreateNode(network.NodeSpec{ID: "b", Frequency: 1, Strength: 1})
+			return errors.Join(err, other)
+		}, again: true},
+		"another network": {change: func(n *network.Network, s *network.Snapshot) error {
+			s.Nodes[1].Strength = 1
+			return n.Restore(s)
+		}, again: true},
+		"no node": {change: func(n *network.Network, _ *network.Snapshot) error { return n.RemoveNode("b") }, want: network.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n *network.Network
+			var s *network.Snapshot
+			calls := 0
+			p := &native{before: func(uint32) error {
+				if calls++; calls == 1 {
+					return c.change(n, s)
+				}
+				return nil
+			}}
+			n = open(t, network.Config{Host: inline(t, p)})
+			create(t, n, network.NodeSpec{ID: "a"}, network.NodeSpec{ID: "b"})
+			s = n.Snapshot()
+			got, err := n.Connect(t.Context(), "a", "b")
+			if !errors.Is(err, c.want) {
+				t.Fatalf("err %v, want %v", err, c.want)
+			}
+			if c.want != nil {
+				return
+			}
+			if again := calls > 1; again != c.again {
+				t.Errorf("computed %d times", calls)
+			}
+			if want, err := n.Connect(t.Context(), "a", "b"); got != want || err != nil {
+				t.Errorf("connection %+v, of the nodes that there are %+v, err %v", got, want, err)
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	n := open(t, network.Config{Host: inline(t, nil), Capacity: 100})
 	create(t, n, network.NodeSpec{ID: "a"})

@@ -138,7 +138,11 @@ func (g *graph) find(id string) (ref, error) {
 func (n *Network) Node(id string) (Node, error) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	g := n.graph.Load()
+	return n.graph.Load().node(id)
+}
+
+// node returns a node, with mu held.
+func (g *graph) node(id string) (Node, error) {
 	at, err := g.find(id)
 	if err != nil {
 		return Node{}, err
@@ -251,38 +255,70 @@ func (n *Network) RemoveNode(id string) error {
 }
 
 // Connect computes the connection of two nodes as they are, by tick.connection, and
-// establishes it, in the place of the one they may have. Errors wrap [ErrNotFound], or
-// are the task's, a [*host.Error].
+// establishes it, in the place of the one they may have. If one has become another node
+// meanwhile it does so again. Errors wrap [ErrNotFound], or are the task's, a
+// [*host.Error].
 func (n *Network) Connect(ctx context.Context, a, b string) (Connection, error) {
 	if a == b {
 		return Connection{}, &abi.FieldError{Field: "b", Rule: "must be another node than a"}
 	}
-	first, err := n.Node(a)
-	if err != nil {
-		return Connection{}, err
+	for {
+		e, err := n.ends(a, b)
+		if err != nil {
+			return Connection{}, err
+		}
+		result, err := host.Call[tick.ConnectionResult](ctx, n.cfg.Host, transformConnection,
+			&tick.ConnectionRequest{A: e.nodes[0].end(), B: e.nodes[1].end()})
+		if err == nil {
+			err = result.Validate()
+		}
+		if err != nil {
+			return Connection{}, fmt.Errorf("connection of %s and %s: %w", a, b, err)
+		}
+		if n.establish(e, result) {
+			return Connection{A: a, B: b, Strength: result.Strength, Quality: result.Quality}, nil
+		}
 	}
-	second, err := n.Node(b)
-	if err != nil {
-		return Connection{}, err
+}
+
+// ends are two nodes of a graph.
+type ends struct {
+	graph *graph
+	nodes [2]Node
+}
+
+func (n *Network) ends(a, b string) (*ends, error) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	e := &ends{graph: n.graph.Load()}
+	for i, id := range [...]string{a, b} {
+		var err error
+		if e.nodes[i], err = e.graph.node(id); err != nil {
+			return nil, err
+		}
 	}
-	result, err := host.Call[tick.ConnectionResult](ctx, n.cfg.Host, transformConnection, &tick.ConnectionRequest{A: first.end(), B: second.end()})
-	if err == nil {
-		err = result.Validate()
-	}
-	if err != nil {
-		return Connection{}, fmt.Errorf("connection of %s and %s: %w", a, b, err)
-	}
+	return e, nil
+}
+
+// establish makes the connection, if both nodes are still there: one that was made since,
+// in the same graph, has a later index.
+func (n *Network) establish(e *ends, c tick.ConnectionResult) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	g := n.graph.Load()
-	for _, id := range [...]string{a, b} {
-		if _, err := g.find(id); err != nil { // it was removed meanwhile
-			return Connection{}, err
+	if g != e.graph {
+		return false
+	}
+	for i := range e.nodes {
+		now, err := g.node(e.nodes[i].ID)
+		if err != nil || now.Index != e.nodes[i].Index {
+			return false
 		}
 	}
-	g.link(a, b, result)
-	n.cfg.Events.Publish(event.ConnectionEstablished{A: a, B: b, Strength: result.Strength, Quality: result.Quality})
-	return Connection{A: a, B: b, Strength: result.Strength, Quality: result.Quality}, nil
+	a, b := e.nodes[0].ID, e.nodes[1].ID
+	g.link(a, b, c)
+	n.cfg.Events.Publish(event.ConnectionEstablished{A: a, B: b, Strength: c.Strength, Quality: c.Quality})
+	return true
 }
 
 func (n *Node) end() tick.End {
