@@ -131,7 +131,8 @@ type ConnectionEstablished struct {
 	Quality  float64 `json:"connection_quality"`
 }
 
-// NetworkActivated tells that a network ticks from now on.
+// NetworkActivated tells that a network ticks from now on: it was started, or another was
+// restored in its place.
 type NetworkActivated struct {
 	Nodes int `json:"nodes"`
 }

@@ -352,6 +352,9 @@ func (n *Network) finish(r *round) {
 	n.telling.Lock()
 	defer n.telling.Unlock()
 	n.noteLocked(r.rate, failed, first)
+	if r.graph != n.graph.Load() {
+		return // Restore has replaced it
+	}
 	for i := range r.results {
 		if nodes := r.results[i].progress; len(nodes) > 0 {
 			n.cfg.Events.Publish(event.NodesProgressed{NowMS: r.nowMS, Nodes: nodes})

@@ -151,7 +151,8 @@ type Network struct {
 	// finished brings ticks back to the loop.
 	finished chan *round
 	feed     feed
-	// telling makes what is told of ticks one sequence.
+	// telling makes what is told of ticks one sequence, and that a network takes the place
+	// of another: nothing is told of ticks of the old one after that. It goes after mu.
 	telling sync.Mutex
 
 	life sync.Mutex // guards state
@@ -208,7 +209,7 @@ func (n *Network) Start() error {
 		g.compact(r)
 	}
 	g.begin()
-	nodes := len(g.ids)
+	n.cfg.Events.Publish(event.NetworkActivated{Nodes: len(g.ids)}) // before it ticks
 	n.mu.Unlock()
 	var running sync.WaitGroup
 	running.Go(n.loop)
@@ -219,7 +220,6 @@ func (n *Network) Start() error {
 		running.Wait()
 		close(n.ended)
 	}()
-	n.cfg.Events.Publish(event.NetworkActivated{Nodes: nodes})
 	return nil
 }
 

@@ -229,8 +229,8 @@ func (n *Network) setStopped(id string, stopped bool, change event.Change) error
 		return err
 	}
 	at.chunk.mu.Lock()
+	defer at.chunk.mu.Unlock() // after the event, so that the last one says what the node is
 	changed, woke := at.chunk.stopLocked(at.slot, stopped)
-	at.chunk.mu.Unlock()
 	if woke {
 		n.look()
 	}

@@ -68,9 +68,13 @@ func (n *Network) Restore(s *Snapshot) error {
 	if n.started {
 		g.begin()
 	}
+	n.telling.Lock()
+	defer n.telling.Unlock()
 	n.graph.Store(g)
-	n.look()
-	n.cfg.Events.Publish(event.NetworkActivated{Nodes: len(g.ids)})
+	if n.started && !n.closed {
+		n.look()
+		n.cfg.Events.Publish(event.NetworkActivated{Nodes: len(g.ids)})
+	}
 	return nil
 }
 
