@@ -66,8 +66,8 @@ var (
 	ErrNotFound = errors.New("there is no such node")
 	// ErrExists is wrapped by the error for an ID that is another node's.
 	ErrExists = errors.New("there is such a node already")
-	// ErrFull is wrapped by the error for a node beyond Config.Capacity, and a period
-	// beyond MaxPeriods.
+	// ErrFull is wrapped by the error for a node beyond Config.Capacity, a period beyond
+	// MaxPeriods, and a node after 2^53-1 of them.
 	ErrFull = errors.New("network is full")
 	// ErrClosed is returned once Close has begun.
 	ErrClosed = errors.New("network is closed")

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -57,6 +58,9 @@ func (n *Network) Snapshot() *Snapshot {
 // snapshot's. An error, an [*abi.FieldError] or one that wraps [ErrFull] or
 // [ErrExists], leaves the network as it was.
 func (n *Network) Restore(s *Snapshot) error {
+	if s == nil {
+		return errors.New("snapshot: is nil")
+	}
 	g, err := n.build(s)
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)

@@ -132,12 +132,32 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Errorf("err %v, want %s", err, c.want)
 		}
 	}
+	if err := n.Restore(nil); err == nil || err.Error() != "snapshot: is nil" {
+		t.Errorf("err %v of no snapshot", err)
+	}
 	if _, err := n.Node("mine"); err != nil || n.Len() != 1 {
 		t.Errorf("a snapshot that was refused changed the network: err %v", err)
 	}
 	s := snapshot(t)
 	s.Nodes = append(s.Nodes, s.Nodes[0])
 	if err := n.Restore(s); !errors.Is(err, network.ErrFull) {
+		t.Errorf("err %v, want ErrFull", err)
+	}
+}
+
+// TestTheLastNode has a network that can count no further.
+func TestTheLastNode(t *testing.T) {
+	n := open(t, network.Config{Host: inline(t, nil)})
+	s := snapshot(t)
+	s.Created = tick.MaxCount - 1
+	if err := n.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	create(t, n, network.NodeSpec{})
+	if err := n.Restore(n.Snapshot()); err != nil {
+		t.Errorf("its own snapshot: %v", err)
+	}
+	if _, err := n.CreateNode(network.NodeSpec{}); !errors.Is(err, network.ErrFull) {
 		t.Errorf("err %v, want ErrFull", err)
 	}
 }
