@@ -44,13 +44,17 @@ func TestASlowChunkHoldsUpItselfAlone(t *testing.T) {
 		var logged strings.Builder
 		h := start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: binary}}, Workers: 2})
 		n := open(t, network.Config{Host: h, ChunkNodes: 1, NetworkPeriod: time.Hour, Logger: logger(&logged)})
-		n.SetRunner(&runner{run: func(context.Context, []byte) error {
-			if calls.Add(1) == 1 {
+		n.SetRunner(&runner{run: func(_ context.Context, input []byte) error {
+			var a tick.Nodes
+			if err := a.UnmarshalBinary(input); err != nil {
+				return err
+			}
+			if a.Strength[0] == 0.5 && calls.Add(1) == 1 {
 				time.Sleep(305 * time.Millisecond) // of the tick at 10 ms
 			}
 			return nil
 		}})
-		create(t, n, network.NodeSpec{ID: "slow"}, network.NodeSpec{ID: "b"}, network.NodeSpec{ID: "c"})
+		create(t, n, network.NodeSpec{ID: "slow", Strength: 0.5}, network.NodeSpec{ID: "b"}, network.NodeSpec{ID: "c"})
 		run(t, n)
 		time.Sleep(301 * time.Millisecond)
 		synctest.Wait()
@@ -67,7 +71,7 @@ func TestASlowChunkHoldsUpItselfAlone(t *testing.T) {
 		got := strengths(n)
 		near(t, "b", got["b"], want)
 		near(t, "c", got["c"], want)
-		if got["slow"] != 0 {
+		if got["slow"] != 0.5 {
 			t.Errorf("slow is %v, want what it was", got["slow"])
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -75,7 +79,7 @@ func TestASlowChunkHoldsUpItselfAlone(t *testing.T) {
 		if err := n.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		near(t, "slow", strengths(n)["slow"], step(10)+step(320)+step(330)+step(340)+step(350))
+		near(t, "slow", strengths(n)["slow"], 0.5+step(10)+step(320)+step(330)+step(340)+step(350))
 		if got := logged.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "an earlier tick of the nodes is still under way") {
 			t.Errorf("logged %q", got)
 		}
