@@ -50,7 +50,8 @@ type NodesRequest struct {
 type NodesResponse struct {
 	Nodes    []Node             `json:"nodes"`
 	Patterns map[string]float64 `json:"patterns"`
-	// Progress has the nodes whose strength crossed a tenth.
+	// Progress has the nodes whose strength, in thousandths and rounded down, is a multiple
+	// of 100.
 	Progress []string `json:"progress"`
 }
 
@@ -339,7 +340,8 @@ func (a *Nodes) UnmarshalBinary(b []byte) error {
 type NodesResult struct {
 	// Strength is by node, Pattern by pattern.
 	Strength, Pattern []float64
-	// Progress has bit i%64 of element i/64 set if node i made progress.
+	// Progress has bit i%64 of element i/64 set if node i made progress: if its strength,
+	// in thousandths and rounded down, is a multiple of 100.
 	Progress []uint64
 }
 
