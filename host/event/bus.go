@@ -15,6 +15,9 @@ const (
 	DefaultBuffer  = 256
 	// MaxBuffer is the largest buffer, in events.
 	MaxBuffer = 1 << 20
+	// MaxBytes is how much a subscription, and the history, hold of what events bring along:
+	// outputs, payloads, lists of nodes. An event that has more is held alone.
+	MaxBytes = 64 << 20
 )
 
 // ErrClosed is what a subscription returns that was closed, or whose bus was, once
@@ -52,16 +55,17 @@ func New(history int) *Bus {
 // Wants reports whether an event of the kind would reach somebody: a subscriber, or
 // the history. Those who publish need not make others.
 func (b *Bus) Wants(k Kind) bool {
-	return b != nil && (!k.transient() || b.wanted.Load()>>k&1 == 1)
+	return b != nil && k < kinds && (!k.transient() || b.wanted.Load()>>k&1 == 1)
 }
 
 // Publish hands an event to all who subscribe to its kind. It does not wait for
-// them. What comes after [Bus.Close] is lost, and counted.
+// them. What comes after [Bus.Close] is lost, and counted. A body that is nil, or of no
+// kind there is, is no event.
 func (b *Bus) Publish(body Body) {
-	kind := body.Kind()
-	if !b.Wants(kind) {
+	if body == nil || !b.Wants(body.Kind()) {
 		return
 	}
+	kind := body.Kind()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -77,9 +81,7 @@ func (b *Bus) Publish(body Body) {
 		if s.kinds>>kind&1 == 0 {
 			continue
 		}
-		if s.events.push(e) {
-			s.dropped++
-		}
+		s.dropped += s.events.push(e)
 		s.signal()
 	}
 }
@@ -97,15 +99,16 @@ func (b *Bus) History(of ...Kind) []Event {
 	return slices.DeleteFunc(events, func(e Event) bool { return wanted>>e.Body.Kind()&1 == 0 })
 }
 
-// mask has a bit for each kind; all for none.
+// mask has a bit for each kind that there is; all for none.
 func mask(of []Kind) (m uint64) {
+	const all = 1<<kinds - 1
+	if len(of) == 0 {
+		return all
+	}
 	for _, k := range of {
 		m |= 1 << k
 	}
-	if m == 0 {
-		m = 1<<kinds - 1
-	}
-	return m
+	return m & all
 }
 
 // Stats is a snapshot of a bus.
@@ -134,7 +137,8 @@ func (b *Bus) Stats() Stats {
 
 // Close closes the bus: it takes no further event, and subscriptions end once they
 // have returned what they hold. It waits for the functions of [Bus.Handle]; if ctx
-// ends first, it ends theirs, still waits, and returns ctx's cause.
+// ends first, it ends theirs, still waits, and returns ctx's cause. So a function that
+// calls it waits for itself: it must not.
 func (b *Bus) Close(ctx context.Context) error {
 	if b == nil {
 		return nil
@@ -175,11 +179,22 @@ type Subscription struct {
 
 // Subscribe returns a subscription to the kinds, to all if there are none, with a
 // buffer of that many events; [DefaultBuffer] if it is 0 or negative, at most
-// [MaxBuffer]. The caller closes it.
+// [MaxBuffer]. What events bring along is bounded by [MaxBytes] besides. The caller closes it.
 func (b *Bus) Subscribe(buffer int, of ...Kind) *Subscription {
+	b = b.orClosed()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.subscribeLocked(buffer, of)
+}
+
+// orClosed returns a bus that is closed for none.
+func (b *Bus) orClosed() *Bus {
+	if b == nil {
+		b = New(-1)
+		b.closed = true
+		b.cancel()
+	}
+	return b
 }
 
 func (b *Bus) subscribeLocked(buffer int, of []Kind) *Subscription {
@@ -203,6 +218,7 @@ func (b *Bus) subscribeLocked(buffer int, of []Kind) *Subscription {
 // after those for the events it holds. f's ctx ends when [Bus.Close] will no longer
 // wait for them.
 func (b *Bus) Handle(buffer int, f func(context.Context, Event), of ...Kind) *Subscription {
+	b = b.orClosed()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.subscribeLocked(buffer, of)
@@ -261,15 +277,16 @@ func (s *Subscription) take() (e Event, ok, ended bool) {
 	return e, ok, s.closed
 }
 
-// Dropped returns how many events were dropped since the buffer was full.
+// Dropped returns how many events were dropped since the buffer was full, by their number
+// or bytes.
 func (s *Subscription) Dropped() uint64 {
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
 	return s.dropped
 }
 
-// Close ends the subscription. What it holds can still be taken. Closing it again does
-// nothing.
+// Close ends the subscription. What it holds can still be taken, and is kept as long as
+// the subscription is referred to. Closing it again does nothing.
 func (s *Subscription) Close() {
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
@@ -302,29 +319,34 @@ func (b *Bus) updateLocked() {
 	b.wanted.Store(wanted)
 }
 
-// ring keeps the last max events. It grows as it fills.
+// ring keeps the last max events, and no more than MaxBytes of what they bring along. It
+// grows as it fills.
 type ring struct {
 	max    int
 	events []Event
 	first  int // the oldest
 	n      int
+	bytes  int // that the events bring along
 }
 
-// push adds an event, and reports whether the oldest had to go.
-func (r *ring) push(e Event) (dropped bool) {
+// push adds an event, and returns how many of the oldest had to go.
+func (r *ring) push(e Event) (dropped uint64) {
 	if r.max == 0 {
-		return true
+		return 1
 	}
 	if r.n == len(r.events) && r.n < r.max {
 		grown := make([]Event, min(max(8, 2*r.n), r.max))
 		copy(grown, r.all())
 		r.events, r.first = grown, 0
 	}
-	if dropped = r.n == r.max; dropped {
+	size := size(e.Body)
+	for r.n > 0 && (r.n == r.max || r.bytes+size > MaxBytes) {
 		r.pop()
+		dropped++
 	}
 	r.events[(r.first+r.n)%len(r.events)] = e
 	r.n++
+	r.bytes += size
 	return dropped
 }
 
@@ -336,6 +358,7 @@ func (r *ring) pop() (e Event, ok bool) {
 	r.events[r.first] = Event{} // its body is not to be kept alive
 	r.first = (r.first + 1) % len(r.events)
 	r.n--
+	r.bytes -= size(e.Body)
 	return e, true
 }
 

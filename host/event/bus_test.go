@@ -121,6 +121,72 @@ func TestNobodysBus(t *testing.T) {
 	if b.Wants(event.KindBroadcast) || b.History() != nil || b.Stats() != (event.Stats{}) || b.Close(t.Context()) != nil {
 		t.Error("a nil bus does something")
 	}
+	for _, s := range []*event.Subscription{b.Subscribe(0), b.Handle(0, func(context.Context, event.Event) { t.Error("handled") })} {
+		if _, err := s.Next(t.Context()); !errors.Is(err, event.ErrClosed) || s.Dropped() != 0 {
+			t.Errorf("err %v, want ErrClosed", err)
+		}
+		s.Close()
+	}
+}
+
+type strange struct{ kind event.Kind }
+
+func (s strange) Kind() event.Kind { return s.kind }
+
+func TestNoEvents(t *testing.T) {
+	b := event.New(0)
+	s := b.Subscribe(0)
+	none := b.Subscribe(0, 64, 63)
+	b.Publish(nil)
+	b.Publish(strange{64})
+	b.Publish(strange{63})
+	b.Publish(say(1))
+	s.Close()
+	none.Close()
+	drain(t, s, 1)
+	for _, s := range []*event.Subscription{s, none} {
+		if e, err := s.Next(t.Context()); err == nil {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if got := b.History(64); len(got) != 0 || b.Wants(64) || b.Stats().Published != 1 {
+		t.Errorf("history %v, stats %+v", got, b.Stats())
+	}
+}
+
+// TestBytesAreBounded has events that are large, and one that is too large.
+func TestBytesAreBounded(t *testing.T) {
+	b := event.New(0)
+	s, tasks := b.Subscribe(0, event.KindBroadcast), b.Subscribe(0, event.KindTaskCompleted)
+	large := make([]byte, event.MaxBytes/4)
+	for range 10 {
+		b.Publish(event.Broadcast{Payload: large})
+		b.Publish(event.TaskCompleted{Output: large})
+	}
+	for _, s := range []*event.Subscription{s, tasks} {
+		if s.Dropped() != 6 {
+			t.Errorf("dropped %d, want all but four", s.Dropped())
+		}
+	}
+	if got := len(b.History()); got != 4 {
+		t.Errorf("a history of %d, want 4", got)
+	}
+	b.Publish(say(1))
+	if s.Dropped() != 7 {
+		t.Errorf("dropped %d, want 7", s.Dropped())
+	}
+	b.Publish(event.Broadcast{Payload: make([]byte, event.MaxBytes+1)})
+	if s.Dropped() != 11 {
+		t.Errorf("dropped %d, want all but the last", s.Dropped())
+	}
+	drain(t, s, 1)
+	for i := range 3 {
+		b.Publish(say(i))
+	}
+	s.Close()
+	if got := fmt.Sprint(drain(t, s, 3)); got != "[0 1 2]" {
+		t.Errorf("got %s, want what came after", got)
+	}
 }
 
 func TestNextEndsWithItsContext(t *testing.T) {
@@ -244,6 +310,11 @@ func TestJSON(t *testing.T) {
 	e := event.Event{Seq: 7, Time: time.Unix(0, 0).UTC(), Body: event.NodeChanged{ID: "a", Change: event.NodeStopped}}
 	got, err := json.Marshal(e)
 	want := `{"seq":7,"time":"1970-01-01T00:00:00Z","kind":"node.changed","body":{"id":"a","change":"stopped"}}`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, err %v, want %s", got, err, want)
+	}
+	got, err = json.Marshal(event.Event{})
+	want = `{"seq":0,"time":"0001-01-01T00:00:00Z","kind":"unknown","body":null}`
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, err %v, want %s", got, err, want)
 	}

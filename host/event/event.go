@@ -4,12 +4,14 @@
 // that is slower than the events loses the oldest of them, which is counted, and
 // delays nobody: publishing never waits.
 //
-// All methods may be called concurrently. A nil *Bus is one that nobody hears.
+// All methods may be called concurrently. A nil *Bus is one that nobody hears, and whose
+// subscriptions are closed.
 package event
 
 import (
 	"encoding/json"
 	"time"
+	"unsafe"
 )
 
 // Kind is what sort of thing happened.
@@ -57,19 +59,39 @@ type Event struct {
 	Body Body
 }
 
-// MarshalJSON implements [json.Marshaler]. The body's members stand below "body".
+// MarshalJSON implements [json.Marshaler]. The body's members stand below "body". The
+// zero Event is of the kind "unknown".
 func (e Event) MarshalJSON() ([]byte, error) {
+	kind := kinds
+	if e.Body != nil {
+		kind = e.Body.Kind()
+	}
 	return json.Marshal(struct {
 		Seq  uint64    `json:"seq"`
 		Time time.Time `json:"time"`
 		Kind string    `json:"kind"`
 		Body Body      `json:"body"`
-	}{e.Seq, e.Time, e.Body.Kind().String(), e.Body})
+	}{e.Seq, e.Time, kind.String(), e.Body})
 }
 
 // Body is what an event tells: one of the types of this package, which state their
 // kind.
 type Body interface{ Kind() Kind }
+
+// size is how many bytes a body brings along, other than names.
+func size(b Body) int {
+	switch b := b.(type) {
+	case NodesProgressed:
+		return len(b.Nodes) * int(unsafe.Sizeof(Progress{}))
+	case TaskCompleted:
+		return len(b.Output) + len(b.Error)
+	case PluginChanged:
+		return len(b.Detail)
+	case Broadcast:
+		return len(b.Payload)
+	}
+	return 0
+}
 
 // NodeCreated tells of a new node.
 type NodeCreated struct {
@@ -80,8 +102,10 @@ type NodeCreated struct {
 	Index int `json:"index"`
 }
 
-// NodesProgressed tells of nodes of one tick whose strength crossed a tenth, in node
-// order. A tick with much progress has several such events.
+// NodesProgressed tells of nodes whose strength after a tick, in thousandths and rounded
+// down, is a multiple of 100, in node order. So a node can be in several in a row, and
+// one whose strength is 1 is in each. A tick has such an event for each chunk of nodes
+// that has any.
 type NodesProgressed struct {
 	// NowMS is the tick's time on the network's clock.
 	NowMS float64    `json:"now_ms"`
@@ -154,7 +178,9 @@ type TickCompleted struct {
 	Failed int `json:"failed"`
 }
 
-// TaskCompleted tells that a task ended which had been admitted.
+// TaskCompleted tells that a task ended which had been admitted, once for each: that it
+// ran, or that it left its place in the queue without, as it was cancelled, dropped or too
+// late. A task that was refused has no event; its caller knows at once.
 type TaskCompleted struct {
 	Transform string `json:"transform"`
 	Tenant    string `json:"tenant,omitempty"`
