@@ -2,7 +2,11 @@ package host_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"maps"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
@@ -46,5 +50,50 @@ func TestEvents(t *testing.T) {
 	history := bus.History()
 	if len(history) != 3 || history[0].Body.(event.PluginChanged).Change != event.PluginReady {
 		t.Errorf("history %v, want the plugin's", history)
+	}
+}
+
+// TestTasksThatNeverRanAreTold has tasks leave the queue behind one that spins.
+func TestTasksThatNeverRanAreTold(t *testing.T) {
+	bus := event.New(0)
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Events, cfg.Workers, cfg.QueuePolicy, cfg.QueueCapacity = bus, 1, host.DropOldest, 1
+		cfg.Defaults.RunTimeout = time.Minute
+	})
+	spinning, stop := context.WithCancel(t.Context())
+	defer stop()
+	cancelled, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	sub := bus.Subscribe(0, event.KindTaskCompleted)
+	spin := h.Submit(spinning, "hostile.spin", []byte("!"))
+	dropped := h.Client("dropped", host.PriorityNormal).Submit(t.Context(), "hostile.echo", nil)
+	last := h.Client("cancelled", host.PriorityNormal).Submit(cancelled, "hostile.echo", nil)
+	again := h.Client("dropped", host.PriorityNormal).Submit(t.Context(), "hostile.echo", nil)
+	_, first := dropped.Wait()
+	cancel()
+	_, second := last.Wait()
+	stop()
+	_, third := spin.Wait()
+	if _, err := again.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := h.Run(t.Context(), "hostile.unheard", nil); err == nil { // which is refused
+		t.Error("there is such a transform")
+	}
+	if !errors.Is(first, host.ErrQueueFull) {
+		t.Errorf("err %v, want ErrQueueFull", first)
+	}
+	sub.Close()
+	told := make(map[string]int)
+	for {
+		e, err := sub.Next(t.Context())
+		if err != nil {
+			break
+		}
+		told[e.Body.(event.TaskCompleted).Error]++
+	}
+	want := map[string]int{first.Error(): 1, second.Error(): 1, third.Error(): 1, "": 1}
+	if !maps.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
 	}
 }

@@ -87,7 +87,7 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a arg
 	t, err := c.admit(ctx, name, key, keyed)
 	if err == nil && t.ticket.Blocked() {
 		if fault, _ := t.await(ctx, (*sched.Ticket).Room); fault != nil {
-			err = t.transform.count(fault, 1)
+			err = t.gone(fault).Err
 		}
 	}
 	if err != nil {
@@ -199,6 +199,7 @@ type task struct {
 	trial   *trial
 	canary  bool
 	settled bool // no canary runs it
+	told    bool // its end was
 }
 
 // admit takes a place for one task. Errors of a task are counted where they are
@@ -383,9 +384,12 @@ func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	fault, taken := t.start(ctx)
 	switch {
 	case taken:
+		if !mine.task.told { // it was not begun
+			t.announce(mine.result, 0)
+		}
 		return mine.result
 	case fault != nil:
-		return Result{Err: t.transform.count(fault, 1)}
+		return t.gone(fault)
 	}
 	defer t.end()
 	if t.stream == nil {
@@ -447,14 +451,26 @@ func (t *task) result(got abi.Result, fuel uint64, fault *Error, behind int) Res
 		t.transform.meter.ok.Add(1)
 		r.Output = got.Payload
 	}
-	if t.h.cfg.Events.Wants(event.KindTaskCompleted) && !t.client.quiet {
-		t.tell(r, latency, behind)
-	}
+	t.announce(r, behind)
 	return r
 }
 
-// tell makes an event of a task's outcome, whose output begins behind so many bytes.
-func (t *task) tell(r Result, latency time.Duration, behind int) {
+// gone counts, tells and returns the outcome of a task that has left the queue without
+// having run.
+func (t *task) gone(fault *Error) Result {
+	r := Result{Err: t.transform.count(fault, 1)}
+	t.announce(r, 0)
+	return r
+}
+
+// announce makes an event of a task's outcome, whose output begins behind so many bytes,
+// if anybody wants it.
+func (t *task) announce(r Result, behind int) {
+	t.told = true
+	if !t.h.cfg.Events.Wants(event.KindTaskCompleted) || t.client.quiet {
+		return
+	}
+	latency := time.Since(t.queued)
 	e := event.TaskCompleted{
 		Transform: t.transform.name, Tenant: t.client.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,
 	}
