@@ -271,7 +271,7 @@ type waiter struct {
 	queue  link          // in line.queued or line.blocked
 	intake link          // in class.blocked
 	order  link          // in serial.waiting
-	room   chan struct{} // closed when a blocked waiter is admitted; nil unless blocked
+	room   chan struct{} // closed when a blocked waiter is no longer; nil unless blocked
 	job    any           // see Ticket.Offer
 	until  time.Time     // when it has waited too long
 	age    link          // in waiters
@@ -399,9 +399,8 @@ func (t *Ticket) Held() bool { return t.w == nil }
 // was taken.
 func (t *Ticket) Blocked() bool { return t.w != nil && t.w.room != nil }
 
-// Room waits until the task is in the queue. If ctx is done first, the task is
-// withdrawn and the ticket of no more use. No timeout comes first: those in the queue
-// have waited for longer.
+// Room waits until the task is in the queue, or has timed out before it, which Wait
+// tells. If ctx is done first, the task is withdrawn and the ticket of no more use.
 func (t *Ticket) Room(ctx context.Context) error {
 	if !t.Blocked() {
 		return nil
@@ -519,6 +518,7 @@ func (s *Scheduler) expelLocked(w *waiter) {
 	if w.place == inBlocked {
 		s.unblockLocked(w)
 		s.decideLocked(w)
+		close(w.room) // there is nothing to wait for
 		if w.serial != nil {
 			w.serial.waiting.remove(w, orderLink)
 			s.resumeLocked(w.serial)

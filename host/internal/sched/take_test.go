@@ -140,3 +140,43 @@ func TestTimeout(t *testing.T) {
 		wantHeld(t, submit(t, s, g, &serial))
 	})
 }
+
+// TestTimeoutBeforeTheQueue has a task wait for room while younger ones, which could
+// run, go before it into the queue and stay there.
+func TestTimeoutBeforeTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sched.New(sched.Config{Slots: 2, Capacity: 1, Policy: sched.Block, Age: time.Hour, Timeout: time.Second})
+		g, other := group(s, 2), group(s, 2)
+		var serial sched.Serial
+		first, running := submit(t, s, g, &serial), submit(t, s, other, nil)
+		wantHeld(t, first, running)
+		urgent := request(t, s, sched.Request{Group: other, Level: sched.Urgent, Weight: 1})
+		queued, blocked := submit(t, s, g, &serial), submit(t, s, g, &serial)
+		time.Sleep(100 * time.Millisecond)
+		younger := submit(t, s, g, nil)
+		running.Release() // admits the younger, and gives the slot to the urgent task
+		wantHeld(t, urgent)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := queued.Wait(gone); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := blocked.Room(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := blocked.Wait(t.Context()); !errors.Is(err, sched.ErrTimeout) {
+			t.Errorf("err %v, want a timeout", err)
+		}
+		if waited := time.Since(began); waited != 900*time.Millisecond {
+			t.Errorf("waited %v", waited)
+		}
+		if err := younger.Wait(t.Context()); !errors.Is(err, sched.ErrTimeout) {
+			t.Errorf("err %v, want a timeout", err)
+		}
+		first.Release()
+		urgent.Release()
+		s.Close()
+		<-s.Drained()
+	})
+}
