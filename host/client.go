@@ -19,9 +19,9 @@ type Priority int
 const (
 	// PriorityNormal is the default.
 	PriorityNormal Priority = iota
-	// PriorityUrgent is for what must be on time and takes little. It goes first,
-	// and one urgent task can run beyond Config.Workers, so that it need not wait
-	// for a task to end.
+	// PriorityUrgent is for what must be on time and takes little. It goes first, and
+	// where all workers, or all instances of its plugin, are taken, one urgent task can
+	// run beyond them, so that it need not wait for a task to end.
 	PriorityUrgent
 	// PriorityBulk is for what can wait for all others.
 	PriorityBulk

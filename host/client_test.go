@@ -63,15 +63,24 @@ func TestTenantsDoNotRefuseEachOther(t *testing.T) {
 	}
 }
 
-// TestUrgentNeedsNoWorker has an urgent task run beside one that holds the only worker.
+// TestUrgentNeedsNoWorker has urgent tasks run beside one that holds the only worker, of
+// its plugin and of another.
 func TestUrgentNeedsNoWorker(t *testing.T) {
 	h, _ := occupied(t, func(cfg *host.Config) { cfg.Plugins = append(cfg.Plugins, handWritten(t, "leak")) })
-	for range 3 {
-		out, err := h.Client("", host.PriorityUrgent).Run(t.Context(), "leak", []byte("ab"))
+	for _, transform := range []string{"leak", "hostile.echo", "leak", "hostile.echo"} {
+		out, err := h.Client("", host.PriorityUrgent).Run(t.Context(), transform, []byte("ab"))
 		if err != nil || string(out) != "ab" {
 			t.Errorf("%q, err %v", out, err)
 		}
 	}
+	urgent, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	spinning := h.Client("", host.PriorityUrgent).Submit(urgent, "hostile.spin", []byte("!"))
+	if s := h.Stats(); s.Active != 1 || s.Reserve != 1 {
+		t.Errorf("%d active and %d in the reserve, want 1 each", s.Active, s.Reserve)
+	}
+	cancel()
+	<-spinning.Done()
 }
 
 // TestLateTaskIsRefused has a queue that a task could not get through in time.

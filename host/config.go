@@ -260,7 +260,8 @@ type Config struct {
 // PluginConfig is how one plugin is run.
 type PluginConfig struct {
 	// MinInstances are kept ready; default 1, negative none. MaxInstances exist
-	// at most; default and at most Config.Workers.
+	// at most; default and at most Config.Workers. There is one more while an urgent
+	// task runs beyond them, and until it has lain idle.
 	MinInstances, MaxInstances int
 	// Weight is the share of each of its transforms in the workers' time while tasks
 	// of several wait; default 1, at most 1000.

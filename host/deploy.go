@@ -243,7 +243,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		Module:      moduleOptions(cfg, h.budget, h.modules, h.log.With("plugin", s.Name)),
 		Isolation:   cfg.Isolation.ofInstances(),
 		Min:         cfg.MinInstances,
-		Max:         cfg.MaxInstances,
+		Max:         cfg.MaxInstances + h.cfg.reserve(),
 		Warm:        warm,
 		IdleTimeout: cfg.IdleTimeout,
 		MaxCalls:    cfg.MaxCalls,

@@ -15,10 +15,11 @@ import (
 // Stats is a snapshot of a host. Counters count from [New].
 type Stats struct {
 	// Workers is how many tasks can run at once, Active how many do; the others
-	// are idle.
-	Workers, Active int
-	// Busy is the time that workers were active, added up: over a period,
-	// Busy / (Workers × period) is their utilisation.
+	// are idle. Reserve is how many urgent ones run beyond Workers or their plugin's
+	// MaxInstances.
+	Workers, Active, Reserve int
+	// Busy is the time that workers were active, without the reserve, added up: over a
+	// period, Busy / (Workers × period) is their utilisation.
 	Busy time.Duration
 	// QueueDepth is how many tasks wait for a worker, and Blocked how many
 	// callers wait for room in a full queue.
@@ -56,7 +57,7 @@ type Stats struct {
 type PluginStats struct {
 	Plugin
 	// Instances is how many instances there are, InUse how many of them run a
-	// task, and MaxInstances how many there can be.
+	// task, and MaxInstances how many there can be, but one for an urgent task.
 	Instances, InUse, MaxInstances int
 	// Created is how many instances were made; CreateFailed how many could not
 	// be. Broken, Retired and Evicted are how many were freed because they
@@ -215,7 +216,7 @@ func (h *Host) Lookup(transform string) (Transform, error) {
 func (h *Host) Stats() Stats {
 	q, st := h.sched.Stats(), h.streams.Stats()
 	s := Stats{
-		Workers: q.Slots, Active: q.Active, Busy: q.Busy,
+		Workers: q.Slots, Active: q.Active, Reserve: q.Reserve, Busy: q.Busy,
 		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
 		FramesRetried: h.retried.Load(), UnknownTransform: h.unknown.Load(),
 		Streams: st.Streams, StreamBytes: st.Bytes, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,

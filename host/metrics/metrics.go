@@ -35,9 +35,10 @@ var (
 	cascadeTime  = desc("resonance_cascade_latency_ms", "Time from the submission of a cascade task to its end in milliseconds.")
 	windowSize   = desc("resonance_cascade_window_size", "Cascade tasks that a worker does in a row while they wait.")
 	workersUp    = desc("resonance_worker_active", "Workers that run a task.")
+	reserve      = desc("resonhost_worker_reserve_active", "Urgent tasks that run beyond the workers.")
 	workersIdle  = desc("resonance_worker_idle", "Workers that run none.")
 
-	busy          = desc("resonhost_worker_busy_seconds_total", "Time that workers were active, added up.")
+	busy          = desc("resonhost_worker_busy_seconds_total", "Time that workers were active, without the reserve, added up.")
 	blocked       = desc("resonhost_queue_blocked_callers", "Callers that wait for room in a full queue.")
 	dropped       = desc("resonhost_queue_dropped_total", "Tasks that were dropped from a full queue for newer ones.")
 	retried       = desc("resonhost_frames_retried_total", "Frames that failed as a whole, whose tasks were run again one by one.")
@@ -72,7 +73,7 @@ var (
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, windowSize, workersUp, workersIdle,
+		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, windowSize, workersUp, workersIdle, reserve,
 		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
 		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
@@ -92,6 +93,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	gauge(workersUp, s.Active)
+	gauge(reserve, s.Reserve)
 	gauge(workersIdle, s.Workers-s.Active)
 	ch <- prometheus.MustNewConstMetric(busy, prometheus.CounterValue, s.Busy.Seconds())
 	gauge(blocked, s.Blocked)

@@ -42,7 +42,7 @@ func stats() fixed {
 		return host.TransformStats{Name: name, OK: n, Window: int(n) + 4, Joined: n + 5, Errors: errors, Wait: histogram(n + 1), Run: histogram(n + 2), Latency: histogram(n + 3)}
 	}
 	return fixed{
-		Workers: 8, Active: 3, Busy: 1500 * time.Millisecond, QueueDepth: 25, Blocked: 2, Dropped: 4,
+		Workers: 8, Active: 3, Reserve: 1, Busy: 1500 * time.Millisecond, QueueDepth: 25, Blocked: 2, Dropped: 4,
 		FramesRetried: 5, UnknownTransform: 6, Streams: 7, StreamsEvicted: 9, StreamsExpired: 10, StreamsReset: 11, Rerun: 12,
 		Reloads: map[string]map[host.ReloadResult]uint64{"cascade": {host.ReloadLoaded: 1, host.ReloadFailed: 2}, "broken": {host.ReloadFailed: 3}},
 		Plugins: []host.PluginStats{

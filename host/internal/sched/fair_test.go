@@ -251,3 +251,110 @@ func TestInOrder(t *testing.T) {
 		t.Errorf("ran %s, want %s", got, want.String())
 	}
 }
+
+// TestAgeReachesAllLevels has urgent tasks always under way and waiting, in all slots
+// and the reserve.
+func TestAgeReachesAllLevels(t *testing.T) {
+	for _, slots := range []int{1, 2} {
+		sim := simulate(t, sched.Config{Slots: slots, Reserve: 1, Capacity: 1000, Age: 100 * time.Millisecond})
+		urgent, other := group(sim.s, 100), group(sim.s, 100)
+		var running, waiting []*sched.Ticket
+		more := func() *sched.Ticket {
+			return request(t, sim.s, sched.Request{Group: urgent, Level: sched.Urgent, Weight: 1})
+		}
+		for range slots + 1 {
+			running = append(running, more())
+		}
+		wantHeld(t, running...)
+		waiting = append(waiting, more())
+		had := make(map[sched.Level]int)
+		lower := make(map[sched.Level]*sched.Ticket)
+		last := make(map[sched.Level]time.Time)
+		for range 1000 {
+			for _, l := range []sched.Level{sched.Normal, sched.Bulk} {
+				if lower[l] == nil {
+					lower[l], last[l] = request(t, sim.s, sched.Request{Group: other, Level: l, Weight: 1}), sim.now
+				}
+			}
+			sim.now = sim.now.Add(10 * time.Millisecond)
+			waiting = append(waiting, more())
+			running[0].Release()
+			running = running[1:]
+			for len(waiting) > 0 && waiting[0].Decided() {
+				running, waiting = append(running, waiting[0]), waiting[1:]
+			}
+			for l, ticket := range lower {
+				if ticket.Decided() {
+					if waited := sim.now.Sub(last[l]); waited > 300*time.Millisecond {
+						t.Errorf("%d slots: a task of level %d waited for %v", slots, l, waited)
+					}
+					had[l]++
+					running = append(running, ticket)
+					delete(lower, l)
+				}
+			}
+		}
+		if had[sched.Normal] < 30 || had[sched.Bulk] < 30 {
+			t.Errorf("%d slots: in 10 s the lower levels ran %v tasks", slots, had)
+		}
+	}
+}
+
+// TestReserveIsForWhatFindsNothingElse has two callers with an urgent task after the
+// other each, which leave the only slot to others in between.
+func TestReserveIsForWhatFindsNothingElse(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Reserve: 1, Capacity: 1000, Age: 100 * time.Millisecond})
+	g := group(sim.s, 100)
+	urgent := func() *sched.Ticket {
+		return request(t, sim.s, sched.Request{Group: g, Level: sched.Urgent, Weight: 1})
+	}
+	a, b := urgent(), urgent()
+	wantHeld(t, a, b)
+	if st := sim.s.Stats(); st.Active != 1 || st.Reserve != 1 {
+		t.Errorf("stats %+v", st)
+	}
+	normal := submit(t, sim.s, group(sim.s, 1), nil)
+	b.Release()
+	b = urgent()
+	wantHeld(t, b) // in the reserve again
+	wantWaiting(t, normal)
+	sim.now = sim.now.Add(time.Second)
+	a.Release()
+	wantHeld(t, normal)
+	a = urgent()
+	wantWaiting(t, a)
+	b.Release()
+	wantHeld(t, a)
+	a.Release()
+	if st := sim.s.Stats(); st.Busy != time.Second {
+		t.Errorf("busy for %v", st.Busy)
+	}
+	normal.Release()
+}
+
+// TestReserveExceedsALimit has an urgent task of a class that is at its limit.
+func TestReserveExceedsALimit(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 2, Reserve: 1, Capacity: 1000, Age: time.Hour})
+	for _, limit := range []int{1, 2} {
+		g := group(s, limit)
+		var tickets []*sched.Ticket
+		for range limit {
+			tickets = append(tickets, submit(t, s, g, nil))
+		}
+		wantHeld(t, tickets...)
+		normal := submit(t, s, g, nil)
+		first := request(t, s, sched.Request{Group: g, Level: sched.Urgent, Weight: 1})
+		second := request(t, s, sched.Request{Group: g, Level: sched.Urgent, Weight: 1})
+		wantHeld(t, first)
+		wantWaiting(t, normal, second)
+		first.Release()
+		wantHeld(t, second)
+		wantWaiting(t, normal)
+		second.Release()
+		for _, ticket := range tickets {
+			ticket.Release()
+		}
+		wantHeld(t, normal)
+		normal.Release()
+	}
+}

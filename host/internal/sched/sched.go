@@ -75,7 +75,8 @@ const MaxLines = 4096
 // Config is the shape of a scheduler. All fields must be set, but Reserve.
 type Config struct {
 	// Slots is how many tasks run at once. Reserve is how many more may if they
-	// are Urgent, so that these need not wait for others to end.
+	// are Urgent and find no slot, or their class at its limit, so that these need
+	// not wait for others to end.
 	Slots, Reserve int
 	// Capacity is how many tasks of a line wait at most, whatever they wait for.
 	Capacity int
@@ -96,15 +97,16 @@ type Scheduler struct {
 
 	offered atomic.Int64 // waiters with a job
 
-	mu      sync.Mutex // guards all below, and every Class, Group, line, Serial and waiter
-	active  int
+	mu      sync.Mutex    // guards all below, and every Class, Group, line, Serial and waiter
+	active  int           // tasks in slots; those in the reserve come on top
+	reserve int           // tasks in the reserve
 	busy    time.Duration // of slots that were given back
 	since   time.Time     // when active last changed
 	seq     uint64
 	classes []*Class
 	groups  []*Group
 	levels  [levels]level
-	aged    bool // the last slot was given for age
+	aged    bool // the last slot, of those that all can have, was given for age
 	closed  bool
 	idle    chan struct{} // closed once closed and nothing runs or waits
 	waiters fifo          // all of them, the oldest first, if there is a timeout
@@ -117,13 +119,13 @@ type level struct {
 	clock   float64       // used of the share last served, before that
 	waiting int           // tasks that lack nothing but a slot and room in their class
 	load    time.Duration // that tasks in queues are expected to take
-	served  time.Time     // when it last had a slot, or nothing waiting
+	served  time.Time     // when it last had a slot that all can have, or nothing waiting
 }
 
 // Class is a kind of task with a limit.
 type Class struct {
 	limit   int
-	active  int
+	active  int  // tasks in slots, without the reserve
 	depth   int  // tasks in queues
 	waiting int  // those of them that lack nothing but a slot
 	blocked fifo // submitters that wait for room in a queue, the oldest first
@@ -175,7 +177,8 @@ func New(cfg Config) *Scheduler {
 	return &Scheduler{cfg: cfg, now: time.Now, since: time.Now(), idle: make(chan struct{})}
 }
 
-// NewClass adds a class of which at most limit tasks run at once.
+// NewClass adds a class of which at most limit tasks run at once, and as many more as
+// are in the reserve.
 func (s *Scheduler) NewClass(limit int) *Class {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,10 +248,20 @@ type Ticket struct {
 	w       *waiter // nil once a slot is held
 	line    *line   // nil of a task that did not have to wait
 	level   Level
+	slot    slot
 	began   time.Time
 	charged time.Duration // of its line and those of jobs it took
 	jobs    int           // that it took
 }
+
+// slot is a kind of slot.
+type slot uint8
+
+const (
+	none     slot = iota
+	ordinary      // one of Config.Slots
+	reserved      // one of Config.Reserve
+)
 
 type place uint8
 
@@ -266,7 +279,8 @@ type waiter struct {
 	seq    uint64
 	place  place
 	cost   time.Duration // part of the loads it waits in
-	began  time.Time     // of the slot; set before result is sent
+	slot   slot          // set before result is sent, as is when it began
+	began  time.Time
 	index  int           // in line.waiting
 	queue  link          // in line.queued or line.blocked
 	intake link          // in class.blocked
@@ -292,8 +306,9 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 		return Ticket{}, ErrRetired
 	}
 	// The fast path: with nobody before it, the task needs no place.
-	if s.freeLocked(r.Level) && class.ready() && class.blocked.len == 0 && (r.Serial == nil || !r.Serial.busy && r.Serial.waiting.len == 0) {
-		t.began = s.startLocked(class, r.Serial)
+	if free := s.freeLocked(class, r.Level); free != none && class.waiting == 0 && class.blocked.len == 0 &&
+		(r.Serial == nil || !r.Serial.busy && r.Serial.waiting.len == 0) {
+		t.slot, t.began = free, s.startLocked(class, free, r.Serial)
 		r.Group.tasks++
 		return t, nil
 	}
@@ -484,7 +499,7 @@ func (t *Ticket) Wait(ctx context.Context) error {
 // settle takes over what was decided.
 func (t *Ticket) settle(err error) {
 	if err == nil {
-		t.began, t.charged = t.w.began, t.w.cost
+		t.slot, t.began, t.charged = t.w.slot, t.w.began, t.w.cost
 	}
 	t.w = nil
 }
@@ -567,8 +582,12 @@ func (t *Ticket) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.accountLocked()
-	s.active--
-	t.group.class.active--
+	if t.slot == reserved {
+		s.reserve--
+	} else {
+		s.active--
+		t.group.class.active--
+	}
 	took := now.Sub(t.began)
 	t.group.cost += (took/time.Duration(1+t.jobs) - t.group.cost) / 8
 	if t.line != nil {
@@ -613,12 +632,13 @@ func (s *Scheduler) Drained() <-chan struct{} { return s.idle }
 
 // Stats is a snapshot of a scheduler.
 type Stats struct {
-	// Slots is how many tasks can run at once and Active how many do.
-	Slots, Active int
+	// Slots is how many tasks can run at once and Active how many do; Reserve is how
+	// many urgent ones run on top.
+	Slots, Active, Reserve int
 	// Depth is how many tasks wait in the queues and Blocked how many
 	// submitters wait for room in them.
 	Depth, Blocked int
-	// Busy is the time that slots were held, added up.
+	// Busy is the time that slots were held, without the reserve, added up.
 	Busy time.Duration
 	// Dropped is how many tasks DropOldest refused.
 	Dropped uint64
@@ -629,7 +649,7 @@ func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accountLocked()
-	st := Stats{Slots: s.cfg.Slots, Active: s.active, Busy: s.busy, Dropped: s.dropped}
+	st := Stats{Slots: s.cfg.Slots, Active: s.active, Reserve: s.reserve, Busy: s.busy, Dropped: s.dropped}
 	for _, c := range s.classes {
 		st.Depth += c.depth
 		st.Blocked += c.blocked.len
@@ -651,15 +671,27 @@ func (s *Scheduler) accountLocked() (now time.Time) {
 	return now
 }
 
-// freeLocked reports whether there is a slot for a task of that level.
-func (s *Scheduler) freeLocked(l Level) bool {
-	return s.active < s.cfg.Slots || l == Urgent && s.active < s.cfg.Slots+s.cfg.Reserve
+// freeLocked returns what slot a task of that class and level can have. Urgent tasks go
+// into the reserve only where they find nothing else, so that what they leave there is
+// for all.
+func (s *Scheduler) freeLocked(c *Class, l Level) slot {
+	switch {
+	case s.active < s.cfg.Slots && c.active < c.limit:
+		return ordinary
+	case l == Urgent && s.reserve < s.cfg.Reserve:
+		return reserved
+	}
+	return none
 }
 
-func (s *Scheduler) startLocked(class *Class, serial *Serial) (now time.Time) {
+func (s *Scheduler) startLocked(class *Class, in slot, serial *Serial) (now time.Time) {
 	now = s.accountLocked()
-	s.active++
-	class.active++
+	if in == reserved {
+		s.reserve++
+	} else {
+		s.active++
+		class.active++
+	}
 	if serial != nil {
 		serial.busy = true
 	}
@@ -799,12 +831,19 @@ func (s *Scheduler) admitLocked(w *waiter) {
 
 // dispatchLocked hands free slots to the tasks whose turn it is.
 func (s *Scheduler) dispatchLocked() {
-	for s.freeLocked(Urgent) {
-		w := s.nextLocked()
-		if w == nil {
+	for s.active < s.cfg.Slots || s.reserve < s.cfg.Reserve {
+		s.intakeLocked()
+		l, aged := s.turnLocked()
+		if l == nil {
 			break
 		}
-		w.began = s.startLocked(w.line.group.class, w.serial)
+		w := l.waiting[0]
+		w.slot = s.freeLocked(l.group.class, l.level)
+		w.began = s.startLocked(l.group.class, w.slot, w.serial)
+		if w.slot == ordinary {
+			s.aged = aged
+			s.levels[l.level].served = w.began
+		}
 		s.serveLocked(w)
 		w.result <- nil
 	}
@@ -817,7 +856,6 @@ func (s *Scheduler) serveLocked(w *waiter) {
 	l := w.line
 	lv, sh := &s.levels[l.level], l.share()
 	lv.clock, sh.clock = sh.used, l.used
-	lv.served = s.now()
 	s.unqueueLocked(w)
 	s.chargeLocked(l, w.cost) // corrected once it is known what the task took
 }
@@ -826,62 +864,61 @@ func (s *Scheduler) serveLocked(w *waiter) {
 // busy Serial may be many, and the others get in when the queue has room.
 const searched = 32
 
-// nextLocked returns the task whose turn it is.
-func (s *Scheduler) nextLocked() *waiter {
+// intakeLocked lets submitters that could run into their queues: one that is full of
+// tasks behind one another in their Serials must not keep them out.
+func (s *Scheduler) intakeLocked() {
 	for _, c := range s.classes {
-		// A queue that is full of tasks behind one another in their Serials
-		// must not keep out a submitter that could run.
-		if c.ready() {
-			b := c.blocked.front()
-			for range searched {
-				if b == nil {
-					break
-				}
-				if s.freeLocked(b.line.level) && (b.serial == nil || !b.serial.busy && b.serial.waiting.front() == b) {
-					s.admitLocked(b)
-					break
-				}
-				b = b.intake.next
-			}
-		}
-	}
-	first, starved := (*line)(nil), (*line)(nil)
-	for i := range s.levels {
-		if s.levels[i].waiting == 0 || !s.freeLocked(Level(i)) {
+		if c.waiting > 0 {
 			continue
 		}
-		l := s.turnLocked(Level(i))
-		switch {
-		case l == nil:
-		case first == nil:
-			first = l
-		case !s.aged && s.now().Sub(s.levels[i].served) > s.cfg.Age:
-			starved = l
+		b := c.blocked.front()
+		for range searched {
+			if b == nil {
+				break
+			}
+			if s.freeLocked(c, b.line.level) != none && (b.serial == nil || !b.serial.busy && b.serial.waiting.front() == b) {
+				s.admitLocked(b)
+				break
+			}
+			b = b.intake.next
 		}
 	}
-	s.aged = starved != nil
-	switch {
-	case starved != nil:
-		return starved.waiting[0]
-	case first != nil:
-		return first.waiting[0]
-	}
-	return nil
 }
 
-// turnLocked returns the line of a level whose turn it is, nil if none can run.
-func (s *Scheduler) turnLocked(lv Level) *line {
-	var turn *share
-	for _, g := range s.groups {
-		sh := &g.shares[lv]
-		if len(sh.waiting) > 0 && g.class.active < g.class.limit && (turn == nil || sh.before(turn)) {
-			turn = sh
+// turnLocked returns the line whose turn it is, nil if none can run, and whether that is
+// for its level's age. Of several levels that are so old it is that of the oldest.
+func (s *Scheduler) turnLocked() (turn *line, aged bool) {
+	since := s.now().Add(-s.cfg.Age)
+	for i := range s.levels {
+		l := s.firstLocked(Level(i))
+		switch {
+		case l == nil:
+		case turn == nil:
+			turn = l
+		case !s.aged && s.levels[i].served.Before(since):
+			turn, aged, since = l, true, s.levels[i].served
 		}
 	}
-	if turn == nil {
+	return turn, aged
+}
+
+// firstLocked returns the line of a level that goes before the others of it, nil if none
+// can run.
+func (s *Scheduler) firstLocked(lv Level) *line {
+	if s.levels[lv].waiting == 0 {
 		return nil
 	}
-	return turn.waiting[0]
+	var first *share
+	for _, g := range s.groups {
+		sh := &g.shares[lv]
+		if len(sh.waiting) > 0 && s.freeLocked(g.class, lv) != none && (first == nil || sh.before(first)) {
+			first = sh
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return first.waiting[0]
 }
 
 // before is the order of shares with tasks: by the time used, then by age.
@@ -892,12 +929,9 @@ func (a *share) before(b *share) bool {
 	return a.waiting[0].waiting[0].seq < b.waiting[0].waiting[0].seq
 }
 
-// ready reports whether a task that came now could run, were there a slot.
-func (c *Class) ready() bool { return c.active < c.limit && c.waiting == 0 }
-
 // settleLocked tells Drained's callers when a closed scheduler has come to rest.
 func (s *Scheduler) settleLocked() {
-	if !s.closed || s.active > 0 {
+	if !s.closed || s.active+s.reserve > 0 {
 		return
 	}
 	for _, c := range s.classes {

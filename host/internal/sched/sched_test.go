@@ -236,7 +236,7 @@ func hammer(t *testing.T, policy sched.Policy) {
 	classes := []*sched.Group{group(s, limit), group(s, slots+reserve), group(s, 1)}
 	var active, done, refused atomic.Int64
 	var perClass [3]atomic.Int64
-	limits := []int64{limit, slots + reserve, 1}
+	limits := []int64{limit + reserve, slots + reserve, 1 + reserve}
 	tenants := [...]string{"", "a", "b"}
 	type stream struct {
 		serial    sched.Serial
