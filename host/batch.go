@@ -93,31 +93,41 @@ type job struct {
 	ctx    context.Context
 	args   args
 	result Result
+	ended  bool // it has a result
 }
 
-// lead runs a task that has a slot, and with the same slot tasks that wait behind it,
-// as many as the window allows: in one crossing if they may share one, else one after
-// the other, which spares the handing over of slots.
-func (t *task) lead(ctx context.Context, a args, p *Pending) Result {
+func (j *job) end(r Result) { j.result, j.ended = r, true }
+
+// lead runs a task that has a slot, and tasks that wait behind it with it, if they may
+// share a crossing. rest, if it is not nil, is to be called then: it goes on with the
+// slot, and with nothing else that is the caller's, for tasks of others.
+func (t *task) lead(ctx context.Context, a args) (r Result, rest func(*task)) {
 	size := t.transform.window.now()
 	if size > 1 && t.version.cfg.Isolation.shares() {
 		if taken := t.gather(size-1, a.input); len(taken) > 0 {
 			return t.leadFrame(ctx, a, taken)
 		}
 	}
-	r := t.single(ctx, a)
-	if p != nil {
-		p.finish(r)
-	}
-	for range size - 1 {
-		next, ok := t.ticket.Next(nil)
-		if !ok {
-			break
+	r = t.single(ctx, a)
+	if size > 1 {
+		if next, ok := t.ticket.Next(t.transform.window.target, nil); ok {
+			return r, func(t *task) { t.carry(next, size-2) }
 		}
-		t.carry(next)
-		runtime.Gosched()
 	}
-	return r
+	return r, nil
+}
+
+// carry runs a job that was taken over, and as many more that are next in turn, one
+// after the other, which spares the handing over of slots.
+func (t *task) carry(next sched.Taken, more int) {
+	for ok := true; ok; more-- {
+		t.do(next)
+		if more <= 0 {
+			return
+		}
+		runtime.Gosched()
+		next, ok = t.ticket.Next(t.transform.window.target, nil)
+	}
 }
 
 // gather takes over jobs that share a crossing with input.
@@ -131,7 +141,7 @@ func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 		return size <= t.transform.plugin.cfg.MaxInput
 	}
 	for range most {
-		next, ok := t.ticket.Next(fits)
+		next, ok := t.ticket.Next(t.transform.window.target, fits)
 		if !ok {
 			break
 		}
@@ -143,28 +153,51 @@ func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 // frameSize is a little more than what an input adds to a frame.
 func frameSize(input []byte) int { return abi.InputSize([]abi.Item{{Payload: input}}) }
 
-// leadFrame runs a task and jobs that it has taken over in one crossing.
-func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) Result {
+// leadFrame runs a task and jobs that it has taken over in one crossing. If that fails
+// as a whole, the jobs are left for rest.
+func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Result, rest func(*task)) {
 	jobs := make([]*job, 1, 1+len(taken))
 	jobs[0] = &job{task: *t, ctx: ctx, args: a}
+	left := taken[:0]
 	for _, next := range taken {
 		if j := next.Job.(*job); j.begin() {
-			jobs = append(jobs, j)
+			jobs, left = append(jobs, j), append(left, next)
+		} else {
+			t.ticket.Done(next, 0)
 		}
 	}
-	defer func() {
-		for _, next := range taken {
-			next.Done()
+	t.transform.meter.joined.Add(uint64(len(left)))
+	defer t.finishAll(&left, time.Now())
+	if t.cross(jobs) {
+		return jobs[0].result, nil
+	}
+	t.again(jobs[0])
+	again := left
+	left = nil
+	return jobs[0].result, func(t *task) {
+		defer t.finishAll(&again, time.Now())
+		for len(again) > 0 {
+			began := time.Now()
+			t.again(again[0].Job.(*job))
+			t.finish(again[0], time.Since(began))
+			again = again[1:]
 		}
-	}()
-	t.transform.meter.joined.Add(uint64(len(jobs) - 1))
-	t.cross(jobs)
-	return jobs[0].result
+	}
 }
 
-// carry runs a job that was taken over, by itself.
-func (t *task) carry(next sched.Taken) {
-	defer next.Done()
+// finishAll gives jobs that were taken over, of which all or none have ended, back to
+// their owners. They have shared the time since began with the task.
+func (t *task) finishAll(taken *[]sched.Taken, began time.Time) {
+	took := time.Since(began) / time.Duration(1+len(*taken))
+	for _, next := range *taken {
+		t.finish(next, took)
+	}
+}
+
+// do runs a job that was taken over, by itself.
+func (t *task) do(next sched.Taken) {
+	began := time.Now()
+	defer func() { t.finish(next, time.Since(began)) }()
 	j := next.Job.(*job)
 	if !j.begin() {
 		return
@@ -175,18 +208,25 @@ func (t *task) carry(next sched.Taken) {
 	defer func() {
 		t.instance, t.version, t.trial, t.canary = j.task.instance, j.task.version, j.task.trial, j.task.canary
 	}()
-	j.result = j.task.single(j.ctx, j.args)
+	j.end(j.task.single(j.ctx, j.args))
+}
+
+// finish gives a job that was taken over back to its owner.
+func (t *task) finish(next sched.Taken, took time.Duration) {
+	if j := next.Job.(*job); !j.ended {
+		j.end(j.task.panicked())
+	}
+	t.ticket.Done(next, took)
 }
 
 // begin reports whether a job that was taken over is to be done. If not, its caller has
 // gone, and it has its result.
 func (j *job) begin() bool {
 	if j.ctx.Err() != nil {
-		j.result = Result{Err: j.task.transform.count(j.task.transform.refusal(j.ctx, j.ctx.Err()), 1)}
+		j.end(Result{Err: j.task.transform.count(j.task.transform.refusal(j.ctx, j.ctx.Err()), 1)})
 		return false
 	}
 	j.task.transform.meter.wait.Observe(time.Since(j.task.queued))
-	j.result = j.task.panicked() // unless it is replaced
 	return true
 }
 
@@ -217,45 +257,53 @@ func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, r
 		all[i] = job{task: t, ctx: ctx, args: args{input: inputs[i]}}
 		jobs[i] = &all[i]
 	}
-	t.cross(jobs)
+	if !t.cross(jobs) {
+		for _, j := range jobs {
+			t.again(j)
+		}
+	}
 	for i := range all {
 		results[i] = all[i].result
 	}
 }
 
-// cross runs jobs on the task's instance: in one crossing, if they may share one, and
-// each by itself, if they may not or that has failed as a whole.
-func (t *task) cross(jobs []*job) {
+// cross runs jobs on the task's instance in one crossing, and returns false if they may
+// not share one or that has failed as a whole: then each is to be run [task.again].
+func (t *task) cross(jobs []*job) bool {
+	if !t.version.cfg.Isolation.shares() {
+		return false
+	}
 	items := make([]abi.Item, len(jobs))
 	got := make([]abi.Result, len(jobs))
 	for i := range jobs {
 		items[i].Payload, got[i].Payload = jobs[i].args.input, jobs[i].args.dst
 	}
-	if t.version.cfg.Isolation.shares() {
-		ctx, stop := joint(jobs)
-		fuel, fault := t.timed(ctx, items, got)
-		ended := ctx.Err() != nil
-		stop()
-		if fault != nil && errors.Is(fault, module.ErrOutputSum) {
-			t.transform.fits.Store(int64(len(jobs) / 2)) // for the frames to come
-		}
-		again := fault != nil && (fault.Kind.guests() || ended || t.canary || errors.Is(fault, errReplaced))
-		if !again || len(jobs) == 1 && !t.canary || jobs[0].ctx.Err() != nil && same(jobs) {
-			t.settle(jobs, got, fuel, fault)
-			return
-		}
-		t.h.retried.Add(1)
-		if t.canary {
-			t.trial.fail(1)
-		}
-		t.settled = true
+	ctx, stop := joint(jobs)
+	fuel, fault := t.timed(ctx, items, got)
+	ended := ctx.Err() != nil
+	stop()
+	if fault != nil && errors.Is(fault, module.ErrOutputSum) {
+		t.transform.fits.Store(int64(len(jobs) / 2)) // for the frames to come
 	}
-	for _, j := range jobs {
-		j.task.version = t.version
-		got, fuel, fault := t.alone(j.ctx, j.args) // whatever a frame that failed has left
-		j.task.version = t.version
-		j.result = j.task.result(got, fuel, fault, len(j.args.dst))
+	again := fault != nil && (fault.Kind.guests() || ended || t.canary || errors.Is(fault, errReplaced))
+	if !again || len(jobs) == 1 && !t.canary || jobs[0].ctx.Err() != nil && same(jobs) {
+		t.settle(jobs, got, fuel, fault)
+		return true
 	}
+	t.h.retried.Add(1)
+	if t.canary {
+		t.trial.fail(1)
+	}
+	t.settled = true
+	return false
+}
+
+// again runs a job by itself, whatever a frame that failed has left.
+func (t *task) again(j *job) {
+	j.task.version = t.version
+	got, fuel, fault := t.alone(j.ctx, j.args)
+	j.task.version = t.version
+	j.end(j.task.result(got, fuel, fault, len(j.args.dst)))
 }
 
 // settle gives jobs their results of a crossing that they shared. What a canary has
@@ -276,7 +324,7 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 			fuel += more
 		}
 		j.task.version = t.version
-		j.result = j.task.result(got, fuel, fault, len(j.args.dst))
+		j.end(j.task.result(got, fuel, fault, len(j.args.dst)))
 	}
 }
 

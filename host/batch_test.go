@@ -178,3 +178,30 @@ func TestBatchesFitInAFrame(t *testing.T) {
 		t.Errorf("stats %+v, %d frames were retried", s, h.Stats().FramesRetried)
 	}
 }
+
+// TestRunWaitsForNobodyElse has a task behind one of Run's that does not end.
+func TestRunWaitsForNobodyElse(t *testing.T) {
+	h, free := queueUp(t, host.IsolationPristine, "hostile.spin")
+	ran := make(chan error, 1)
+	go func() {
+		_, err := h.Run(t.Context(), "hostile.spin", []byte("fine"))
+		ran <- err
+	}()
+	for h.Stats().QueueDepth < 1 {
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	slow := h.Client("other", host.PriorityNormal).Submit(ctx, "hostile.spin", []byte("!"))
+	free()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	for transformStats(t, h, "hostile.spin").Joined == 0 { // it is under way
+		runtime.Gosched()
+	}
+	cancel()
+	if _, err := slow.Wait(); host.KindOf(err) != host.KindCancelled {
+		t.Errorf("err %v, want that it was cancelled", err)
+	}
+}

@@ -56,3 +56,31 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRunQueued is the cost of a task where callers of Run wait for one worker:
+// one at a time, and as many in a row as Submit's do.
+func BenchmarkRunQueued(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		host.PluginConfig
+	}{
+		{"pristine", host.PluginConfig{}},
+		{"pristine,one", host.PluginConfig{BatchTarget: -1}},
+		{"shared", host.PluginConfig{Isolation: host.IsolationShared}},
+		{"shared,one", host.PluginConfig{Isolation: host.IsolationShared, BatchTarget: -1}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			h := hostile(b, func(cfg *host.Config) { cfg.Workers, cfg.Defaults = 1, c.PluginConfig })
+			input := make([]byte, 64)
+			b.SetParallelism(32)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := h.Run(context.Background(), "hostile.echo", input); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}

@@ -377,9 +377,10 @@ func (t *task) offer(ctx context.Context, a args) *job {
 	return mine
 }
 
-// run waits for the slot, runs the task to its end, and with the same slot some that
-// wait behind it. mine is what it has offered. If p is not nil it is finished before
-// those behind.
+// run waits for the slot, runs the task to its end, and has some that wait behind it run
+// with the same slot: by this goroutine if p is not nil, which is finished before that;
+// else by another, since the caller waits for no tasks of others. mine is what the task
+// has offered.
 func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	fault, taken := t.start(ctx)
 	switch {
@@ -391,11 +392,36 @@ func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	case fault != nil:
 		return t.gone(fault)
 	}
-	defer t.end()
-	if t.stream == nil {
-		return t.lead(ctx, a, p)
+	heir := false
+	defer func() {
+		if !heir {
+			t.end()
+		}
+	}()
+	if t.stream != nil {
+		return t.single(ctx, a)
 	}
-	return t.single(ctx, a)
+	r, rest := t.lead(ctx, a)
+	switch {
+	case rest == nil:
+	case p != nil:
+		p.finish(r)
+		rest(t)
+	default:
+		heir = true
+		t.bequeath(rest)
+	}
+	return r
+}
+
+// bequeath has a goroutine go on with the task's slot. Close, which waits for the slot,
+// waits for that too.
+func (t *task) bequeath(rest func(*task)) {
+	heir := *t
+	t.h.pending.Go(func() {
+		defer heir.end()
+		rest(&heir)
+	})
 }
 
 // single runs the task by itself.

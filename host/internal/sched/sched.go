@@ -143,7 +143,7 @@ type Group struct {
 
 // share is a group's at one level.
 type share struct {
-	used    float64 // worker time by weight, in seconds
+	used    float64 // worker time by weight, in seconds; with tasks that wait, the least goes first
 	clock   float64 // used of the line last served, before that
 	lines   map[string]*line
 	waiting lineHeap // those with tasks that lack nothing but a slot
@@ -250,8 +250,8 @@ type Ticket struct {
 	level   Level
 	slot    slot
 	began   time.Time
-	charged time.Duration // of its line and those of jobs it took
-	jobs    int           // that it took
+	charged time.Duration // of its line
+	others  time.Duration // that jobs took which it had taken over
 }
 
 // slot is a kind of slot.
@@ -442,43 +442,53 @@ func (t *Ticket) Offer(job any) {
 	}
 }
 
-// Taken is a job that the owner of a slot has taken over. Done is called once.
+// Taken is a job that the owner of a slot has taken over, until [Ticket.Done].
 type Taken struct {
 	Job any
 	w   *waiter
 }
 
-// Done tells the job's owner that it was done.
-func (t Taken) Done() { t.w.result <- ErrTaken }
-
 // Next takes over the job of the next task of the ticket's group and level, to be done
-// with its slot. ok is false if that task offers none, or one that accept refuses; if
-// there is none; or if tasks of a higher level wait.
-func (t *Ticket) Next(accept func(job any) bool) (next Taken, ok bool) {
+// with its slot, which it has for so long at most. ok is false if it has had it for as
+// long; if the task whose turn it is, were the slot given back, is another: one of a
+// higher level, or of one that is too old, or of a group that is behind by more than so
+// long; or if that task offers no job, or one that accept refuses.
+func (t *Ticket) Next(most time.Duration, accept func(job any) bool) (next Taken, ok bool) {
 	s := t.s
 	if s.offered.Load() == 0 {
 		return Taken{}, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range t.level {
-		if s.levels[i].waiting > 0 {
-			return Taken{}, false
-		}
-	}
-	sh := &t.group.shares[t.level]
-	if len(sh.waiting) == 0 {
+	if s.now().Sub(t.began) >= most {
 		return Taken{}, false
 	}
-	w := sh.waiting[0].waiting[0]
+	s.occupyLocked(t.group.class, t.slot, -1)
+	l, aged := s.turnLocked(&t.group.shares[t.level], most.Seconds()/t.group.weight)
+	s.occupyLocked(t.group.class, t.slot, 1)
+	if l == nil || l.group != t.group || l.level != t.level {
+		return Taken{}, false
+	}
+	w := l.waiting[0]
 	if w.job == nil || accept != nil && !accept(w.job) {
 		return Taken{}, false
 	}
+	if t.slot == ordinary {
+		s.hadLocked(l.level, aged)
+	}
 	s.serveLocked(w)
-	t.charged += w.cost
-	t.jobs++
-	s.dropLocked(w.line)
 	return Taken{w.job, w}, true
+}
+
+// Done tells a job's owner that it was done, and has its line pay for what it took of
+// the slot's time. It is called once for each job that was taken over.
+func (t *Ticket) Done(job Taken, took time.Duration) {
+	t.s.mu.Lock()
+	t.others += took
+	t.s.payLocked(job.w.line, took, job.w.cost)
+	t.s.dropLocked(job.w.line)
+	t.s.mu.Unlock()
+	job.w.result <- ErrTaken
 }
 
 // Wait waits for a slot. If ctx is done first, the task is withdrawn and the
@@ -582,24 +592,30 @@ func (t *Ticket) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.accountLocked()
-	if t.slot == reserved {
-		s.reserve--
-	} else {
-		s.active--
-		t.group.class.active--
-	}
-	took := now.Sub(t.began)
-	t.group.cost += (took/time.Duration(1+t.jobs) - t.group.cost) / 8
+	s.occupyLocked(t.group.class, t.slot, -1)
+	took := max(now.Sub(t.began)-t.others, 0)
 	if t.line != nil {
-		s.chargeLocked(t.line, took-t.charged)
+		s.payLocked(t.line, took, t.charged)
 		s.dropLocked(t.line)
 	} else {
+		s.learnLocked(t.group, took)
 		s.leaveLocked(t.group)
 	}
 	if t.serial != nil {
 		s.advanceLocked(t.serial)
 	}
 	s.dispatchLocked()
+}
+
+// payLocked has a line pay for a task what it took beyond what was charged.
+func (s *Scheduler) payLocked(l *line, took, charged time.Duration) {
+	s.learnLocked(l.group, took)
+	s.chargeLocked(l, took-charged)
+}
+
+// learnLocked takes note of how long a task of a group took.
+func (s *Scheduler) learnLocked(g *Group, took time.Duration) {
+	g.cost += (took - g.cost) / 8
 }
 
 // chargeLocked has a line and its group pay for worker time.
@@ -686,16 +702,21 @@ func (s *Scheduler) freeLocked(c *Class, l Level) slot {
 
 func (s *Scheduler) startLocked(class *Class, in slot, serial *Serial) (now time.Time) {
 	now = s.accountLocked()
-	if in == reserved {
-		s.reserve++
-	} else {
-		s.active++
-		class.active++
-	}
+	s.occupyLocked(class, in, 1)
 	if serial != nil {
 		serial.busy = true
 	}
 	return now
+}
+
+// occupyLocked counts a task in a slot, or with -1 discounts it.
+func (s *Scheduler) occupyLocked(class *Class, in slot, n int) {
+	if in == reserved {
+		s.reserve += n
+		return
+	}
+	s.active += n
+	class.active += n
 }
 
 func (s *Scheduler) enqueueLocked(w *waiter) {
@@ -833,7 +854,7 @@ func (s *Scheduler) admitLocked(w *waiter) {
 func (s *Scheduler) dispatchLocked() {
 	for s.active < s.cfg.Slots || s.reserve < s.cfg.Reserve {
 		s.intakeLocked()
-		l, aged := s.turnLocked()
+		l, aged := s.turnLocked(nil, 0)
 		if l == nil {
 			break
 		}
@@ -841,13 +862,18 @@ func (s *Scheduler) dispatchLocked() {
 		w.slot = s.freeLocked(l.group.class, l.level)
 		w.began = s.startLocked(l.group.class, w.slot, w.serial)
 		if w.slot == ordinary {
-			s.aged = aged
-			s.levels[l.level].served = w.began
+			s.hadLocked(l.level, aged)
 		}
 		s.serveLocked(w)
 		w.result <- nil
 	}
 	s.settleLocked()
+}
+
+// hadLocked takes note that a level has had a slot that all can have.
+func (s *Scheduler) hadLocked(l Level, aged bool) {
+	s.aged = aged
+	s.levels[l].served = s.now()
 }
 
 // serveLocked takes a waiter whose turn it is out of its queue.
@@ -886,11 +912,12 @@ func (s *Scheduler) intakeLocked() {
 }
 
 // turnLocked returns the line whose turn it is, nil if none can run, and whether that is
-// for its level's age. Of several levels that are so old it is that of the oldest.
-func (s *Scheduler) turnLocked() (turn *line, aged bool) {
+// for its level's age. Of several levels that are so old it is that of the oldest. The
+// share keep, if there is one, has a credit.
+func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *line, aged bool) {
 	since := s.now().Add(-s.cfg.Age)
 	for i := range s.levels {
-		l := s.firstLocked(Level(i))
+		l := s.firstLocked(Level(i), keep, credit)
 		switch {
 		case l == nil:
 		case turn == nil:
@@ -904,15 +931,23 @@ func (s *Scheduler) turnLocked() (turn *line, aged bool) {
 
 // firstLocked returns the line of a level that goes before the others of it, nil if none
 // can run.
-func (s *Scheduler) firstLocked(lv Level) *line {
+func (s *Scheduler) firstLocked(lv Level, keep *share, credit float64) *line {
 	if s.levels[lv].waiting == 0 {
 		return nil
 	}
 	var first *share
+	least := 0.0
 	for _, g := range s.groups {
 		sh := &g.shares[lv]
-		if len(sh.waiting) > 0 && s.freeLocked(g.class, lv) != none && (first == nil || sh.before(first)) {
-			first = sh
+		if len(sh.waiting) == 0 || s.freeLocked(g.class, lv) == none {
+			continue
+		}
+		used := sh.used
+		if sh == keep {
+			used -= credit
+		}
+		if first == nil || used < least || used == least && sh.oldest() < first.oldest() {
+			first, least = sh, used
 		}
 	}
 	if first == nil {
@@ -921,13 +956,8 @@ func (s *Scheduler) firstLocked(lv Level) *line {
 	return first.waiting[0]
 }
 
-// before is the order of shares with tasks: by the time used, then by age.
-func (a *share) before(b *share) bool {
-	if a.used != b.used {
-		return a.used < b.used
-	}
-	return a.waiting[0].waiting[0].seq < b.waiting[0].waiting[0].seq
-}
+// oldest is the age of the task that is next in a share, by its number.
+func (sh *share) oldest() uint64 { return sh.waiting[0].waiting[0].seq }
 
 // settleLocked tells Drained's callers when a closed scheduler has come to rest.
 func (s *Scheduler) settleLocked() {

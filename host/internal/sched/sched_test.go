@@ -311,12 +311,12 @@ func hammer(t *testing.T, policy sched.Policy) {
 					st.running.Store(false)
 				}
 				for st == nil && rand.IntN(4) > 0 {
-					next, ok := ticket.Next(nil)
+					next, ok := ticket.Next(time.Hour, nil)
 					if !ok {
 						break
 					}
 					*next.Job.(*int)++
-					next.Done()
+					ticket.Done(next, 0)
 				}
 				perClass[i].Add(-1)
 				active.Add(-1)

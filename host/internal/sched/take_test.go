@@ -14,12 +14,12 @@ import (
 // take takes all jobs that it can, and returns them.
 func take(t *sched.Ticket, accept func(any) bool) (jobs []any) {
 	for {
-		next, ok := t.Next(accept)
+		next, ok := t.Next(time.Hour, accept)
 		if !ok {
 			return jobs
 		}
 		jobs = append(jobs, next.Job)
-		next.Done()
+		t.Done(next, 0)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestATakenTaskIsNotWithdrawn(t *testing.T) {
 		g := group(s, 1)
 		leader, follower := submit(t, s, g, nil), submit(t, s, g, nil)
 		follower.Offer("job")
-		next, ok := leader.Next(nil)
+		next, ok := leader.Next(time.Hour, nil)
 		if !ok {
 			t.Fatal("took nothing")
 		}
@@ -100,7 +100,7 @@ func TestATakenTaskIsNotWithdrawn(t *testing.T) {
 			t.Fatalf("ended with %v before the job was done", err)
 		default:
 		}
-		next.Done()
+		leader.Done(next, 0)
 		if err := <-ended; !errors.Is(err, sched.ErrTaken) {
 			t.Errorf("err %v, want ErrTaken", err)
 		}
@@ -179,4 +179,136 @@ func TestTimeoutBeforeTheQueue(t *testing.T) {
 		s.Close()
 		<-s.Drained()
 	})
+}
+
+// TestNextIsBounded has the owner of a slot go on for as long as it may, while nobody
+// else's turn has come.
+func TestNextIsBounded(t *testing.T) {
+	const most = 10 * time.Millisecond
+	for name, c := range map[string]struct {
+		before func(s *sched.Scheduler, now *time.Time, mine, others *sched.Group, leader *sched.Ticket)
+		want   bool
+	}{
+		"nothing else": {func(*sched.Scheduler, *time.Time, *sched.Group, *sched.Group, *sched.Ticket) {}, true},
+		"another group's older task": {func(s *sched.Scheduler, _ *time.Time, _, others *sched.Group, _ *sched.Ticket) {
+			submit(t, s, others, nil)
+		}, true},
+		"another group that is behind": {func(s *sched.Scheduler, _ *time.Time, mine, others *sched.Group, leader *sched.Ticket) {
+			submit(t, s, others, nil)
+			submit(t, s, mine, nil).Offer("first")
+			first, ok := leader.Next(most, nil)
+			if !ok {
+				t.Fatal("took nothing")
+			}
+			leader.Done(first, 2*most)
+		}, false},
+		"time is over": {func(_ *sched.Scheduler, now *time.Time, _, _ *sched.Group, _ *sched.Ticket) {
+			*now = now.Add(most)
+		}, false},
+		"a lower level": {func(s *sched.Scheduler, _ *time.Time, _, others *sched.Group, _ *sched.Ticket) {
+			request(t, s, sched.Request{Group: others, Level: sched.Bulk, Weight: 1})
+		}, true},
+		"a lower level that is too old": {func(s *sched.Scheduler, now *time.Time, _, others *sched.Group, _ *sched.Ticket) {
+			request(t, s, sched.Request{Group: others, Level: sched.Bulk, Weight: 1})
+			*now = now.Add(2 * time.Millisecond)
+		}, false},
+		"a higher level": {func(s *sched.Scheduler, _ *time.Time, _, others *sched.Group, _ *sched.Ticket) {
+			request(t, s, sched.Request{Group: others, Level: sched.Urgent, Weight: 1})
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, now := sched.New(sched.Config{Slots: 1, Capacity: 100, Age: time.Millisecond}), time.Unix(0, 0)
+			s.SetClock(func() time.Time { return now })
+			mine, others := group(s, 1), group(s, 1)
+			leader := submit(t, s, mine, nil)
+			wantHeld(t, leader)
+			c.before(s, &now, mine, others, leader)
+			submit(t, s, mine, nil).Offer("job")
+			if _, ok := leader.Next(most, nil); ok != c.want {
+				t.Errorf("took %v, want %v", ok, c.want)
+			}
+		})
+	}
+}
+
+// TestJobsPayForThemselves has a tenant's long tasks done with the slots of another.
+func TestJobsPayForThemselves(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
+	g := group(sim.s, 1)
+	leader := submit(t, sim.s, g, nil) // has no line
+	wantHeld(t, leader)
+	of := func(tenant string) sched.Request {
+		return sched.Request{Group: g, Level: sched.Normal, Tenant: tenant, Weight: 1}
+	}
+	request(t, sim.s, of("dear")).Offer("job")
+	for i := range 20 {
+		sim.add("dear"+string(rune(i)), time.Millisecond, of("dear"))
+		sim.add("other"+string(rune(i)), time.Millisecond, of("other"))
+	}
+	next, ok := leader.Next(time.Hour, nil)
+	if !ok {
+		t.Fatal("took nothing")
+	}
+	sim.now = sim.now.Add(10 * time.Millisecond)
+	leader.Done(next, 10*time.Millisecond)
+	leader.Release()
+	if got, want := sim.steps(8), "oooooooo"; got != want {
+		t.Errorf("after one tenant has had 10 ms the order is %s, want %s", got, want)
+	}
+	for len(sim.tasks) > 0 {
+		sim.step()
+	}
+	if n := sim.s.Lines(); n != 0 {
+		t.Errorf("%d lines are left", n)
+	}
+}
+
+// TestLeadersPayForThemselves has tenants do one another's tasks, which take one twenty
+// times as long as the other's.
+func TestLeadersPayForThemselves(t *testing.T) {
+	s, now := sched.New(sched.Config{Slots: 1, Capacity: 10000, Age: time.Hour}), time.Unix(0, 0)
+	s.SetClock(func() time.Time { return now })
+	g := group(s, 1)
+	takes := map[string]time.Duration{"cheap": time.Millisecond, "dear": 20 * time.Millisecond}
+	used := make(map[string]time.Duration)
+	var waiting []*sched.Ticket
+	whose := make(map[*sched.Ticket]string)
+	for range 3000 {
+		for tenant := range takes {
+			ticket := request(t, s, sched.Request{Group: g, Level: sched.Normal, Tenant: tenant, Weight: 1})
+			ticket.Offer(tenant)
+			whose[ticket] = tenant
+			waiting = append(waiting, ticket)
+		}
+	}
+	run := func(tenant string) (took time.Duration) {
+		took = takes[tenant]
+		now = now.Add(took)
+		used[tenant] += took
+		return took
+	}
+	for end := now.Add(2 * time.Second); now.Before(end); {
+		var leader *sched.Ticket
+		waiting = slices.DeleteFunc(waiting, func(ticket *sched.Ticket) bool {
+			if !ticket.Decided() {
+				return false
+			}
+			if ticket.Wait(t.Context()) == nil {
+				leader = ticket
+			}
+			return true
+		})
+		run(whose[leader])
+		for range 3 {
+			next, ok := leader.Next(time.Hour, nil)
+			if !ok {
+				break
+			}
+			leader.Done(next, run(next.Job.(string)))
+		}
+		leader.Release()
+	}
+	if d := used["dear"] - used["cheap"]; d.Abs() > 100*time.Millisecond {
+		t.Errorf("used %v, want it shared evenly", used)
+	}
 }
