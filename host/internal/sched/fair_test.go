@@ -145,6 +145,66 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// TestOneTaskAtATimePays has a tenant with long tasks, who submits the next when it has
+// the answer to the last, beside others with short ones.
+func TestOneTaskAtATimePays(t *testing.T) {
+	for _, c := range []struct {
+		weight int           // of who has short tasks
+		loops  int           // short tasks at a time
+		want   time.Duration // for the long ones, of 20 s
+	}{
+		{1, 30, 10 * time.Second},
+		{9, 30, 2 * time.Second},
+		{1, 3, 10 * time.Second},
+		{9, 3, 2 * time.Second},
+	} {
+		sim := simulate(t, sched.Config{Slots: 1, Capacity: 100000, Age: time.Hour})
+		g := group(sim.s, 1)
+		n := 0
+		add := func(kind string, weight int, takes time.Duration) {
+			n++
+			sim.add(kind+string(rune(n)), takes, sched.Request{Group: g, Level: sched.Normal, Tenant: kind, Weight: weight})
+		}
+		for range c.loops {
+			add("short", c.weight, time.Millisecond)
+		}
+		add("long", 1, 100*time.Millisecond)
+		var long time.Duration
+		for end := sim.now.Add(20 * time.Second); sim.now.Before(end); {
+			switch sim.step()[0] {
+			case 'l':
+				long += 100 * time.Millisecond
+				add("long", 1, 100*time.Millisecond)
+			case 's':
+				add("short", c.weight, time.Millisecond)
+			}
+		}
+		if d := long - c.want; d.Abs() > 200*time.Millisecond {
+			t.Errorf("weights %d to 1, %d short tasks at a time: the long ones had %v, want %v", c.weight, c.loops, long, c.want)
+		}
+	}
+}
+
+// TestDebtsAreBounded has many tenants come once: what they owe is kept for no longer
+// than anybody else is there.
+func TestDebtsAreBounded(t *testing.T) {
+	sim := simulate(t, sched.Config{Slots: 1, Capacity: 10, Age: time.Hour})
+	g := group(sim.s, 1)
+	sim.add("x", time.Millisecond, sched.Request{Group: g, Level: sched.Normal})
+	for i := range 3 * sched.MaxLines {
+		n := string(rune(i))
+		sim.add("a"+n, time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: n})
+		sim.step()
+		if lines := sim.s.Lines(); lines > sched.MaxLines {
+			t.Fatalf("%d lines", lines)
+		}
+	}
+	sim.step()
+	if lines := sim.s.Lines(); lines != 0 {
+		t.Errorf("%d lines are left", lines)
+	}
+}
+
 // TestLate has a scheduler refuse what could not make its deadline, and nothing else.
 func TestLate(t *testing.T) {
 	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})

@@ -145,18 +145,23 @@ type Group struct {
 type share struct {
 	used    float64 // worker time by weight, in seconds; with tasks that wait, the least goes first
 	clock   float64 // used of the line last served, before that
+	tasks   int     // of all lines
 	lines   map[string]*line
 	waiting lineHeap // those with tasks that lack nothing but a slot
+	idle    lineHeap // those without tasks
 }
 
-// line is the queue of one tenant. It exists while it has tasks.
+// line is the queue of one tenant. It exists while it has tasks, and then until the
+// clock of its share has come to what it has used, else a tenant with one task at a time
+// would pay for none; but not while all of the share's are without tasks: what nobody
+// else wanted is free.
 type line struct {
 	group   *Group
 	level   Level
 	tenant  string
 	weight  float64
 	used    float64
-	index   int      // in share.waiting; -1 outside
+	index   int      // in share.waiting or share.idle; -1 outside
 	tasks   int      // in the queue, before it, or with a slot from it
 	queued  fifo     // all that wait in the queue, the oldest first
 	waiting waitHeap // those of them that lack nothing but a slot
@@ -314,8 +319,11 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	}
 	l := r.Group.shares[r.Level].lines[r.Tenant]
 	if l == nil {
-		if len(r.Group.shares[r.Level].lines) >= MaxLines {
-			return Ticket{}, ErrFull
+		if sh := &r.Group.shares[r.Level]; len(sh.lines) >= MaxLines {
+			if len(sh.idle) == 0 {
+				return Ticket{}, ErrFull
+			}
+			delete(sh.lines, heap.Pop(&sh.idle).(*line).tenant) // the one that owes least
 		}
 		l = &line{group: r.Group, level: r.Level, tenant: r.Tenant, index: -1} // no tenant of the group's until it has a task
 	}
@@ -359,20 +367,41 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 // keepLocked counts a task of a line, dropLocked discounts it.
 func (s *Scheduler) keepLocked(l *line) {
 	l.group.tasks++
-	if l.tasks++; l.tasks == 1 {
-		sh := l.share()
-		if sh.lines == nil {
-			sh.lines = make(map[string]*line)
-		}
-		sh.lines[l.tenant] = l
+	sh := l.share()
+	sh.tasks++
+	if l.tasks++; l.tasks > 1 {
+		return
 	}
+	if l.index >= 0 {
+		heap.Remove(&sh.idle, l.index)
+	}
+	if sh.lines == nil {
+		sh.lines = make(map[string]*line)
+	}
+	sh.lines[l.tenant] = l
 }
 
 func (s *Scheduler) dropLocked(l *line) {
+	sh := l.share()
+	sh.tasks--
 	if l.tasks--; l.tasks == 0 {
-		delete(l.share().lines, l.tenant)
+		heap.Push(&sh.idle, l)
 	}
+	if sh.tasks == 0 {
+		for _, l := range sh.idle {
+			sh.clock = max(sh.clock, l.used)
+		}
+	}
+	sh.forget()
 	s.leaveLocked(l.group)
+}
+
+// forget removes lines without tasks that the clock has come to.
+func (sh *share) forget() {
+	for len(sh.idle) > 0 && sh.idle[0].used <= sh.clock {
+		l := heap.Pop(&sh.idle).(*line)
+		delete(sh.lines, l.tenant)
+	}
 }
 
 func (l *line) share() *share { return &l.group.shares[l.level] }
@@ -881,7 +910,8 @@ func (s *Scheduler) serveLocked(w *waiter) {
 	s.stepOutLocked(w)
 	l := w.line
 	lv, sh := &s.levels[l.level], l.share()
-	lv.clock, sh.clock = sh.used, l.used
+	lv.clock, sh.clock = max(lv.clock, sh.used), max(sh.clock, l.used)
+	sh.forget()
 	s.unqueueLocked(w)
 	s.chargeLocked(l, w.cost) // corrected once it is known what the task took
 }
