@@ -239,7 +239,7 @@ func (t *task) panicked() Result {
 
 // runFrame runs the inputs of one frame.
 func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
-	t, fault := c.queue(ctx, tr, nil)
+	t, fault := c.queue(ctx, tr, nil, len(inputs))
 	if fault == nil {
 		fault, _ = t.start(ctx)
 	}

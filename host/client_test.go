@@ -88,8 +88,8 @@ func TestLateTaskIsRefused(t *testing.T) {
 	h := hostile(t, func(cfg *host.Config) {
 		cfg.Workers, cfg.Defaults.RunTimeout, cfg.Defaults.BreakAfter = 1, time.Minute, -1
 	})
-	for range 8 { // it learns how long such a task takes
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	for range 40 { // it learns how long such a task takes
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
 		_, err := h.Run(ctx, "hostile.spin", []byte("!"))
 		cancel()
 		if host.KindOf(err) != host.KindTimeout {
@@ -106,10 +106,15 @@ func TestLateTaskIsRefused(t *testing.T) {
 	defer cancelSoon()
 	began := time.Now()
 	_, err := h.Run(soon, "hostile.spin", []byte("fine"))
-	if !errors.Is(err, host.ErrQueueFull) || !strings.Contains(err.Error(), "too long for the deadline") {
+	if !errors.Is(err, host.ErrQueueFull) || !errors.Is(err, host.ErrTooLate) || host.KindOf(err) != host.KindQueueFull || !strings.Contains(err.Error(), "too long for the deadline") {
 		t.Errorf("err %v after %v, want a refusal at once", err, time.Since(began))
 	}
+	// Of another tenant's tasks it is the first.
+	next := h.Client("other", host.PriorityNormal).Submit(soon, "hostile.spin", []byte("fine"))
 	cancel()
+	if _, err := next.Wait(); errors.Is(err, host.ErrQueueFull) {
+		t.Errorf("err %v, though none stands before it", err)
+	}
 	for _, p := range ahead {
 		<-p.Done()
 	}

@@ -13,9 +13,12 @@ import (
 var (
 	// ErrUnknownTransform: no plugin has a transform of that name.
 	ErrUnknownTransform = errors.New("unknown transform")
-	// ErrQueueFull: the queue had no room for the task, or was so long that the task
-	// would have missed its context's deadline, or dropped it for a newer one.
+	// ErrQueueFull: the queue had no room for the task, or dropped it for a newer one;
+	// and all that is [ErrTooLate].
 	ErrQueueFull = errors.New("queue is full")
+	// ErrTooLate: the tasks that stand before the task in its queue take so long that it
+	// could not begin by its context's deadline. It wraps ErrQueueFull.
+	ErrTooLate = fmt.Errorf("%w for the deadline", ErrQueueFull)
 	// ErrNotStarted: the host has not been started.
 	ErrNotStarted = errors.New("host is not started")
 	// ErrClosed: the host is closed or closing.
@@ -38,7 +41,7 @@ const (
 	KindInvalidArgument Kind = "invalid_argument"
 	// KindUnknownTransform: see [ErrUnknownTransform].
 	KindUnknownTransform Kind = "unknown_transform"
-	// KindQueueFull: see [ErrQueueFull].
+	// KindQueueFull: see [ErrQueueFull] and [ErrTooLate].
 	KindQueueFull Kind = "queue_full"
 	// KindTimeout: the task waited or ran too long. The error is
 	// [context.DeadlineExceeded].
@@ -127,7 +130,9 @@ func (e *Error) of(v *version) *Error {
 func (t *transform) refusal(ctx context.Context, err error) *Error {
 	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull}).of(t.current())
 	switch {
-	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrLate), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrLate):
+		e.Err = ErrTooLate
 	case errors.Is(err, sched.ErrTimeout):
 		e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
 	case errors.Is(err, sched.ErrRetired):

@@ -219,7 +219,7 @@ func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task,
 		}
 		entry = c.h.stream(tr, key)
 	}
-	t, fault := c.queue(ctx, tr, entry)
+	t, fault := c.queue(ctx, tr, entry, 1)
 	if fault != nil {
 		if fault.Err == sched.ErrRetired { //nolint:errorlint // refusal's, as it is
 			return c.admit(ctx, name, key, keyed) // a swap came between: the name is another's now, or nobody's
@@ -235,8 +235,8 @@ func (h *Host) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
 	return h.streams.Acquire(stream.Key{Transform: tr.name, Name: key})
 }
 
-// queue takes a place for a task, in a stream unless that is nil.
-func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial]) (task, *Error) {
+// queue takes one place for so many tasks, in a stream unless that is nil.
+func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial], tasks int) (task, *Error) {
 	t := task{h: c.h, client: c, transform: tr, stream: in, queued: time.Now()}
 	var serial *sched.Serial
 	if in != nil {
@@ -255,6 +255,7 @@ func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sche
 	}
 	if err == nil {
 		r := c.request(tr, serial)
+		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
 	}

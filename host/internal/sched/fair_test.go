@@ -207,51 +207,111 @@ func TestDebtsAreBounded(t *testing.T) {
 
 // TestLate has a scheduler refuse what could not make its deadline, and nothing else.
 func TestLate(t *testing.T) {
-	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
-	g := group(sim.s, 1)
-	for i := range 40 { // it learns that a task takes 10 ms
-		sim.add(string(rune(i)), 10*time.Millisecond, sched.Request{Group: g, Level: sched.Normal})
-		sim.step()
+	const ms = time.Millisecond
+	sim := simulate(t, sched.Config{Slots: 2, Reserve: 1, Capacity: 1000, Age: time.Hour})
+	g, narrow := group(sim.s, 2), group(sim.s, 1)
+	learn(sim, g, 10*ms, 1)
+	learn(sim, narrow, 10*ms, 1)
+	of := func(g *sched.Group, tenant string, level sched.Level, serial *sched.Serial) sched.Request {
+		return sched.Request{Group: g, Level: level, Tenant: tenant, Weight: 1, Serial: serial}
 	}
-	due := func(in time.Duration, tenant string, level sched.Level) error {
-		ticket, err := sim.s.Submit(sched.Request{Group: g, Level: level, Tenant: tenant, Weight: 1, Deadline: sim.now.Add(in)})
-		if err == nil && !ticket.Held() {
+	var serial sched.Serial
+	wantHeld(t, request(t, sim.s, of(g, "", sched.Normal, nil)), request(t, sim.s, of(narrow, "", sched.Normal, &serial)))
+	wantHeld(t, request(t, sim.s, of(g, "", sched.Urgent, nil)))
+	for range 10 {
+		request(t, sim.s, of(g, "a", sched.Normal, nil))
+		request(t, sim.s, of(g, "u", sched.Urgent, nil))
+		request(t, sim.s, of(narrow, "n", sched.Normal, nil))
+		request(t, sim.s, of(g, "s", sched.Normal, &serial))
+	}
+	for _, c := range []struct {
+		in   time.Duration
+		r    sched.Request
+		late bool
+	}{
+		{49 * ms, of(g, "a", sched.Normal, nil), true},
+		{51 * ms, of(g, "a", sched.Normal, nil), false},
+		{33 * ms, of(g, "u", sched.Urgent, nil), true}, // the reserve does some
+		{34 * ms, of(g, "u", sched.Urgent, nil), false},
+		{99 * ms, of(narrow, "n", sched.Normal, nil), true}, // one at a time
+		{101 * ms, of(narrow, "n", sched.Normal, nil), false},
+		{1 * ms, of(g, "b", sched.Normal, nil), false}, // next in turn
+		{1 * ms, of(g, "b", sched.Bulk, nil), false},   // and once 100 ms have gone by
+		{1 * ms, of(g, "s", sched.Normal, nil), false}, // before the others of the stream
+	} {
+		c.r.Deadline = sim.now.Add(c.in)
+		ticket, err := sim.s.Submit(c.r)
+		if errors.Is(err, sched.ErrLate) != c.late || !c.late && err != nil {
+			t.Errorf("%v for tenant %q: err %v", c.in, c.r.Tenant, err)
+		}
+		if err == nil { // it leaves again
 			ctx, cancel := contextOver(t)
-			defer cancel()
 			if ticket.Wait(ctx) == nil {
 				t.Fatal("it has a slot")
 			}
+			cancel()
 		}
-		return err
 	}
-	for i := range 10 { // one runs, nine wait
-		sim.add("a"+string(rune(i)), 10*time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: "a"})
+}
+
+// learn has a scheduler learn how long a group's tasks take, so many at a time.
+func learn(sim *simulation, g *sched.Group, takes time.Duration, tasks int) {
+	sim.t.Helper()
+	for range 100 {
+		ticket := request(sim.t, sim.s, sched.Request{Group: g, Level: sched.Normal, Weight: 1, Tasks: tasks})
+		wantHeld(sim.t, ticket)
+		sim.now = sim.now.Add(takes * time.Duration(tasks))
+		ticket.Release()
 	}
-	for _, c := range []struct {
-		in     time.Duration
-		tenant string
-		level  sched.Level
+}
+
+// TestLateByWhatTasksTake has a tenant with ten tasks before one that has 50 ms.
+func TestLateByWhatTasksTake(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		before func(*simulation, *sched.Group)
 		late   bool
 	}{
-		{85 * time.Millisecond, "a", sched.Normal, true},
-		{105 * time.Millisecond, "a", sched.Normal, false},
-		{15 * time.Millisecond, "b", sched.Normal, false}, // the next in turn
-		{5 * time.Millisecond, "b", sched.Normal, true},
-		{15 * time.Millisecond, "a", sched.Urgent, false},
-		{85 * time.Millisecond, "b", sched.Bulk, true}, // behind all of those
-		{105 * time.Millisecond, "b", sched.Bulk, false},
+		"nothing known": {func(*simulation, *sched.Group) {}, false},
+		"long tasks":    {func(sim *simulation, g *sched.Group) { learn(sim, g, 10*ms, 1) }, true},
+		"long frames":   {func(sim *simulation, g *sched.Group) { learn(sim, g, ms, 60) }, false},
+		"short tasks, and one without end": {func(sim *simulation, g *sched.Group) {
+			learn(sim, g, ms, 1)
+			sim.add("x", time.Hour, sched.Request{Group: g, Level: sched.Normal})
+			sim.step()
+		}, false},
+		"long tasks that became short": {func(sim *simulation, g *sched.Group) {
+			learn(sim, g, time.Second, 1)
+			learn(sim, g, ms, 1)
+		}, false},
+		"long tasks, and some that went when they had a slot": {func(sim *simulation, g *sched.Group) {
+			learn(sim, g, 10*ms, 1)
+			for range 100 {
+				first, second := submit(sim.t, sim.s, g, nil), submit(sim.t, sim.s, g, nil)
+				sim.now = sim.now.Add(10 * ms)
+				first.Release()
+				ctx, cancel := contextOver(sim.t)
+				if second.Wait(ctx) == nil { // else it was withdrawn
+					sim.now = sim.now.Add(10 * ms)
+					second.Release()
+				}
+				cancel()
+			}
+		}, true},
 	} {
-		if err := due(c.in, c.tenant, c.level); errors.Is(err, sched.ErrLate) != c.late || !c.late && err != nil {
-			t.Errorf("%+v: err %v", c, err)
-		}
-	}
-	for len(sim.tasks) > 0 {
-		sim.step()
-	}
-	if ticket, err := sim.s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1, Deadline: sim.now}); err != nil || !ticket.Held() {
-		t.Errorf("with nobody before it: err %v", err) // its context will tell
-	} else {
-		ticket.Release()
+		t.Run(name, func(t *testing.T) {
+			sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
+			g := group(sim.s, 1)
+			c.before(sim, g)
+			submit(t, sim.s, g, nil)
+			for range 10 {
+				submit(t, sim.s, g, nil)
+			}
+			_, err := sim.s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1, Deadline: sim.now.Add(50 * ms)})
+			if errors.Is(err, sched.ErrLate) != c.late {
+				t.Errorf("err %v, want late %v", err, c.late)
+			}
+		})
 	}
 }
 

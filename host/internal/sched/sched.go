@@ -30,7 +30,7 @@ var (
 	// ErrFull: the queue is full and its policy is Reject, or has more tenants'
 	// lines than MaxLines.
 	ErrFull = errors.New("queue is full")
-	// ErrLate: by the backlog, the task would not end before its deadline.
+	// ErrLate: by the backlog, the task would not begin before its deadline.
 	ErrLate = errors.New("queue is too long for the deadline")
 	// ErrDropped: the task was the oldest in a full queue whose policy is
 	// DropOldest.
@@ -116,10 +116,9 @@ type Scheduler struct {
 
 // level is what the tasks of a Level have in common.
 type level struct {
-	clock   float64       // used of the share last served, before that
-	waiting int           // tasks that lack nothing but a slot and room in their class
-	load    time.Duration // that tasks in queues are expected to take
-	served  time.Time     // when it last had a slot that all can have, or nothing waiting
+	clock   float64   // used of the share last served, before that
+	waiting int       // tasks that lack nothing but a slot and room in their class
+	served  time.Time // when it last had a slot that all can have, or nothing waiting
 }
 
 // Class is a kind of task with a limit.
@@ -136,7 +135,7 @@ type Group struct {
 	class  *Class
 	weight float64
 	shares [levels]share
-	cost   time.Duration // moving average of how long a task holds a slot
+	cost   time.Duration // how long a task holds a slot, rather less; see learnLocked
 	tasks  int           // that wait or have a slot
 	gone   chan struct{} // closed once it is retired and has no tasks; nil before
 }
@@ -161,12 +160,12 @@ type line struct {
 	tenant  string
 	weight  float64
 	used    float64
-	index   int      // in share.waiting or share.idle; -1 outside
-	tasks   int      // in the queue, before it, or with a slot from it
-	queued  fifo     // all that wait in the queue, the oldest first
-	waiting waitHeap // those of them that lack nothing but a slot
-	blocked fifo     // submitters that wait for room in the queue
-	load    time.Duration
+	index   int           // in share.waiting or share.idle; -1 outside
+	tasks   int           // in the queue, before it, or with a slot from it
+	queued  fifo          // all that wait in the queue, the oldest first
+	waiting waitHeap      // those of them that lack nothing but a slot
+	blocked fifo          // submitters that wait for room in the queue
+	load    time.Duration // that waiting takes at least
 	drain   chan struct{} // closed when half of a full queue is gone; nil unless it was full
 }
 
@@ -240,6 +239,8 @@ type Request struct {
 	// the group's time beside other tenants.
 	Tenant string
 	Weight int
+	// Tasks is how many it is in truth, to be done in one go; 1 if zero.
+	Tasks int
 	// Deadline is when the task must have ended; none if zero.
 	Deadline time.Time
 }
@@ -254,6 +255,7 @@ type Ticket struct {
 	line    *line   // nil of a task that did not have to wait
 	level   Level
 	slot    slot
+	tasks   int // that it stands for
 	began   time.Time
 	charged time.Duration // of its line
 	others  time.Duration // that jobs took which it had taken over
@@ -283,7 +285,8 @@ type waiter struct {
 	serial *Serial
 	seq    uint64
 	place  place
-	cost   time.Duration // part of the loads it waits in
+	cost   time.Duration // that it was charged, and is part of line.load
+	tasks  int           // that it stands for
 	slot   slot          // set before result is sent, as is when it began
 	began  time.Time
 	index  int           // in line.waiting
@@ -301,7 +304,7 @@ type waiter struct {
 // policy Block the place may be before the queue, see [Ticket.Room].
 func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	class := r.Group.class
-	t := Ticket{s: s, group: r.Group, serial: r.Serial, level: r.Level}
+	t := Ticket{s: s, group: r.Group, serial: r.Serial, level: r.Level, tasks: max(r.Tasks, 1)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -331,13 +334,13 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	switch {
 	case full && s.cfg.Policy == Reject:
 		return Ticket{}, ErrFull
-	case !r.Deadline.IsZero() && r.Deadline.Sub(s.now()) < s.expectedLocked(l):
+	case s.lateLocked(l, r.Deadline):
 		return Ticket{}, ErrLate
 	}
 	l.weight = float64(r.Weight)
 	s.keepLocked(l)
 	s.seq++
-	t.w = &waiter{line: l, serial: r.Serial, seq: s.seq, result: make(chan error, 1)}
+	t.w = &waiter{line: l, serial: r.Serial, seq: s.seq, tasks: t.tasks, result: make(chan error, 1)}
 	t.line = l
 	s.watchLocked(t.w)
 	if full && s.cfg.Policy == Block {
@@ -406,21 +409,19 @@ func (sh *share) forget() {
 
 func (l *line) share() *share { return &l.group.shares[l.level] }
 
-// expectedLocked estimates in how long a task that comes now to the end of a line
-// will have ended: higher levels go before it, and its own level at most with as
-// much for each of the lines as is before it in its own. It rather errs on the low
-// side, so that nobody is refused who could be served.
-func (s *Scheduler) expectedLocked(l *line) time.Duration {
-	var load time.Duration
-	for i := range l.level {
-		load += s.levels[i].load
+// lateLocked reports whether a task that comes now to the end of a line could not begin
+// by its deadline: when those before it there, of which none waits for its Serial, take
+// longer, on as many slots as can do them at once. Whatever else there is may go before it
+// or not. Since costs are low, it rather errs on the side of the task.
+func (s *Scheduler) lateLocked(l *line, deadline time.Time) bool {
+	if deadline.IsZero() || len(l.waiting) == 0 {
+		return false
 	}
-	lines := 0
-	for _, g := range s.groups {
-		lines += len(g.shares[l.level].lines)
+	slots := min(s.cfg.Slots, l.group.class.limit)
+	if l.level == Urgent {
+		slots += s.cfg.Reserve
 	}
-	load += min(s.levels[l.level].load, l.load*time.Duration(max(lines, 1)))
-	return load/time.Duration(s.cfg.Slots) + l.group.cost
+	return deadline.Sub(s.now()) < l.load/time.Duration(slots)
 }
 
 // Full reports whether a line is full, or was and has not half emptied since: whether
@@ -514,7 +515,8 @@ func (t *Ticket) Next(most time.Duration, accept func(job any) bool) (next Taken
 func (t *Ticket) Done(job Taken, took time.Duration) {
 	t.s.mu.Lock()
 	t.others += took
-	t.s.payLocked(job.w.line, took, job.w.cost)
+	t.group.learn(took)
+	t.s.chargeLocked(job.w.line, took-job.w.cost)
 	t.s.dropLocked(job.w.line)
 	t.s.mu.Unlock()
 	job.w.result <- ErrTaken
@@ -552,6 +554,7 @@ func (t *Ticket) withdraw(ctx context.Context) error {
 		s.mu.Unlock()
 		err := <-w.result
 		if t.settle(err); err == nil {
+			t.tasks = 0 // that nothing is learnt of
 			t.Release()
 		}
 		if errors.Is(err, ErrTaken) {
@@ -623,11 +626,13 @@ func (t *Ticket) Release() {
 	now := s.accountLocked()
 	s.occupyLocked(t.group.class, t.slot, -1)
 	took := max(now.Sub(t.began)-t.others, 0)
+	if t.tasks > 0 {
+		t.group.learn(took / time.Duration(t.tasks))
+	}
 	if t.line != nil {
-		s.payLocked(t.line, took, t.charged)
+		s.chargeLocked(t.line, took-t.charged)
 		s.dropLocked(t.line)
 	} else {
-		s.learnLocked(t.group, took)
 		s.leaveLocked(t.group)
 	}
 	if t.serial != nil {
@@ -636,15 +641,18 @@ func (t *Ticket) Release() {
 	s.dispatchLocked()
 }
 
-// payLocked has a line pay for a task what it took beyond what was charged.
-func (s *Scheduler) payLocked(l *line, took, charged time.Duration) {
-	s.learnLocked(l.group, took)
-	s.chargeLocked(l, took-charged)
-}
+// least is where a group's cost starts from.
+const least = time.Microsecond
 
-// learnLocked takes note of how long a task of a group took.
-func (s *Scheduler) learnLocked(g *Group, took time.Duration) {
-	g.cost += (took - g.cost) / 8
+// learn takes note of how long a task of a group took: it has the cost come down by half
+// the way and go up by a quarter at most, so that it settles where about every fourth task
+// takes less, and neither a few that take for ever move it nor the making of instances.
+func (g *Group) learn(took time.Duration) {
+	if took < g.cost {
+		g.cost = (g.cost + took) / 2
+	} else {
+		g.cost = min(took, max(g.cost, least)*5/4)
+	}
 }
 
 // chargeLocked has a line and its group pay for worker time.
@@ -755,9 +763,7 @@ func (s *Scheduler) enqueueLocked(w *waiter) {
 		l.drain = make(chan struct{})
 	}
 	l.group.class.depth++
-	w.cost = l.group.cost
-	l.load += w.cost
-	s.levels[l.level].load += w.cost
+	w.cost = time.Duration(w.tasks) * l.group.cost
 	if w.serial == nil {
 		s.lineUpLocked(w)
 		return
@@ -788,6 +794,7 @@ func (s *Scheduler) lineUpLocked(w *waiter) {
 		l.used = max(l.used, sh.clock)
 	}
 	heap.Push(&l.waiting, w)
+	l.load += w.cost
 	lv.waiting++
 	l.group.class.waiting++
 	if l.index < 0 {
@@ -801,6 +808,7 @@ func (s *Scheduler) lineUpLocked(w *waiter) {
 func (s *Scheduler) stepOutLocked(w *waiter) {
 	l := w.line
 	heap.Remove(&l.waiting, w.index)
+	l.load -= w.cost
 	s.levels[l.level].waiting--
 	l.group.class.waiting--
 	if sh := l.share(); len(l.waiting) == 0 {
@@ -847,8 +855,6 @@ func (s *Scheduler) unqueueLocked(w *waiter) {
 	l := w.line
 	l.queued.remove(w, queueLink)
 	l.group.class.depth--
-	l.load -= w.cost
-	s.levels[l.level].load -= w.cost
 	if l.blocked.len > 0 && l.queued.len < s.cfg.Capacity {
 		s.admitLocked(l.blocked.front())
 	}
