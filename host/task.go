@@ -122,7 +122,7 @@ func (h *Host) expect() bool {
 // Stream is a sequence of tasks that share a state, for transforms that keep
 // one: its tasks run one at a time, in the order in which they were submitted;
 // other streams run beside it. A task that fails leaves the state as it was. Each
-// transform has a state of its own.
+// transform has a state of its own, and each tenant has streams of its own.
 type Stream struct {
 	client Client
 	key    string
@@ -217,7 +217,7 @@ func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task,
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
 			}).of(tr.current()), 1)
 		}
-		entry = c.h.stream(tr, key)
+		entry = c.stream(tr, key)
 	}
 	t, fault := c.queue(ctx, tr, entry, 1)
 	if fault != nil {
@@ -231,8 +231,8 @@ func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task,
 }
 
 // stream returns the state of a stream, to be given back by a task's leaveStream.
-func (h *Host) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
-	return h.streams.Acquire(stream.Key{Transform: tr.name, Name: key})
+func (c *Client) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
+	return c.h.streams.Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
 }
 
 // queue takes one place for so many tasks, in a stream unless that is nil.

@@ -23,12 +23,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Key names a stream: a caller's key, separately for each transform.
-type Key struct{ Transform, Name string }
+// Key names a stream: a caller's key, separately for each tenant and transform.
+type Key struct{ Tenant, Transform, Name string }
 
-// Entry is one stream in use. S orders its users. State and
-// Format are theirs by turns: they
-// replace it and do not write into it.
+// Entry is one stream in use. S orders its users. State and Format are theirs by turns:
+// they replace it and do not write into it.
 type Entry[S any] struct {
 	Serial S
 	State  []byte
@@ -44,7 +43,7 @@ type Entry[S any] struct {
 const entryBytes = 256
 
 func (e *Entry[S]) size() int {
-	return entryBytes + len(e.key.Transform) + len(e.key.Name) + len(e.State)
+	return entryBytes + len(e.key.Tenant) + len(e.key.Transform) + len(e.key.Name) + len(e.State)
 }
 
 // Store keeps streams. Its methods may be called concurrently.

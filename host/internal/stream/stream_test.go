@@ -22,12 +22,15 @@ func use(s *stream.Store[sync.Mutex], k stream.Key, state string) string {
 }
 
 func TestKeepsState(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 2, MaxBytes: 1 << 20})
+	s := stream.New[sync.Mutex](stream.Config{Max: 3, MaxBytes: 1 << 20})
 	if got := use(s, key("a"), "1"); got != "" {
 		t.Errorf("a new stream has state %q", got)
 	}
 	if got := use(s, stream.Key{Transform: "other", Name: "a"}, "2"); got != "" {
 		t.Errorf("another transform's stream has state %q", got)
+	}
+	if got := use(s, stream.Key{Tenant: "other", Transform: "t", Name: "a"}, "2"); got != "" {
+		t.Errorf("another tenant's stream has state %q", got)
 	}
 	if got := use(s, key("a"), "3"); got != "1" {
 		t.Errorf("state %q, want 1", got)
