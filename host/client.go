@@ -40,20 +40,24 @@ func (p Priority) level() sched.Level {
 // Client submits tasks on behalf of a tenant. While tasks wait, workers' time is
 // shared among transforms by PluginConfig.Weight, and of each transform's among
 // tenants by Config.TenantWeights; and every tenant has a queue of its own for each
-// transform and priority, so that one who floods the host harms the others little.
-// The methods of [Host] are those of the tenant "", at PriorityNormal.
+// transform and priority, so that one who floods the host harms the others little. Of
+// more than 1024 that have tasks there, the further ones share one, but for those in
+// TenantWeights and the tenant "". The methods of [Host] are those of the tenant "", at
+// PriorityNormal.
 type Client struct {
 	h      *Host
 	tenant string
 	level  sched.Level
 	weight int
+	known  bool // has a queue of its own, however many tenants there are
 	quiet  bool
 }
 
 // Client returns a client for a tenant, of at most [MaxTenant] bytes. It costs nothing
 // and need not be kept.
 func (h *Host) Client(tenant string, p Priority) *Client {
-	c := &Client{h: h, tenant: tenant, level: p.level(), weight: orDefault(h.cfg.TenantWeights[tenant], 1)}
+	weight, known := h.cfg.TenantWeights[tenant]
+	c := &Client{h: h, tenant: tenant, level: p.level(), weight: orDefault(weight, 1), known: known || tenant == ""}
 	if h.cfg.Mode == Inline {
 		c.level = sched.Normal
 	}
@@ -91,21 +95,25 @@ func (c *Client) SubmitAppend(ctx context.Context, transform string, dst, input 
 	return c.submit(ctx, transform, "", false, args{input, dst})
 }
 
-// Stream is [Host.Stream] for the client. The state is the stream's, whichever client
-// it is reached by.
+// Stream is [Host.Stream] for the client. A tenant's streams are its own: another's of
+// the same key has another state. Of one tenant's clients all reach the same.
 func (c *Client) Stream(key string) *Stream { return &Stream{client: *c, key: key} }
 
 // NeedsDrain reports whether the client's queue for a transform is full, or was and
 // has not half emptied since: a producer that can do something else had better.
 func (c *Client) NeedsDrain(transform string) bool {
-	_, full := c.full(transform)
+	_, full, _ := c.full(transform)
 	return full
 }
 
 // Drain waits until the client need not wait with further tasks for a transform, see
-// [Client.NeedsDrain], and returns nil then; else ctx's cause.
+// [Client.NeedsDrain], and returns nil then; else ctx's cause, or an [*Error] if there is
+// no such transform.
 func (c *Client) Drain(ctx context.Context, transform string) error {
-	drained, full := c.full(transform)
+	drained, full, err := c.full(transform)
+	if err != nil {
+		return err
+	}
 	if !full {
 		return nil
 	}
@@ -117,16 +125,17 @@ func (c *Client) Drain(ctx context.Context, transform string) error {
 	}
 }
 
-func (c *Client) full(transform string) (drained <-chan struct{}, full bool) {
+func (c *Client) full(transform string) (drained <-chan struct{}, full bool, err error) {
 	tr, fault := c.h.lookup(transform, 0)
 	if fault != nil {
-		return nil, false
+		return nil, false, fault
 	}
-	return c.h.sched.Full(c.request(tr, nil))
+	drained, full = c.h.sched.Full(c.request(tr, nil))
+	return drained, full, nil
 }
 
 func (c *Client) request(tr *transform, serial *sched.Serial) sched.Request {
-	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight}
+	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight, Known: c.known}
 }
 
 // check refuses what is no tenant.

@@ -48,6 +48,9 @@ func TestTenantsDoNotRefuseEachOther(t *testing.T) {
 	if err := flood.Drain(ctx, "hostile.echo"); !errors.Is(err, context.Canceled) {
 		t.Errorf("err %v, want canceled", err)
 	}
+	if err := flood.Drain(ctx, "nonsense"); !errors.Is(err, host.ErrUnknownTransform) {
+		t.Errorf("err %v, want an unknown transform", err)
+	}
 	waiting = append(waiting, guest.Submit(t.Context(), "hostile.echo", []byte("a")))
 	free()
 	if err := flood.Drain(t.Context(), "hostile.echo"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -216,13 +217,15 @@ type Config struct {
 	// GOMAXPROCS, at most MaxWorkersPerCPU times that. Inline has one.
 	Workers int
 	// QueueCapacity is how many tasks wait at most for a worker, of one transform,
-	// priority and tenant; default 1024. At most 4096 tenants wait for a transform.
+	// priority and tenant; default 1024. Of all tenants together four times as many wait,
+	// and one more of each, of whom 1024 have queues of their own, see [Client]: the fuller
+	// it gets, the less room has each, and always room for one.
 	QueueCapacity int
 	// QueuePolicy is what becomes of a task that finds the queue full; default
 	// Block.
 	QueuePolicy QueuePolicy
 	// TenantWeights are the shares of tenants in the time that a transform has, see
-	// [Client]; default 1 each.
+	// [Client]; default 1 each. Those named here always have a queue of their own.
 	TenantWeights map[string]int
 	// QueueTimeout is how long a task waits for a worker at most, besides its
 	// context's deadline; default 30 s, negative none.
@@ -405,6 +408,7 @@ func noneBelowZero[T int | int64 | float64 | time.Duration](v T) T { return max(
 // withDefaults returns the configuration with every default filled in.
 func (c Config) withDefaults() Config {
 	c.Workers = orDefault(c.Workers, runtime.GOMAXPROCS(0))
+	c.TenantWeights = maps.Clone(c.TenantWeights)
 	if c.Mode == Inline {
 		c.Workers = 1
 	}

@@ -45,6 +45,12 @@ type Options struct {
 	// starts anew with each piece. JSON lines may pause for as long as they
 	// like: no task waits for the next.
 	StallTimeout time.Duration
+	// TrustTenant is whether the header Resonhost-Tenant is believed, by which tenants
+	// have queues, shares of the workers' time and streams of their own; default it is
+	// ignored, and all requests are the tenant's whose name is "". Anybody who can send
+	// requests can set it, so it is for servers behind something that does, and removes
+	// what clients have set.
+	TrustTenant bool
 	// Registry is what /metrics shows and where the host's metrics are
 	// registered; default one of its own, with those of Go and the process.
 	Registry *prometheus.Registry

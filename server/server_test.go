@@ -44,7 +44,7 @@ func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 		},
 		Overrides: map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}},
 	}
-	var opts server.Options
+	opts := server.Options{TrustTenant: true}
 	if change != nil {
 		change(&cfg, &opts)
 	}
@@ -242,6 +242,15 @@ func TestDraining(t *testing.T) {
 	}
 	if status, _, _ := s.do(t, http.MethodGet, "/healthz", "", ""); status != 200 {
 		t.Errorf("health is %d while draining", status)
+	}
+}
+
+// TestTenantIsIgnored has a header that would be refused if it were believed.
+func TestTenantIsIgnored(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.TrustTenant = false })
+	status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/octet-stream", "fine", server.HeaderTenant, strings.Repeat("k", 257))
+	if status != http.StatusOK || body != "fine" {
+		t.Errorf("status %d, %q", status, body)
 	}
 }
 

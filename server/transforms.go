@@ -26,8 +26,8 @@ const MediaTypeLines = "application/x-ndjson"
 // ?stream_field=NAME instead.
 const HeaderStream = "Resonhost-Stream"
 
-// HeaderTenant carries on whose behalf tasks are submitted, see [host.Client]. Who is
-// to be kept from naming others sets it in a proxy.
+// HeaderTenant carries on whose behalf tasks are submitted, see [host.Client], if
+// Options.TrustTenant is set.
 const HeaderTenant = "Resonhost-Tenant"
 
 // hold reserves room for a body until release is called. It has answered if ok is
@@ -159,7 +159,7 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 // run runs a task in the stream that its document or the request's header names,
 // if one does.
 func (s *Server) run(r *http.Request, transform, stream string, payload []byte) ([]byte, error) {
-	tenant, err := tenantOf(r)
+	tenant, err := s.tenantOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -178,9 +178,11 @@ func (s *Server) run(r *http.Request, transform, stream string, payload []byte) 
 	return client.Run(r.Context(), transform, payload)
 }
 
-func tenantOf(r *http.Request) (string, error) {
+func (s *Server) tenantOf(r *http.Request) (string, error) {
 	names := r.Header.Values(HeaderTenant)
 	switch {
+	case !s.opts.TrustTenant:
+		return "", nil
 	case len(names) > 1:
 		return "", &abi.FieldError{Field: HeaderTenant, Rule: "must not be there twice"}
 	case len(names) == 0:
@@ -271,7 +273,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		s.fail(w, r, t.Name, &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"})
 		return
 	}
-	tenant, err := tenantOf(r)
+	tenant, err := s.tenantOf(r)
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return

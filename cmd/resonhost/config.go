@@ -60,7 +60,11 @@ func at(n *yaml.Node, format string, args ...any) error {
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 
-const overridesKey = "plugin_overrides"
+// What only the file has.
+const (
+	overridesKey = "plugin_overrides"
+	weightsKey   = "tenant_weights"
+)
 
 // decodeConfig takes settings from YAML. A setting that isSet reports, by its
 // flag's name, is checked and not taken.
@@ -77,13 +81,17 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 		return errors.New("has more than one document")
 	}
 	top := doc.Content[0]
-	var overrides *yaml.Node
+	var overrides, weights *yaml.Node
 	// What the file has for settings that are set goes to options nobody uses.
 	own, unused := o.all(), newOptions().all()
-	names := append(keys(own), overridesKey)
+	names := append(keys(own), overridesKey, weightsKey)
 	err := members(top, "the file", names, func(key string, value *yaml.Node) error {
-		if key == overridesKey {
+		switch key {
+		case overridesKey:
 			overrides = value
+			return nil
+		case weightsKey:
+			weights = value
 			return nil
 		}
 		s := find(own, key)
@@ -92,6 +100,9 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 		}
 		return set(s, key, value)
 	})
+	if err == nil && weights != nil {
+		err = o.decodeWeights(weights)
+	}
 	if err != nil || overrides == nil {
 		return err
 	}
@@ -103,6 +114,16 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 			return set(find(settings, key), overridesKey+"."+plugin+"."+key, value)
 		})
 		o.host.Overrides[plugin] = cfg
+		return err
+	})
+}
+
+func (o *options) decodeWeights(n *yaml.Node) error {
+	o.host.TenantWeights = make(map[string]int)
+	return members(n, weightsKey, nil, func(tenant string, value *yaml.Node) error {
+		var weight int
+		err := set(setting{value: count{p: &weight}}, weightsKey+"."+tenant, value)
+		o.host.TenantWeights[tenant] = weight
 		return err
 	})
 }

@@ -144,7 +144,7 @@ func inFlags(err error) error {
 }
 
 var (
-	override = regexp.MustCompile(`Overrides\["([^"]*)"\](\.[A-Za-z]+)?`)
+	override = regexp.MustCompile(`(Overrides|TenantWeights)\["([^"]*)"\](\.[A-Za-z]+)?`)
 	goName   = regexp.MustCompile(`\b(M(ax|in)Instances)\b`)
 )
 
@@ -164,9 +164,9 @@ func settingOf(field string) string {
 func asPaths(s string) string {
 	return override.ReplaceAllStringFunc(s, func(match string) string {
 		m := override.FindStringSubmatch(match)
-		path := overridesKey + "." + m[1]
-		if m[2] != "" {
-			path += "." + separated(m[2][1:], '_')
+		path := map[string]string{"Overrides": overridesKey, "TenantWeights": weightsKey}[m[1]] + "." + m[2]
+		if m[3] != "" {
+			path += "." + separated(m[3][1:], '_')
 		}
 		return path
 	})

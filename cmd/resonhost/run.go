@@ -59,7 +59,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log})
+	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log, TrustTenant: o.trustTenant})
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}

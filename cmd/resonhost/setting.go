@@ -60,6 +60,7 @@ type options struct {
 
 	listen       string
 	drainTimeout time.Duration
+	trustTenant  bool
 
 	input, output, streamField string
 
@@ -105,7 +106,7 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 			choice[host.Mode]{&c.Mode, []string{"sandbox", "inline"}, []host.Mode{host.Sandbox, host.Inline}},
 		},
 		{"workers", "run `N` tasks at once", "the number of CPUs", count{p: &c.Workers}},
-		{"queue-capacity", "let at most `N` tasks of one transform wait", fmt.Sprint(host.DefaultQueueCapacity), count{p: &c.QueueCapacity}},
+		{"queue-capacity", "let at most `N` tasks of one transform, priority and tenant wait", fmt.Sprint(host.DefaultQueueCapacity), count{p: &c.QueueCapacity}},
 		{
 			"queue-policy", "when a queue is full, `DO` block, reject or drop-oldest", "block",
 			choice[host.QueuePolicy]{
@@ -199,6 +200,7 @@ func (o *options) runSettings() []setting {
 	return []setting{
 		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one", o.listen, text{&o.listen}},
 		{"drain-timeout", "give tasks under way `TIME` to finish once the command is to end", o.drainTimeout.String(), duration{&o.drainTimeout, false}},
+		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", toggle{&o.trustTenant}},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,7 +196,7 @@ func TestDebtsAreBounded(t *testing.T) {
 		n := string(rune(i))
 		sim.add("a"+n, time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: n})
 		sim.step()
-		if lines := sim.s.Lines(); lines > sched.MaxLines {
+		if lines := sim.s.Lines(); lines > sched.MaxLines+2 {
 			t.Fatalf("%d lines", lines)
 		}
 	}
@@ -347,6 +348,95 @@ func TestTenantsHaveQueuesOfTheirOwn(t *testing.T) {
 	if _, full := s.Full(flood); full || s.Lines() != 0 {
 		t.Errorf("full %v, %d lines are left", full, s.Lines())
 	}
+}
+
+// TestManyTenantsLockOutNobody has more tenants come than there are lines.
+func TestManyTenantsLockOutNobody(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 1, Capacity: 4, Policy: sched.Reject, Age: time.Hour})
+	g := group(s, 1)
+	running := submit(t, s, g, nil)
+	of := func(tenant string, known bool) sched.Request {
+		return sched.Request{Group: g, Level: sched.Normal, Tenant: tenant, Weight: 1, Known: known}
+	}
+	wantFull := func(r sched.Request, want bool) {
+		t.Helper()
+		if _, full := s.Full(r); full != want {
+			t.Errorf("tenant %s: full %v", r.Tenant, full)
+		}
+	}
+	var tickets []*sched.Ticket
+	for i := range sched.MaxLines + 1 {
+		tickets = append(tickets, request(t, s, of(strconv.Itoa(i), false))) // the last has the rest's
+	}
+	for _, r := range []sched.Request{of("0", false), of("newcomer", false)} {
+		wantFull(r, true)
+		if _, err := s.Submit(r); !errors.Is(err, sched.ErrFull) {
+			t.Errorf("tenant %s: err %v, want ErrFull", r.Tenant, err)
+		}
+	}
+	wantFull(of("known", true), false)
+	tickets = append(tickets, request(t, s, of("known", true)))
+	running.Release()
+	for len(tickets) > 0 {
+		next := slices.IndexFunc(tickets, (*sched.Ticket).Decided)
+		wantHeld(t, tickets[next])
+		tickets[next].Release()
+		tickets = slices.Delete(tickets, next, next+1)
+	}
+	if st := s.Stats(); st.Depth != 0 || s.Lines() != 0 {
+		t.Errorf("stats %+v, %d lines are left", st, s.Lines())
+	}
+	wantFull(of("newcomer", false), false)
+}
+
+// TestTenantsTogetherAreBounded has tenants submit until they are refused.
+func TestTenantsTogetherAreBounded(t *testing.T) {
+	const capacity, tenants = 100, 300
+	s := sched.New(sched.Config{Slots: 1, Capacity: capacity, Policy: sched.Reject, Age: time.Hour})
+	g := group(s, 1)
+	submit(t, s, g, nil)
+	had := make([]int, tenants)
+	for i := range had {
+		for {
+			if _, err := s.Submit(sched.Request{Group: g, Level: sched.Normal, Tenant: strconv.Itoa(i), Weight: 1}); err != nil {
+				break
+			}
+			had[i]++
+		}
+	}
+	if had[0] != capacity || slices.Min(had) < 1 {
+		t.Errorf("they had %v", had)
+	}
+	if n := s.Stats().Depth; n > 4*capacity+tenants {
+		t.Errorf("%d tasks wait", n)
+	}
+}
+
+// TestCrowdedLinesDrain has submitters wait for room that others have.
+func TestCrowdedLinesDrain(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 1, Capacity: 4, Policy: sched.Block, Age: time.Hour})
+	g := group(s, 1)
+	tickets := []*sched.Ticket{submit(t, s, g, nil)}
+	for i := range 200 {
+		tickets = append(tickets, request(t, s, sched.Request{Group: g, Level: sched.Normal, Tenant: strconv.Itoa(i % 20), Weight: 1}))
+	}
+	if st := s.Stats(); st.Depth > 16+20 || st.Depth+st.Blocked != 200 {
+		t.Errorf("stats %+v", st)
+	}
+	drained, full := s.Full(sched.Request{Group: g, Level: sched.Normal, Tenant: "0"})
+	if !full {
+		t.Error("it is not full")
+	}
+	for len(tickets) > 0 {
+		next := slices.IndexFunc(tickets, (*sched.Ticket).Decided)
+		if next < 0 {
+			t.Fatalf("%d tasks are left", len(tickets))
+		}
+		wantHeld(t, tickets[next])
+		tickets[next].Release()
+		tickets = slices.Delete(tickets, next, next+1)
+	}
+	<-drained
 }
 
 func contextOver(t *testing.T) (context.Context, context.CancelFunc) {

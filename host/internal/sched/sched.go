@@ -27,8 +27,7 @@ import (
 
 // Errors of [Scheduler.Submit] and [Ticket.Wait], besides the context's cause.
 var (
-	// ErrFull: the queue is full and its policy is Reject, or has more tenants'
-	// lines than MaxLines.
+	// ErrFull: the queue is full and its policy is Reject.
 	ErrFull = errors.New("queue is full")
 	// ErrLate: by the backlog, the task would not begin before its deadline.
 	ErrLate = errors.New("queue is too long for the deadline")
@@ -69,8 +68,14 @@ const (
 	levels
 )
 
-// MaxLines is how many tenants have tasks in a group and level at most.
-const MaxLines = 4096
+// MaxLines is how many tenants have lines of their own in a group and level at most,
+// beside those that are Known. The further ones have one in common.
+const MaxLines = 1024
+
+// fullLines is how many full lines' tasks wait in a group and level at most: a line is full
+// once as many tasks wait in it as could still come, or Capacity, if that is less. So many
+// a tenant can fill up its line, and however many come, the next finds room.
+const fullLines = 4
 
 // Config is the shape of a scheduler. All fields must be set, but Reserve.
 type Config struct {
@@ -78,7 +83,8 @@ type Config struct {
 	// are Urgent and find no slot, or their class at its limit, so that these need
 	// not wait for others to end.
 	Slots, Reserve int
-	// Capacity is how many tasks of a line wait at most, whatever they wait for.
+	// Capacity is how many tasks of a line wait at most, whatever they wait for. Of a
+	// group and level they are four times as many, and one for each line.
 	Capacity int
 	Policy   Policy
 	// Age is how long a level goes without a slot before higher ones step back.
@@ -145,7 +151,10 @@ type share struct {
 	used    float64 // worker time by weight, in seconds; with tasks that wait, the least goes first
 	clock   float64 // used of the line last served, before that
 	tasks   int     // of all lines
+	queued  int     // in all lines
 	lines   map[string]*line
+	rest    *line    // of tenants that have none of their own; nil before the first
+	known   int      // lines that are Known
 	waiting lineHeap // those with tasks that lack nothing but a slot
 	idle    lineHeap // those without tasks
 }
@@ -158,6 +167,7 @@ type line struct {
 	group   *Group
 	level   Level
 	tenant  string
+	known   bool
 	weight  float64
 	used    float64
 	index   int           // in share.waiting or share.idle; -1 outside
@@ -239,6 +249,8 @@ type Request struct {
 	// the group's time beside other tenants.
 	Tenant string
 	Weight int
+	// Known is whether the tenant has a line of its own, however many there are.
+	Known bool
 	// Tasks is how many it is in truth, to be done in one go; 1 if zero.
 	Tasks int
 	// Deadline is when the task must have ended; none if zero.
@@ -320,25 +332,21 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 		r.Group.tasks++
 		return t, nil
 	}
-	l := r.Group.shares[r.Level].lines[r.Tenant]
+	l := r.Group.shares[r.Level].line(r)
 	if l == nil {
-		if sh := &r.Group.shares[r.Level]; len(sh.lines) >= MaxLines {
-			if len(sh.idle) == 0 {
-				return Ticket{}, ErrFull
-			}
-			delete(sh.lines, heap.Pop(&sh.idle).(*line).tenant) // the one that owes least
-		}
-		l = &line{group: r.Group, level: r.Level, tenant: r.Tenant, index: -1} // no tenant of the group's until it has a task
+		l = &line{group: r.Group, level: r.Level, tenant: r.Tenant, known: r.Known, index: -1} // not of the share until it has a task
 	}
-	full := l.queued.len >= s.cfg.Capacity
+	full := l.queued.len >= s.roomLocked(l.share())
 	switch {
 	case full && s.cfg.Policy == Reject:
 		return Ticket{}, ErrFull
 	case s.lateLocked(l, r.Deadline):
 		return Ticket{}, ErrLate
 	}
-	l.weight = float64(r.Weight)
 	s.keepLocked(l)
+	if l.weight = float64(r.Weight); l == l.share().rest {
+		l.weight = 1
+	}
 	s.seq++
 	t.w = &waiter{line: l, serial: r.Serial, seq: s.seq, tasks: t.tasks, result: make(chan error, 1)}
 	t.line = l
@@ -367,6 +375,22 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	return t, nil
 }
 
+// line returns the line that a task goes into, nil if that is a new one.
+func (sh *share) line(r Request) *line {
+	if l := sh.lines[r.Tenant]; l != nil || r.Known || !sh.crowded() {
+		return l
+	}
+	return sh.rest
+}
+
+// crowded reports whether there are no further lines for tenants that are not known.
+func (sh *share) crowded() bool { return len(sh.lines)-len(sh.idle)-sh.known >= MaxLines }
+
+// roomLocked returns how many tasks may wait in a line of a share.
+func (s *Scheduler) roomLocked(sh *share) int {
+	return max(1, min(s.cfg.Capacity, fullLines*s.cfg.Capacity-sh.queued))
+}
+
 // keepLocked counts a task of a line, dropLocked discounts it.
 func (s *Scheduler) keepLocked(l *line) {
 	l.group.tasks++
@@ -375,20 +399,43 @@ func (s *Scheduler) keepLocked(l *line) {
 	if l.tasks++; l.tasks > 1 {
 		return
 	}
-	if l.index >= 0 {
+	switch {
+	case l.index >= 0:
 		heap.Remove(&sh.idle, l.index)
+	case l == sh.rest || !l.known && sh.crowded():
+		sh.rest = l
+		return
+	}
+	if l.known {
+		sh.known++
 	}
 	if sh.lines == nil {
 		sh.lines = make(map[string]*line)
 	}
 	sh.lines[l.tenant] = l
+	sh.trim()
+}
+
+// trim forgets lines without tasks that are too many, those that owe least.
+func (sh *share) trim() {
+	for len(sh.idle) > MaxLines {
+		delete(sh.lines, heap.Pop(&sh.idle).(*line).tenant)
+	}
 }
 
 func (s *Scheduler) dropLocked(l *line) {
 	sh := l.share()
 	sh.tasks--
 	if l.tasks--; l.tasks == 0 {
-		heap.Push(&sh.idle, l)
+		switch {
+		case l == sh.rest: // stays
+		case l.known:
+			sh.known--
+			fallthrough
+		default:
+			heap.Push(&sh.idle, l)
+			sh.trim()
+		}
 	}
 	if sh.tasks == 0 {
 		for _, l := range sh.idle {
@@ -430,10 +477,13 @@ func (s *Scheduler) lateLocked(l *line, deadline time.Time) bool {
 func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := r.Group.shares[r.Level].lines[r.Tenant]; l != nil && l.drain != nil {
-		return l.drain, true
+	sh := &r.Group.shares[r.Level]
+	l := sh.line(r)
+	if l == nil {
+		return nil, false
 	}
-	return nil, false
+	s.fillLocked(l) // others may have taken the room
+	return l.drain, l.drain != nil
 }
 
 // Held reports whether the ticket has a slot, so that [Ticket.Wait] returns at
@@ -759,9 +809,8 @@ func (s *Scheduler) occupyLocked(class *Class, in slot, n int) {
 func (s *Scheduler) enqueueLocked(w *waiter) {
 	l := w.line
 	l.queued.push(w, queueLink)
-	if l.queued.len >= s.cfg.Capacity && l.drain == nil {
-		l.drain = make(chan struct{})
-	}
+	l.share().queued++
+	s.fillLocked(l)
 	l.group.class.depth++
 	w.cost = time.Duration(w.tasks) * l.group.cost
 	if w.serial == nil {
@@ -773,6 +822,13 @@ func (s *Scheduler) enqueueLocked(w *waiter) {
 	}
 	w.place = inSerial
 	s.resumeLocked(w.serial)
+}
+
+// fillLocked takes note of a line that is full.
+func (s *Scheduler) fillLocked(l *line) {
+	if l.drain == nil && l.queued.len >= s.roomLocked(l.share()) {
+		l.drain = make(chan struct{})
+	}
 }
 
 // lineUpLocked puts a waiter whose Serial is free in line for a slot.
@@ -854,11 +910,12 @@ func (s *Scheduler) unqueueLocked(w *waiter) {
 	s.decideLocked(w)
 	l := w.line
 	l.queued.remove(w, queueLink)
+	l.share().queued--
 	l.group.class.depth--
-	if l.blocked.len > 0 && l.queued.len < s.cfg.Capacity {
+	for l.blocked.len > 0 && l.queued.len < s.roomLocked(l.share()) {
 		s.admitLocked(l.blocked.front())
 	}
-	if l.drain != nil && l.queued.len <= s.cfg.Capacity/2 {
+	if l.drain != nil && l.queued.len <= s.roomLocked(l.share())/2 {
 		close(l.drain)
 		l.drain = nil
 	}
