@@ -33,47 +33,53 @@ type breaker struct {
 	rests    uint64
 }
 
-// admit returns an error if the plugin rests. A task that runs is followed by done.
-// If try is false the task will not run at once, and is not the one that tries.
-func (b *breaker) admit(try bool) error {
+// admit returns an error if the plugin rests. A task that runs is followed by done, with
+// the number of rests that were before it. If try is false the task will not run at once,
+// and is not the one that tries.
+func (b *breaker) admit(try bool) (rests uint64, err error) {
 	if b.limit == 0 {
-		return nil
+		return 0, nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.until.IsZero() {
-		return nil
+		return b.rests, nil
 	}
 	if left := time.Until(b.until); left > 0 {
-		return fmt.Errorf("%w for %v, after %d failures in a row", ErrSuspended, left.Round(time.Millisecond), b.failures)
+		return 0, fmt.Errorf("%w for %v, after %d failures in a row", ErrSuspended, left.Round(time.Millisecond), b.failures)
 	}
 	if try && b.trying {
-		return fmt.Errorf("%w: a task tries whether it has recovered from %d failures in a row", ErrSuspended, b.failures)
+		return 0, fmt.Errorf("%w: a task tries whether it has recovered from %d failures in a row", ErrSuspended, b.failures)
 	}
 	b.trying = b.trying || try
-	return nil
+	return b.rests, nil
 }
 
 // done records how a task that was admitted to try ended: whether the plugin did
-// its part, failed, or neither. It returns what that changed, if anything.
-func (b *breaker) done(kind Kind) (change event.Change) {
+// its part, failed, or neither. It returns what that changed, if anything. The failure of one
+// that was admitted before the last rest is no reason for another: the rest is for it.
+func (b *breaker) done(kind Kind, rests uint64) (change event.Change) {
 	if b.limit == 0 {
 		return ""
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trying = false
+	before := rests < b.rests
+	if !before {
+		b.trying = false
+	}
 	switch {
 	case kind == "" || kind == KindFailed || kind == KindInvalidArgument:
 		if !b.until.IsZero() {
 			change = event.PluginRecovered
 		}
 		b.failures, b.until, b.rest = 0, time.Time{}, 0
-	case kind.guests():
+	case kind.guests() && !before:
 		if b.failures++; b.failures >= b.limit {
 			b.rest = min(max(firstRest, 2*b.rest), longestRest)
 			b.until = time.Now().Add(b.rest)
 			b.rests++
+			b.trying = false // whoever did was let in before this
 			change = event.PluginSuspended
 		}
 	}

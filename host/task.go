@@ -191,6 +191,7 @@ type task struct {
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
 	queued    time.Time
+	waited    bool // for a slot
 
 	instance instance // nil while the task has none
 	// version is what the instance is of, or the last one was; trial is that version's
@@ -251,13 +252,14 @@ func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sche
 		err = ErrPaused
 	}
 	if err == nil {
-		err = tr.current().breaker.admit(false)
+		_, err = tr.current().breaker.admit(false)
 	}
 	if err == nil {
 		r := c.request(tr, serial)
 		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
+		t.waited = !t.ticket.Held()
 	}
 	if err != nil {
 		t.leaveStream()
@@ -517,12 +519,13 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		return 0, fault
 	}
 	v, spec := t.version, t.version.spec(t.transform)
-	if err := v.breaker.admit(true); err != nil {
+	rests, err := v.breaker.admit(true)
+	if err != nil {
 		return 0, t.transform.refusal(ctx, err)
 	}
 	ended := KindHost // should Run panic
 	defer func() {
-		if change := v.breaker.done(ended); change != "" {
+		if change := v.breaker.done(ended, rests); change != "" {
 			t.h.tellPlugin(v, change, "")
 		}
 	}()
@@ -535,7 +538,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		now := time.Now()
 		took := now.Sub(began)
 		t.transform.meter.run.Observe(took)
-		t.transform.window.observe(now, took, len(items))
+		t.transform.window.observe(now, took, len(items), t.waited)
 		if t.trial != nil && ended == "" {
 			t.trial.observe(t.canary, took, len(items))
 		}
@@ -544,7 +547,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 			in.Return()
 		}
 	}()
-	fuel, err := in.Run(ctx, module.Call{
+	fuel, err = in.Run(ctx, module.Call{
 		Transform: spec.index, Items: items, Results: results, Behind: true,
 		Limits: module.Limits{Timeout: spec.timeout, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
 	})

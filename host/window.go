@@ -9,42 +9,50 @@ import (
 // Config's BatchTarget together, by what tasks took lately.
 type window struct {
 	target time.Duration // 0 is one task
-	// warn is called once each time the window has been at a bound for longestPin.
+	// warn is called once each time the window has been at one bound for longestPin, with
+	// tasks that waited all the time.
 	warn func(size int, cost time.Duration)
 
 	mu     sync.Mutex    // guards all below
 	cost   time.Duration // moving average of a task's run
 	size   int           // 0 before the first task
-	pinned time.Time     // since when the size is at a bound; zero if it is not
+	pinned time.Time     // since when the size is at one bound and tasks wait; zero if not so
+	last   time.Time     // of the tasks observed
 	warned bool
 }
 
 // longestPin is how long a window may be at a bound before that is logged.
 const longestPin = 5 * time.Minute
 
-// observe takes note of a crossing of so many tasks that has ended.
-func (w *window) observe(now time.Time, took time.Duration, tasks int) {
+// longestGap is how long a window is taken to be as it was without any task.
+const longestGap = time.Minute
+
+// observe takes note of a crossing of so many tasks that has ended, and whether they had
+// to wait for their turn.
+func (w *window) observe(now time.Time, took time.Duration, tasks int, waited bool) {
 	if w.target == 0 {
 		return
 	}
-	if size, cost, warn := w.update(now, took/time.Duration(tasks)); warn {
+	if size, cost, warn := w.update(now, took/time.Duration(tasks), waited); warn {
 		w.warn(size, cost)
 	}
 }
 
-func (w *window) update(now time.Time, took time.Duration) (size int, cost time.Duration, warn bool) {
+func (w *window) update(now time.Time, took time.Duration, waited bool) (size int, cost time.Duration, warn bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.size == 0 {
 		w.cost = took
 	}
 	w.cost += (took - w.cost) / 8
+	before, gap := w.size, now.Sub(w.last)
 	w.size = int(min(max(1, w.target/max(w.cost, 1)), maxBatch))
+	w.last = now
 	switch {
-	case w.size > 1 && w.size < maxBatch:
+	case w.size > 1 && w.size < maxBatch, !waited:
 		w.pinned, w.warned = time.Time{}, false
-	case w.pinned.IsZero():
-		w.pinned = now
+	case w.pinned.IsZero(), w.size != before, gap > longestGap:
+		w.pinned, w.warned = now, false
 	case !w.warned && now.Sub(w.pinned) >= longestPin:
 		w.warned, warn = true, true
 	}

@@ -9,10 +9,11 @@ func TestWindow(t *testing.T) {
 	var warned []int
 	w := window{target: 100 * time.Microsecond, warn: func(size int, _ time.Duration) { warned = append(warned, size) }}
 	now := time.Unix(0, 0)
+	waited := true
 	feed := func(took time.Duration, tasks, times int, every time.Duration) {
 		for range times {
 			now = now.Add(every)
-			w.observe(now, took, tasks)
+			w.observe(now, took, tasks, waited)
 		}
 	}
 	if w.now() != 1 {
@@ -47,11 +48,22 @@ func TestWindow(t *testing.T) {
 	if len(warned) != 2 || warned[1] != maxBatch {
 		t.Errorf("warned of %v, want of 1 and %d", warned, maxBatch)
 	}
+	// Nothing waits; or there are few tasks; or it is at one bound and then at the other.
+	waited = false
+	feed(time.Second, 1, 300, time.Minute)
+	waited = true
+	feed(time.Second, 1, 2, 10*time.Minute)
+	feed(time.Second, 1, 4, time.Minute)
+	feed(time.Nanosecond, 1, 300, time.Millisecond)
+	feed(time.Nanosecond, 1, 3, time.Minute)
+	if len(warned) != 2 {
+		t.Errorf("warned of %v, want of nothing more", warned[2:])
+	}
 }
 
 func TestNoWindow(t *testing.T) {
 	var w window
-	w.observe(time.Unix(0, 0), time.Nanosecond, 1)
+	w.observe(time.Unix(0, 0), time.Nanosecond, 1, true)
 	if w.now() != 1 {
 		t.Errorf("size %d, want 1", w.now())
 	}
