@@ -3,7 +3,6 @@ package abi
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 	"strconv"
 )
 
@@ -115,8 +114,10 @@ func AppendOutputHeader(dst []byte, count int) []byte {
 // ReserveResult appends room for the lengths of a result, whose payload is to be
 // appended next.
 func ReserveResult(dst []byte) []byte {
-	var room [outputHeader]byte
-	return append(dst, room[:]...)
+	if n := len(dst) + outputHeader; n <= cap(dst) {
+		return dst[:n] // FinishResult writes all of it
+	}
+	return append(dst, make([]byte, outputHeader)...)
 }
 
 // FinishResult ends the result whose [ReserveResult] was called with len(dst) ==
@@ -126,20 +127,28 @@ func FinishResult(dst []byte, at int, status Status, state []byte) []byte {
 	end := len(dst)
 	from := align(end)
 	to := from + len(state)
-	dst = slices.Grow(dst, align(to)-end)[:align(to)]
-	copy(dst[from:], state) // before the padding, which may be where it lies
-	clear(dst[end:from])
-	clear(dst[to:])
+	if n := align(to); n <= cap(dst) {
+		dst = dst[:n]
+	} else {
+		dst = append(dst, make([]byte, n-end)...)
+	}
+	if len(state) > 0 {
+		copy(dst[from:], state) // before the padding, which may be where it lies
+	}
+	for i := end; i < from; i++ {
+		dst[i] = 0
+	}
+	for i := to; i < len(dst); i++ {
+		dst[i] = 0
+	}
 	h := dst[at : at+outputHeader]
-	binary.LittleEndian.PutUint32(h[0:], uint32(status))
-	binary.LittleEndian.PutUint32(h[4:], uint32(end-at-outputHeader))
-	binary.LittleEndian.PutUint32(h[8:], uint32(len(state)))
+	binary.LittleEndian.PutUint64(h, uint64(status)|uint64(end-at-outputHeader)<<32)
+	binary.LittleEndian.PutUint64(h[8:], uint64(len(state)))
 	return dst
 }
 
 func appendHeader(dst []byte, magic uint32, count int) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, magic)
-	return binary.LittleEndian.AppendUint32(dst, uint32(count))
+	return binary.LittleEndian.AppendUint64(dst, uint64(magic)|uint64(count)<<32)
 }
 
 // appendPadded appends b and then zeros up to a multiple of 8.
@@ -206,6 +215,11 @@ type InputReader struct{ r reader }
 // ReadInput checks the header of an input frame and returns a reader of its
 // items. Errors wrap [ErrFrame].
 func ReadInput(frame []byte) (InputReader, error) {
+	if len(frame) > frameHeader && binary.LittleEndian.Uint32(frame) == inputMagic { // the usual one
+		if n := binary.LittleEndian.Uint32(frame[4:]); n > 0 && uint64(n)*inputHeader <= uint64(len(frame)-frameHeader) {
+			return InputReader{reader{frame[frameHeader:], int(n), int(n)}}, nil
+		}
+	}
 	r, err := newReader(frame, inputMagic, inputHeader)
 	if err == nil {
 		err = r.done()
@@ -219,6 +233,21 @@ func (r *InputReader) Len() int { return r.r.left }
 // Next returns the next item, which must be there: see [InputReader.Len].
 // Errors wrap [ErrFrame] and end the frame.
 func (r *InputReader) Next() (it Item, err error) {
+	// The usual item in one step; what is wrong with another is told below.
+	if rest := r.r.rest; len(rest) >= inputHeader {
+		payload, state := uint64(binary.LittleEndian.Uint32(rest)), uint64(binary.LittleEndian.Uint32(rest[4:]))
+		behind := inputHeader + (payload+7)&^7
+		end := behind + (state+7)&^7
+		if end == uint64(len(rest)) || end < uint64(len(rest)) && r.r.left > 1 {
+			r.r.rest = rest[end:]
+			r.r.left--
+			return Item{rest[inputHeader : inputHeader+payload : inputHeader+payload], rest[behind : behind+state : behind+state]}, nil
+		}
+	}
+	return r.next()
+}
+
+func (r *InputReader) next() (it Item, err error) {
 	h, err := r.r.header(inputHeader)
 	if err != nil {
 		return Item{}, err

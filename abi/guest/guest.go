@@ -109,21 +109,20 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 			out = abi.FinishResult(append(out, err.Error()...), at, status(err), nil)
 			continue
 		}
-		out = extend(out, t)
+		if room := out[len(out):cap(out)]; len(t.Output) <= len(room) && unsafe.SliceData(t.Output) == unsafe.SliceData(room) {
+			out = out[:len(out)+len(t.Output)] // it lies in place already, as is usual
+		} else {
+			out = extend(out, t)
+		}
 		out = abi.FinishResult(out, at, abi.StatusOK, t.NextState)
 	}
 	p.output = out
 	return out, nil
 }
 
-// extend appends the task's output to dst, where it commonly lies in place
-// already. Where it does not, a next state that does makes way for it.
+// extend appends the task's output to dst. A next state that lies there makes way for it.
 func extend(dst []byte, t *Task) []byte {
-	room := dst[len(dst):cap(dst)]
-	if len(t.Output) <= len(room) && unsafe.SliceData(t.Output) == unsafe.SliceData(room) {
-		return dst[:len(dst)+len(t.Output)]
-	}
-	if overlap(room, t.NextState) {
+	if overlap(dst[len(dst):cap(dst)], t.NextState) {
 		t.NextState = slices.Clone(t.NextState)
 	}
 	return append(dst, t.Output...)

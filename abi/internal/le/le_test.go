@@ -54,3 +54,38 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestViews has numbers as the memory that they are, wherever that begins.
+func TestViews(t *testing.T) {
+	want := []float64{1.5, math.Inf(-1), math.Copysign(0, -1)}
+	for at := range 8 {
+		b := le.Append(make([]byte, at, 64), want...)
+		if got := le.View[float64](le.Aligned(b[at:])); !slices.Equal(got, want) {
+			t.Errorf("at %d: %v", at, got)
+		}
+		if got := le.Float(b[at:]); got != want[0] {
+			t.Errorf("at %d: %v", at, got)
+		}
+	}
+	if got := le.Bits(want); !slices.Equal(got, []int64{0x3ff8 << 48, -0x10 << 48, math.MinInt64}) {
+		t.Errorf("bits %x", got)
+	}
+	if got := le.View[uint32](le.Aligned([]byte{1, 2, 0, 0, 255, 255, 255, 255})); !slices.Equal(got, []uint32{0x201, math.MaxUint32}) {
+		t.Errorf("%v", got)
+	}
+	if got := le.View[bool]([]byte{1, 0, 1}); !slices.Equal(got, []bool{true, false, true}) {
+		t.Errorf("%v", got)
+	}
+	if len(le.Bits(nil))+len(le.View[float64](nil))+len(le.View[bool](nil))+len(le.Aligned(nil))+len(le.Room(nil, 0)) != 0 {
+		t.Error("something of nothing")
+	}
+}
+
+func TestRoom(t *testing.T) {
+	b := append(make([]byte, 0, 32), "x"...)
+	room := le.Room(b, 2)
+	copy(room, []float64{1, -2})
+	if got := le.AppendRoom(b, room); string(got) != "x\x00\x00\x00\x00\x00\x00\xf0\x3f\x00\x00\x00\x00\x00\x00\x00\xc0" {
+		t.Errorf("%q", got)
+	}
+}
