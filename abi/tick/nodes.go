@@ -2,6 +2,7 @@ package tick
 
 import (
 	"encoding"
+	"encoding/binary"
 	"maps"
 	"math"
 	"slices"
@@ -262,7 +263,7 @@ func (a *Nodes) Validate() error {
 	if i := notAscending(a.Offset, MaxAttached); i >= 0 {
 		return fault(at("nodes", i-1)+".harmonic_patterns", attachedRule)
 	}
-	if i := notBelow(a.Attached, uint64(len(a.Pattern))); i >= 0 {
+	if i := notBelow(a.Attached, uint32(len(a.Pattern))); i >= 0 {
 		return fault(at("attached", i), "must be the index of a pattern")
 	}
 	return nil
@@ -309,31 +310,45 @@ func (a *Nodes) AppendBinary(b []byte) ([]byte, error) {
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
 // is used again. It does not validate values.
 func (a *Nodes) UnmarshalBinary(b []byte) error {
-	if len(b) < nodesHeader {
-		return sizeFault(len(b), nodesHeader)
+	v, err := ViewNodes(b)
+	if err != nil {
+		return err
 	}
-	r := reader{b}
-	nodes, patterns, attached := r.uint64(), r.uint64(), r.uint64()
-	if nodes > MaxNodes || patterns > MaxPatterns || attached > nodes*MaxAttached {
-		return fault("record", "counts more than the message may have")
-	}
-	n := int(nodes)
-	if want := nodesSize(n, int(patterns), int(attached)); len(b) != want {
-		return sizeFault(len(b), want)
-	}
-	a.NowMS = r.float()
-	a.Frequency, a.Strength = resize(a.Frequency, n), resize(a.Strength, n)
-	a.Pattern, a.Stopped = resize(a.Pattern, int(patterns)), resize(a.Stopped, n)
-	a.Offset, a.Attached = resize(a.Offset, n+1), resize(a.Attached, int(attached))
-	r.floats(a.Frequency)
-	r.floats(a.Strength)
-	r.floats(a.Pattern)
-	r.uint32s(a.Offset)
-	r.uint32s(a.Attached)
-	if i := readBools(a.Stopped, r.b); i >= 0 {
-		return fault(at("nodes", i)+".state", "must be 0 or 1 in a record")
-	}
+	a.NowMS = v.NowMS
+	a.Frequency, a.Strength = append(a.Frequency[:0], v.Frequency...), append(a.Strength[:0], v.Strength...)
+	a.Pattern, a.Stopped = append(a.Pattern[:0], v.Pattern...), append(a.Stopped[:0], v.Stopped...)
+	a.Offset, a.Attached = append(a.Offset[:0], v.Offset...), append(a.Attached[:0], v.Attached...)
 	return nil
+}
+
+// ViewNodes returns what UnmarshalBinary does, without a copy: the arrays are b's memory,
+// if b is where numbers may lie, and must not be written to.
+func ViewNodes(b []byte) (a Nodes, err error) {
+	if len(b) < nodesHeader {
+		return a, sizeFault(len(b), nodesHeader)
+	}
+	b = le.Aligned(b)
+	nodes, patterns, attached := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])
+	if nodes > MaxNodes || patterns > MaxPatterns || attached > nodes*MaxAttached {
+		return a, fault("record", "counts more than the message may have")
+	}
+	n, p, k := int(nodes), int(patterns), int(attached)
+	if want := nodesSize(n, p, k); len(b) != want {
+		return a, sizeFault(len(b), want)
+	}
+	now, b := le.Float(b[24:]), b[nodesHeader:]
+	frequency, b := b[:8*n], b[8*n:]
+	strength, b := b[:8*n], b[8*n:]
+	pattern, b := b[:8*p], b[8*p:]
+	offset, b := b[:4*(n+1)], b[align(4*(n+1)):]
+	indices, stopped := b[:4*k], b[align(4*k):][:n]
+	if i := notBool(stopped); i >= 0 {
+		return a, fault(at("nodes", i)+".state", "must be 0 or 1 in a record")
+	}
+	return Nodes{
+		NowMS: now, Frequency: le.View[float64](frequency), Strength: le.View[float64](strength), Stopped: le.View[bool](stopped),
+		Pattern: le.View[float64](pattern), Offset: le.View[uint32](offset), Attached: le.View[uint32](indices),
+	}, nil
 }
 
 // NodesResult is the answer of tick.node, by the indices of its argument.
@@ -380,6 +395,17 @@ const progressRule = "must have a bit a node, and none beyond"
 const nodesResultHeader = 2 * 8
 
 func progressWords(nodes int) int { return (nodes + 63) / 64 }
+
+// UseRoom has the strengths of so many nodes lie where AppendBinary will put them, so that
+// it need not copy them, if b has room for that; and otherwise in new memory.
+func (r *NodesResult) UseRoom(b []byte, nodes int) {
+	r.Strength = nil // which may be of the same memory as b
+	if at := len(b) + nodesResultHeader; at+8*nodes <= cap(b) {
+		if room := b[at : at+8*nodes]; le.IsAligned(room) {
+			r.Strength = le.View[float64](room)[:0]
+		}
+	}
+}
 
 // AppendBinary implements [encoding.BinaryAppender].
 func (r *NodesResult) AppendBinary(b []byte) ([]byte, error) {

@@ -117,11 +117,6 @@ func (r *reader) floats(dst []float64) { r.b = le.Read(r.b, dst) }
 
 func (r *reader) uint64s(dst []uint64) { r.b = le.Read(r.b, dst) }
 
-func (r *reader) uint32s(dst []uint32) {
-	le.Read(r.b, dst)
-	r.b = r.b[align(4*len(dst)):]
-}
-
 // appendUint32s pads to a multiple of 8 bytes.
 func appendUint32s(b []byte, v []uint32) []byte {
 	b = le.Append(b, v...)

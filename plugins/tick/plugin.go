@@ -50,24 +50,22 @@ func New() *guest.Plugin {
 	// The messages of one task serve the next again, and lie side by side: what a
 	// task writes is put back by pages.
 	m := new(struct {
-		nodes    tick.Nodes
 		advanced tick.NodesResult
 		network  tick.NetworkState
 		ends     tick.ConnectionRequest
 	})
-	m.nodes.Frequency, m.nodes.Strength = make([]float64, 0, reserved), make([]float64, 0, reserved)
-	m.nodes.Stopped, m.nodes.Offset = make([]bool, 0, reserved), make([]uint32, 0, reserved+1)
-	m.nodes.Attached = make([]uint32, 0, reserved)
-	m.advanced.Strength, m.advanced.Progress = make([]float64, 0, reserved), make([]uint64, 0, reserved/64)
+	m.advanced.Pattern, m.advanced.Progress = make([]float64, 0, tick.MaxPatterns), make([]uint64, 0, reserved/64)
 	p := guest.New(manifest,
 		func(t *guest.Task) (err error) {
-			if err := m.nodes.UnmarshalBinary(t.Input); err != nil {
+			nodes, err := tick.ViewNodes(t.Input)
+			if err != nil {
 				return err
 			}
-			if err := m.nodes.Validate(); err != nil {
+			if err := nodes.Validate(); err != nil {
 				return err
 			}
-			AdvanceNodes(&m.nodes, &m.advanced)
+			m.advanced.UseRoom(t.Output, len(nodes.Strength))
+			AdvanceNodes(&nodes, &m.advanced)
 			t.Output, err = m.advanced.AppendBinary(t.Output)
 			return err
 		},

@@ -5,7 +5,6 @@ package tick
 
 import (
 	"math"
-	"slices"
 
 	"github.com/resonhost/resonhost/abi/tick"
 )
@@ -28,36 +27,45 @@ func wave(x float64) float64 { return 0.5*math.Sin(x) + 0.5 }
 func AdvanceNodes(a *tick.Nodes, r *tick.NodesResult) {
 	n := len(a.Frequency)
 	r.Strength = append(r.Strength[:0], a.Strength...)
-	r.Pattern = append(slices.Grow(r.Pattern[:0], tick.MaxPatterns), a.Pattern...)
-	r.Progress = r.Progress[:0]
-	for range (n + block - 1) / block {
-		r.Progress = append(r.Progress, 0)
+	if cap(r.Pattern) < tick.MaxPatterns {
+		r.Pattern = make([]float64, 0, tick.MaxPatterns)
+	}
+	r.Pattern = append(r.Pattern[:0], a.Pattern...)
+	if words := (n + 63) / 64; cap(r.Progress) < words {
+		r.Progress = make([]uint64, words)
+	} else {
+		r.Progress = r.Progress[:words]
+		clear(r.Progress)
 	}
 	seconds := a.NowMS / 1000
-	common := wave(seconds * phi)
-	done := 0
-	for done+block <= n && advanceBlock(a, r, done, seconds, common) {
-		done += block
+	common := 0.5*sin(seconds*phi) + 0.5
+	for done := 0; ; done++ {
+		done = int(advance(a.Frequency, r.Strength, a.Stopped, a.Offset, a.Attached, r.Pattern[:tick.MaxPatterns], r.Progress, uint(done), seconds, common))
+		if done == n {
+			break
+		}
+		if advanceOne(a, r, done, seconds, common) {
+			r.Progress[done/64] |= 1 << (done % 64)
+		}
 	}
-	for i := done; i < n; i++ {
-		if a.Stopped[i] {
-			continue
-		}
-		f := a.Frequency[i]
-		strength := atMost1(r.Strength[i] + 0.01*(f/100)*common)
-		r.Strength[i] = strength
-		if int(strength*1000)%100 == 0 {
-			r.Progress[i/64] |= 1 << (i % 64)
-		}
-		attached := a.Attached[a.Offset[i]:a.Offset[i+1]]
-		if len(attached) == 0 {
-			continue
-		}
-		step := 0.001 * wave(seconds*f/100)
+	capAll(r.Pattern)
+}
+
+// advanceOne advances a node, and reports whether it made progress.
+func advanceOne(a *tick.Nodes, r *tick.NodesResult, i int, seconds, common float64) bool {
+	if a.Stopped[i] {
+		return false
+	}
+	f := a.Frequency[i]
+	strength := atMost1(r.Strength[i] + 0.01*(f/100)*common)
+	r.Strength[i] = strength
+	if attached := a.Attached[a.Offset[i]:a.Offset[i+1]]; len(attached) > 0 {
+		step := 0.001 * (0.5*sin(seconds*f/100) + 0.5)
 		for _, p := range attached {
 			r.Pattern[p] = atMost1(r.Pattern[p] + step)
 		}
 	}
+	return int(strength*1000)%100 == 0
 }
 
 // Connect computes the connection of two valid nodes: with q = min(f)/max(f),
