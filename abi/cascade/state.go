@@ -8,9 +8,11 @@ package cascade
 
 import (
 	"encoding"
+	"encoding/binary"
 	"errors"
 	"math"
 	"strconv"
+	"unsafe"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/internal/le"
@@ -71,12 +73,11 @@ func (s *State) Values() [5]float64 {
 // [MaxMagnitude] or 0, the timestamp within [MaxTimestamp], and the detail known.
 // It returns the first fault, an [*abi.FieldError].
 func (s *State) Validate() error {
-	for i, v := range s.Values() {
-		if v == 0 {
-			continue
-		}
-		if a := math.Abs(v); !(a >= MinMagnitude && a <= MaxMagnitude) {
-			return fault(fieldNames[i], "must be 0 or of a magnitude between 1e-12 and 1e12")
+	if !valid(s.AwarenessLevel) || !valid(s.CoherenceScore) || !valid(s.PhiValue) || !valid(s.EmotionalResonance) || !valid(s.CreativeEmergence) {
+		for i, v := range s.Values() {
+			if !valid(v) {
+				return fault(fieldNames[i], "must be 0 or of a magnitude between 1e-12 and 1e12")
+			}
 		}
 	}
 	if s.Timestamp < -MaxTimestamp || s.Timestamp > MaxTimestamp {
@@ -87,6 +88,11 @@ func (s *State) Validate() error {
 		return nil
 	}
 	return fault("detail", detailRule)
+}
+
+func valid(v float64) bool {
+	a := math.Abs(v)
+	return a >= MinMagnitude && a <= MaxMagnitude || v == 0
 }
 
 const (
@@ -117,13 +123,10 @@ func (s *State) UnmarshalBinary(b []byte) error {
 	if len(b) != stateSize {
 		return sizeError("state", len(b), stateSize)
 	}
-	var values [5]float64
-	var rest [2]uint64
-	le.Read(le.Read(b, values[:]), rest[:])
-	s.AwarenessLevel, s.CoherenceScore, s.PhiValue = values[0], values[1], values[2]
-	s.EmotionalResonance, s.CreativeEmergence = values[3], values[4]
-	s.Timestamp = int64(rest[0])
-	switch rest[1] {
+	s.AwarenessLevel, s.CoherenceScore, s.PhiValue = le.Float(b), le.Float(b[8:]), le.Float(b[16:])
+	s.EmotionalResonance, s.CreativeEmergence = le.Float(b[24:]), le.Float(b[32:])
+	s.Timestamp = int64(binary.LittleEndian.Uint64(b[40:]))
+	switch binary.LittleEndian.Uint64(b[48:]) {
 	case 0:
 		s.Detail = DetailFull
 	case 1:
@@ -172,14 +175,39 @@ func (h *History) Validate() error {
 	if min(h.Length, HistoryPatterns) != uint64(len(h.Patterns)) {
 		return fault("patterns", "must be the last 10 of "+strconv.FormatUint(h.Length, 10)+" results, are "+strconv.Itoa(len(h.Patterns)))
 	}
-	for i := range h.Patterns {
-		for _, v := range &h.Patterns[i] {
-			if !(v >= -1 && v <= 1) {
+	if !resonances(le.Bits(numbers(h.Patterns))) {
+		for i := range h.Patterns {
+			if !resonances(le.Bits(h.Patterns[i][:])) {
 				return fault(at("patterns", i), "must be within -1 and 1")
 			}
 		}
 	}
 	return nil
+}
+
+// resonances reports whether all numbers, of which these are the bits, are within -1 and
+// 1. Without their sign, numbers are in the order of their bits.
+//
+//go:noinline
+//go:nosplit
+func resonances(v []int64) bool {
+	const one = 0x3ff << 52
+	var wrong int64
+	for ; len(v) >= Octaves; v = v[Octaves:] {
+		h, g, f, e, d, c, b, a := v[7], v[6], v[5], v[4], v[3], v[2], v[1], v[0]
+		wrong |= (one - a&math.MaxInt64) | (one - b&math.MaxInt64) | (one - c&math.MaxInt64) | (one - d&math.MaxInt64) |
+			(one - e&math.MaxInt64) | (one - f&math.MaxInt64) | (one - g&math.MaxInt64) | (one - h&math.MaxInt64)
+	}
+	return wrong >= 0
+}
+
+// numbers returns the memory of patterns as that of their numbers.
+func numbers(p []Pattern) []float64 {
+	if len(p) == 0 {
+		return nil
+	}
+	n := len(p) * Octaves
+	return (*[HistoryPatterns * Octaves]float64)(unsafe.Pointer(unsafe.SliceData(p)))[:n:n]
 }
 
 // Add appends the pattern of one more result. Length stays at its largest value
@@ -199,14 +227,11 @@ func (h *History) Add(p Pattern) {
 // AppendBinary implements [encoding.BinaryAppender]. The record is the u64 1, its
 // format; the u64 length; and the patterns. It refuses an invalid history.
 func (h *History) AppendBinary(b []byte) ([]byte, error) {
-	if err := h.Validate(); err != nil {
-		return nil, err
+	if min(h.Length, HistoryPatterns) != uint64(len(h.Patterns)) || !resonances(le.Bits(numbers(h.Patterns))) {
+		return nil, h.Validate()
 	}
 	b = le.Append(b, historyFormat, h.Length)
-	for i := range h.Patterns {
-		b = le.Append(b, h.Patterns[i][:]...)
-	}
-	return b, nil
+	return le.Append(b, numbers(h.Patterns)...), nil
 }
 
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. No bytes are the empty
@@ -220,17 +245,15 @@ func (h *History) UnmarshalBinary(b []byte) error {
 	if len(b) < historyHeader || len(b) > MaxHistoryBytes || (len(b)-historyHeader)%patternSize != 0 {
 		return errors.New("cascade history: a record of " + strconv.Itoa(len(b)) + " bytes")
 	}
-	var head [2]uint64
-	rest := le.Read(b, head[:])
-	if head[0] != historyFormat {
+	if binary.LittleEndian.Uint64(b) != historyFormat {
 		return errors.New("cascade history: unknown format")
 	}
-	h.Length = head[1]
-	for len(rest) > 0 {
-		var p Pattern
-		rest = le.Read(rest, p[:])
-		h.Patterns = append(h.Patterns, p)
+	h.Length = binary.LittleEndian.Uint64(b[8:])
+	if h.Patterns = h.Patterns[:0]; cap(h.Patterns) < HistoryPatterns {
+		h.Patterns = make([]Pattern, 0, HistoryPatterns)
 	}
+	h.Patterns = h.Patterns[:(len(b)-historyHeader)/patternSize]
+	le.Read(b[historyHeader:], numbers(h.Patterns))
 	if err := h.Validate(); err != nil {
 		h.Length, h.Patterns = 0, h.Patterns[:0]
 		return errors.New("cascade history: " + err.Error())

@@ -31,121 +31,62 @@ const (
 	threshold = 0.7
 
 	harmonics = cascade.HarmonicsPerFrequency
-	maxTones  = cascade.MaxFrequencies * harmonics
 )
 
 // bases are the frequencies in Hz by which the values of a state are multiplied.
 var bases = [cascade.MaxFrequencies]float64{432, 528, 741, 639, 852}
 
-// emotions are the frequencies of the emotions in Hz.
-var emotions = [...]struct {
-	name      cascade.Emotion
-	frequency float64
-}{
-	{cascade.Joy, 528}, {cascade.Love, 639}, {cascade.Peace, 741}, {cascade.Insight, 852}, {cascade.Unity, 963},
-}
+// emotions are the frequencies of joy, love, peace, insight and unity in Hz.
+var emotions = [...]float64{528, 639, 741, 852, 963}
+
+// neutral is the index of the emotion of no resonance.
+const neutral = len(emotions)
 
 // Analyze computes the result of a valid state whose stream has the given
 // history, and adds the result to the history. It uses the memory of r's slices
 // again.
 func Analyze(s *cascade.State, history *cascade.History, r *cascade.Result) {
-	var base [cascade.MaxFrequencies]float64
-	n := 0
-	for i, v := range s.Values() {
-		if v != 0 {
-			base[n] = v * bases[i]
-			n++
-		}
-	}
+	var a cascade.Analysis
+	analyze(s, history, &a)
+	a.Expand(r)
+}
+
+func analyze(s *cascade.State, history *cascade.History, a *cascade.Analysis) {
+	values := s.Values()
+	n := frequencies(values[:], a.Frequencies[:])
 	if n == 0 {
-		n = copy(base[:], []float64{432, 528, 639})
+		n = copy(a.Frequencies[:], []float64{432, 528, 639})
 	}
-	f := base[:n]
-	r.Timestamp = s.Timestamp
-	resonance, alignment := octaveResonance(f), goldenAlignment(f)
-	describeOctaves(f, resonance, alignment, s.Detail != cascade.DetailSummary, r)
-	converge(resonance, alignment, &r.Convergence)
-	feel(f, r)
-	var pattern cascade.Pattern
-	for i := range pattern {
-		pattern[i] = resonance
-	}
-	create(&pattern, history, &r.Convergence, &r.CreativePatterns)
-	stand(f, &r.StandingWaves)
-	score(resonance, r)
-	history.Add(pattern)
+	f := a.Frequencies[:n]
+	a.Frequency, a.Full, a.Timestamp = n, s.Detail != cascade.DetailSummary, s.Timestamp
+	var whole uint
+	a.Resonance, a.GoldenAlignment, whole = compare(f)
+	a.Converges = a.Resonance > threshold
+	a.Dominant, a.DominantStrength = feel(f, a.Emotions[:])
+	a.Creative = create(a, history)
+	stand(f, whole, a)
+	a.Score, a.Quality = score(a)
+	history.Add(cascade.Pattern{a.Resonance, a.Resonance, a.Resonance, a.Resonance, a.Resonance, a.Resonance, a.Resonance, a.Resonance})
 }
 
-// octaveResonance is the resonance of an octave with those base frequencies.
+// frequencies sets f to the frequencies of the values that are not 0, and returns how many
+// there are.
 //
-// It is where the time goes: 300 pairs for five frequencies. So it is one loop
-// without a call, over arrays whose length the compiler knows, and without a branch
-// but its own: in a guest a call costs more than the arithmetic, and so does a jump,
-// which is one to the function's beginning and through a table.
-func octaveResonance(f []float64) float64 {
-	var tones [maxTones]struct{ frequency, amplitude float64 }
-	n := 0
-	for _, base := range f {
-		for k := range harmonics {
-			tones[n].frequency, tones[n].amplitude = base*float64(k+1), amplitudes[k]
-			n++
+//go:noinline
+//go:nosplit
+func frequencies(values, f []float64) int {
+	n := uint(0)
+	for i := range bases {
+		if i >= len(values) || n >= uint(len(f)) {
+			break
 		}
-	}
-	sum := 0.0
-	scores := [4]float64{1: 1, 2: 0.9}
-	for i := range tones[:n] {
-		t := tones[i]
-		for _, u := range tones[i+1 : n] {
-			r := t.frequency / u.frequency
-			scores[0] = falloff(0.5 - math.Abs(r-math.Floor(r)-0.5)) // the distance to round(r)
-			// Whatever the index is for ratios beyond the table, they are not near.
-			c := &special[int(r*16)&(len(special)-1)]
-			s := 0
-			if math.Abs(r-c[1].ratio) < 0.01 {
-				s = c[1].score
-			}
-			if math.Abs(r-c[0].ratio) < 0.01 {
-				s = c[0].score
-			}
-			sum += scores[s&3] * t.amplitude * u.amplitude
+		if values[i] == 0 {
+			continue
 		}
+		f[n] = values[i] * bases[i]
+		n++
 	}
-	return atMost1(sum / float64(n))
-}
-
-// special has the special ratios that are within 0.01 of k/16 to (k+1)/16, the one
-// that counts first, and for what they count: 1 is 1, 2 is 0.9.
-var special = [64][2]struct {
-	ratio float64
-	score int
-}{
-	9:  {{1 / phi, 2}},
-	10: {{1 / phi, 2}},
-	15: {{1, 1}},
-	16: {{1, 1}},
-	19: {{5.0 / 4, 1}},
-	20: {{5.0 / 4, 1}},
-	21: {{4.0 / 3, 1}},
-	23: {{3.0 / 2, 1}},
-	24: {{3.0 / 2, 1}},
-	25: {{8.0 / 5, 1}, {phi, 2}},
-	26: {{5.0 / 3, 1}, {phi, 2}},
-	31: {{2, 1}},
-	32: {{2, 1}},
-}
-
-// falloff is exp(−10·d²) for d within 0 and ½, within 2e-14 relative: the 16th
-// power of exp(y), which for y within ±0.625/8 is its Taylor polynomial within
-// 3e-16, times exp(−1.25). Unlike math.Exp it is inlined, and the same to the last
-// bit in a guest and on amd64.
-func falloff(d float64) float64 {
-	y := 0.625/8 - 10.0/16*d*d
-	y2 := y * y
-	e := 1 + y + (1.0/2+y*(1.0/6))*y2 + (1.0/24+y*(1.0/120)+(1.0/720+y*(1.0/5040))*y2+y2*y2*(1.0/40320))*y2*y2
-	e *= e
-	e *= e
-	e *= e
-	return e * e * 0.28650479686019010032
+	return int(n)
 }
 
 // round rounds half up, towards +∞, as JavaScript does.
@@ -157,64 +98,14 @@ func round(v float64) float64 {
 	return whole
 }
 
-// goldenAlignment is the mean closeness of ratios to φ; 0 without a pair.
-func goldenAlignment(f []float64) float64 {
-	sum, pairs := 0.0, 0
-	for i := range f {
-		for j := i + 1; j < len(f); j++ {
-			sum += closeness(f[i]/f[j], phi)
-			pairs++
-		}
-	}
-	if pairs == 0 {
-		return 0
-	}
-	return sum / float64(pairs)
-}
-
-func describeOctaves(f []float64, resonance, alignment float64, full bool, r *cascade.Result) {
-	r.OctaveAnalysis = resize(r.OctaveAnalysis, cascade.Octaves)
-	scale := 1.0
-	for k := range r.OctaveAnalysis {
-		o := &r.OctaveAnalysis[k]
-		o.Octave, o.Resonance, o.GoldenRatioAlignment = k, resonance, alignment
-		o.Frequencies = resize(o.Frequencies, len(f))
-		for i, base := range f {
-			o.Frequencies[i] = base * scale
-		}
-		o.Harmonics = resize(o.Harmonics, 0)
-		if full {
-			o.Harmonics = resize(o.Harmonics, len(f)*harmonics)
-			for i, base := range f {
-				describeHarmonics(base*scale, (*[harmonics]cascade.Harmonic)(o.Harmonics[i*harmonics:]))
-			}
-		}
-		scale *= 2
-	}
-}
-
-func describeHarmonics(f float64, h *[harmonics]cascade.Harmonic) {
-	for n := range h {
-		h[n] = cascade.Harmonic{Frequency: f * float64(n+1), Amplitude: amplitudes[n], Phase: phases[n]}
-	}
-}
-
-// amplitudes and phases (in radians) are of the harmonics, 1/n and n·π/4.
-var (
-	amplitudes = [harmonics]float64{1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5}
-	phases     = [harmonics]float64{math.Pi / 4, 2 * math.Pi / 4, 3 * math.Pi / 4, 4 * math.Pi / 4, 5 * math.Pi / 4}
-)
-
-// closeness is max(0, 1 − |v − to|/to), by a comparison: Go's max is a call in a
-// guest.
+// closeness is max(0, 1 − |v − to|/to), by arithmetic: Go's max is a call in a guest,
+// and a comparison a jump.
 func closeness(v, to float64) float64 {
-	if c := 1 - math.Abs(v-to)/to; c > 0 {
-		return c
-	}
-	return 0
+	c := 1 - math.Abs(v-to)/to
+	return 0.5 * (c + math.Abs(c))
 }
 
-// atMost1 is min(1, v), likewise.
+// atMost1 is min(1, v).
 func atMost1(v float64) float64 {
 	if v > 1 {
 		return 1
@@ -222,128 +113,112 @@ func atMost1(v float64) float64 {
 	return v
 }
 
-// converge finds the pairs of neighbouring octaves that both resonate above 0.7.
-// A point's strength and alignment are the pair's means; overall convergence is
-// points / 7.
-func converge(resonance, alignment float64, c *cascade.Convergence) {
-	c.Points = resize(c.Points, 0)
-	c.MaxStrength = 0
-	if resonance > threshold {
-		for k := range cascade.Octaves - 1 {
-			c.Points = append(c.Points, cascade.Point{Octaves: [2]int{k, k + 1}, Strength: resonance, GoldenAlignment: alignment})
-		}
-		c.MaxStrength = resonance
-	}
-	c.OverallConvergence = float64(len(c.Points)) / (cascade.Octaves - 1)
-}
-
 // feel computes the resonance of each emotion e: the mean over base frequencies f
 // of max(0, 1 − |f − e|/e) + ½·Σ max(0, 1 − |f − e·h|/(e·h)), h = 2, 3, 4. The
 // first that is strictly the largest above 0 dominates.
-func feel(f []float64, r *cascade.Result) {
-	var strengths [len(emotions)]float64
-	r.DominantEmotion = cascade.DominantEmotion{Emotion: cascade.Neutral, Color: cascade.Neutral.Color()}
-	for i, e := range emotions {
+//
+//go:noinline
+//go:nosplit
+func feel(f, strengths []float64) (dominant int, strength float64) {
+	dominant = neutral
+	if len(strengths) < len(emotions) {
+		return dominant, 0
+	}
+	n := float64(len(f))
+	for i := range emotions {
+		e := emotions[i]
+		e2, e3, e4 := e*2, e*3, e*4
 		sum := 0.0
 		for _, base := range f {
-			sum += closeness(base, e.frequency) + 0.5*(closeness(base, e.frequency*2)+
-				closeness(base, e.frequency*3)+closeness(base, e.frequency*4))
+			sum += closeness(base, e) + 0.5*(closeness(base, e2)+closeness(base, e3)+closeness(base, e4))
 		}
-		strengths[i] = sum / float64(len(f))
-		if strengths[i] > r.DominantEmotion.Strength {
-			r.DominantEmotion = cascade.DominantEmotion{Emotion: e.name, Strength: strengths[i], Color: e.name.Color()}
+		sum /= n
+		strengths[i] = sum
+		if sum > strength {
+			dominant, strength = i, sum
 		}
 	}
-	r.EmotionalResonance = cascade.EmotionalResonance{
-		Joy: strengths[0], Love: strengths[1], Peace: strengths[2], Insight: strengths[3], Unity: strengths[4],
-	}
+	return dominant, strength
 }
 
 // create computes the creative patterns of the octaves' resonances:
 // fractal depth, the mean over i = 0…5 of max(0, 1 − |q₁ − q₂|/max(q₁, q₂)) of
-// the ratios q of neighbours; rhythmic complexity, min(1, 2·standard deviation);
-// harmonic richness, overall convergence × largest strength; emergent novelty,
-// the least of 1 and of 1 − mean(1 − |now − then|) over the last ten results,
-// 0.5 with fewer.
-func create(p *cascade.Pattern, history *cascade.History, c *cascade.Convergence, out *cascade.CreativePatterns) {
-	depth := 0.0
-	for i := range cascade.Octaves - 2 {
-		q1, q2 := p[i+1]/p[i], p[i+2]/p[i+1]
-		depth += max(0, 1-math.Abs(q1-q2)/max(q1, q2))
+// the ratios q of neighbours, which is 1, as all are alike; rhythmic complexity,
+// min(1, 2·standard deviation), which is 0 but for rounding; harmonic richness, overall
+// convergence × largest strength; emergent novelty, the least of 1 and of 1 − mean(1 −
+// |now − then|) over the last ten results, 0.5 with fewer.
+func create(a *cascade.Analysis, history *cascade.History) cascade.CreativePatterns {
+	r := a.Resonance
+	off := r - (r+r+r+r+r+r+r+r)/cascade.Octaves
+	off *= off
+	c := cascade.CreativePatterns{
+		FractalDepth: 1, RhythmicComplexity: atMost1(2 * math.Sqrt((off+off+off+off+off+off+off+off)/cascade.Octaves)), EmergentNovelty: 0.5,
 	}
-	out.FractalDepth = depth / (cascade.Octaves - 2)
-	mean := 0.0
-	for _, v := range p {
-		mean += v
+	if a.Converges {
+		c.HarmonicRichness = r
 	}
-	mean /= cascade.Octaves
-	variance := 0.0
-	for _, v := range p {
-		variance += (v - mean) * (v - mean)
-	}
-	out.RhythmicComplexity = atMost1(2 * math.Sqrt(variance/cascade.Octaves))
-	out.HarmonicRichness = c.OverallConvergence * c.MaxStrength
-	out.EmergentNovelty = 0.5
 	if history.Length >= cascade.HistoryPatterns {
-		out.EmergentNovelty = 1
-		for i := range history.Patterns {
-			alike := 0.0
-			for k, then := range &history.Patterns[i] {
-				alike += 1 - math.Abs(p[k]-then)
-			}
-			out.EmergentNovelty = min(out.EmergentNovelty, 1-alike/cascade.Octaves)
-		}
+		c.EmergentNovelty = novelty(r, history.Patterns)
 	}
+	return c
 }
 
-// stand finds the pairs of base frequencies whose ratio is within 0.01 of a whole
-// number. Stability is their share of all pairs; 0 without a pair.
-func stand(f []float64, w *cascade.StandingWaves) {
-	w.Nodes, w.Antinodes = resize(w.Nodes, 0), resize(w.Antinodes, 0)
-	pairs := 0
-	for i := range f {
-		for j := i + 1; j < len(f); j++ {
-			pairs++
-			r := f[i] / f[j]
-			whole := round(r)
-			if off := math.Abs(r - whole); off < 0.01 {
-				w.Nodes = append(w.Nodes, cascade.Node{Frequencies: [2]float64{f[i], f[j]}, Ratio: whole, Strength: 1 - off})
-			}
+//go:noinline
+//go:nosplit
+func novelty(now float64, history []cascade.Pattern) float64 {
+	least := 1.0
+	for i := range history {
+		h, g, f, e := history[i][7], history[i][6], history[i][5], history[i][4]
+		d, c, b, a := history[i][3], history[i][2], history[i][1], history[i][0]
+		alike := 1 - math.Abs(now-a) + (1 - math.Abs(now-b)) + (1 - math.Abs(now-c)) + (1 - math.Abs(now-d)) +
+			(1 - math.Abs(now-e)) + (1 - math.Abs(now-f)) + (1 - math.Abs(now-g)) + (1 - math.Abs(now-h))
+		if v := 1 - alike/cascade.Octaves; v < least {
+			least = v
 		}
 	}
-	w.Detected = len(w.Nodes) > 0
-	w.Stability = 0
-	if pairs > 0 {
-		w.Stability = float64(len(w.Nodes)) / float64(pairs)
+	return least
+}
+
+// stand describes the pairs of base frequencies whose ratio is within 0.01 of a whole
+// number. Stability is their share of all pairs; 0 without a pair.
+func stand(f []float64, whole uint, a *cascade.Analysis) {
+	a.Wave, a.Stability = 0, 0
+	if whole == 0 {
+		return
 	}
+	for i := range f {
+		for j := i + 1; j < len(f); j++ {
+			if whole&1 == 1 {
+				r := f[i] / f[j]
+				a.Waves[a.Wave] = cascade.Node{Frequencies: [2]float64{f[i], f[j]}, Ratio: round(r), Strength: 1 - math.Abs(r-round(r))}
+				a.Wave++
+			}
+			whole >>= 1
+		}
+	}
+	a.Stability = float64(a.Wave) / float64(len(f)*(len(f)-1)/2)
 }
 
 // score is min(1, 0.25·mean resonance + 0.20·overall convergence + 0.20·largest
-// emotion + 0.20·mean of the creative patterns + 0.15·stability).
-func score(resonance float64, r *cascade.Result) {
-	p := &r.CreativePatterns
+// emotion + 0.20·mean of the creative patterns + 0.15·stability), and the index of its
+// quality.
+func score(a *cascade.Analysis) (score float64, quality int) {
+	p := &a.Creative
 	creative := (p.FractalDepth + p.RhythmicComplexity + p.HarmonicRichness + p.EmergentNovelty) / 4
-	r.HarmonicScore = atMost1(0.25*resonance + 0.20*r.Convergence.OverallConvergence +
-		0.20*r.DominantEmotion.Strength + 0.20*creative + 0.15*r.StandingWaves.Stability)
+	convergence := 0.0
+	if a.Converges {
+		convergence = 1
+	}
+	score = atMost1(0.25*a.Resonance + 0.20*convergence + 0.20*a.DominantStrength + 0.20*creative + 0.15*a.Stability)
 	switch {
-	case r.HarmonicScore >= 0.9:
-		r.ResonanceQuality = cascade.Transcendent
-	case r.HarmonicScore >= 0.7:
-		r.ResonanceQuality = cascade.Harmonious
-	case r.HarmonicScore >= 0.5:
-		r.ResonanceQuality = cascade.Resonant
-	case r.HarmonicScore >= 0.3:
-		r.ResonanceQuality = cascade.Emerging
-	default:
-		r.ResonanceQuality = cascade.Discordant
+	case score >= 0.9:
+		return score, 0
+	case score >= 0.7:
+		return score, 1
+	case score >= 0.5:
+		return score, 2
+	case score >= 0.3:
+		return score, 3
 	}
-}
-
-// resize returns s with n elements, in its own memory if that suffices, and never
-// nil.
-func resize[T any](s []T, n int) []T {
-	if s == nil || cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
+	return score, 4
 }

@@ -1,0 +1,193 @@
+package cascade
+
+import (
+	"encoding"
+	"math"
+
+	"github.com/resonhost/resonhost/abi/internal/le"
+)
+
+// Analysis is what a [Result] is made of: its octaves are one another's, scaled, and its
+// points of convergence all alike. Its record is that of its Result.
+type Analysis struct {
+	Timestamp int64
+	// Frequencies are those of the first octave, Frequency of them.
+	Frequencies [MaxFrequencies]float64
+	Frequency   int
+	// Full is whether octaves have harmonics.
+	Full bool
+	// Resonance and GoldenAlignment are of every octave.
+	Resonance, GoldenAlignment float64
+	// Converges is whether all neighbouring octaves do.
+	Converges bool
+	// Emotions are the strengths of Joy to Unity, Dominant the index among all
+	// emotions of that which dominates, and DominantStrength its strength.
+	Emotions         [5]float64
+	Dominant         int
+	DominantStrength float64
+	Creative         CreativePatterns
+	// Waves are the nodes of standing waves, Wave of them.
+	Waves     [maxNodes]Node
+	Wave      int
+	Stability float64
+	Score     float64
+	// Quality is the index among all qualities of the score's.
+	Quality int
+}
+
+var _ encoding.BinaryAppender = (*Analysis)(nil)
+
+// convergence returns what a result says of it.
+func (a *Analysis) convergence() (points int, overall, strongest float64) {
+	if a.Converges {
+		return maxPoints, 1, a.Resonance
+	}
+	return 0, 0, 0
+}
+
+// Expand makes the result of it. It uses the memory of r's slices again.
+func (a *Analysis) Expand(r *Result) {
+	points, overall, strongest := a.convergence()
+	r.Timestamp, r.HarmonicScore = a.Timestamp, a.Score
+	r.OctaveAnalysis = resize(r.OctaveAnalysis, Octaves)
+	scale := 1.0
+	for k := range r.OctaveAnalysis {
+		o := &r.OctaveAnalysis[k]
+		o.Octave, o.Resonance, o.GoldenRatioAlignment = k, a.Resonance, a.GoldenAlignment
+		o.Frequencies, o.Harmonics = resize(o.Frequencies, a.Frequency), resize(o.Harmonics, 0)
+		for i := range o.Frequencies {
+			f := a.Frequencies[i] * scale
+			o.Frequencies[i] = f
+			if a.Full {
+				o.Harmonics = append(o.Harmonics,
+					Harmonic{f, amplitudes[0], phases[0]}, Harmonic{f * 2, amplitudes[1], phases[1]}, Harmonic{f * 3, amplitudes[2], phases[2]},
+					Harmonic{f * 4, amplitudes[3], phases[3]}, Harmonic{f * 5, amplitudes[4], phases[4]})
+			}
+		}
+		scale *= 2
+	}
+	r.Convergence.Points = resize(r.Convergence.Points, points)
+	for k := range r.Convergence.Points {
+		r.Convergence.Points[k] = Point{Octaves: [2]int{k, k + 1}, Strength: a.Resonance, GoldenAlignment: a.GoldenAlignment}
+	}
+	r.Convergence.OverallConvergence, r.Convergence.MaxStrength = overall, strongest
+	e := &a.Emotions
+	r.EmotionalResonance = EmotionalResonance{Joy: e[0], Love: e[1], Peace: e[2], Insight: e[3], Unity: e[4]}
+	r.DominantEmotion = DominantEmotion{Emotion: emotions[a.Dominant], Strength: a.DominantStrength, Color: colors[a.Dominant]}
+	r.CreativePatterns = a.Creative
+	r.StandingWaves.Nodes = append(resize(r.StandingWaves.Nodes, 0), a.Waves[:a.Wave]...)
+	r.StandingWaves.Antinodes = resize(r.StandingWaves.Antinodes, 0)
+	r.StandingWaves.Detected, r.StandingWaves.Stability = a.Wave > 0, a.Stability
+	r.ResonanceQuality = qualities[a.Quality]
+}
+
+// AppendBinary implements [encoding.BinaryAppender].
+func (a *Analysis) AppendBinary(b []byte) ([]byte, error) {
+	points, overall, strongest := a.convergence()
+	full := uint64(0)
+	if a.Full {
+		full = 1
+	}
+	n := a.Frequency
+	size := resultSize(n, points, a.Wave, a.Full)
+	if cap(b)-len(b) < size {
+		b = append(make([]byte, 0, len(b)+size), b...)
+	}
+	octave := 2 + n
+	if a.Full {
+		octave += n * HarmonicsPerFrequency * 3
+	}
+	all := le.Room(b, size/8)
+	head, room := all[:resultHeader/8], all[resultHeader/8:]
+	c, e := &a.Creative, &a.Emotions
+	head[20], head[19] = a.DominantStrength, a.Stability
+	head[18], head[17], head[16], head[15] = c.EmergentNovelty, c.HarmonicRichness, c.RhythmicComplexity, c.FractalDepth
+	head[14], head[13], head[12], head[11], head[10] = e[4], e[3], e[2], e[1], e[0]
+	head[9], head[8], head[7] = strongest, overall, a.Score
+	// Whole numbers are written by their bits.
+	head[6], head[5] = math.Float64frombits(uint64(a.Timestamp)), math.Float64frombits(uint64(a.Quality))
+	head[4], head[3] = math.Float64frombits(uint64(a.Dominant)), math.Float64frombits(uint64(a.Wave))
+	head[2], head[1], head[0] = math.Float64frombits(uint64(points)), math.Float64frombits(uint64(n)), math.Float64frombits(full)
+	first := room[:octave]
+	first[0], first[1] = a.Resonance, a.GoldenAlignment
+	if a.Full {
+		writeHarmonics(first[2+n:], a.Frequencies[:n])
+	}
+	for done := 1; done < Octaves; done *= 2 {
+		copy(room[done*octave:2*done*octave], room[:done*octave])
+	}
+	scaleOctaves(room[2:Octaves*octave], a.Frequencies[:n], octave, a.Full)
+	rest := room[Octaves*octave:]
+	if a.Converges {
+		writePoints(rest, a.Resonance, a.GoldenAlignment)
+		rest = rest[3*maxPoints:]
+	}
+	for i := range a.Wave {
+		w := &a.Waves[i]
+		rest[0], rest[1], rest[2], rest[3] = w.Frequencies[0], w.Frequencies[1], w.Ratio, w.Strength
+		rest = rest[4:]
+	}
+	return le.AppendRoom(b, all), nil
+}
+
+// writeHarmonics, writePoints and scaleOctaves are written for a guest, see resonance.go of
+// plugins/cascade: they call nothing.
+//
+// writeHarmonics writes amplitudes and phases of an octave's harmonics.
+//
+//go:noinline
+//go:nosplit
+func writeHarmonics(h, f []float64) {
+	for range f {
+		if len(h) < 3*HarmonicsPerFrequency {
+			return
+		}
+		h[14], h[13], h[11], h[10], h[8] = phases[4], amplitudes[4], phases[3], amplitudes[3], phases[2]
+		h[7], h[5], h[4], h[2], h[1] = amplitudes[2], phases[1], amplitudes[1], phases[0], amplitudes[0]
+		h = h[15:]
+	}
+}
+
+// writePoints writes the points of convergence. The lower octave is a whole number, whose
+// bits are written as those of a float.
+//
+//go:noinline
+//go:nosplit
+func writePoints(p []float64, strength, alignment float64) {
+	for k := uint64(0); k < maxPoints && len(p) >= 3; k++ {
+		p[2], p[1], p[0] = alignment, strength, math.Float64frombits(k)
+		p = p[3:]
+	}
+}
+
+// scaleOctaves writes the frequencies of all octaves, of that many numbers each, into a
+// record that begins with those of the first.
+//
+//go:noinline
+//go:nosplit
+func scaleOctaves(o, f []float64, octave int, full bool) {
+	scale := 1.0
+	for len(o) >= len(f) {
+		h := o[len(f):]
+		for i, base := range f {
+			base *= scale
+			o[i] = base
+			if !full || len(h) < 3*HarmonicsPerFrequency {
+				continue
+			}
+			h[12], h[9], h[6], h[3], h[0] = base*5, base*4, base*3, base*2, base
+			h = h[15:]
+		}
+		if uint(len(o)) < uint(octave) {
+			return
+		}
+		o = o[uint(octave):]
+		scale *= 2
+	}
+}
+
+// amplitudes and phases (in radians) are of the harmonics, 1/n and n·π/4.
+var (
+	amplitudes = [HarmonicsPerFrequency]float64{1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5}
+	phases     = [HarmonicsPerFrequency]float64{math.Pi / 4, 2 * math.Pi / 4, 3 * math.Pi / 4, 4 * math.Pi / 4, 5 * math.Pi / 4}
+)
