@@ -210,6 +210,9 @@ type Config struct {
 	JSON func(t Transform, input []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)
 	// Plugins are plugins besides those of PluginDir.
 	Plugins []Source
+	// Empty lets a host start without a plugin, for [Host.Deploy] to bring them. With
+	// Watch it need not be set.
+	Empty bool
 	// Native are the plugins of mode Inline; Sandbox ignores them.
 	Native []Native
 
@@ -445,7 +448,7 @@ func (c Config) validate() error {
 	}
 	check(c.Mode == Sandbox || c.Mode == Inline, "Mode", "must be Sandbox or Inline")
 	check(c.Mode != Inline || len(c.Native) > 0, "Native", "must have a plugin in mode Inline")
-	check(c.Mode != Sandbox || c.PluginDir != "" || len(c.Plugins) > 0, "PluginDir", "must be set, or Plugins, in mode Sandbox")
+	check(c.Mode != Sandbox || c.PluginDir != "" || len(c.Plugins) > 0 || c.Empty, "PluginDir", "must be set, or Plugins, in mode Sandbox")
 	limit := MaxWorkersPerCPU * runtime.GOMAXPROCS(0)
 	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
 	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")

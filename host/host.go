@@ -117,7 +117,8 @@ func New(cfg Config) (*Host, error) {
 // meanwhile, Start ends with [ErrClosed].
 //
 // With Config.Watch, an earlier version of a plugin serves where the newest was rolled
-// back or cannot serve, if Config.CacheDir has one; and there need be no plugin yet.
+// back or cannot serve, if Config.CacheDir has one; and there need be no plugin yet, as with
+// Config.Empty.
 func (h *Host) Start(ctx context.Context) error {
 	if err := h.begin(); err != nil {
 		return err
@@ -195,11 +196,11 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(sources) == 0 && !h.cfg.Watch {
+	if len(sources) == 0 && !h.mayBeEmpty() {
 		return nil, fmt.Errorf("no plugin: %s has no *.wasm file", h.cfg.PluginDir)
 	}
 	for name := range h.cfg.Overrides {
-		if !h.cfg.Watch && !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
+		if !h.mayBeEmpty() && !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
 			return nil, noSuchPlugin(name)
 		}
 	}
@@ -227,6 +228,9 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	slices.SortStableFunc(made, func(a, b *version) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
 	return made, errors.Join(errs...)
 }
+
+// mayBeEmpty is whether plugins may come later.
+func (h *Host) mayBeEmpty() bool { return h.cfg.Watch || h.cfg.Empty }
 
 func (h *Host) loadNative() (made []*version, err error) {
 	var errs []error

@@ -7,15 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/internal/jsondiff"
 )
 
 // testCase is a line of Source.Tests.
@@ -170,7 +168,7 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 	if err != nil {
 		return fmt.Errorf("the output is not of its media type: %w", err)
 	}
-	return sameJSON(output, c.Output)
+	return jsondiff.Diff(output, c.Output)
 }
 
 // plainJSON is Config.JSON's default.
@@ -179,89 +177,4 @@ func plainJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error),
 		return nil, nil, fmt.Errorf("there is no codec for %s and %s", t.Input, t.Output)
 	}
 	return input, func(output []byte) ([]byte, error) { return output, nil }, nil
-}
-
-// sameJSON returns where two documents differ first, nil if they say the same.
-func sameJSON(got, want []byte) error {
-	var g, w any
-	if err := json.Unmarshal(got, &g); err != nil {
-		return fmt.Errorf("the output is no JSON: %w", err)
-	}
-	if err := json.Unmarshal(want, &w); err != nil {
-		return err // it was read before
-	}
-	return diff("", g, w)
-}
-
-// diff says at which path two values differ first.
-func diff(path string, got, want any) error {
-	switch w := want.(type) {
-	case map[string]any:
-		g, ok := got.(map[string]any)
-		if !ok {
-			break
-		}
-		for _, name := range sortedKeys(w, g) {
-			gv, there := g[name]
-			wv, wanted := w[name]
-			at := strings.TrimPrefix(path+"."+name, ".")
-			switch {
-			case !there:
-				return fmt.Errorf("%s: is missing, want %s", at, excerpt(wv))
-			case !wanted:
-				return fmt.Errorf("%s: got %s, want no such member", at, excerpt(gv))
-			}
-			if err := diff(at, gv, wv); err != nil {
-				return err
-			}
-		}
-		return nil
-	case []any:
-		g, ok := got.([]any)
-		if !ok {
-			break
-		}
-		for i := range min(len(g), len(w)) {
-			if err := diff(fmt.Sprintf("%s[%d]", path, i), g[i], w[i]); err != nil {
-				return err
-			}
-		}
-		if len(g) != len(w) {
-			return fmt.Errorf("%s: has %d elements, want %d", orDefault(path, "output"), len(g), len(w))
-		}
-		return nil
-	case float64:
-		if g, ok := got.(float64); ok && math.Abs(g-w) <= 1e-12*max(math.Abs(g), math.Abs(w)) {
-			return nil // printed and read once more
-		}
-	}
-	if reflect.DeepEqual(got, want) {
-		return nil
-	}
-	return fmt.Errorf("%s: got %s, want %s", orDefault(path, "output"), excerpt(got), excerpt(want))
-}
-
-func sortedKeys(a, b map[string]any) (names []string) {
-	for name := range a {
-		names = append(names, name)
-	}
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func excerpt(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	const most = 200
-	if len(b) > most {
-		return string(b[:most]) + "…"
-	}
-	return string(b)
 }

@@ -59,6 +59,9 @@ type PluginStats struct {
 	// Instances is how many instances there are, InUse how many of them run a
 	// task, and MaxInstances how many there can be, but one for an urgent task.
 	Instances, InUse, MaxInstances int
+	// InstanceMemory is the linear memory that an instance has once it is made, in bytes;
+	// 0 in mode Inline.
+	InstanceMemory uint64
 	// Created is how many instances were made; CreateFailed how many could not
 	// be. Broken, Retired and Evicted are how many were freed because they
 	// failed, had reached a limit of PluginConfig, or lay idle; Replaced because
@@ -254,6 +257,9 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 	v := p.now()
 	if v == nil {
 		return s
+	}
+	if r, ok := v.engine.(sandbox); ok {
+		s.InstanceMemory = r.Info().Memory
 	}
 	s.Suspended, _ = v.breaker.stats()
 	for _, t := range v.order {

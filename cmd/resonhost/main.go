@@ -12,14 +12,13 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/terminal"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
@@ -214,14 +213,4 @@ func takesValue(cmd *cli.Command, name string) bool {
 }
 
 // printable makes text that may come from a plugin fit for a terminal.
-func printable(s string) string {
-	clean := true
-	for _, r := range s {
-		clean = clean && (unicode.IsPrint(r) || r == '\t') && r != unicode.ReplacementChar
-	}
-	if clean {
-		return s
-	}
-	q := strconv.Quote(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
-}
+func printable(s string) string { return terminal.Printable(s) }
