@@ -1,0 +1,259 @@
+package devloop
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/jsondiff"
+)
+
+// rounds are how often a task is run for its time, and roundTime how long that may go on
+// for all.
+const (
+	rounds    = 101
+	roundTime = 500 * time.Millisecond
+)
+
+// Changes of a task's outcome.
+const (
+	New     = "new" // it was not run before
+	Same    = "same"
+	Changed = "changed"
+)
+
+// Task is an input that was replayed.
+type Task struct {
+	// Name is the test's, or else file and line.
+	Name      string `json:"name"`
+	Transform string `json:"transform"`
+	// Change is New, Same or Changed, as against the version before, and Difference where
+	// it is another.
+	Change     string `json:"change"`
+	Difference string `json:"difference,omitempty"`
+	// Output is what came of it, or Error is why nothing did: of a kind of [host.Error].
+	Output json.RawMessage `json:"output,omitempty"`
+	Error  *TaskError      `json:"error,omitempty"`
+	// Nanoseconds is the median of Runs, as a caller of the host sees it; 0 if it was
+	// not run again. Fuel is what a run burnt. Those of the version before are 0 if there
+	// was none.
+	Nanoseconds       int64  `json:"nanoseconds,omitempty"`
+	NanosecondsBefore int64  `json:"nanoseconds_before,omitempty"`
+	Runs              int    `json:"runs,omitempty"`
+	Fuel              uint64 `json:"fuel,omitempty"`
+	FuelBefore        uint64 `json:"fuel_before,omitempty"`
+
+	key key
+}
+
+// TaskError is the failure of a task.
+type TaskError struct {
+	Kind    host.Kind `json:"kind"`
+	Message string    `json:"message"`
+}
+
+// Misbehaved reports whether the plugin broke down or could not be asked, rather than
+// refused or failed.
+func (t *Task) Misbehaved() bool {
+	return t.Error != nil && t.Error.Kind != host.KindInvalidArgument && t.Error.Kind != host.KindFailed
+}
+
+// key says which input is the same as another version's.
+type key struct {
+	transform, stream, doc string
+	nth                    int // of those that are alike
+}
+
+// replayer runs inputs on what a host serves.
+type replayer struct {
+	host   *host.Host
+	codecs *codec.Set
+	round  int // of all so far: streams are others in each
+}
+
+// replay runs each input, in order, and tells what has changed since before. It begins
+// every stream anew. Its error is ctx's.
+func (r *replayer) replay(ctx context.Context, inputs []input, only string, before []Task) ([]Task, error) {
+	tasks := make([]Task, len(inputs))
+	calls := make([]*codec.Call, len(inputs)) // nil of what is not run
+	seen := make(map[key]int)
+	for i := range inputs {
+		in, t := &inputs[i], &tasks[i]
+		t.Name, t.Transform = in.at(), in.transform
+		if t.Transform == "" {
+			t.Transform = only
+		}
+		t.key = key{transform: t.Transform, stream: in.stream, doc: compact(in.doc)}
+		seen[t.key]++
+		t.key.nth = seen[t.key]
+		if t.Transform == "" {
+			t.Error = &TaskError{host.KindInvalidArgument, "the plugin has several transforms: say which, with {\"transform\": …, \"input\": …}"}
+			continue
+		}
+		call, err := r.decode(t.Transform, in.doc)
+		if err != nil {
+			t.Error = taskError(err)
+			continue
+		}
+		if in.stream != "" {
+			call.Stream = in.stream
+		}
+		calls[i] = &call
+	}
+	if err := r.first(ctx, tasks, calls); err != nil {
+		return nil, err
+	}
+	if err := r.time(ctx, tasks, calls); err != nil {
+		return nil, err
+	}
+	for i := range tasks {
+		t := &tasks[i]
+		at := slices.IndexFunc(before, func(b Task) bool { return b.key == t.key })
+		if at < 0 {
+			t.Change = New
+			continue
+		}
+		t.compare(&before[at])
+	}
+	return tasks, nil
+}
+
+func (r *replayer) decode(transform string, doc []byte) (codec.Call, error) {
+	t, err := r.host.Lookup(transform)
+	if err != nil {
+		return codec.Call{}, err
+	}
+	c, err := r.codecs.For(t)
+	if err != nil {
+		return codec.Call{}, err
+	}
+	return c.Decode(doc)
+}
+
+// first runs the tasks once, for what they give and burn.
+func (r *replayer) first(ctx context.Context, tasks []Task, calls []*codec.Call) error {
+	r.round++
+	for i, call := range calls {
+		if call == nil {
+			continue
+		}
+		t := &tasks[i]
+		var p *host.Pending
+		if call.Stream == "" {
+			p = r.host.Submit(ctx, t.Transform, call.Payload)
+		} else {
+			p = r.host.Stream(r.stream(call.Stream)).Submit(ctx, t.Transform, call.Payload)
+		}
+		result := p.Result()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		t.Fuel = result.Fuel
+		err := result.Err
+		if err == nil {
+			t.Output, err = call.Encode(result.Output)
+		}
+		if err != nil {
+			t.Error = taskError(err)
+		}
+	}
+	return nil
+}
+
+// time runs the tasks again. One that broke an instance did so once, which is enough.
+func (r *replayer) time(ctx context.Context, tasks []Task, calls []*codec.Call) error {
+	took := make([][]time.Duration, len(tasks))
+	began := time.Now()
+	for n := 0; n < rounds && time.Since(began) < roundTime; n++ {
+		r.round++
+		for i, call := range calls {
+			if call == nil || tasks[i].Misbehaved() {
+				continue
+			}
+			start := time.Now()
+			if call.Stream == "" {
+				_, _ = r.host.Run(ctx, tasks[i].Transform, call.Payload) // its outcome is known
+			} else {
+				_, _ = r.host.Stream(r.stream(call.Stream)).Run(ctx, tasks[i].Transform, call.Payload)
+			}
+			took[i] = append(took[i], time.Since(start))
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+	for i, all := range took {
+		if len(all) == 0 {
+			continue
+		}
+		slices.Sort(all)
+		tasks[i].Nanoseconds, tasks[i].Runs = int64(all[len(all)/2]), len(all)
+	}
+	return nil
+}
+
+// stream is a key that no round had before.
+func (r *replayer) stream(key string) string {
+	return fmt.Sprintf("dev %d %x", r.round, sha256.Sum256([]byte(key)))
+}
+
+func taskError(err error) *TaskError {
+	if e := (*host.Error)(nil); errors.As(err, &e) {
+		return &TaskError{e.Kind, e.Message}
+	}
+	return &TaskError{host.KindInvalidArgument, err.Error()} // a codec's
+}
+
+// compare tells a task's outcome from that of the version before.
+func (t *Task) compare(b *Task) {
+	t.NanosecondsBefore, t.FuelBefore = b.Nanoseconds, b.Fuel
+	t.Change = Same
+	switch {
+	case t.Error != nil && b.Error != nil:
+		if *t.Error != *b.Error {
+			t.Change = Changed
+			t.Difference = fmt.Sprintf("the error was %s, is %s", b.Error, t.Error)
+		}
+	case t.Error != nil:
+		t.Change, t.Difference = Changed, fmt.Sprintf("was an output, is the error %s", t.Error)
+	case b.Error != nil:
+		t.Change, t.Difference = Changed, fmt.Sprintf("was the error %s, is an output", b.Error)
+	default:
+		t.Change, t.Difference = compareOutputs(b.Output, t.Output)
+	}
+}
+
+func compareOutputs(before, now []byte) (change, difference string) {
+	err := jsondiff.Diff(now, before)
+	d := (*jsondiff.Difference)(nil)
+	switch {
+	case err == nil:
+		return Same, ""
+	case !errors.As(err, &d):
+		return Changed, err.Error()
+	case d.Lengths:
+		return Changed, fmt.Sprintf("%s: had %s elements, has %s", d.Where(), d.Want, d.Got)
+	case d.Got == "":
+		return Changed, fmt.Sprintf("%s: is gone, was %s", d.Where(), d.Want)
+	case d.Want == "":
+		return Changed, fmt.Sprintf("%s: is new, %s", d.Where(), d.Got)
+	}
+	return Changed, fmt.Sprintf("%s: was %s, is %s", d.Where(), d.Want, d.Got)
+}
+
+func (e *TaskError) String() string { return fmt.Sprintf("%s: %s", e.Kind, e.Message) }
+
+func compact(doc []byte) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, doc); err != nil {
+		return string(doc)
+	}
+	return b.String()
+}
