@@ -19,8 +19,6 @@ func ParseTests(doc []byte) error {
 	return err
 }
 
-// SameJSON says where two documents differ first.
-func SameJSON(got, want []byte) error { return sameJSON(got, want) }
 
 // JudgeCanary has a plugin's canary judged at once.
 func (h *Host) JudgeCanary(plugin string) {

@@ -42,7 +42,7 @@ func devCommand(std stdio) *cli.Command {
 		{"listen", "serve HTTP at `ADDRESS` meanwhile; port 0 takes a free one", "do not", text{&d.listen}},
 	}
 	hosts := slices.DeleteFunc(o.hostSettings(""), func(s setting) bool {
-		return !slices.Contains([]string{"workers", "memory-budget", "cache-dir"}, s.name)
+		return !slices.Contains([]string{"workers", "memory-budget"}, s.name)
 	})
 	// --json is for the reports.
 	logs := slices.DeleteFunc(o.logSettings(slog.LevelInfo), func(s setting) bool { return s.name == "json" })
@@ -56,7 +56,7 @@ func devCommand(std stdio) *cli.Command {
 			"fuel. A build that fails, or a plugin that is refused, leaves the version before\n" +
 			"serving; a save ends the build under way. With --once the exit code is 1 also if\n" +
 			"an input cannot be run, or the plugin breaks down on it.\n\n" + exitCodes,
-		Flags: append(flags(settings, hosts, pluginSettings(&o.host.Defaults), logs, o.config()),
+		Flags: append(flags(settings, hosts, o.cacheSettings(), pluginSettings(&o.host.Defaults), logs, o.config()),
 			jsonFlag("print JSON, a line for each build", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -92,7 +92,10 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 	log := slog.New(guestsOnly{o.logger(std.err).Handler()})
 	// An author tries what may not be done yet: that a plugin fails again and again is no
 	// reason to suspend it, nor streams of an earlier one to refuse it.
-	o.host.Empty, o.host.Logger, o.host.JSON = true, log, codec.Builtin().Translate
+	o.host.Empty, o.host.Logger = true, log
+	if err := o.setLoading(&o.host); err != nil {
+		return err
+	}
 	o.host.Defaults.BreakAfter, o.host.Defaults.StateRule = -1, host.StateReset
 	h, err := host.New(o.host)
 	if err != nil {

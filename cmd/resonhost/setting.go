@@ -124,10 +124,13 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 
 // loadSettings are about how plugins come to a host.
 func (o *options) loadSettings() []setting {
+	return append(o.cacheSettings(), setting{"trust", "take only plugins that a minisign key of `FILE` has signed, a file of keys or a directory of *.pub", "all", text{&o.trust}})
+}
+
+func (o *options) cacheSettings() []setting {
 	return []setting{
 		{"cache-dir", "keep compiled plugins, and those that served, in `DIR`, or none", "resonhost in the user's cache directory", text{&o.cacheDir}},
 		{"cache-bytes", "keep `SIZE` of each there", inBytes(host.DefaultCacheBytes), size[int64]{&o.host.CacheBytes}},
-		{"trust", "take only plugins that a minisign key of `FILE` has signed, a file of keys or a directory of *.pub", "all", text{&o.trust}},
 	}
 }
 
