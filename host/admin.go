@@ -44,7 +44,8 @@ func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) 
 
 // Rollback gives a canary up; or, without one, deploys the version that served before the
 // one that does. What it took out of service is not taken again from Config.PluginDir
-// until it changes there, or by [Host.Reload].
+// until it changes there, or by [Host.Reload]. A transaction of the plugin that is under
+// way ends for it.
 func (h *Host) Rollback(ctx context.Context, plugin string) error {
 	ctx, done, err := h.transact(ctx)
 	if err != nil {
@@ -55,16 +56,23 @@ func (h *Host) Rollback(ctx context.Context, plugin string) error {
 	if err != nil {
 		return err
 	}
-	if s := p.serving.Load(); s != nil && s.trial != nil && h.decide(p, s.trial, ReloadRolledBack, "by request") {
+	h.supersede(p)
+	p, leave, err := h.place(ctx, p.source)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	serving := p.serving.Load()
+	if serving != nil && serving.trial != nil && h.decide(p, serving.trial, ReloadRolledBack, "by request") {
 		return nil
 	}
 	h.mu.Lock()
 	previous := p.previous
 	h.mu.Unlock()
-	if previous == nil {
+	if serving == nil || previous == nil {
 		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
 	}
-	_, err = h.deploy(ctx, previous.source, deployment{back: true})
+	_, err = h.transaction(ctx, p, previous.source, deployment{back: true})
 	return err
 }
 
@@ -124,26 +132,35 @@ func (h *Host) pause(plugin string, paused bool) error {
 }
 
 // Unload takes a plugin out of service. Its tasks that wait or run are done, within
-// SwapTimeout; further ones find no such transform.
+// SwapTimeout; further ones find no such transform. It is no longer paused.
 func (h *Host) Unload(ctx context.Context, plugin string) error {
-	_, done, err := h.transact(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
 	p, err := h.find(plugin)
 	if err != nil {
 		return err
 	}
-	p, leave := h.place(p.source)
+	return h.unload(ctx, p.source)
+}
+
+// unload takes the plugin of that source out of service, if there is one.
+func (h *Host) unload(ctx context.Context, source string) error {
+	ctx, done, err := h.transact(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, leave, err := h.place(ctx, source)
+	if err != nil {
+		return err
+	}
 	defer leave()
 	h.mu.Lock()
 	v := p.now()
-	transforms, versions := h.publishLocked(p, nil)
-	p.failure, p.previous, p.rejected = nil, nil, [32]byte{}
+	gone := h.publishLocked(p, nil)
+	p.failure, p.previous, p.rejected, p.refused, p.listed = nil, nil, [32]byte{}, [32]byte{}, false
+	p.paused.Store(false)
 	h.mu.Unlock()
 	h.remember(p)
-	h.retire(p, transforms, versions)
+	h.retire(p, gone)
 	if v == nil {
 		return nil
 	}

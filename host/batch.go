@@ -240,8 +240,20 @@ func (t *task) panicked() Result {
 // runFrame runs the inputs of one frame.
 func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
 	t, fault := c.queue(ctx, tr, nil, len(inputs))
+	for fault != nil && errors.Is(fault, sched.ErrRetired) { // a swap came between, as in admit
+		if tr, fault = c.h.lookup(tr.name, len(inputs)); fault != nil {
+			break
+		}
+		t, fault = c.queue(ctx, tr, nil, len(inputs))
+	}
 	if fault == nil {
 		fault, _ = t.start(ctx)
+	}
+	if fault != nil && tr == nil { // which lookup has counted
+		for i := range results {
+			results[i].Err = fault
+		}
+		return
 	}
 	if fault != nil {
 		err := tr.count(fault, len(inputs))
@@ -292,15 +304,13 @@ func (t *task) cross(jobs []*job) bool {
 	}
 	t.h.retried.Add(1)
 	if t.canary {
-		t.trial.fail(1)
+		t.blamed, t.settled = t.trial, true
 	}
-	t.settled = true
 	return false
 }
 
 // again runs a job by itself, whatever a frame that failed has left.
 func (t *task) again(j *job) {
-	j.task.version = t.version
 	got, fuel, fault := t.alone(j.ctx, j.args)
 	j.task.version = t.version
 	j.end(j.task.result(got, fuel, fault, len(j.args.dst)))
@@ -309,23 +319,22 @@ func (t *task) again(j *job) {
 // settle gives jobs their results of a crossing that they shared. What a canary has
 // refused in there the version beside it does.
 func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) {
-	canary := t.canary
+	if canary := t.trial; t.canary && fault == nil {
+		t.blamed = canary // for those that are run again
+	}
+	ran := t.version
 	for i, j := range jobs {
-		fuel, fault, got := fuel/uint64(len(jobs)), fault, got[i]
-		if canary && fault == nil && got.Status != abi.StatusOK {
-			tried := t.trial
+		if t.blamed != nil && got[i].Status != abi.StatusOK {
 			t.giveBack()
 			t.settled = true
 			t.h.rerun.Add(1)
-			var more uint64
-			if got, more, fault = t.alone(j.ctx, j.args); fault == nil && got.Status == abi.StatusOK {
-				tried.fail(1)
-			}
-			fuel += more
+			t.again(j)
+			continue
 		}
-		j.task.version = t.version
-		j.end(j.task.result(got, fuel, fault, len(j.args.dst)))
+		j.task.version = ran
+		j.end(j.task.result(got[i], fuel/uint64(len(jobs)), fault, len(j.args.dst)))
 	}
+	t.blamed = nil
 }
 
 // same reports whether all jobs have one context.

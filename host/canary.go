@@ -23,16 +23,23 @@ type trial struct {
 	alarm   chan struct{} // has a token when the trial is to be judged at once
 }
 
-// side is what one of the versions did meanwhile: tasks that succeeded.
+// side is what one of the versions did meanwhile.
 type side struct {
-	tasks atomic.Uint64
-	busy  atomic.Int64 // in ns
+	tasks atomic.Uint64 // that came back from the guest
+	given atomic.Uint64 // that their callers gave up while they ran
+	// Of tasks without a stream, how many succeeded, and the sum of the logarithms of what
+	// they took: a heavy stream stays with one side, and says nothing of the version.
+	alike atomic.Uint64
+	logs  atomic.Int64 // in 1/1024
 }
 
 // What it takes to judge a canary.
 const (
 	// fewFailures are not enough to end a trial before its time.
 	fewFailures = 5
+	// enough tasks must have come back from a canary before it is promoted, or patience
+	// times its time be over.
+	enough, patience = 20, 10
 	// fewTasks of a side tell nothing of how fast it is.
 	fewTasks = 100
 	// looks is how often a trial is looked at in its time.
@@ -55,19 +62,33 @@ func (c *trial) takes(t *task) bool {
 	return float64(at) < c.share*math.MaxUint64
 }
 
-// observe takes note of tasks that a side did.
-func (c *trial) observe(canary bool, took time.Duration, tasks int) {
+// observe takes note of tasks that a side did, and how they ended.
+func (c *trial) observe(t *task, ended Kind, took time.Duration, tasks int) {
 	s := &c.sides[0]
-	if canary {
+	if t.canary {
 		s = &c.sides[1]
 	}
-	s.tasks.Add(uint64(tasks))
-	s.busy.Add(int64(took))
+	switch {
+	case ended == KindCancelled: // their callers' end
+		s.given.Add(uint64(tasks))
+		if t.canary {
+			c.wake(s.given.Load())
+		}
+	case ended == "":
+		s.tasks.Add(uint64(tasks))
+		if t.stream == nil {
+			s.alike.Add(uint64(tasks))
+			s.logs.Add(int64(1024 * float64(tasks) * math.Log(max(1, float64(took)/float64(tasks)))))
+		}
+	}
 }
 
 // fail takes note of tasks that the canary failed and the version beside it did.
-func (c *trial) fail(tasks uint64) {
-	if c.failed.Add(tasks) < fewFailures {
+func (c *trial) fail(tasks uint64) { c.wake(c.failed.Add(tasks)) }
+
+// wake has the trial judged, if so many have gone wrong that it may end.
+func (c *trial) wake(wrong uint64) {
+	if wrong < fewFailures {
 		return
 	}
 	select {
@@ -76,27 +97,32 @@ func (c *trial) fail(tasks uint64) {
 	}
 }
 
-// slowdown is how much longer the canary's tasks take on average; 0 if that is not known.
+// slowdown is how much longer the canary's tasks take, by the geometric mean, which few
+// heavy ones hardly change; 0 if that is not known.
 func (c *trial) slowdown() float64 {
 	var mean [2]float64
 	for i := range c.sides {
-		n := c.sides[i].tasks.Load()
+		n := c.sides[i].alike.Load()
 		if n < fewTasks {
 			return 0
 		}
-		mean[i] = float64(c.sides[i].busy.Load()) / float64(n)
+		mean[i] = float64(c.sides[i].logs.Load()) / 1024 / float64(n)
 	}
-	return mean[1] / mean[0]
+	return math.Exp(mean[1] - mean[0])
 }
 
 // fault says what is wrong with the canary so far; "" if nothing is. Before the end of
 // its time few failures are none.
 func (c *trial) fault(cfg *PluginConfig, ended bool) string {
-	failed := c.failed.Load()
-	// A task that failed may have been counted as one that was done as well.
-	tasks := max(c.sides[1].tasks.Load(), failed)
-	if failed > 0 && (ended || failed >= fewFailures) && float64(failed) > cfg.CanaryErrors*float64(tasks) {
-		return fmt.Sprintf("it failed %d of about %d tasks that the version beside it did, more than %.3g %%", failed, tasks, 100*cfg.CanaryErrors)
+	failed, given := c.failed.Load(), c.sides[1].given.Load()
+	// A task that failed may have come back from the guest, too.
+	tasks := max(c.sides[1].tasks.Load(), failed) + given
+	before := c.sides[0].given.Load()
+	usual := float64(before) / float64(max(1, c.sides[0].tasks.Load()+before)) * float64(tasks)
+	wrong := float64(failed) + max(0, float64(given)-usual)
+	if wrong > 0 && (ended || wrong >= fewFailures) && wrong > cfg.CanaryErrors*float64(tasks) {
+		return fmt.Sprintf("of about %d tasks it failed %d that the version beside it did, and callers gave up %d as it ran them, against %.0f by the other: more than %.3g %%",
+			tasks, failed, given, usual, 100*cfg.CanaryErrors)
 	}
 	if s := c.slowdown(); s > cfg.CanarySlowdown {
 		return fmt.Sprintf("its tasks take %.2f times as long, more than %.3g times", s, cfg.CanarySlowdown)
@@ -119,13 +145,14 @@ func (h *Host) judge(p *plugin, c *trial) {
 		if s == nil || s.trial != c {
 			return
 		}
-		ended := time.Since(c.began) >= p.cfg.CanaryTime
+		tasks, age := c.sides[1].tasks.Load(), time.Since(c.began)
+		ended := age >= p.cfg.CanaryTime && (tasks >= enough || age >= patience*p.cfg.CanaryTime)
 		if why := c.fault(&p.cfg, ended); why != "" {
 			h.decide(p, c, ReloadRolledBack, why)
 			return
 		}
 		if ended {
-			h.decide(p, c, ReloadPromoted, fmt.Sprintf("%d tasks in %v, %d failed", c.sides[1].tasks.Load(), p.cfg.CanaryTime, c.failed.Load()))
+			h.decide(p, c, ReloadPromoted, fmt.Sprintf("%d tasks in %v, %d failed", tasks, age.Round(time.Millisecond), c.failed.Load()))
 			return
 		}
 	}
@@ -150,10 +177,10 @@ func (h *Host) decide(p *plugin, c *trial, result ReloadResult, why string) bool
 		p.rejected = c.version.record.identity
 		p.failure = newLoadError(c.version.record.source, StepRollback, fmt.Errorf("rolled back: %s", why))
 	}
-	transforms, versions := h.publishLocked(p, next)
+	gone := h.publishLocked(p, next)
 	h.mu.Unlock()
 	h.remember(p)
-	h.retire(p, transforms, versions)
+	h.retire(p, gone)
 	h.reloaded(p.source, result)
 	log("the canary is "+string(change), "plugin", c.version.manifest.Name, "version", c.version.manifest.Version, "hash", c.version.hash, "reason", why)
 	h.tellPlugin(c.version, change, why)

@@ -348,9 +348,11 @@ type PluginConfig struct {
 	// at once. Of a stream it does all tasks or none. What it fails, the other does.
 	Canary float64
 	// CanaryTime is for how long; default 1 min. It is rolled back, at any time, if it
-	// fails a larger share of its tasks, which the other then did, than CanaryErrors,
-	// default 0.01, negative 0; or if its tasks take CanarySlowdown times as long on
-	// average, default 2. Else it is promoted.
+	// fails a larger share of its tasks, which the other then did, or which their callers
+	// gave up more often than those of the other, than CanaryErrors, default 0.01, negative
+	// 0; or if its tasks outside streams take CanarySlowdown times as long, by the geometric
+	// mean of at least 100, default 2. Else it is promoted, once it has done 20 tasks or
+	// ten times CanaryTime is over.
 	CanaryTime     time.Duration
 	CanaryErrors   float64
 	CanarySlowdown float64

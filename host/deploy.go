@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -43,6 +45,10 @@ type LoadError struct {
 	// Step is where it failed, and Err why.
 	Step Step
 	Err  error
+	// Temporary is whether it may be no fault of the source's: there was no room, or no
+	// time, or another plugin has its name. Such a file of Config.PluginDir is tried again,
+	// ever less often, at least once a minute.
+	Temporary bool
 	// Time is when.
 	Time time.Time
 }
@@ -59,6 +65,8 @@ func newLoadError(s Source, step Step, err error) *LoadError {
 	if at := (*module.StepError)(nil); errors.As(err, &at) {
 		e.Step = Step(at.Step)
 	}
+	e.Temporary = errors.Is(err, module.ErrBudget) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errClash) ||
+		errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EAGAIN)
 	return e
 }
 
@@ -77,17 +85,28 @@ const (
 	ReloadUnloaded   ReloadResult = "unloaded"
 )
 
-// identity tells sources apart: by the binary and what lies beside it.
-func (s *Source) identity() (id [32]byte) {
+// identity tells apart what would serve: by the binary and its tests.
+func (s *Source) identity() [32]byte { return hashed(s.WASM, s.Tests) }
+
+// stamp tells apart what lies in a directory: by all of it.
+func (s *Source) stamp() [32]byte {
+	parts := [][]byte{s.WASM, s.Tests}
+	for _, name := range slices.Sorted(maps.Keys(s.Beside)) {
+		parts = append(parts, []byte(name), s.Beside[name])
+	}
+	return hashed(parts...)
+}
+
+func hashed(parts ...[]byte) (sum [32]byte) {
 	h := sha256.New()
 	var n [8]byte
-	for _, part := range [...][]byte{s.WASM, s.Tests} {
+	for _, part := range parts {
 		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
 		h.Write(n[:])
 		h.Write(part)
 	}
-	h.Sum(id[:0])
-	return id
+	h.Sum(sum[:0])
+	return sum
 }
 
 // Deploy makes a source a plugin that serves, or a new version of the one that serves
@@ -112,7 +131,7 @@ type deployment struct {
 	canary, back bool
 }
 
-func (h *Host) deploy(ctx context.Context, s Source, d deployment) (result ReloadResult, err error) {
+func (h *Host) deploy(ctx context.Context, s Source, d deployment) (ReloadResult, error) {
 	ctx, done, err := h.transact(ctx)
 	if err != nil {
 		return ReloadFailed, err
@@ -121,8 +140,26 @@ func (h *Host) deploy(ctx context.Context, s Source, d deployment) (result Reloa
 	if s.Name == "" || len(s.Name) > maxSourceName {
 		return ReloadFailed, &LoadError{Source: s.Name, Step: StepRead, Err: fmt.Errorf("its name must have 1 to %d bytes", maxSourceName), Time: time.Now()}
 	}
-	p, leave := h.place(s.Name)
+	p, leave, err := h.place(ctx, s.Name)
+	if err != nil {
+		return ReloadFailed, err
+	}
 	defer leave()
+	return h.transaction(ctx, p, s, d)
+}
+
+// transaction deploys a source. p.deploying is held.
+func (h *Host) transaction(ctx context.Context, p *plugin, s Source, d deployment) (ReloadResult, error) {
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	h.mu.Lock()
+	p.abort = abort
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		p.abort = nil
+	}()
 	began := time.Now()
 	result, v, err := h.install(ctx, p, s, d)
 	switch {
@@ -130,13 +167,26 @@ func (h *Host) deploy(ctx context.Context, s Source, d deployment) (result Reloa
 	case ctx.Err() != nil: // which is no fault of the source's
 		return ReloadFailed, fmt.Errorf("plugin %s: %w", s.Name, context.Cause(ctx))
 	default:
-		return ReloadFailed, h.refuse(p, s, err)
+		return ReloadFailed, h.refuse(p, s, err, d)
 	}
 	h.reloaded(p.source, result)
+	h.remember(p)
 	if result != ReloadUnchanged {
 		h.log.Info("plugin is "+string(result), "plugin", v.manifest.Name, "version", v.manifest.Version, "hash", v.hash, "took", time.Since(began))
 	}
 	return result, nil
+}
+
+// errSuperseded is why a transaction ends that somebody has overtaken.
+var errSuperseded = errors.New("a newer change of the plugin has come")
+
+// supersede ends the plugin's transaction that is under way.
+func (h *Host) supersede(p *plugin) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p != nil && p.abort != nil {
+		p.abort(errSuperseded)
+	}
 }
 
 // maxSourceName is the longest name of a source, in bytes.
@@ -171,28 +221,37 @@ var ErrFixed = errors.New("the host's plugins are fixed")
 var errInline = fmt.Errorf("%w: mode Inline has none to load", ErrFixed)
 
 // place returns the plugin of a source's name, new if there is none, with deploying held
-// until leave is called.
-func (h *Host) place(name string) (p *plugin, leave func()) {
+// until leave is called. It waits for that until ctx is done.
+func (h *Host) place(ctx context.Context, name string) (_ *plugin, leave func(), err error) {
 	h.mu.Lock()
-	if p = h.plugins[name]; p == nil {
+	p := h.plugins[name]
+	if p == nil {
 		p = h.newPlugin(name)
 		h.plugins[name] = p
 	}
 	p.users++
 	h.mu.Unlock()
-	p.deploying.Lock()
-	return p, func() {
-		p.deploying.Unlock()
+	forget := func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		p.users--
 		h.forgetLocked(p)
 	}
+	select {
+	case p.deploying <- struct{}{}:
+	case <-ctx.Done():
+		forget()
+		return nil, nil, fmt.Errorf("plugin %s: %w", name, context.Cause(ctx))
+	}
+	return p, func() {
+		<-p.deploying
+		forget()
+	}, nil
 }
 
 func (h *Host) newPlugin(name string) *plugin {
 	cfg := h.cfg.pluginConfig(name)
-	return &plugin{source: name, cfg: cfg, class: h.sched.NewClass(cfg.MaxInstances)}
+	return &plugin{source: name, cfg: cfg, class: h.sched.NewClass(cfg.MaxInstances), deploying: make(chan struct{}, 1)}
 }
 
 // install does a transaction. p.deploying is held.
@@ -204,26 +263,27 @@ func (h *Host) install(ctx context.Context, p *plugin, s Source, d deployment) (
 			h.decide(p, before.trial, ReloadRolledBack, "the source is that of the version beside it again")
 		}
 		h.mu.Lock()
-		p.failure, p.rejected = nil, [32]byte{}
+		p.failure, p.refused = nil, [32]byte{}
 		h.mu.Unlock()
 		return ReloadUnchanged, before.current, nil
 	}
 	if before != nil && before.trial != nil && before.trial.version.record.identity == id {
 		return ReloadUnchanged, before.trial.version, nil
 	}
-	v, err := h.prepare(ctx, p, s, before)
+	v, err := h.prepare(ctx, p, s, before, d)
 	if err != nil {
 		return ReloadFailed, nil, err
 	}
 	result, err := h.publish(p, v, d)
 	if err != nil {
+		v.cancel(nil)
 		return ReloadFailed, nil, errors.Join(err, v.engine.Close(context.WithoutCancel(ctx)))
 	}
 	return result, v, nil
 }
 
 // prepare makes a version of a source that could serve: it is checked, and warm.
-func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving) (*version, error) {
+func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving, d deployment) (*version, error) {
 	cfg, began := p.cfg, time.Now()
 	if len(s.WASM) > cfg.MaxModule {
 		return nil, newLoadError(s, StepRead, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule))
@@ -260,7 +320,14 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 	}
 	v := h.newVersion(p, record{s, s.identity()}, info.Hash, info.Manifest, sandbox{r}, cfg)
 	if v.tests, err = h.runTests(ctx, v); err != nil {
+		v.cancel(nil)
 		return nil, newLoadError(s, StepSelfTest, errors.Join(err, r.Close(context.WithoutCancel(ctx))))
+	}
+	if before != nil {
+		if err := h.checkState(before.current, v, d.canary && cfg.Canary > 0); err != nil {
+			v.cancel(nil)
+			return nil, newLoadError(s, StepState, errors.Join(err, r.Close(context.WithoutCancel(ctx))))
+		}
 	}
 	v.loading = time.Since(began)
 	return v, nil
@@ -275,67 +342,55 @@ func (h *Host) newVersion(p *plugin, r record, hash string, m *manifest.Manifest
 
 // publish makes a version serve that could.
 func (h *Host) publish(p *plugin, v *version, d deployment) (ReloadResult, error) {
-	s := v.record.source
-	h.mu.Lock()
-	if h.state == closing {
-		h.mu.Unlock()
-		return ReloadFailed, ErrClosed
+	result, change, retired, err := h.publishNext(p, v, d)
+	if err != nil {
+		return ReloadFailed, err
 	}
-	if err := h.clashLocked(v); err != nil {
-		h.mu.Unlock()
-		return ReloadFailed, newLoadError(s, StepPublish, err)
-	}
-	before := p.serving.Load()
-	next, result := &serving{current: v}, ReloadLoaded
-	if before != nil {
-		result = ReloadSwapped
-		canary := d.canary && p.cfg.Canary > 0
-		if err := checkState(before.current, v, canary, p.cfg.StateRule); err != nil {
-			h.mu.Unlock()
-			return ReloadFailed, newLoadError(s, StepState, err)
-		}
-		if canary {
-			result = ReloadCanary
-			next = &serving{current: before.current, trial: newTrial(v, p.cfg.Canary)}
-		}
-	}
-	change := event.PluginSwapped
-	switch {
-	case d.back:
-		result, change = ReloadRolledBack, event.PluginRolledBack
-		p.rejected, p.previous = before.current.record.identity, nil
-	case result == ReloadCanary:
-		change = event.PluginCanary
-	case result == ReloadLoaded:
-		change = event.PluginReady
-	}
-	if !d.back {
-		p.rejected = [32]byte{}
-		if result == ReloadSwapped {
-			p.previous = &before.current.record
-		}
-	}
-	p.failure = nil
-	if d.back {
-		p.failure = newLoadError(before.current.record.source, StepRollback, errRolledBack)
-	}
-	transforms, versions := h.publishLocked(p, next)
-	h.mu.Unlock()
-	h.remember(p)
-	h.retire(p, transforms, versions)
-	if next.trial != nil {
-		h.retiring.Go(func() { h.judge(p, next.trial) })
+	h.retire(p, retired)
+	if s := p.serving.Load(); s != nil && s.trial != nil && s.trial.version == v {
+		h.retiring.Go(func() { h.judge(p, s.trial) })
 	}
 	h.tellPlugin(v, change, "")
 	return result, nil
 }
 
+func (h *Host) publishNext(p *plugin, v *version, d deployment) (_ ReloadResult, _ event.Change, _ retired, err error) {
+	s := v.record.source
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == closing {
+		return "", "", retired{}, ErrClosed
+	}
+	if err := h.clashLocked(v); err != nil {
+		return "", "", retired{}, newLoadError(s, StepPublish, err)
+	}
+	before := p.serving.Load()
+	next, result, change := &serving{current: v}, ReloadLoaded, event.PluginReady
+	p.failure, p.refused = nil, [32]byte{}
+	switch {
+	case before == nil:
+	case d.back:
+		result, change = ReloadRolledBack, event.PluginRolledBack
+		p.rejected, p.previous = before.current.record.identity, nil
+		p.failure = newLoadError(before.current.record.source, StepRollback, errRolledBack)
+	case d.canary && p.cfg.Canary > 0:
+		result, change = ReloadCanary, event.PluginCanary
+		next = &serving{current: before.current, trial: newTrial(v, p.cfg.Canary)}
+		p.rejected = [32]byte{}
+	default:
+		result, change = ReloadSwapped, event.PluginSwapped
+		p.rejected, p.previous = [32]byte{}, &before.current.record
+	}
+	return result, change, h.publishLocked(p, next), nil
+}
+
 var errRolledBack = errors.New("rolled back by request")
 
-// checkState compares the formats of streams' states of a version with those of the one
-// that serves. A canary's streams may have to go back.
-func checkState(before, next *version, canary bool, rule StateRule) error {
-	if rule == StateReset {
+// checkState compares what streams have kept of a plugin, and what the version that
+// serves may give them meanwhile, with what the next one takes. A canary's streams may
+// have to go back.
+func (h *Host) checkState(before, next *version, canary bool) error {
+	if next.cfg.StateRule == StateReset {
 		return nil
 	}
 	var errs []error
@@ -346,27 +401,40 @@ func checkState(before, next *version, canary bool, rule StateRule) error {
 			continue
 		}
 		b := &before.manifest.Transforms[at]
-		switch {
-		case b.StateBytes == 0:
-		case !n.Reads(b.StateVersion):
-			errs = append(errs, fmt.Errorf("%s: streams have states of format %d, and version %s reads %d and %v alone; the rule is to refuse that", n.Name, b.StateVersion, next.manifest.Version, n.StateVersion, n.StateReads))
-		case n.StateBytes < b.StateBytes && n.StateBytes > 0:
-			errs = append(errs, fmt.Errorf("%s: streams have states of up to %d bytes, and version %s takes %d", n.Name, b.StateBytes, next.manifest.Version, n.StateBytes))
-		case canary && !b.Reads(n.StateVersion):
-			errs = append(errs, fmt.Errorf("%s: a canary would leave states of format %d, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, before.manifest.Version))
+		kept := h.streams.Formats(n.Name) // the longest state of each format
+		if b.StateBytes > 0 {
+			kept[b.StateVersion] = max(kept[b.StateVersion], b.StateBytes)
+		}
+		for _, format := range slices.Sorted(maps.Keys(kept)) {
+			switch {
+			case n.StateBytes == 0:
+				errs = append(errs, fmt.Errorf("%s: streams have states, and version %s keeps none; the rule is to refuse that", n.Name, next.manifest.Version))
+			case !n.Reads(format):
+				errs = append(errs, fmt.Errorf("%s: streams have states of format %d, and version %s reads %d and %v alone; the rule is to refuse that", n.Name, format, next.manifest.Version, n.StateVersion, n.StateReads))
+			case kept[format] > n.StateBytes:
+				errs = append(errs, fmt.Errorf("%s: streams have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
+			default:
+				continue
+			}
+			break
+		}
+		if canary && n.StateBytes > 0 && (!b.Reads(n.StateVersion) || n.StateBytes > b.StateBytes) {
+			errs = append(errs, fmt.Errorf("%s: a canary would leave states of format %d and up to %d bytes, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, n.StateBytes, before.manifest.Version))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // refuse takes note of a source that could not serve, and returns its error.
-func (h *Host) refuse(p *plugin, s Source, err error) *LoadError {
+func (h *Host) refuse(p *plugin, s Source, err error, d deployment) *LoadError {
 	e := (*LoadError)(nil)
 	if !errors.As(err, &e) {
 		e = newLoadError(s, StepPublish, err)
 	}
 	h.mu.Lock()
-	p.failure, p.rejected = e, s.identity()
+	if !d.back { // else the file of the directory is another
+		p.failure, p.refused = e, s.stamp()
+	}
 	serving := p.now()
 	h.mu.Unlock()
 	h.reloaded(p.source, ReloadFailed)

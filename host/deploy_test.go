@@ -468,7 +468,7 @@ func TestCanary(t *testing.T) {
 					}
 				}
 				e := await(t, told, event.PluginRolledBack)
-				if e.Version != "v2" || !strings.Contains(e.Detail, "tasks that the version beside it did, more than 1 %") {
+				if e.Version != "v2" || !strings.Contains(e.Detail, "that the version beside it did, and callers gave up 0") {
 					t.Errorf("%+v", e)
 				}
 				p := h.Plugins()[0]

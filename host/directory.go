@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/store"
@@ -59,31 +61,46 @@ func (h *Host) sources(ctx context.Context) (list []Source, err error) {
 	}
 	var errs []error
 	for i := range files {
-		if files[i].Err != nil && !h.cfg.Watch {
-			errs = append(errs, fmt.Errorf("plugin %s: %w", files[i].Name, files[i].Err))
-			continue
+		f := &files[i]
+		switch {
+		case slices.ContainsFunc(list, func(s Source) bool { return s.Name == f.Name }):
+			errs = append(errs, fmt.Errorf("plugin %s: it is in Plugins and in the plugin directory", f.Name))
+		case f.Err == nil:
+			list = append(list, sourceOf(f))
+		case h.cfg.Watch:
+			h.unread = append(h.unread, f)
+		default:
+			errs = append(errs, fmt.Errorf("plugin %s: %w", f.Name, f.Err))
 		}
-		list = append(list, sourceOf(&files[i]))
 	}
 	h.read = files
 	return list, errors.Join(errs...)
 }
 
 // first makes the version with which a plugin begins to serve: the source, unless that was
-// rolled back, or cannot serve and there is one that could.
+// rolled back, is on trial, or cannot serve, and there is one that could.
 func (h *Host) first(ctx context.Context, p *plugin, s Source) (*version, error) {
 	r, id := h.recall(p), s.identity()
 	served := h.recordOf(s.Name, r.Serving)
 	p.previous, p.rejected = h.recordOf(s.Name, r.Previous), fromHex(r.Rejected)
 	if served == nil || served.identity == id {
-		return h.prepare(ctx, p, s, nil)
+		return h.prepare(ctx, p, s, nil, deployment{})
 	}
-	if p.rejected == id {
+	switch id {
+	case p.rejected:
 		h.log.Warn("the newest version was rolled back; the one before it serves", "plugin", s.Name)
 		p.failure = newLoadError(s, StepRollback, errRolledBack)
-		return h.prepare(ctx, p, served.source, nil)
+		return h.prepare(ctx, p, served.source, nil, deployment{})
+	case fromHex(r.Trial):
+		if p.cfg.Canary > 0 {
+			h.log.Info("the newest version is a canary still", "plugin", s.Name)
+			h.mu.Lock()
+			h.trials = append(h.trials, s)
+			h.mu.Unlock()
+			return h.prepare(ctx, p, served.source, nil, deployment{})
+		}
 	}
-	v, err := h.prepare(ctx, p, s, nil)
+	v, err := h.prepare(ctx, p, s, nil, deployment{})
 	if err == nil {
 		p.previous, p.rejected = served, [32]byte{}
 		return v, nil
@@ -91,8 +108,8 @@ func (h *Host) first(ctx context.Context, p *plugin, s Source) (*version, error)
 	if ctx.Err() != nil {
 		return nil, err
 	}
-	if v, other := h.prepare(ctx, p, served.source, nil); other == nil {
-		_ = h.refuse(p, s, err) // which tells it
+	if v, other := h.prepare(ctx, p, served.source, nil, deployment{}); other == nil {
+		_ = h.refuse(p, s, err, deployment{}) // which tells it
 		h.log.Warn("the version that served last does so again", "plugin", s.Name, "version", v.manifest.Version, "hash", v.hash)
 		return v, nil
 	}
@@ -117,12 +134,16 @@ func (h *Host) openStore() error {
 
 // recordKey names the record of a plugin among those of all directories.
 func (h *Host) recordKey(p *plugin) string {
-	dir, err := filepath.Abs(h.cfg.PluginDir)
-	if err != nil {
-		dir = h.cfg.PluginDir
-	}
-	sum := sha256.Sum256([]byte(dir + "\x00" + p.source))
+	sum := sha256.Sum256([]byte(h.dir() + "\x00" + p.source))
 	return hex.EncodeToString(sum[:])
+}
+
+// dir is the plugin directory, from wherever it is looked at.
+func (h *Host) dir() string {
+	if dir, err := filepath.Abs(h.cfg.PluginDir); err == nil {
+		return dir
+	}
+	return h.cfg.PluginDir
 }
 
 // recall returns what is kept of a plugin.
@@ -152,8 +173,8 @@ func (h *Host) recordOf(source, id string) *record {
 		s := Source{Name: source, WASM: files[wasmFile], Tests: files[testsFile], Beside: files}
 		delete(files, wasmFile)
 		delete(files, testsFile)
-		if got := s.identity(); hex.EncodeToString(got[:]) == id {
-			return &record{s, got}
+		if got := s.stamp(); hex.EncodeToString(got[:]) == id {
+			return &record{s, s.identity()}
 		}
 		err = errors.New("it is not what it was")
 	}
@@ -172,39 +193,51 @@ func (h *Host) remember(p *plugin) {
 	h.saving.Lock()
 	defer h.saving.Unlock()
 	h.mu.Lock()
-	v, previous, rejected := p.now(), p.previous, p.rejected
+	serving, previous, rejected := p.serving.Load(), p.previous, p.rejected
 	h.mu.Unlock()
-	if err := h.save(p, v, previous, rejected); err != nil {
+	if err := h.save(p, serving, previous, rejected); err != nil {
 		h.log.Warn("which version serves is not kept for the next start", "plugin", p.source, "error", err)
 	}
 }
 
-func (h *Host) save(p *plugin, v *version, previous *record, rejected [32]byte) error {
+func (h *Host) save(p *plugin, serving *serving, previous *record, rejected [32]byte) error {
 	key := h.recordKey(p)
-	if v == nil {
+	if serving == nil {
 		return h.store.Forget(key)
 	}
-	r := store.Record{Plugin: p.source, Serving: hex.EncodeToString(v.record.identity[:])}
-	keep := []string{r.Serving}
-	records := []*record{&v.record}
+	r := store.Record{Plugin: p.source, Dir: h.dir()}
+	var err error
+	if r.Serving, err = h.keep(&serving.current.record); err != nil {
+		return err
+	}
 	if previous != nil {
-		r.Previous = hex.EncodeToString(previous.identity[:])
-		keep, records = append(keep, r.Previous), append(records, previous)
+		if r.Previous, err = h.keep(previous); err != nil {
+			return err
+		}
 	}
 	if rejected != ([32]byte{}) {
 		r.Rejected = hex.EncodeToString(rejected[:])
 	}
-	for i, rec := range records {
-		files := map[string][]byte{wasmFile: rec.source.WASM}
-		maps.Copy(files, rec.source.Beside)
-		if rec.source.Tests != nil {
-			files[testsFile] = rec.source.Tests
-		}
-		if err := h.store.Keep(keep[i], files); err != nil {
-			return err
-		}
+	if serving.trial != nil {
+		id := serving.trial.version.record.identity
+		r.Trial = hex.EncodeToString(id[:])
 	}
-	return errors.Join(h.store.Save(key, r), h.store.PruneVersions(h.cfg.CacheBytes, keep...))
+	return errors.Join(h.store.Save(key, r), h.store.PruneVersions(h.cfg.CacheBytes))
+}
+
+// keep keeps a version in the store, and returns its name there.
+func (h *Host) keep(r *record) (id string, err error) {
+	files := maps.Clone(r.source.Beside)
+	if files == nil {
+		files = make(map[string][]byte)
+	}
+	files[wasmFile] = r.source.WASM
+	if r.source.Tests != nil {
+		files[testsFile] = r.source.Tests
+	}
+	sum := r.source.stamp()
+	id = hex.EncodeToString(sum[:])
+	return id, h.store.Keep(id, files)
 }
 
 func fromHex(s string) (id [32]byte) {
@@ -212,67 +245,104 @@ func fromHex(s string) (id [32]byte) {
 	return id
 }
 
+// How soon a file is tried again that may not be at fault, at first and at last.
+const firstRetry, lastRetry = time.Second, time.Minute
+
+// pending is a change of the plugin directory that is to be applied.
+type pending struct {
+	change watch.Change
+	due    time.Time     // zero: at once
+	delay  time.Duration // of the last attempt, if that may have failed for no fault of the file
+}
+
 // follow deploys what changes in the plugin directory, until the host ends: each plugin's
 // changes one after the other, of which only the newest counts.
 func (h *Host) follow(w *watch.Watcher) {
 	h.followed.Go(func() {
 		defer w.Close()
-		ended := make(chan string)
-		pending := make(map[string]watch.Change)
-		busy := make(map[string]bool)
+		ended := make(chan pending)
+		waiting, busy := make(map[string]pending), make(map[string]bool)
+		timer := time.NewTimer(0)
+		defer timer.Stop()
 		changes, ending := w.Changes(), h.ending.Done()
 		for ending != nil || len(busy) > 0 {
 			select {
 			case <-ending:
 				ending, changes = nil, nil
-				clear(pending)
+				clear(waiting)
 			case c := <-changes:
-				pending[c.Name] = c
-			case name := <-ended:
+				waiting[c.Name] = pending{change: c}
+				if busy[c.Name] {
+					h.mu.Lock()
+					p := h.plugins[c.Name]
+					h.mu.Unlock()
+					h.supersede(p)
+				}
+			case p := <-ended:
+				name := p.change.Name
 				delete(busy, name)
+				if _, newer := waiting[name]; !newer && p.delay > 0 && ending != nil {
+					p.due = time.Now().Add(p.delay)
+					waiting[name] = p
+				}
+			case <-timer.C:
 			}
-			for name, c := range pending {
+			now, next := time.Now(), lastRetry
+			for name, p := range waiting {
+				if left := p.due.Sub(now); left > 0 {
+					next = min(next, left)
+					continue
+				}
 				if busy[name] || len(busy) >= h.cfg.Workers {
 					continue
 				}
-				delete(pending, name)
+				delete(waiting, name)
 				busy[name] = true
 				h.followed.Go(func() {
-					h.apply(c)
-					ended <- name
+					p.delay = h.apply(p.change, p.delay)
+					ended <- p
 				})
 			}
+			timer.Reset(next)
 		}
 	})
 }
 
-// apply does what a change of the plugin directory asks for.
-func (h *Host) apply(c watch.Change) {
+// apply does what a change of the plugin directory asks for. It returns after how long to
+// try that again, 0 for never; before is what it returned the last time.
+func (h *Host) apply(c watch.Change, before time.Duration) (again time.Duration) {
 	if c.File == nil {
-		if err := h.Unload(h.ending, c.Name); err != nil && !errors.Is(err, ErrUnknownPlugin) && h.ending.Err() == nil {
+		if err := h.unload(h.ending, c.Name); err != nil && h.ending.Err() == nil {
 			h.log.Warn("a plugin whose file is gone is not unloaded", "plugin", c.Name, "error", err)
 		}
-		return
+		return 0
 	}
 	s := sourceOf(c.File)
+	ctx, done, err := h.transact(h.ending)
+	if err != nil {
+		return 0
+	}
+	defer done()
+	p, leave, err := h.place(ctx, c.Name)
+	if err != nil {
+		return 0
+	}
+	defer leave()
+	h.mu.Lock()
+	p.listed = true
+	settled := p.rejected == s.identity() || p.refused == s.stamp() && (p.failure == nil || !p.failure.Temporary)
+	h.mu.Unlock()
 	switch {
 	case c.File.Err != nil:
-		p, leave := h.place(c.Name)
-		defer leave()
-		_ = h.refuse(p, s, newLoadError(s, StepRead, c.File.Err))
-	case h.settled(&s):
-	default:
-		// Whatever fails is told by deploy, and the file is let be until it changes.
-		_, _ = h.deploy(h.ending, s, deployment{canary: true})
+		_ = h.refuse(p, s, newLoadError(s, StepRead, c.File.Err), deployment{})
+	case !settled:
+		// Whatever fails is told there.
+		_, err = h.transaction(ctx, p, s, deployment{canary: true})
 	}
-}
-
-// settled reports whether a source was refused or rolled back and has not changed since.
-func (h *Host) settled(s *Source) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	p := h.plugins[s.Name]
-	return p != nil && p.rejected == s.identity()
+	if e := (*LoadError)(nil); errors.As(err, &e) && e.Temporary {
+		return min(max(firstRetry, 2*before), lastRetry)
+	}
+	return 0
 }
 
 // readSource reads a plugin's file anew.

@@ -19,7 +19,6 @@ func ParseTests(doc []byte) error {
 	return err
 }
 
-
 // JudgeCanary has a plugin's canary judged at once.
 func (h *Host) JudgeCanary(plugin string) {
 	p, err := h.find(plugin)

@@ -58,8 +58,10 @@ type Host struct {
 	// deploys are transactions, which begin before the state is closing; retiring what
 	// goes on after them, and followed what watches the plugin directory.
 	deploys, retiring, followed sync.WaitGroup
-	saving                      sync.Mutex   // one record is saved at a time
-	read                        []watch.File // by Start, from PluginDir
+	saving                      sync.Mutex    // one record is saved at a time
+	read                        []watch.File  // by Start, from PluginDir
+	unread                      []*watch.File // those of them that cannot be read
+	trials                      []Source      // that are to be deployed as canaries; Start's
 
 	table  atomic.Pointer[table] // nil until started; written with mu held
 	loaded chan struct{}         // closed when Start has ended
@@ -127,46 +129,59 @@ func (h *Host) Start(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(h.ending, func() { cancel(ErrClosed) })()
 	versions, err := h.load(ctx)
-	h.mu.Lock()
-	if h.state == closing {
-		err = ErrClosed // whatever else failed, failed for this
+	var follow *watch.Watcher
+	if err == nil && h.cfg.Watch {
+		follow = watch.New(h.watchConfig(), h.read)
+		err = follow.Start()
+		h.read = nil
 	}
-	if err == nil {
-		for _, v := range versions {
-			if clash := h.clashLocked(v); clash != nil {
-				err = errors.Join(err, newLoadError(v.record.source, StepPublish, clash))
-				continue
-			}
-			h.publishLocked(v.plugin, &serving{current: v})
-		}
-	}
-	if err == nil {
-		h.table.Store(h.newTableLocked())
-		h.state = started
-	} else { // for Close to find
-		for _, v := range versions {
-			if !slices.Contains(v.plugin.versions, v) {
-				v.plugin.versions = append(v.plugin.versions, v)
-			}
-		}
-	}
-	h.mu.Unlock()
+	err = h.startServing(versions, follow, err)
 	close(h.loaded)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
-	}
-	if h.cfg.Watch {
-		w := watch.New(h.watchConfig(), h.read)
-		h.read = nil
-		if err := w.Start(); err != nil {
-			return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
-		}
-		h.follow(w)
 	}
 	for _, v := range versions {
 		h.reloaded(v.plugin.source, ReloadLoaded)
 		h.remember(v.plugin)
 		h.tellPlugin(v, event.PluginReady, "")
+	}
+	for _, s := range h.trials { // as they were; what fails is told
+		_, _ = h.deploy(ctx, s, deployment{canary: true})
+	}
+	h.trials = nil
+	return nil
+}
+
+// startServing publishes what Start has loaded, unless that failed with err or Close has
+// begun, and has the plugin directory followed.
+func (h *Host) startServing(versions []*version, follow *watch.Watcher, err error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == closing {
+		err = ErrClosed // whatever else failed, failed for this
+	}
+	for _, v := range versions {
+		if err == nil {
+			if clash := h.clashLocked(v); clash != nil {
+				err = newLoadError(v.record.source, StepPublish, clash)
+			} else {
+				h.publishLocked(v.plugin, &serving{current: v})
+			}
+		}
+		if !slices.Contains(v.plugin.versions, v) { // for Close to find
+			v.plugin.versions = append(v.plugin.versions, v)
+		}
+	}
+	if err != nil {
+		if follow != nil {
+			follow.Close()
+		}
+		return err
+	}
+	h.table.Store(h.newTableLocked())
+	h.state = started
+	if follow != nil {
+		h.follow(follow)
 	}
 	return nil
 }
@@ -210,6 +225,7 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	g.SetLimit(h.cfg.Workers) // as many at a time
 	for i, s := range sources {
 		p := h.newPlugin(s.Name)
+		p.listed = h.cfg.Watch
 		h.mu.Lock()
 		h.plugins[s.Name] = p
 		h.mu.Unlock()
@@ -224,6 +240,27 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 		})
 	}
 	_ = g.Wait() // each error is kept in its place
+	if h.cfg.Watch && ctx.Err() == nil && slices.ContainsFunc(made, func(v *version) bool { return v != nil }) {
+		// As one that came later: it is refused, and the others serve.
+		for i, s := range sources {
+			if errs[i] != nil {
+				_ = h.refuse(h.plugins[s.Name], s, errs[i], deployment{})
+				errs[i] = nil
+			}
+		}
+		for _, f := range h.unread {
+			p := h.newPlugin(f.Name)
+			p.listed = true
+			h.mu.Lock()
+			h.plugins[f.Name] = p
+			h.mu.Unlock()
+			_ = h.refuse(p, Source{Name: f.Name}, newLoadError(Source{Name: f.Name}, StepRead, f.Err), deployment{})
+		}
+	} else {
+		for _, f := range h.unread {
+			errs = append(errs, newLoadError(Source{Name: f.Name}, StepRead, f.Err))
+		}
+	}
 	made = slices.DeleteFunc(made, func(v *version) bool { return v == nil })
 	slices.SortStableFunc(made, func(a, b *version) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
 	return made, errors.Join(errs...)

@@ -79,12 +79,13 @@ func Validate(ctx context.Context, s Source, cfg Config) (Inspection, error) {
 	if err := h.openStore(); err != nil {
 		return Inspection{}, err
 	}
-	v, err := h.prepare(ctx, h.newPlugin(s.Name), s, nil)
+	v, err := h.prepare(ctx, h.newPlugin(s.Name), s, nil, deployment{})
 	if err != nil {
 		return Inspection{}, err
 	}
 	in := inspection(v.engine.(sandbox).Info(), v.cfg)
 	in.Tests = v.tests
+	v.cancel(nil)
 	return in, v.engine.Close(context.WithoutCancel(ctx))
 }
 

@@ -2,11 +2,11 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +14,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/stream"
 )
 
 // table is what the host serves: which transform a name is.
@@ -34,9 +35,9 @@ type plugin struct {
 	serving atomic.Pointer[serving]
 	paused  atomic.Bool
 
-	// deploying is held by a transaction, of which there is one at a time. It goes
-	// before Host.mu.
-	deploying sync.Mutex
+	// deploying has a token while a transaction is under way, of which there is one at a
+	// time. It goes before Host.mu.
+	deploying chan struct{}
 
 	// Host.mu guards the rest.
 
@@ -45,11 +46,13 @@ type plugin struct {
 	transforms []*transform // that a version which serves has
 	slots      int          // transforms there were, which is the next one's slot
 	previous   *record      // what Rollback goes back to; nil without
-	// rejected is the identity of the source that was refused or rolled back last, which
-	// is let be in the plugin directory.
-	rejected [32]byte
-	failure  *LoadError // of the newest source, nil if that serves
-	past     counted    // by versions that are closed
+	// rejected is the identity of the source that was rolled back last, and refused the
+	// stamp of the one that could not serve: they are let be in the plugin directory.
+	rejected, refused [32]byte
+	failure           *LoadError              // of the newest source, nil if that serves
+	listed            bool                    // it is, or was, a file of the plugin directory
+	abort             context.CancelCauseFunc // of the transaction under way; nil without
+	past              counted                 // by versions that are closed
 }
 
 // serving is what the tasks of a plugin run on.
@@ -85,6 +88,11 @@ type spec struct {
 
 	index   int
 	timeout time.Duration
+}
+
+// takes reports whether the transform can have the state of a stream; any has none.
+func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
+	return len(e.State) == 0 || len(e.State) <= s.StateBytes && s.Reads(e.Format)
 }
 
 // record is a version as it was offered, from which it can be loaded again.
@@ -216,10 +224,15 @@ func (h *Host) newTransform(p *plugin, spec manifest.Transform) *transform {
 	return t
 }
 
+// retired is what does not serve any more.
+type retired struct {
+	transforms []*transform
+	versions   []*version
+}
+
 // publishLocked makes the plugin serve next, or nothing if that is nil, in one store.
-// It returns the transforms that nothing serves any more and the versions that do not,
-// for [Host.retire]. Host.mu is held.
-func (h *Host) publishLocked(p *plugin, next *serving) (transforms []*transform, versions []*version) {
+// What does not serve any more it returns for [Host.retire]. Host.mu is held.
+func (h *Host) publishLocked(p *plugin, next *serving) (gone retired) {
 	before := p.serving.Load()
 	kept := next.versions()
 	for _, v := range kept {
@@ -235,7 +248,7 @@ func (h *Host) publishLocked(p *plugin, next *serving) (transforms []*transform,
 	}
 	for _, v := range before.versions() {
 		if !slices.Contains(kept, v) {
-			versions = append(versions, v)
+			gone.versions = append(gone.versions, v)
 		}
 	}
 	p.transforms = slices.DeleteFunc(p.transforms, func(t *transform) bool {
@@ -247,14 +260,14 @@ func (h *Host) publishLocked(p *plugin, next *serving) (transforms []*transform,
 				t.last.Store(v) // before the store below: its tasks find one or the other
 			}
 		}
-		transforms = append(transforms, t)
+		gone.transforms = append(gone.transforms, t)
 		return true
 	})
 	p.serving.Store(next)
 	if h.state == started {
 		h.table.Store(h.newTableLocked())
 	}
-	return transforms, versions
+	return gone
 }
 
 // versions are those that serve: none of a nil serving.
@@ -286,6 +299,17 @@ func (h *Host) newTableLocked() *table {
 	return t
 }
 
+// clash is that another plugin has the name of a manifest.
+type clash struct{ name, source string }
+
+var errClash = errors.New("another plugin has the name")
+
+func (c clash) Error() string {
+	return fmt.Sprintf("its manifest's name, %s, is that of plugin %s already", c.name, c.source)
+}
+
+func (clash) Is(target error) bool { return target == errClash }
+
 // clashLocked returns an error if another plugin has the manifest's name, which is in
 // front of all its transforms'.
 func (h *Host) clashLocked(v *version) error {
@@ -296,7 +320,7 @@ func (h *Host) clashLocked(v *version) error {
 		}
 		for _, o := range other.serving.Load().versions() {
 			if o.manifest.Name == v.manifest.Name {
-				return fmt.Errorf("its manifest's name, %s, is that of plugin %s already", v.manifest.Name, source)
+				return clash{v.manifest.Name, source}
 			}
 		}
 	}
@@ -306,22 +330,22 @@ func (h *Host) clashLocked(v *version) error {
 // retire ends what [Host.publishLocked] has taken out of service: tasks that wait for a
 // transform that is gone are done, by the version that had it; versions are closed once
 // their tasks have ended, which they must within SwapTimeout.
-func (h *Host) retire(p *plugin, transforms []*transform, versions []*version) {
-	if len(transforms)+len(versions) == 0 {
+func (h *Host) retire(p *plugin, gone retired) {
+	if len(gone.transforms)+len(gone.versions) == 0 {
 		return
 	}
 	h.retiring.Go(func() {
 		began := time.Now()
 		patience := time.AfterFunc(p.cfg.SwapTimeout, func() {
-			for _, v := range versions {
+			for _, v := range gone.versions {
 				v.cancel(errReplaced)
 			}
 		})
 		defer patience.Stop()
-		for _, t := range transforms {
+		for _, t := range gone.transforms {
 			<-h.sched.Retire(t.group)
 		}
-		for _, v := range versions {
+		for _, v := range gone.versions {
 			h.closeVersion(v)
 			h.log.Info("an earlier version is closed", "plugin", v.manifest.Name, "version", v.manifest.Version, "hash", v.hash, "drained_in", time.Since(began))
 		}
@@ -333,7 +357,7 @@ func (h *Host) retire(p *plugin, transforms []*transform, versions []*version) {
 
 // forgetLocked forgets a plugin of which there is nothing to tell any more.
 func (h *Host) forgetLocked(p *plugin) {
-	if h.plugins[p.source] == p && p.users == 0 && p.serving.Load() == nil && len(p.versions) == 0 && p.failure == nil {
+	if h.plugins[p.source] == p && p.users == 0 && p.serving.Load() == nil && len(p.versions) == 0 && (p.failure == nil || !p.listed) {
 		delete(h.plugins, p.source)
 		h.sched.RemoveClass(p.class)
 	}

@@ -28,7 +28,9 @@ type testCase struct {
 	line int
 }
 
-// errNoCase is what a case must have.
+var errTestsTimeout = fmt.Errorf("the tests take longer than the init timeout together: %w", context.DeadlineExceeded)
+
+// What a case must have.
 var (
 	errNoInput   = errors.New(`must have "transform" and "input"`)
 	errNoOutcome = errors.New(`must have either "output" or "error"`)
@@ -78,6 +80,8 @@ func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
 	if err != nil || len(cases) == 0 {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, v.cfg.InitTimeout, errTestsTimeout)
+	defer cancel()
 	states := make(map[[2]string][]byte)
 	var in *registry.Instance
 	defer func() {
@@ -151,6 +155,7 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 	case got[0].Status != abi.StatusOK:
 		kind, message = KindFailed, string(got[0].Payload)
 	}
+	message = message[:min(len(message), 1000)]
 	switch {
 	case kind != c.Error && c.Error == "":
 		return fmt.Errorf("got the error %s (%s), want %.200s", kind, message, c.Output)

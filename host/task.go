@@ -199,8 +199,9 @@ type task struct {
 	version *version
 	trial   *trial
 	canary  bool
-	settled bool // no canary runs it
-	told    bool // its end was
+	settled bool   // no canary runs it
+	blamed  *trial // of a canary that has failed it, in a frame
+	told    bool   // its end was
 }
 
 // admit takes a place for one task. Errors of a task are counted where they are
@@ -322,37 +323,48 @@ func (t *task) choose() {
 	t.version, t.trial = t.transform.last.Load(), nil
 }
 
-// borrow takes an instance, if the task has none.
+// borrow takes an instance, if the task has none: of the version that serves by then.
 func (t *task) borrow(ctx context.Context) *Error {
-	for t.instance == nil {
-		before := t.version
+	for tried := (*version)(nil); t.instance == nil; {
 		t.choose()
-		v := t.version
-		in := v.engine.TryBorrow()
-		if in == nil && v.ctx.Err() == nil {
-			wait, stop := context.WithCancelCause(ctx)
-			unhook := context.AfterFunc(v.ctx, func() { stop(context.Cause(v.ctx)) })
-			var err error
-			in, err = v.engine.Borrow(wait)
-			unhook()
-			stop(nil)
-			switch {
-			case errors.Is(err, registry.ErrClosed) && before != v:
-				continue // replaced since it was chosen
-			case err != nil && v.ctx.Err() == nil:
-				return t.notBorrowed(ctx, err)
-			}
+		in, err := t.version.lend(ctx)
+		switch {
+		case err == nil:
+			t.instance = in
+		case t.h.ctx.Err() != nil: // what has not begun when patience ends does not begin
+			return fail(KindUnavailable, t.transform.name, ErrClosed).of(t.version)
+		case !errors.Is(err, errReplaced):
+			return t.notBorrowed(ctx, err)
+		case t.version == tried: // and nothing has come after it
+			return fail(KindUnavailable, t.transform.name, errReplaced).of(t.version)
+		default:
+			tried = t.version
 		}
-		if v.ctx.Err() != nil { // what has not begun when patience ends does not begin
-			if in != nil {
-				in.Return()
-			}
-			cause := context.Cause(v.ctx)
-			return fail(KindUnavailable, t.transform.name, cause).of(v)
-		}
-		t.instance = in
 	}
 	return nil
+}
+
+// lend lends an instance, or waits for one. Its error is errReplaced if the version's
+// time is over.
+func (v *version) lend(ctx context.Context) (instance, error) {
+	in := v.engine.TryBorrow()
+	if in == nil && v.ctx.Err() == nil {
+		wait, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		defer context.AfterFunc(v.ctx, func() { stop(errReplaced) })()
+		var err error
+		if in, err = v.engine.Borrow(wait); err != nil && v.ctx.Err() == nil && !errors.Is(err, registry.ErrClosed) {
+			return nil, err
+		}
+	}
+	if v.ctx.Err() != nil && in != nil {
+		in.Return()
+		in = nil
+	}
+	if in == nil {
+		return nil, errReplaced
+	}
+	return in, nil
 }
 
 // giveBack gives the instance back, if the task has one.
@@ -433,7 +445,7 @@ func (t *task) single(ctx context.Context, a args) Result {
 	r := t.result(got, fuel, fault, len(a.dst))
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
-		if len(e.State) > 0 && !spec.Reads(e.Format) {
+		if !spec.takes(e) {
 			t.h.reset.Add(1)
 		}
 		e.State, e.Format = got.State, spec.StateVersion
@@ -445,24 +457,30 @@ func (t *task) single(ctx context.Context, a args) Result {
 // had to end, the version beside it or after it does: transforms are pure, so that it
 // does no harm.
 func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
-	items := [1]abi.Item{{Payload: a.input}}
-	results := [1]abi.Result{{Payload: a.dst}}
-	fuel, fault = t.timed(ctx, items[:], results[:])
-	failed := fault != nil || results[0].Status != abi.StatusOK
-	canary, replaced := t.canary, fault != nil && errors.Is(fault, errReplaced)
-	if !failed || !canary && !replaced || ctx.Err() != nil || t.h.ctx.Err() != nil {
-		return results[0], fuel, fault
+	blamed := t.blamed
+	for {
+		items := [1]abi.Item{{Payload: a.input}}
+		results := [1]abi.Result{{Payload: a.dst}}
+		burnt, fault := t.timed(ctx, items[:], results[:])
+		fuel += burnt
+		failed := fault != nil || results[0].Status != abi.StatusOK
+		if !failed && blamed != nil {
+			blamed.fail(1)
+		}
+		replaced := fault != nil && errors.Is(fault, errReplaced)
+		if !failed || !t.canary && !replaced || ctx.Err() != nil || t.h.ctx.Err() != nil {
+			return results[0], fuel, fault
+		}
+		ran := t.version
+		t.giveBack()
+		if t.canary {
+			blamed, t.settled = t.trial, true
+		}
+		if t.choose(); t.version == ran { // nothing has come after it
+			return results[0], fuel, fault
+		}
+		t.h.rerun.Add(1)
 	}
-	tried := t.trial
-	t.giveBack()
-	t.settled = true
-	t.h.rerun.Add(1)
-	results[0] = abi.Result{Payload: a.dst}
-	more, fault := t.timed(ctx, items[:], results[:])
-	if canary && fault == nil && results[0].Status == abi.StatusOK {
-		tried.fail(1)
-	}
-	return results[0], fuel + more, fault
 }
 
 // result counts, tells and returns the outcome of one task: fault, if there is one,
@@ -529,8 +547,11 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 			t.h.tellPlugin(v, change, "")
 		}
 	}()
-	if t.stream != nil && spec.Reads(t.stream.Format) { // else it begins anew
-		items[0].State = t.stream.State
+	if t.stream != nil {
+		items[0].State = nil // that another version may have had
+		if spec.takes(t.stream) {
+			items[0].State = t.stream.State
+		}
 	}
 	in, began := t.instance, time.Now()
 	keep := false // should Run panic
@@ -539,8 +560,8 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		took := now.Sub(began)
 		t.transform.meter.run.Observe(took)
 		t.transform.window.observe(now, took, len(items), t.waited)
-		if t.trial != nil && ended == "" {
-			t.trial.observe(t.canary, took, len(items))
+		if t.trial != nil {
+			t.trial.observe(t, ended, took, len(items))
 		}
 		if !keep {
 			t.instance = nil

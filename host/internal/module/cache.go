@@ -11,12 +11,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"golang.org/x/sys/cpu"
 
 	"github.com/resonhost/resonhost/host/internal/store"
 )
@@ -25,15 +27,16 @@ import (
 // others. Its methods may be called concurrently.
 //
 // What is in there is run as it is: the directory must be writable by nobody else.
-// An entry is a directory named by the hash of the rewritten binary and wazero's
-// version, with what wazero writes, and a file with the sum of that, which is written
-// last: what was cut short or has rotted is compiled anew.
+// An entry is a directory named by what decides about the machine code, with what wazero
+// writes, and a file with the sum of that. It is made elsewhere and put in its place
+// whole; what has rotted is compiled anew.
 type Cache struct {
 	dir   string
 	limit int64
 	log   *slog.Logger
-	// wazero is its version, which its own name of the directory leaves out in some builds.
-	wazero string
+	// build tells apart what may compile the same binary otherwise: wazero's version, and
+	// the processor.
+	build string
 
 	pruning sync.Mutex // one at a time
 }
@@ -44,51 +47,80 @@ const sumFile = "SHA256"
 // OpenCache opens the cache in a directory, which exists. Entries beyond limit, in
 // bytes, go, the longest unused first.
 func OpenCache(dir string, limit int64, log *slog.Logger) *Cache {
-	c := &Cache{dir: dir, limit: limit, log: log}
+	return &Cache{dir: dir, limit: limit, log: log, build: wazeroBuild() + "\x00" + processor()}
+}
+
+// wazeroBuild is wazero's version. Where the program does not know it, it is the program
+// itself.
+func wazeroBuild() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, dep := range info.Deps {
-			if dep.Path == "github.com/tetratelabs/wazero" {
-				c.wazero = dep.Version + dep.Sum
+			if dep.Path != "github.com/tetratelabs/wazero" {
+				continue
+			}
+			if r := dep.Replace; r == nil {
+				return dep.Version + dep.Sum
+			} else if r.Sum != "" {
+				return r.Version + r.Sum
 			}
 		}
 	}
-	return c
+	name, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	file, err := os.Stat(name)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(name, file.Size(), file.ModTime().UnixNano())
+}
+
+// processor tells of what wazero looks at before it compiles.
+func processor() string {
+	return fmt.Sprint(runtime.GOOS, runtime.GOARCH, cpu.X86.HasSSE3, cpu.X86.HasSSE41, cpu.X86.HasSSE42, cpu.X86.HasPOPCNT,
+		cpu.X86.HasBMI1, cpu.X86.HasBMI2, cpu.X86.HasAVX, cpu.ARM64.HasATOMICS)
 }
 
 // entry is where what a rewritten binary is compiled to lies.
-func (c *Cache) entry(rewritten []byte) string {
+func (c *Cache) entry(rewritten []byte, interrupt Interrupt) string {
 	h := sha256.New()
-	h.Write([]byte(c.wazero))
+	fmt.Fprintf(h, "%s\x00%v\x00", c.build, interrupt == Runtime) // which has wazero add checks
 	h.Write(rewritten)
 	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
 }
 
-// open returns wazero's cache in an entry, for one runtime, and whether it has what it
-// should. Without it the entry is empty.
-func (c *Cache) open(entry string) (_ wazero.CompilationCache, hit bool, err error) {
+// has reports whether there is an entry, and it is whole.
+func (c *Cache) has(entry string) bool {
 	want, err := os.ReadFile(filepath.Join(entry, sumFile))
-	if err == nil {
-		got, err := sumOf(entry)
-		hit = err == nil && got == string(want)
+	if err != nil {
+		return false
 	}
-	if hit {
-		now := time.Now()
-		_ = os.Chtimes(entry, now, now) // what is used stays; without it, it goes earlier
-	} else if err := os.RemoveAll(entry); err != nil {
-		return nil, false, err
+	if got, err := sumOf(entry); err != nil || got != string(want) {
+		return false
 	}
-	cache, err := wazero.NewCompilationCacheWithDir(entry)
-	return cache, hit, err
+	now := time.Now()
+	_ = os.Chtimes(entry, now, now) // what is used stays; without it, it goes earlier
+	return true
 }
 
-// seal completes an entry, and makes room for it.
-func (c *Cache) seal(entry string) error {
-	sum, err := sumOf(entry)
+// put puts what was made in a directory in the place of an entry, and makes room for it.
+func (c *Cache) put(made, entry string) error {
+	sum, err := sumOf(made)
 	if err != nil {
 		return err
 	}
-	if err := store.WriteFile(filepath.Join(entry, sumFile), []byte(sum)); err != nil {
+	if err := store.WriteFile(filepath.Join(made, sumFile), []byte(sum)); err != nil {
 		return err
+	}
+	if os.Rename(made, entry) != nil && !c.has(entry) {
+		// There is one that has rotted, or was cut short.
+		if err := os.RemoveAll(entry); err != nil {
+			return err
+		}
+		if err := os.Rename(made, entry); err != nil && !c.has(entry) {
+			return err
+		}
 	}
 	c.prune(entry)
 	return nil
@@ -126,45 +158,58 @@ func (c *Cache) prune(keep string) {
 }
 
 // compileCached compiles a rewritten binary in a runtime of its own, by way of the cache if
-// there is one. Without error the caller closes the module.
-func (m *Module) compileCached(ctx context.Context, rewritten []byte) (err error) {
+// there is one. Whatever the cache lacks, or a full disk, costs time and nothing else.
+func (m *Module) compileCached(ctx context.Context, rewritten []byte) error {
 	c := m.opts.Cache
-	if c == nil || m.opts.Interpret { // there is nothing to keep of what is interpreted
-		return m.compileIn(ctx, nil, rewritten)
+	if c == nil || m.opts.Interpret || c.build == "" { // there is nothing to keep of what is interpreted
+		return m.compileIn(ctx, "", rewritten)
 	}
-	entry := c.entry(rewritten)
-	cache, hit, err := c.open(entry)
-	if err != nil { // a full disk, say, must not keep a plugin from serving
-		c.log.Warn("a plugin is compiled without the cache", "error", err)
-		return m.compileIn(ctx, nil, rewritten)
-	}
-	err = m.compileIn(ctx, cache, rewritten)
-	if err != nil && ctx.Err() == nil {
-		// Be it for what the cache has, or because it cannot be written to.
-		c.log.Warn("a plugin is compiled without the cache", "error", err)
-		return errors.Join(m.compileIn(ctx, nil, rewritten), os.RemoveAll(entry))
-	}
-	if hit {
+	entry := c.entry(rewritten, m.opts.Interrupt)
+	if c.has(entry) {
+		err := m.compileIn(ctx, entry, rewritten)
 		m.info.Compiling = 0
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		c.log.Warn("a compiled plugin of the cache cannot be used", "error", err)
+		return m.compileIn(ctx, "", rewritten)
 	}
-	if err == nil && !hit {
-		if err := c.seal(entry); err != nil {
+	made, err := os.MkdirTemp(c.dir, ".*.tmp")
+	if err != nil {
+		c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
+		return m.compileIn(ctx, "", rewritten)
+	}
+	defer func() { _ = os.RemoveAll(made) }() // where it was not put in its place; prune gets what is left
+	err = m.compileIn(ctx, made, rewritten)
+	if err != nil && ctx.Err() == nil { // be it for the binary, or because nothing can be written
+		kept := err
+		if err = m.compileIn(ctx, "", rewritten); err == nil {
+			c.log.Warn("a compiled plugin is not kept in the cache", "error", kept)
+		}
+		return err
+	}
+	if err == nil {
+		if err := c.put(made, entry); err != nil {
 			c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
 		}
 	}
 	return err
 }
 
-// compileIn compiles in a new runtime, which replaces the module's.
-func (m *Module) compileIn(ctx context.Context, cache wazero.CompilationCache, rewritten []byte) (err error) {
+// compileIn compiles in a new runtime, which replaces the module's, with wazero's cache in
+// a directory unless that is "".
+func (m *Module) compileIn(ctx context.Context, dir string, rewritten []byte) (err error) {
 	if err := m.closeRuntime(ctx); err != nil {
 		return err
 	}
 	config := m.config
-	if cache != nil {
-		config = config.WithCompilationCache(cache)
+	if dir != "" {
+		if m.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+			return err
+		}
+		config = config.WithCompilationCache(m.cache)
 	}
-	m.cache, m.runtime = cache, newRuntime(ctx, config)
+	m.runtime = newRuntime(ctx, config)
 	began := time.Now()
 	m.compiled, err = m.runtime.CompileModule(ctx, rewritten)
 	m.info.Compiling = time.Since(began)

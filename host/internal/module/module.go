@@ -458,7 +458,7 @@ func outcome(r abi.Result) string {
 	if r.Status == abi.StatusOK {
 		return r.Status.String()
 	}
-	return fmt.Sprintf("%v (%s)", r.Status, r.Payload)
+	return fmt.Sprintf("%v (%.1000q)", r.Status, r.Payload)
 }
 
 // differ says where two payloads differ first.

@@ -94,11 +94,14 @@ func New[T any](cfg Config[T]) (*Pool[T], error) {
 	return p, nil
 }
 
-// Start makes the first instances, Min or as many as warm, which is at most Max, and
-// keeps the pool in shape until Close. If one cannot be made it returns the error;
-// Close is still to be called.
+// Start makes the first instances, Min, and further ones as far as warm, which is at most
+// Max, if there is room; and keeps the pool in shape until Close. If one of Min cannot be
+// made it returns the error; Close is still to be called.
 func (p *Pool[T]) Start(ctx context.Context, warm int) error {
-	if err := p.fill(ctx, max(warm, p.cfg.Min)); err != nil {
+	if err := p.fill(ctx, p.cfg.Min); err != nil {
+		return err
+	}
+	if err := p.fill(ctx, warm); err != nil && ctx.Err() != nil {
 		return err
 	}
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))

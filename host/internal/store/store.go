@@ -3,14 +3,17 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -67,15 +70,21 @@ func (s *Store) version(id string) (string, error) {
 }
 
 // Keep keeps the files of a version by its identity, 64 hexadecimal digits, or notes that
-// it is still in use.
+// it is still in use. What is there and is not what it should be is replaced.
 func (s *Store) Keep(id string, files map[string][]byte) error {
 	dir, err := s.version(id)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	if os.Chtimes(dir, now, now) == nil {
-		return nil
+	there, err := s.Read(id)
+	switch {
+	case err == nil && maps.EqualFunc(there, files, bytes.Equal):
+		now := time.Now()
+		return os.Chtimes(dir, now, now)
+	case !errors.Is(err, fs.ErrNotExist):
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
 	temp, err := os.MkdirTemp(filepath.Join(s.dir, versions), ".*.tmp")
 	if err != nil {
@@ -94,7 +103,7 @@ func (s *Store) Keep(id string, files map[string][]byte) error {
 		err = os.Rename(temp, dir)
 	}
 	if err != nil {
-		_ = os.RemoveAll(temp)
+		_ = os.RemoveAll(temp)                      // Prune gets what is left
 		if _, there := os.Stat(dir); there == nil { // another process was faster
 			return nil
 		}
@@ -125,9 +134,31 @@ func (s *Store) Read(id string) (map[string][]byte, error) {
 }
 
 // PruneVersions removes versions beyond limit bytes, the longest unused first, but not
-// those of keep.
-func (s *Store) PruneVersions(limit int64, keep ...string) error {
-	_, err := Prune(filepath.Join(s.dir, versions), limit, keep...)
+// those that a record names. Records of directories that are gone are removed.
+func (s *Store) PruneVersions(limit int64) error {
+	list, err := os.ReadDir(filepath.Join(s.dir, records))
+	if err != nil {
+		return err
+	}
+	var keep []string
+	for _, d := range list {
+		key, ok := strings.CutSuffix(d.Name(), ".json")
+		if !ok {
+			continue
+		}
+		r, err := s.Load(key)
+		if err != nil {
+			continue // whoever loads it says so
+		}
+		if _, err := os.Stat(r.Dir); r.Dir != "" && errors.Is(err, fs.ErrNotExist) {
+			if err := s.Forget(key); err != nil {
+				return err
+			}
+			continue
+		}
+		keep = append(keep, r.Serving, r.Previous)
+	}
+	_, err = Prune(filepath.Join(s.dir, versions), limit, keep...)
 	return err
 }
 
@@ -135,9 +166,13 @@ func (s *Store) PruneVersions(limit int64, keep ...string) error {
 type Record struct {
 	// Plugin says whose it is, for whoever looks at the file.
 	Plugin string `json:"plugin"`
-	// Serving serves, Previous did before, and Rejected is not to.
+	// Dir is the plugin directory, without which the record has no meaning.
+	Dir string `json:"dir"`
+	// Serving serves, and Previous did before: names of versions.
 	Serving  string `json:"serving"`
 	Previous string `json:"previous,omitempty"`
+	// Trial is on trial, and Rejected was rolled back, by identities of the host's.
+	Trial    string `json:"trial,omitempty"`
 	Rejected string `json:"rejected,omitempty"`
 }
 
@@ -177,7 +212,7 @@ func (s *Store) Load(key string) (r Record, err error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return Record{}, fmt.Errorf("%s: %w", name, err)
 	}
-	for _, id := range []string{r.Serving, r.Previous, r.Rejected} {
+	for _, id := range []string{r.Serving, r.Previous, r.Trial, r.Rejected} {
 		if id != "" && !idForm.MatchString(id) {
 			return Record{}, fmt.Errorf("%s: %.80q is no identity of a version", name, id)
 		}

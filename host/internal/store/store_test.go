@@ -64,6 +64,23 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+func TestKeepRepairs(t *testing.T) {
+	s, dir := open(t)
+	files := map[string][]byte{"plugin.wasm": []byte("wasm")}
+	if err := s.Keep(id("a"), files); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "versions", id("a"), "plugin.wasm"), []byte("rots"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Keep(id("a"), files); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Read(id("a")); err != nil || !maps.EqualFunc(got, files, bytes.Equal) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestPrune(t *testing.T) {
 	s, dir := open(t)
 	now := time.Now()
@@ -76,10 +93,16 @@ func TestPrune(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Keep(id("2"), nil); err != nil { // in use again
+	if err := s.Keep(id("2"), map[string][]byte{"f": make([]byte, 100<<10)}); err != nil { // in use again
 		t.Fatal(err)
 	}
-	if err := s.PruneVersions(250<<10, id("1")); err != nil {
+	if err := s.Save(id("a"), store.Record{Plugin: "a", Dir: dir, Previous: id("1")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(id("b"), store.Record{Plugin: "b", Dir: filepath.Join(dir, "gone"), Previous: id("3")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PruneVersions(250 << 10); err != nil {
 		t.Fatal(err)
 	}
 	for digit, there := range map[string]bool{"1": true, "2": true, "3": false, "4": false} {

@@ -128,6 +128,20 @@ func (s *Store[S]) removeLocked(el *list.Element) {
 	delete(s.entries, e.key)
 }
 
+// Formats returns the length of the longest state of each format that streams of a
+// transform have kept, but for those in use.
+func (s *Store[S]) Formats(transform string) map[int]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	formats := make(map[int]int)
+	for el := s.idle.Front(); el != nil; el = el.Next() {
+		if e := el.Value.(*Entry[S]); e.key.Transform == transform {
+			formats[e.Format] = max(formats[e.Format], len(e.State))
+		}
+	}
+	return formats
+}
+
 // Stats is a snapshot of a store.
 type Stats struct {
 	// Streams is how many are kept, Bytes what those that are not in use take.
