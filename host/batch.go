@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
@@ -73,10 +74,7 @@ func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte
 
 // frameEnd returns where the frame that begins at from ends.
 func frameEnd(inputs [][]byte, from int, tr *transform) int {
-	most, maxInput := maxBatch, tr.plugin.cfg.MaxInput
-	if n := tr.fits.Load(); n > 0 {
-		most = int(n)
-	}
+	most, maxInput := tr.fits.most(), tr.plugin.cfg.MaxInput
 	size := 0
 	for i := from; i < len(inputs) && i-from < most; i++ {
 		size += frameSize(inputs[i])
@@ -85,6 +83,35 @@ func frameEnd(inputs [][]byte, from int, tr *transform) int {
 		}
 	}
 	return min(from+most, len(inputs))
+}
+
+// frameFit is how many tasks of a transform share a frame at most, by whether their
+// outputs fitted into one lately. The zero value is maxBatch.
+type frameFit struct {
+	less atomic.Int64 // than maxBatch, by so many
+	full atomic.Int64 // frames that fitted since
+}
+
+// fitsToGrow is how many full frames have to fit before larger ones are tried: trying costs
+// all their tasks a second run.
+const fitsToGrow = 64
+
+func (f *frameFit) most() int { return maxBatch - int(f.less.Load()) }
+
+// failed takes note that the outputs of so many tasks did not fit.
+func (f *frameFit) failed(tasks int) {
+	f.less.Store(int64(maxBatch - max(tasks/2, 1)))
+	f.full.Store(0)
+}
+
+// fitted takes note that those of so many did.
+func (f *frameFit) fitted(tasks int) {
+	most := f.most()
+	if most == maxBatch || tasks < most || f.full.Add(1) < fitsToGrow {
+		return
+	}
+	f.full.Store(0)
+	f.less.Store(int64(maxBatch - min(most+max(most/8, 1), maxBatch)))
 }
 
 // job is what one task has to do, for whoever does it.
@@ -132,9 +159,11 @@ func (t *task) carry(next sched.Taken, more int) {
 
 // gather takes over jobs that share a crossing with input.
 func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
-	if n := t.transform.fits.Load(); n > 0 {
-		most = min(most, int(n)-1)
+	fit := &t.transform.fits
+	if fit.most() == 1 {
+		fit.fitted(1)
 	}
+	most = min(most, fit.most()-1)
 	size := frameSize(input)
 	fits := func(next any) bool {
 		size += frameSize(next.(*job).args.input)
@@ -295,7 +324,10 @@ func (t *task) cross(jobs []*job) bool {
 	ended := ctx.Err() != nil
 	stop()
 	if fault != nil && errors.Is(fault, module.ErrOutputSum) {
-		t.transform.fits.Store(int64(len(jobs) / 2)) // for the frames to come
+		t.transform.fits.failed(len(jobs))
+	}
+	if fault == nil {
+		t.transform.fits.fitted(len(jobs))
 	}
 	again := fault != nil && (fault.Kind.guests() || ended || t.canary || errors.Is(fault, errReplaced))
 	if !again || len(jobs) == 1 && !t.canary || jobs[0].ctx.Err() != nil && same(jobs) {
@@ -347,20 +379,46 @@ func same(jobs []*job) bool {
 	return true
 }
 
-// joint returns a context that is done when a job's is. The caller calls stop.
+// jointPatience is how long a crossing that tasks share goes on once the caller of one has
+// gone. It is many times what one takes, so that it is interrupted, and all done again, only
+// if it hangs, and perhaps in the task of that caller.
+const jointPatience = 10 * time.Millisecond
+
+// joint returns a context that is done when the contexts of all jobs are, or one has been
+// for jointPatience. The caller calls stop.
 func joint(jobs []*job) (ctx context.Context, stop func()) {
 	if same(jobs) {
 		return jobs[0].ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
+	var (
+		mu    sync.Mutex // guards the rest
+		left  = len(jobs)
+		alarm *time.Timer
+	)
+	gone := func(cause error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch left--; {
+		case left == 0:
+			cancel(cause)
+		case alarm == nil && ctx.Err() == nil:
+			alarm = time.AfterFunc(jointPatience, func() { cancel(cause) })
+		}
+	}
 	stops := make([]func() bool, 0, len(jobs))
 	for _, j := range jobs {
-		stops = append(stops, context.AfterFunc(j.ctx, func() { cancel(context.Cause(j.ctx)) }))
+		stops = append(stops, context.AfterFunc(j.ctx, func() { gone(context.Cause(j.ctx)) }))
 	}
 	return ctx, func() {
 		for _, stop := range stops {
 			stop()
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		cancel(nil)
+		if alarm != nil {
+			alarm.Stop()
+		}
 	}
 }

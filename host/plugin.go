@@ -114,9 +114,8 @@ type transform struct {
 	// last is the version that does the tasks it still has, once no version that serves
 	// has it; nil before.
 	last atomic.Pointer[version]
-	// fits is how many tasks share a frame at most, once their outputs together
-	// were too large for one; 0 before.
-	fits atomic.Int64
+	// fits is how many tasks share a frame.
+	fits frameFit
 }
 
 // engine lends instances, of a guest or of native code.

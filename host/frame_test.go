@@ -1,0 +1,78 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFrameFit(t *testing.T) {
+	var f frameFit
+	want := func(most int) {
+		t.Helper()
+		if got := f.most(); got != most {
+			t.Errorf("%d tasks share a frame, want %d", got, most)
+		}
+	}
+	fitted := func(tasks, times int) {
+		for range times {
+			f.fitted(tasks)
+		}
+	}
+	want(maxBatch)
+	f.failed(64)
+	want(32)
+	fitted(31, 1000) // says nothing of larger ones
+	want(32)
+	fitted(32, fitsToGrow-1)
+	want(32)
+	fitted(32, 1)
+	want(36)
+	f.failed(3)
+	want(1)
+	f.failed(1)
+	want(1)
+	for range maxBatch {
+		fitted(maxBatch, fitsToGrow)
+	}
+	want(maxBatch)
+}
+
+func TestJointContext(t *testing.T) {
+	var (
+		first  = errors.New("the first has gone")
+		second = errors.New("the second has gone")
+	)
+	for name, c := range map[string]struct {
+		do    func(cancel []context.CancelCauseFunc)
+		after time.Duration
+		want  error // nil if it is not done
+	}{
+		"one leaves":      {func(c []context.CancelCauseFunc) { c[0](first) }, jointPatience - 1, nil},
+		"and it hangs":    {func(c []context.CancelCauseFunc) { c[0](first) }, jointPatience, first},
+		"all leave":       {func(c []context.CancelCauseFunc) { c[0](first); synctest.Wait(); c[1](second) }, 0, second},
+		"nobody does":     {func([]context.CancelCauseFunc) {}, time.Hour, nil},
+		"another is late": {func(c []context.CancelCauseFunc) { time.Sleep(time.Hour); c[1](second) }, jointPatience, second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				jobs, cancels := make([]*job, 2), make([]context.CancelCauseFunc, 2)
+				for i := range jobs {
+					jobs[i] = new(job)
+					jobs[i].ctx, cancels[i] = context.WithCancelCause(t.Context())
+					defer cancels[i](nil)
+				}
+				ctx, stop := joint(jobs)
+				defer stop()
+				c.do(cancels)
+				time.Sleep(c.after)
+				synctest.Wait()
+				if got := context.Cause(ctx); !errors.Is(got, c.want) {
+					t.Errorf("cause %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
