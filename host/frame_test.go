@@ -58,15 +58,13 @@ func TestJointContext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				jobs, cancels := make([]*job, 2), make([]context.CancelCauseFunc, 2)
-				for i := range jobs {
-					jobs[i] = new(job)
-					jobs[i].ctx, cancels[i] = context.WithCancelCause(t.Context())
-					defer cancels[i](nil)
-				}
-				ctx, stop := joint(jobs)
+				one, cancelOne := context.WithCancelCause(t.Context())
+				defer cancelOne(nil)
+				other, cancelOther := context.WithCancelCause(t.Context())
+				defer cancelOther(nil)
+				ctx, stop := joint([]*job{{ctx: one}, {ctx: other}})
 				defer stop()
-				c.do(cancels)
+				c.do([]context.CancelCauseFunc{cancelOne, cancelOther})
 				time.Sleep(c.after)
 				synctest.Wait()
 				if got := context.Cause(ctx); !errors.Is(got, c.want) {

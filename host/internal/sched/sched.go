@@ -141,7 +141,7 @@ type Group struct {
 	class  *Class
 	weight float64
 	shares [levels]share
-	cost   time.Duration // how long a task holds a slot, rather less; see learnLocked
+	cost   time.Duration // how long a task holds a slot, rather less; see learn
 	tasks  int           // that wait or have a slot
 	gone   chan struct{} // closed once it is retired and has no tasks; nil before
 }
@@ -440,6 +440,9 @@ func (s *Scheduler) dropLocked(l *line) {
 	if sh.tasks == 0 {
 		for _, l := range sh.idle {
 			sh.clock = max(sh.clock, l.used)
+		}
+		if sh.rest != nil {
+			sh.clock = max(sh.clock, sh.rest.used)
 		}
 	}
 	sh.forget()
