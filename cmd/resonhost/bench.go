@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -69,6 +70,10 @@ var trials = []struct {
 	}},
 }
 
+const benchExitCodes = `Exit codes: 0 all aims were met; 1 one was missed or could not be measured, or a
+write failed; 2 wrong usage or configuration; 3 a plugin could not be loaded; 130
+interrupted by a signal.`
+
 func benchCommand(std stdio) *cli.Command {
 	o, b := newOptions(), &bench{}
 	settings := []setting{
@@ -92,7 +97,9 @@ func benchCommand(std stdio) *cli.Command {
 			"load      latency and throughput beyond the capacity, and a tenant that floods\n" +
 			"swap      what swapping a plugin costs while it serves, and how soon the new one answers\n\n" +
 			"Load comes when it is due, however busy the host is, and latency counts from\n" +
-			"then. Figures are of this machine and moment: compare within a run.\n\n" + exitCodes,
+			"then. Figures are of this machine and moment: compare within a run.\n\n" +
+			"A file of configuration has settings of the host and its plugins alone: what to\n" +
+			"measure is said by flags or the environment.\n\n" + benchExitCodes,
 		Flags: append(flags(settings, hosts, pluginSettings(&o.host.Defaults), o.config()),
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
@@ -124,18 +131,17 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	if b.period != 0 && (b.period < network.MinPeriod || b.period > network.MaxPeriod) {
 		return usagef("--period: must be %v to %v", network.MinPeriod, network.MaxPeriod)
 	}
+	if o.host.PluginDir == "" {
+		return usagef("say where the plugins are: --plugins DIR")
+	}
 	if err := checkPluginDir(o.host.PluginDir); err != nil {
 		return err
 	}
-	var page *os.File
-	if b.html != "" {
-		f, err := os.Create(b.html)
-		if err != nil {
-			return usagef("--html %s: %w", b.html, reason(err))
-		}
-		defer func() { _ = f.Close() }() // the write that matters closes it first
-		page = f
+	page, err := newPage(b.html)
+	if err != nil {
+		return usagef("--html %s: %w", b.html, reason(err))
 	}
+	defer page.discard()
 	t := &trial.Trial{Duration: b.duration, Open: func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
 		opened := *o
 		change(&opened.host)
@@ -164,13 +170,65 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		}
 		return err
 	}
-	if page != nil {
-		if err := errors.Join(r.WriteHTML(page), page.Close()); err != nil {
-			return fmt.Errorf("--html %s: %w", b.html, reason(err))
+	if o.json {
+		err = json.NewEncoder(std.out).Encode(r)
+	} else {
+		err = r.WriteText(std.out)
+	}
+	if e := page.publish(r.WriteHTML); e != nil {
+		err = errors.Join(err, fmt.Errorf("--html %s: %w", b.html, reason(e)))
+	}
+	return errors.Join(err, missed(r))
+}
+
+// missed is an error if not all aims were met.
+func missed(r *trial.Report) error {
+	n := 0
+	for _, f := range r.Findings {
+		if !f.Met {
+			n++
 		}
 	}
-	if o.json {
-		return json.NewEncoder(std.out).Encode(r)
+	if n == 0 {
+		return nil
 	}
-	return r.WriteText(std.out)
+	return fmt.Errorf("%d of %d aims were missed or could not be measured", n, len(r.Findings))
+}
+
+// page is a file that appears once it is whole; nil is none.
+type page struct {
+	name string
+	file *os.File
+}
+
+func newPage(name string) (*page, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, errors.New("must be a file")
+	}
+	f, err := os.Create(name + ".new")
+	if err != nil {
+		return nil, err
+	}
+	return &page{name, f}, nil
+}
+
+func (p *page) publish(write func(io.Writer) error) error {
+	if p == nil {
+		return nil
+	}
+	if err := errors.Join(write(p.file), p.file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(p.file.Name(), p.name)
+}
+
+// discard removes what was not published.
+func (p *page) discard() {
+	if p != nil {
+		_ = p.file.Close()
+		_ = os.Remove(p.file.Name()) // which publish has renamed
+	}
 }

@@ -25,7 +25,10 @@ func (r *Report) WriteText(w io.Writer) error {
 	b.WriteByte('\n')
 	for _, f := range r.Findings {
 		met := "met"
-		if !f.Met {
+		switch {
+		case !f.Measured:
+			met = "?"
+		case !f.Met:
 			met = "MISSED"
 		}
 		fmt.Fprintf(&b, "%-6s  %s: %s (aim: %s)\n", met, f.What, f.Got, f.Aim)
@@ -232,7 +235,7 @@ svg { width: 100%; height: auto }
 {{- end}}
 <ul>
 {{- range .Findings}}
-<li{{if not .Met}} class="missed"{{end}}>{{.What}}: {{.Got}} (aim: {{.Aim}}{{if not .Met}}, missed{{end}})</li>
+<li{{if not .Met}} class="missed"{{end}}>{{.What}}: {{.Got}} (aim: {{.Aim}}{{if and .Measured (not .Met)}}, missed{{end}})</li>
 {{- end}}
 </ul>
 </html>

@@ -22,6 +22,7 @@ func report() *Report {
 	slices.SortFunc(r.Series, func(a, b Series) int { return strings.Compare(b.Name, a.Name) }) // the light one first
 	r.finding(true, "this", "1", "≤ 2")
 	r.finding(false, "that", "3", "≤ 2")
+	r.unmeasured("another", "≤ 2")
 	return r
 }
 
@@ -53,6 +54,7 @@ func TestText(t *testing.T) {
 	for _, want := range []string{
 		"a <trial>, GOMAXPROCS=", "\nlight  1.5ms\nheavy  12345\n", "50%", "99%", "● light", "○ heavy",
 		"\nmet     this: 1 (aim: ≤ 2)\n", "\nMISSED  that: 3 (aim: ≤ 2)\n",
+		"\n?       another: not measured (aim: ≤ 2)\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())

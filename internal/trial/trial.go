@@ -1,14 +1,19 @@
 // Package trial puts a host under load, and measures how it bears it. The load is an
-// open one: tasks come when they are due, however long those before them take, and
-// latencies count from when they were due, so that none is left out for being late.
+// open one unless it is said to be closed: tasks come when they are due, however long
+// those before them take, and latencies count from when they were due, so that none is
+// left out for being late. As the load is made by the process that bears it, it can be
+// late itself: latencies count from when a task was submitted as well, and what is aimed
+// at concerns these.
 package trial
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +22,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/network"
 )
 
 // Trial is what all trials are told.
@@ -50,6 +56,8 @@ type Finding struct {
 	Got  string `json:"got"`
 	Aim  string `json:"aim"`
 	Met  bool   `json:"met"`
+	// Measured is false if there was too little to say; then Met is too.
+	Measured bool `json:"measured"`
 }
 
 func newReport(title string, columns ...string) *Report {
@@ -72,7 +80,12 @@ func (r *Report) row(cells ...any) {
 }
 
 func (r *Report) finding(met bool, what, got, aim string) {
-	r.Findings = append(r.Findings, Finding{what, got, aim, met})
+	r.Findings = append(r.Findings, Finding{what, got, aim, met, true})
+}
+
+// unmeasured is a finding that there is too little to say.
+func (r *Report) unmeasured(what, aim string) {
+	r.Findings = append(r.Findings, Finding{What: what, Got: "not measured", Aim: aim})
 }
 
 // short writes a duration with three digits.
@@ -145,24 +158,31 @@ func (d *distribution) series(name string) Series {
 	return s
 }
 
+// yielding is how long before a task is due its load ceases to sleep: timers may be a
+// millisecond late, which is many times what a task takes.
+const yielding = 2 * time.Millisecond
+
 // offer begins do, at a rate in 1/s, for so long, each time with when that was due: at
 // random moments, as independent users come. It returns once the last was begun. do
 // must not wait.
 func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due time.Time)) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a load, the same each time
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	start := time.Now()
-	next := time.Duration(0)
-	for next < lasts {
-		for now := time.Since(start); next <= now && next < lasts; {
+	for next := time.Duration(0); next < lasts; {
+		wait := next - time.Since(start)
+		switch {
+		case wait <= 0:
 			do(start.Add(next))
 			next += time.Duration(random.ExpFloat64() / rate * float64(time.Second))
+			continue
+		case wait > yielding:
+			if sleep(ctx, wait-yielding) != nil {
+				return
+			}
+		default:
+			runtime.Gosched()
 		}
-		timer.Reset(max(time.Since(start.Add(next))*-1, time.Millisecond)) // a timer each costs more than the tasks
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return
 		}
 	}
@@ -171,44 +191,137 @@ func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due t
 // load is what was offered to a host, and what became of it.
 type load struct {
 	offered, done, refused, failed atomic.Int64
-	latency                        *distribution
-	lasted                         time.Duration
+	// latency is from when a task was due to its end, host from when it was submitted.
+	latency, host *distribution
+	// late is from when a task was due to when it was submitted.
+	late   *distribution
+	queue  *pace // of as many tasks as a queue has room for
+	lasted time.Duration
 
 	mu    sync.Mutex
 	first error // of those that failed
 }
 
-// input is the task of all loads.
-func input() ([]byte, error) {
+func newLoad() *load {
+	return &load{latency: newDistribution(), host: newDistribution(), late: newDistribution(), queue: newPace(host.DefaultQueueCapacity)}
+}
+
+// add adds what became of another load, which has ended.
+func (l *load) add(other *load) {
+	for _, c := range [...][2]*atomic.Int64{{&l.offered, &other.offered}, {&l.done, &other.done}, {&l.refused, &other.refused}, {&l.failed, &other.failed}} {
+		c[0].Add(c[1].Load())
+	}
+	for _, d := range [...][2]*distribution{{l.latency, other.latency}, {l.host, other.host}, {l.late, other.late}, {l.queue.took, other.queue.took}} {
+		d[0].h.Merge(d[1].h)
+	}
+	l.lasted += other.lasted
+}
+
+// pace is how long a number of tasks take, from the end of one before them to that of the
+// last. It may be used concurrently.
+type pace struct {
+	mu   sync.Mutex // guards ends and n
+	ends []time.Time
+	n    int
+	took *distribution
+}
+
+func newPace(tasks int) *pace { return &pace{ends: make([]time.Time, tasks), took: newDistribution()} }
+
+func (p *pace) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, at := time.Now(), p.n%len(p.ends)
+	if p.n >= len(p.ends) {
+		p.took.observe(now.Sub(p.ends[at]))
+	}
+	p.ends[at] = now
+	p.n++
+}
+
+// work is what a task is to do.
+type work struct {
+	transform string
+	input     []byte
+}
+
+// cheap is the task of most loads.
+func cheap() (work, error) {
 	state := cascade.State{
 		AwarenessLevel: 0.83, CoherenceScore: 0.71, PhiValue: 1.618, EmotionalResonance: 0.64, CreativeEmergence: 0.52,
 	}
-	return state.AppendBinary(nil)
+	input, err := state.AppendBinary(nil)
+	return work{"cascade", input}, err
 }
 
-const transform = "cascade"
+// dear is a task that takes many times as long as a cheap one.
+func dear() (work, error) {
+	input, err := chunk(network.DefaultChunkNodes).AppendBinary(nil)
+	return work{"tick.node", input}, err
+}
 
 // Transforms are those that a host must have.
-var Transforms = [...]string{transform, "tick.node", "tick.network", "tick.connection"}
+var Transforms = [...]string{"cascade", "tick.node", "tick.network", "tick.connection"}
 
-// run offers cascades on behalf of a client for so long, waits for them, and returns
-// what became of them.
-func run(ctx context.Context, c *host.Client, rate float64, lasts time.Duration) (*load, error) {
-	task, err := input()
-	if err != nil {
-		return nil, err
+// run offers tasks on behalf of a client for so long, waits for them, and returns what
+// became of them.
+func run(ctx context.Context, c *host.Client, w work, rate float64, lasts time.Duration) (*load, error) {
+	l := newLoad()
+	return l, l.run(ctx, ctx, c, w, rate, lasts, func() {})
+}
+
+// flood is a load that lasts until it is ended.
+type flood struct {
+	*load
+
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error
+}
+
+// newFlood begins to offer tasks, and returns once there are as many as a queue has room
+// for. The caller ends it.
+func newFlood(ctx context.Context, c *host.Client, w work, rate float64) *flood {
+	offering, stop := context.WithCancel(ctx)
+	f := &flood{load: newLoad(), stop: stop, ended: make(chan struct{})}
+	full := make(chan struct{})
+	go func() {
+		defer close(f.ended)
+		f.err = f.load.run(ctx, offering, c, w, rate, math.MaxInt64, func() { close(full) })
+	}()
+	select {
+	case <-full:
+	case <-f.ended: // it was interrupted
 	}
-	l := &load{latency: newDistribution()}
+	return f
+}
+
+// end ends the flood, and its tasks that have not ended yet, which then count for nothing.
+func (f *flood) end() error {
+	f.stop()
+	<-f.ended
+	return f.err
+}
+
+// run offers tasks as long as offering is not done. It calls full once it has offered as
+// many as a queue has room for.
+func (l *load) run(ctx, offering context.Context, c *host.Client, w work, rate float64, lasts time.Duration, full func()) error {
 	buffers := sync.Pool{New: func() any { return new([]byte) }}
 	start := time.Now()
 	var all sync.WaitGroup
-	offer(ctx, rate, lasts, func(due time.Time) {
-		l.offered.Add(1)
+	offer(offering, rate, lasts, func(due time.Time) {
+		if l.offered.Add(1) == host.DefaultQueueCapacity {
+			full()
+		}
 		// A server would use its buffers again, too.
 		buffer := buffers.Get().(*[]byte)
-		p := c.SubmitAppend(ctx, transform, (*buffer)[:0], task)
+		sent := time.Now()
+		l.late.observe(sent.Sub(due))
+		p := c.SubmitAppend(offering, w.transform, (*buffer)[:0], w.input)
 		end := func() {
-			if out := l.end(p, due); out != nil {
+			out, err := p.Wait()
+			l.end(err, due, sent)
+			if out != nil {
 				*buffer = out
 			}
 			buffers.Put(buffer)
@@ -222,21 +335,50 @@ func run(ctx context.Context, c *host.Client, rate float64, lasts time.Duration)
 	})
 	l.lasted = time.Since(start) // what is in the queue by now was offered before
 	all.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return l.first
+}
+
+// closed has so many users of a client who do one task after the other for so long, and
+// returns what became of the tasks.
+func closed(ctx context.Context, c *host.Client, w work, users int, lasts time.Duration) (*load, error) {
+	l := newLoad()
+	start := time.Now()
+	var all sync.WaitGroup
+	for range users {
+		all.Go(func() {
+			var out []byte
+			for sent := time.Now(); sent.Sub(start) < lasts && ctx.Err() == nil; sent = time.Now() {
+				l.offered.Add(1)
+				var err error
+				out, err = c.RunAppend(ctx, w.transform, out[:0], w.input)
+				l.end(err, sent, sent)
+			}
+		})
+	}
+	all.Wait()
+	l.lasted = time.Since(start)
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
 	return l, l.first
 }
 
-// end counts a task once it has ended, and returns its output.
-func (l *load) end(p *host.Pending, due time.Time) []byte {
-	out, err := p.Wait()
+// end counts a task that has ended.
+func (l *load) end(err error, due, sent time.Time) {
 	switch {
 	case err == nil:
+		now := time.Now()
 		l.done.Add(1)
-		l.latency.observe(time.Since(due))
+		l.latency.observe(now.Sub(due))
+		l.host.observe(now.Sub(sent))
+		l.queue.end()
 	case errors.Is(err, host.ErrQueueFull):
 		l.refused.Add(1)
+	case errors.Is(err, context.Canceled): // as the load was ended
+		l.offered.Add(-1)
 	default:
 		l.failed.Add(1)
 		l.mu.Lock()
@@ -245,39 +387,24 @@ func (l *load) end(p *host.Pending, due time.Time) []byte {
 			l.first = err
 		}
 	}
-	return out
 }
 
 // throughput is how many tasks the load had done a second.
 func (l *load) throughput() float64 { return float64(l.done.Load()) / l.lasted.Seconds() }
 
-// capacity is how many cascades a second a host does when there is always one to do.
-func capacity(ctx context.Context, c *host.Client, workers int, lasts time.Duration) (float64, error) {
-	task, err := input()
+// capacity is how many tasks a second a host does when there is always one to do.
+func capacity(ctx context.Context, c *host.Client, w work, workers int, lasts time.Duration) (float64, error) {
+	l, err := closed(ctx, c, w, 4*workers, lasts)
 	if err != nil {
 		return 0, err
 	}
-	var done atomic.Int64
-	var all sync.WaitGroup
-	errs := make([]error, 4*workers)
-	start := time.Now()
-	for i := range errs {
-		all.Go(func() {
-			var out []byte
-			for time.Since(start) < lasts && errs[i] == nil {
-				if out, errs[i] = c.RunAppend(ctx, transform, out[:0], task); errs[i] == nil {
-					done.Add(1)
-				}
-			}
-		})
-	}
-	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return 0, err // those of the others are hardly different
-		}
-	}
-	return float64(done.Load()) / time.Since(start).Seconds(), nil
+	return l.throughput(), nil
+}
+
+// median is the middle one of figures, of which there is at least one.
+func median(figures []float64) float64 {
+	list := slices.Sorted(slices.Values(figures))
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
 func (t *Trial) tellf(format string, args ...any) {
