@@ -113,7 +113,7 @@ func TestEachNodeTicksOnce(t *testing.T) {
 		const period = 100 * time.Millisecond
 		n := open(t, network.Config{Host: inline(t, nil), ChunkNodes: 4, NodePeriod: period, NetworkPeriod: time.Hour})
 		watch(n, time.Millisecond)
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+		random := rand.New(rand.NewPCG(1, 2))
 		want, stopped := make(map[string]float64), make(map[string]bool)
 		var ids []string
 		remove := func() {

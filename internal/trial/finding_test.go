@@ -74,11 +74,11 @@ func TestFlat(t *testing.T) {
 // TestBounded has a host that takes 1 ms a task when it is full, and one that holds tasks
 // for twice as long as its queue takes.
 func TestBounded(t *testing.T) {
-	for factor, want := range map[time.Duration][2]float64{1: {95, 100}, 2: {185, 205}} {
+	for factor, want := range map[int][2]float64{1: {95, 100}, 2: {185, 205}} {
 		l := &loads{light: newLoad(), full: newLoad()}
 		for range 100 {
 			l.light.host.observe(5 * time.Millisecond)
-			l.full.host.observe(factor * 1024 * time.Millisecond)
+			l.full.host.observe(time.Duration(factor*1024) * time.Millisecond)
 			l.full.queue.took.observe(1024 * time.Millisecond)
 		}
 		if got := l.bounded(); got < want[0] || got > want[1] {

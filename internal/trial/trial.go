@@ -267,7 +267,8 @@ var Transforms = [...]string{"cascade", "tick.node", "tick.network", "tick.conne
 // became of them.
 func run(ctx context.Context, c *host.Client, w work, rate float64, lasts time.Duration) (*load, error) {
 	l := newLoad()
-	return l, l.run(ctx, ctx, c, w, rate, lasts, func() {})
+	err := l.run(ctx, ctx, c, w, rate, lasts, func() {})
+	return l, err
 }
 
 // flood is a load that lasts until it is ended.
