@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,19 @@ import (
 )
 
 // tasks are what ticks have sent.
-type tasks struct{ nodes, patterns []int }
+type tasks struct {
+	mu              sync.Mutex // guards the rest
+	nodes, patterns []int
+}
+
+// take returns them, and begins anew.
+func (s *tasks) take() (nodes, patterns []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	nodes, patterns = s.nodes, s.patterns
+	s.nodes, s.patterns = nil, nil
+	return nodes, patterns
+}
 
 // watch has the tasks of n noted, each of which takes so long.
 func watch(n *network.Network, takes time.Duration) *tasks {
@@ -25,7 +38,9 @@ func watch(n *network.Network, takes time.Duration) *tasks {
 		if err := a.UnmarshalBinary(input); err != nil {
 			return err
 		}
+		seen.mu.Lock()
 		seen.nodes, seen.patterns = append(seen.nodes, len(a.Strength)), append(seen.patterns, len(a.Pattern))
+		seen.mu.Unlock()
 		time.Sleep(takes)
 		return nil
 	}})
@@ -54,8 +69,9 @@ func TestStoppedNodesResumeOnTime(t *testing.T) {
 		}
 		time.Sleep(6 * time.Millisecond)
 		synctest.Wait()
-		if s := n.Stats(); len(seen.nodes) != 1 || s.NowMS != 110 || s.Coalesced != 0 || s.Lag.Sum != 0 {
-			t.Errorf("%d tasks, stats %+v", len(seen.nodes), s)
+		tasks, _ := seen.take()
+		if s := n.Stats(); len(tasks) != 1 || s.NowMS != 110 || s.Coalesced != 0 || s.Lag.Sum != 0 {
+			t.Errorf("%d tasks, stats %+v", len(tasks), s)
 		}
 	})
 }
@@ -74,11 +90,11 @@ func TestChunksShrink(t *testing.T) {
 		}
 		ticked := func(nodes, patterns []int) {
 			t.Helper()
-			seen.nodes, seen.patterns = nil, nil
+			seen.take()
 			time.Sleep(10 * time.Millisecond)
 			synctest.Wait()
-			if !slices.Equal(seen.nodes, nodes) || !slices.Equal(seen.patterns, patterns) {
-				t.Errorf("tasks of %v nodes with %v patterns, want %v with %v", seen.nodes, seen.patterns, nodes, patterns)
+			if n, p := seen.take(); !slices.Equal(n, nodes) || !slices.Equal(p, patterns) {
+				t.Errorf("tasks of %v nodes with %v patterns, want %v with %v", n, p, nodes, patterns)
 			}
 		}
 		run(t, n)
