@@ -158,15 +158,21 @@ func (d *distribution) series(name string) Series {
 	return s
 }
 
-// yielding is how long before a task is due its load ceases to sleep: timers may be a
-// millisecond late, which is many times what a task takes.
-const yielding = 2 * time.Millisecond
+// Timers may be a millisecond late, which is many times what a task takes. So a load
+// ceases to sleep when a task is due in less than yielding, unless there is one for each
+// heavy: then they come in bursts, as looking at the clock all the time would take the
+// CPUs from a host that has much to do.
+const (
+	yielding = 2 * time.Millisecond
+	heavy    = 100 * time.Microsecond
+)
 
 // offer begins do, at a rate in 1/s, for so long, each time with when that was due: at
 // random moments, as independent users come. It returns once the last was begun. do
 // must not wait.
 func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due time.Time)) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a load, the same each time
+	bursts := rate*heavy.Seconds() > 1
 	start := time.Now()
 	for next := time.Duration(0); next < lasts; {
 		wait := next - time.Since(start)
@@ -175,6 +181,10 @@ func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due t
 			do(start.Add(next))
 			next += time.Duration(random.ExpFloat64() / rate * float64(time.Second))
 			continue
+		case bursts:
+			if sleep(ctx, max(wait, time.Millisecond)) != nil {
+				return
+			}
 		case wait > yielding:
 			if sleep(ctx, wait-yielding) != nil {
 				return
@@ -193,7 +203,7 @@ type load struct {
 	offered, done, refused, failed atomic.Int64
 	// latency is from when a task was due to its end, host from when it was submitted.
 	latency, host *distribution
-	// late is from when a task was due to when it was submitted.
+	// late is from when a task was due to when it was submitted, if it was done.
 	late   *distribution
 	queue  *pace // of as many tasks as a queue has room for
 	lasted time.Duration
@@ -317,7 +327,6 @@ func (l *load) run(ctx, offering context.Context, c *host.Client, w work, rate f
 		// A server would use its buffers again, too.
 		buffer := buffers.Get().(*[]byte)
 		sent := time.Now()
-		l.late.observe(sent.Sub(due))
 		p := c.SubmitAppend(offering, w.transform, (*buffer)[:0], w.input)
 		end := func() {
 			out, err := p.Wait()
@@ -375,6 +384,7 @@ func (l *load) end(err error, due, sent time.Time) {
 		l.done.Add(1)
 		l.latency.observe(now.Sub(due))
 		l.host.observe(now.Sub(sent))
+		l.late.observe(sent.Sub(due))
 		l.queue.end()
 	case errors.Is(err, host.ErrQueueFull):
 		l.refused.Add(1)
