@@ -45,6 +45,9 @@ func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
 	return r, nil
 }
 
+// transform is that of the plugin that is swapped.
+const transform = "cascade"
+
 type swapTrial struct {
 	*Trial
 
@@ -212,7 +215,7 @@ func newClosedLoad() *closedLoad {
 }
 
 func (l *closedLoad) begin(ctx context.Context, h *host.Host, callers int) error {
-	task, err := input()
+	w, err := cheap()
 	if err != nil {
 		return err
 	}
@@ -224,7 +227,7 @@ func (l *closedLoad) begin(ctx context.Context, h *host.Host, callers int) error
 				l.begun.Add(1)
 				began := time.Now()
 				var err error
-				if out, err = client.RunAppend(ctx, transform, out[:0], task); err != nil {
+				if out, err = client.RunAppend(ctx, transform, out[:0], w.input); err != nil {
 					l.failed.Add(1)
 					l.fail(err)
 					continue
@@ -250,7 +253,7 @@ func (s *swapTrial) saving(ctx context.Context) error {
 	defer func() { _ = bus.Close(context.WithoutCancel(ctx)) }()
 	told := make(chan event.PluginChanged, 16)
 	bus.Handle(16, func(_ context.Context, e event.Event) { told <- e.Body.(event.PluginChanged) }, event.KindPluginChanged)
-	task, err := input()
+	w, err := cheap()
 	if err != nil {
 		return err
 	}
@@ -280,7 +283,7 @@ func (s *swapTrial) saving(ctx context.Context) error {
 				}
 				break
 			}
-			if _, err := h.Run(ctx, transform, task); err != nil {
+			if _, err := h.Run(ctx, transform, w.input); err != nil {
 				return 0, 0, err
 			}
 			took = time.Since(began)
@@ -324,7 +327,7 @@ func (s *swapTrial) saving(ctx context.Context) error {
 // starting measures the start of a host with both plugins, compiled before.
 func (s *swapTrial) starting(ctx context.Context) error {
 	s.tellf("starting hosts")
-	task, err := input()
+	w, err := cheap()
 	if err != nil {
 		return err
 	}
@@ -332,7 +335,7 @@ func (s *swapTrial) starting(ctx context.Context) error {
 	for range 11 {
 		var began time.Time
 		err := s.with(ctx, func(*host.Config) { began = time.Now() }, func(h *host.Host) error {
-			_, err := h.Run(ctx, transform, task)
+			_, err := h.Run(ctx, transform, w.input)
 			took = append(took, time.Since(began))
 			return err
 		})
