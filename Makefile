@@ -1,17 +1,20 @@
 # `make help` lists the targets. Building, running and testing take Go and make
-# alone; lint also takes wat2wasm, of the Debian package wabt, and scaffolds the
-# toolchains of other languages, whose Debian packages .ci/run has.
+# alone; lint also takes wat2wasm, of the Debian package wabt, scaffolds the toolchains
+# of other languages, whose Debian packages .ci/run has, and bench-peers node and npm, of
+# nodejs and npm.
 
 PLUGINS   := cascade tick
 VERSION   := $(shell git describe --always --dirty --tags 2>/dev/null || echo devel)
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 BENCHFLAGS ?= -benchtime $(BENCHTIME)
+PEERFLAGS ?=
+PEERS     := echo extism noop wapc
 
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests build run test race scaffolds fuzz bench lint check guests-wat FORCE
+.PHONY: help guests build run test race scaffolds fuzz bench bench-peers lint check guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,23 +53,38 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or BENCHFLAGS
 	cd bench && go run . $(BENCHFLAGS)
 
+bench-peers: guests $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme)
+	cd bench && go build -trimpath -o ../bin/peers/peers ./peers && ../bin/peers/peers $(BENCHFLAGS) $(PEERFLAGS)
+
+bin/peers/%.wasm: FORCE
+	@mkdir -p bin/peers
+	cd bench && $(WASIP1) go build -buildmode=c-shared -trimpath -ldflags=-w -o ../$@ ./peers/guests/$*
+
+bench/peers/piscina/node_modules/.package-lock.json: bench/peers/piscina/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install nodejs (20 or newer) and npm"; exit 1; }
+	cd bench/peers/piscina && npm ci --no-audit --no-fund
+	@touch $@
+
 lint: ## check format, vet, linters, go.mod files and the compiled guests
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these:"; echo "$$files"; exit 1; }
 	go vet -tags scaffolds ./...
 	$(WASIP1) go vet ./abi/... ./plugins/... ./testdata/guests/...
+	cd bench && go vet ./... && $(WASIP1) go vet ./peers/guests/...
 	@# Its cache has the paths of the checkout it was filled from.
 	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
-	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./plugins/...
+	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./plugins/... && cd bench && $$linter run -c ../.golangci.yml ./...
 	for module in . tools bench; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
 	@for wasm in testdata/guests/*.wasm; do \
 		cmp bin/guests-wat/$${wasm##*/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
 	done
 
-check: ## what CI runs: lint, test, race, scaffolds, a bench smoke run; ends with a clean tree
+check: ## what CI runs: lint, test, race, scaffolds, tests and smoke runs of bench; ends with a clean tree
 	@before=$$(git status --porcelain) && \
 	$(MAKE) lint test race scaffolds && \
+	(cd bench && go test ./...) && \
 	$(MAKE) bench BENCHTIME=20ms && \
+	$(MAKE) bench-peers PEERFLAGS=-smoke && \
 	after=$$(git status --porcelain) && \
 	if [ "$$before" != "$$after" ]; then echo "the tree was clean before:"; echo "$$after"; exit 1; fi
 

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// finding is a figure beside what it should be.
+type finding struct {
+	what, got, aim string
+	met            bool
+}
+
+// Contenders that findings compare.
+const (
+	ofNative     = "native"
+	ofBare       = "wazero, bare"
+	ofPristine   = "pristine"
+	ofFrame      = "frame, batched"
+	ofShared     = "shared"
+	ofPiscina    = "Piscina, 8 octaves"
+	ofOnce       = "Piscina, octaves once"
+	ofExtism     = "Extism"
+	ofWapc       = "waPC"
+	nanosecondsS = 1e9
+)
+
+// findings leaves out what was not measured.
+func (m *measurements) findings() (list []finding) {
+	add := func(met bool, what, got, aim string) { list = append(list, finding{what, got, aim, met}) }
+	times := func(what string, in map[string]*closedResult, one, other string, least float64) {
+		if in[one] == nil || in[other] == nil {
+			return
+		}
+		got, cpu := ratio(in[one].Rate, in[other].Rate), ratio(in[other].CPU, in[one].CPU)
+		add(got >= least, what, fmt.Sprintf("%.1f × (by processor time %.1f ×)", got, cpu), fmt.Sprintf("≥ %g ×", least))
+	}
+	cascades := m.Closed[full]
+	times("full cascade, pristine, throughput to Piscina's with eight octaves", cascades, ofPristine, ofPiscina, 25)
+	times("full cascade, pristine, throughput to Piscina's with octaves once", cascades, ofPristine, ofOnce, 8)
+	times("full cascade, frames of 64, throughput to Piscina's with eight octaves", cascades, ofFrame, ofPiscina, 50)
+	if o := m.Open[full][ofPristine]; o != nil {
+		p99 := time.Duration(median(o.P99))
+		beside := ""
+		if p := m.Open[full][ofPiscina]; p != nil {
+			beside = fmt.Sprintf(" (Piscina at half of its own: %s)", short(median(p.P99)))
+		}
+		add(p99 <= time.Millisecond, "full cascade, pristine, p99 at half load", short(float64(p99))+beside, "≤ 1 ms")
+	}
+	if in := m.Alone[full]; in[ofBare] != nil && in[ofNative] != nil {
+		got := ratio(in[ofNative].Rate, in[ofBare].Rate)
+		beside := ""
+		if in[ofPristine] != nil {
+			beside = fmt.Sprintf(" (with the host around it, pristine: %.2f ×)", ratio(in[ofNative].Rate, in[ofPristine].Rate))
+		}
+		add(got <= 1.8, "full cascade, the guest in bare wazero to native, one caller", fmt.Sprintf("%.2f ×", got)+beside, "≤ 1.8 ×")
+	}
+	alone := m.Alone[noop]
+	for _, c := range []struct {
+		name string
+		most float64
+	}{{ofPristine, 10_000}, {ofShared, 1500}} {
+		if r := alone[c.name]; r != nil {
+			got := nanosecondsS / median(r.Rate)
+			add(got <= c.most, "no-op, "+c.name+", one caller", short(got), "≤ "+short(c.most))
+		}
+	}
+	times("no-op, shared, how much less than Extism", alone, ofShared, ofExtism, 5)
+	times("no-op, shared, how much less than waPC's pool", alone, ofShared, ofWapc, 5)
+	times("no-op, pristine, how much less than Extism, which keeps memory", alone, ofPristine, ofExtism, 5)
+	times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
+	if two, one := m.TwoWorkers[ofPristine], m.OneWorker[ofPristine]; two != nil && one != nil {
+		got := ratio(two.Rate, one.Rate)
+		beside := ""
+		if n := m.TwoWorkers[ofNative]; n != nil {
+			beside = fmt.Sprintf(" (native %.2f ×)", ratio(n.Rate, m.OneWorker[ofNative].Rate))
+		}
+		add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", fmt.Sprintf("%.2f ×", got)+beside, "≥ 1.8 ×")
+	}
+	if r := m.Callers[ofPristine]; r != nil {
+		var costs []float64
+		for _, at := range r {
+			costs = append(costs, median(at.CPU))
+		}
+		got := slices.Max(costs)/slices.Min(costs) - 1
+		add(got <= 0.1, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest", fmt.Sprintf("%+.0f %%", 100*got), "≤ +10 %")
+	}
+	if in := m.Alone[ticks]; in[ofNative] != nil && in[ofPristine] != nil {
+		got := ratio(in[ofNative].Rate, in[ofPristine].Rate)
+		add(got <= 2, "tick of 4096 nodes, pristine to native, one caller", fmt.Sprintf("%.2f ×", got), "≤ 2 ×")
+	}
+	if len(m.MillionNodesMS) > 0 {
+		got := median(m.MillionNodesMS)
+		add(got <= 25, "tick of 1,000,000 nodes of a network, processor time", fmt.Sprintf("%.1f ms", got), "≤ 25 ms of one core")
+	}
+	return list
+}
+
+// short writes a duration in ns with three digits.
+func short(ns float64) string {
+	switch {
+	case ns >= 1e9:
+		return digits(ns/1e9) + " s"
+	case ns >= 1e6:
+		return digits(ns/1e6) + " ms"
+	case ns >= 1e3:
+		return digits(ns/1e3) + " µs"
+	}
+	return digits(ns) + " ns"
+}
+
+// count writes a number with three digits and its thousands by a letter.
+func count(v float64) string {
+	switch {
+	case v >= 1e6:
+		return digits(v/1e6) + "M"
+	case v >= 1e4:
+		return digits(v/1e3) + "k"
+	}
+	return digits(v)
+}
+
+func digits(v float64) string {
+	switch {
+	case v >= 100 || v == 0:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}

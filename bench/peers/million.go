@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/trial"
+)
+
+// million measures a network of a million nodes, with the trial of resonhost's command:
+// the processor time of the whole process, without what a tick of one node takes.
+func (b *bout) million(ctx context.Context) error {
+	const nodes = 1_000_000
+	t := &trial.Trial{Duration: max(b.benchtime, 2*time.Second)}
+	t.Open = func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
+		cfg := host.Config{Workers: b.o.workers}
+		var err error
+		if cfg.Plugins, err = b.o.sources(); err != nil {
+			return nil, err
+		}
+		change(&cfg)
+		h, err := host.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		err = h.Start(ctx)
+		return h, err
+	}
+	for range min(b.rounds, 3) {
+		r, err := t.Network(ctx, nodes, 100*time.Millisecond)
+		if err != nil {
+			return err
+		}
+		const perNode = 10
+		if len(r.Rows) != 1 || len(r.Rows[0]) <= perNode || r.Columns[perNode] != "CPU/node·tick" {
+			return errors.New("the report of the network is of another form")
+		}
+		ns, err := strconv.ParseFloat(strings.TrimSuffix(r.Rows[0][perNode], "ns"), 64)
+		if err != nil {
+			return fmt.Errorf("the report of the network: %w", err)
+		}
+		b.m.MillionNodesMS = append(b.m.MillionNodesMS, ns*nodes/1e6)
+	}
+	return nil
+}
