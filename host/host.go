@@ -119,7 +119,8 @@ func New(cfg Config) (*Host, error) {
 // meanwhile, Start ends with [ErrClosed].
 //
 // With Config.Watch, an earlier version of a plugin serves where the newest was rolled
-// back or cannot serve, if Config.CacheDir has one; and there need be no plugin yet, as with
+// back or cannot serve, if Config.CacheDir has one. What cannot serve otherwise is refused
+// as if it came later, as long as any other can; and there need be no plugin yet, as with
 // Config.Empty.
 func (h *Host) Start(ctx context.Context) error {
 	if err := h.begin(); err != nil {

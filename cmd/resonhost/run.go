@@ -26,9 +26,10 @@ func runCommand(std stdio) *cli.Command {
 		UsageText: "resonhost run --plugins DIR [options]",
 		Description: "Logs the address once it serves. A file of the plugin directory that is new or\n" +
 			"changed is checked, and serves in the stead of its predecessor if it can; resonhost\n" +
-			"plugins says what became of it. At SIGTERM or SIGINT /readyz answers 503, new tasks\n" +
-			"are refused and those under way finish, as long as --drain-timeout lets them; a\n" +
-			"second signal ends the process at once.\n\n" + exitCodes,
+			"plugins says what became of it. One that cannot serve at the start ends the command\n" +
+			"only if none can, or with --no-watch. At SIGTERM or SIGINT /readyz answers 503, new\n" +
+			"tasks are refused and those under way finish, as long as --drain-timeout lets them;\n" +
+			"a second signal ends the process at once.\n\n" + exitCodes,
 		Flags:        flags(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
