@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/host/internal/sched"
 )
 
 // Step is how far a plugin came that could not serve.
@@ -299,6 +300,9 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 			warm = r.Pool().Size
 		}
 	}
+	if before != nil {
+		defer h.takeWorker(ctx)()
+	}
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
 		Module:      moduleOptions(cfg, h.budget, h.modules, h.log.With("plugin", s.Name)),
 		Isolation:   cfg.Isolation.ofInstances(),
@@ -331,6 +335,25 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 	}
 	v.loading = time.Since(began)
 	return v, nil
+}
+
+// takeWorker takes the place of a worker, so that what loads a plugin computes instead of
+// tasks and not beside them: it would keep its processor for 10 ms at a time, and those
+// tasks waiting that Go's scheduler has put there. Not from a single worker. What it
+// returns gives the place back.
+func (h *Host) takeWorker(ctx context.Context) (giveBack func()) {
+	none := func() {}
+	if h.loads == nil {
+		return none
+	}
+	t, err := h.sched.Submit(sched.Request{Group: h.loads, Level: sched.Normal, Weight: 1})
+	if err == nil {
+		err = t.Wait(ctx)
+	}
+	if err != nil { // what ends ctx ends the rest, too
+		return none
+	}
+	return t.Release
 }
 
 func (h *Host) newVersion(p *plugin, r record, hash string, m *manifest.Manifest, e engine, cfg PluginConfig) *version {

@@ -45,6 +45,7 @@ type Host struct {
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
 	self    *Client
+	loads   *sched.Group   // of transactions, which take a worker's place; nil with one worker
 	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
 
 	retried, unknown, rerun, reset atomic.Uint64
@@ -108,6 +109,9 @@ func New(cfg Config) (*Host, error) {
 		reloads: make(map[string]map[ReloadResult]uint64),
 	}
 	h.self = h.Client("", PriorityNormal)
+	if cfg.Workers > 1 {
+		h.loads = h.sched.NewGroup(h.sched.NewClass(cfg.Workers-1), 1)
+	}
 	h.ctx, h.cancel = context.WithCancelCause(context.Background())
 	h.ending, h.end = context.WithCancel(context.Background())
 	return h, nil

@@ -24,7 +24,7 @@ import (
 // task of the new version, and from the start of a host to its first task, with a warm
 // cache.
 func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
-	r := newReport(fmt.Sprintf("%d swaps of cascade, at most 10 a second, while it serves as much as it can", swaps),
+	r := newReport(fmt.Sprintf("%d swaps of cascade, at most 10 a second, while it serves with a full queue", swaps),
 		"", "tasks", "tasks/s", "failed", "p50", "p95", "p99", "slowest", "a swap takes")
 	dir, err := os.MkdirTemp("", "resonhost-bench")
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 			return err
 		}
 		l := newClosedLoad()
-		if err := l.begin(ctx, h, callers*h.Stats().Workers); err != nil {
+		if err := l.begin(ctx, h, callers); err != nil {
 			return err
 		}
 		for n := range 20 { // until both are compiled, and the process is as large as it gets
@@ -120,7 +120,7 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 		each := max(1, swaps/rounds)
 		s.tellf("%d rounds, with and without %d swaps each", rounds, each)
 		warm := completed(h)
-		if err := l.begin(ctx, h, callers*h.Stats().Workers); err != nil {
+		if err := l.begin(ctx, h, callers); err != nil {
 			return err
 		}
 		done := 0
@@ -183,8 +183,8 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 // anybody saves a file.
 const interval = 100 * time.Millisecond
 
-// callers is how many there are for each worker: enough that a worker never waits.
-const callers = 64
+// callers is how many there are: as many as fill the queue.
+const callers = host.DefaultQueueCapacity
 
 // completed is how many cascades a host has done.
 func completed(h *host.Host) int64 {

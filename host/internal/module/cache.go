@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -42,7 +43,7 @@ type Cache struct {
 }
 
 // sumFile has the sum of an entry.
-const sumFile = "SHA256"
+const sumFile = "CRC32C"
 
 // OpenCache opens the cache in a directory, which exists. Entries beyond limit, in
 // bytes, go, the longest unused first.
@@ -126,9 +127,10 @@ func (c *Cache) put(made, entry string) error {
 	return nil
 }
 
-// sumOf is the sum of an entry's files, but for its own, with their names.
+// sumOf is the sum of an entry's files, but for its own, with their names. It is to notice
+// what has rotted, and no more: a CRC takes a tenth of the time of SHA-256.
 func sumOf(entry string) (string, error) {
-	h := sha256.New()
+	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	err := filepath.WalkDir(entry, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || d.Name() == sumFile || strings.HasSuffix(name, ".tmp") {
 			return err
