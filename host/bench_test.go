@@ -2,9 +2,12 @@ package host_test
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
 // BenchmarkRun is the cost of a task beside the transform's own.
@@ -82,5 +85,27 @@ func BenchmarkRunQueued(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkRefused refuses tasks since the queue is full.
+func BenchmarkRefused(b *testing.B) {
+	h := start(b, host.Config{
+		Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(b, guesttest.Version{Tag: "v1", Mode: 's'})}},
+		Workers: 1, QueueCapacity: 1, QueuePolicy: host.Reject, Defaults: host.PluginConfig{RunTimeout: time.Hour},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Cleanup(cancel)
+	running := []*host.Pending{h.Submit(ctx, "swap", []byte("!")), h.Submit(ctx, "swap", []byte("!"))}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.Submit(ctx, "swap", nil).Wait(); !errors.Is(err, host.ErrQueueFull) {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	cancel()
+	for _, p := range running {
+		<-p.Done()
 	}
 }

@@ -65,6 +65,7 @@ type Host struct {
 	trials                      []Source      // that are to be deployed as canaries; Start's
 
 	table  atomic.Pointer[table] // nil until started; written with mu held
+	over   chan struct{}         // closed from the beginning: of tasks that are refused at once
 	loaded chan struct{}         // closed when Start has ended
 	closed chan struct{}         // closed when Close's work is done
 	err    error                 // of freeing plugins, set before closed is closed
@@ -103,11 +104,13 @@ func New(cfg Config) (*Host, error) {
 			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == Inline,
 		}),
 		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
+		over:    make(chan struct{}),
 		loaded:  make(chan struct{}),
 		closed:  make(chan struct{}),
 		plugins: make(map[string]*plugin),
 		reloads: make(map[string]map[ReloadResult]uint64),
 	}
+	close(h.over)
 	h.self = h.Client("", PriorityNormal)
 	if cfg.Workers > 1 {
 		h.loads = h.sched.NewGroup(h.sched.NewClass(cfg.Workers-1), 1)

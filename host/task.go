@@ -79,22 +79,24 @@ func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pend
 
 func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a args) *Pending {
 	h := c.h
-	p := &Pending{done: make(chan struct{})}
+	// Under overload most tasks are refused, and that is to cost little.
+	refused := func(err error) *Pending { return &Pending{done: h.over, finished: true, result: Result{Err: err}} }
 	if !h.expect() {
-		p.finish(Result{Err: fail(KindUnavailable, name, ErrClosed)})
-		return p
+		return refused(fail(KindUnavailable, name, ErrClosed))
 	}
-	t, err := c.admit(ctx, name, key, keyed)
-	if err == nil && t.ticket.Blocked() {
-		if fault, _ := t.await(ctx, (*sched.Ticket).Room); fault != nil {
-			err = t.gone(fault).Err
-		}
-	}
+	admitted, err := c.admit(ctx, name, key, keyed)
 	if err != nil {
 		h.pending.Done()
-		p.finish(Result{Err: err})
-		return p
+		return refused(err)
 	}
+	t := admitted // which a goroutine has, and so is not of the stack
+	if t.ticket.Blocked() {
+		if fault, _ := t.await(ctx, (*sched.Ticket).Room); fault != nil {
+			h.pending.Done()
+			return refused(t.gone(fault).Err)
+		}
+	}
+	p := &Pending{done: make(chan struct{})}
 	mine := t.offer(ctx, a)
 	go func() {
 		defer h.pending.Done()
@@ -239,7 +241,7 @@ func (c *Client) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
 
 // queue takes one place for so many tasks, in a stream unless that is nil.
 func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial], tasks int) (task, *Error) {
-	t := task{h: c.h, client: c, transform: tr, stream: in, queued: time.Now()}
+	t := task{h: c.h, client: c, transform: tr, stream: in}
 	var serial *sched.Serial
 	if in != nil {
 		serial = &in.Serial
@@ -260,7 +262,7 @@ func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sche
 		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
-		t.waited = !t.ticket.Held()
+		t.queued, t.waited = time.Now(), !t.ticket.Held()
 	}
 	if err != nil {
 		t.leaveStream()
