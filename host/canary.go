@@ -68,13 +68,13 @@ func (c *trial) observe(t *task, ended Kind, took time.Duration, tasks int) {
 	if t.canary {
 		s = &c.sides[1]
 	}
-	switch {
-	case ended == KindCancelled: // their callers' end
+	switch ended {
+	case KindCancelled: // their callers' end
 		s.given.Add(uint64(tasks))
 		if t.canary {
 			c.wake(s.given.Load())
 		}
-	case ended == "":
+	case "":
 		s.tasks.Add(uint64(tasks))
 		if t.stream == nil {
 			s.alike.Add(uint64(tasks))

@@ -248,6 +248,7 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 		})
 	}
 	_ = g.Wait() // each error is kept in its place
+	var unread []error
 	if h.cfg.Watch && ctx.Err() == nil && slices.ContainsFunc(made, func(v *version) bool { return v != nil }) {
 		// As one that came later: it is refused, and the others serve.
 		for i, s := range sources {
@@ -266,12 +267,12 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 		}
 	} else {
 		for _, f := range h.unread {
-			errs = append(errs, newLoadError(Source{Name: f.Name}, StepRead, f.Err))
+			unread = append(unread, newLoadError(Source{Name: f.Name}, StepRead, f.Err))
 		}
 	}
 	made = slices.DeleteFunc(made, func(v *version) bool { return v == nil })
 	slices.SortStableFunc(made, func(a, b *version) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
-	return made, errors.Join(errs...)
+	return made, errors.Join(append(unread, errs...)...)
 }
 
 // mayBeEmpty is whether plugins may come later.
