@@ -126,9 +126,9 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, p := range s.plugins() {
-		if p.Source == name || p.Name == name {
+		// As the host takes it: a source's name goes before a manifest's.
+		if p.Source == name || p.Name == name && changed.Plugin == nil {
 			changed.Plugin = &p
-			break
 		}
 	}
 	writeJSON(w, changed)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -62,10 +65,8 @@ func validateCommand(std stdio) *cli.Command {
 }
 
 func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
-	limit := cfg.Defaults.MaxModule
-	if limit == 0 {
-		limit = host.DefaultMaxModule
-	}
+	plugin := strings.TrimSuffix(filepath.Base(name), ".wasm")
+	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
 	s, err := host.ReadSource(c.Context, name, limit)
 	if err != nil {
 		return host.Inspection{}, &exit{exitUsage, reason(err)}

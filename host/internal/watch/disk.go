@@ -91,6 +91,7 @@ type look struct {
 // plugin returns the name of the plugin whose file this is.
 func (d *disk) plugin(file string) (string, bool) {
 	name, ok := strings.CutSuffix(file, d.cfg.Suffix)
+	ok = ok && (d.cfg.only == "" || name == d.cfg.only)
 	return name, ok && name != "" && name[0] != '.' // hidden files are editors'
 }
 

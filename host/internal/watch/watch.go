@@ -86,6 +86,8 @@ type Config struct {
 	// events; default 2 s.
 	Poll time.Duration
 	Log  *slog.Logger // default: none
+
+	only string // the one plugin that counts; "" for all
 }
 
 func (c Config) withDefaults() Config {
@@ -151,14 +153,13 @@ func Read(ctx context.Context, c Config) ([]File, error) {
 // ReadFile is [Read] for the plugin file of one name. Its error is the File's too, and
 // [fs.ErrNotExist] if there is no such file.
 func ReadFile(ctx context.Context, c Config, name string) (File, error) {
+	c.only = name
 	files, err := Read(ctx, c)
 	if err != nil {
 		return File{}, err
 	}
-	for i := range files {
-		if files[i].Name == name {
-			return files[i], files[i].Err
-		}
+	if len(files) > 0 {
+		return files[0], files[0].Err
 	}
 	path := filepath.Join(c.Dir, name+c.withDefaults().Suffix)
 	return File{}, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
