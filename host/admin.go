@@ -132,7 +132,8 @@ func (h *Host) pause(plugin string, paused bool) error {
 }
 
 // Unload takes a plugin out of service. Its tasks that wait or run are done, within
-// SwapTimeout; further ones find no such transform. It is no longer paused.
+// SwapTimeout; further ones find no such transform. It is no longer paused. Of a plugin that is known
+// for its failure alone, that is forgotten.
 func (h *Host) Unload(ctx context.Context, plugin string) error {
 	p, err := h.find(plugin)
 	if err != nil {

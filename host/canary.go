@@ -121,11 +121,11 @@ func (c *trial) fault(cfg *PluginConfig, ended bool) string {
 	usual := float64(before) / float64(max(1, c.sides[0].tasks.Load()+before)) * float64(tasks)
 	wrong := float64(failed) + max(0, float64(given)-usual)
 	if wrong > 0 && (ended || wrong >= fewFailures) && wrong > cfg.CanaryErrors*float64(tasks) {
-		return fmt.Sprintf("of about %d tasks it failed %d that the version beside it did, and callers gave up %d as it ran them, against %.0f by the other: more than %.3g %%",
+		return fmt.Sprintf("since of about %d tasks it failed %d that the version beside it did, and callers gave up %d as it ran them, against %.0f by the other: more than %.3g %%",
 			tasks, failed, given, usual, 100*cfg.CanaryErrors)
 	}
 	if s := c.slowdown(); s > cfg.CanarySlowdown {
-		return fmt.Sprintf("its tasks take %.2f times as long, more than %.3g times", s, cfg.CanarySlowdown)
+		return fmt.Sprintf("since its tasks take %.2f times as long, more than %.3g times", s, cfg.CanarySlowdown)
 	}
 	return ""
 }
@@ -175,7 +175,7 @@ func (h *Host) decide(p *plugin, c *trial, result ReloadResult, why string) bool
 		p.previous, p.rejected = &before.current.record, [32]byte{}
 	} else {
 		p.rejected = c.version.record.identity
-		p.failure = newLoadError(c.version.record.source, StepRollback, fmt.Errorf("rolled back: %s", why))
+		p.failure = newLoadError(c.version.record.source, StepRollback, fmt.Errorf("rolled back %s", why))
 	}
 	gone := h.publishLocked(p, next)
 	h.mu.Unlock()

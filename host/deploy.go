@@ -178,15 +178,16 @@ func (h *Host) transaction(ctx context.Context, p *plugin, s Source, d deploymen
 	return result, nil
 }
 
-// errSuperseded is why a transaction ends that somebody has overtaken.
-var errSuperseded = errors.New("a newer change of the plugin has come")
+// ErrSuperseded is wrapped by the error of a transaction that a newer change of the
+// plugin has ended, such as a rollback.
+var ErrSuperseded = errors.New("a newer change of the plugin has come")
 
 // supersede ends the plugin's transaction that is under way.
 func (h *Host) supersede(p *plugin) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if p != nil && p.abort != nil {
-		p.abort(errSuperseded)
+		p.abort(ErrSuperseded)
 	}
 }
 
@@ -261,7 +262,7 @@ func (h *Host) install(ctx context.Context, p *plugin, s Source, d deployment) (
 	before := p.serving.Load()
 	if before != nil && before.current.record.identity == id {
 		if before.trial != nil {
-			h.decide(p, before.trial, ReloadRolledBack, "the source is that of the version beside it again")
+			h.decide(p, before.trial, ReloadRolledBack, "since the source is that of the version beside it again")
 		}
 		h.mu.Lock()
 		p.failure, p.refused = nil, [32]byte{}
@@ -300,7 +301,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 			warm = r.Pool().Size
 		}
 	}
-	if before != nil {
+	if before != nil && !d.back {
 		defer h.takeWorker(ctx)()
 	}
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
@@ -337,20 +338,26 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 	return v, nil
 }
 
+// soon is for how long a transaction waits for a worker's place.
+const soon = 50 * time.Millisecond
+
 // takeWorker takes the place of a worker, so that what loads a plugin computes instead of
 // tasks and not beside them: it would keep its processor for 10 ms at a time, and those
-// tasks waiting that Go's scheduler has put there. Not from a single worker. What it
-// returns gives the place back.
+// tasks waiting that Go's scheduler has put there. Not from a single worker, and not where
+// none is to be had soon: it may be the plugin's own tasks that hang, and this the mend.
+// What it returns gives the place back.
 func (h *Host) takeWorker(ctx context.Context) (giveBack func()) {
 	none := func() {}
 	if h.loads == nil {
 		return none
 	}
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
 	t, err := h.sched.Submit(sched.Request{Group: h.loads, Level: sched.Normal, Weight: 1})
 	if err == nil {
 		err = t.Wait(ctx)
 	}
-	if err != nil { // what ends ctx ends the rest, too
+	if err != nil {
 		return none
 	}
 	return t.Release
@@ -433,7 +440,7 @@ func (h *Host) checkState(before, next *version, canary bool) error {
 			case n.StateBytes == 0:
 				errs = append(errs, fmt.Errorf("%s: streams have states, and version %s keeps none; the rule is to refuse that", n.Name, next.manifest.Version))
 			case !n.Reads(format):
-				errs = append(errs, fmt.Errorf("%s: streams have states of format %d, and version %s reads %d and %v alone; the rule is to refuse that", n.Name, format, next.manifest.Version, n.StateVersion, n.StateReads))
+				errs = append(errs, fmt.Errorf("%s: streams have states of format %d, and version %s reads %v; the rule is to refuse that", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
 			case kept[format] > n.StateBytes:
 				errs = append(errs, fmt.Errorf("%s: streams have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
 			default:
@@ -455,12 +462,17 @@ func (h *Host) refuse(p *plugin, s Source, err error, d deployment) *LoadError {
 		e = newLoadError(s, StepPublish, err)
 	}
 	h.mu.Lock()
+	again := p.failure != nil && p.refused == s.stamp() && p.failure.Error() == e.Error() && e.Temporary
 	if !d.back { // else the file of the directory is another
 		p.failure, p.refused = e, s.stamp()
 	}
 	serving := p.now()
 	h.mu.Unlock()
 	h.reloaded(p.source, ReloadFailed)
+	if again { // which is told
+		h.log.Debug("a plugin is refused again", "plugin", s.Name, "step", string(e.Step), "error", e.Err)
+		return e
+	}
 	attrs := []any{"plugin", s.Name, "hash", e.Hash, "step", string(e.Step), "error", e.Err}
 	if serving != nil {
 		attrs = append(attrs, "serving", serving.manifest.Version)

@@ -381,7 +381,7 @@ func TestStates(t *testing.T) {
 		state string // of v2; v1 has format 1
 		want  string // of the refusal
 	}{
-		{"another format", bytes16 + `, "state_version": 2`, "swap: streams have states of format 1, and version v2 reads 2 and [] alone"},
+		{"another format", bytes16 + `, "state_version": 2`, "swap: streams have states of format 1, and version v2 reads [2]"},
 		{"a smaller state", `, "state_bytes": 8, "state_version": 1`, "swap: streams have states of up to 16 bytes, and version v2 takes 8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -116,6 +116,10 @@ func (h *Host) first(ctx context.Context, p *plugin, s Source) (*version, error)
 	return nil, err
 }
 
+// ErrCacheDir is wrapped by the error of [Host.Start] and [Validate] for a
+// Config.CacheDir that cannot be used.
+var ErrCacheDir = errors.New("cache directory")
+
 // openStore opens CacheDir.
 func (h *Host) openStore() error {
 	if h.cfg.CacheDir == "" {
@@ -123,7 +127,7 @@ func (h *Host) openStore() error {
 	}
 	s, err := store.Open(h.cfg.CacheDir)
 	if err != nil {
-		return fmt.Errorf("cache directory: %w", err)
+		return fmt.Errorf("%w: %w", ErrCacheDir, err)
 	}
 	h.modules = module.OpenCache(s.Compiled(), h.cfg.CacheBytes, h.log)
 	if h.cfg.Watch {
@@ -256,12 +260,12 @@ type pending struct {
 }
 
 // follow deploys what changes in the plugin directory, until the host ends: each plugin's
-// changes one after the other, of which only the newest counts.
-func (h *Host) follow(w *watch.Watcher) {
+// changes one after the other, of which only the newest counts. It begins with waiting.
+func (h *Host) follow(w *watch.Watcher, waiting map[string]pending) {
 	h.followed.Go(func() {
 		defer w.Close()
 		ended := make(chan pending)
-		waiting, busy := make(map[string]pending), make(map[string]bool)
+		busy := make(map[string]bool)
 		timer := time.NewTimer(0)
 		defer timer.Stop()
 		changes, ending := w.Changes(), h.ending.Done()
@@ -281,6 +285,12 @@ func (h *Host) follow(w *watch.Watcher) {
 			case p := <-ended:
 				name := p.change.Name
 				delete(busy, name)
+				if p.change.File == nil { // its name may be what another waits for
+					for other, w := range waiting {
+						w.due = time.Time{}
+						waiting[other] = w
+					}
+				}
 				if _, newer := waiting[name]; !newer && p.delay > 0 && ending != nil {
 					p.due = time.Now().Add(p.delay)
 					waiting[name] = p

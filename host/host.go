@@ -141,12 +141,15 @@ func (h *Host) Start(ctx context.Context) error {
 	if err == nil && h.cfg.Watch {
 		follow = watch.New(h.watchConfig(), h.read)
 		err = follow.Start()
-		h.read = nil
 	}
-	err = h.startServing(versions, follow, err)
+	versions, clashing, err := h.startServing(versions, follow, err)
 	close(h.loaded)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+	}
+	for _, v := range clashing { // as one that came later
+		_ = h.refuse(v.plugin, v.record.source, newLoadError(v.record.source, StepPublish, errClash), deployment{})
+		h.retire(v.plugin, retired{versions: []*version{v}})
 	}
 	for _, v := range versions {
 		h.reloaded(v.plugin.source, ReloadLoaded)
@@ -161,8 +164,9 @@ func (h *Host) Start(ctx context.Context) error {
 }
 
 // startServing publishes what Start has loaded, unless that failed with err or Close has
-// begun, and has the plugin directory followed.
-func (h *Host) startServing(versions []*version, follow *watch.Watcher, err error) error {
+// begun, and has the plugin directory followed. With Watch, those whose name another has
+// do not serve.
+func (h *Host) startServing(versions []*version, follow *watch.Watcher, err error) (serve, clashing []*version, _ error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.state == closing {
@@ -170,10 +174,14 @@ func (h *Host) startServing(versions []*version, follow *watch.Watcher, err erro
 	}
 	for _, v := range versions {
 		if err == nil {
-			if clash := h.clashLocked(v); clash != nil {
-				err = newLoadError(v.record.source, StepPublish, clash)
-			} else {
+			switch clash := h.clashLocked(v); {
+			case clash == nil:
 				h.publishLocked(v.plugin, &serving{current: v})
+				serve = append(serve, v)
+			case h.cfg.Watch:
+				clashing = append(clashing, v)
+			default:
+				err = newLoadError(v.record.source, StepPublish, clash)
 			}
 		}
 		if !slices.Contains(v.plugin.versions, v) { // for Close to find
@@ -184,14 +192,22 @@ func (h *Host) startServing(versions []*version, follow *watch.Watcher, err erro
 		if follow != nil {
 			follow.Close()
 		}
-		return err
+		return nil, nil, err
 	}
 	h.table.Store(h.newTableLocked())
 	h.state = started
 	if follow != nil {
-		h.follow(follow)
+		again := make(map[string]pending)
+		for i := range h.read {
+			f := &h.read[i]
+			if slices.ContainsFunc(clashing, func(v *version) bool { return v.plugin.source == f.Name }) {
+				again[f.Name] = pending{change: watch.Change{Name: f.Name, File: f}, delay: firstRetry, due: time.Now().Add(firstRetry)}
+			}
+		}
+		h.read = nil
+		h.follow(follow, again)
 	}
-	return nil
+	return serve, clashing, nil
 }
 
 func (h *Host) begin() error {

@@ -145,7 +145,7 @@ func TestStatesOfOldStreams(t *testing.T) {
 	answers(t, h.Stream("a"), "", guesttest.SwapTag("v1"))
 	deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2, "state_reads": [1]`), host.ReloadSwapped)
 	for _, c := range []struct{ state, want string }{
-		{bytes16 + `, "state_version": 3, "state_reads": [2]`, "swap: streams have states of format 1, and version v3 reads 3 and [2] alone"},
+		{bytes16 + `, "state_version": 3, "state_reads": [2]`, "swap: streams have states of format 1, and version v3 reads [3 2]"},
 		{"", "swap: streams have states, and version v3 keeps none"},
 	} {
 		if _, err := h.Deploy(t.Context(), stateful(t, "v3", c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -309,5 +309,44 @@ func TestSourceTwice(t *testing.T) {
 	}
 	if err := h.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "plugin swap: it is in Plugins and in the plugin directory") {
 		t.Error(err)
+	}
+}
+
+// TestWatchOneNameTwice starts with two files of one plugin, of which one serves, until it
+// is removed.
+func TestWatchOneNameTwice(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "a.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	save(t, dir, "b.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2"}))
+	w := watch(t, dir, "", nil)
+	answers(t, w, "", guesttest.SwapTag("v1"))
+	if list := w.Plugins(); len(list) != 2 || list[1].Source != "b" || list[1].Failure == nil || !list[1].Failure.Temporary {
+		t.Errorf("%+v", list)
+	}
+	if err := os.Remove(filepath.Join(dir, "a.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the other one serves", func() bool {
+		list := w.Plugins()
+		return len(list) == 1 && list[0].Source == "b" && list[0].Version == "v2"
+	})
+	answers(t, w, "", guesttest.SwapTag("v2"))
+}
+
+// TestMendWhileAllHang replaces a version whose tasks hold all workers.
+func TestMendWhileAllHang(t *testing.T) {
+	h := swapHost(t, func(c *host.Config) {
+		c.Plugins = []host.Source{version(t, guesttest.Version{Tag: "v1", Mode: 's'})}
+		c.Defaults.SwapTimeout = time.Millisecond
+	})
+	var hanging []*host.Pending
+	for range 8 {
+		hanging = append(hanging, h.Submit(t.Context(), "swap", []byte("!")))
+	}
+	deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+	for _, p := range hanging {
+		if out, err := p.Wait(); err != nil || string(out) != guesttest.SwapTag("v2") {
+			t.Errorf("%q, %v", out, err)
+		}
 	}
 }

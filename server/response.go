@@ -50,6 +50,9 @@ func (s *Server) handle(pattern string, h http.HandlerFunc) {
 		out := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: s.opts.StallTimeout}
 		code := "aborted" // unless h returns
 		s.inFlight.Inc()
+		if s.isDraining() { // the connection is of no more use, and soon gone
+			w.Header().Set("Connection", "close")
+		}
 		defer func() {
 			s.inFlight.Dec()
 			s.requests.WithLabelValues(pattern, code).Inc()

@@ -228,7 +228,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, 
 	p := problemOf(transform, err)
 	switch {
 	case p.Kind == host.KindUnknownTransform:
-		p.Detail += "; there are " + strings.Join(s.names(), ", ")
+		if names := s.names(); len(names) > 0 {
+			p.Detail += "; there are " + strings.Join(names, ", ")
+		}
 	case p.Kind == host.KindCancelled && errors.Is(context.Cause(r.Context()), context.Canceled):
 		// By net/http, at the connection's end: an interrupt of the daemon's has
 		// another cause, and its client is still there.

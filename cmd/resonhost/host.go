@@ -53,7 +53,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 			return nil, &exit{exitInterrupted, errInterrupted}
 		}
 		code := exitPlugins
-		if override.MatchString(err.Error()) {
+		if override.MatchString(err.Error()) || errors.Is(err, host.ErrCacheDir) {
 			code = exitUsage // settings of a plugin that is not there
 		}
 		return nil, &exit{code, errors.New(asPaths(err.Error()))}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -69,9 +70,15 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
 	s, err := host.ReadSource(c.Context, name, limit)
 	if err != nil {
-		return host.Inspection{}, &exit{exitUsage, reason(err)}
+		if e := (*fs.PathError)(nil); errors.As(err, &e) && filepath.Clean(e.Path) == filepath.Clean(name) {
+			err = e.Err // else it is of what lies beside
+		}
+		return host.Inspection{}, &exit{exitUsage, err}
 	}
 	in, err := host.Validate(c.Context, s, cfg)
+	if errors.Is(err, host.ErrCacheDir) {
+		return in, &exit{exitUsage, err}
+	}
 	if load := (*host.LoadError)(nil); errors.As(err, &load) {
 		return in, fmt.Errorf("%s: %w", load.Step, load.Err)
 	}
