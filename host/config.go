@@ -159,7 +159,7 @@ const (
 	DefaultMaxCallDepth      = 65_536
 	DefaultBreakAfter        = 20
 	DefaultBatchTarget       = 250 * time.Microsecond
-	DefaultSettle            = 20 * time.Millisecond
+	DefaultSettle            = 10 * time.Millisecond
 	DefaultPoll              = 2 * time.Second
 	DefaultCacheBytes        = 1 << 30
 	DefaultSwapTimeout       = 30 * time.Second
@@ -192,7 +192,7 @@ type Config struct {
 	// for 2 s is unloaded. A file that was refused, or rolled back, is let be until it
 	// changes.
 	Watch bool
-	// Settle is how long a file must have been unchanged; default 20 ms. Poll is how often
+	// Settle is how long a file must have been unchanged; default 10 ms. Poll is how often
 	// the directory is looked at, whatever the file system tells; default 2 s.
 	Settle, Poll time.Duration
 	// CacheDir keeps what plugins were compiled to, for any host, and with Watch the

@@ -104,7 +104,7 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 		if err := l.begin(ctx, h, callers); err != nil {
 			return err
 		}
-		for n := range 20 { // until both are compiled, and the process is as large as it gets
+		for n := range 100 { // until both are compiled, and the process is as large as it gets
 			if err := deploy(n % 2); err != nil {
 				l.end()
 				return err

@@ -23,7 +23,7 @@ const (
 	DefaultSuffix    = ".wasm"
 	DefaultMaxBytes  = 64 << 20
 	DefaultMaxBeside = 1 << 20
-	DefaultSettle    = 20 * time.Millisecond
+	DefaultSettle    = 10 * time.Millisecond
 	DefaultGone      = 2 * time.Second
 	DefaultPoll      = 2 * time.Second
 )
@@ -77,7 +77,7 @@ type Config struct {
 	// and told only once they have been so for Gone. Nil takes all for whole.
 	// See [Module].
 	Whole func(wasm []byte) bool
-	// Settle is how long a file and its companions must have been unchanged; default 20 ms.
+	// Settle is how long a file and its companions must have been unchanged; default 10 ms.
 	Settle time.Duration
 	// Gone is how long bad news must last until they are told: that a file is missing, that it
 	// cannot be read, that it is not whole. Default 2 s.
