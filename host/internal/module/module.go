@@ -58,6 +58,9 @@ type Options struct {
 	Interrupt Interrupt
 	// CallDepth is how deep calls may nest, with Metered.
 	CallDepth int32
+	// KeepTables leaves functions of Go's compiler with the table that their jumps go through,
+	// for comparison.
+	KeepTables bool
 	// RealClock and RealRandom grant the guest the system's time and randomness;
 	// otherwise it has a clock and random bytes that are the same for every task.
 	RealClock, RealRandom bool
@@ -206,7 +209,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 // compiles it.
 func (m *Module) compile(ctx context.Context, wasm []byte) error {
 	rewritten, err := meter.Rewrite(wasm, m.opts.Binary, meter.Options{
-		Meter: m.opts.Interrupt == Metered, Depth: m.opts.CallDepth, Reset: true,
+		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: m.opts.CallDepth, Reset: true,
 	})
 	if err != nil {
 		return StepInspect.in(err)

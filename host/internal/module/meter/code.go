@@ -8,6 +8,7 @@ import (
 // Instructions that mean something to the pass.
 const (
 	opUnreachable = 0x00
+	opNop         = 0x01
 	opBlock       = 0x02
 	opLoop        = 0x03
 	opIf          = 0x04
@@ -154,6 +155,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 	}
 	content := make([]byte, 0, len(r.buf)+len(r.buf)/2)
 	b := &body{w: w}
+	again := w.relooped
 	for i := range n {
 		size := r.u32()
 		r.limit("bytes in a function", uint64(size), w.limits.Body)
@@ -163,10 +165,26 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 			return nil, r.err
 		}
 		f := i + w.imported
-		if err := b.rewrite(raw, at, f); err != nil {
+		done := false
+		if len(again) > 0 && again[0].index == f {
+			// It has some more blocks than before, and may exceed a limit that it did not.
+			done = b.rewrite(again[0].body, at, f, w.entrance(len(w.relooped)-len(again))) == nil
+			again = again[1:]
+		}
+		if !done {
+			if err := b.rewrite(raw, at, f, nil); err != nil {
+				return nil, err
+			}
+		}
+		content = append(appendU32(content, uint32(len(b.out))), b.out...)
+	}
+	for _, f := range w.relooped {
+		// It counts as the function itself where that matters, which is for calls that go round.
+		if err := b.rewrite(f.copy, 0, f.index, nil); err != nil {
 			return nil, err
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
+		n++
 	}
 	if err := r.end(); err != nil {
 		return nil, err
@@ -180,13 +198,22 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 	return appendSection(out, secCode, n, content), nil
 }
 
-func (b *body) rewrite(raw []byte, at int, f uint32) error {
+// entrance is what a relooped function begins with: of another argument than 0 the copy
+// takes care.
+func (w *rewriter) entrance(i int) []byte {
+	b := []byte{opLocalGet, 0, opIf, noType, opLocalGet, 0, opCall}
+	return append(appendU32(b, w.copyOf(i)), opReturn, opEnd)
+}
+
+// rewrite writes a function. What is to be in front of its code is not counted.
+func (b *body) rewrite(raw []byte, at int, f uint32, front []byte) error {
 	*b = body{
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
 		depth: 1, leaf: true, simple: true, span: span{patch: -1},
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
 	b.copied = b.r.pos
+	b.out = append(b.out, front...)
 	b.enter()
 	for len(b.frames) > 0 && b.r.err == nil {
 		b.instruction()
@@ -681,7 +708,7 @@ func (b *body) deeper(op byte) {
 // plain reports whether an instruction has nothing to it but itself.
 func plain(op byte) bool {
 	switch op {
-	case opUnreachable, 0x01, 0x1a, opSelect: // and nop, drop
+	case opUnreachable, opNop, 0x1a, opSelect: // and drop
 		return true
 	}
 	return op > opF64Const && op <= opLastPlain

@@ -41,7 +41,7 @@ func TestDepth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := new(binary)
 			c.build(m)
-			wasm, err := meter.Rewrite(m.encode(), meter.Limits{}, meter.Options{Meter: true, Depth: limit})
+			wasm, err := meter.Rewrite(m.encode(), meter.Limits{}, meter.Options{Meter: true, Depth: limit, Reloop: true})
 			if err != nil {
 				t.Fatal(err)
 			}

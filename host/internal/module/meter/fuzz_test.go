@@ -66,6 +66,8 @@ func FuzzRewrite(f *testing.F) {
 	}
 	for seed := range uint64(20) {
 		f.Add(generate(seed, false))
+		parts, _ := generateParts(seed)
+		f.Add(parts)
 	}
 	for _, m := range examples() {
 		f.Add(m.encode())
@@ -105,7 +107,7 @@ func FuzzRewrite(f *testing.F) {
 		if (refused == nil) != (again == nil) {
 			t.Fatalf("the original: %v, rewritten: %v", refused, again)
 		}
-		if m, err = meter.Rewrite(wasm, meter.Limits{}, meter.Options{Reset: true}); err != nil {
+		if m, err = meter.Rewrite(wasm, meter.Limits{}, meter.Options{Reloop: true, Reset: true}); err != nil {
 			t.Fatalf("only with metering it is accepted: %v", err)
 		}
 		if again := vm.compiles(t, m.WASM); (refused == nil) != (again == nil) {

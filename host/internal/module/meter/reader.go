@@ -133,6 +133,14 @@ func (r *reader) valueTypes() []byte {
 	return r.buf[start:r.pos]
 }
 
+// peek returns the next byte but n without reading it, or 0 if there is none.
+func (r *reader) peek(n int) byte {
+	if r.pos+n >= len(r.buf) {
+		return 0
+	}
+	return r.buf[r.pos+n]
+}
+
 // vectorOp reads what is behind the prefix of vector instructions. It is a LEB128
 // number, of which the compiler reads but the first byte, and takes the 1 that is
 // the second for a nop. Only where both come to the same, it is let through.
@@ -151,6 +159,42 @@ func (r *reader) index(what string, n uint32) uint32 {
 		r.failf("%s %d is out of range, there are %d", what, i, n)
 	}
 	return i
+}
+
+// skip reads what belongs to an instruction, and reports whether it knows it. It knows those
+// that neither open, part nor end blocks, but for some that concern references and vectors.
+func (r *reader) skip(op byte) bool {
+	switch {
+	case op == opCall, op >= opLocalGet && op <= opGlobalSet:
+		r.u32()
+	case op == opCallIndir, op >= opFirstLoad && op <= opLastStore:
+		r.u32()
+		r.u32()
+	case op == opMemorySize, op == opMemoryGrow:
+		r.byte()
+	case op == opI32Const:
+		r.skipLEB(5)
+	case op == opI64Const:
+		r.skipLEB(10)
+	case op == opF32Const:
+		r.bytes(4)
+	case op == opF64Const:
+		r.bytes(8)
+	case op == opReturn:
+	case op == opBulk:
+		switch sub := r.u32(); {
+		case sub < bulkMemoryInit:
+		case sub == bulkMemoryCopy:
+			r.bytes(2)
+		case sub == bulkMemoryFill:
+			r.byte()
+		default:
+			return false
+		}
+	default:
+		return plain(op)
+	}
+	return true
 }
 
 func (r *reader) name() string { return string(r.bytes(r.u32())) }

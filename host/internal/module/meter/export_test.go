@@ -1,0 +1,4 @@
+package meter
+
+// Reloop returns the body of a function without its table.
+var Reloop = reloop

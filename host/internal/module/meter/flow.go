@@ -1,0 +1,396 @@
+package meter
+
+import "slices"
+
+// Go's compiler writes a function as parts of code in a loop around a table: a jump sets
+// the argument, which is the number of a part, and goes round. So can a function be entered
+// again at any part, which is how goroutines are switched. The compiler to machine code has
+// to take it that any part may follow any other, and moves all variables to where the loop
+// expects them at each jump.
+//
+// reloop writes the function as one that is entered at its beginning alone: with a loop where
+// there is one, and jumps out of blocks. For any other argument there is a copy of what it
+// was. The algorithm is that of Norman Ramsey, "Beyond Relooper: Recursive Translation of
+// Unstructured Control Flow to Structured Control Flow", Proc. ACM Program. Lang. 6, ICFP
+// (2022). Where a part can be reached by several ways, a block ends in front of it, which
+// stands in the part that all these ways pass last; where a way leads back, a loop begins.
+// Other parts stand where the jump to them was.
+
+// flow is a function whose argument is the number of the part at which it begins.
+type flow struct {
+	raw      []byte
+	declared int // where the declarations of variables end
+	start    int // where what is in front of all blocks ends
+	looped   bool
+	unwinds  bool // a block is around all others, behind which the function returns 1
+	parts    []part
+
+	order []int // parts that can be reached, each behind those that lead to it, but for loops
+	rank  []int // where a part is in order; -1 if it can not be reached
+	above []int // the part that all ways to one pass last
+	// joins are the parts with a block in front, by that in which the block stands, in order.
+	joins  [][]int
+	joined []bool
+	head   []bool // a loop begins with the part
+
+	out   []byte
+	depth int   // how many blocks are open in out
+	block []int // how many are around the one that ends in front of a part
+	loop  []int // how many are around the loop that begins with it
+}
+
+// part is a part of code. It goes on with the next one if it comes to its end.
+type part struct {
+	from, to int
+	jumps    []jump
+	falls    bool // it may come to its end
+}
+
+// jump is one to another part, of which nothing is to be copied, or an instruction that
+// jumps out of the outermost block if to is unwinding.
+type jump struct {
+	from, to int
+	op       byte
+	open     int // how many blocks of the part are around it
+	part     int
+}
+
+const unwinding = -1
+
+// maxParts bounds the work on a function, and the nesting of what becomes of it. maxSteps
+// is how many steps towards the first part are made for each.
+const (
+	maxParts = 4_000
+	maxSteps = 100
+)
+
+// reloop returns a function's body without its table, if it is of that form. It is right
+// if the argument is 0.
+func reloop(raw []byte) (body []byte, ok bool) {
+	f := &flow{raw: raw}
+	if !f.read() || !f.analyze() {
+		return nil, false
+	}
+	f.write()
+	return f.out, true
+}
+
+// read finds the parts:
+//
+//	variables, instructions that read and set them
+//	block           if it unwinds
+//	  loop          if there are jumps
+//	    block …     one for each part
+//	      local.get 0
+//	      br_table
+//	    end
+//	    the first part
+//	    end
+//	    …
+//	    the last part
+//	  end
+//	  unreachable
+//	end
+//	i32.const 1
+func (f *flow) read() bool {
+	r := &reader{buf: f.raw}
+	for range r.count() {
+		r.u32()
+		r.valueType()
+	}
+	f.declared = r.pos
+	table, ok := f.table(r)
+	if !ok {
+		return false
+	}
+	for i := range f.parts {
+		if !f.part(r, i, table) {
+			return false
+		}
+	}
+	if f.looped && r.byte() != opUnreachable {
+		return false
+	}
+	if f.unwinds && (r.byte() != opEnd || r.byte() != opI32Const || r.byte() != 1) {
+		return false
+	}
+	return r.byte() == opEnd && r.err == nil && r.done()
+}
+
+// table reads up to the first part, and returns the table, in which the last entry is for
+// all numbers that are too large.
+func (f *flow) table(r *reader) (table []int, ok bool) {
+	op := r.byte()
+	for ; op >= opLocalGet && op <= opGlobalSet; op = r.byte() {
+		r.u32()
+	}
+	f.start = r.pos - 1
+	outside, blocks := 0, 0
+	for ; op == opBlock || op == opLoop; op = r.byte() {
+		switch {
+		case r.byte() != noType || op == opLoop && f.looped:
+			return nil, false
+		case op == opBlock:
+			blocks++
+		default:
+			f.looped, outside, blocks = true, blocks, 0
+		}
+	}
+	if op != opLocalGet || r.byte() != 0 || r.byte() != opBrTable {
+		return nil, false
+	}
+	table = make([]int, r.count()+1)
+	for i := range table {
+		table[i] = int(r.u32())
+	}
+	n := table[len(table)-1] + 1
+	if !f.looped {
+		outside, blocks = blocks-n, n
+	}
+	f.unwinds = outside == 1
+	if r.byte() != opEnd || r.err != nil || n != blocks || n > maxParts || outside < 0 || outside > 1 || table[0] != 0 || slices.Max(table) >= n {
+		return nil, false
+	}
+	f.parts = make([]part, n)
+	return table, true
+}
+
+// part reads the i-th part and the end of the block behind it.
+func (f *flow) part(r *reader, i int, table []int) bool {
+	p := &f.parts[i]
+	p.from = r.pos
+	around := len(f.parts) - 1 - i // blocks of parts; then come the loop and the outermost
+	outermost := around
+	if f.looped {
+		outermost++
+	}
+	open := 0
+	for {
+		at := r.pos
+		switch op := r.byte(); {
+		case op == opBlock || op == opLoop || op == opIf:
+			open++
+			if r.byte() != noType {
+				return false
+			}
+		case op == opEnd && open == 0:
+			p.to, p.falls = at, true
+			return around > 0 || f.looped // or the end is not that of a part
+		case op == opEnd:
+			open--
+		case op == opBr || op == opBrIf:
+			switch to := int(r.u32()) - open; {
+			case to < 0:
+			case to == outermost && f.unwinds:
+				p.jumps = append(p.jumps, jump{from: at, to: r.pos, op: op, open: open, part: unwinding})
+			default:
+				return false
+			}
+		case op == opI32Const:
+			n := r.s33()
+			if r.peek(0) != opLocalSet || r.peek(1) != 0 || r.peek(2) != opBr {
+				break
+			}
+			if r.bytes(3); int(r.u32()) != open+around || !f.looped {
+				return false
+			}
+			to := table[min(uint64(n), uint64(len(table)-1))] // a negative one is too large as well
+			p.jumps = append(p.jumps, jump{from: at, to: r.pos, op: opBr, open: open, part: to})
+			if open == 0 {
+				p.to = r.pos
+				return f.unreached(r, around)
+			}
+		case (op == opReturn || op == opUnreachable) && open == 0:
+			p.to = r.pos
+			return f.unreached(r, around)
+		case op == opLocalSet && r.peek(0) == 0:
+			// The index of a function that is called makes way for the call's argument.
+			if string(r.bytes(6)) != calls {
+				return false
+			}
+			r.u32()
+			r.u32()
+		case op >= opLocalGet && op <= opLocalTee && r.peek(0) == 0:
+			return false // jumps do not set it any more
+		case !r.skip(op):
+			return false
+		}
+		if r.err != nil {
+			return false
+		}
+	}
+}
+
+// calls is what follows a local.set of variable 0 that has nothing to do with jumps.
+const calls = "\x00" + string(rune(opI32Const)) + "\x00" + string(rune(opLocalGet)) + "\x00" + string(rune(opCallIndir))
+
+// unreached reads what cannot be reached, up to the end of a part.
+func (f *flow) unreached(r *reader, around int) bool {
+	for r.peek(0) == opUnreachable && !r.done() || r.peek(0) == opNop {
+		r.byte()
+	}
+	return around == 0 && !f.looped || r.byte() == opEnd
+}
+
+// ways calls visit for each way from a part to another.
+func (f *flow) ways(i int, visit func(to int)) {
+	p := &f.parts[i]
+	for _, j := range p.jumps {
+		if j.part != unwinding {
+			visit(j.part)
+		}
+	}
+	if p.falls && i+1 < len(f.parts) {
+		visit(i + 1)
+	}
+}
+
+// analyze finds where loops and blocks are. It returns false if there is a loop with more
+// than one way in.
+func (f *flow) analyze() bool {
+	n := len(f.parts)
+	f.rank = slices.Repeat([]int{-1}, n)
+	seen := make([]bool, n)
+	var walk func(i int)
+	walk = func(i int) {
+		seen[i] = true
+		f.ways(i, func(to int) {
+			if !seen[to] {
+				walk(to)
+			}
+		})
+		f.order = append(f.order, i)
+	}
+	walk(0)
+	slices.Reverse(f.order)
+	from := make([][]int, n)
+	for at, i := range f.order {
+		f.rank[i] = at
+		f.ways(i, func(to int) { from[to] = append(from[to], i) })
+	}
+
+	// Without the ways back there are no loops, so that one pass is enough; and they change
+	// nothing, if what they lead back to is above where they begin.
+	f.above, f.head, f.joined = make([]int, n), make([]bool, n), make([]bool, n)
+	f.joins = make([][]int, n)
+	steps := maxSteps * n
+	for _, i := range f.order[1:] {
+		above, ways := -1, 0
+		for _, p := range from[i] {
+			if f.rank[p] >= f.rank[i] {
+				continue
+			}
+			if ways++; above < 0 {
+				above = p
+			}
+			for p != above && steps > 0 {
+				if steps--; f.rank[p] > f.rank[above] {
+					p = f.above[p]
+				} else {
+					above = f.above[above]
+				}
+			}
+		}
+		f.above[i], f.joined[i] = above, ways > 1
+		if f.joined[i] {
+			f.joins[above] = append(f.joins[above], i)
+		}
+	}
+	for _, i := range f.order {
+		for _, p := range from[i] {
+			if f.rank[p] < f.rank[i] {
+				continue
+			}
+			f.head[i] = true
+			for ; f.rank[p] > f.rank[i] && steps > 0; steps-- {
+				p = f.above[p]
+			}
+			if p != i {
+				return false
+			}
+		}
+	}
+	return steps > 0
+}
+
+// write writes the function without the table.
+func (f *flow) write() {
+	f.block, f.loop = make([]int, len(f.parts)), make([]int, len(f.parts))
+	f.out = append(make([]byte, 0, len(f.raw)+len(f.raw)/4), f.raw[:f.start]...)
+	if f.unwinds {
+		f.open(opBlock)
+	}
+	f.place(0)
+	if f.unwinds {
+		f.end()
+		f.out = append(f.out, opI32Const, 1)
+	}
+	f.out = append(f.out, opEnd)
+}
+
+func (f *flow) open(kind byte) {
+	f.out = append(f.out, kind, noType)
+	f.depth++
+}
+
+func (f *flow) end() {
+	f.out = append(f.out, opEnd)
+	f.depth--
+}
+
+func (f *flow) br(op byte, around int) {
+	f.out = appendU32(append(f.out, op), uint32(f.depth-1-around))
+}
+
+// place writes a part and those that can be reached only by it. The end of what it writes
+// cannot be reached.
+func (f *flow) place(i int) {
+	if f.head[i] {
+		f.loop[i] = f.depth
+		f.open(opLoop)
+	}
+	for _, j := range slices.Backward(f.joins[i]) {
+		f.block[j] = f.depth
+		f.open(opBlock)
+	}
+	p := &f.parts[i]
+	at := p.from
+	for _, j := range p.jumps {
+		f.out = append(f.out, f.raw[at:j.from]...)
+		f.depth += j.open
+		if j.part == unwinding {
+			f.br(j.op, 0)
+		} else {
+			f.follow(i, j.part)
+		}
+		f.depth -= j.open
+		at = j.to
+	}
+	f.out = append(f.out, f.raw[at:p.to]...)
+	switch {
+	case p.falls && i+1 < len(f.parts):
+		f.follow(i, i+1)
+	case p.falls:
+		f.out = append(f.out, opUnreachable)
+	}
+	for _, j := range f.joins[i] {
+		f.end()
+		f.place(j)
+	}
+	if f.head[i] {
+		f.end()
+		f.out = append(f.out, opUnreachable)
+	}
+}
+
+// follow writes the way from a part to another.
+func (f *flow) follow(from, to int) {
+	switch {
+	case f.rank[to] <= f.rank[from]:
+		f.br(opBr, f.loop[to])
+	case f.joined[to]:
+		f.br(opBr, f.block[to])
+	default:
+		f.place(to)
+	}
+}

@@ -1,0 +1,285 @@
+package meter_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+// parted writes functions as Go's compiler does: of parts, which a table leads to.
+type parted struct {
+	looped, unwinds bool
+	parts           [][]any // code, in which a [to] is a jump to a part, or out to unwind
+	table           []int   // nil: each part has its own number
+}
+
+// to is a jump to a part, from within so many blocks; an unwind goes there if there is an
+// i32 that is not 0, with code 1 as the function's result.
+type (
+	to     struct{ part, open int }
+	unwind struct{ open int }
+)
+
+// body is the function's code, without the end.
+func (p *parted) body() []byte {
+	n := len(p.parts)
+	var b []byte
+	if p.unwinds {
+		b = cat(b, 0x02, void)
+	}
+	if p.looped {
+		b = cat(b, 0x03, void)
+	}
+	table := p.table
+	if table == nil {
+		for i := range n {
+			table = append(table, i)
+		}
+	}
+	b = cat(b, repeat(n, 0x02, void), 0x20, 0, 0x0e, u32(len(table)-1))
+	for _, i := range table {
+		b = cat(b, u32(i))
+	}
+	b = cat(b, 0x0b)
+	for i, part := range p.parts {
+		around := n - 1 - i
+		outermost := around
+		if p.looped {
+			outermost++
+		}
+		for _, code := range part {
+			switch code := code.(type) {
+			case to:
+				b = cat(b, konst(code.part), 0x21, 0, 0x0c, u32(code.open+around))
+			case unwind:
+				b = cat(b, 0x0d, u32(code.open+outermost))
+			default:
+				b = cat(b, code)
+			}
+		}
+		if i < n-1 || p.looped {
+			b = cat(b, 0x0b)
+		}
+	}
+	if p.looped {
+		b = cat(b, 0x00)
+	}
+	if p.unwinds {
+		b = cat(b, 0x0b, konst(1))
+	}
+	return b
+}
+
+var leave = cat(konst(0), 0x0f)
+
+// add adds a constant to a variable.
+func add(local, v int) []byte { return cat(0x20, local, konst(v), 0x6a, 0x21, local) }
+
+// TestReloop has functions of every shape do what they did, entered at each of their parts.
+func TestReloop(t *testing.T) {
+	// record makes local 1 a list of what was executed, and ends the program after some.
+	record := func(v int) []byte {
+		return cat(0x23, 0, konst(10), 0x6c, konst(v), 0x6a, 0x24, 0, 0x23, 1, konst(1), 0x6b, 0x24, 1, 0x23, 1, konst(0), 0x48, 0x04, void, leave, 0x0b)
+	}
+	when := func(mask int, parts ...any) []any { // if the list has the bits
+		return append(append([]any{cat(0x23, 0, konst(mask), 0x71, 0x04, void)}, parts...), cat(0x0b))
+	}
+	join := func(parts ...any) []any {
+		var all []any
+		for _, p := range parts {
+			if list, ok := p.([]any); ok {
+				all = append(all, list...)
+			} else {
+				all = append(all, p)
+			}
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name  string
+		f     parted
+		loops bool // can do without the table
+	}{
+		{"one part", parted{parts: [][]any{{record(1), leave, cat(0x00)}}}, true},
+		{"in a row", parted{parts: [][]any{{record(1)}, {record(2)}, {record(3), leave, cat(0x00)}}}, true},
+		{"a loop", parted{looped: true, parts: [][]any{{record(1)}, join(record(2), to{1, 0}), {leave}}}, true},
+		{"a loop that is entered in its middle", parted{looped: true, parts: [][]any{
+			join(record(1), to{2, 0}), {record(2)}, join(record(3), when(4, to{1, 1})), {record(4), leave},
+		}}, true},
+		{"loops in a loop", parted{looped: true, parts: [][]any{
+			{record(1)}, {record(2)}, join(record(3), when(1, to{1, 1})), join(record(4), when(2, to{2, 1}), when(4, to{0, 1})), {record(5), leave},
+		}}, true},
+		{"a part that jumps to itself", parted{looped: true, parts: [][]any{join(record(1), when(2, to{0, 1})), {leave}}}, true},
+		{"ways that join", parted{looped: true, parts: [][]any{
+			join(record(1), when(1, to{2, 1}), when(4, to{3, 1})), join(record(2), to{4, 0}), join(record(3), when(2, to{4, 1})), {record(4)}, {record(5), leave},
+		}}, true},
+		{"jumps in blocks of the function's own", parted{looped: true, parts: [][]any{
+			join(record(1), cat(0x02, void, 0x23, 0, 0x0d, 0), to{2, 1}, cat(0x0b)), {record(2)},
+			join(cat(0x03, void, 0x02, void), record(3), to{0, 2}, cat(0x0b, 0x0b)), {leave},
+		}}, true},
+		{"two ways into a loop", parted{looped: true, parts: [][]any{
+			join(record(1), when(4, to{2, 1})), join(record(2)), join(record(3), when(2, to{1, 1})), {record(4), leave},
+		}}, false},
+		{"a last part that ends", parted{looped: true, parts: [][]any{join(record(1), to{1, 0}), {record(2)}}}, true},
+		{"something left on the stack", parted{looped: true, parts: [][]any{
+			join(konst(5), record(1), to{1, 0}), join(cat(0x23, 0), record(2), when(1, to{1, 1}), cat(0x1a)), join(konst(1), to{3, 0}), join(record(4), to{1, 0}), {leave},
+		}}, true},
+		{"numbers that are too large, and negative", parted{looped: true, parts: [][]any{
+			join(record(1), when(1, to{-1, 1}), to{1 << 20, 0}), {record(2)}, {record(3), leave},
+		}}, true},
+		{"several numbers of a part", parted{looped: true, table: []int{0, 0, 0, 1, 1, 2}, parts: [][]any{
+			join(record(1), when(1, to{3, 1})), join(record(2), when(2, to{2, 1})), {record(3), leave},
+		}}, true},
+		{"a table that begins elsewhere", parted{looped: true, table: []int{1, 0}, parts: [][]any{{record(1)}, {record(2), leave}}}, false},
+		{"code that is not reached", parted{looped: true, parts: [][]any{
+			join(record(1), to{1, 0}, cat(0x00, 0x01)), join(record(2), leave, cat(0x01, 0x00)), {cat(0x00, 0x00)},
+		}}, true},
+		{"its argument is used", parted{looped: true, parts: [][]any{join(record(1), cat(0x20, 0), cat(0x24, 0), to{1, 0}), {leave}}}, false},
+		{"its argument is set", parted{looped: true, parts: [][]any{join(record(1), konst(1), cat(0x21, 0)), join(to{2, 0}), {record(2), leave}}}, false},
+		{"an indirect call of an argument", parted{unwinds: true, parts: [][]any{
+			{record(1), konst(0), cat(0x21, 0), konst(0), cat(0x20, 0, 0x11, 0, 0), unwind{0}}, {record(2), leave, cat(0x00)},
+		}}, true},
+		{"calls that unwind", parted{looped: true, unwinds: true, parts: [][]any{
+			join(record(1), cat(0x23, 0, konst(3), 0x70), unwind{0}), join(record(2), cat(0x02, void, 0x23, 0), unwind{1}, cat(0x0b)), join(record(3), to{0, 0}), {leave},
+		}}, true},
+		{"blocks with a result", parted{looped: true, parts: [][]any{join(record(1), cat(0x02, i32), konst(1), cat(0x0b, 0x1a), to{1, 0}), {leave}}}, false},
+		{"a jump to the block of a part", parted{looped: true, parts: [][]any{{record(1), cat(0x0c, 0)}, {record(2), leave}}}, false},
+		{"a jump in a condition, set elsewhere", parted{looped: true, parts: [][]any{{record(1), konst(1), cat(0x21, 0), konst(1), cat(0x0d, 1)}, {record(2), leave}}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := c.f.body()
+			if _, ok := meter.Reloop(cat(0, f, 0x0b)); ok != c.loops {
+				t.Errorf("reloops: %t, want %t", ok, c.loops)
+			}
+			for entry := range len(c.f.parts) + 2 {
+				m := new(binary)
+				m.typ([]byte{i32}, []byte{i32})
+				m.tables = append(m.tables, cat(funcref, 0, 1))
+				m.elements = append(m.elements, cat(0, konst(0), 0x0b, vec(u32(0))))
+				m.global(i32, konst(0))
+				m.global(i32, konst(9))
+				m.fnOf(0, nil, leave)
+				m.main(nil, []byte{i32}, nil, konst(entry), 0x10, 1+1)
+				m.fnOf(0, []byte{i64, i32}, f)
+				m.memory(1)
+				compare(t, machines(t), m.encode())
+			}
+		})
+	}
+}
+
+// generateParts is a random program of functions of parts. They call one another, unwind
+// and are entered again where they were left. All are functions of a counter, and end when
+// it does.
+func generateParts(seed uint64) (wasm []byte, bodies [][]byte) {
+	const counter, state, resume = 0, 1, 2
+	random := rand.New(rand.NewPCG(seed, 1))
+	m := new(binary)
+	m.typ([]byte{i32}, []byte{i32})
+	m.memory(1)
+	m.global(i32, konst(400))
+	m.global(i32, konst(int(seed)))
+	m.global(i32, konst(0))
+	n := 1 + random.IntN(3)
+	m.tables = append(m.tables, cat(funcref, 0, u32(n)))
+	var list [][]byte
+	for f := range n {
+		p := parted{looped: random.IntN(8) > 0, unwinds: random.IntN(3) > 0, parts: make([][]any, 1+random.IntN(2+random.IntN(20)))}
+		parts := len(p.parts)
+		tick := cat(0x23, counter, konst(1), 0x6b, 0x24, counter, 0x23, counter, konst(0), 0x48, 0x04, void, leave, 0x0b)
+		mix := func() []byte {
+			return cat(0x23, state, konst(1103515245), 0x6c, konst(random.IntN(100)), 0x6a, 0x20, 1+random.IntN(2), 0x73, 0x24, state, add(1+random.IntN(2), random.IntN(9)))
+		}
+		random01 := func() []byte { return cat(0x23, state, konst(16), 0x76, konst(1+random.IntN(3)), 0x70) }
+		for i := range p.parts {
+			code := []any{tick}
+			for range random.IntN(3) {
+				code = append(code, mix())
+				open := 0
+				for range random.IntN(3) {
+					code = append(code, random01(), cat(0x04, void))
+					open++
+				}
+				switch {
+				case random.IntN(3) > 0 && p.looped && (open > 0 || random.IntN(4) == 0):
+					code = append(code, to{random.IntN(parts+1) - random.IntN(2), open})
+				case random.IntN(4) == 0:
+					code = append(code, random01(), leave[:2], cat(0x1a, 0x1a))
+				case random.IntN(4) == 0 && open > 0:
+					code = append(code, leave)
+				}
+				ended := open == 0 && len(code) > 0 && fmt.Sprintf("%T", code[len(code)-1]) == "meter_test.to"
+				for range open {
+					code = append(code, cat(0x0b))
+				}
+				if ended {
+					goto next
+				}
+			}
+			if f > 0 && p.unwinds && random.IntN(2) == 0 {
+				// A call: what it unwinds to goes on behind it.
+				code = append(code, konst(i+1), cat(0x24, resume))
+				if random.IntN(2) == 0 {
+					code = append(code, konst(0), cat(0x10, u32(random.IntN(f))))
+				} else {
+					code = append(code, konst(random.IntN(f)), cat(0x21, 0), konst(0), cat(0x20, 0, 0x11, 0, 0))
+				}
+				code = append(code, unwind{0})
+			} else if p.unwinds && random.IntN(3) == 0 {
+				code = append(code, konst(i+random.IntN(2)), cat(0x24, resume), random01(), unwind{0})
+			}
+			switch random.IntN(4) {
+			case 0:
+				code = append(code, leave)
+			case 1, 2:
+				if p.looped {
+					code = append(code, to{random.IntN(parts), 0})
+				}
+			}
+		next:
+			if i == parts-1 && !p.looped {
+				code = append(code, leave, cat(0x00))
+			}
+			p.parts[i] = code
+		}
+		body := p.body()
+		bodies = append(bodies, cat(1, 2, i32, body, 0x0b))
+		list = append(list, u32(m.fnOf(0, []byte{i32, i32}, body)))
+	}
+	m.elements = append(m.elements, cat(0, konst(0), 0x0b, vec(list...)))
+	// Call the last one, and again while it unwinds and the counter runs.
+	m.main(nil, []byte{i32}, nil, 0x03, void, 0x23, resume, 0x10, u32(n-1), 0x23, counter, konst(0), 0x4a, 0x71, 0x0d, 0, 0x0b, 0x23, state)
+	return m.encode(), bodies
+}
+
+// TestReloopPrograms compares random programs of parts with themselves.
+func TestReloopPrograms(t *testing.T) {
+	n := uint64(800)
+	if testing.Short() {
+		n = 100
+	}
+	all := machines(t)
+	functions, relooped, traps := 0, 0, 0
+	for seed := range n {
+		wasm, bodies := generateParts(seed)
+		for _, b := range bodies {
+			functions++
+			if _, ok := meter.Reloop(b); ok {
+				relooped++
+			}
+		}
+		if o := compare(t, all, wasm); o.err != nil {
+			traps++
+			if !strings.Contains(o.err.Error(), "unreachable") {
+				t.Fatal(o.err)
+			}
+		}
+	}
+	t.Logf("%d of %d functions do without their table; %d programs trap", relooped, functions, traps)
+	if relooped < functions/4 || traps > int(n)/2 {
+		t.Error("the programs are no test")
+	}
+}
