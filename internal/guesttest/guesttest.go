@@ -18,6 +18,8 @@ import (
 const (
 	Cascade = "./plugins/cascade/wasm"
 	Tick    = "./plugins/tick/wasm"
+	// Everyday does what Go programs do, in a transform each that needs no input.
+	Everyday = "./testdata/guests/everyday"
 )
 
 // built has a func() ([]byte, error) for each package that was asked for, so that
