@@ -14,7 +14,7 @@ PEERS     := echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests build run test race scaffolds fuzz bench bench-peers lint check guests-wat FORCE
+.PHONY: help guests build run test race scaffolds fuzz bench bench-gate bench-peers lint check guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or BENCHFLAGS
 	cd bench && go run . $(BENCHFLAGS)
 
+bench-gate: build ## fail if ratios of bench exceed the bounds of bench/gate.txt
+	cd bench && go run . -benchtime 400ms -gate gate.txt
+
 bench-peers: guests $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme)
 	cd bench && go build -trimpath -o ../bin/peers/peers ./peers && ../bin/peers/peers $(BENCHFLAGS) $(PEERFLAGS)
 
@@ -84,6 +87,7 @@ check: ## what CI runs: lint, test, race, scaffolds, tests and smoke runs of ben
 	$(MAKE) lint test race scaffolds && \
 	(cd bench && go test ./...) && \
 	$(MAKE) bench BENCHTIME=20ms && \
+	$(MAKE) bench-gate && \
 	$(MAKE) bench-peers PEERFLAGS=-smoke && \
 	after=$$(git status --porcelain) && \
 	if [ "$$before" != "$$after" ]; then echo "the tree was clean before:"; echo "$$after"; exit 1; fi

@@ -24,6 +24,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	asJSON := flags.Bool("json", false, "print JSON, for machines, in place of the table")
 	guests := flags.String("guests", "../testdata/guests", "the directory of busy.wasm and hostile.wasm")
 	soak := flags.Int("soak", 0, "how many tasks a last part has, of which many fail; 0 leaves it out")
+	gate := flags.String("gate", "", "a file of bounds; measure what they concern, and fail if it exceeds them")
 	plugins := flags.String("plugins", "../bin/plugins", "the directory of cascade.wasm")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -37,11 +38,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := &bench{dir: *plugins, guests: *guests, rounds: *rounds, benchtime: *benchtime, soak: *soak, report: newReport(*rounds)}
+	b := &bench{dir: *plugins, guests: *guests, rounds: *rounds, benchtime: *benchtime, soak: *soak, report: newReport(*rounds), measured: make(map[string][]measurement)}
 	if !*asJSON {
 		b.table = stdout
 	}
-	err := b.run(ctx)
+	err := b.runOrGate(ctx, *gate)
 	if err == nil && *asJSON {
 		err = b.report.writeJSON(stdout)
 	}
@@ -59,7 +60,19 @@ type bench struct {
 	benchtime   time.Duration
 	soak        int
 	report      *report
-	table       io.Writer // nil for none
+	measured    map[string][]measurement // by section
+	table       io.Writer                // nil for none
+}
+
+func (b *bench) runOrGate(ctx context.Context, gate string) error {
+	if gate == "" {
+		return b.run(ctx)
+	}
+	bounds, err := readGate(gate)
+	if err != nil {
+		return err
+	}
+	return b.gate(ctx, bounds)
 }
 
 func (b *bench) run(ctx context.Context) error {
@@ -93,6 +106,7 @@ func (b *bench) section(ctx context.Context, title string, all []*contender) (me
 	if err != nil {
 		return nil, err
 	}
+	b.measured[title] = measured
 	b.report.add(title, measured)
 	if b.table == nil {
 		return measured, nil
