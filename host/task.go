@@ -193,7 +193,8 @@ type task struct {
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
 	queued    time.Time
-	waited    bool // for a slot
+	waited    bool      // for a slot
+	began     time.Time // when it had slot and instance; zero once a crossing began
 
 	instance instance // nil while the task has none
 	// version is what the instance is of, or the last one was; trial is that version's
@@ -262,7 +263,11 @@ func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sche
 		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
-		t.queued, t.waited = time.Now(), !t.ticket.Held()
+		if t.waited = !t.ticket.Held(); t.waited {
+			t.queued = time.Now()
+		} else {
+			t.queued = t.ticket.Began()
+		}
 	}
 	if err != nil {
 		t.leaveStream()
@@ -290,7 +295,8 @@ func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 		t.end()
 		return fault, false
 	}
-	t.transform.meter.wait.Observe(time.Since(t.queued))
+	t.began = time.Now()
+	t.transform.meter.wait.Observe(t.began.Sub(t.queued))
 	return nil, false
 }
 
@@ -555,7 +561,10 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 			items[0].State = t.stream.State
 		}
 	}
-	in, began := t.instance, time.Now()
+	in, began := t.instance, t.began
+	if t.began = (time.Time{}); began.IsZero() {
+		began = time.Now()
+	}
 	keep := false // should Run panic
 	defer func() {
 		now := time.Now()
@@ -572,7 +581,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	}()
 	fuel, err = in.Run(ctx, module.Call{
 		Transform: spec.index, Items: items, Results: results, Behind: true,
-		Limits: module.Limits{Timeout: spec.timeout, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
+		Limits: module.Limits{Timeout: spec.timeout, Began: began, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
 	})
 	t.transform.meter.fuel.Add(fuel)
 	if err != nil {

@@ -28,8 +28,9 @@ const (
 
 // Limits are those of one call, or none where they are zero.
 type Limits struct {
-	// Timeout is how long the guest may run.
+	// Timeout is how long the guest may run, from Began on, which is now if zero.
 	Timeout time.Duration
+	Began   time.Time
 	// Fuel is how much fuel it may burn, with [Metered] alone.
 	Fuel uint64
 	// Stop ends the call by its own end.
@@ -49,6 +50,17 @@ const (
 	// thread, which costs ten times as much as a visit.
 	turn = 200 * time.Microsecond
 )
+
+// deadline is when the timeout is over; zero without one.
+func (l *Limits) deadline() time.Time {
+	switch {
+	case l.Timeout <= 0:
+		return time.Time{}
+	case l.Began.IsZero():
+		return time.Now().Add(l.Timeout)
+	}
+	return l.Began.Add(l.Timeout)
+}
 
 // watch stops the guest of a [Metered] instance.
 type watch struct {
@@ -74,9 +86,7 @@ func (w *watch) begin(ctx context.Context, c Call) {
 	if w.fuel == nil {
 		return
 	}
-	if c.Timeout > 0 {
-		w.deadline = time.Now().Add(c.Timeout)
-	}
+	w.deadline = c.deadline()
 	w.grant(0)
 }
 
@@ -203,8 +213,8 @@ func (l *Limits) context(ctx context.Context) (context.Context, context.CancelFu
 		unhook = context.AfterFunc(l.Stop, func() { stop(errStopped) })
 	}
 	cancel := func() {}
-	if l.Timeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, l.Timeout, errTimeout)
+	if deadline := l.deadline(); !deadline.IsZero() {
+		ctx, cancel = context.WithDeadlineCause(ctx, deadline, errTimeout)
 	}
 	return ctx, func() {
 		cancel()

@@ -493,6 +493,9 @@ func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
 // once.
 func (t *Ticket) Held() bool { return t.w == nil }
 
+// Began returns when a task that holds a slot got it.
+func (t *Ticket) Began() time.Time { return t.began }
+
 // Blocked reports whether the ticket waits for room in the queue, or did when it
 // was taken.
 func (t *Ticket) Blocked() bool { return t.w != nil && t.w.room != nil }
@@ -1011,13 +1014,13 @@ func (s *Scheduler) intakeLocked() {
 // for its level's age. Of several levels that are so old it is that of the oldest. The
 // share keep, if there is one, has a credit.
 func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *line, aged bool) {
-	since := s.now().Add(-s.cfg.Age)
+	var since time.Time // before which a level is too old
 	for i := range s.levels {
 		l := s.firstLocked(Level(i), keep, credit)
 		switch {
 		case l == nil:
 		case turn == nil:
-			turn = l
+			turn, since = l, s.now().Add(-s.cfg.Age)
 		case !s.aged && s.levels[i].served.Before(since):
 			turn, aged, since = l, true, s.levels[i].served
 		}
