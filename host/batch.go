@@ -268,12 +268,13 @@ func (t *task) panicked() Result {
 
 // runFrame runs the inputs of one frame.
 func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
-	t, fault := c.queue(ctx, tr, nil, len(inputs))
+	var t task
+	fault := c.queue(ctx, &t, tr, nil, len(inputs))
 	for fault != nil && errors.Is(fault, sched.ErrRetired) { // a swap came between, as in admit
 		if tr, fault = c.h.lookup(tr.name, len(inputs)); fault != nil {
 			break
 		}
-		t, fault = c.queue(ctx, tr, nil, len(inputs))
+		fault = c.queue(ctx, &t, tr, nil, len(inputs))
 	}
 	if fault == nil {
 		fault, _ = t.start(ctx)
