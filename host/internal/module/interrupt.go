@@ -81,12 +81,14 @@ type watch struct {
 }
 
 // begin starts to watch a call.
-func (w *watch) begin(ctx context.Context, c Call) {
-	*w = watch{fuel: w.fuel, depth: w.depth, slice: w.slice, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
+func (w *watch) begin(ctx context.Context, l *Limits) {
+	w.ctx, w.stop = ctx, l.Stop
+	w.granted, w.limit = 0, int64(min(l.Fuel, 1<<62))
+	w.deadline, w.visited, w.turned = time.Time{}, time.Time{}, time.Time{}
 	if w.fuel == nil {
 		return
 	}
-	w.deadline = c.deadline()
+	w.deadline = l.deadline()
 	w.grant(0)
 }
 
