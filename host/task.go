@@ -193,7 +193,7 @@ type task struct {
 	ticket    sched.Ticket
 	queued    time.Time
 	waited    bool      // for a slot
-	began     time.Time // when it had slot and instance; zero once a crossing began
+	looked    time.Time // at the clock, see now; zero if it has done something since
 
 	instance instance // nil while the task has none
 	// version is what the instance is of, or the last one was; trial is that version's
@@ -262,7 +262,7 @@ func (c *Client) queue(ctx context.Context, t *task, tr *transform, in *stream.E
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
 		if t.waited = !t.ticket.Held(); t.waited {
-			t.queued = time.Now()
+			t.queued = c.h.sched.Clock()
 		} else {
 			t.queued = t.ticket.Began()
 		}
@@ -293,9 +293,19 @@ func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 		t.end()
 		return fault, false
 	}
-	t.began = time.Now()
-	t.transform.meter.wait.Observe(t.began.Sub(t.queued))
+	t.looked = t.h.sched.Clock()
+	t.transform.meter.wait.Observe(t.looked.Sub(t.queued))
 	return nil, false
+}
+
+// now returns the time, as of when the task last looked at the clock if it has done
+// nothing since: each look costs some 40 ns.
+func (t *task) now() time.Time {
+	now := t.looked
+	if t.looked = (time.Time{}); now.IsZero() {
+		now = t.h.sched.Clock()
+	}
+	return now
 }
 
 // waitedFor makes of how the ticket's waiting ended whether the task goes on: if it
@@ -376,7 +386,7 @@ func (v *version) lend(ctx context.Context) (instance, error) {
 // giveBack gives the instance back, if the task has one.
 func (t *task) giveBack() {
 	if in := t.instance; in != nil {
-		t.instance = nil
+		t.instance, t.looked = nil, time.Time{}
 		in.Return()
 	}
 }
@@ -449,7 +459,7 @@ func (t *task) bequest(rest func(*task)) func() {
 // single runs the task by itself.
 func (t *task) single(ctx context.Context, a args) Result {
 	got, fuel, fault := t.alone(ctx, a)
-	r := t.result(got, fuel, fault, len(a.dst))
+	r := t.result(t.now(), got, fuel, fault, len(a.dst))
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
 		if !spec.takes(e) {
@@ -505,11 +515,10 @@ func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, f
 	return got, fuel, fault
 }
 
-// result counts, tells and returns the outcome of one task: fault, if there is one,
-// else what the guest answered, behind so many bytes.
-func (t *task) result(got abi.Result, fuel uint64, fault *Error, behind int) Result {
-	latency := time.Since(t.queued)
-	t.transform.meter.latency.Observe(latency)
+// result counts, tells and returns the outcome of one task, which has ended by now: fault,
+// if there is one, else what the guest answered, behind so many bytes.
+func (t *task) result(now time.Time, got abi.Result, fuel uint64, fault *Error, behind int) Result {
+	t.transform.meter.latency.Observe(now.Sub(t.queued))
 	if fault == nil {
 		fault = t.rejection(got)
 	}
@@ -575,13 +584,10 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 			items[0].State = t.stream.State
 		}
 	}
-	in, began := t.instance, t.began
-	if t.began = (time.Time{}); began.IsZero() {
-		began = time.Now()
-	}
+	in, began := t.instance, t.now()
 	keep := false // should Run panic
 	defer func() {
-		now := time.Now()
+		now := t.now()
 		took := now.Sub(began)
 		t.transform.meter.run.Observe(took)
 		t.transform.window.observe(now, took, len(items), t.waited)
@@ -591,7 +597,9 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		if !keep {
 			t.instance = nil
 			in.Return()
+			return
 		}
+		t.looked = now
 	}()
 	fuel, err = in.Run(ctx, module.Call{
 		Transform: spec.index, Items: items, Results: results, Behind: true,
