@@ -602,7 +602,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		t.looked = now
 	}()
 	fuel, err = in.Run(ctx, module.Call{
-		Transform: spec.index, Items: items, Results: results, Behind: true,
+		Transform: spec.index, Items: items, Results: results, Behind: true, Stateless: t.stream == nil,
 		Limits: module.Limits{Timeout: spec.timeout, Began: began, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
 	})
 	t.transform.meter.fuel.Add(fuel)

@@ -170,6 +170,8 @@ type Call struct {
 	Results []abi.Result
 	// Behind is whether payloads go behind those that Results have.
 	Behind bool
+	// Stateless is whether nobody wants the states of Results, which are nil then.
+	Stateless bool
 	Limits
 }
 
@@ -231,7 +233,7 @@ func (in *Instance) run(ctx context.Context, c *Call) error {
 	if m := in.module.info.Manifest; m != nil {
 		maxState = m.Transforms[c.Transform].StateBytes
 	}
-	return limits.ReadResults(frame, maxState, c.Results, c.Behind)
+	return limits.ReadResults(frame, maxState, c)
 }
 
 // ended disposes of what the guest wrote during what ended with err, and returns
