@@ -268,12 +268,13 @@ func (t *task) panicked() Result {
 
 // runFrame runs the inputs of one frame.
 func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
-	t, fault := c.queue(ctx, tr, nil, len(inputs))
+	var t task
+	fault := c.queue(ctx, &t, tr, nil, len(inputs))
 	for fault != nil && errors.Is(fault, sched.ErrRetired) { // a swap came between, as in admit
 		if tr, fault = c.h.lookup(tr.name, len(inputs)); fault != nil {
 			break
 		}
-		t, fault = c.queue(ctx, tr, nil, len(inputs))
+		fault = c.queue(ctx, &t, tr, nil, len(inputs))
 	}
 	if fault == nil {
 		fault, _ = t.start(ctx)
@@ -345,7 +346,7 @@ func (t *task) cross(jobs []*job) bool {
 func (t *task) again(j *job) {
 	got, fuel, fault := t.alone(j.ctx, j.args)
 	j.task.version = t.version
-	j.end(j.task.result(got, fuel, fault, len(j.args.dst)))
+	j.end(j.task.result(t.now(), got, fuel, fault, len(j.args.dst)))
 }
 
 // settle gives jobs their results of a crossing that they shared. What a canary has
@@ -354,17 +355,18 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 	if canary := t.trial; t.canary && fault == nil {
 		t.blamed = canary // for those that are run again
 	}
-	ran := t.version
+	ran, now := t.version, t.now()
 	for i, j := range jobs {
 		if t.blamed != nil && got[i].Status != abi.StatusOK {
 			t.giveBack()
 			t.settled = true
 			t.h.rerun.Add(1)
 			t.again(j)
+			now = t.now()
 			continue
 		}
 		j.task.version = ran
-		j.end(j.task.result(got[i], fuel/uint64(len(jobs)), fault, len(j.args.dst)))
+		j.end(j.task.result(now, got[i], fuel/uint64(len(jobs)), fault, len(j.args.dst)))
 	}
 	t.blamed = nil
 }

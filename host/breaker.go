@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resonhost/resonhost/host/event"
@@ -25,25 +26,30 @@ const (
 type breaker struct {
 	limit int // failures in a row; 0 is for ever
 
+	// troubled is whether there were failures since the last success, or a rest: while it
+	// is false, tasks that do not fail pass without the lock. Both are written with mu held.
+	troubled atomic.Bool
+	rests    atomic.Uint64
+
 	mu       sync.Mutex // guards all below
 	failures int        // since the last success
 	until    time.Time  // of the rest; zero without one
 	rest     time.Duration
 	trying   bool // a task is out since the rest ended
-	rests    uint64
 }
 
 // admit returns an error if the plugin rests. A task that runs is followed by done, with
 // the number of rests that were before it. If try is false the task will not run at once,
 // and is not the one that tries.
 func (b *breaker) admit(try bool) (rests uint64, err error) {
-	if b.limit == 0 {
-		return 0, nil
+	// In this order: a rest that begins in between counts as later than the task.
+	if rests = b.rests.Load(); !b.troubled.Load() {
+		return rests, nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.until.IsZero() {
-		return b.rests, nil
+		return b.rests.Load(), nil
 	}
 	if left := time.Until(b.until); left > 0 {
 		return 0, fmt.Errorf("%w for %v, after %d failures in a row", ErrSuspended, left.Round(time.Millisecond), b.failures)
@@ -52,19 +58,19 @@ func (b *breaker) admit(try bool) (rests uint64, err error) {
 		return 0, fmt.Errorf("%w: a task tries whether it has recovered from %d failures in a row", ErrSuspended, b.failures)
 	}
 	b.trying = b.trying || try
-	return b.rests, nil
+	return b.rests.Load(), nil
 }
 
 // done records how a task that was admitted to try ended: whether the plugin did
 // its part, failed, or neither. It returns what that changed, if anything. The failure of one
 // that was admitted before the last rest is no reason for another: the rest is for it.
 func (b *breaker) done(kind Kind, rests uint64) (change event.Change) {
-	if b.limit == 0 {
+	if b.limit == 0 || !kind.guests() && !b.troubled.Load() {
 		return ""
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := rests < b.rests
+	before := rests < b.rests.Load()
 	if !before {
 		b.trying = false
 	}
@@ -74,11 +80,13 @@ func (b *breaker) done(kind Kind, rests uint64) (change event.Change) {
 			change = event.PluginRecovered
 		}
 		b.failures, b.until, b.rest = 0, time.Time{}, 0
+		b.troubled.Store(false)
 	case kind.guests() && !before:
+		b.troubled.Store(true)
 		if b.failures++; b.failures >= b.limit {
 			b.rest = min(max(firstRest, 2*b.rest), longestRest)
 			b.until = time.Now().Add(b.rest)
-			b.rests++
+			b.rests.Add(1)
 			b.trying = false // whoever did was let in before this
 			change = event.PluginSuspended
 		}
@@ -90,5 +98,5 @@ func (b *breaker) done(kind Kind, rests uint64) (change event.Change) {
 func (b *breaker) stats() (suspended bool, rests uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.until.IsZero(), b.rests
+	return !b.until.IsZero(), b.rests.Load()
 }

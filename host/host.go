@@ -48,6 +48,8 @@ type Host struct {
 	loads   *sched.Group   // of transactions, which take a worker's place; nil with one worker
 	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
 
+	crossings sync.Pool // of *crossing, since what a guest is called with is of the heap
+
 	retried, unknown, rerun, reset atomic.Uint64
 
 	// ctx ends when running tasks must: when Close's patience does. ending ends when
@@ -109,6 +111,8 @@ func New(cfg Config) (*Host, error) {
 		closed:  make(chan struct{}),
 		plugins: make(map[string]*plugin),
 		reloads: make(map[string]map[ReloadResult]uint64),
+
+		crossings: sync.Pool{New: func() any { return new(crossing) }},
 	}
 	close(h.over)
 	h.self = h.Client("", PriorityNormal)

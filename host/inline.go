@@ -65,7 +65,7 @@ func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error
 	if err != nil {
 		return 0, err
 	}
-	return 0, n.limits.ReadResults(frame, n.manifest.Transforms[c.Transform].StateBytes, c.Results, c.Behind)
+	return 0, n.limits.ReadResults(frame, n.manifest.Transforms[c.Transform].StateBytes, &c)
 }
 
 // Close implements engine.

@@ -28,8 +28,8 @@ func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte,
 }
 
 func (c *Client) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
-	t, err := c.admit(ctx, name, key, keyed)
-	if err != nil {
+	var t task
+	if err := c.admit(ctx, &t, name, key, keyed); err != nil {
 		return nil, err
 	}
 	r := t.run(ctx, a, t.offer(ctx, a), nil)
@@ -84,21 +84,20 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a arg
 	if !h.expect() {
 		return refused(fail(KindUnavailable, name, ErrClosed))
 	}
-	admitted, err := c.admit(ctx, name, key, keyed)
-	if err != nil {
+	var t task
+	if err := c.admit(ctx, &t, name, key, keyed); err != nil {
 		h.pending.Done()
 		return refused(err)
 	}
-	t := admitted // which a goroutine has, and so is not of the stack
 	if t.ticket.Blocked() {
-		if fault, _ := t.await(ctx, (*sched.Ticket).Room); fault != nil {
+		if fault, _ := t.waitedFor(ctx, t.ticket.Room(ctx)); fault != nil {
 			h.pending.Done()
 			return refused(t.gone(fault).Err)
 		}
 	}
 	p := &Pending{done: make(chan struct{})}
 	mine := t.offer(ctx, a)
-	go func() {
+	go func(t task) {
 		defer h.pending.Done()
 		defer func() {
 			if !p.finished {
@@ -106,7 +105,7 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a arg
 			}
 		}()
 		p.finish(t.run(ctx, a, mine, p))
-	}()
+	}(t)
 	return p
 }
 
@@ -193,7 +192,8 @@ type task struct {
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
 	queued    time.Time
-	waited    bool // for a slot
+	waited    bool      // for a slot
+	looked    time.Time // at the clock, see now; zero if it has done something since
 
 	instance instance // nil while the task has none
 	// version is what the instance is of, or the last one was; trial is that version's
@@ -206,32 +206,31 @@ type task struct {
 	told    bool   // its end was
 }
 
-// admit takes a place for one task. Errors of a task are counted where they are
+// admit takes a place for t, which is one task. Errors of a task are counted where they are
 // returned as errors; until then they are *Errors.
-func (c *Client) admit(ctx context.Context, name, key string, keyed bool) (task, error) {
+func (c *Client) admit(ctx context.Context, t *task, name, key string, keyed bool) error {
 	tr, fault := c.h.lookup(name, 1)
 	if fault != nil {
-		return task{}, fault
+		return fault
 	}
 	var entry *stream.Entry[sched.Serial]
 	if keyed {
 		if len(key) == 0 || len(key) > MaxStreamKey {
-			return task{}, tr.count((&Error{
+			return tr.count((&Error{
 				Kind: KindInvalidArgument, Transform: name,
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
 			}).of(tr.current()), 1)
 		}
 		entry = c.stream(tr, key)
 	}
-	t, fault := c.queue(ctx, tr, entry, 1)
-	if fault != nil {
+	if fault := c.queue(ctx, t, tr, entry, 1); fault != nil {
 		if fault.Err == sched.ErrRetired { //nolint:errorlint // refusal's, as it is
-			return c.admit(ctx, name, key, keyed) // a swap came between: the name is another's now, or nobody's
+			return c.admit(ctx, t, name, key, keyed) // a swap came between: the name is another's now, or nobody's
 		}
-		return task{}, tr.count(fault, 1)
+		return tr.count(fault, 1)
 	}
 	t.key = key
-	return t, nil
+	return nil
 }
 
 // stream returns the state of a stream, to be given back by a task's leaveStream.
@@ -239,16 +238,16 @@ func (c *Client) stream(tr *transform, key string) *stream.Entry[sched.Serial] {
 	return c.h.streams.Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
 }
 
-// queue takes one place for so many tasks, in a stream unless that is nil.
-func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sched.Serial], tasks int) (task, *Error) {
-	t := task{h: c.h, client: c, transform: tr, stream: in}
+// queue takes one place for t, which is so many tasks, in a stream unless that is nil.
+func (c *Client) queue(ctx context.Context, t *task, tr *transform, in *stream.Entry[sched.Serial], tasks int) *Error {
+	*t = task{h: c.h, client: c, transform: tr, stream: in}
 	var serial *sched.Serial
 	if in != nil {
 		serial = &in.Serial
 	}
 	if fault := c.check(tr); fault != nil {
 		t.leaveStream()
-		return task{}, fault
+		return fault
 	}
 	err := ctx.Err()
 	if err == nil && tr.plugin.paused.Load() {
@@ -262,13 +261,17 @@ func (c *Client) queue(ctx context.Context, tr *transform, in *stream.Entry[sche
 		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
-		t.queued, t.waited = time.Now(), !t.ticket.Held()
+		if t.waited = !t.ticket.Held(); t.waited {
+			t.queued = c.h.sched.Clock()
+		} else {
+			t.queued = t.ticket.Began()
+		}
 	}
 	if err != nil {
 		t.leaveStream()
-		return task{}, tr.refusal(ctx, err)
+		return tr.refusal(ctx, err)
 	}
-	return t, nil
+	return nil
 }
 
 func (t *task) leaveStream() {
@@ -282,7 +285,7 @@ func (t *task) leaveStream() {
 // another has done what the task offered, the task has ended.
 func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 	if !t.ticket.Held() {
-		if fault, taken = t.await(ctx, (*sched.Ticket).Wait); fault != nil || taken {
+		if fault, taken = t.waitedFor(ctx, t.ticket.Wait(ctx)); fault != nil || taken {
 			return fault, taken
 		}
 	}
@@ -290,14 +293,25 @@ func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 		t.end()
 		return fault, false
 	}
-	t.transform.meter.wait.Observe(time.Since(t.queued))
+	t.looked = t.h.sched.Clock()
+	t.transform.meter.wait.Observe(t.looked.Sub(t.queued))
 	return nil, false
 }
 
-// await waits with how, until ctx is done or the queue timeout is over. If it returns
-// an error, or that another has done what the task offered, the task has ended.
-func (t *task) await(ctx context.Context, how func(*sched.Ticket, context.Context) error) (fault *Error, taken bool) {
-	switch err := how(&t.ticket, ctx); {
+// now returns the time, as of when the task last looked at the clock if it has done
+// nothing since: each look costs some 40 ns.
+func (t *task) now() time.Time {
+	now := t.looked
+	if t.looked = (time.Time{}); now.IsZero() {
+		now = t.h.sched.Clock()
+	}
+	return now
+}
+
+// waitedFor makes of how the ticket's waiting ended whether the task goes on: if it
+// returns an error, or that another has done what the task offered, it has ended.
+func (t *task) waitedFor(ctx context.Context, err error) (fault *Error, taken bool) {
+	switch {
 	case err == nil:
 		return nil, false
 	case errors.Is(err, sched.ErrTaken):
@@ -372,7 +386,7 @@ func (v *version) lend(ctx context.Context) (instance, error) {
 // giveBack gives the instance back, if the task has one.
 func (t *task) giveBack() {
 	if in := t.instance; in != nil {
-		t.instance = nil
+		t.instance, t.looked = nil, time.Time{}
 		in.Return()
 	}
 }
@@ -423,28 +437,29 @@ func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	case rest == nil:
 	case p != nil:
 		p.finish(r)
-		rest(t)
+		heir = true
+		t.bequest(rest)()
 	default:
 		heir = true
-		t.bequeath(rest)
+		t.h.pending.Go(t.bequest(rest)) // for which Close waits, as for the slot
 	}
 	return r
 }
 
-// bequeath has a goroutine go on with the task's slot. Close, which waits for the slot,
-// waits for that too.
-func (t *task) bequeath(rest func(*task)) {
+// bequest returns what goes on with the task's slot and ends it. It has a copy of the
+// task, which thus can be on its caller's stack.
+func (t *task) bequest(rest func(*task)) func() {
 	heir := *t
-	t.h.pending.Go(func() {
+	return func() {
 		defer heir.end()
 		rest(&heir)
-	})
+	}
 }
 
 // single runs the task by itself.
 func (t *task) single(ctx context.Context, a args) Result {
 	got, fuel, fault := t.alone(ctx, a)
-	r := t.result(got, fuel, fault, len(a.dst))
+	r := t.result(t.now(), got, fuel, fault, len(a.dst))
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
 		if !spec.takes(e) {
@@ -461,17 +476,15 @@ func (t *task) single(ctx context.Context, a args) Result {
 func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
 	blamed := t.blamed
 	for {
-		items := [1]abi.Item{{Payload: a.input}}
-		results := [1]abi.Result{{Payload: a.dst}}
-		burnt, fault := t.timed(ctx, items[:], results[:])
+		got, burnt, fault := t.once(ctx, a)
 		fuel += burnt
-		failed := fault != nil || results[0].Status != abi.StatusOK
+		failed := fault != nil || got.Status != abi.StatusOK
 		if !failed && blamed != nil {
 			blamed.fail(1)
 		}
 		replaced := fault != nil && errors.Is(fault, errReplaced)
 		if !failed || !t.canary && !replaced || ctx.Err() != nil || t.h.ctx.Err() != nil {
-			return results[0], fuel, fault
+			return got, fuel, fault
 		}
 		ran := t.version
 		t.giveBack()
@@ -479,17 +492,33 @@ func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, 
 			blamed, t.settled = t.trial, true
 		}
 		if t.choose(); t.version == ran { // nothing has come after it
-			return results[0], fuel, fault
+			return got, fuel, fault
 		}
 		t.h.rerun.Add(1)
 	}
 }
 
-// result counts, tells and returns the outcome of one task: fault, if there is one,
-// else what the guest answered, behind so many bytes.
-func (t *task) result(got abi.Result, fuel uint64, fault *Error, behind int) Result {
-	latency := time.Since(t.queued)
-	t.transform.meter.latency.Observe(latency)
+// crossing is what a task by itself crosses with.
+type crossing struct {
+	items   [1]abi.Item
+	results [1]abi.Result
+}
+
+// once runs the task in one crossing.
+func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
+	x := t.h.crossings.Get().(*crossing)
+	x.items[0].Payload, x.results[0].Payload = a.input, a.dst
+	fuel, fault = t.timed(ctx, x.items[:], x.results[:])
+	got = x.results[0]
+	*x = crossing{} // it keeps nothing that is the caller's
+	t.h.crossings.Put(x)
+	return got, fuel, fault
+}
+
+// result counts, tells and returns the outcome of one task, which has ended by now: fault,
+// if there is one, else what the guest answered, behind so many bytes.
+func (t *task) result(now time.Time, got abi.Result, fuel uint64, fault *Error, behind int) Result {
+	t.transform.meter.latency.Observe(now.Sub(t.queued))
 	if fault == nil {
 		fault = t.rejection(got)
 	}
@@ -555,10 +584,10 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 			items[0].State = t.stream.State
 		}
 	}
-	in, began := t.instance, time.Now()
+	in, began := t.instance, t.now()
 	keep := false // should Run panic
 	defer func() {
-		now := time.Now()
+		now := t.now()
 		took := now.Sub(began)
 		t.transform.meter.run.Observe(took)
 		t.transform.window.observe(now, took, len(items), t.waited)
@@ -568,11 +597,13 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		if !keep {
 			t.instance = nil
 			in.Return()
+			return
 		}
+		t.looked = now
 	}()
 	fuel, err = in.Run(ctx, module.Call{
-		Transform: spec.index, Items: items, Results: results, Behind: true,
-		Limits: module.Limits{Timeout: spec.timeout, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
+		Transform: spec.index, Items: items, Results: results, Behind: true, Stateless: t.stream == nil,
+		Limits: module.Limits{Timeout: spec.timeout, Began: began, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
 	})
 	t.transform.meter.fuel.Add(fuel)
 	if err != nil {

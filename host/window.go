@@ -2,6 +2,7 @@ package host
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,9 +14,10 @@ type window struct {
 	// tasks that waited all the time.
 	warn func(size int, cost time.Duration)
 
+	size atomic.Int64 // 0 before the first task; written with mu held
+
 	mu     sync.Mutex    // guards all below
 	cost   time.Duration // moving average of a task's run
-	size   int           // 0 before the first task
 	pinned time.Time     // since when the size is at one bound and tasks wait; zero if not so
 	last   time.Time     // of the tasks observed
 	warned bool
@@ -41,27 +43,26 @@ func (w *window) observe(now time.Time, took time.Duration, tasks int, waited bo
 func (w *window) update(now time.Time, took time.Duration, waited bool) (size int, cost time.Duration, warn bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.size == 0 {
+	before, gap := int(w.size.Load()), now.Sub(w.last)
+	if before == 0 {
 		w.cost = took
 	}
 	w.cost += (took - w.cost) / 8
-	before, gap := w.size, now.Sub(w.last)
-	w.size = int(min(max(1, w.target/max(w.cost, 1)), maxBatch))
+	size = int(min(max(1, w.target/max(w.cost, 1)), maxBatch))
+	if size != before {
+		w.size.Store(int64(size))
+	}
 	w.last = now
 	switch {
-	case w.size > 1 && w.size < maxBatch, !waited:
+	case size > 1 && size < maxBatch, !waited:
 		w.pinned, w.warned = time.Time{}, false
-	case w.pinned.IsZero(), w.size != before, gap > longestGap:
+	case w.pinned.IsZero(), size != before, gap > longestGap:
 		w.pinned, w.warned = now, false
 	case !w.warned && now.Sub(w.pinned) >= longestPin:
 		w.warned, warn = true, true
 	}
-	return w.size, w.cost, warn
+	return size, w.cost, warn
 }
 
 // now returns the size.
-func (w *window) now() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return max(1, w.size)
-}
+func (w *window) now() int { return max(1, int(w.size.Load())) }

@@ -40,11 +40,11 @@ func (l *FrameLimits) checkOutput(n uint32, items int) error {
 // maxMessage is the longest message of a guest that is passed on, in bytes.
 const maxMessage = 4 << 10
 
-// ReadResults checks an output frame and copies it into results, payloads behind those
-// that are there if behind is true. A state of more
-// than maxState bytes is a fault, as is any number of results but that wanted. Its
-// errors are [*Fault]s or [ErrOutputSum], after which results have no meaning.
-func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Result, behind bool) error {
+// ReadResults checks an output frame and copies it into a call's results, as that says. A
+// state of more than maxState bytes is a fault, as is any number of results but that
+// wanted. Its errors are [*Fault]s or [ErrOutputSum], after which results have no meaning.
+func (l *FrameLimits) ReadResults(frame []byte, maxState int, c *Call) error {
+	results := c.Results
 	if err := l.checkOutput(uint32(min(len(frame), 1<<32-1)), len(results)); err != nil {
 		return err
 	}
@@ -70,13 +70,15 @@ func (l *FrameLimits) ReadResults(frame []byte, maxState int, results []abi.Resu
 			results[i].Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
 			continue
 		}
-		if !behind || out == nil {
+		if !c.Behind || out == nil {
 			out = []byte{} // an empty output is an output
 		}
 		out = append(out, got.Payload...)
 		results[i].Payload = out
-		// Never the memory of the state before, which others may still read.
-		results[i].State = append([]byte(nil), got.State...)
+		if !c.Stateless {
+			// Never the memory of the state before, which others may still read.
+			results[i].State = append([]byte(nil), got.State...)
+		}
 	}
 	return nil
 }

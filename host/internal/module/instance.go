@@ -106,7 +106,7 @@ func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
 	// Names are left out so that a runtime can hold many instances, and start
 	// functions so that their failures are told as any other call's.
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	in.watch.begin(ctx, Call{})
+	in.watch.begin(ctx, &Limits{})
 	in.mod, err = m.runtime.InstantiateModule(in.context(experimental.WithMemoryAllocator(ctx, in.memory)), m.compiled, config)
 	if err != nil {
 		err = in.ended(in.fault(ctx, "the module's start", err))
@@ -132,7 +132,7 @@ func (in *Instance) initialize(ctx context.Context) error {
 	if init == nil {
 		return nil
 	}
-	in.watch.begin(ctx, Call{})
+	in.watch.begin(ctx, &Limits{})
 	_, err := in.invoke(ctx, init)
 	return err
 }
@@ -170,6 +170,8 @@ type Call struct {
 	Results []abi.Result
 	// Behind is whether payloads go behind those that Results have.
 	Behind bool
+	// Stateless is whether nobody wants the states of Results, which are nil then.
+	Stateless bool
 	Limits
 }
 
@@ -189,8 +191,8 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 		ctx, cancel = c.context(ctx)
 		defer cancel()
 	}
-	in.watch.begin(ctx, c)
-	err = in.ended(in.run(ctx, c))
+	in.watch.begin(ctx, &c.Limits)
+	err = in.ended(in.run(ctx, &c))
 	// With Runtime, a context that ends as the guest returns may still close the
 	// instance.
 	in.usable = (err == nil || errors.Is(err, ErrOutputSum)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
@@ -200,7 +202,7 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	return fuel, err
 }
 
-func (in *Instance) run(ctx context.Context, c Call) error {
+func (in *Instance) run(ctx context.Context, c *Call) error {
 	size := abi.InputSize(c.Items)
 	ptr, err := in.invoke(ctx, in.exports.alloc, uint64(size))
 	if err != nil {
@@ -231,7 +233,7 @@ func (in *Instance) run(ctx context.Context, c Call) error {
 	if m := in.module.info.Manifest; m != nil {
 		maxState = m.Transforms[c.Transform].StateBytes
 	}
-	return limits.ReadResults(frame, maxState, c.Results, c.Behind)
+	return limits.ReadResults(frame, maxState, c)
 }
 
 // ended disposes of what the guest wrote during what ended with err, and returns

@@ -28,8 +28,9 @@ const (
 
 // Limits are those of one call, or none where they are zero.
 type Limits struct {
-	// Timeout is how long the guest may run.
+	// Timeout is how long the guest may run, from Began on, which is now if zero.
 	Timeout time.Duration
+	Began   time.Time
 	// Fuel is how much fuel it may burn, with [Metered] alone.
 	Fuel uint64
 	// Stop ends the call by its own end.
@@ -50,6 +51,17 @@ const (
 	turn = 200 * time.Microsecond
 )
 
+// deadline is when the timeout is over; zero without one.
+func (l *Limits) deadline() time.Time {
+	switch {
+	case l.Timeout <= 0:
+		return time.Time{}
+	case l.Began.IsZero():
+		return time.Now().Add(l.Timeout)
+	}
+	return l.Began.Add(l.Timeout)
+}
+
 // watch stops the guest of a [Metered] instance.
 type watch struct {
 	// fuel is what is left of the slice, as an int64, and depth how much deeper
@@ -69,14 +81,14 @@ type watch struct {
 }
 
 // begin starts to watch a call.
-func (w *watch) begin(ctx context.Context, c Call) {
-	*w = watch{fuel: w.fuel, depth: w.depth, slice: w.slice, ctx: ctx, stop: c.Stop, limit: int64(min(c.Fuel, 1<<62))}
+func (w *watch) begin(ctx context.Context, l *Limits) {
+	w.ctx, w.stop = ctx, l.Stop
+	w.granted, w.limit = 0, int64(min(l.Fuel, 1<<62))
+	w.deadline, w.visited, w.turned = time.Time{}, time.Time{}, time.Time{}
 	if w.fuel == nil {
 		return
 	}
-	if c.Timeout > 0 {
-		w.deadline = time.Now().Add(c.Timeout)
-	}
+	w.deadline = l.deadline()
 	w.grant(0)
 }
 
@@ -203,8 +215,8 @@ func (l *Limits) context(ctx context.Context) (context.Context, context.CancelFu
 		unhook = context.AfterFunc(l.Stop, func() { stop(errStopped) })
 	}
 	cancel := func() {}
-	if l.Timeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, l.Timeout, errTimeout)
+	if deadline := l.deadline(); !deadline.IsZero() {
+		ctx, cancel = context.WithDeadlineCause(ctx, deadline, errTimeout)
 	}
 	return ctx, func() {
 		cancel()

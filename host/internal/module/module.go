@@ -386,7 +386,7 @@ func (m *Module) examine(ctx context.Context, in *Instance) error {
 
 // describe asks an instance for its version of the contract and its manifest.
 func (m *Module) describe(ctx context.Context, in *Instance) error {
-	in.watch.begin(ctx, Call{})
+	in.watch.begin(ctx, &Limits{})
 	v, err := in.invoke(ctx, in.exports.version)
 	if err != nil {
 		return err

@@ -39,8 +39,8 @@ type Config[T any] struct {
 	// Destroy frees an instance. It runs in a goroutine that Close waits for.
 	Destroy func(T)
 	// Retire reports whether an instance that is given back in good health has
-	// served long enough; nil keeps all.
-	Retire func(v T, calls int, age time.Duration) bool
+	// served long enough, for so many calls since it was made; nil keeps all.
+	Retire func(v T, calls int, made time.Time) bool
 	// Min instances are kept ready, idle or lent; Max exist at most.
 	Min, Max int
 	// IdleTimeout is how long an instance beyond Min may lie idle; 0 is for
@@ -207,7 +207,7 @@ func (p *Pool[T]) wake(in *Instance[T]) {
 // Put takes back an instance that works.
 func (p *Pool[T]) Put(in *Instance[T]) {
 	in.calls++
-	if p.cfg.Retire != nil && p.cfg.Retire(in.Value, in.calls, time.Since(in.res.CreationTime())) {
+	if p.cfg.Retire != nil && p.cfg.Retire(in.Value, in.calls, in.res.CreationTime()) {
 		p.Remove(in, Retired)
 		return
 	}

@@ -130,7 +130,7 @@ func TestRetires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f factory
 		cfg := f.config(1, 1)
-		cfg.Retire = func(_ int64, calls int, age time.Duration) bool { return calls >= 3 || age >= time.Hour }
+		cfg.Retire = func(_ int64, calls int, made time.Time) bool { return calls >= 3 || time.Since(made) >= time.Hour }
 		p := open(t, cfg)
 		defer p.Close()
 		first := get(t, p)
@@ -216,7 +216,7 @@ func TestHammer(t *testing.T) {
 	var f factory
 	cfg := f.config(1, most)
 	cfg.IdleTimeout = 4 * time.Millisecond
-	cfg.Retire = func(_ int64, calls int, _ time.Duration) bool { return calls >= 7 }
+	cfg.Retire = func(_ int64, calls int, _ time.Time) bool { return calls >= 7 }
 	p := open(t, cfg)
 	start := make(chan struct{})
 	var lent sync.Map

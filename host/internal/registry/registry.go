@@ -75,9 +75,9 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 			// Closing an instance frees memory and has nothing to report.
 			_ = in.Close()
 		},
-		Retire: func(in *Instance, calls int, age time.Duration) bool {
+		Retire: func(in *Instance, calls int, made time.Time) bool {
 			return opts.MaxCalls > 0 && calls >= opts.MaxCalls ||
-				opts.MaxAge > 0 && age >= opts.MaxAge ||
+				opts.MaxAge > 0 && time.Since(made) >= opts.MaxAge ||
 				opts.MaxMemory > 0 && in.Memory() > opts.MaxMemory
 		},
 	})
