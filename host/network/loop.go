@@ -306,19 +306,24 @@ func (n *Network) dispatch() {
 	}
 }
 
-// run has the plugin work on the input that d holds, for a round.
+// run has the plugin work on the input that d holds, for a round. The output is d's.
 func (n *Network) run(d *dispatcher, r *round, transform string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, r.rate.limit())
 	defer cancel()
-	return n.client.Run(ctx, transform, d.input)
+	output, err := n.client.RunAppend(ctx, transform, d.output[:0], d.input)
+	if err == nil {
+		d.output = output
+	}
+	return output, err
 }
 
-// dispatcher is memory that one dispatcher uses again and again.
+// dispatcher is memory that one dispatcher uses again and again: what ticks leave to the
+// collector has it look through all nodes.
 type dispatcher struct {
-	input  []byte
-	nodes  tick.NodesResult
-	before []float64
-	state  tick.NetworkState
+	input, output []byte
+	nodes         tick.NodesResult
+	before        []float64
+	state         tick.NetworkState
 }
 
 // finish merges what the chunks of a round brought, in their order, counts and tells

@@ -10,20 +10,18 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi/tick"
-	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/network"
-	"github.com/resonhost/resonhost/internal/guesttest"
 	ticks "github.com/resonhost/resonhost/plugins/tick"
 )
 
 // runner does tasks in the host's stead.
 type runner struct {
-	host.Runner
-
 	run func(ctx context.Context, input []byte) error // before the task is done
+
+	calls, grown atomic.Int64 // outputs, and those of them that dst had no room for
 }
 
-func (r *runner) Run(ctx context.Context, _ string, input []byte) ([]byte, error) {
+func (r *runner) RunAppend(ctx context.Context, _ string, dst, input []byte) ([]byte, error) {
 	if err := r.run(ctx, input); err != nil {
 		return nil, err
 	}
@@ -33,18 +31,24 @@ func (r *runner) Run(ctx context.Context, _ string, input []byte) ([]byte, error
 	}
 	var res tick.NodesResult
 	ticks.AdvanceNodes(&nodes, &res)
-	return res.AppendBinary(nil)
+	output, err := res.AppendBinary(dst)
+	r.calls.Add(1)
+	if len(output) > cap(dst) {
+		r.grown.Add(1)
+	}
+	return output, err
 }
+
+// step is by how much a tick raises the strength of a node of the default frequency.
+func step(ms float64) float64 { return 0.01 * (0.5*math.Sin(ms/1000*tick.Phi) + 0.5) }
 
 // TestASlowChunkHoldsUpItselfAlone has one of three chunks take 305 ms once.
 func TestASlowChunkHoldsUpItselfAlone(t *testing.T) {
-	binary := guesttest.Build(t, guesttest.Tick)
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
 		var logged strings.Builder
-		h := start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: binary}}, Workers: 2})
-		n := open(t, network.Config{Host: h, ChunkNodes: 1, NetworkPeriod: time.Hour, Logger: logger(&logged)})
-		n.SetRunner(&runner{run: func(_ context.Context, input []byte) error {
+		n := open(t, network.Config{Host: inline(t, nil), ChunkNodes: 1, NetworkPeriod: time.Hour, Logger: logger(&logged)})
+		n.SetRunner(2, &runner{run: func(_ context.Context, input []byte) error {
 			var a tick.Nodes
 			if err := a.UnmarshalBinary(input); err != nil {
 				return err
@@ -63,7 +67,6 @@ func TestASlowChunkHoldsUpItselfAlone(t *testing.T) {
 		if s := n.Stats(); s.Ticks != 26 || s.FailedTasks != 26 || s.Coalesced != 3 || s.Lag.Count != 27 || s.Lag.Sum != 40*time.Millisecond {
 			t.Errorf("while it lasts: stats %+v", s)
 		}
-		step := func(ms float64) float64 { return 0.01 * (0.5*math.Sin(ms/1000*tick.Phi) + 0.5) }
 		want := step(10)
 		for ms := 50.0; ms <= 300; ms += 10 {
 			want += step(ms)
@@ -91,7 +94,7 @@ func TestATickDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged strings.Builder
 		n := open(t, network.Config{Host: inline(t, nil), NetworkPeriod: time.Hour, Logger: logger(&logged)})
-		n.SetRunner(&runner{run: func(ctx context.Context, _ []byte) error {
+		n.SetRunner(2, &runner{run: func(ctx context.Context, _ []byte) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}})
@@ -105,6 +108,22 @@ func TestATickDoesNotWaitForEver(t *testing.T) {
 		}
 		if got := logged.String(); !strings.Contains(got, "context deadline exceeded") {
 			t.Errorf("logged %q", got)
+		}
+	})
+}
+
+// TestOutputsLieInTheSameMemory has a dispatcher give the memory of an output for the next.
+func TestOutputsLieInTheSameMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := open(t, network.Config{Host: inline(t, nil), NetworkPeriod: time.Hour})
+		r := &runner{run: func(context.Context, []byte) error { return nil }}
+		n.SetRunner(1, r)
+		create(t, n, network.NodeSpec{}, network.NodeSpec{})
+		run(t, n)
+		time.Sleep(45 * time.Millisecond)
+		synctest.Wait()
+		if r.calls.Load() != 4 || r.grown.Load() != 1 {
+			t.Errorf("of %d outputs %d had no room", r.calls.Load(), r.grown.Load())
 		}
 	})
 }
