@@ -20,6 +20,7 @@ type chunk struct {
 	// many ns after the graph's origin. The loop takes it out of idle, and the dispatcher
 	// puts it back.
 	since atomic.Int64
+	took  atomic.Int64 // how long a dispatcher last had it, in ns; 0 if none had
 
 	mu sync.Mutex // guards all below
 	// nodes is as the plugin takes it, but for what a tick brings, its time and the

@@ -24,6 +24,11 @@ const (
 	failPeriods, failAfter = 10, 500 * time.Millisecond
 )
 
+// share is how much work a dispatcher is to have in a round before another is woken for
+// the rest: waking one takes a tenth of that in CPU, much of it for what its core has
+// forgotten. In short periods it is an eighth of them.
+const share = time.Millisecond
+
 var errStuck = errors.New("an earlier tick of the nodes is still under way")
 
 // rate is what is advanced at one period: nodes, or the network.
@@ -124,6 +129,7 @@ func (n *Network) begin(g *graph, now time.Duration) (begun int, wait time.Durat
 			wait = min(wait, due-now)
 			continue
 		case r.current != nil:
+			n.feed.rouse() // for chunks behind one that takes longer than ever
 			if late := r.goOn(now); late > 0 {
 				wait = min(wait, late) // or it comes back before
 				continue
@@ -246,11 +252,40 @@ func (f *feed) put(r *round) {
 	f.rounds = append(f.rounds, nil)
 	copy(f.rounds[at+1:], f.rounds[at:])
 	f.rounds[at] = r
-	if len(r.chunks) == 1 {
+	for range r.hands() {
 		f.some.Signal()
-	} else {
+	}
+}
+
+// rouse wakes all dispatchers, if there is anything to do.
+func (f *feed) rouse() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.rounds) > 0 {
 		f.some.Broadcast()
 	}
+}
+
+// hands is how many dispatchers are to do the round, as far as there are so many. If that
+// turns out to be too few, the loop wakes the others when the next tick is due; so they
+// are not spared if that is long after.
+func (r *round) hands() int {
+	if r.rate.period > lateAfter {
+		return len(r.chunks)
+	}
+	each := min(share, r.rate.period/8)
+	work := time.Duration(0)
+	for _, c := range r.chunks {
+		if c == nil {
+			return 1
+		}
+		took := time.Duration(c.took.Load())
+		if took == 0 {
+			took = each
+		}
+		work += took
+	}
+	return min(int(work/each)+1, len(r.chunks))
 }
 
 // end is when the next tick of the round's rate is due, more or less.
@@ -295,8 +330,10 @@ func (n *Network) dispatch() {
 		if c := r.chunks[i]; c == nil {
 			r.results[i].err = n.advanceNetwork(&d, r)
 		} else {
-			c.since.Store(int64(max(1, time.Since(r.graph.origin))))
+			began := time.Since(r.graph.origin)
+			c.since.Store(int64(max(1, began)))
 			r.results[i] = n.advanceChunk(&d, r, c)
+			c.took.Store(int64(max(1, time.Since(r.graph.origin)-began)))
 			c.since.Store(idle)
 		}
 		if r.left.Add(-1) == 0 {
