@@ -214,8 +214,8 @@ var errOtherShape = errors.New("the plugin's answer is of other nodes than it wa
 
 // decode reads and checks what a plugin, which nobody trusts, has answered.
 func (d *dispatcher) decode(output []byte, nodes, patterns int) error {
-	err := d.nodes.UnmarshalBinary(output)
-	if err == nil {
+	var err error
+	if d.nodes, err = tick.ViewNodesResult(output); err == nil {
 		err = d.nodes.Validate()
 	}
 	if err == nil && (len(d.nodes.Strength) != nodes || len(d.nodes.Pattern) != patterns) {

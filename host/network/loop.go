@@ -358,7 +358,7 @@ func (n *Network) run(d *dispatcher, r *round, transform string) ([]byte, error)
 // collector has it look through all nodes.
 type dispatcher struct {
 	input, output []byte
-	nodes         tick.NodesResult
+	nodes         tick.NodesResult // lies in output
 	before        []float64
 	state         tick.NetworkState
 }
