@@ -25,8 +25,8 @@ const (
 )
 
 // share is how much work a dispatcher is to have in a round before another is woken for
-// the rest: waking one takes a tenth of that in CPU, much of it for what its core has
-// forgotten. In short periods it is an eighth of them.
+// the rest, which costs CPU for its thread and for what its core has forgotten. In short
+// periods it is an eighth of them.
 const share = time.Millisecond
 
 var errStuck = errors.New("an earlier tick of the nodes is still under way")
@@ -266,9 +266,9 @@ func (f *feed) rouse() {
 	}
 }
 
-// hands is how many dispatchers are to do the round, as far as there are so many. If that
-// turns out to be too few, the loop wakes the others when the next tick is due; so they
-// are not spared if that is long after.
+// hands is how many dispatchers are to do the round, as far as there are so many: by how
+// long its chunks last took. If that is too few, the loop wakes the others when the next
+// tick is due; as that may be long after, none is spared in a long period.
 func (r *round) hands() int {
 	if r.rate.period > lateAfter {
 		return len(r.chunks)
