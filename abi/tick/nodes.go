@@ -303,7 +303,7 @@ func (a *Nodes) AppendBinary(b []byte) ([]byte, error) {
 	b = le.Append(b, a.Pattern...)
 	b = appendUint32s(b, a.Offset)
 	b = appendUint32s(b, a.Attached)
-	b = appendBools(b, a.Stopped)
+	b = le.Append(b, a.Stopped...)
 	return append(b, make([]byte, align(n)-n)...), nil
 }
 
@@ -422,21 +422,33 @@ func (r *NodesResult) AppendBinary(b []byte) ([]byte, error) {
 // UnmarshalBinary implements [encoding.BinaryUnmarshaler]. The memory of slices
 // is used again.
 func (r *NodesResult) UnmarshalBinary(b []byte) error {
-	if len(b) < nodesResultHeader {
-		return sizeFault(len(b), nodesResultHeader)
+	v, err := ViewNodesResult(b)
+	if err != nil {
+		return err
 	}
-	in := reader{b}
-	nodes, patterns := in.uint64(), in.uint64()
-	if nodes > MaxNodes || patterns > MaxPatterns {
-		return fault("record", "counts more than the message may have")
-	}
-	n, words := int(nodes), progressWords(int(nodes))
-	if want := nodesResultHeader + 8*(n+int(patterns)+words); len(b) != want {
-		return sizeFault(len(b), want)
-	}
-	r.Strength, r.Pattern, r.Progress = resize(r.Strength, n), resize(r.Pattern, int(patterns)), resize(r.Progress, words)
-	in.floats(r.Strength)
-	in.floats(r.Pattern)
-	in.uint64s(r.Progress)
+	r.Strength, r.Pattern = append(r.Strength[:0], v.Strength...), append(r.Pattern[:0], v.Pattern...)
+	r.Progress = append(r.Progress[:0], v.Progress...)
 	return nil
+}
+
+// ViewNodesResult returns what UnmarshalBinary does, without a copy: the arrays are b's
+// memory, if b is where numbers may lie, and must not be written to.
+func ViewNodesResult(b []byte) (r NodesResult, err error) {
+	if len(b) < nodesResultHeader {
+		return r, sizeFault(len(b), nodesResultHeader)
+	}
+	b = le.Aligned(b)
+	nodes, patterns := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
+	if nodes > MaxNodes || patterns > MaxPatterns {
+		return r, fault("record", "counts more than the message may have")
+	}
+	n, p, words := int(nodes), int(patterns), progressWords(int(nodes))
+	if want := nodesResultHeader + 8*(n+p+words); len(b) != want {
+		return r, sizeFault(len(b), want)
+	}
+	b = b[nodesResultHeader:]
+	strength, pattern, progress := b[:8*n], b[8*n:][:8*p], b[8*(n+p):]
+	return NodesResult{
+		Strength: le.View[float64](strength), Pattern: le.View[float64](pattern), Progress: le.View[uint64](progress),
+	}, nil
 }

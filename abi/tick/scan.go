@@ -155,24 +155,3 @@ func allBools(b []byte) bool {
 	}
 	return all&^0x0101010101010101 == 0
 }
-
-// appendBools appends a 1 for each that is true, and a 0 for others.
-func appendBools(b []byte, v []bool) []byte {
-	at := len(b)
-	b = append(b, make([]byte, len(v))...)
-	writeBools(b[at:], v)
-	return b
-}
-
-//go:noinline
-//go:nosplit
-func writeBools(dst []byte, v []bool) {
-	for i := range dst {
-		if i >= len(v) {
-			break
-		}
-		if v[i] {
-			dst[i] = 1
-		}
-	}
-}

@@ -113,10 +113,6 @@ func (r *reader) float() float64 {
 	return v[0]
 }
 
-func (r *reader) floats(dst []float64) { r.b = le.Read(r.b, dst) }
-
-func (r *reader) uint64s(dst []uint64) { r.b = le.Read(r.b, dst) }
-
 // appendUint32s pads to a multiple of 8 bytes.
 func appendUint32s(b []byte, v []uint32) []byte {
 	b = le.Append(b, v...)

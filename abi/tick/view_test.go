@@ -29,6 +29,24 @@ func TestViewNodes(t *testing.T) {
 	}
 }
 
+// TestViewNodesResult has one at any address.
+func TestViewNodesResult(t *testing.T) {
+	want := tick.NodesResult{Strength: []float64{0.25, 0.5, 1}, Pattern: []float64{0.125, 0.5}, Progress: []uint64{5}}
+	for at := range 9 {
+		b, err := want.AppendBinary(make([]byte, at, 256))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tick.ViewNodesResult(b[at:])
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("at %d: %+v, err %v", at, got, err)
+		}
+		if n := testing.AllocsPerRun(10, func() { _, err = tick.ViewNodesResult(b[at:]) }); n > 1 || n > 0 && at%8 == 0 {
+			t.Errorf("at %d: %v allocations", at, n)
+		}
+	}
+}
+
 // TestUseRoom has results whose strengths are written where the record has them, and
 // others for which there is no room or no fitting address.
 func TestUseRoom(t *testing.T) {

@@ -20,6 +20,7 @@ type chunk struct {
 	// many ns after the graph's origin. The loop takes it out of idle, and the dispatcher
 	// puts it back.
 	since atomic.Int64
+	took  atomic.Int64 // how long a dispatcher last had it, in ns; 0 if none had
 
 	mu sync.Mutex // guards all below
 	// nodes is as the plugin takes it, but for what a tick brings, its time and the
@@ -213,8 +214,8 @@ var errOtherShape = errors.New("the plugin's answer is of other nodes than it wa
 
 // decode reads and checks what a plugin, which nobody trusts, has answered.
 func (d *dispatcher) decode(output []byte, nodes, patterns int) error {
-	err := d.nodes.UnmarshalBinary(output)
-	if err == nil {
+	var err error
+	if d.nodes, err = tick.ViewNodesResult(output); err == nil {
 		err = d.nodes.Validate()
 	}
 	if err == nil && (len(d.nodes.Strength) != nodes || len(d.nodes.Pattern) != patterns) {

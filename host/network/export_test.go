@@ -1,6 +1,4 @@
 package network
 
-import "github.com/resonhost/resonhost/host"
-
-// SetRunner has r do the tasks of ticks. It is called before Start.
-func (n *Network) SetRunner(r host.Runner) { n.client = r }
+// SetRunner has r do the tasks of ticks, so many at once. It is called before Start.
+func (n *Network) SetRunner(tasks int, r runner) { n.client, n.dispatchers = r, tasks }

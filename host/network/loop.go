@@ -24,6 +24,11 @@ const (
 	failPeriods, failAfter = 10, 500 * time.Millisecond
 )
 
+// share is how much work a dispatcher is to have in a round before another is woken for
+// the rest, which costs CPU for its thread and for what its core has forgotten. In short
+// periods it is an eighth of them.
+const share = time.Millisecond
+
 var errStuck = errors.New("an earlier tick of the nodes is still under way")
 
 // rate is what is advanced at one period: nodes, or the network.
@@ -124,6 +129,7 @@ func (n *Network) begin(g *graph, now time.Duration) (begun int, wait time.Durat
 			wait = min(wait, due-now)
 			continue
 		case r.current != nil:
+			n.feed.rouse() // for chunks behind one that takes longer than ever
 			if late := r.goOn(now); late > 0 {
 				wait = min(wait, late) // or it comes back before
 				continue
@@ -246,11 +252,40 @@ func (f *feed) put(r *round) {
 	f.rounds = append(f.rounds, nil)
 	copy(f.rounds[at+1:], f.rounds[at:])
 	f.rounds[at] = r
-	if len(r.chunks) == 1 {
+	for range r.hands() {
 		f.some.Signal()
-	} else {
+	}
+}
+
+// rouse wakes all dispatchers, if there is anything to do.
+func (f *feed) rouse() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.rounds) > 0 {
 		f.some.Broadcast()
 	}
+}
+
+// hands is how many dispatchers are to do the round, as far as there are so many: by how
+// long its chunks last took. If that is too few, the loop wakes the others when the next
+// tick is due; as that may be long after, none is spared in a long period.
+func (r *round) hands() int {
+	if r.rate.period > lateAfter {
+		return len(r.chunks)
+	}
+	each := min(share, r.rate.period/8)
+	work := time.Duration(0)
+	for _, c := range r.chunks {
+		if c == nil {
+			return 1
+		}
+		took := time.Duration(c.took.Load())
+		if took == 0 {
+			took = each
+		}
+		work += took
+	}
+	return min(int(work/each)+1, len(r.chunks))
 }
 
 // end is when the next tick of the round's rate is due, more or less.
@@ -295,8 +330,10 @@ func (n *Network) dispatch() {
 		if c := r.chunks[i]; c == nil {
 			r.results[i].err = n.advanceNetwork(&d, r)
 		} else {
-			c.since.Store(int64(max(1, time.Since(r.graph.origin))))
+			began := time.Since(r.graph.origin)
+			c.since.Store(int64(max(1, began)))
 			r.results[i] = n.advanceChunk(&d, r, c)
+			c.took.Store(int64(max(1, time.Since(r.graph.origin)-began)))
 			c.since.Store(idle)
 		}
 		if r.left.Add(-1) == 0 {
@@ -306,19 +343,24 @@ func (n *Network) dispatch() {
 	}
 }
 
-// run has the plugin work on the input that d holds, for a round.
+// run has the plugin work on the input that d holds, for a round. The output is d's.
 func (n *Network) run(d *dispatcher, r *round, transform string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, r.rate.limit())
 	defer cancel()
-	return n.client.Run(ctx, transform, d.input)
+	output, err := n.client.RunAppend(ctx, transform, d.output[:0], d.input)
+	if err == nil {
+		d.output = output
+	}
+	return output, err
 }
 
-// dispatcher is memory that one dispatcher uses again and again.
+// dispatcher is memory that one dispatcher uses again and again: what ticks leave to the
+// collector has it look through all nodes.
 type dispatcher struct {
-	input  []byte
-	nodes  tick.NodesResult
-	before []float64
-	state  tick.NetworkState
+	input, output []byte
+	nodes         tick.NodesResult // lies in output
+	before        []float64
+	state         tick.NetworkState
 }
 
 // finish merges what the chunks of a round brought, in their order, counts and tells

@@ -135,7 +135,9 @@ func isPeriod(d time.Duration) bool { return d >= MinPeriod && d <= MaxPeriod }
 type Network struct {
 	cfg    Config
 	log    *slog.Logger
-	client host.Runner // of ticks
+	client runner // of ticks
+	// dispatchers is as many as the host has workers.
+	dispatchers int
 
 	// graph is what the network has; Restore replaces it. It is written with mu held.
 	graph atomic.Pointer[graph]
@@ -164,6 +166,11 @@ type Network struct {
 
 type state struct{ started, closed bool }
 
+// runner runs tasks: a [*host.Client].
+type runner interface {
+	RunAppend(ctx context.Context, transform string, dst, input []byte) ([]byte, error)
+}
+
 // New returns a network without nodes, with the fields, patterns and
 // metrics of [Initial]. It validates the configuration, all faults at once, and starts
 // nothing.
@@ -173,7 +180,7 @@ func New(cfg Config) (*Network, error) {
 		return nil, fmt.Errorf("network configuration: %w", err)
 	}
 	n := &Network{
-		cfg: cfg, log: cfg.Logger, client: cfg.Host.Client("", host.PriorityUrgent).Quiet(),
+		cfg: cfg, log: cfg.Logger, client: cfg.Host.Client("", host.PriorityUrgent).Quiet(), dispatchers: cfg.Host.Stats().Workers,
 		stop: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1), finished: make(chan *round, MaxPeriods),
 	}
 	n.feed.init()
@@ -213,7 +220,7 @@ func (n *Network) Start() error {
 	n.mu.Unlock()
 	var running sync.WaitGroup
 	running.Go(n.loop)
-	for range n.cfg.Host.Stats().Workers {
+	for range n.dispatchers {
 		running.Go(n.dispatch)
 	}
 	go func() {

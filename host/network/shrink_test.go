@@ -33,7 +33,7 @@ func (s *tasks) take() (nodes, patterns []int) {
 // watch has the tasks of n noted, each of which takes so long.
 func watch(n *network.Network, takes time.Duration) *tasks {
 	seen := new(tasks)
-	n.SetRunner(&runner{run: func(_ context.Context, input []byte) error {
+	n.SetRunner(1, &runner{run: func(_ context.Context, input []byte) error {
 		var a tick.Nodes
 		if err := a.UnmarshalBinary(input); err != nil {
 			return err

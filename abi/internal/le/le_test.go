@@ -26,6 +26,9 @@ func TestRuns(t *testing.T) {
 	check(t, "\x01\x02\x00\x00\x00\x00\x00\x80", uint64(1<<63|0x201))
 	check(t, "\x00\x00\x00\x00\x00\x00\xf0\x3f\x00\x00\x00\x00\x00\x00\x00\xc0", 1.0, -2)
 	check[float64](t, "")
+	if got := le.Append([]byte("x"), true, false, true); string(got) != "x\x01\x00\x01" {
+		t.Errorf("bools are %q", got)
+	}
 }
 
 func TestReadRefusesToGoBeyond(t *testing.T) {

@@ -4,8 +4,8 @@ package le
 
 import "unsafe"
 
-// Append appends numbers to b.
-func Append[T Number](b []byte, v ...T) []byte { return append(b, bytes(v)...) }
+// Append appends numbers to b, or bools as bytes that are 0 or 1.
+func Append[T Number | bool](b []byte, v ...T) []byte { return append(b, bytes(v)...) }
 
 // Read reads dst from the beginning of b, which must be long enough, and returns
 // the rest.

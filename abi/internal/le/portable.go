@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// Append appends numbers to b.
-func Append[T Number](b []byte, v ...T) []byte {
+// Append appends numbers to b, or bools as bytes that are 0 or 1.
+func Append[T Number | bool](b []byte, v ...T) []byte {
 	for _, x := range v {
 		switch x := any(x).(type) {
 		case float64:
@@ -17,6 +17,12 @@ func Append[T Number](b []byte, v ...T) []byte {
 			b = binary.LittleEndian.AppendUint64(b, x)
 		case uint32:
 			b = binary.LittleEndian.AppendUint32(b, x)
+		case bool:
+			one := byte(0)
+			if x {
+				one = 1
+			}
+			b = append(b, one)
 		}
 	}
 	return b
