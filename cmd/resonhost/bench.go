@@ -45,7 +45,7 @@ var trials = []struct {
 		}
 		return t.Lag(ctx, b.nodes)
 	}},
-	{"network", 10 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+	{"network", 15 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
 		if b.period == 0 {
 			b.period = network.DefaultNodePeriod
 		} else if b.nodes == 0 {

@@ -24,7 +24,7 @@ var sizes = []struct {
 }
 
 // networkRounds is how often Network measures each size, one after the other.
-const networkRounds = 3
+const networkRounds = 5
 
 // sized is what the ticks of a network of one size were like, in all rounds.
 type sized struct {
