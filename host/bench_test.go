@@ -105,6 +105,9 @@ func BenchmarkRefused(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.Cleanup(cancel)
 	running := []*host.Pending{h.Submit(ctx, "swap", []byte("!")), h.Submit(ctx, "swap", []byte("!"))}
+	if n := testing.AllocsPerRun(100, func() { _, _ = h.Submit(ctx, "swap", nil).Wait() }); n != 0 {
+		b.Errorf("%v allocations", n)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.Submit(ctx, "swap", nil).Wait(); !errors.Is(err, host.ErrQueueFull) {

@@ -82,7 +82,8 @@ func (k Kind) guests() bool {
 	return false
 }
 
-// Error is a task that failed. Every error of a task is one.
+// Error is a task that failed. Every error of a task is one. Tasks may have one in common, so
+// it must not be changed.
 type Error struct {
 	Kind Kind
 	// Transform is the name the task was called by.
@@ -98,6 +99,8 @@ type Error struct {
 	Stack string
 	// Err is the cause, for [errors.Is]; nil where there is none but Message.
 	Err error
+
+	refused *Pending // that has this error at once; nil if it is to be made
 }
 
 func (e *Error) Error() string {
@@ -128,6 +131,9 @@ func (e *Error) of(v *version) *Error {
 // refusal is the error of a task that did not get a slot. ctx is what it waited
 // with.
 func (t *transform) refusal(ctx context.Context, err error) *Error {
+	if err == sched.ErrFull { //nolint:errorlint // Submit's, as it is
+		return t.fullQueue()
+	}
 	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull}).of(t.current())
 	switch {
 	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrDropped):
@@ -144,6 +150,19 @@ func (t *transform) refusal(ctx context.Context, err error) *Error {
 	default:
 		ended(ctx, e, "waited")
 	}
+	return e
+}
+
+// fullQueue is the error of a full queue. Under overload most tasks have it, which are to
+// cost little: it is the same for all tasks of a version.
+func (t *transform) fullQueue() *Error {
+	v := t.current()
+	if e := t.full.Load(); e != nil && e.Hash == v.hash {
+		return e
+	}
+	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: sched.ErrFull.Error(), Err: ErrQueueFull}).of(v)
+	e.refused = &Pending{done: t.over, finished: true, result: Result{Err: e}}
+	t.full.Store(e)
 	return e
 }
 

@@ -114,6 +114,8 @@ type transform struct {
 	// last is the version that does the tasks it still has, once no version that serves
 	// has it; nil before.
 	last atomic.Pointer[version]
+	full atomic.Pointer[Error] // see fullQueue
+	over chan struct{}         // the host's
 	// fits is how many tasks share a frame.
 	fits frameFit
 }
@@ -210,7 +212,7 @@ func (h *Host) bindLocked(v *version) {
 func (h *Host) newTransform(p *plugin, spec manifest.Transform) *transform {
 	t := &transform{
 		plugin: p, name: spec.Name, input: spec.Input, output: spec.Output, slot: p.slots,
-		group: h.sched.NewGroup(p.class, p.cfg.Weight),
+		group: h.sched.NewGroup(p.class, p.cfg.Weight), over: h.over,
 	}
 	p.slots++
 	if h.cfg.Mode == Sandbox {

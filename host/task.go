@@ -79,8 +79,12 @@ func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pend
 
 func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a args) *Pending {
 	h := c.h
-	// Under overload most tasks are refused, and that is to cost little.
-	refused := func(err error) *Pending { return &Pending{done: h.over, finished: true, result: Result{Err: err}} }
+	refused := func(err error) *Pending {
+		if e, ok := err.(*Error); ok && e.refused != nil { //nolint:errorlint // as it is
+			return e.refused
+		}
+		return &Pending{done: h.over, finished: true, result: Result{Err: err}}
+	}
 	if !h.expect() {
 		return refused(fail(KindUnavailable, name, ErrClosed))
 	}
