@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/resonhost/resonhost/host"
@@ -36,13 +33,9 @@ func (b *bout) million(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		const perNode = 10
-		if len(r.Rows) != 1 || len(r.Rows[0]) <= perNode || r.Columns[perNode] != "CPU/node·tick" {
-			return errors.New("the report of the network is of another form")
-		}
-		ns, err := strconv.ParseFloat(strings.TrimSuffix(r.Rows[0][perNode], "ns"), 64)
-		if err != nil {
-			return fmt.Errorf("the report of the network: %w", err)
+		ns := r.NodeCosts[0]
+		if ns < 0 {
+			return errors.New("a million nodes cost less than the uncertainty")
 		}
 		b.m.MillionNodesMS = append(b.m.MillionNodesMS, ns*nodes/1e6)
 	}

@@ -104,16 +104,17 @@ func (r *Report) networks(single *sized, list []*sized) {
 		r.Title += fmt.Sprintf(", beside %s of CPU that a tick of a single one takes", short(time.Duration(fixed)))
 	}
 	for _, s := range list {
-		perTick, perNode, ratio := "", "", ""
+		perTick, perNode, ratio, cost := "", "", "", -1.0
 		native := median(s.native)
 		if len(s.cpu) > 0 && fixed > 0 {
 			cpu := median(s.cpu)
-			cost := (cpu - fixed) / float64(s.nodes)
+			cost = (cpu - fixed) / float64(s.nodes)
 			perTick, perNode = short(time.Duration(cpu)), "not measured"
 			if cost > 0 { // else it is less than the uncertainty
 				perNode, ratio = fmt.Sprintf("%.1fns", cost), fmt.Sprintf("%.2f", cost/native)
 			}
 		}
+		r.NodeCosts = append(r.NodeCosts, cost)
 		seen := s.seen
 		r.row(s.nodes, s.period.String(), seen.count, seen.coalesced,
 			seen.lag.quantile(0.5), seen.lag.quantile(0.95), seen.lag.quantile(0.99),

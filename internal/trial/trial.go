@@ -48,6 +48,9 @@ type Report struct {
 	Series []Series `json:"series"`
 	// Findings compare with what is aimed at.
 	Findings []Finding `json:"findings"`
+	// NodeCosts are what a node and tick costs in ns of processor time, by row, if the rows
+	// are of networks; negative if it is less than the uncertainty.
+	NodeCosts []float64 `json:"node_costs_ns,omitempty"`
 }
 
 // Finding is one figure beside what it should be.

@@ -1,4 +1,4 @@
 package meter
 
 // Reloop returns the body of a function without its table.
-var Reloop = reloop
+func Reloop(raw []byte) (body []byte, ok bool) { return new(flow).reloop(nil, raw) }

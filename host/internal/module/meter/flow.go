@@ -16,20 +16,23 @@ import "slices"
 // stands in the part that all these ways pass last; where a way leads back, a loop begins.
 // Other parts stand where the jump to them was.
 
-// flow is a function whose argument is the number of the part at which it begins.
+// flow is a function whose argument is the number of the part at which it begins. One is
+// used for function after function, with its memory.
 type flow struct {
-	raw      []byte
-	declared int // where the declarations of variables end
-	start    int // where what is in front of all blocks ends
-	looped   bool
-	unwinds  bool // a block is around all others, behind which the function returns 1
-	parts    []part
+	raw     []byte
+	start   int // where what is in front of all blocks ends
+	looped  bool
+	unwinds bool // a block is around all others, behind which the function returns 1
+	table   []int
+	parts   []part
+	jumps   []jump // of all parts, in their order
 
 	order []int // parts that can be reached, each behind those that lead to it, but for loops
 	rank  []int // where a part is in order; -1 if it can not be reached
+	from  lists // the parts that lead to one
 	above []int // the part that all ways to one pass last
 	// joins are the parts with a block in front, by that in which the block stands, in order.
-	joins  [][]int
+	joins  lists
 	joined []bool
 	head   []bool // a loop begins with the part
 
@@ -41,9 +44,9 @@ type flow struct {
 
 // part is a part of code. It goes on with the next one if it comes to its end.
 type part struct {
-	from, to int
-	jumps    []jump
-	falls    bool // it may come to its end
+	from, to   int
+	first, end int  // its jumps
+	falls      bool // it may come to its end
 }
 
 // jump is one to another part, of which nothing is to be copied, or an instruction that
@@ -64,15 +67,50 @@ const (
 	maxSteps = 100
 )
 
-// reloop returns a function's body without its table, if it is of that form. It is right
-// if the argument is 0.
-func reloop(raw []byte) (body []byte, ok bool) {
-	f := &flow{raw: raw}
+// reloop appends a function's body without its table to out, if it is of that form. It is
+// right if the argument is 0.
+func (f *flow) reloop(out, raw []byte) (_ []byte, ok bool) {
+	*f = flow{
+		raw: raw, table: f.table[:0], parts: f.parts, jumps: f.jumps[:0], order: f.order[:0], rank: f.rank, from: f.from, above: f.above,
+		joins: f.joins, joined: f.joined, head: f.head, block: f.block, loop: f.loop, out: out,
+	}
 	if !f.read() || !f.analyze() {
-		return nil, false
+		return out, false
 	}
 	f.write()
 	return f.out, true
+}
+
+// zeros is n of them, in the memory of a list if that has room.
+func zeros[T any](list []T, n int) []T {
+	list = slices.Grow(list[:0], n)[:n]
+	clear(list)
+	return list
+}
+
+// lists are a list of parts for each part, one behind the other.
+type lists struct{ ends, all []int }
+
+// fill makes the lists of what each calls add for, twice.
+func (l *lists) fill(n int, each func(add func(of, part int))) {
+	l.ends = zeros(l.ends, n+1)
+	each(func(of, _ int) { l.ends[of+1]++ })
+	for i := range n {
+		l.ends[i+1] += l.ends[i]
+	}
+	l.all = zeros(l.all, l.ends[n])
+	// Each end is where the list before ends, until the list is full.
+	each(func(of, part int) {
+		l.all[l.ends[of]] = part
+		l.ends[of]++
+	})
+}
+
+func (l *lists) of(i int) []int {
+	if i == 0 {
+		return l.all[:l.ends[0]]
+	}
+	return l.all[l.ends[i-1]:l.ends[i]]
 }
 
 // read finds the parts:
@@ -98,13 +136,11 @@ func (f *flow) read() bool {
 		r.u32()
 		r.valueType()
 	}
-	f.declared = r.pos
-	table, ok := f.table(r)
-	if !ok {
+	if !f.begin(r) {
 		return false
 	}
 	for i := range f.parts {
-		if !f.part(r, i, table) {
+		if !f.part(r, i) {
 			return false
 		}
 	}
@@ -117,9 +153,9 @@ func (f *flow) read() bool {
 	return r.byte() == opEnd && r.err == nil && r.done()
 }
 
-// table reads up to the first part, and returns the table, in which the last entry is for
-// all numbers that are too large.
-func (f *flow) table(r *reader) (table []int, ok bool) {
+// begin reads up to the first part. The last entry of the table is for all numbers that are
+// too large.
+func (f *flow) begin(r *reader) bool {
 	op := r.byte()
 	for ; op >= opLocalGet && op <= opGlobalSet; op = r.byte() {
 		r.u32()
@@ -129,7 +165,7 @@ func (f *flow) table(r *reader) (table []int, ok bool) {
 	for ; op == opBlock || op == opLoop; op = r.byte() {
 		switch {
 		case r.byte() != noType || op == opLoop && f.looped:
-			return nil, false
+			return false
 		case op == opBlock:
 			blocks++
 		default:
@@ -137,28 +173,28 @@ func (f *flow) table(r *reader) (table []int, ok bool) {
 		}
 	}
 	if op != opLocalGet || r.byte() != 0 || r.byte() != opBrTable {
-		return nil, false
+		return false
 	}
-	table = make([]int, r.count()+1)
-	for i := range table {
-		table[i] = int(r.u32())
+	for range r.count() + 1 {
+		f.table = append(f.table, int(r.u32()))
 	}
-	n := table[len(table)-1] + 1
+	n := f.table[len(f.table)-1] + 1
 	if !f.looped {
 		outside, blocks = blocks-n, n
 	}
 	f.unwinds = outside == 1
-	if r.byte() != opEnd || r.err != nil || n != blocks || n > maxParts || outside < 0 || outside > 1 || table[0] != 0 || slices.Max(table) >= n {
-		return nil, false
+	if r.byte() != opEnd || r.err != nil || n != blocks || n > maxParts || outside < 0 || outside > 1 || f.table[0] != 0 || slices.Max(f.table) >= n {
+		return false
 	}
-	f.parts = make([]part, n)
-	return table, true
+	f.parts = zeros(f.parts, n)
+	return true
 }
 
 // part reads the i-th part and the end of the block behind it.
-func (f *flow) part(r *reader, i int, table []int) bool {
+func (f *flow) part(r *reader, i int) bool {
 	p := &f.parts[i]
-	p.from = r.pos
+	p.from, p.first = r.pos, len(f.jumps)
+	defer func() { p.end = len(f.jumps) }()
 	around := len(f.parts) - 1 - i // blocks of parts; then come the loop and the outermost
 	outermost := around
 	if f.looped {
@@ -182,7 +218,7 @@ func (f *flow) part(r *reader, i int, table []int) bool {
 			switch to := int(r.u32()) - open; {
 			case to < 0:
 			case to == outermost && f.unwinds:
-				p.jumps = append(p.jumps, jump{from: at, to: r.pos, op: op, open: open, part: unwinding})
+				f.jumps = append(f.jumps, jump{from: at, to: r.pos, op: op, open: open, part: unwinding})
 			default:
 				return false
 			}
@@ -194,8 +230,8 @@ func (f *flow) part(r *reader, i int, table []int) bool {
 			if r.bytes(3); int(r.u32()) != open+around || !f.looped {
 				return false
 			}
-			to := table[min(uint64(n), uint64(len(table)-1))] // a negative one is too large as well
-			p.jumps = append(p.jumps, jump{from: at, to: r.pos, op: opBr, open: open, part: to})
+			to := f.table[min(uint64(n), uint64(len(f.table)-1))] // a negative one is too large as well
+			f.jumps = append(f.jumps, jump{from: at, to: r.pos, op: opBr, open: open, part: to})
 			if open == 0 {
 				p.to = r.pos
 				return f.unreached(r, around)
@@ -235,7 +271,7 @@ func (f *flow) unreached(r *reader, around int) bool {
 // ways calls visit for each way from a part to another.
 func (f *flow) ways(i int, visit func(to int)) {
 	p := &f.parts[i]
-	for _, j := range p.jumps {
+	for _, j := range f.jumps[p.first:p.end] {
 		if j.part != unwinding {
 			visit(j.part)
 		}
@@ -249,34 +285,28 @@ func (f *flow) ways(i int, visit func(to int)) {
 // than one way in.
 func (f *flow) analyze() bool {
 	n := len(f.parts)
-	f.rank = slices.Repeat([]int{-1}, n)
-	seen := make([]bool, n)
-	var walk func(i int)
-	walk = func(i int) {
-		seen[i] = true
-		f.ways(i, func(to int) {
-			if !seen[to] {
-				walk(to)
-			}
-		})
-		f.order = append(f.order, i)
-	}
-	walk(0)
+	f.rank = zeros(f.rank, n)
+	f.walk(0)
 	slices.Reverse(f.order)
-	from := make([][]int, n)
+	for i := range f.rank {
+		f.rank[i] = -1
+	}
 	for at, i := range f.order {
 		f.rank[i] = at
-		f.ways(i, func(to int) { from[to] = append(from[to], i) })
 	}
+	f.from.fill(n, func(add func(of, part int)) {
+		for _, i := range f.order {
+			f.ways(i, func(to int) { add(to, i) })
+		}
+	})
 
 	// Without the ways back there are no loops, so that one pass is enough; and they change
 	// nothing, if what they lead back to is above where they begin.
-	f.above, f.head, f.joined = make([]int, n), make([]bool, n), make([]bool, n)
-	f.joins = make([][]int, n)
+	f.above, f.head, f.joined = zeros(f.above, n), zeros(f.head, n), zeros(f.joined, n)
 	steps := maxSteps * n
 	for _, i := range f.order[1:] {
 		above, ways := -1, 0
-		for _, p := range from[i] {
+		for _, p := range f.from.of(i) {
 			if f.rank[p] >= f.rank[i] {
 				continue
 			}
@@ -292,12 +322,16 @@ func (f *flow) analyze() bool {
 			}
 		}
 		f.above[i], f.joined[i] = above, ways > 1
-		if f.joined[i] {
-			f.joins[above] = append(f.joins[above], i)
-		}
 	}
+	f.joins.fill(n, func(add func(of, part int)) {
+		for _, i := range f.order {
+			if f.joined[i] {
+				add(f.above[i], i)
+			}
+		}
+	})
 	for _, i := range f.order {
-		for _, p := range from[i] {
+		for _, p := range f.from.of(i) {
 			if f.rank[p] < f.rank[i] {
 				continue
 			}
@@ -313,10 +347,22 @@ func (f *flow) analyze() bool {
 	return steps > 0
 }
 
+// walk puts what can be reached from a part, and has not been yet, in order, the last first.
+// It has ranks of 1.
+func (f *flow) walk(i int) {
+	f.rank[i] = 1
+	f.ways(i, func(to int) {
+		if f.rank[to] == 0 {
+			f.walk(to)
+		}
+	})
+	f.order = append(f.order, i)
+}
+
 // write writes the function without the table.
 func (f *flow) write() {
-	f.block, f.loop = make([]int, len(f.parts)), make([]int, len(f.parts))
-	f.out = append(make([]byte, 0, len(f.raw)+len(f.raw)/4), f.raw[:f.start]...)
+	f.block, f.loop = zeros(f.block, len(f.parts)), zeros(f.loop, len(f.parts))
+	f.out = append(f.out, f.raw[:f.start]...)
 	if f.unwinds {
 		f.open(opBlock)
 	}
@@ -349,13 +395,13 @@ func (f *flow) place(i int) {
 		f.loop[i] = f.depth
 		f.open(opLoop)
 	}
-	for _, j := range slices.Backward(f.joins[i]) {
+	for _, j := range slices.Backward(f.joins.of(i)) {
 		f.block[j] = f.depth
 		f.open(opBlock)
 	}
 	p := &f.parts[i]
 	at := p.from
-	for _, j := range p.jumps {
+	for _, j := range f.jumps[p.first:p.end] {
 		f.out = append(f.out, f.raw[at:j.from]...)
 		f.depth += j.open
 		if j.part == unwinding {
@@ -373,7 +419,7 @@ func (f *flow) place(i int) {
 	case p.falls:
 		f.out = append(f.out, opUnreachable)
 	}
-	for _, j := range f.joins[i] {
+	for _, j := range f.joins.of(i) {
 		f.end()
 		f.place(j)
 	}

@@ -329,6 +329,8 @@ type relooped struct {
 // told when they are rewritten.
 func (w *rewriter) reloop() {
 	r, n := w.section(secCode)
+	var f flow
+	all := make([]byte, 0, len(r.buf)) // their bodies, one behind the other
 	for i := range min(n, uint32(len(w.funcTypes))-w.imported) {
 		raw := r.bytes(r.u32())
 		if r.err != nil {
@@ -338,8 +340,9 @@ func (w *rewriter) reloop() {
 		if string(w.params[t]) != parted || string(w.results[t]) != parted {
 			continue
 		}
-		if body, ok := reloop(raw); ok {
-			w.relooped = append(w.relooped, relooped{w.imported + i, body, raw})
+		from, ok := len(all), false
+		if all, ok = f.reloop(all, raw); ok {
+			w.relooped = append(w.relooped, relooped{w.imported + i, all[from:], raw})
 		}
 	}
 }
