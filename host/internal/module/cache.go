@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -21,6 +22,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/cpu"
 
+	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/host/internal/store"
 )
 
@@ -36,33 +38,42 @@ type Cache struct {
 	limit int64
 	log   *slog.Logger
 	// build tells apart what may compile the same binary otherwise: wazero's version, and
-	// the processor.
-	build string
+	// the processor; and rewriter what may rewrite it otherwise.
+	build, rewriter string
 
 	pruning sync.Mutex // one at a time
 }
 
-// sumFile has the sum of an entry.
-const sumFile = "CRC32C"
+// sumFile has the sum of an entry. One of a binary that was rewritten has this, and the
+// names of its globals.
+const (
+	sumFile       = "CRC32C"
+	rewrittenFile = "rewritten.wasm"
+	globalsFile   = "globals.json"
+)
 
 // OpenCache opens the cache in a directory, which exists. Entries beyond limit, in
 // bytes, go, the longest unused first.
 func OpenCache(dir string, limit int64, log *slog.Logger) *Cache {
-	return &Cache{dir: dir, limit: limit, log: log, build: wazeroBuild() + "\x00" + processor()}
+	return &Cache{
+		dir: dir, limit: limit, log: log,
+		build: buildOf("github.com/tetratelabs/wazero") + "\x00" + processor(), rewriter: buildOf("github.com/resonhost/resonhost"),
+	}
 }
 
-// wazeroBuild is wazero's version. Where the program does not know it, it is the program
-// itself.
-func wazeroBuild() string {
+// buildOf is the version of a module that the program was built with. Where it does not know
+// that, it is the program itself.
+func buildOf(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			if dep.Path != "github.com/tetratelabs/wazero" {
+		for _, m := range append(info.Deps, &info.Main) {
+			if m.Path != path {
 				continue
 			}
-			if r := dep.Replace; r == nil {
-				return dep.Version + dep.Sum
-			} else if r.Sum != "" {
-				return r.Version + r.Sum
+			if m.Replace != nil {
+				m = m.Replace
+			}
+			if m.Sum != "" {
+				return m.Version + m.Sum
 			}
 		}
 	}
@@ -157,6 +168,68 @@ func (c *Cache) prune(keep string) {
 	case removed > 0:
 		c.log.Debug("compiled plugins were removed from the cache", "entries", removed)
 	}
+}
+
+// rewrite rewrites a binary, or takes what it was rewritten to by the same program from the
+// cache.
+func (m *Module) rewrite(wasm []byte, opts meter.Options) (*meter.Module, error) {
+	c := m.opts.Cache
+	if c == nil || c.rewriter == "" {
+		return meter.Rewrite(wasm, m.opts.Binary, opts)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00%+v\x00%+v", c.rewriter, m.info.Hash, m.opts.Binary, opts)
+	entry := filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
+	if r := c.rewritten(entry); r != nil {
+		return r, nil
+	}
+	r, err := meter.Rewrite(wasm, m.opts.Binary, opts)
+	if err == nil {
+		if err := c.keep(entry, r); err != nil {
+			c.log.Warn("a rewritten plugin is not kept in the cache", "error", err)
+		}
+	}
+	return r, err
+}
+
+// rewritten returns the binary of an entry, or nil.
+func (c *Cache) rewritten(entry string) *meter.Module {
+	if !c.has(entry) {
+		return nil
+	}
+	r := new(meter.Module)
+	globals, err := os.ReadFile(filepath.Join(entry, globalsFile))
+	if err == nil {
+		err = json.Unmarshal(globals, r)
+	}
+	if err == nil {
+		r.WASM, err = os.ReadFile(filepath.Join(entry, rewrittenFile))
+	}
+	if err != nil {
+		c.log.Warn("a rewritten plugin of the cache cannot be used", "error", err)
+		return nil
+	}
+	return r
+}
+
+// keep makes an entry of a binary.
+func (c *Cache) keep(entry string, r *meter.Module) error {
+	made, err := os.MkdirTemp(c.dir, ".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(made) }() // where it was not put in its place
+	globals, err := json.Marshal(r)
+	if err == nil {
+		err = store.WriteFile(filepath.Join(made, globalsFile), globals)
+	}
+	if err == nil {
+		err = store.WriteFile(filepath.Join(made, rewrittenFile), r.WASM)
+	}
+	if err == nil {
+		err = c.put(made, entry)
+	}
+	return err
 }
 
 // compileCached compiles a rewritten binary in a runtime of its own, by way of the cache if

@@ -208,7 +208,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 // compile rewrites a binary, so that its guests can be stopped and put back, and
 // compiles it.
 func (m *Module) compile(ctx context.Context, wasm []byte) error {
-	rewritten, err := meter.Rewrite(wasm, m.opts.Binary, meter.Options{
+	rewritten, err := m.rewrite(wasm, meter.Options{
 		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: m.opts.CallDepth, Reset: true,
 	})
 	if err != nil {

@@ -71,7 +71,7 @@ type Options struct {
 
 // Module is a binary that was rewritten.
 type Module struct {
-	WASM []byte
+	WASM []byte `json:"-"`
 	// Globals are the exports of the program's variable globals, and Opaque those
 	// whose values the host cannot hold: vectors and references. Only with Reset.
 	Globals, Opaque []string
