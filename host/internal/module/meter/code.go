@@ -114,11 +114,22 @@ type body struct {
 	charges int
 	leaf    bool // nothing is called, nothing goes round, and no jump leaves the function
 	simple  bool // no block was opened yet
-	wrapped bool // the function begins as enter wrote it, from first to behind in out
-	first   int
-	behind  int
-	span    // the current one
+	form    form
+	wrapped bool // the function is in the blocks that enter wrote
+	// What enter wrote is from first to behind in out.
+	first  int
+	behind int
+	span   // the current one
 }
+
+// form is what is rewritten.
+type form int
+
+const (
+	asItIs    form = iota
+	noTable        // a function without its table
+	tableCopy      // and as it was, which is rarely run
+)
 
 // span is code that is paid for in one place.
 type span struct {
@@ -168,11 +179,11 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 		done := false
 		if len(again) > 0 && again[0].index == f {
 			// It has some more blocks than before, and may exceed a limit that it did not.
-			done = b.rewrite(again[0].body, at, f, w.entrance(len(w.relooped)-len(again))) == nil
+			done = b.rewrite(again[0].body, at, f, noTable, w.entrance(len(w.relooped)-len(again))) == nil
 			again = again[1:]
 		}
 		if !done {
-			if err := b.rewrite(raw, at, f, nil); err != nil {
+			if err := b.rewrite(raw, at, f, asItIs, nil); err != nil {
 				return nil, err
 			}
 		}
@@ -180,7 +191,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 	}
 	for _, f := range w.relooped {
 		// It counts as the function itself where that matters, which is for calls that go round.
-		if err := b.rewrite(f.copy, 0, f.index, nil); err != nil {
+		if err := b.rewrite(f.copy, 0, f.index, tableCopy, nil); err != nil {
 			return nil, err
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
@@ -206,10 +217,10 @@ func (w *rewriter) entrance(i int) []byte {
 }
 
 // rewrite writes a function. What is to be in front of its code is not counted.
-func (b *body) rewrite(raw []byte, at int, f uint32, front []byte) error {
+func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte) error {
 	*b = body{
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
-		depth: 1, leaf: true, simple: true, span: span{patch: -1},
+		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1},
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
 	b.copied = b.r.pos
@@ -289,16 +300,24 @@ func (b *body) flush(to int) {
 //	  br $again
 //	end
 //	unreachable
+//
+// Where the argument is that of the table it is not: nothing else is in a register yet, and it
+// costs a seventh of all code.
 func (b *body) enter() {
 	if !b.w.opts.Meter {
 		return
 	}
-	start := len(b.out)
-	b.out = append(b.out, opLoop, noType, opBlock, noType)
-	b.checked(0)
-	b.first, b.behind = start, len(b.out)
-	b.wrapped = true
-	b.depth += 2
+	b.first = len(b.out)
+	if b.wrapped = b.form == asItIs; b.wrapped {
+		b.out = append(b.out, opLoop, noType, opBlock, noType)
+		b.checked(0)
+		b.depth += 2
+	} else {
+		b.out = b.w.callHost(b.out)
+		b.out = appendU32(append(b.out, opGlobalGet), b.w.fuel)
+		b.take()
+	}
+	b.behind = len(b.out)
 	b.cost = uint64(b.locals) / 16 // they are cleared
 }
 
@@ -347,11 +366,15 @@ const maxRenamed = 64
 
 // elide takes back what enter wrote.
 func (b *body) elide() {
+	if !b.w.opts.Meter {
+		return
+	}
+	b.out = append(b.out[:b.first], b.out[b.behind:]...)
+	b.behind = b.first // once
+	b.patch = -1
 	if b.wrapped {
-		b.out = append(b.out[:b.first], b.out[b.behind:]...)
 		b.depth -= 2
 		b.wrapped = false
-		b.patch = -1
 	}
 }
 
@@ -479,7 +502,7 @@ func (b *body) open(kind byte, start int) {
 		}
 		b.leaf = false
 		f.outer = b.span
-		f.extra = b.loop(start, t < 0 || len(b.w.params[t]) == 0)
+		f.extra = b.loop(start, b.form != tableCopy && (t < 0 || len(b.w.params[t]) == 0))
 	}
 	b.branch(2 + 2*f.extra)
 	b.simple = false
@@ -529,8 +552,8 @@ func (b *body) blockType() int64 {
 //	  unreachable
 //	end
 //
-// A loop with parameters calls the host where it stands. It returns how many blocks
-// were opened around the loop.
+// A loop with parameters, or of a copy, calls the host where it stands. It returns how many
+// blocks were opened around the loop.
 func (b *body) loop(start int, plain bool) (extra int) {
 	kind := b.r.buf[start+1 : b.r.pos]
 	if !plain {
