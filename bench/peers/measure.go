@@ -32,7 +32,7 @@ type config struct {
 	report    string // directory of REPORT.md and report.svg, "" for none
 	data      string // file of the measurements, "" for none
 	from      string // file of measurements to be reported, "" to measure
-	readme    bool
+	readme    string // file with a table to be replaced, "" for none
 
 	progress io.Writer
 }
@@ -48,7 +48,7 @@ func (c *config) flags(f *flag.FlagSet) {
 	f.StringVar(&c.report, "report", ".", "the directory in which REPORT.md and report.svg are written; none if empty")
 	f.StringVar(&c.data, "data", "", "write the measurements to the file, as JSON")
 	f.StringVar(&c.from, "from", "", "report the measurements of the file, and measure nothing")
-	f.BoolVar(&c.readme, "readme", false, "print a short table for a README, in place of the findings")
+	f.StringVar(&c.readme, "readme", "", "replace the short table of a README, between two remarks")
 }
 
 func (c *config) validate() error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -28,14 +29,40 @@ func (c *config) write(m *measurements, files map[string][]byte, stdout io.Write
 			}
 		}
 	}
-	var b strings.Builder
-	if c.readme {
-		m.readme(&b)
-	} else {
-		m.writeFindings(&b)
+	if c.readme != "" {
+		text, err := os.ReadFile(c.readme)
+		if err == nil {
+			text, err = m.intoReadme(text)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.readme, err)
+		}
+		if err := os.WriteFile(c.readme, text, 0o644); err != nil {
+			return err
+		}
 	}
+	var b strings.Builder
+	m.writeFindings(&b)
 	_, err := io.WriteString(stdout, b.String())
 	return err
+}
+
+// Remarks around the table of a README.
+const (
+	readmeBegin = "<!-- Written by make bench-peers. -->\n"
+	readmeEnd   = "<!-- End. -->\n"
+)
+
+// intoReadme puts the short table in its place.
+func (m *measurements) intoReadme(text []byte) ([]byte, error) {
+	before, rest, ok := bytes.Cut(text, []byte(readmeBegin))
+	_, after, closed := bytes.Cut(rest, []byte(readmeEnd))
+	if !ok || !closed {
+		return nil, fmt.Errorf("has no place for a table, between %q and %q", strings.TrimSpace(readmeBegin), strings.TrimSpace(readmeEnd))
+	}
+	var b strings.Builder
+	m.readme(&b)
+	return slices.Concat(before, []byte(readmeBegin), []byte(b.String()), []byte(readmeEnd), after), nil
 }
 
 // table writes a Markdown table.
