@@ -98,7 +98,7 @@ func (b *bench) gate(ctx context.Context, bounds []bound) error {
 				if err != nil {
 					return err
 				}
-				if ratio > g.most {
+				if !(ratio <= g.most) { // also if it is no number
 					exceeded = append(exceeded, fmt.Sprintf("%s: %s takes %.2f times as long as %s, the bound is %.2f", g.section, g.contender, ratio, g.other, g.most))
 				}
 			}

@@ -96,27 +96,44 @@ func BenchmarkRunQueued(b *testing.B) {
 	}
 }
 
-// BenchmarkRefused refuses tasks since the queue is full.
-func BenchmarkRefused(b *testing.B) {
-	h := start(b, host.Config{
-		Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(b, guesttest.Version{Tag: "v1", Mode: 's'})}},
+// full returns a host whose queue for swap is full, as long as the test lasts.
+func full(tb testing.TB) *host.Host {
+	tb.Helper()
+	h := start(tb, host.Config{
+		Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(tb, guesttest.Version{Tag: "v1", Mode: 's'})}},
 		Workers: 1, QueueCapacity: 1, QueuePolicy: host.Reject, Defaults: host.PluginConfig{RunTimeout: time.Hour},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	b.Cleanup(cancel)
 	running := []*host.Pending{h.Submit(ctx, "swap", []byte("!")), h.Submit(ctx, "swap", []byte("!"))}
-	if n := testing.AllocsPerRun(100, func() { _, _ = h.Submit(ctx, "swap", nil).Wait() }); n != 0 {
-		b.Errorf("%v allocations", n)
+	tb.Cleanup(func() {
+		cancel()
+		for _, p := range running {
+			<-p.Done()
+		}
+	})
+	return h
+}
+
+// TestRefusalsAllocateNothing: under overload most tasks are refused.
+func TestRefusalsAllocateNothing(t *testing.T) {
+	h := full(t)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := h.Submit(t.Context(), "swap", nil).Wait(); !errors.Is(err, host.ErrQueueFull) {
+			t.Error(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
+}
+
+// BenchmarkRefused refuses tasks since the queue is full.
+func BenchmarkRefused(b *testing.B) {
+	h := full(b)
+	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := h.Submit(ctx, "swap", nil).Wait(); !errors.Is(err, host.ErrQueueFull) {
 			b.Fatal(err)
 		}
-	}
-	b.StopTimer()
-	cancel()
-	for _, p := range running {
-		<-p.Done()
 	}
 }

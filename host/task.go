@@ -72,7 +72,8 @@ func (p *Pending) Done() <-chan struct{} { return p.done }
 
 // Submit is [Host.Run] without the waiting for the task, but for room in the
 // queue if its policy is [Block]. Tasks take their places in the order of
-// Submit's calls. The host reads input until the task has ended.
+// Submit's calls. The host reads input until the task has ended. Tasks that are refused at
+// once may have one Pending in common.
 func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pending {
 	return h.self.Submit(ctx, transform, input)
 }

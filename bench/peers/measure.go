@@ -77,11 +77,9 @@ func (c *config) run(ctx context.Context, stdout, stderr io.Writer) (err error) 
 		if err := json.Unmarshal(b, m); err != nil {
 			return fmt.Errorf("%s: %w", c.from, err)
 		}
-	} else if m, err = c.measure(ctx); m == nil {
+	} else if m, err = c.measure(ctx); err != nil {
 		return err
 	}
-	// Of a part that failed the error is told, behind what the others have measured.
-	defer func(failed error) { err = errors.Join(failed, err) }(err)
 	files := m.render()
 	if c.smoke {
 		_, err = fmt.Fprintf(stdout, "%d contenders have the same results as %d recorded ones and %d computed natively\n", len(m.Contenders), m.Recorded, m.Checked-m.Recorded)
@@ -196,7 +194,6 @@ func (c *config) measure(ctx context.Context) (_ *measurements, err error) {
 		name string
 		run  func(context.Context) error
 	}
-	const needed = 2 // parts without which there is nothing to tell
 	parts := []part{
 		{"starting", b.startAll},
 		{"checking results", b.checkAll},
@@ -207,24 +204,16 @@ func (c *config) measure(ctx context.Context) (_ *measurements, err error) {
 		parts = append(parts, part{"one caller to many", b.callersAll},
 			part{"one worker and two", b.workersAll}, part{"a million nodes", b.million}, part{"starts", b.starts})
 	}
-	var failed []error
-	for i, part := range parts {
+	for _, part := range parts {
 		began := time.Now()
 		fmt.Fprintf(c.progress, "%s…", part.name)
-		err := part.run(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if err := errors.Join(part.run(ctx), context.Cause(ctx)); err != nil {
 			fmt.Fprintln(c.progress)
-			return nil, errors.Join(err, context.Cause(ctx))
-		case err != nil && (i < needed || c.smoke):
-			fmt.Fprintln(c.progress)
-			return nil, err
-		case err != nil:
-			failed = append(failed, fmt.Errorf("%s: %w", part.name, err))
+			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}
 		fmt.Fprintf(c.progress, " %v\n", time.Since(began).Round(time.Second/10))
 	}
-	return b.m, errors.Join(failed...)
+	return b.m, nil
 }
 
 func (b *bout) end() error {

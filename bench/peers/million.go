@@ -33,10 +33,10 @@ func (b *bout) million(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ns := r.NodeCosts[0]
-		if ns < 0 {
-			return errors.New("a million nodes cost less than the uncertainty")
+		if len(r.NodeCosts) != 1 || r.NodeCosts[0] <= 0 {
+			return errors.New("what a node of a million costs was not measured")
 		}
+		ns := r.NodeCosts[0]
 		b.m.MillionNodesMS = append(b.m.MillionNodesMS, ns*nodes/1e6)
 	}
 	return nil

@@ -222,6 +222,7 @@ func (d *dispatcher) decode(output []byte, nodes, patterns int) error {
 		err = errOtherShape
 	}
 	if err != nil {
+		d.output = nil // which may be of any size
 		return fmt.Errorf("%s: %w", transformNode, err)
 	}
 	return nil

@@ -101,6 +101,7 @@ func (n *Network) loop() {
 			running--
 		case <-stop:
 			stop = nil
+			n.feed.rouse() // no tick comes that would
 		}
 		if stop != nil {
 			g := n.graph.Load()

@@ -62,7 +62,7 @@ func OpenCache(dir string, limit int64, log *slog.Logger) *Cache {
 }
 
 // buildOf is the version of a module that the program was built with. Where it does not know
-// that, it is the program itself.
+// that, as of a main module that was not installed by its version, it is the program itself.
 func buildOf(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range append(info.Deps, &info.Main) {
@@ -85,7 +85,22 @@ func buildOf(path string) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprint(name, file.Size(), file.ModTime().UnixNano())
+	// Some builds have the same time and size whatever they were made from.
+	sum, err := sumOfFile(name)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(name, file.Size(), file.ModTime().UnixNano(), sum)
+}
+
+func sumOfFile(name string) (uint32, error) {
+	f, err := os.Open(name) //nolint:gosec // it is this program
+	if err != nil {
+		return 0, err
+	}
+	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	_, err = io.Copy(h, f)
+	return h.Sum32(), errors.Join(err, f.Close())
 }
 
 // processor tells of what wazero looks at before it compiles.
@@ -94,12 +109,26 @@ func processor() string {
 		cpu.X86.HasBMI1, cpu.X86.HasBMI2, cpu.X86.HasAVX, cpu.ARM64.HasATOMICS)
 }
 
-// entry is where what a rewritten binary is compiled to lies.
-func (c *Cache) entry(rewritten []byte, interrupt Interrupt) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%v\x00", c.build, interrupt == Runtime) // which has wazero add checks
-	h.Write(rewritten)
-	return filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
+// entry is where what a rewritten binary of that hash is compiled to lies.
+func (c *Cache) entry(hash string, interrupt Interrupt) string {
+	return c.named(c.build, hash, interrupt == Runtime) // which has wazero add checks
+}
+
+func (c *Cache) named(of ...any) string {
+	return filepath.Join(c.dir, hashOf(fmt.Appendf(nil, "%+v", of)))
+}
+
+func hashOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// rewritten is a binary that was rewritten, and its hash, by which what it is compiled to is
+// kept.
+type rewritten struct {
+	*meter.Module
+
+	Hash string
 }
 
 // has reports whether there is an entry, and it is whole.
@@ -172,32 +201,34 @@ func (c *Cache) prune(keep string) {
 
 // rewrite rewrites a binary, or takes what it was rewritten to by the same program from the
 // cache.
-func (m *Module) rewrite(wasm []byte, opts meter.Options) (*meter.Module, error) {
+func (m *Module) rewrite(wasm []byte, opts meter.Options) (*rewritten, error) {
 	c := m.opts.Cache
-	if c == nil || c.rewriter == "" {
-		return meter.Rewrite(wasm, m.opts.Binary, opts)
+	entry := ""
+	if c != nil && c.rewriter != "" {
+		entry = c.named(c.rewriter, m.info.Hash, m.opts.Binary, opts)
+		if r := c.rewritten(entry); r != nil {
+			return r, nil
+		}
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%s\x00%+v\x00%+v", c.rewriter, m.info.Hash, m.opts.Binary, opts)
-	entry := filepath.Join(c.dir, hex.EncodeToString(h.Sum(nil)))
-	if r := c.rewritten(entry); r != nil {
-		return r, nil
+	made, err := meter.Rewrite(wasm, m.opts.Binary, opts)
+	if err != nil {
+		return nil, err
 	}
-	r, err := meter.Rewrite(wasm, m.opts.Binary, opts)
-	if err == nil {
+	r := &rewritten{made, hashOf(made.WASM)}
+	if entry != "" {
 		if err := c.keep(entry, r); err != nil {
 			c.log.Warn("a rewritten plugin is not kept in the cache", "error", err)
 		}
 	}
-	return r, err
+	return r, nil
 }
 
 // rewritten returns the binary of an entry, or nil.
-func (c *Cache) rewritten(entry string) *meter.Module {
+func (c *Cache) rewritten(entry string) *rewritten {
 	if !c.has(entry) {
 		return nil
 	}
-	r := new(meter.Module)
+	r := &rewritten{Module: new(meter.Module)}
 	globals, err := os.ReadFile(filepath.Join(entry, globalsFile))
 	if err == nil {
 		err = json.Unmarshal(globals, r)
@@ -213,7 +244,7 @@ func (c *Cache) rewritten(entry string) *meter.Module {
 }
 
 // keep makes an entry of a binary.
-func (c *Cache) keep(entry string, r *meter.Module) error {
+func (c *Cache) keep(entry string, r *rewritten) error {
 	made, err := os.MkdirTemp(c.dir, ".*.tmp")
 	if err != nil {
 		return err
@@ -234,12 +265,12 @@ func (c *Cache) keep(entry string, r *meter.Module) error {
 
 // compileCached compiles a rewritten binary in a runtime of its own, by way of the cache if
 // there is one. Whatever the cache lacks, or a full disk, costs time and nothing else.
-func (m *Module) compileCached(ctx context.Context, rewritten []byte) error {
-	c := m.opts.Cache
+func (m *Module) compileCached(ctx context.Context, r *rewritten) error {
+	c, rewritten := m.opts.Cache, r.WASM
 	if c == nil || m.opts.Interpret || c.build == "" { // there is nothing to keep of what is interpreted
 		return m.compileIn(ctx, "", rewritten)
 	}
-	entry := c.entry(rewritten, m.opts.Interrupt)
+	entry := c.entry(r.Hash, m.opts.Interrupt)
 	if c.has(entry) {
 		err := m.compileIn(ctx, entry, rewritten)
 		m.info.Compiling = 0

@@ -218,7 +218,7 @@ func (m *Module) compile(ctx context.Context, wasm []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.CompileTimeout, errCompileTimeout)
 	defer cancel()
 	// With more than one worker wazero heeds the context, between functions.
-	err = m.compileCached(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten.WASM)
+	err = m.compileCached(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten)
 	if err != nil {
 		return StepCompile.in(fmt.Errorf("compile: %w", err))
 	}

@@ -191,7 +191,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 	}
 	for _, f := range w.relooped {
 		// It counts as the function itself where that matters, which is for calls that go round.
-		if err := b.rewrite(f.copy, 0, f.index, tableCopy, nil); err != nil {
+		if err := b.rewrite(f.copy, f.at, f.index, tableCopy, nil); err != nil {
 			return nil, err
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
@@ -216,7 +216,8 @@ func (w *rewriter) entrance(i int) []byte {
 	return append(appendU32(b, w.copyOf(i)), opReturn, opEnd)
 }
 
-// rewrite writes a function. What is to be in front of its code is not counted.
+// rewrite writes a function. What is to be in front of its code is not counted: it is a few
+// instructions, behind which the function or its copy is.
 func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte) error {
 	*b = body{
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
@@ -494,7 +495,7 @@ func (b *body) open(kind byte, start int) {
 	case kind == opIf:
 		f.from = b.id // the way round it
 	case kind == opLoop && b.w.opts.Meter:
-		if b.simple && b.leaf && b.cost <= small {
+		if b.simple && b.leaf && b.charges == 1 && b.cost <= small {
 			// The function begins with a loop, which will do for it.
 			b.flush(start)
 			b.copied = start

@@ -60,11 +60,13 @@ type jump struct {
 
 const unwinding = -1
 
-// maxParts bounds the work on a function, and the nesting of what becomes of it. maxSteps
-// is how many steps towards the first part are made for each.
+// maxParts, maxEntries and maxJumps bound the work on a function, and the nesting of what
+// becomes of it. maxSteps is how many steps towards the first part are made for each.
 const (
-	maxParts = 4_000
-	maxSteps = 100
+	maxParts   = 4_000
+	maxEntries = 1 << 16 // of a table, of which Go's compiler makes no more
+	maxJumps   = 30_000
+	maxSteps   = 100
 )
 
 // reloop appends a function's body without its table to out, if it is of that form. It is
@@ -158,7 +160,9 @@ func (f *flow) read() bool {
 func (f *flow) begin(r *reader) bool {
 	op := r.byte()
 	for ; op >= opLocalGet && op <= opGlobalSet; op = r.byte() {
-		r.u32()
+		if i := r.u32(); i == 0 && (op == opLocalSet || op == opLocalTee) {
+			return false // the table is to see the argument
+		}
 	}
 	f.start = r.pos - 1
 	outside, blocks := 0, 0
@@ -175,7 +179,11 @@ func (f *flow) begin(r *reader) bool {
 	if op != opLocalGet || r.byte() != 0 || r.byte() != opBrTable {
 		return false
 	}
-	for range r.count() + 1 {
+	entries := r.count()
+	if entries > maxEntries {
+		return false
+	}
+	for range entries + 1 {
 		f.table = append(f.table, int(r.u32()))
 	}
 	n := f.table[len(f.table)-1] + 1
@@ -224,10 +232,11 @@ func (f *flow) part(r *reader, i int) bool {
 			}
 		case op == opI32Const:
 			n := r.s33()
+			long := r.pos-at > 1+4 // the compiler reads the sign of five bytes in its own way
 			if r.peek(0) != opLocalSet || r.peek(1) != 0 || r.peek(2) != opBr {
 				break
 			}
-			if r.bytes(3); int(r.u32()) != open+around || !f.looped {
+			if r.bytes(3); int(r.u32()) != open+around || !f.looped || long {
 				return false
 			}
 			to := f.table[min(uint64(n), uint64(len(f.table)-1))] // a negative one is too large as well
@@ -239,26 +248,28 @@ func (f *flow) part(r *reader, i int) bool {
 		case (op == opReturn || op == opUnreachable) && open == 0:
 			p.to = r.pos
 			return f.unreached(r, around)
-		case op == opLocalSet && r.peek(0) == 0:
-			// The index of a function that is called makes way for the call's argument.
-			if string(r.bytes(6)) != calls {
+		case op >= opLocalGet && op <= opLocalTee:
+			if r.u32() != 0 {
+				break
+			}
+			// Jumps do not set it any more. But the index of a function that is called may make
+			// way for the call's argument.
+			if op != opLocalSet || string(r.bytes(5)) != calls {
 				return false
 			}
 			r.u32()
 			r.u32()
-		case op >= opLocalGet && op <= opLocalTee && r.peek(0) == 0:
-			return false // jumps do not set it any more
 		case !r.skip(op):
 			return false
 		}
-		if r.err != nil {
+		if r.err != nil || len(f.jumps) > maxJumps {
 			return false
 		}
 	}
 }
 
 // calls is what follows a local.set of variable 0 that has nothing to do with jumps.
-const calls = "\x00" + string(rune(opI32Const)) + "\x00" + string(rune(opLocalGet)) + "\x00" + string(rune(opCallIndir))
+const calls = string(rune(opI32Const)) + "\x00" + string(rune(opLocalGet)) + "\x00" + string(rune(opCallIndir))
 
 // unreached reads what cannot be reached, up to the end of a part.
 func (f *flow) unreached(r *reader, around int) bool {
@@ -348,7 +359,7 @@ func (f *flow) analyze() bool {
 }
 
 // walk puts what can be reached from a part, and has not been yet, in order, the last first.
-// It has ranks of 1.
+// A rank of 1 says that a part has been reached.
 func (f *flow) walk(i int) {
 	f.rank[i] = 1
 	f.ways(i, func(to int) {

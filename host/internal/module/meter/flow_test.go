@@ -3,6 +3,7 @@ package meter_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 
 // parted writes functions as Go's compiler does: of parts, which a table leads to.
 type parted struct {
+	before          []byte // all blocks
 	looped, unwinds bool
 	parts           [][]any // code, in which a [to] is a jump to a part, or out to unwind
 	table           []int   // nil: each part has its own number
@@ -26,7 +28,7 @@ type (
 // body is the function's code, without the end.
 func (p *parted) body() []byte {
 	n := len(p.parts)
-	var b []byte
+	b := slices.Clone(p.before)
 	if p.unwinds {
 		b = cat(b, 0x02, void)
 	}
@@ -139,6 +141,11 @@ func TestReloop(t *testing.T) {
 		}}, true},
 		{"its argument is used", parted{looped: true, parts: [][]any{join(record(1), cat(0x20, 0), cat(0x24, 0), to{1, 0}), {leave}}}, false},
 		{"its argument is set", parted{looped: true, parts: [][]any{join(record(1), konst(1), cat(0x21, 0)), join(to{2, 0}), {record(2), leave}}}, false},
+		{"its argument is used, written long", parted{looped: true, parts: [][]any{join(record(1), to{1, 0}), {cat(0x20, 0x80, 0, 0x24, 0), record(2), leave}}}, false},
+		{"its argument is set in front", parted{before: cat(0x23, 1, 0x21, 0), looped: true, parts: [][]any{join(record(1), to{1, 0}), {record(2), leave}}}, false},
+		{"a number of five bytes", parted{looped: true, parts: [][]any{
+			{record(1), cat(0x41, 0x81, 0x80, 0x80, 0x80, 0x40, 0x21, 0, 0x0c, 2)}, {record(2), leave}, {record(3), leave},
+		}}, false},
 		{"an indirect call of an argument", parted{unwinds: true, parts: [][]any{
 			{record(1), konst(0), cat(0x21, 0), konst(0), cat(0x20, 0, 0x11, 0, 0), unwind{0}}, {record(2), leave, cat(0x00)},
 		}}, true},
@@ -281,5 +288,23 @@ func TestReloopPrograms(t *testing.T) {
 	t.Logf("%d of %d functions do without their table; %d programs trap", relooped, functions, traps)
 	if relooped < functions/4 || traps > int(n)/2 {
 		t.Error("the programs are no test")
+	}
+}
+
+// TestReloopIsBounded has functions that are not worth the memory.
+func TestReloopIsBounded(t *testing.T) {
+	for name, body := range map[string][]byte{
+		"jumps":   cat(0x02, void, 0x02, void, 0x20, 0, 0x0e, 0, 0, 0x0b, repeat(1_000_000, 0x0c, 0), 0x00, 0x0b, konst(1), 0x0b),
+		"entries": cat(0x02, void, 0x20, 0, 0x0e, u32(1_000_000), repeat(1_000_001, 0), 0x0b, 0x00, 0x0b),
+		"parts":   cat((&parted{looped: true, parts: make([][]any, 5000)}).body(), 0x0b),
+	} {
+		n := testing.AllocsPerRun(1, func() {
+			if _, ok := meter.Reloop(cat(0, body)); ok {
+				t.Errorf("%s: reloops", name)
+			}
+		})
+		if n > 100 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }

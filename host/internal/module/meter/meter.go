@@ -318,11 +318,12 @@ func (w *rewriter) functions(out []byte) ([]byte, error) {
 	return appendSection(out, secFunction, n, content), nil
 }
 
-// relooped is a function without its table, and as it was, which is a function behind all
-// others.
+// relooped is a function without its table, and as it was. The latter is a function of its
+// own, with an index behind those that the binary has.
 type relooped struct {
 	index      uint32
 	body, copy []byte
+	at         int // of the copy in the binary
 }
 
 // reloop finds the functions that can do without their table. What is wrong with others is
@@ -332,17 +333,19 @@ func (w *rewriter) reloop() {
 	var f flow
 	all := make([]byte, 0, len(r.buf)) // their bodies, one behind the other
 	for i := range min(n, uint32(len(w.funcTypes))-w.imported) {
-		raw := r.bytes(r.u32())
+		size := r.u32()
+		at := r.base + r.pos
+		raw := r.bytes(size)
 		if r.err != nil {
 			return
 		}
 		t := w.funcTypes[w.imported+i]
-		if string(w.params[t]) != parted || string(w.results[t]) != parted {
+		if uint64(size) > w.limits.Body || string(w.params[t]) != parted || string(w.results[t]) != parted {
 			continue
 		}
 		from, ok := len(all), false
 		if all, ok = f.reloop(all, raw); ok {
-			w.relooped = append(w.relooped, relooped{w.imported + i, all[from:], raw})
+			w.relooped = append(w.relooped, relooped{w.imported + i, all[from:], raw, at})
 		}
 	}
 }

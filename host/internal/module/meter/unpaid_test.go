@@ -82,6 +82,10 @@ func TestUnpaid(t *testing.T) {
 			leaf := m.fn(nil, nil, nil, repeat(60, nop), 0x03, void, 0x0b)
 			m.main(nil, nil, nil, repeat(n, 0x10, u32(leaf)))
 		}, n * 60},
+		{"functions that are longer than a window before their loop", func(m *binary) {
+			f := m.fn(nil, nil, nil, repeat(180, nop), 0x03, void, 0x0b)
+			m.main(nil, nil, nil, repeat(n, 0x10, u32(f)))
+		}, n * 180},
 		{"small functions that are left early", func(m *binary) {
 			leaf := m.fn([]byte{i32}, nil, nil, repeat(60, nop), 0x20, 0, 0x0d, 0)
 			m.main(nil, nil, []byte{i32}, repeat(n, 0x20, 0, 0x10, u32(leaf)))
