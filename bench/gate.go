@@ -28,7 +28,7 @@ func readGate(path string) ([]bound, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	var all []bound
 	s := bufio.NewScanner(f)
 	for n := 1; s.Scan(); n++ {

@@ -37,7 +37,7 @@ func (c *config) write(m *measurements, files map[string][]byte, stdout io.Write
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.readme, err)
 		}
-		if err := os.WriteFile(c.readme, text, 0o644); err != nil {
+		if err := os.WriteFile(c.readme, text, 0o644); err != nil { //nolint:gosec // the file that was named
 			return err
 		}
 	}
@@ -299,14 +299,14 @@ func (m *measurements) writeAllocations(b *strings.Builder) {
 }
 
 // size writes a number of bytes.
-func size(bytes float64) string {
+func size(n float64) string {
 	switch {
-	case bytes >= 1e6:
-		return digits(bytes/1e6) + " MB"
-	case bytes >= 1e4:
-		return digits(bytes/1e3) + " kB"
+	case n >= 1e6:
+		return digits(n/1e6) + " MB"
+	case n >= 1e4:
+		return digits(n/1e3) + " kB"
 	}
-	return fmt.Sprintf("%.0f B", bytes)
+	return fmt.Sprintf("%.0f B", n)
 }
 
 func (m *measurements) writeCallers(b *strings.Builder) {
@@ -376,7 +376,7 @@ func scaled(list []float64, by float64) []float64 {
 	return out
 }
 
-func mib(bytes float64) string { return fmt.Sprintf("%.0f MiB", bytes/(1<<20)) }
+func mib(size float64) string { return fmt.Sprintf("%.0f MiB", size/(1<<20)) }
 
 const method = `
 ## How it is measured

@@ -94,7 +94,7 @@ func buildOf(path string) string {
 }
 
 func sumOfFile(name string) (uint32, error) {
-	f, err := os.Open(name) //nolint:gosec // it is this program
+	f, err := os.Open(name)
 	if err != nil {
 		return 0, err
 	}
@@ -128,7 +128,7 @@ func hashOf(b []byte) string {
 type rewritten struct {
 	*meter.Module
 
-	Hash string
+	Hash string `json:"hash"`
 }
 
 // has reports whether there is an entry, and it is whole.

@@ -74,7 +74,8 @@ type Module struct {
 	WASM []byte `json:"-"`
 	// Globals are the exports of the program's variable globals, and Opaque those
 	// whose values the host cannot hold: vectors and references. Only with Reset.
-	Globals, Opaque []string
+	Globals []string `json:"globals"`
+	Opaque  []string `json:"opaque"`
 }
 
 // Numbers of sections.
@@ -343,9 +344,9 @@ func (w *rewriter) reloop() {
 		if uint64(size) > w.limits.Body || string(w.params[t]) != parted || string(w.results[t]) != parted {
 			continue
 		}
-		from, ok := len(all), false
-		if all, ok = f.reloop(all, raw); ok {
-			w.relooped = append(w.relooped, relooped{w.imported + i, all[from:], raw, at})
+		if more, ok := f.reloop(all, raw); ok {
+			w.relooped = append(w.relooped, relooped{w.imported + i, more[len(all):], raw, at})
+			all = more
 		}
 	}
 }
