@@ -105,7 +105,12 @@ func (m *measurements) writeMachine(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, ". %d workers; %d rounds in turns, in which each contender has each load for %.3g s altogether. ", m.Workers, m.Rounds, m.BenchtimeS)
 	fmt.Fprintf(b, "Figures are medians of the rounds, ± how far the farthest round is, or the range where that is wide. Before anything was measured, %d full cascades and summaries of every contender were compared, %d of them with what the original answered, the others with native Go: all within 1e-9; and so were a tick of 4096 nodes and the echoes.\n", m.Checked, m.Recorded)
-	if k.Load > float64(k.Cores)/4 {
+	m.writeDisturbed(b)
+}
+
+// writeDisturbed says if the machine had other things to do.
+func (m *measurements) writeDisturbed(b *strings.Builder) {
+	if k := &m.Machine; k.Load > float64(k.Cores)/4 {
 		fmt.Fprintf(b, "\n**Preliminary: other work ran on the machine at the same time (load average %.1f before the start).**\n", k.Load)
 	}
 }
@@ -404,7 +409,9 @@ func (m *measurements) readme(b *strings.Builder) {
 	shown := [...]string{
 		ofNative, ofPristine, ofFrame, ofShared, "HTTP, pristine", ofPiscina, ofOnce, ofExtism, "Extism, with a timeout", ofWapc, "go-plugin", "wazero, a new instance each",
 	}
-	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
+	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
+	m.writeDisturbed(b)
+	b.WriteByte('\n')
 	rows := [][]string{{"", "full cascades/s", "p99 at half load", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
 	for _, k := range m.Contenders {
 		if !slices.Contains(shown[:], k.Name) {

@@ -52,11 +52,14 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 		if ctx.Err() != nil {
 			return nil, &exit{exitInterrupted, errInterrupted}
 		}
-		code := exitPlugins
-		if override.MatchString(err.Error()) || errors.Is(err, host.ErrCacheDir) {
-			code = exitUsage // settings of a plugin that is not there
+		code, text := exitPlugins, asPaths(err.Error())
+		if override.MatchString(err.Error()) { // settings of a plugin that is not there
+			code = exitUsage
 		}
-		return nil, &exit{code, errors.New(asPaths(err.Error()))}
+		if errors.Is(err, host.ErrCacheDir) {
+			code, text = exitUsage, text+"; --cache-dir names another, or none"
+		}
+		return nil, &exit{code, errors.New(text)}
 	}
 	return h, nil
 }

@@ -122,7 +122,7 @@ func (r *Report) networks(single *sized, list []*sized) {
 			perTick, perNode, fmt.Sprintf("%.1fns", native), ratio)
 		name := fmt.Sprintf("%d nodes every %v", s.nodes, s.period)
 		r.Series = append(r.Series, seen.done.series(name))
-		what := name + ": periods missed"
+		what := name + ": periods missed in the middle round"
 		if seen.count == 0 {
 			r.unmeasured(what, "0")
 			continue

@@ -46,29 +46,27 @@ func answer(tb testing.TB, in *module.Instance, transform int) string {
 }
 
 // TestTables has what Go programs do come to the same with the tables of their functions
-// and without, metered or not, compiled or interpreted: goroutines, panics, growing stacks
-// and collections of garbage among it.
+// and without: goroutines, panics, growing stacks and collections of garbage among it.
 func TestTables(t *testing.T) {
 	var want []string
-	for _, interpret := range []bool{true, false} {
-		for _, keep := range []bool{true, false} {
-			for _, interrupt := range []module.Interrupt{module.Off, module.Metered} {
-				opts := options()
-				opts.Interpret, opts.KeepTables, opts.Interrupt = interpret, keep, interrupt
-				in, names := everyday(t, opts)
-				var got []string
-				for range 2 { // the second time in what the first has left
-					for i := range names {
-						got = append(got, answer(t, in, i))
-					}
-				}
-				if want == nil {
-					want = got
-					t.Logf("%q", want)
-				}
-				if !slices.Equal(got, want) {
-					t.Errorf("interpreted %t, tables kept %t, interrupts %v: %q", interpret, keep, interrupt, got)
-				}
+	for _, c := range []struct {
+		interpret, keep bool
+		interrupt       module.Interrupt
+	}{{true, true, module.Off}, {true, false, module.Metered}, {false, false, module.Off}, {false, false, module.Metered}} {
+		opts := options()
+		opts.Interpret, opts.KeepTables, opts.Interrupt = c.interpret, c.keep, c.interrupt
+		in, names := everyday(t, opts)
+		for range 2 { // the second time in what the first has left
+			var got []string
+			for i := range names {
+				got = append(got, answer(t, in, i))
+			}
+			if want == nil {
+				want = got
+				t.Logf("%q", want)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%+v: %q", c, got)
 			}
 		}
 	}
