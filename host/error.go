@@ -136,7 +136,7 @@ func (t *transform) refusal(ctx context.Context, err error) *Error {
 	}
 	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull}).of(t.current())
 	switch {
-	case errors.Is(err, sched.ErrFull), errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrDropped):
 	case errors.Is(err, sched.ErrLate):
 		e.Err = ErrTooLate
 	case errors.Is(err, sched.ErrTimeout):

@@ -668,22 +668,11 @@ func (b *body) instruction() {
 		b.dirty(start)
 	case op >= opFirstLoad && op <= opLastStore:
 		b.cost += costLoad - costPlain
-		r.u32()
-		r.u32()
-	case op == opMemorySize:
-		r.byte()
+		r.skip(op)
 	case op == opMemoryGrow:
-		r.byte()
+		r.skip(op)
 		// In pages; a new one is cleared when it is first used.
 		b.chargeLength(start, 0, 4)
-	case op == opI32Const:
-		r.skipLEB(5)
-	case op == opI64Const:
-		r.skipLEB(10)
-	case op == opF32Const:
-		r.bytes(4)
-	case op == opF64Const:
-		r.bytes(8)
 	case op == opRefNull:
 		r.refType()
 	case op == opRefIsNull:
@@ -693,7 +682,7 @@ func (b *body) instruction() {
 		b.vector()
 	case slow(op):
 		b.cost += costSlow - costPlain
-	case plain(op):
+	case r.skip(op):
 	default:
 		r.pos = start
 		r.failf("there is no instruction 0x%x", op)
