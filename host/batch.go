@@ -189,7 +189,7 @@ func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Re
 	jobs[0] = &job{task: *t, ctx: ctx, args: a}
 	left := taken[:0]
 	for _, next := range taken {
-		if j := next.Job.(*job); j.begin() {
+		if j := next.Job.(*job); j.begin(next.Began) {
 			jobs, left = append(jobs, j), append(left, next)
 		} else {
 			t.ticket.Done(next, 0)
@@ -225,10 +225,10 @@ func (t *task) finishAll(taken *[]sched.Taken, began time.Time) {
 
 // do runs a job that was taken over, by itself.
 func (t *task) do(next sched.Taken) {
-	began := time.Now()
-	defer func() { t.finish(next, time.Since(began)) }()
 	j := next.Job.(*job)
-	if !j.begin() {
+	j.task.looked = next.Began
+	defer func() { t.finish(next, j.task.now().Sub(next.Began)) }()
+	if !j.begin(next.Began) {
 		return
 	}
 	t.transform.meter.joined.Add(1)
@@ -248,14 +248,14 @@ func (t *task) finish(next sched.Taken, took time.Duration) {
 	t.ticket.Done(next, took)
 }
 
-// begin reports whether a job that was taken over is to be done. If not, its caller has
-// gone, and it has its result.
-func (j *job) begin() bool {
+// begin reports whether a job that was taken over is to be done now. If not, its caller
+// has gone, and it has its result.
+func (j *job) begin(now time.Time) bool {
 	if j.ctx.Err() != nil {
 		j.end(Result{Err: j.task.transform.count(j.task.transform.refusal(j.ctx, j.ctx.Err()), 1)})
 		return false
 	}
-	j.task.transform.meter.wait.Observe(time.Since(j.task.queued))
+	j.task.transform.meter.wait.Observe(now.Sub(j.task.queued))
 	return true
 }
 

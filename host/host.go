@@ -49,6 +49,7 @@ type Host struct {
 	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
 
 	crossings sync.Pool // of *crossing, since what a guest is called with is of the heap
+	jobs      sync.Pool // of *job
 
 	retried, unknown, rerun, reset atomic.Uint64
 
@@ -113,6 +114,7 @@ func New(cfg Config) (*Host, error) {
 		reloads: make(map[string]map[ReloadResult]uint64),
 
 		crossings: sync.Pool{New: func() any { return new(crossing) }},
+		jobs:      sync.Pool{New: func() any { return new(job) }},
 	}
 	close(h.over)
 	h.self = h.Client("", PriorityNormal)

@@ -266,10 +266,9 @@ func (c *Client) queue(ctx context.Context, t *task, tr *transform, in *stream.E
 		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
 		t.ticket, err = c.h.sched.Submit(r)
-		if t.waited = !t.ticket.Held(); t.waited {
-			t.queued = c.h.sched.Clock()
-		} else {
-			t.queued = t.ticket.Began()
+		t.queued = t.ticket.Began()
+		if t.waited = !t.ticket.Held(); !t.waited {
+			t.looked = t.queued
 		}
 	}
 	if err != nil {
@@ -298,7 +297,7 @@ func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 		t.end()
 		return fault, false
 	}
-	t.looked = t.h.sched.Clock()
+	t.looked = t.now()
 	t.transform.meter.wait.Observe(t.looked.Sub(t.queued))
 	return nil, false
 }
@@ -348,7 +347,7 @@ func (t *task) choose() {
 func (t *task) borrow(ctx context.Context) *Error {
 	for tried := (*version)(nil); t.instance == nil; {
 		t.choose()
-		in, err := t.version.lend(ctx)
+		in, err := t.lend(ctx)
 		switch {
 		case err == nil:
 			t.instance = in
@@ -365,11 +364,13 @@ func (t *task) borrow(ctx context.Context) *Error {
 	return nil
 }
 
-// lend lends an instance, or waits for one. Its error is errReplaced if the version's
-// time is over.
-func (v *version) lend(ctx context.Context) (instance, error) {
+// lend lends an instance of the task's version, or waits for one. Its error is errReplaced
+// if the version's time is over.
+func (t *task) lend(ctx context.Context) (instance, error) {
+	v := t.version
 	in := v.engine.TryBorrow()
 	if in == nil && v.ctx.Err() == nil {
+		t.looked = time.Time{}
 		wait, stop := context.WithCancelCause(ctx)
 		defer stop(nil)
 		defer context.AfterFunc(v.ctx, func() { stop(errReplaced) })()
@@ -408,9 +409,16 @@ func (t *task) offer(ctx context.Context, a args) *job {
 	if t.ticket.Held() || t.stream != nil || t.transform.window.target == 0 {
 		return nil
 	}
-	mine := &job{task: *t, ctx: ctx, args: a}
+	mine := t.h.jobs.Get().(*job)
+	*mine = job{task: *t, ctx: ctx, args: a}
 	t.ticket.Offer(mine)
 	return mine
+}
+
+// forget gives up a job, which its task has waited for.
+func (h *Host) forget(j *job) {
+	*j = job{} // it keeps nothing that is the caller's
+	h.jobs.Put(j)
 }
 
 // run waits for the slot, runs the task to its end, and has some that wait behind it run
@@ -419,6 +427,9 @@ func (t *task) offer(ctx context.Context, a args) *job {
 // has offered.
 func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	fault, taken := t.start(ctx)
+	if mine != nil { // which nobody else has by now
+		defer t.h.forget(mine)
+	}
 	switch {
 	case taken:
 		if !mine.task.told { // it was not begun
@@ -464,7 +475,9 @@ func (t *task) bequest(rest func(*task)) func() {
 // single runs the task by itself.
 func (t *task) single(ctx context.Context, a args) Result {
 	got, fuel, fault := t.alone(ctx, a)
-	r := t.result(t.now(), got, fuel, fault, len(a.dst))
+	now := t.now()
+	r := t.result(now, got, fuel, fault, len(a.dst))
+	t.looked = now // which takes no time worth mentioning
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
 		if !spec.takes(e) {

@@ -5,21 +5,21 @@ import "time"
 // Decided reports whether the task's fate is settled, for tests that check that
 // it is not.
 func (t *Ticket) Decided() bool {
-	t.s.mu.Lock()
+	t.s.lock()
 	defer t.s.mu.Unlock()
 	return t.w == nil || t.w.place == gone
 }
 
 // SetClock has a scheduler without tasks take its time from now.
 func (s *Scheduler) SetClock(now func() time.Time) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
-	s.now, s.clock, s.since = now, now, now()
+	s.clock, s.since = now, now()
 }
 
 // Lines returns how many lines there are in all groups.
 func (s *Scheduler) Lines() (n int) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	for _, g := range s.groups {
 		for i := range g.shares {

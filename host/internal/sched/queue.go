@@ -1,5 +1,7 @@
 package sched
 
+import "container/heap"
+
 // waitHeap is a heap of waiters, the oldest first.
 type waitHeap []*waiter
 
@@ -19,8 +21,44 @@ func (h *waitHeap) Push(x any) {
 func (h *waitHeap) Pop() any {
 	old := *h
 	w := old[len(old)-1]
+	w.index = -1
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
+	return w
+}
+
+// turns are waiters by age. Nearly all come in that order, those that waited for others
+// of their Serial do not.
+type turns struct {
+	inOrder fifo
+	late    waitHeap
+}
+
+func (t *turns) len() int { return t.inOrder.len + len(t.late) }
+
+func (t *turns) push(w *waiter) {
+	if last := t.inOrder.tail; last != nil && last.seq > w.seq {
+		heap.Push(&t.late, w)
+		return
+	}
+	w.index = -1
+	t.inOrder.push(w, turnLink)
+}
+
+func (t *turns) remove(w *waiter) {
+	if w.index >= 0 {
+		heap.Remove(&t.late, w.index)
+		return
+	}
+	t.inOrder.remove(w, turnLink)
+}
+
+// first returns the oldest. There must be one.
+func (t *turns) first() *waiter {
+	w := t.inOrder.front()
+	if len(t.late) > 0 && (w == nil || t.late[0].seq < w.seq) {
+		return t.late[0]
+	}
 	return w
 }
 
@@ -33,7 +71,8 @@ func (h lineHeap) Less(i, j int) bool {
 	if h[i].used != h[j].used {
 		return h[i].used < h[j].used
 	}
-	return len(h[i].waiting) > 0 && len(h[j].waiting) > 0 && h[i].waiting[0].seq < h[j].waiting[0].seq
+	a, b := &h[i].waiting, &h[j].waiting
+	return a.len() > 0 && b.len() > 0 && a.first().seq < b.first().seq
 }
 func (h lineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
@@ -55,13 +94,15 @@ func (h *lineHeap) Pop() any {
 	return l
 }
 
-// link is a waiter's place in a fifo. A waiter can be in four at once: those that
-// wait for room in its line and in its class, its Serial, and all waiters.
+// link is a waiter's place in a fifo. A waiter can be in several at once: those that
+// wait for room in its line and in its class, for their turn in its line, its Serial, and
+// all waiters.
 type link struct{ prev, next *waiter }
 
 func queueLink(w *waiter) *link  { return &w.queue }
 func intakeLink(w *waiter) *link { return &w.intake }
 func orderLink(w *waiter) *link  { return &w.order }
+func turnLink(w *waiter) *link   { return &w.turn }
 func ageLink(w *waiter) *link    { return &w.age }
 
 // fifo is a doubly linked list through one of its waiters' links, so that a

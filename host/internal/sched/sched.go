@@ -99,13 +99,15 @@ type Config struct {
 // Scheduler hands out slots. Its methods may be called concurrently.
 type Scheduler struct {
 	cfg Config
-	// now is time.Now, and clock the same for what every task reads: its wall clock goes
-	// on from when the scheduler was made, which halves the cost.
-	now, clock func() time.Time
+	// clock is time.Now, but that its wall clock goes on from when the scheduler was
+	// made, which halves the cost.
+	clock func() time.Time
 
 	offered atomic.Int64 // waiters with a job
+	spare   sync.Pool    // of *waiters that nobody refers to
 
-	mu      sync.Mutex    // guards all below, and every Class, Group, line, Serial and waiter
+	mu      sync.Mutex    // taken by lock; guards all below, and every Class, Group, line, Serial and waiter
+	moment  time.Time     // what the clock said since mu was taken; zero if it was not asked
 	active  int           // tasks in slots; those in the reserve come on top
 	reserve int           // tasks in the reserve
 	busy    time.Duration // of slots that were given back
@@ -175,7 +177,7 @@ type line struct {
 	index   int           // in share.waiting or share.idle; -1 outside
 	tasks   int           // in the queue, before it, or with a slot from it
 	queued  fifo          // all that wait in the queue, the oldest first
-	waiting waitHeap      // those of them that lack nothing but a slot
+	waiting turns         // those of them that lack nothing but a slot
 	blocked fifo          // submitters that wait for room in the queue
 	load    time.Duration // that waiting takes at least
 	drain   chan struct{} // closed when half of a full queue is gone; nil unless it was full
@@ -192,7 +194,21 @@ type Serial struct {
 func New(cfg Config) *Scheduler {
 	made := time.Now()
 	clock := func() time.Time { return made.Add(time.Since(made)) }
-	return &Scheduler{cfg: cfg, now: time.Now, clock: clock, since: made, idle: make(chan struct{})}
+	return &Scheduler{cfg: cfg, clock: clock, since: made, idle: make(chan struct{})}
+}
+
+func (s *Scheduler) lock() {
+	s.mu.Lock()
+	s.moment = time.Time{}
+}
+
+// nowLocked returns the time. It looks at the clock once while mu is held: that costs as
+// much as most of what is done under it.
+func (s *Scheduler) nowLocked() time.Time {
+	if s.moment.IsZero() {
+		s.moment = s.clock()
+	}
+	return s.moment
 }
 
 // Clock returns the time as the scheduler's tickets have it: for what took how long, and
@@ -202,7 +218,7 @@ func (s *Scheduler) Clock() time.Time { return s.clock() }
 // NewClass adds a class of which at most limit tasks run at once, and as many more as
 // are in the reserve.
 func (s *Scheduler) NewClass(limit int) *Class {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	c := &Class{limit: limit}
 	s.classes = append(s.classes, c)
@@ -212,7 +228,7 @@ func (s *Scheduler) NewClass(limit int) *Class {
 // NewGroup adds a group to a class. While groups wait, they share the workers'
 // time by their weights, which are positive.
 func (s *Scheduler) NewGroup(class *Class, weight int) *Group {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	g := &Group{class: class, weight: float64(weight)}
 	s.groups = append(s.groups, g)
@@ -223,7 +239,7 @@ func (s *Scheduler) NewGroup(class *Class, weight int) *Group {
 // channel is closed once they have ended, and the group is forgotten. Calling it again
 // returns the same channel.
 func (s *Scheduler) Retire(g *Group) (ended <-chan struct{}) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if g.gone == nil {
 		g.gone = make(chan struct{})
@@ -243,7 +259,7 @@ func (s *Scheduler) leaveLocked(g *Group) {
 
 // RemoveClass forgets a class whose groups have all been retired and have ended.
 func (s *Scheduler) RemoveClass(c *Class) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	s.classes = slices.DeleteFunc(s.classes, func(o *Class) bool { return o == c })
 }
@@ -309,7 +325,8 @@ type waiter struct {
 	tasks  int           // that it stands for
 	slot   slot          // set before result is sent, as is when it began
 	began  time.Time
-	index  int           // in line.waiting
+	index  int           // in line.waiting's heap; -1 outside
+	turn   link          // in line.waiting's list
 	queue  link          // in line.queued or line.blocked
 	intake link          // in class.blocked
 	order  link          // in serial.waiting
@@ -325,7 +342,7 @@ type waiter struct {
 func (s *Scheduler) Submit(r Request) (Ticket, error) {
 	class := r.Group.class
 	t := Ticket{s: s, group: r.Group, serial: r.Serial, level: r.Level, tasks: max(r.Tasks, 1)}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
@@ -356,8 +373,9 @@ func (s *Scheduler) Submit(r Request) (Ticket, error) {
 		l.weight = 1
 	}
 	s.seq++
-	t.w = &waiter{line: l, serial: r.Serial, seq: s.seq, tasks: t.tasks, result: make(chan error, 1)}
-	t.line = l
+	t.w = s.newWaiter()
+	t.w.line, t.w.serial, t.w.seq, t.w.tasks = l, r.Serial, s.seq, t.tasks
+	t.line, t.began = l, s.nowLocked()
 	s.watchLocked(t.w)
 	if full && s.cfg.Policy == Block {
 		t.w.room = make(chan struct{})
@@ -472,21 +490,21 @@ func (l *line) share() *share { return &l.group.shares[l.level] }
 // longer, on as many slots as can do them at once. Whatever else there is may go before it
 // or not. Since costs are low, it rather errs on the side of the task.
 func (s *Scheduler) lateLocked(l *line, deadline time.Time) bool {
-	if deadline.IsZero() || len(l.waiting) == 0 {
+	if deadline.IsZero() || l.waiting.len() == 0 {
 		return false
 	}
 	slots := min(s.cfg.Slots, l.group.class.limit)
 	if l.level == Urgent {
 		slots += s.cfg.Reserve
 	}
-	return deadline.Sub(s.now()) < l.load/time.Duration(slots)
+	return deadline.Sub(s.nowLocked()) < l.load/time.Duration(slots)
 }
 
 // Full reports whether a line is full, or was and has not half emptied since: whether
 // it is better to wait with further tasks until the channel is closed. Weight and
 // Deadline do not matter.
 func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	sh := &r.Group.shares[r.Level]
 	l := sh.line(r)
@@ -501,7 +519,7 @@ func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
 // once.
 func (t *Ticket) Held() bool { return t.w == nil }
 
-// Began returns when a task that holds a slot got it.
+// Began returns when a task that holds a slot got it, and until it does, when it came.
 func (t *Ticket) Began() time.Time { return t.began }
 
 // Blocked reports whether the ticket waits for room in the queue, or did when it
@@ -528,7 +546,7 @@ func (t *Ticket) Offer(job any) {
 	if t.w == nil || t.serial != nil {
 		return
 	}
-	t.s.mu.Lock()
+	t.s.lock()
 	defer t.s.mu.Unlock()
 	if t.w.place != gone {
 		t.w.job = job
@@ -536,10 +554,11 @@ func (t *Ticket) Offer(job any) {
 	}
 }
 
-// Taken is a job that the owner of a slot has taken over, until [Ticket.Done].
+// Taken is a job that the owner of a slot has taken over at a time, until [Ticket.Done].
 type Taken struct {
-	Job any
-	w   *waiter
+	Job   any
+	Began time.Time
+	w     *waiter
 }
 
 // Next takes over the job of the next task of the ticket's group and level, to be done
@@ -552,9 +571,9 @@ func (t *Ticket) Next(most time.Duration, accept func(job any) bool) (next Taken
 	if s.offered.Load() == 0 {
 		return Taken{}, false
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
-	if s.now().Sub(t.began) >= most {
+	if s.nowLocked().Sub(t.began) >= most {
 		return Taken{}, false
 	}
 	s.occupyLocked(t.group.class, t.slot, -1)
@@ -563,7 +582,7 @@ func (t *Ticket) Next(most time.Duration, accept func(job any) bool) (next Taken
 	if l == nil || l.group != t.group || l.level != t.level {
 		return Taken{}, false
 	}
-	w := l.waiting[0]
+	w := l.waiting.first()
 	if w.job == nil || accept != nil && !accept(w.job) {
 		return Taken{}, false
 	}
@@ -571,13 +590,13 @@ func (t *Ticket) Next(most time.Duration, accept func(job any) bool) (next Taken
 		s.hadLocked(l.level, aged)
 	}
 	s.serveLocked(w)
-	return Taken{w.job, w}, true
+	return Taken{w.job, s.nowLocked(), w}, true
 }
 
 // Done tells a job's owner that it was done, and has its line pay for what it took of
 // the slot's time. It is called once for each job that was taken over.
 func (t *Ticket) Done(job Taken, took time.Duration) {
-	t.s.mu.Lock()
+	t.s.lock()
 	t.others += took
 	t.group.learn(took)
 	t.s.chargeLocked(job.w.line, took-job.w.cost)
@@ -592,27 +611,47 @@ func (t *Ticket) Wait(ctx context.Context) error {
 	if t.w == nil {
 		return nil
 	}
-	select {
-	case err := <-t.w.result:
-		t.settle(err)
-		return err
-	case <-ctx.Done():
-		return t.withdraw(ctx)
+	var err error
+	if ended := ctx.Done(); ended == nil {
+		err = <-t.w.result
+	} else {
+		select {
+		case err = <-t.w.result:
+		case <-ended:
+			return t.withdraw(ctx)
+		}
 	}
+	t.settle(err)
+	return err
 }
 
-// settle takes over what was decided.
+// settle takes over what was decided, after which nobody else refers to the waiter.
 func (t *Ticket) settle(err error) {
 	if err == nil {
 		t.slot, t.began, t.charged = t.w.slot, t.w.began, t.w.cost
 	}
+	t.free()
+}
+
+// newWaiter returns a waiter that is zero but for its channel.
+func (s *Scheduler) newWaiter() *waiter {
+	if w, ok := s.spare.Get().(*waiter); ok {
+		return w
+	}
+	return &waiter{result: make(chan error, 1)}
+}
+
+// free gives up the ticket's waiter, which is decided, and what was decided received.
+func (t *Ticket) free() {
+	*t.w = waiter{result: t.w.result}
+	t.s.spare.Put(t.w)
 	t.w = nil
 }
 
 // withdraw takes a task back whose ctx is done, and returns the context's cause.
 func (t *Ticket) withdraw(ctx context.Context) error {
 	s, w := t.s, t.w
-	s.mu.Lock()
+	s.lock()
 	switch w.place {
 	case gone: // decided meanwhile
 		s.mu.Unlock()
@@ -630,7 +669,7 @@ func (t *Ticket) withdraw(ctx context.Context) error {
 	}
 	s.dispatchLocked() // those behind may be able to run
 	s.mu.Unlock()
-	t.w = nil
+	t.free()
 	return context.Cause(ctx)
 }
 
@@ -656,7 +695,7 @@ func (s *Scheduler) watchLocked(w *waiter) {
 	if s.cfg.Timeout == 0 {
 		return
 	}
-	w.until = s.now().Add(s.cfg.Timeout)
+	w.until = s.nowLocked().Add(s.cfg.Timeout)
 	s.waiters.push(w, ageLink)
 	if s.alarm == nil {
 		s.alarm = time.AfterFunc(s.cfg.Timeout, s.expire)
@@ -665,9 +704,9 @@ func (s *Scheduler) watchLocked(w *waiter) {
 
 // expire takes back the tasks that have waited too long.
 func (s *Scheduler) expire() {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now := s.nowLocked()
 	for w := s.waiters.front(); w != nil; w = s.waiters.front() {
 		if left := w.until.Sub(now); left > 0 {
 			s.alarm.Reset(left)
@@ -685,7 +724,7 @@ func (s *Scheduler) expire() {
 // Release gives the slot back and starts whatever may run now.
 func (t *Ticket) Release() {
 	s := t.s
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	now := s.accountLocked()
 	s.occupyLocked(t.group.class, t.slot, -1)
@@ -735,7 +774,7 @@ func (s *Scheduler) chargeLocked(l *line, d time.Duration) {
 // Close refuses further tasks. Those that were taken go on; Drained tells when
 // the last is done.
 func (s *Scheduler) Close() {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.closed = true
@@ -763,7 +802,7 @@ type Stats struct {
 
 // Stats returns a snapshot.
 func (s *Scheduler) Stats() Stats {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	s.accountLocked()
 	st := Stats{Slots: s.cfg.Slots, Active: s.active, Reserve: s.reserve, Busy: s.busy, Dropped: s.dropped}
@@ -776,13 +815,13 @@ func (s *Scheduler) Stats() Stats {
 
 // Depth returns how many tasks of a class wait in its queues.
 func (s *Scheduler) Depth(c *Class) int {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return c.depth
 }
 
 func (s *Scheduler) accountLocked() (now time.Time) {
-	now = s.clock()
+	now = s.nowLocked()
 	s.busy += time.Duration(s.active) * now.Sub(s.since)
 	s.since = now
 	return now
@@ -855,15 +894,15 @@ func (s *Scheduler) lineUpLocked(w *waiter) {
 	lv, sh := &s.levels[l.level], l.share()
 	// Whoever had nothing waiting has saved nothing up.
 	if lv.waiting == 0 {
-		lv.served = s.now()
+		lv.served = s.nowLocked()
 	}
 	if len(sh.waiting) == 0 {
 		sh.used = max(sh.used, lv.clock)
 	}
-	if len(l.waiting) == 0 {
+	if l.waiting.len() == 0 {
 		l.used = max(l.used, sh.clock)
 	}
-	heap.Push(&l.waiting, w)
+	l.waiting.push(w)
 	l.load += w.cost
 	lv.waiting++
 	l.group.class.waiting++
@@ -877,11 +916,11 @@ func (s *Scheduler) lineUpLocked(w *waiter) {
 // stepOutLocked takes a waiter out of the line for a slot.
 func (s *Scheduler) stepOutLocked(w *waiter) {
 	l := w.line
-	heap.Remove(&l.waiting, w.index)
+	l.waiting.remove(w)
 	l.load -= w.cost
 	s.levels[l.level].waiting--
 	l.group.class.waiting--
-	if sh := l.share(); len(l.waiting) == 0 {
+	if sh := l.share(); l.waiting.len() == 0 {
 		heap.Remove(&sh.waiting, l.index)
 	} else {
 		heap.Fix(&sh.waiting, l.index)
@@ -964,7 +1003,7 @@ func (s *Scheduler) dispatchLocked() {
 		if l == nil {
 			break
 		}
-		w := l.waiting[0]
+		w := l.waiting.first()
 		w.slot = s.freeLocked(l.group.class, l.level)
 		w.began = s.startLocked(l.group.class, w.slot, w.serial)
 		if w.slot == ordinary {
@@ -979,7 +1018,7 @@ func (s *Scheduler) dispatchLocked() {
 // hadLocked takes note that a level has had a slot that all can have.
 func (s *Scheduler) hadLocked(l Level, aged bool) {
 	s.aged = aged
-	s.levels[l].served = s.now()
+	s.levels[l].served = s.nowLocked()
 }
 
 // serveLocked takes a waiter whose turn it is out of its queue.
@@ -1028,7 +1067,7 @@ func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *line, aged bo
 		switch {
 		case l == nil:
 		case turn == nil:
-			turn, since = l, s.now().Add(-s.cfg.Age)
+			turn, since = l, s.nowLocked().Add(-s.cfg.Age)
 		case !s.aged && s.levels[i].served.Before(since):
 			turn, aged, since = l, true, s.levels[i].served
 		}
@@ -1064,7 +1103,7 @@ func (s *Scheduler) firstLocked(lv Level, keep *share, credit float64) *line {
 }
 
 // oldest is the age of the task that is next in a share, by its number.
-func (sh *share) oldest() uint64 { return sh.waiting[0].waiting[0].seq }
+func (sh *share) oldest() uint64 { return sh.waiting[0].waiting.first().seq }
 
 // settleLocked tells Drained's callers when a closed scheduler has come to rest.
 func (s *Scheduler) settleLocked() {
