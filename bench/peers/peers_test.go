@@ -247,6 +247,20 @@ func TestFindings(t *testing.T) {
 			t.Errorf("the findings lack %s:\n%s", want, b.String())
 		}
 	}
+
+	m := made() // of which two figures would read like what is aimed at
+	m.TwoWorkers[ofPristine].Rate = []float64{1.797 * m.OneWorker[ofPristine].Rate[0], 1.797 * m.OneWorker[ofPristine].Rate[1]}
+	m.Open[full][ofPristine].P99 = []float64{1e6 + 1}
+	b.Reset()
+	m.writeFindings(&b)
+	for _, want := range []string{
+		"| **MISSED** | full cascade, pristine, throughput from one worker to two | 1.797 × (native 1.90 ×) | ≥ 1.8 × |",
+		"| **MISSED** | full cascade, pristine, p99 at half load | 1.000001 ms (Piscina at half of its own: 15.0 µs) | ≤ 1 ms |",
+	} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("the findings lack %s:\n%s", want, b.String())
+		}
+	}
 }
 
 // TestRender has whole reports, and those of what little a smoke run measures.
