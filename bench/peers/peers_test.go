@@ -305,6 +305,23 @@ func TestRender(t *testing.T) {
 	}
 }
 
+func TestScale(t *testing.T) {
+	rows := []row{{values: []float64{118}}, {values: []float64{2.3e6}}}
+	for bars, want := range map[bool]scale{true: {1, 7}, false: {2, 7}} {
+		if got := scaleOf(rows, bars); got != want {
+			t.Errorf("bars %t: %v, want %v", bars, got, want)
+		}
+	}
+	if got, want := scaleOf([]row{{values: []float64{0.5}}}, true), (scale{0, 1}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	d := &drawing{}
+	d.rows(rows, short, false)
+	if want := "; bars begin at 10 ns, not at 0<"; !strings.Contains(d.b.String(), want) {
+		t.Errorf("the axis lacks %q:\n%s", want, d.b.String())
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
