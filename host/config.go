@@ -130,7 +130,9 @@ const (
 	// EngineCompiler compiles guests to machine code, on amd64 and arm64. It is
 	// the default; elsewhere it is EngineInterpreter.
 	EngineCompiler Engine = iota + 1
-	// EngineInterpreter interprets guests: slow, and the same everywhere.
+	// EngineInterpreter interprets guests: slow, and the same everywhere. Their calls,
+	// all of them, nest at most 2,000 deep, whatever MaxCallDepth is; a deeper one is
+	// a trap.
 	EngineInterpreter
 )
 

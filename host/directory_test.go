@@ -1,9 +1,11 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,7 +69,13 @@ func save(tb testing.TB, dir, name string, data []byte) {
 
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
-	w := watch(t, dir, "", nil)
+	log := new(bytes.Buffer)
+	t.Cleanup(func() { // once the host is closed
+		if n := strings.Count(log.String(), "level=WARN msg=\"there is no plugin yet: "); n != 1 {
+			t.Errorf("told %d times that there is no plugin, want once:\n%s", n, log)
+		}
+	})
+	w := watch(t, dir, "", func(c *host.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 	if len(w.Plugins()) != 0 {
 		t.Errorf("%+v", w.Plugins())
 	}

@@ -244,6 +244,10 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	if len(sources) == 0 && !h.mayBeEmpty() {
 		return nil, fmt.Errorf("no plugin: %s has no *.wasm file", h.cfg.PluginDir)
 	}
+	if len(sources)+len(h.unread) == 0 && h.cfg.Watch {
+		// A directory may be filled later, and is as often not the one that was meant.
+		h.log.Warn("there is no plugin yet: the plugin directory has no *.wasm file, and is watched for some", "dir", h.cfg.PluginDir)
+	}
 	for name := range h.cfg.Overrides {
 		if !h.mayBeEmpty() && !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
 			return nil, noSuchPlugin(name)

@@ -61,9 +61,9 @@ func (d *drawing) title(title, note string) {
 func (m *measurements) chart() string {
 	d := &drawing{}
 	d.legend()
-	d.title("Full cascades a second", fmt.Sprintf("%d callers on %d workers; more is better; logarithmic", callersPerWorker*m.Workers, m.Workers))
+	d.title("Full cascades a second", fmt.Sprintf("%d callers on %d workers; more is better", callersPerWorker*m.Workers, m.Workers))
 	d.rows(m.rowsOf(m.Closed[full], func(r *closedResult) []float64 { return []float64{median(r.Rate)} }), count, true)
-	d.title("Latency of a full cascade at half of each one's own capacity", "from when a task was due: p50, p99 (filled) and p99.9; less is better; logarithmic")
+	d.title("Latency of a full cascade at half of each one's own capacity", "from when a task was due: p50, p99 (filled) and p99.9; less is better")
 	var latencies []row
 	for _, k := range m.Contenders {
 		if r := m.Open[full][k.Name]; r != nil {
@@ -71,7 +71,7 @@ func (m *measurements) chart() string {
 		}
 	}
 	d.rows(latencies, short, false)
-	d.title("A task that does nothing", "one caller; less is better; logarithmic")
+	d.title("A task that does nothing", "one caller; less is better")
 	d.rows(m.rowsOf(m.Alone[noop], func(r *closedResult) []float64 { return []float64{nanosecondsS / median(r.Rate)} }), short, false)
 	if len(m.Callers) > 0 {
 		d.title("Processor time of a full cascade by callers", "as a multiple of what it is with one caller; flat is better")
@@ -111,16 +111,21 @@ func (m *measurements) rowsOf(in map[string]*closedResult, of func(*closedResult
 	return rows
 }
 
-// scale maps values to positions, logarithmically over whole powers of ten.
+// scale maps values to positions, logarithmically over whole powers of ten, of 1 or more.
 type scale struct{ from, to float64 } // log10
 
-func scaleOf(rows []row) scale {
+// scaleOf has room for all values of rows. Bars have a length, which that of the smallest is
+// to have, too: they begin a power of ten below it.
+func scaleOf(rows []row, bars bool) scale {
 	s := scale{math.Inf(1), math.Inf(-1)}
 	for _, r := range rows {
 		for _, v := range r.values {
 			l := math.Log10(max(v, 1))
 			s.from, s.to = min(s.from, math.Floor(l)), max(s.to, math.Ceil(l))
 		}
+	}
+	if bars {
+		s.from = max(s.from-1, 0)
 	}
 	s.to = max(s.to, s.from+1)
 	return s
@@ -136,7 +141,8 @@ func (d *drawing) rows(rows []row, write func(float64) string, more bool) {
 	if len(rows) == 0 {
 		return
 	}
-	s := scaleOf(rows)
+	bars := len(rows[0].values) == 1
+	s := scaleOf(rows, bars)
 	slices.SortStableFunc(rows, func(a, b row) int {
 		// By the p99, where there is one.
 		at := min(1, len(a.values)-1)
@@ -146,16 +152,24 @@ func (d *drawing) rows(rows []row, write func(float64) string, more bool) {
 		return cmp.Compare(a.values[at], b.values[at])
 	})
 	top, bottom := d.y+4, d.y+4+float64(len(rows))*rowHeight
-	for power := s.from; power <= s.to; power++ {
-		v := math.Pow(10, power)
-		d.printf(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#ddd"/>`, s.x(v), s.x(v), top, bottom)
-		d.text(s.x(v), bottom+14, "tick mid", strings.Replace(strings.Replace(write(v), ".00", "", 1), ".0", "", 1))
+	tick := func(power float64) string {
+		return strings.Replace(strings.Replace(write(math.Pow(10, power)), ".00", "", 1), ".0", "", 1)
 	}
+	for power := s.from; power <= s.to; power++ {
+		x := s.x(math.Pow(10, power))
+		d.printf(`<line x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f" stroke="#ddd"/>`, x, x, top, bottom)
+		d.text(x, bottom+14, "tick mid", tick(power))
+	}
+	axis := "logarithmic: each line is ten times the one to its left"
+	if bars {
+		axis += "; bars begin at " + tick(s.from) + ", not at 0"
+	}
+	d.text((s.x(math.Pow(10, s.from))+s.x(math.Pow(10, s.to)))/2, bottom+30, "tick mid", axis)
 	for i, r := range rows {
 		y := top + (float64(i)+0.5)*rowHeight
 		d.text(chartLabels-10, y+4.5, "name", r.name)
 		last := r.values[len(r.values)-1]
-		if len(r.values) == 1 {
+		if bars {
 			d.printf(`<rect x="%.1f" y="%.1f" width="%.1f" height="14" rx="2" fill="%s"/>`, s.x(math.Pow(10, s.from)), y-7, max(1, s.x(last)-s.x(math.Pow(10, s.from))), r.colour)
 			d.text(s.x(last)+6, y+4.5, "value", write(last))
 			continue
@@ -171,7 +185,7 @@ func (d *drawing) rows(rows []row, write func(float64) string, more bool) {
 		}
 		d.text(chartWidth-chartValues+10, y+4.5, "value", "p99 "+write(r.values[1]))
 	}
-	d.y = bottom + 22
+	d.y = bottom + 38
 }
 
 // shownByCallers are those of which lines are drawn; all would cover each other.

@@ -3,7 +3,8 @@ package main
 import (
 	"fmt"
 	"slices"
-	"time"
+
+	"github.com/resonhost/resonhost/internal/rounded"
 )
 
 // finding is a figure beside what it should be.
@@ -34,19 +35,19 @@ func (m *measurements) findings() (list []finding) {
 			return
 		}
 		got, cpu := ratio(in[one].Rate, in[other].Rate), ratio(in[other].CPU, in[one].CPU)
-		add(got >= least, what, fmt.Sprintf("%.1f × (by processor time %.1f ×)", got, cpu), fmt.Sprintf("≥ %g ×", least))
+		add(got >= least, what, fmt.Sprintf("%s × (by processor time %.1f ×)", rounded.Beside(got, least, 1), cpu), fmt.Sprintf("≥ %g ×", least))
 	}
 	cascades := m.Closed[full]
 	times("full cascade, pristine, throughput to Piscina's with eight octaves", cascades, ofPristine, ofPiscina, 25)
 	times("full cascade, pristine, throughput to Piscina's with octaves once", cascades, ofPristine, ofOnce, 8)
 	times("full cascade, frames of 64, throughput to Piscina's with eight octaves", cascades, ofFrame, ofPiscina, 50)
 	if o := m.Open[full][ofPristine]; o != nil {
-		p99 := time.Duration(median(o.P99))
+		p99 := median(o.P99)
 		beside := ""
 		if p := m.Open[full][ofPiscina]; p != nil {
 			beside = fmt.Sprintf(" (Piscina at half of its own: %s)", short(median(p.P99)))
 		}
-		add(p99 <= time.Millisecond, "full cascade, pristine, p99 at half load", short(float64(p99))+beside, "≤ 1 ms")
+		add(p99 <= 1e6, "full cascade, pristine, p99 at half load", shortBeside(p99, 1e6)+beside, "≤ 1 ms")
 	}
 	if in := m.Alone[full]; in[ofShared] != nil && in[ofNative] != nil {
 		got := ratio(in[ofNative].Rate, in[ofShared].Rate)
@@ -55,7 +56,7 @@ func (m *measurements) findings() (list []finding) {
 			beside = fmt.Sprintf(" (pristine: %.2f ×; in wazero without the host, not metered: %.2f ×)",
 				ratio(in[ofNative].Rate, in[ofPristine].Rate), ratio(in[ofNative].Rate, in[ofBare].Rate))
 		}
-		add(got <= 1.8, "full cascade, shared and metered, with the host around it, to native, one caller", fmt.Sprintf("%.2f ×", got)+beside, "≤ 1.8 ×")
+		add(got <= 1.8, "full cascade, shared and metered, with the host around it, to native, one caller", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≤ 1.8 ×")
 	}
 	alone := m.Alone[noop]
 	for _, c := range []struct {
@@ -64,7 +65,7 @@ func (m *measurements) findings() (list []finding) {
 	}{{ofPristine, 10_000}, {ofShared, 1500}} {
 		if r := alone[c.name]; r != nil {
 			got := nanosecondsS / median(r.Rate)
-			add(got <= c.most, "no-op, "+c.name+", one caller", short(got), "≤ "+short(c.most))
+			add(got <= c.most, "no-op, "+c.name+", one caller", shortBeside(got, c.most), "≤ "+short(c.most))
 		}
 	}
 	times("no-op, shared, how much less than Extism", alone, ofShared, ofExtism, 5)
@@ -77,38 +78,50 @@ func (m *measurements) findings() (list []finding) {
 		if n := m.TwoWorkers[ofNative]; n != nil {
 			beside = fmt.Sprintf(" (native %.2f ×)", ratio(n.Rate, m.OneWorker[ofNative].Rate))
 		}
-		add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", fmt.Sprintf("%.2f ×", got)+beside, "≥ 1.8 ×")
+		add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≥ 1.8 ×")
 	}
 	if r := m.Callers[ofPristine]; r != nil {
 		var costs []float64
 		for _, at := range r {
 			costs = append(costs, median(at.CPU))
 		}
-		got := slices.Max(costs)/slices.Min(costs) - 1
-		add(got <= 0.1, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest", fmt.Sprintf("%+.0f %%", 100*got), "≤ +10 %")
+		got := 100 * (slices.Max(costs)/slices.Min(costs) - 1)
+		add(got <= 10, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest", rounded.Signed(got, 10, 0)+" %", "≤ +10 %")
 	}
 	if in := m.Alone[ticks]; in[ofNative] != nil && in[ofPristine] != nil {
 		got := ratio(in[ofNative].Rate, in[ofPristine].Rate)
-		add(got <= 2, "tick of 4096 nodes, pristine to native, one caller", fmt.Sprintf("%.2f ×", got), "≤ 2 ×")
+		add(got <= 2, "tick of 4096 nodes, pristine to native, one caller", rounded.Beside(got, 2, 2)+" ×", "≤ 2 ×")
 	}
 	if len(m.MillionNodesMS) > 0 {
 		got := median(m.MillionNodesMS)
-		add(got <= 25, "tick of 1,000,000 nodes of a network, processor time", fmt.Sprintf("%.1f ms", got), "≤ 25 ms of one core")
+		add(got <= 25, "tick of 1,000,000 nodes of a network, processor time", rounded.Beside(got, 25, 1)+" ms", "≤ 25 ms of one core")
 	}
 	return list
 }
 
 // short writes a duration in ns with three digits.
 func short(ns float64) string {
+	scale, unit := unitOf(ns)
+	return digits(ns/scale) + unit
+}
+
+// shortBeside is short with more digits where it would seem to be what it is aimed at, and
+// is not.
+func shortBeside(ns, aim float64) string {
+	scale, unit := unitOf(ns)
+	return rounded.Beside(ns/scale, aim/scale, decimals(ns/scale)) + unit
+}
+
+func unitOf(ns float64) (scale float64, unit string) {
 	switch {
 	case ns >= 1e9:
-		return digits(ns/1e9) + " s"
+		return 1e9, " s"
 	case ns >= 1e6:
-		return digits(ns/1e6) + " ms"
+		return 1e6, " ms"
 	case ns >= 1e3:
-		return digits(ns/1e3) + " µs"
+		return 1e3, " µs"
 	}
-	return digits(ns) + " ns"
+	return 1, " ns"
 }
 
 // count writes a number with three digits and its thousands by a letter.
@@ -122,12 +135,15 @@ func count(v float64) string {
 	return digits(v)
 }
 
-func digits(v float64) string {
+func digits(v float64) string { return fmt.Sprintf("%.*f", decimals(v), v) }
+
+// decimals are how many a number has of its three digits.
+func decimals(v float64) int {
 	switch {
 	case v >= 100 || v == 0:
-		return fmt.Sprintf("%.0f", v)
+		return 0
 	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
+		return 1
 	}
-	return fmt.Sprintf("%.2f", v)
+	return 2
 }

@@ -247,6 +247,20 @@ func TestFindings(t *testing.T) {
 			t.Errorf("the findings lack %s:\n%s", want, b.String())
 		}
 	}
+
+	m := made() // of which two figures would read like what is aimed at
+	m.TwoWorkers[ofPristine].Rate = []float64{1.797 * m.OneWorker[ofPristine].Rate[0], 1.797 * m.OneWorker[ofPristine].Rate[1]}
+	m.Open[full][ofPristine].P99 = []float64{1e6 + 1}
+	b.Reset()
+	m.writeFindings(&b)
+	for _, want := range []string{
+		"| **MISSED** | full cascade, pristine, throughput from one worker to two | 1.797 × (native 1.90 ×) | ≥ 1.8 × |",
+		"| **MISSED** | full cascade, pristine, p99 at half load | 1.000001 ms (Piscina at half of its own: 15.0 µs) | ≤ 1 ms |",
+	} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("the findings lack %s:\n%s", want, b.String())
+		}
+	}
 }
 
 // TestRender has whole reports, and those of what little a smoke run measures.
@@ -288,6 +302,23 @@ func TestRender(t *testing.T) {
 	}
 	if _, err := made().intoReadme([]byte(readmeEnd + readmeBegin)); err == nil || !strings.HasPrefix(err.Error(), "has no place for a table") {
 		t.Errorf("err %v", err)
+	}
+}
+
+func TestScale(t *testing.T) {
+	rows := []row{{values: []float64{118}}, {values: []float64{2.3e6}}}
+	for bars, want := range map[bool]scale{true: {1, 7}, false: {2, 7}} {
+		if got := scaleOf(rows, bars); got != want {
+			t.Errorf("bars %t: %v, want %v", bars, got, want)
+		}
+	}
+	if got, want := scaleOf([]row{{values: []float64{0.5}}}, true), (scale{0, 1}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	d := &drawing{}
+	d.rows(rows, short, false)
+	if want := "; bars begin at 10 ns, not at 0<"; !strings.Contains(d.b.String(), want) {
+		t.Errorf("the axis lacks %q:\n%s", want, d.b.String())
 	}
 }
 

@@ -27,7 +27,8 @@ func callCommand(std stdio) *cli.Command {
 		UsageText: "resonhost call TRANSFORM --plugins DIR [options] < tasks.ndjson",
 		Description: "Reads a task from each line and writes its result as a line, in the same order;\n" +
 			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
-			"at most. One that fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n\n" + exitCodes,
+			"at most. One that fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n" +
+			"If its plugin broke, standard error has the plugin's stack and what it wrote last.\n\n" + exitCodes,
 		Flags:        flags(o.callSettings(), o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -74,9 +75,11 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	if err != nil {
 		return err
 	}
-	in, done := o.showProgress(std, in, out)
-	sum, err := lines.Run(ctx, h, codec.Builtin(), transform, in, out, lines.Options{StreamField: o.streamField})
+	in, done, shown := o.showProgress(std, in, out)
+	f := &failures{w: std.err, late: shown}
+	sum, err := lines.Run(ctx, h, codec.Builtin(), transform, in, out, lines.Options{StreamField: o.streamField, Failed: f.show})
 	done()
+	f.flush()
 	if e := closeOutput(); err == nil {
 		err = e
 	}
@@ -96,6 +99,45 @@ func counted(n int) string {
 		return "1 line"
 	}
 	return fmt.Sprintf("%d lines", n)
+}
+
+// maxFailures is of how many failures call shows what the guest left: a plugin that fails
+// can fail each time.
+const maxFailures = 10
+
+// failures shows what guests left when they failed and a result has no room for: their
+// stacks, and the ends of what they wrote to their standard error. It is for one goroutine.
+type failures struct {
+	w io.Writer
+	// late has w written to by flush alone, as something else is drawn there.
+	late bool
+	text strings.Builder // not yet written
+	n    int
+}
+
+// show shows the failure of a line, if there is more to it than its error.
+func (f *failures) show(line int, err error) {
+	e := (*host.Error)(nil)
+	if !errors.As(err, &e) || e.Stack == "" {
+		return
+	}
+	switch f.n++; {
+	case f.n <= maxFailures:
+		fmt.Fprintf(&f.text, "resonhost: line %d: %s\n", line, printable(e.Error()))
+		for s := range strings.Lines(e.Stack) {
+			fmt.Fprintf(&f.text, "  | %s\n", printable(strings.TrimSuffix(s, "\n")))
+		}
+	case f.n == maxFailures+1:
+		fmt.Fprintf(&f.text, "resonhost: what plugins left at failures after these %d is not shown\n", maxFailures)
+	}
+	if !f.late {
+		f.flush()
+	}
+}
+
+func (f *failures) flush() {
+	_, _ = io.WriteString(f.w, f.text.String()) // as with all that goes to stderr
+	f.text.Reset()
 }
 
 // serves checks that the host has the transform.
@@ -156,22 +198,22 @@ func (o *options) openOutput(std stdio, in io.Reader) (_ io.Writer, closeOutput 
 }
 
 // showProgress shows on a terminal how much of an input file has been read,
-// unless the results go there too.
-func (o *options) showProgress(std stdio, in io.Reader, out io.Writer) (_ io.Reader, done func()) {
+// unless the results go there too. shown says whether it does.
+func (o *options) showProgress(std stdio, in io.Reader, out io.Writer) (_ io.Reader, done func(), shown bool) {
 	f, ok := in.(*os.File)
 	if !ok || o.input == "" || !isTerminal(std.err) || isTerminal(out) {
-		return in, func() {}
+		return in, func() {}, false
 	}
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return in, func() {}
+		return in, func() {}, false
 	}
 	bar := progressbar.NewOptions64(info.Size(),
 		progressbar.OptionSetWriter(std.err), progressbar.OptionShowBytes(true),
 		progressbar.OptionSetDescription("call"), progressbar.OptionClearOnFinish())
 	r := progressbar.NewReader(f, bar)
 	// A progress bar that cannot be drawn is no failure of the tasks.
-	return &r, func() { _ = bar.Finish() }
+	return &r, func() { _ = bar.Finish() }, true
 }
 
 func isTerminal(v any) bool {

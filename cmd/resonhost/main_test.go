@@ -57,12 +57,13 @@ func binary(tb testing.TB) string {
 }
 
 // TestScripts runs testdata/script. A script finds the built-in plugins in
-// $PLUGINS, echo in $ECHO, the hand-written guests in $GUESTS, and this module in
-// $ROOT. It can build in Go, with nothing to be downloaded.
+// $PLUGINS, echo in $ECHO, gohostile in $GOHOSTILE, the hand-written guests in $GUESTS,
+// and this module in $ROOT. It can build in Go, with nothing to be downloaded.
 func TestScripts(t *testing.T) {
 	bin := filepath.Dir(binary(t))
 	plugins := guesttest.Dir(t, guesttest.Cascade, guesttest.Tick)
 	echo := guesttest.Dir(t, "./testdata/guests/echo")
+	gohostile := guesttest.Dir(t, "./testdata/guests/gohostile")
 	goEnv := goEnv(t, "GOCACHE", "GOMODCACHE")
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join(guesttest.Root(), "testdata", "script"),
@@ -73,6 +74,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("PLUGINS", plugins)
 			env.Setenv("ECHO", echo)
+			env.Setenv("GOHOSTILE", gohostile)
 			env.Setenv("GUESTS", filepath.Join(guesttest.Root(), "testdata", "guests"))
 			env.Setenv("ROOT", guesttest.Root())
 			env.Setenv("GOPROXY", "off")

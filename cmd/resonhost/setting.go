@@ -193,7 +193,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		{"canary-errors", "roll a canary back if it fails a larger `SHARE` of its tasks, which the other did", "1%", share{&c.CanaryErrors}},
 		{"canary-slowdown", "roll a canary back if its tasks take `N` times as long", fmt.Sprint(host.DefaultCanarySlowdown), factor{&c.CanarySlowdown}},
 		{
-			"engine", "run guests with `ENGINE` compiler or interpreter", "compiler",
+			"engine", "run guests with `ENGINE` compiler, or interpreter: slow, with at most 2000 nested calls of any kind", "compiler",
 			choice[host.Engine]{&c.Engine, []string{"compiler", "interpreter"}, []host.Engine{host.EngineCompiler, host.EngineInterpreter}},
 		},
 	}

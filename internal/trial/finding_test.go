@@ -59,6 +59,7 @@ func TestFlat(t *testing.T) {
 	}{
 		"flat":         {[]*sized{of(1000, 4e5, 5e5, 6e5, 9e5, 9e5), of(10_000, 13e5, 14e5, 15e5, 18e5, 9e9), of(100_000, 103e5, 104e5, 105e5, 9e9, 9e9)}, "met     cost of a further node and tick, largest over smallest: +0 % (aim: ≤ +25 %)\n"},
 		"not flat":     {[]*sized{of(1000, 4e5, 5e5, 6e5, 9e5, 9e5), of(10_000, 13e5, 14e5, 15e5, 18e5, 18e5), of(100_000, 193e5, 194e5, 195e5, 198e5, 198e5)}, "MISSED  cost of a further node and tick, largest over smallest: +100 % (aim: ≤ +25 %)\n"},
+		"barely":       {[]*sized{of(1000, 4e5, 5e5, 6e5, 9e5, 9e5), of(10_000, 13e5, 14e5, 15e5, 18e5, 9e9), of(100_000, 12_559_000, 12_659_000, 12_759_000, 9e9, 9e9)}, "MISSED  cost of a further node and tick, largest over smallest: +25.1 % (aim: ≤ +25 %)\n"},
 		"too few":      {[]*sized{of(1000, 1), of(10_000)}, ""},
 		"a round less": {[]*sized{of(1000, 1, 2, 3, 4, 5), of(10_000, 1, 2), of(20_000, 1, 2, 3, 4, 5)}, "?       cost of a further node and tick, largest over smallest: not measured (aim: ≤ +25 %)\n"},
 		"no clock":     {[]*sized{of(1000, 0, 0, 0, 0, 0), of(10_000, 0, 0, 0, 0, 0), of(20_000, 0, 0, 0, 0, 0)}, "?       cost of a further node and tick, largest over smallest: not measured (aim: ≤ +25 %)\n"},
@@ -84,6 +85,26 @@ func TestBounded(t *testing.T) {
 		if got := l.bounded(); got < want[0] || got > want[1] {
 			t.Errorf("%.1f %% of what it may be, want %v", got, want)
 		}
+	}
+}
+
+// TestBarelyMissed has a share that would read like what is aimed at if it were rounded as
+// others are.
+func TestBarelyMissed(t *testing.T) {
+	seen := func(took time.Duration) *ticks {
+		s := newTicks()
+		s.count = 1
+		s.done.observe(took)
+		return s
+	}
+	r := newReport("lag")
+	r.lag(seen(2007*time.Microsecond), seen(40*time.Millisecond))
+	want := "MISSED  p95 from due to done: 2.01ms (aim: ≤ 2ms)\n" +
+		"met     p99 from due to done: 2.01ms (aim: ≤ 5ms)\n" +
+		"met     ticks lost: 0 (aim: 0)\n" +
+		"MISSED  p95 less than inline: 94.996 % (aim: ≥ 95 %)\n"
+	if got := text(t, r); got != want {
+		t.Errorf("%s, want\n%s", got, want)
 	}
 }
 

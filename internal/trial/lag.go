@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/internal/rounded"
 )
 
 // ticks is what the ticks of nodes of a network were like.
@@ -146,7 +147,7 @@ func (r *Report) lag(sandbox, inline *ticks) {
 			return
 		}
 		got := sandbox.done.quantile(share)
-		r.finding(got <= aim, what, short(got), "≤ "+short(aim))
+		r.finding(got <= aim, what, shortBeside(got, aim), "≤ "+short(aim))
 	}
 	quick("p95 from due to done", 0.95, 2*time.Millisecond)
 	quick("p99 from due to done", 0.99, 5*time.Millisecond)
@@ -156,8 +157,8 @@ func (r *Report) lag(sandbox, inline *ticks) {
 		r.unmeasured(what, aim)
 		return
 	}
-	less := 1 - float64(sandbox.done.quantile(0.95))/float64(inline.done.quantile(0.95))
-	r.finding(less >= 0.95, what, fmt.Sprintf("%.1f %%", 100*less), aim)
+	less := 100 * (1 - float64(sandbox.done.quantile(0.95))/float64(inline.done.quantile(0.95)))
+	r.finding(less >= 95, what, rounded.Beside(less, 95, 1)+" %", aim)
 }
 
 // lost says how many ticks there were in vain, or were not.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/rounded"
 )
 
 const (
@@ -201,30 +202,33 @@ func (r *Report) loads(all []*loads) {
 		}
 		return median(list)
 	}
-	compare := func(what, aim, format string, met func(float64) bool, got float64) {
+	compare := func(what, aim string, bound float64, met func(got, bound float64) bool, write func(got, bound float64) string, got float64) {
 		if math.IsNaN(got) || math.IsInf(got, 0) { // nothing was done
 			r.unmeasured(what, aim)
 			return
 		}
-		r.finding(met(got), what, fmt.Sprintf(format, got), aim)
+		r.finding(met(got, bound), what, write(got, bound), aim)
 	}
-	atMost := func(aim float64) func(float64) bool { return func(v float64) bool { return v <= aim } }
-	atLeast := func(aim float64) func(float64) bool { return func(v float64) bool { return v >= aim } }
+	atMost := func(v, bound float64) bool { return v <= bound }
+	atLeast := func(v, bound float64) bool { return v >= bound }
+	inPercent := func(v, bound float64) string { return rounded.Beside(v, bound, 0) + " %" }
+	more := func(v, bound float64) string { return rounded.Signed(v, bound, 0) + " %" }
+	times := func(v, bound float64) string { return rounded.Beside(v, bound, 2) + " ×" }
 
-	compare("p99 at 3 × the capacity, of 3 × the unloaded p99 and a full queue", "≤ 100 %", "%.0f %%", atMost(100), each((*loads).bounded))
+	compare("p99 at 3 × the capacity, of 3 × the unloaded p99 and a full queue", "≤ 100 %", 100, atMost, inPercent, each((*loads).bounded))
 	least := math.Inf(1)
 	for i := range all[0].lower {
 		least = min(least, each(func(l *loads) float64 { return 100 * l.full.throughput() / l.lower[i].throughput() }))
 	}
-	compare("throughput at 3 × the capacity, of the best of the lower loads", "≥ 90 %", "%.0f %%", atLeast(90), least)
+	compare("throughput at 3 × the capacity, of the best of the lower loads", "≥ 90 %", 90, atLeast, inPercent, least)
 	r.answers(all)
-	compare("live heap after 3 × the capacity", "≤ +10 %", "%+.0f %%", atMost(10),
+	compare("live heap after 3 × the capacity", "≤ +10 %", 10, atMost, more,
 		each(func(l *loads) float64 { return 100 * (float64(l.heapAfter)/float64(l.heapBefore) - 1) }))
-	compare("p99 of a tenant beside one that floods", "≤ 2 × alone", "%.2f ×", atMost(2), each(func(l *loads) float64 {
+	compare("p99 of a tenant beside one that floods", "≤ 2 × alone", 2, atMost, times, each(func(l *loads) float64 {
 		return float64(l.beside.host.quantile(0.99)) / float64(l.alone.host.quantile(0.99))
 	}))
-	compare("work for a busy tenant beside one that floods", "≥ 45 %, half is fair", "%.0f %%", atLeast(45), each(func(l *loads) float64 { return 100 * l.share }))
-	compare("the same, of dear tasks", "≥ 45 %, half is fair", "%.0f %%", atLeast(45), each(func(l *loads) float64 { return 100 * l.shareDear }))
+	compare("work for a busy tenant beside one that floods", "≥ 45 %, half is fair", 45, atLeast, inPercent, each(func(l *loads) float64 { return 100 * l.share }))
+	compare("the same, of dear tasks", "≥ 45 %, half is fair", 45, atLeast, inPercent, each(func(l *loads) float64 { return 100 * l.shareDear }))
 }
 
 // answers says whether each task at overload had its answer.

@@ -11,6 +11,7 @@ import (
 	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/internal/rounded"
 	ticktransform "github.com/resonhost/resonhost/plugins/tick"
 )
 
@@ -131,7 +132,8 @@ func (r *Report) networks(single *sized, list []*sized) {
 		r.finding(missed == 0, what, fmt.Sprint(missed), "0")
 		if s.nodes >= 100_000 {
 			p95 := time.Duration(median(s.begun))
-			r.finding(p95 <= 5*time.Millisecond, name+": p95 from due to begun", short(p95), "≤ 5ms")
+			const aim = 5 * time.Millisecond
+			r.finding(p95 <= aim, name+": p95 from due to begun", shortBeside(p95, aim), "≤ "+short(aim))
 		}
 	}
 	r.flat(list)
@@ -162,8 +164,8 @@ func (r *Report) flat(list []*sized) {
 		r.unmeasured(what, aim)
 		return
 	}
-	spread := most/least - 1
-	r.finding(spread <= 0.25, what, fmt.Sprintf("+%.0f %%", 100*spread), aim)
+	spread := 100 * (most/least - 1)
+	r.finding(spread <= 25, what, rounded.Signed(spread, 25, 0)+" %", aim)
 }
 
 // chunk is the argument of a task of n nodes, each with a pattern.

@@ -37,8 +37,13 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// marks tell the series of a plot apart.
-const marks = "●○■□▲△◆◇"
+// marks tell the series of a plot apart: there are more than a plot has series.
+const marks = "●○■□▲△◆◇★☆▼▽+×abcdefghijklmnopqrstuvwxyz"
+
+func mark(series int) rune {
+	all := []rune(marks)
+	return all[series%len(all)]
+}
 
 const (
 	plotColumns = 72
@@ -57,11 +62,10 @@ func (r *Report) plot(b *strings.Builder) {
 		grid[i] = []rune(strings.Repeat(" ", plotColumns))
 	}
 	for i, s := range r.Series {
-		mark := []rune(marks)[i%len([]rune(marks))]
 		for x := range plotColumns {
 			took := s.at(a.share(float64(x) / (plotColumns - 1)))
 			y := int(math.Round((1 - a.y(took)) * (plotRows - 1)))
-			grid[y][x] = mark
+			grid[y][x] = mark(i)
 		}
 	}
 	for y, line := range grid {
@@ -83,7 +87,7 @@ func (r *Report) plot(b *strings.Builder) {
 	}
 	b.WriteString("\n\n")
 	for i, s := range r.Series {
-		fmt.Fprintf(b, "%12c %s\n", []rune(marks)[i%len([]rune(marks))], s.Name)
+		fmt.Fprintf(b, "%12c %s\n", mark(i), s.Name)
 	}
 }
 

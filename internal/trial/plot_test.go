@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,35 @@ func TestText(t *testing.T) {
 	b.Reset()
 	if err := newReport("empty").WriteText(&b); err != nil || strings.Contains(b.String(), "│") {
 		t.Errorf("err %v, a plot of nothing: %s", err, b.String())
+	}
+}
+
+// TestMarks has more series than any trial, the names of which are numbers.
+func TestMarks(t *testing.T) {
+	const most = 20 // of load, with 11
+	r := newReport("many")
+	for i := range most {
+		d := newDistribution()
+		d.observe(time.Duration(i+1) * time.Millisecond)
+		r.Series = append(r.Series, d.series(fmt.Sprint(i)))
+	}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	of := make(map[string]string)
+	for line := range strings.Lines(b.String()) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || len([]rune(fields[0])) != 1 {
+			continue
+		}
+		if other, ok := of[fields[0]]; ok {
+			t.Errorf("series %s and %s are both drawn by %s", other, fields[1], fields[0])
+		}
+		of[fields[0]] = fields[1]
+	}
+	if len(of) != most {
+		t.Errorf("%d series in the legend, want %d:\n%s", len(of), most, b.String())
 	}
 }
 

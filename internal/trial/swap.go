@@ -17,6 +17,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/rounded"
 )
 
 // Swap measures what it costs to change a plugin while it serves: swaps times, under as
@@ -170,10 +171,10 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 			r.finding(false, "the first failure", (*err).Error(), "none")
 		}
 		ratio := float64(swapping.quantile(0.99)) / float64(quiet.quantile(0.99))
-		r.finding(ratio <= 2, "p99 while swapping", fmt.Sprintf("%.2f ×", ratio), "≤ 2 × without")
+		r.finding(ratio <= 2, "p99 while swapping", rounded.Beside(ratio, 2, 2)+" ×", "≤ 2 × without")
 		for i, p := range after {
-			grown := float64(p.value)/float64(max(before[i].value, 1)) - 1
-			r.finding(grown <= 0.05, p.what+" afterwards", fmt.Sprintf("%+.1f %% of %s", 100*grown, p.format(before[i].value)), "≤ +5 %")
+			grown := 100 * (float64(p.value)/float64(max(before[i].value, 1)) - 1)
+			r.finding(grown <= 5, p.what+" afterwards", fmt.Sprintf("%s %% of %s", rounded.Signed(grown, 5, 1), p.format(before[i].value)), "≤ +5 %")
 		}
 		return nil
 	})
@@ -351,7 +352,7 @@ func (s *swapTrial) starting(ctx context.Context) error {
 // found compares the median of sorted durations.
 func (s *swapTrial) found(took []time.Duration, what string, aim time.Duration) {
 	median := took[len(took)/2]
-	s.report.finding(median <= aim, what, fmt.Sprintf("%s (%s–%s, %d times)", short(median), short(took[0]), short(took[len(took)-1]), len(took)), "≤ "+short(aim))
+	s.report.finding(median <= aim, what, fmt.Sprintf("%s (%s–%s, %d times)", shortBeside(median, aim), short(took[0]), short(took[len(took)-1]), len(took)), "≤ "+short(aim))
 }
 
 // figure is what a process has of something.

@@ -23,6 +23,7 @@ import (
 	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/internal/rounded"
 )
 
 // Trial is what all trials are told.
@@ -92,16 +93,23 @@ func (r *Report) unmeasured(what, aim string) {
 }
 
 // short writes a duration with three digits.
-func short(d time.Duration) string {
+func short(d time.Duration) string { return d.Round(step(d)).String() }
+
+// shortBeside is short with more digits where it would seem to be what it is aimed at, and
+// is not.
+func shortBeside(d, aim time.Duration) string { return rounded.Duration(d, aim, step(d)) }
+
+// step is the unit of the last of a duration's three digits.
+func step(d time.Duration) time.Duration {
 	switch {
 	case d >= 100*time.Millisecond:
-		return d.Round(time.Millisecond).String()
+		return time.Millisecond
 	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
+		return 10 * time.Microsecond
 	case d >= time.Microsecond:
-		return d.Round(10 * time.Nanosecond).String()
+		return 10 * time.Nanosecond
 	}
-	return d.String()
+	return 1
 }
 
 // Series is a distribution of durations.

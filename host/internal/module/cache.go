@@ -285,7 +285,7 @@ func (m *Module) compileCached(ctx context.Context, r *rewritten) error {
 		c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
 		return m.compileIn(ctx, "", rewritten)
 	}
-	defer func() { _ = os.RemoveAll(made) }() // where it was not put in its place; prune gets what is left
+	defer func() { _ = os.RemoveAll(made) }() // where it was not put in its place; store.Open gets what is left
 	err = m.compileIn(ctx, made, rewritten)
 	if err != nil && ctx.Err() == nil { // be it for the binary, or because nothing can be written
 		kept := err

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tetratelabs/wazero"
 	"go.uber.org/goleak"
 
 	"github.com/resonhost/resonhost/abi"
@@ -403,5 +404,27 @@ func BenchmarkRunEcho(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestInterpreterDepth has what --engine and host.EngineInterpreter promise, which is
+// wazero's to keep.
+func TestInterpreterDepth(t *testing.T) {
+	const most = 2000
+	wasm := []byte("\x00asm\x01\x00\x00\x00" + "\x01\x05\x01\x60\x01\x7f\x00" + "\x03\x02\x01\x00" + "\x07\x05\x01\x01f\x00\x00" +
+		"\x0a\x10\x01\x0e\x00\x20\x00\x04\x40\x20\x00\x41\x01\x6b\x10\x00\x0b\x0b") // f(n): if n != 0, f(n - 1)
+	ctx := t.Context()
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	defer r.Close(ctx)
+	m, err := r.Instantiate(ctx, wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := m.ExportedFunction("f")
+	if _, err := f.Call(ctx, most-1); err != nil {
+		t.Errorf("%d calls: %v", most, err)
+	}
+	if _, err := f.Call(ctx, most); err == nil || !strings.Contains(err.Error(), "stack overflow") {
+		t.Errorf("%d calls: %v", most+1, err)
 	}
 }

@@ -32,14 +32,23 @@ const (
 // what lies in it is run.
 var ErrShared = errors.New("others can write to it")
 
+// leftAfter is how long after its last change what is being written counts as left by a
+// process that was killed. None takes nearly so long: compiling has its timeout, and a
+// writer that loses what it wrote goes on without.
+const leftAfter = time.Hour
+
+// tempPattern is, for package os, what is being written and put in its place later.
+const tempPattern = ".*.tmp"
+
 // Open opens the store in a directory, which it makes, for its owner alone, if it is not
-// there.
+// there. What processes that were killed left half written in it is removed.
 func Open(dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range []string{dir, filepath.Join(dir, compiled), filepath.Join(dir, versions), filepath.Join(dir, records)} {
+	parts := []string{filepath.Join(dir, compiled), filepath.Join(dir, versions), filepath.Join(dir, records)}
+	for _, d := range append([]string{dir}, parts...) {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
@@ -51,7 +60,47 @@ func Open(dir string) (*Store, error) {
 			return nil, fmt.Errorf("%s: %w", d, err)
 		}
 	}
+	for _, d := range parts { // the directory itself may have what is not the store's
+		sweep(d)
+	}
 	return &Store{dir}, nil
+}
+
+// sweep removes what was left half written in a directory. What cannot be removed stays: it
+// does no harm.
+func sweep(dir string) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, d := range list {
+		if !tempForm.MatchString(d.Name()) {
+			continue
+		}
+		name := filepath.Join(dir, d.Name())
+		if changed := lastChange(name); !changed.IsZero() && time.Since(changed) > leftAfter {
+			_ = os.RemoveAll(name)
+		}
+	}
+}
+
+// lastChange is when a file, or the youngest of a tree, was changed; zero if that cannot be
+// told.
+func lastChange(name string) (last time.Time) {
+	err := filepath.WalkDir(name, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err // another process was faster, or writes
+		}
+		info, err := d.Info()
+		if err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+		return err
+	})
+	if err != nil {
+		return time.Time{}
+	}
+	return last
 }
 
 // Compiled is the directory for what plugins were compiled to.
@@ -59,6 +108,7 @@ func (s *Store) Compiled() string { return filepath.Join(s.dir, compiled) }
 
 var (
 	idForm   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	tempForm = regexp.MustCompile(`^\.\d+\.tmp$`) // what package os makes of tempPattern
 	fileForm = regexp.MustCompile(`^[^/\\\x00]{1,200}$`)
 )
 
@@ -86,7 +136,7 @@ func (s *Store) Keep(id string, files map[string][]byte) error {
 			return err
 		}
 	}
-	temp, err := os.MkdirTemp(filepath.Join(s.dir, versions), ".*.tmp")
+	temp, err := os.MkdirTemp(filepath.Join(s.dir, versions), tempPattern)
 	if err != nil {
 		return err
 	}
@@ -103,7 +153,7 @@ func (s *Store) Keep(id string, files map[string][]byte) error {
 		err = os.Rename(temp, dir)
 	}
 	if err != nil {
-		_ = os.RemoveAll(temp)                      // Prune gets what is left
+		_ = os.RemoveAll(temp)                      // Open gets what is left
 		if _, there := os.Stat(dir); there == nil { // another process was faster
 			return nil
 		}
@@ -284,7 +334,7 @@ func Prune(dir string, limit int64, keep ...string) (removed int, err error) {
 
 // WriteFile writes a file that is there whole or not at all.
 func WriteFile(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".*.tmp")
+	f, err := os.CreateTemp(filepath.Dir(name), tempPattern)
 	if err != nil {
 		return err
 	}

@@ -155,3 +155,53 @@ func TestOpenRefuses(t *testing.T) {
 		t.Error("opened a file")
 	}
 }
+
+// TestOpenSweeps has what killed processes left, and what others are writing.
+func TestOpenSweeps(t *testing.T) {
+	_, dir := open(t)
+	past := time.Now().Add(-2 * time.Hour)
+	cases := map[string]struct {
+		file  string // in it, if it is a directory, which is as old as can be
+		fresh bool
+		stays bool
+	}{
+		"compiled/.123.tmp":  {file: "cut"},
+		"versions/.456.tmp":  {file: "plugin.wasm"},
+		"plugins/.789.tmp":   {},
+		"compiled/.1.tmp":    {file: "grows", fresh: true, stays: true},
+		"plugins/.2.tmp":     {fresh: true, stays: true},
+		"compiled/.x.tmp":    {stays: true},
+		"compiled/.9.tmp.go": {file: "f", stays: true},
+		"plugins/1.json":     {stays: true},
+		".3.tmp":             {stays: true}, // somebody else's
+	}
+	for name, c := range cases {
+		name = filepath.Join(dir, name)
+		file := name
+		if c.file != "" {
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			file = filepath.Join(name, c.file)
+		}
+		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{file, name} {
+			if f == file && c.fresh {
+				continue
+			}
+			if err := os.Chtimes(f, past, past); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := store.Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range cases {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != c.stays {
+			t.Errorf("%s: %v, want it to stay: %t", name, err, c.stays)
+		}
+	}
+}
