@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -84,6 +85,32 @@ func BenchmarkRunQueued(b *testing.B) {
 			h := hostile(b, func(cfg *host.Config) { cfg.Workers, cfg.Defaults = 1, c.PluginConfig })
 			input := make([]byte, 64)
 			b.SetParallelism(32)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := h.Run(context.Background(), "hostile.echo", input); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkRunBeside is the cost of a task where each processor has a caller and a worker.
+func BenchmarkRunBeside(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		host.Isolation
+	}{
+		{"pristine", host.IsolationPristine},
+		{"shared", host.IsolationShared},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			h := hostile(b, func(cfg *host.Config) {
+				cfg.Workers, cfg.Defaults.Isolation = runtime.GOMAXPROCS(0), c.Isolation
+			})
+			input := make([]byte, 64)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

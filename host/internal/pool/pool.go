@@ -1,6 +1,12 @@
 // Package pool keeps instances ready to be lent: between a minimum and a
-// maximum, the most recently used first, replaced in the background when one is
-// lost and retired when it has served long enough.
+// maximum, to each processor first the one that it gave back last, replaced in the
+// background when one is lost and retired when it has served long enough.
+//
+// Puddle has the life of instances: making them, the maximum, waiting, closing. One that is
+// given back lies ready outside it, acquired still as puddle sees it, so that lending it
+// again takes no lock, and writes to no memory that another processor writes to. It goes
+// back to puddle if somebody waits there, and at each look for instances to evict: from then
+// on puddle measures how long it is idle.
 package pool
 
 import (
@@ -56,7 +62,18 @@ type Pool[T any] struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	closing sync.Once
-	idle    atomic.Int64 // instances that were given back and lie idle
+
+	// wanted is how many want instances to go to puddle: who is in Get, and Close for good.
+	// They raise it before they look at what is ready, and who makes an instance ready looks
+	// at it afterwards; atomics have one order, so that one of the two sees the other and
+	// takes the instance. If a third is faster, then it has the instance lent, and what it
+	// does with that is seen to in the same way.
+	wanted atomic.Int64
+	// ready has the instances that may lie ready, each in its place.
+	ready []atomic.Pointer[Instance[T]]
+	hints sync.Pool // of *hint[T], of which each processor has one or so
+
+	idle    atomic.Int64 // instances that were given back and lie idle in puddle
 	created atomic.Uint64
 	left    [Reasons]atomic.Uint64
 	failed  atomic.Uint64
@@ -66,14 +83,39 @@ type Pool[T any] struct {
 type Instance[T any] struct {
 	Value T
 
+	// ready is whether it may be lent; who makes that false has the instance.
+	ready atomic.Bool
 	calls int
 	idle  bool // counted in Pool.idle
+	place int  // in Pool.ready, from 1; 0 without
 	res   *puddle.Resource[*Instance[T]]
+	_     [apart]byte
 }
+
+// take reports whether the instance lay ready, and is the caller's now.
+func (in *Instance[T]) take() bool { return in.ready.Load() && in.ready.CompareAndSwap(true, false) }
+
+// hint is the instance that a processor gave back last. That may be lent again, or gone, and
+// then is never ready; until another takes its place here, the collector keeps it.
+type hint[T any] struct {
+	last *Instance[T]
+	_    [apart]byte
+}
+
+const (
+	// places is how many instances can lie ready, so many being looked through; others lie
+	// idle in puddle.
+	places = 64
+	// apart keeps what two processors write out of one line of their caches.
+	apart = 64
+)
 
 // New returns an empty pool. [Pool.Start] fills it.
 func New[T any](cfg Config[T]) (*Pool[T], error) {
-	p := &Pool[T]{cfg: cfg, lost: make(chan struct{}, 1)}
+	p := &Pool[T]{
+		cfg: cfg, lost: make(chan struct{}, 1),
+		ready: make([]atomic.Pointer[Instance[T]], max(min(cfg.Max, places), 0)),
+	}
 	inner, err := puddle.NewPool(&puddle.Config[*Instance[T]]{
 		MaxSize: int32(cfg.Max),
 		Constructor: func(ctx context.Context) (*Instance[T], error) {
@@ -158,10 +200,23 @@ func (p *Pool[T]) evict() {
 			spare--
 			p.left[Evicted].Add(1)
 			p.wake(res.Value())
+			p.leave(res.Value())
 			res.Destroy()
 			continue
 		}
 		res.ReleaseUnused()
+	}
+	// After those: else they would not be there to be lent for a moment.
+	p.handBack()
+}
+
+// handBack gives to puddle what lies ready, that of the first place last, which thus is
+// the first to be lent again.
+func (p *Pool[T]) handBack() {
+	for i := len(p.ready) - 1; i >= 0; i-- { //nolint:modernize // slices.Backward copies pointers that others swap
+		if in := p.ready[i].Load(); in != nil && in.take() {
+			p.release(in)
+		}
 	}
 }
 
@@ -169,6 +224,11 @@ func (p *Pool[T]) evict() {
 // else waiting until ctx is done. Give it back with [Pool.Put] or
 // [Pool.Remove].
 func (p *Pool[T]) Get(ctx context.Context) (*Instance[T], error) {
+	p.wanted.Add(1)
+	defer p.wanted.Add(-1)
+	if in := p.tryReady(); in != nil {
+		return in, nil
+	}
 	res, err := p.inner.Acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -179,6 +239,9 @@ func (p *Pool[T]) Get(ctx context.Context) (*Instance[T], error) {
 // TryGet lends an idle instance, or returns nil. It overlooks those that were never
 // lent.
 func (p *Pool[T]) TryGet() *Instance[T] {
+	if in := p.tryReady(); in != nil {
+		return in
+	}
 	if p.idle.Load() <= 0 {
 		return nil // TryAcquire would make one
 	}
@@ -187,6 +250,24 @@ func (p *Pool[T]) TryGet() *Instance[T] {
 		return nil
 	}
 	return p.lend(res)
+}
+
+// tryReady lends an instance that lies ready: the one that this processor gave back last,
+// else any. It returns nil if there is none.
+func (p *Pool[T]) tryReady() *Instance[T] {
+	if h, _ := p.hints.Get().(*hint[T]); h != nil {
+		in := h.last
+		p.hints.Put(h)
+		if in.take() {
+			return in
+		}
+	}
+	for i := range p.ready {
+		if in := p.ready[i].Load(); in != nil && in.take() {
+			return in
+		}
+	}
+	return nil
 }
 
 func (p *Pool[T]) lend(res *puddle.Resource[*Instance[T]]) *Instance[T] {
@@ -211,15 +292,62 @@ func (p *Pool[T]) Put(in *Instance[T]) {
 		p.Remove(in, Retired)
 		return
 	}
+	if p.wanted.Load() == 0 && p.enter(in) {
+		in.ready.Store(true)
+		if p.wanted.Load() == 0 {
+			p.remember(in)
+			return
+		}
+		if !in.take() {
+			return
+		}
+	}
+	p.release(in)
+}
+
+// release gives an instance to puddle: to whoever waits there, or to lie idle.
+func (p *Pool[T]) release(in *Instance[T]) {
 	in.idle = true
 	p.idle.Add(1)
 	in.res.Release()
+}
+
+// remember makes an instance the first choice of this processor.
+func (p *Pool[T]) remember(in *Instance[T]) {
+	h, _ := p.hints.Get().(*hint[T])
+	if h == nil {
+		h = &hint[T]{}
+	}
+	h.last = in
+	p.hints.Put(h)
+}
+
+// enter gives a lent instance a place to lie ready in, and reports whether it has one.
+func (p *Pool[T]) enter(in *Instance[T]) bool {
+	for i := range p.ready {
+		if in.place != 0 {
+			break
+		}
+		if p.ready[i].Load() == nil && p.ready[i].CompareAndSwap(nil, in) {
+			in.place = i + 1
+		}
+	}
+	return in.place != 0
+}
+
+// leave frees the place of an instance that is not ready, and never to be again.
+func (p *Pool[T]) leave(in *Instance[T]) {
+	if in.place != 0 {
+		p.ready[in.place-1].Store(nil)
+		in.place = 0
+	}
 }
 
 // Remove takes back an instance that is never to be lent again, and has it replaced
 // in the background.
 func (p *Pool[T]) Remove(in *Instance[T], why Reason) {
 	p.left[why].Add(1)
+	p.leave(in)
 	// Destroyed here and not by puddle's own goroutine: the instance's memory is
 	// free, and its room in the pool too, before its successor is made.
 	p.cfg.Destroy(in.Value)
@@ -238,6 +366,8 @@ func (p *Pool[T]) Close() {
 			p.cancel()
 			<-p.done
 		}
+		p.wanted.Add(1)
+		p.handBack()
 	})
 	p.inner.Close()
 }
@@ -254,10 +384,18 @@ type Stats struct {
 
 // Stats returns a snapshot.
 func (p *Pool[T]) Stats() Stats {
+	// Before puddle looks: what is lent or given back meanwhile was lent at one moment of it,
+	// and counts as such or not. Only what goes from here to puddle is subtracted wrongly.
+	ready := 0
+	for i := range p.ready {
+		if in := p.ready[i].Load(); in != nil && in.ready.Load() {
+			ready++
+		}
+	}
 	st := p.inner.Stat()
 	s := Stats{
 		Size:    int(st.TotalResources()),
-		Lent:    int(st.AcquiredResources()),
+		Lent:    max(int(st.AcquiredResources())-ready, 0),
 		Max:     p.cfg.Max,
 		Created: p.created.Load(),
 		Failed:  p.failed.Load(),
