@@ -53,6 +53,7 @@ const (
 	opI64Sub      = 0x7d
 	opI64Shl      = 0x86
 	opI64ShrU     = 0x88
+	opI32Wrap     = 0xa7
 	opI64ExtendU  = 0xad
 	opLastPlain   = 0xc4
 	opRefNull     = 0xd0
@@ -120,6 +121,11 @@ type body struct {
 	first  int
 	behind int
 	span   // the current one
+
+	lows     lows   // at the current place
+	firstLow uint32 // of variables of type i32
+	nextLow  int
+	floats   bool // some constants are globals
 }
 
 // form is what is rewritten.
@@ -154,6 +160,9 @@ type frame struct {
 	// outer is the span in which a loop begins. It goes on behind the loop: it
 	// was paid for on the way in.
 	outer span
+	// atEnd is what is known of variables on all ways to the frame's end but that of the
+	// code before it.
+	atEnd lows
 }
 
 func (w *rewriter) code(out []byte) ([]byte, error) {
@@ -179,6 +188,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 		done := false
 		if len(again) > 0 && again[0].index == f {
 			// It has some more blocks than before, and may exceed a limit that it did not.
+			b.floats = again[0].floats
 			done = b.rewrite(again[0].body, at, f, noTable, w.entrance(len(w.relooped)-len(again))) == nil
 			again = again[1:]
 		}
@@ -221,7 +231,7 @@ func (w *rewriter) entrance(i int) []byte {
 func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte) error {
 	*b = body{
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
-		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1},
+		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1}, floats: b.floats && of == noTable,
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
 	b.copied = b.r.pos
@@ -270,13 +280,9 @@ func (b *body) declare(params []byte) {
 		b.types = b.types[:0]
 	}
 	b.locals = uint32(total)
-	if !b.w.opts.Meter {
-		b.out = append(appendU32(b.out, groups), r.buf[start:r.pos]...)
-		return
-	}
-	b.scratch, b.length = b.locals, b.locals+1
+	b.scratch, b.length, b.firstLow = b.locals, b.locals+1, b.locals+2
 	b.out = append(appendU32(b.out, groups+2), r.buf[start:r.pos]...)
-	b.out = append(b.out, 1, typeI64, 1, typeI32)
+	b.out = append(b.out, 1, typeI64, 1+keptLows, typeI32)
 }
 
 // flush copies the input up to a position.
@@ -439,6 +445,7 @@ func (b *body) target() (f *frame, label uint32) {
 		b.leaf, b.simple = false, false
 	}
 	f = &b.frames[i]
+	f.atEnd.join(&b.lows)
 	return f, uint32(b.depth - 1 - f.label)
 }
 
@@ -490,10 +497,10 @@ func (b *body) open(kind byte, start int) {
 	if b.r.err != nil {
 		return
 	}
-	f := frame{kind: kind, from: -1}
+	f := frame{kind: kind, from: -1, atEnd: lows{never: true}}
 	switch {
 	case kind == opIf:
-		f.from = b.id // the way round it
+		f.from, f.atEnd = b.id, b.lows // the way round it
 	case kind == opLoop && b.w.opts.Meter:
 		if b.simple && b.leaf && b.charges == 1 && b.cost <= small {
 			// The function begins with a loop, which will do for it.
@@ -504,6 +511,9 @@ func (b *body) open(kind byte, start int) {
 		b.leaf = false
 		f.outer = b.span
 		f.extra = b.loop(start, b.form != tableCopy && (t < 0 || len(b.w.params[t]) == 0))
+	}
+	if kind == opLoop {
+		b.lows = lows{} // on the way back it may be anything
 	}
 	b.branch(2 + 2*f.extra)
 	b.simple = false
@@ -597,7 +607,10 @@ func (b *body) end() {
 	if len(b.frames) == 0 {
 		return // the function's
 	}
-	if f.kind == opLoop && b.w.opts.Meter {
+	if f.kind != opLoop {
+		f.atEnd.join(&b.lows)
+		b.lows = f.atEnd
+	} else if b.w.opts.Meter {
 		b.leave(&f)
 		return
 	}
@@ -629,15 +642,22 @@ func (b *body) instruction() {
 	case op == opBlock || op == opLoop || op == opIf:
 		b.open(op, start)
 	case op == opElse:
-		b.arrive(b.frames[len(b.frames)-1].from)
+		f := &b.frames[len(b.frames)-1]
+		b.lows, f.atEnd = lows{}, lows{} // functions without their table have none
+		b.arrive(f.from)
 	case op == opEnd:
 		b.end()
 	case op == opBr || op == opBrIf:
 		b.jump(start, op)
+		b.lows.never = b.lows.never || op == opBr
 	case op == opReturn:
 		b.simple = false
+		b.lows.never = true
+	case op == opUnreachable:
+		b.lows.never = true
 	case op == opBrTable:
 		b.table(start)
+		b.lows.never = true
 	case op == opCall:
 		f := r.index("function", uint32(len(b.w.funcTypes)))
 		b.call(start, f >= b.index, func() { b.out = appendU32(append(b.out, opCall), b.w.moved(f)) })
@@ -658,7 +678,13 @@ func (b *body) instruction() {
 		}
 		r.valueType()
 	case op >= opLocalGet && op <= opLocalTee:
-		r.index("variable", b.locals)
+		if v := r.index("variable", b.locals); op == opLocalGet {
+			b.low(start, v)
+		} else {
+			b.lows.forget(v)
+		}
+	case op == opF64Const:
+		b.float(start)
 	case op == opGlobalGet || op == opGlobalSet:
 		r.index("global", uint32(len(b.w.globals)))
 	case op == opTableGet:

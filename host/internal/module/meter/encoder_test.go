@@ -1,5 +1,10 @@
 package meter_test
 
+import (
+	endian "encoding/binary"
+	"math"
+)
+
 // The encoder writes modules byte by byte, since what is tested is what becomes of
 // bytes, wrong ones among them.
 
@@ -7,6 +12,7 @@ package meter_test
 const (
 	i32       = 0x7f
 	i64       = 0x7e
+	f64       = 0x7c
 	v128      = 0x7b
 	funcref   = 0x70
 	externref = 0x6f
@@ -91,7 +97,10 @@ func str(s string) []byte        { return append(u32(len(s)), s...) }
 func vec(items ...[]byte) []byte { return counted(len(items), items) }
 func konst(v int) []byte         { return append([]byte{0x41}, sleb(int64(int32(v)))...) }
 func konst64(v int64) []byte     { return append([]byte{0x42}, sleb(v)...) }
-func sized(b []byte) []byte      { return append(u32(len(b)), b...) }
+func float(v float64) []byte {
+	return endian.LittleEndian.AppendUint64([]byte{0x44}, math.Float64bits(v))
+}
+func sized(b []byte) []byte { return append(u32(len(b)), b...) }
 func signature(params, results []byte) []byte {
 	return cat(0x60, sized(params), sized(results))
 }

@@ -1,6 +1,9 @@
 package meter
 
-import "slices"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Go's compiler writes a function as parts of code in a loop around a table: a jump sets
 // the argument, which is the number of a part, and goes round. So can a function be entered
@@ -25,7 +28,8 @@ type flow struct {
 	unwinds bool // a block is around all others, behind which the function returns 1
 	table   []int
 	parts   []part
-	jumps   []jump // of all parts, in their order
+	jumps   []jump   // of all parts, in their order
+	floats  []uint64 // its constants of that type
 
 	order []int // parts that can be reached, each behind those that lead to it, but for loops
 	rank  []int // where a part is in order; -1 if it can not be reached
@@ -73,7 +77,7 @@ const (
 // right if the argument is 0.
 func (f *flow) reloop(out, raw []byte) (_ []byte, ok bool) {
 	*f = flow{
-		raw: raw, table: f.table[:0], parts: f.parts, jumps: f.jumps[:0], order: f.order[:0], rank: f.rank, from: f.from, above: f.above,
+		raw: raw, table: f.table[:0], parts: f.parts, jumps: f.jumps[:0], floats: f.floats[:0], order: f.order[:0], rank: f.rank, from: f.from, above: f.above,
 		joins: f.joins, joined: f.joined, head: f.head, block: f.block, loop: f.loop, out: out,
 	}
 	if !f.read() || !f.analyze() {
@@ -248,6 +252,10 @@ func (f *flow) part(r *reader, i int) bool {
 		case (op == opReturn || op == opUnreachable) && open == 0:
 			p.to = r.pos
 			return f.unreached(r, around)
+		case op == opF64Const:
+			if raw := r.bytes(8); r.err == nil {
+				f.floats = append(f.floats, binary.LittleEndian.Uint64(raw))
+			}
 		case op >= opLocalGet && op <= opLocalTee:
 			if r.u32() != 0 {
 				break

@@ -182,7 +182,7 @@ func TestReloop(t *testing.T) {
 // and are entered again where they were left. All are functions of a counter, and end when
 // it does.
 func generateParts(seed uint64) (wasm []byte, bodies [][]byte) {
-	const counter, state, resume = 0, 1, 2
+	const counter, state, resume, long = 0, 1, 2, 3
 	random := rand.New(rand.NewPCG(seed, 1))
 	m := new(binary)
 	m.typ([]byte{i32}, []byte{i32})
@@ -190,6 +190,7 @@ func generateParts(seed uint64) (wasm []byte, bodies [][]byte) {
 	m.global(i32, konst(400))
 	m.global(i32, konst(int(seed)))
 	m.global(i32, konst(0))
+	m.global(i64, konst64(0x123456789abcdef))
 	n := 1 + random.IntN(3)
 	m.tables = append(m.tables, cat(funcref, 0, u32(n)))
 	var list [][]byte
@@ -200,15 +201,32 @@ func generateParts(seed uint64) (wasm []byte, bodies [][]byte) {
 		mix := func() []byte {
 			return cat(0x23, state, konst(1103515245), 0x6c, konst(random.IntN(100)), 0x6a, 0x20, 1+random.IntN(2), 0x73, 0x24, state, add(1+random.IntN(2), random.IntN(9)))
 		}
+		p.before = cat(0x23, long, 0x21, 3, 0x23, long, 0x21, 4)
+		wide := func() int { return 3 + random.IntN(2) }
+		// Low halves of variables, and constants, as an address has them.
+		plain := func() []byte {
+			switch random.IntN(4) {
+			case 0:
+				return cat(0x23, state, 0xac, 0x21, wide())
+			case 1:
+				return cat(0x20, wide(), 0xa7, konst(0x7ff8), 0x71, 0x20, wide(), 0x37, 3, 0)
+			case 2:
+				return cat(0x20, 5, float(0.5), 0xa2, float(float64(random.IntN(20))/7), 0xa0, 0x22, 5, 0xbd, 0xa7, 0x23, state, 0x73, 0x24, state)
+			}
+			return cat(0x20, wide(), 0xa7, konst(0x7ff8), 0x71, 0x28, 2, 0, 0x20, wide(), 0xa7, 0x6a, 0x23, state, 0x73, 0x24, state)
+		}
 		random01 := func() []byte { return cat(0x23, state, konst(16), 0x76, konst(1+random.IntN(3)), 0x70) }
 		for i := range p.parts {
 			code := []any{tick}
 			for range random.IntN(3) {
-				code = append(code, mix())
+				code = append(code, mix(), plain())
 				open := 0
 				for range random.IntN(3) {
-					code = append(code, random01(), cat(0x04, void))
+					code = append(code, random01(), cat(0x04, void), plain())
 					open++
+				}
+				for range random.IntN(3) {
+					code = append(code, plain())
 				}
 				switch {
 				case random.IntN(3) > 0 && p.looped && (open > 0 || random.IntN(4) == 0):
@@ -253,8 +271,8 @@ func generateParts(seed uint64) (wasm []byte, bodies [][]byte) {
 			p.parts[i] = code
 		}
 		body := p.body()
-		bodies = append(bodies, cat(1, 2, i32, body, 0x0b))
-		list = append(list, u32(m.fnOf(0, []byte{i32, i32}, body)))
+		bodies = append(bodies, cat(3, 2, i32, 2, i64, 1, f64, body, 0x0b))
+		list = append(list, u32(m.fnOf(0, []byte{i32, i32, i64, i64, f64}, body)))
 	}
 	m.elements = append(m.elements, cat(0, konst(0), 0x0b, vec(list...)))
 	// Call the last one, and again while it unwinds and the counter runs.

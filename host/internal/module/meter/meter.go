@@ -130,7 +130,8 @@ type rewriter struct {
 	results   [][]byte   // likewise
 	funcTypes []uint32   // of each function, imported ones first
 	relooped  []relooped // by function
-	imported  uint32     // functions
+	floats    floats
+	imported  uint32 // functions
 	tables    uint32
 	memory    uint32 // how many there are
 	globals   []global
@@ -324,7 +325,8 @@ func (w *rewriter) functions(out []byte) ([]byte, error) {
 type relooped struct {
 	index      uint32
 	body, copy []byte
-	at         int // of the copy in the binary
+	at         int  // of the copy in the binary
+	floats     bool // it has many
 }
 
 // reloop finds the functions that can do without their table. What is wrong with others is
@@ -345,7 +347,7 @@ func (w *rewriter) reloop() {
 			continue
 		}
 		if more, ok := f.reloop(all, raw); ok {
-			w.relooped = append(w.relooped, relooped{w.imported + i, more[len(all):], raw, at})
+			w.relooped = append(w.relooped, relooped{w.imported + i, more[len(all):], raw, at, w.floats.add(f.floats)})
 			all = more
 		}
 	}
@@ -456,6 +458,7 @@ func (w *rewriter) globalSection(out []byte) ([]byte, error) {
 		content = append(content, typeI32, 1, opI32Const, 0, opEnd)
 		n++
 	}
+	content, n = w.floats.section(content, n)
 	return appendSection(out, secGlobal, n, content), nil
 }
 
