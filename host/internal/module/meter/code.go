@@ -126,6 +126,9 @@ type body struct {
 	firstLow uint32 // of variables of type i32
 	nextLow  int
 	floats   bool // some constants are globals
+
+	constants constants
+	firstWord uint32 // of maxCopied/wordSize variables of type v128
 }
 
 // form is what is rewritten.
@@ -281,8 +284,9 @@ func (b *body) declare(params []byte) {
 	}
 	b.locals = uint32(total)
 	b.scratch, b.length, b.firstLow = b.locals, b.locals+1, b.locals+2
-	b.out = append(appendU32(b.out, groups+2), r.buf[start:r.pos]...)
-	b.out = append(b.out, 1, typeI64, 1+keptLows, typeI32)
+	b.firstWord = b.firstLow + keptLows + 1
+	b.out = append(appendU32(b.out, groups+3), r.buf[start:r.pos]...)
+	b.out = append(b.out, 1, typeI64, 1+keptLows+1, typeI32, maxCopied/wordSize, typeV128)
 }
 
 // flush copies the input up to a position.
@@ -685,6 +689,11 @@ func (b *body) instruction() {
 		}
 	case op == opF64Const:
 		b.float(start)
+	case op == opI32Const:
+		if r.skip(op); r.err == nil {
+			b.constants.push(start, r.buf[start+1:r.pos])
+		}
+		return
 	case op == opGlobalGet || op == opGlobalSet:
 		r.index("global", uint32(len(b.w.globals)))
 	case op == opTableGet:
@@ -713,6 +722,7 @@ func (b *body) instruction() {
 		r.pos = start
 		r.failf("there is no instruction 0x%x", op)
 	}
+	b.constants.n = 0
 }
 
 // call rewrites a call, which write writes, and counts it if it may go round.
@@ -791,8 +801,12 @@ func (b *body) chargeLength(start int, right, left byte) {
 func (b *body) bulk(start int) {
 	r := b.r
 	tables := b.w.tables
+	sub := r.u32()
+	if (sub == bulkMemoryCopy && r.peek(0)|r.peek(1) == 0 || sub == bulkMemoryFill && r.peek(0) == 0) && b.unrolled(sub == bulkMemoryFill) {
+		return
+	}
 	b.branch(8) // for loops in the compiler's code, and what inPieces puts around it
-	switch sub := r.u32(); {
+	switch {
 	case sub < bulkMemoryInit:
 	case sub == bulkMemoryInit:
 		r.u32() // wazero checks it against the data count

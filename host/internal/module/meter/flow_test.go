@@ -178,6 +178,54 @@ func TestReloop(t *testing.T) {
 	}
 }
 
+// TestReloopBlocks has memory.copy and memory.fill of constant lengths do what they did: where
+// blocks overlap, and at the memory's end.
+func TestReloopBlocks(t *testing.T) {
+	all := machines(t)
+	pattern := make([]byte, 1000)
+	for i := range pattern {
+		pattern[i] = byte(i%251 + 1)
+	}
+	const end = 1 << 16
+	run := func(code ...any) {
+		t.Helper()
+		f := (&parted{looped: true, parts: [][]any{{cat(code...), to{1, 0}}, {leave}}}).body()
+		if _, ok := meter.Reloop(cat(0, f, 0x0b)); !ok {
+			t.Fatal("does not reloop")
+		}
+		m := new(binary)
+		m.typ([]byte{i32}, []byte{i32})
+		m.memory(1)
+		m.datas = append(m.datas, cat(0, konst(0), 0x0b, sized(pattern)), cat(0, konst(end-len(pattern)), 0x0b, sized(pattern)))
+		m.fnOf(0, nil, f)
+		m.main(nil, []byte{i32}, nil, konst(0), 0x10, 0)
+		compare(t, all, m.encode())
+	}
+	for _, n := range []int{0, 1, 8, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 88, 96, 100, 127, 128, 129, 200, 255, 256, 257} {
+		for _, at := range [][2]int{ // to and from
+			{0, 500}, {500, 0}, {100, 100}, {100, 101}, {101, 100}, {100, 108}, {108, 100}, {100, 116}, {116, 100}, {100, 90},
+			{end - n, 0}, {end - n + 1, 0}, {0, end - n}, {0, end - n + 1}, {end - 1, 5}, {-1, 0}, {0, -8},
+		} {
+			run(konst(at[0]), konst(at[1]), konst(n), 0xfc, 10, 0, 0)
+			run(konst(at[0]), konst(0), konst(n), 0xfc, 11, 0)
+		}
+		run(konst(3), konst(7), konst(n), 0xfc, 11, 0)                   // with what is not 0
+		run(konst(3), konst(0), konst(n), 0x01, 0xfc, 11, 0)             // not directly behind it
+		run(konst(3), konst(0), 0x01, konst(n), 0xfc, 11, 0)             // likewise
+		run(konst(3), 0x41, 0x80, 0, konst(n), 0xfc, 11, 0)              // written long
+		run(konst(3), 0x41, 0x80, 0x80, 0, konst(n), 0xfc, 11, 0)        // longer
+		run(konst(3), konst(0), konst(n), 0x02, void, 0x0b, 0xfc, 11, 0) // behind a block
+		run(konst(3), konst(0), konst(n), konst(1), 0x6b, 0xfc, 11, 0)   // computed
+		run(konst(3), konst(-1), konst(n), 0xfc, 11, 0)                  // negative
+		run(konst(3), konst(0), konst(-n), 0xfc, 11, 0)                  // likewise
+		run(konst(3), konst(5), konst(0), konst(n), 0x6a, 0xfc, 11, 0)   // computed
+		run(konst(3), konst(0), 0x1a, 0x3f, 0, konst(n), 0xfc, 11, 0)    // of something else
+		for before := 118; before < 130; before++ {                      // a charge somewhere between
+			run(repeat(before, 0x01), konst(3), konst(0), konst(n), 0xfc, 11, 0)
+		}
+	}
+}
+
 // generateParts is a random program of functions of parts. They call one another, unwind
 // and are entered again where they were left. All are functions of a counter, and end when
 // it does.

@@ -121,3 +121,96 @@ func (b *body) float(start int) {
 		b.copied = b.r.pos
 	}
 }
+
+// constants are those of type i32, from 0 to maxConstant, that stand directly in front of the
+// current instruction.
+type constants struct {
+	n  int
+	at [2]int // where the last ones stand, the later one last
+	v  [2]int
+}
+
+const maxConstant = 1<<13 - 1
+
+// push takes note of a constant by its number as it is written.
+func (c *constants) push(at int, number []byte) {
+	v := 0
+	for i, digit := range number {
+		v |= int(digit&0x7f) << (7 * i)
+	}
+	if len(number) > 2 || number[len(number)-1]&0x40 != 0 {
+		c.n = 0
+		return
+	}
+	c.at[0], c.v[0] = c.at[1], c.v[1]
+	c.at[1], c.v[1] = at, v
+	c.n = min(c.n+1, 2)
+}
+
+// Blocks of memory of a fixed length, such as structs, Go's compiler copies and clears by
+// memory.copy and memory.fill, which are calls: what is in registers goes to memory and comes
+// back. Short ones are loads and stores here, of wordSize bytes.
+const (
+	wordSize  = 16
+	maxCopied = 8 * wordSize
+	maxFilled = 16 * wordSize
+)
+
+// words appends what write writes for each word of n bytes, at its offset, the last one
+// first: if that lies outside the memory, nothing was written yet. The first two may
+// overlap.
+func words(n int, write func(i, offset int)) {
+	for i := (n+wordSize-1)/wordSize - 1; i >= 0; i-- {
+		write(i, max(0, min(i*wordSize, n-wordSize)))
+	}
+}
+
+// unrolled writes a memory.copy, or a memory.fill if fill, as loads and stores, if its length
+// is a constant and few bytes. Otherwise it writes nothing and returns false.
+func (b *body) unrolled(fill bool) bool {
+	c := b.constants
+	n, from, most := c.v[1], c.at[1], maxCopied
+	if fill {
+		from, most = c.at[0], maxFilled
+		if c.n < 2 || c.v[0] != 0 {
+			return false
+		}
+	}
+	if b.form != noTable || c.n == 0 || n < wordSize || n > most || from < b.copied || b.r.err != nil {
+		return false
+	}
+	if b.r.byte(); !fill {
+		b.r.byte()
+	}
+	b.flush(from)
+	get := func(v uint32) { b.out = appendU32(append(b.out, opLocalGet), v) }
+	set := func(v uint32) { b.out = appendU32(append(b.out, opLocalSet), v) }
+	access := func(op byte, offset int) {
+		b.out = appendU32(append(b.out, opVector, op, 0), uint32(offset))
+		b.cost += costLoad
+	}
+	const load, store, zero = 0, 11, 12 // v128.load, v128.store, v128.const
+	to, source := b.firstLow+keptLows, b.length
+	if !fill {
+		set(source)
+	}
+	set(to)
+	if !fill {
+		words(n, func(i, offset int) {
+			get(source)
+			access(load, offset)
+			set(b.firstWord + uint32(i))
+		})
+	}
+	words(n, func(i, offset int) {
+		get(to)
+		if fill {
+			b.out = append(append(b.out, opVector, zero), make([]byte, wordSize)...)
+		} else {
+			get(b.firstWord + uint32(i))
+		}
+		access(store, offset)
+	})
+	b.copied = b.r.pos
+	return true
+}
