@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -414,7 +415,7 @@ func (b *bout) callersAll(ctx context.Context) error {
 
 // openAll offers half of what a contender does in a closed load just before.
 func (b *bout) openAll(ctx context.Context) error {
-	for _, workload := range [...]string{full, mixed} {
+	for _, workload := range [...]string{full, mixed, fullRealtime} {
 		results := make(map[string]*openResult)
 		b.m.Open[workload] = results
 		for _, k := range b.m.Contenders {
@@ -423,34 +424,52 @@ func (b *bout) openAll(ctx context.Context) error {
 			}
 		}
 		err := b.turns(ctx, func(k contender) error {
-			to := results[k.Name]
-			if to == nil {
-				return nil
+			if to := results[k.Name]; to != nil {
+				return b.open(&k, workload, to)
 			}
-			// What it can do now, since the machine may have become slower.
-			capacity := &closedResult{}
-			if err := b.closed(b.processes[k.Process], &request{Workload: workload, Mode: k.Mode, Callers: callersPerWorker * b.o.workers}, capacity); err != nil {
-				return err
-			}
-			rate := min(maxOffered, capacity.Rate[0]/2)
-			// A p999 takes some thousand tasks, of those too that do few.
-			ms := b.slice()
-			if !b.smoke {
-				ms = max(ms, 1000)
-			}
-			a, err := b.processes[k.Process].ask(&request{Op: opOpen, Workload: workload, Mode: k.Mode, Rate: rate, MS: ms})
-			if err != nil {
-				return err
-			}
-			to.Offered = append(to.Offered, rate)
-			to.P50, to.P99, to.P999 = append(to.P50, a.P50), append(to.P99, a.P99), append(to.P999, a.P999)
-			to.LateP99 = append(to.LateP99, a.LateP99)
 			return nil
 		})
-		if err != nil {
+		switch {
+		case workload == fullRealtime && (errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported)):
+			fmt.Fprintf(b.progress, " %v; left out…", err)
+			delete(b.m.Open, workload)
+		case err != nil:
 			return err
 		}
 	}
+	return nil
+}
+
+// open adds a turn of an open load to a result.
+func (b *bout) open(k *contender, workload string, to *openResult) (err error) {
+	p, tasks := b.processes[k.Process], workload
+	if workload == fullRealtime {
+		tasks = full
+	}
+	// What it can do now, since the machine may have become slower.
+	capacity := &closedResult{}
+	if err := b.closed(p, &request{Workload: tasks, Mode: k.Mode, Callers: callersPerWorker * b.o.workers}, capacity); err != nil {
+		return err
+	}
+	rate := min(maxOffered, capacity.Rate[0]/2)
+	// A p999 takes some thousand tasks, of those too that do few.
+	ms := b.slice()
+	if !b.smoke {
+		ms = max(ms, 1000)
+	}
+	if workload == fullRealtime {
+		defer func() { err = errors.Join(err, p.realtime(false)) }()
+		if err := p.realtime(true); err != nil {
+			return err
+		}
+	}
+	a, err := p.ask(&request{Op: opOpen, Workload: tasks, Mode: k.Mode, Rate: rate, MS: ms})
+	if err != nil {
+		return err
+	}
+	to.Offered = append(to.Offered, rate)
+	to.P50, to.P99, to.P999 = append(to.P50, a.P50), append(to.P99, a.P99), append(to.P999, a.P999)
+	to.LateP99 = append(to.LateP99, a.LateP99)
 	return nil
 }
 

@@ -260,11 +260,15 @@ func inverse(rates []float64) []float64 {
 
 func (m *measurements) writeLatency(b *strings.Builder) {
 	b.WriteString("## Latency at half of each one's own capacity\n\n")
-	for _, w := range [...]string{full, mixed} {
+	for _, w := range [...]string{full, fullRealtime, mixed} {
 		if m.Open[w] == nil {
 			continue
 		}
-		rows := [][]string{{titleOf(w), "offered/s", "p50", "p99", "p99.9", "the load's own p99"}}
+		title := titleOf(w)
+		if w == fullRealtime {
+			title = titleOf(full) + ", real-time"
+		}
+		rows := [][]string{{title, "offered/s", "p50", "p99", "p99.9", "the load's own p99"}}
 		for _, k := range m.Contenders {
 			if r := m.Open[w][k.Name]; r != nil {
 				rows = append(rows, []string{
@@ -275,6 +279,14 @@ func (m *measurements) writeLatency(b *strings.Builder) {
 		table(b, rows...)
 	}
 	fmt.Fprintf(b, "Latencies count from when a task was due, at random moments; the last column is how late\nthe load was to begin tasks, which is part of them. No more than %s/s are offered.\n\n", count(maxOffered))
+	if m.Open[fullRealtime] != nil {
+		b.WriteString(`Real-time is the same once more with the contender's threads scheduled as real-time ones
+(SCHED_RR, priority 1), which shows what the kernel adds otherwise: one that packs threads onto
+as few processors as it can has two of them take turns, for 1.4 ms each, while a processor is
+idle.
+
+`)
+	}
 }
 
 func (m *measurements) writeAllocations(b *strings.Builder) {

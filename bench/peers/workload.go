@@ -44,6 +44,9 @@ func titleOf(workload string) string {
 	return workload
 }
 
+// fullRealtime is full in an open load with threads that are scheduled as real-time ones.
+const fullRealtime = full + ", real-time"
+
 // nodesPerTick is what a network gives to a task.
 const nodesPerTick = 4096
 

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+func (*process) realtime(bool) error { return errors.ErrUnsupported }
