@@ -131,7 +131,8 @@ func reduce(x float64) (y, sign float64) {
 
 func sine(y float64) float64 {
 	yy := y * y
-	return y + y*yy*((((((sin0*yy+sin1)*yy+sin2)*yy+sin3)*yy+sin4)*yy+sin5)*yy+sin6)
+	y4 := yy * yy
+	return y + y*yy*((sin6+sin5*yy)+y4*((sin4+sin3*yy)+y4*((sin2+sin1*yy)+y4*sin0)))
 }
 
 // sin is that, or math.Sin of what is too large for it.
