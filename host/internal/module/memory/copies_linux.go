@@ -6,9 +6,12 @@ const (
 	// patience is how many tasks in a row may leave a copy unwritten before it is
 	// given back. To look at such a copy takes a hundredth of what a new one does,
 	// with the fault and the search for it: keeping one in vain then costs as much
-	// as giving it back too early, and both together never more than twice what
-	// would have been best, whatever tasks do.
+	// as giving it back too early.
 	patience = 100
+	// maxReturns bounds by how many powers of two there is more patience with a page of
+	// which copies that were given back have come again: tasks may write what the page
+	// has anyhow, each time.
+	maxReturns = 8
 	// maxKept is how many copies are kept, in pages. A task that writes more takes
 	// long enough not to notice its faults.
 	maxKept = 256
@@ -26,22 +29,48 @@ type copies struct {
 	page  uintptr
 	// known has the copies, in the order of addresses: all of them, as long as the
 	// process has had no faults but those counted in seen.
-	known []uintptr
-	seen  int64
-	// idle has for each page how many tasks in a row have left the copy unwritten,
-	// or fresh if it was none.
-	idle  []uint8
-	given []span // room for reset
+	known      []uintptr
+	seen       int64
+	pageStates []pageState
+	given      []span // room for reset
+}
+
+// pageState is what was seen of a page.
+type pageState struct {
+	// idle is how many tasks in a row have left the copy unwritten, or fresh if it was none.
+	idle uint16
+	// returns is how often a copy that had been given back has come again, maxReturns at
+	// most, and given whether the last one was.
+	returns uint8
+	given   bool
 }
 
 // fresh is the mark of a page that was no copy at the last reset.
-const fresh = 0xff
+const fresh = 0xffff
+
+// copied takes note of a new copy.
+func (p *pageState) copied() {
+	p.idle = 0
+	if p.given {
+		p.returns = min(p.returns+1, maxReturns)
+		p.given = false
+	}
+}
+
+// waits reports whether a copy that was not written is kept.
+func (p *pageState) waits() bool {
+	if p.idle >= patience<<p.returns {
+		return false
+	}
+	p.idle++
+	return true
+}
 
 func newCopies(m *mapping, size uintptr) *copies {
 	page := uintptr(os.Getpagesize())
 	c := &copies{
 		m: m, pages: m.image.file.pages, size: size, page: page,
-		seen: -1, idle: make([]uint8, size/page), given: make([]span, 0, maxGiven),
+		seen: -1, pageStates: make([]pageState, size/page), given: make([]span, 0, maxGiven),
 	}
 	c.forget()
 	return c
@@ -51,8 +80,8 @@ func (c *copies) resident() int { return len(c.known) }
 
 func (c *copies) forget() {
 	c.known = c.known[:0]
-	for i := range c.idle {
-		c.idle[i] = fresh
+	for i := range c.pageStates {
+		c.pageStates[i] = pageState{idle: fresh}
 	}
 }
 
@@ -68,23 +97,21 @@ func (c *copies) reset() error {
 	c.given = c.given[:0]
 	kept := c.known[:0]
 	for _, at := range c.known {
-		idle := &c.idle[at/c.page]
+		state := &c.pageStates[at/c.page]
+		isNew := state.idle == fresh
 		switch {
-		case over && *idle == fresh:
-		case restoreBlock(c.m.slice(span{at, at + c.page}), image[at:at+c.page]):
-			*idle = 0
+		case over && isNew: // whatever it is like
+		case restoreBlock(c.m.slice(span{at, at + c.page}), image[at:at+c.page]), isNew:
+			if state.idle = 0; isNew {
+				state.copied()
+			}
 			kept = append(kept, at)
 			continue
-		case *idle == fresh:
-			*idle = 0
-			kept = append(kept, at)
-			continue
-		case *idle < patience:
-			*idle++
+		case state.waits():
 			kept = append(kept, at)
 			continue
 		}
-		*idle = fresh
+		state.idle, state.given = fresh, !isNew
 		kept = c.give(at, kept)
 	}
 	c.known = kept
@@ -121,7 +148,7 @@ func (c *copies) give(at uintptr, kept []uintptr) []uintptr {
 		return kept
 	}
 	for n := len(kept) - 1; n >= 0 && kept[n] >= c.given[last].to; n-- {
-		c.idle[kept[n]/c.page] = fresh
+		c.pageStates[kept[n]/c.page].idle = fresh
 		kept = kept[:n]
 	}
 	c.given[last].to = at + c.page

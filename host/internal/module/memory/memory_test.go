@@ -241,6 +241,33 @@ func TestStats(t *testing.T) {
 	})
 }
 
+// TestCopyInVain: a page that each task writes what it has anyhow is given back ever more
+// rarely, since it is copied again each time.
+func TestCopyInVain(t *testing.T) {
+	each(t, func(t *testing.T, e env) {
+		m, b := e.attached(e.image(contents(3, 1<<20)))
+		if s := m.Stats(); s.Mode == memory.Plain {
+			return
+		}
+		kept, given := 0, 0
+		same := bytes.Clone(b[5*page : 5*page+100])
+		for range 3000 {
+			copy(b[5*page:], same)
+			if !m.Reset() {
+				t.Fatal("not reset")
+			}
+			if m.Stats().ResidentPages == 0 {
+				given++
+			} else {
+				kept++
+			}
+		}
+		if kept > 0 && (given < 2 || given > 5) {
+			t.Errorf("given back %d times in 3000 tasks, want about one for each doubling of a patience of 100", given)
+		}
+	})
+}
+
 func TestGrowth(t *testing.T) {
 	each(t, func(t *testing.T, e env) {
 		const size = 128 * kib
