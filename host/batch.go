@@ -410,7 +410,8 @@ func joint(jobs []*job) (ctx context.Context, stop func()) {
 	}
 	stops := make([]func() bool, 0, len(jobs))
 	for _, j := range jobs {
-		stops = append(stops, context.AfterFunc(j.ctx, func() { gone(context.Cause(j.ctx)) }))
+		ended := j.ctx // the job may be another's by the time that this is told
+		stops = append(stops, context.AfterFunc(ended, func() { gone(context.Cause(ended)) }))
 	}
 	return ctx, func() {
 		for _, stop := range stops {

@@ -205,3 +205,40 @@ func TestRunWaitsForNobodyElse(t *testing.T) {
 		t.Errorf("err %v, want that it was cancelled", err)
 	}
 }
+
+// TestCallersGoAsTheirFrameEnds has callers give up at about the time that a crossing of
+// several tasks ends. Under the race detector it sees what is used of a task afterwards.
+func TestCallersGoAsTheirFrameEnds(t *testing.T) {
+	h, free := queueUp(t, host.IsolationShared, "hostile.trap")
+	free()
+	var all sync.WaitGroup
+	for g := range 24 {
+		all.Go(func() {
+			for i := range 400 {
+				ctx, cancel := context.WithCancel(t.Context())
+				in := fmt.Sprint(g, "-", i)
+				p := h.Submit(ctx, "hostile.trap", []byte(in))
+				gone := make(chan struct{})
+				go func() {
+					defer close(gone)
+					if (g+i)%3 == 0 {
+						for range (7*g + 13*i) % 30 {
+							runtime.Gosched()
+						}
+						cancel()
+					}
+				}()
+				out, err := p.Wait()
+				if err == nil && string(out) != in {
+					t.Errorf("%q for %q", out, in)
+				}
+				if err != nil && host.KindOf(err) != host.KindCancelled {
+					t.Errorf("%q: %v", in, err)
+				}
+				<-gone
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+}

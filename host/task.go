@@ -475,9 +475,8 @@ func (t *task) bequest(rest func(*task)) func() {
 // single runs the task by itself.
 func (t *task) single(ctx context.Context, a args) Result {
 	got, fuel, fault := t.alone(ctx, a)
-	now := t.now()
-	r := t.result(now, got, fuel, fault, len(a.dst))
-	t.looked = now // which takes no time worth mentioning
+	t.looked = t.now() // and counting takes no time worth mentioning
+	r := t.result(t.looked, got, fuel, fault, len(a.dst))
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
 		if !spec.takes(e) {
@@ -566,6 +565,7 @@ func (t *task) announce(r Result, behind int) {
 	if !t.h.cfg.Events.Wants(event.KindTaskCompleted) || t.client.quiet {
 		return
 	}
+	t.looked = time.Time{}
 	latency := time.Since(t.queued)
 	e := event.TaskCompleted{
 		Transform: t.transform.name, Tenant: t.client.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,

@@ -441,7 +441,7 @@ func (b *bout) openAll(ctx context.Context) error {
 }
 
 // open adds a turn of an open load to a result.
-func (b *bout) open(k *contender, workload string, to *openResult) (err error) {
+func (b *bout) open(k *contender, workload string, to *openResult) (failed error) {
 	p, tasks := b.processes[k.Process], workload
 	if workload == fullRealtime {
 		tasks = full
@@ -458,8 +458,11 @@ func (b *bout) open(k *contender, workload string, to *openResult) (err error) {
 		ms = max(ms, 1000)
 	}
 	if workload == fullRealtime {
-		defer func() { err = errors.Join(err, p.realtime(false)) }()
-		if err := p.realtime(true); err != nil {
+		restore, err := p.realtime()
+		if restore != nil {
+			defer func() { failed = errors.Join(failed, restore()) }()
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -4,4 +4,4 @@ package main
 
 import "errors"
 
-func (*process) realtime(bool) error { return errors.ErrUnsupported }
+func (*process) realtime() (restore func() error, err error) { return nil, errors.ErrUnsupported }

@@ -245,7 +245,7 @@ func (c *Cache) rewritten(entry string) *rewritten {
 
 // keep makes an entry of a binary.
 func (c *Cache) keep(entry string, r *rewritten) error {
-	made, err := os.MkdirTemp(c.dir, ".*.tmp")
+	made, err := os.MkdirTemp(c.dir, store.TempPattern)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (m *Module) compileCached(ctx context.Context, r *rewritten) error {
 		c.log.Warn("a compiled plugin of the cache cannot be used", "error", err)
 		return m.compileIn(ctx, "", rewritten)
 	}
-	made, err := os.MkdirTemp(c.dir, ".*.tmp")
+	made, err := os.MkdirTemp(c.dir, store.TempPattern)
 	if err != nil {
 		c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
 		return m.compileIn(ctx, "", rewritten)

@@ -14,7 +14,7 @@ func (t *Ticket) Decided() bool {
 func (s *Scheduler) SetClock(now func() time.Time) {
 	s.lock()
 	defer s.mu.Unlock()
-	s.clock, s.since = now, now()
+	s.now, s.clock, s.since = now, now, now()
 }
 
 // Lines returns how many lines there are in all groups.

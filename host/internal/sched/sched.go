@@ -99,9 +99,9 @@ type Config struct {
 // Scheduler hands out slots. Its methods may be called concurrently.
 type Scheduler struct {
 	cfg Config
-	// clock is time.Now, but that its wall clock goes on from when the scheduler was
-	// made, which halves the cost.
-	clock func() time.Time
+	// now is time.Now, and clock the same for what every task reads: its wall clock goes
+	// on from when the scheduler was made, which halves the cost.
+	now, clock func() time.Time
 
 	offered atomic.Int64 // waiters with a job
 	spare   sync.Pool    // of *waiters that nobody refers to
@@ -194,7 +194,7 @@ type Serial struct {
 func New(cfg Config) *Scheduler {
 	made := time.Now()
 	clock := func() time.Time { return made.Add(time.Since(made)) }
-	return &Scheduler{cfg: cfg, clock: clock, since: made, idle: make(chan struct{})}
+	return &Scheduler{cfg: cfg, now: time.Now, clock: clock, since: made, idle: make(chan struct{})}
 }
 
 func (s *Scheduler) lock() {
@@ -325,7 +325,7 @@ type waiter struct {
 	tasks  int           // that it stands for
 	slot   slot          // set before result is sent, as is when it began
 	began  time.Time
-	index  int           // in line.waiting's heap; -1 outside
+	index  int           // while in line.waiting: in its heap, or -1
 	turn   link          // in line.waiting's list
 	queue  link          // in line.queued or line.blocked
 	intake link          // in class.blocked
@@ -497,7 +497,7 @@ func (s *Scheduler) lateLocked(l *line, deadline time.Time) bool {
 	if l.level == Urgent {
 		slots += s.cfg.Reserve
 	}
-	return deadline.Sub(s.nowLocked()) < l.load/time.Duration(slots)
+	return deadline.Sub(s.now()) < l.load/time.Duration(slots)
 }
 
 // Full reports whether a line is full, or was and has not half emptied since: whether

@@ -37,8 +37,8 @@ var ErrShared = errors.New("others can write to it")
 // writer that loses what it wrote goes on without.
 const leftAfter = time.Hour
 
-// tempPattern is, for package os, what is being written and put in its place later.
-const tempPattern = ".*.tmp"
+// TempPattern is, for package os, what is being written and put in its place later.
+const TempPattern = ".*.tmp"
 
 // Open opens the store in a directory, which it makes, for its owner alone, if it is not
 // there. What processes that were killed left half written in it is removed.
@@ -108,7 +108,7 @@ func (s *Store) Compiled() string { return filepath.Join(s.dir, compiled) }
 
 var (
 	idForm   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	tempForm = regexp.MustCompile(`^\.\d+\.tmp$`) // what package os makes of tempPattern
+	tempForm = regexp.MustCompile(`^\.\d+\.tmp$`) // what package os makes of TempPattern
 	fileForm = regexp.MustCompile(`^[^/\\\x00]{1,200}$`)
 )
 
@@ -136,7 +136,7 @@ func (s *Store) Keep(id string, files map[string][]byte) error {
 			return err
 		}
 	}
-	temp, err := os.MkdirTemp(filepath.Join(s.dir, versions), tempPattern)
+	temp, err := os.MkdirTemp(filepath.Join(s.dir, versions), TempPattern)
 	if err != nil {
 		return err
 	}
@@ -334,7 +334,7 @@ func Prune(dir string, limit int64, keep ...string) (removed int, err error) {
 
 // WriteFile writes a file that is there whole or not at all.
 func WriteFile(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), tempPattern)
+	f, err := os.CreateTemp(filepath.Dir(name), TempPattern)
 	if err != nil {
 		return err
 	}

@@ -57,9 +57,10 @@ func (p *pageState) copied() {
 	}
 }
 
-// waits reports whether a copy that was not written is kept.
-func (p *pageState) waits() bool {
-	if p.idle >= patience<<p.returns {
+// waits reports whether a copy that was not written is kept; over is whether there are too
+// many.
+func (p *pageState) waits(over bool) bool {
+	if p.idle >= patience && over || p.idle >= patience<<p.returns {
 		return false
 	}
 	p.idle++
@@ -107,11 +108,11 @@ func (c *copies) reset() error {
 			}
 			kept = append(kept, at)
 			continue
-		case state.waits():
+		case state.waits(over):
 			kept = append(kept, at)
 			continue
 		}
-		state.idle, state.given = fresh, !isNew
+		state.idle, state.given = fresh, state.given || !isNew
 		kept = c.give(at, kept)
 	}
 	c.known = kept

@@ -128,7 +128,9 @@ type body struct {
 	floats   bool // some constants are globals
 
 	constants constants
+	to        uint32 // a variable of type i32
 	firstWord uint32 // of maxCopied/wordSize variables of type v128
+	zero      uint32 // another, which is never set
 }
 
 // form is what is rewritten.
@@ -283,10 +285,20 @@ func (b *body) declare(params []byte) {
 		b.types = b.types[:0]
 	}
 	b.locals = uint32(total)
-	b.scratch, b.length, b.firstLow = b.locals, b.locals+1, b.locals+2
-	b.firstWord = b.firstLow + keptLows + 1
-	b.out = append(appendU32(b.out, groups+3), r.buf[start:r.pos]...)
-	b.out = append(b.out, 1, typeI64, 1+keptLows+1, typeI32, maxCopied/wordSize, typeV128)
+	b.scratch, b.length = b.locals, b.locals+1
+	b.to, b.firstLow = b.locals+2, b.locals+3
+	b.firstWord = b.firstLow + keptLows
+	b.zero = b.firstWord + maxCopied/wordSize
+	switch {
+	case b.form == noTable:
+		b.out = append(appendU32(b.out, groups+3), r.buf[start:r.pos]...)
+		b.out = append(b.out, 1, typeI64, 2+keptLows, typeI32, maxCopied/wordSize+1, typeV128)
+	case b.w.opts.Meter:
+		b.out = append(appendU32(b.out, groups+2), r.buf[start:r.pos]...)
+		b.out = append(b.out, 1, typeI64, 1, typeI32)
+	default:
+		b.out = append(appendU32(b.out, groups), r.buf[start:r.pos]...)
+	}
 }
 
 // flush copies the input up to a position.
@@ -457,7 +469,11 @@ func (b *body) target() (f *frame, label uint32) {
 func (b *body) branch(n int) {
 	b.jumps += uint64(n)
 	b.r.limit("jumps in a function", b.jumps, b.w.limits.Jumps)
-	b.r.limit("jumps times variables in a function", b.jumps*uint64(b.locals), b.w.limits.Flow)
+	live := b.locals
+	if b.form == noTable {
+		live += keptLows
+	}
+	b.r.limit("jumps times variables in a function", b.jumps*uint64(live), b.w.limits.Flow)
 }
 
 // jump rewrites a br or br_if.

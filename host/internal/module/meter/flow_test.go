@@ -1,7 +1,9 @@
 package meter_test
 
 import (
+	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -223,6 +225,65 @@ func TestReloopBlocks(t *testing.T) {
 		for before := 118; before < 130; before++ {                      // a charge somewhere between
 			run(repeat(before, 0x01), konst(3), konst(0), konst(n), 0xfc, 11, 0)
 		}
+	}
+}
+
+// TestReloopRewrites has what is written anew for the compiler be so: of each of the
+// bytes it counts there are as many less as the original has in a function.
+func TestReloopRewrites(t *testing.T) {
+	count := func(what []byte, code ...any) int {
+		t.Helper()
+		f := (&parted{looped: true, parts: [][]any{{cat(code...), to{1, 0}}, {leave}}}).body()
+		m := new(binary)
+		m.typ([]byte{i32}, []byte{i32})
+		m.memory(1)
+		m.fnOf(0, []byte{i64, f64}, f)
+		m.main(nil, []byte{i32}, nil, konst(0), 0x10, 0)
+		return bytes.Count(rewrite(t, m.encode()), what)
+	}
+	load := cat(0x20, 1, 0xa7, 0x28, 2, 0, 0x1a)      // from where variable 1 says
+	set := cat(0x42, 8, 0x21, 1)                      // which becomes another
+	pi := cat(float(math.Pi), 0x20, 2, 0xa2, 0x21, 2) // once
+	copies := func(n int) []byte { return cat(konst(0), konst(n), konst(n), 0xfc, 10, 0, 0) }
+	fills := func(n int) []byte { return cat(konst(0), konst(0), konst(n), 0xfc, 11, 0) }
+	for _, c := range []struct {
+		name      string
+		what      []byte
+		less      int
+		few, many []byte
+	}{
+		{"a copy", cat(0xfc, 10), 1, copies(128), copies(129)},
+		{"a short copy", cat(0xfc, 10), 1, copies(16), copies(15)},
+		{"a fill", cat(0xfc, 11), 1, fills(256), fills(257)},
+		{"a low half, again", cat(0xa7), 1, cat(load, load), cat(load, set, load)},
+		{"and behind a block", cat(0xa7), 1, cat(load, 0x02, void, 0x0b, load), cat(load, 0x02, void, set, 0x0b, load)},
+		{"and behind a condition", cat(0xa7), 1, cat(load, konst(1), 0x04, void, 0x0b, load), cat(load, konst(1), 0x04, void, set, 0x0b, load)},
+		{"and no jump to its end", cat(0xa7), 1,
+			cat(load, 0x02, void, konst(1), 0x0d, 0, 0x0b, load), cat(0x02, void, konst(1), 0x0d, 0, load, 0x0b, load)},
+	} {
+		if few, many := count(c.what, c.few), count(c.what, c.many); many-few != c.less {
+			t.Errorf("%s: %d and %d", c.name, few, many)
+		}
+	}
+	// The copy with the table has them all, and there is one global for all of them.
+	if few, many := count(cat(float(math.Pi)), repeat(7, pi)), count(cat(float(math.Pi)), repeat(8, pi)); few != 2*7 || many != 8+1 {
+		t.Errorf("constants: %d of 7 and %d of 8", few, many)
+	}
+}
+
+// TestReloopGrowth has a binary of nothing but what is written longer become no more than
+// several times as long.
+func TestReloopGrowth(t *testing.T) {
+	m := new(binary)
+	m.typ([]byte{i32}, []byte{i32})
+	m.memory(1)
+	fill := (&parted{looped: true, parts: [][]any{{repeat(3000, konst(0), konst(0), konst(256), 0xfc, 11, 0), to{1, 0}}, {leave}}}).body()
+	for range 50 {
+		m.fnOf(0, nil, fill)
+	}
+	wasm := m.encode()
+	if again := rewrite(t, wasm); len(again) > 8*len(wasm) {
+		t.Errorf("%d bytes become %d", len(wasm), len(again))
 	}
 }
 

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// What is here has wazero's compiler make better code of functions of Go's. It changes no
-// result, and no fuel.
+// What is here has wazero's compiler make better code of functions of Go's.
 
 // lows is what is known at a place of the low halves of variables of type i64, which is
 // what Go's guests address memory by: they are in variables of the pass's own. Wazero checks
@@ -154,6 +153,8 @@ const (
 	wordSize  = 16
 	maxCopied = 8 * wordSize
 	maxFilled = 16 * wordSize
+	// maxWords bounds how much longer a binary becomes by it, by some 20 bytes a word.
+	maxWords = 1 << 16
 )
 
 // words appends what write writes for each word of n bytes, at its offset, the last one
@@ -176,9 +177,10 @@ func (b *body) unrolled(fill bool) bool {
 			return false
 		}
 	}
-	if b.form != noTable || c.n == 0 || n < wordSize || n > most || from < b.copied || b.r.err != nil {
+	if b.form != noTable || c.n == 0 || n < wordSize || n > most || from < b.copied || b.w.words >= maxWords || b.r.err != nil {
 		return false
 	}
+	b.w.words += (n + wordSize - 1) / wordSize
 	if b.r.byte(); !fill {
 		b.r.byte()
 	}
@@ -189,12 +191,12 @@ func (b *body) unrolled(fill bool) bool {
 		b.out = appendU32(append(b.out, opVector, op, 0), uint32(offset))
 		b.cost += costLoad
 	}
-	const load, store, zero = 0, 11, 12 // v128.load, v128.store, v128.const
-	to, source := b.firstLow+keptLows, b.length
+	const load, store = 0, 11 // v128.load, v128.store
+	source := b.length
 	if !fill {
 		set(source)
 	}
-	set(to)
+	set(b.to)
 	if !fill {
 		words(n, func(i, offset int) {
 			get(source)
@@ -203,9 +205,9 @@ func (b *body) unrolled(fill bool) bool {
 		})
 	}
 	words(n, func(i, offset int) {
-		get(to)
+		get(b.to)
 		if fill {
-			b.out = append(append(b.out, opVector, zero), make([]byte, wordSize)...)
+			get(b.zero)
 		} else {
 			get(b.firstWord + uint32(i))
 		}
