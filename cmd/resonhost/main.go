@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -57,9 +58,8 @@ const heapFloor = 64 << 20
 // run is the command: args begin with its name. It ends early when ctx does or a
 // SIGINT or SIGTERM comes; a second one ends the process at once.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := interruptible(ctx)
 	defer stop()
-	context.AfterFunc(ctx, stop)
 
 	ballast := make([]byte, heapFloor)
 	defer runtime.KeepAlive(ballast)
@@ -78,6 +78,33 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return e.code
 	}
 	return exitFailed
+}
+
+// interruptible returns a context that ends with the first signal, until stop is called. The
+// second one does not return to the signal's own way to end a process: that may be to
+// ignore it, as in the background of a shell's script.
+func interruptible(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals, over := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for came := 0; came < 2; came++ {
+			select {
+			case <-signals:
+				cancel()
+			case <-over:
+				return
+			}
+		}
+		os.Exit(exitInterrupted)
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		close(over)
+		watch.Wait()
+		cancel()
+	}
 }
 
 // stdio is what the command reads and writes.

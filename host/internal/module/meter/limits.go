@@ -26,13 +26,14 @@ type Limits struct {
 }
 
 // DefaultLimits are some ten times what large programs of common compilers have, but
-// for Jumps and Flow, which leave little more room: the largest function of esbuild
+// for Segments, which is twice what Go's linker makes at most, and for Jumps and Flow, which
+// leave little more room: the largest function of esbuild
 // 0.28, a program of 14 MB made by Go's compiler, has 17,263 jumps. At these the
 // compiler takes some 10 s.
 func DefaultLimits() Limits {
 	return Limits{
 		Types: 20_000, Imports: 1_000, Functions: 100_000, Globals: 1_000, Exports: 1_000,
-		Tables: 10, TableSize: 100_000, Segments: 100_000, Elements: 1_000_000,
+		Tables: 10, TableSize: 100_000, Segments: 200_000, Elements: 1_000_000,
 		Body: 4 << 20, Locals: 10_000, Arity: 1_000,
 		Jumps: 30_000, Flow: 5_000_000,
 	}
