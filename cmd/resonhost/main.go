@@ -89,7 +89,7 @@ func interruptible(ctx context.Context) (_ context.Context, stop func()) {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		for came := 0; came < 2; came++ {
+		for range 2 {
 			select {
 			case <-signals:
 				cancel()

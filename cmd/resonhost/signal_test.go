@@ -25,7 +25,7 @@ func TestSecondSignal(t *testing.T) {
 	if err := os.Symlink(filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm"), filepath.Join(plugins, "hostile.wasm")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", `trap "" INT; exec "$@"`, "sh", //nolint:gosec // the test's own binary
+	cmd := exec.Command("sh", "-c", `trap "" INT; exec "$@"`, "sh",
 		binary(t), "run", "--plugins", plugins, "--listen", "127.0.0.1:0", "--run-timeout", "1h", "--drain-timeout", "1h")
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -49,13 +49,13 @@ func TestSecondSignal(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		resp, err := http.Post("http://"+addr+"/v1/transforms/hostile.spin", "application/json", strings.NewReader(`"!"`)) //nolint:noctx // it ends with the process
+		resp, err := http.Post("http://"+addr+"/v1/transforms/hostile.spin", "application/json", strings.NewReader(`"!"`))
 		if err == nil {
 			_ = resp.Body.Close()
 		}
 	}()
 	for busy := false; !busy; { // until the task runs
-		resp, err := http.Get("http://" + addr + "/metrics") //nolint:noctx // it is of this machine
+		resp, err := http.Get("http://" + addr + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -121,15 +121,13 @@ func (b *body) float(start int) {
 	}
 }
 
-// constants are those of type i32, from 0 to maxConstant, that stand directly in front of the
-// current instruction.
+// constants are those of type i32, from 0 to 8191, that stand directly in front of the current
+// instruction.
 type constants struct {
 	n  int
 	at [2]int // where the last ones stand, the later one last
 	v  [2]int
 }
-
-const maxConstant = 1<<13 - 1
 
 // push takes note of a constant by its number as it is written.
 func (c *constants) push(at int, number []byte) {
