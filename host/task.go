@@ -399,8 +399,9 @@ func (t *task) giveBack() {
 
 // end gives back what start and admit took.
 func (t *task) end() {
+	now := t.looked
 	t.giveBack()
-	t.ticket.Release()
+	t.ticket.ReleaseAt(now)
 	t.leaveStream()
 }
 
@@ -466,6 +467,7 @@ func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 // task, which thus can be on its caller's stack.
 func (t *task) bequest(rest func(*task)) func() {
 	heir := *t
+	heir.looked = time.Time{}
 	return func() {
 		defer heir.end()
 		rest(&heir)

@@ -722,11 +722,18 @@ func (s *Scheduler) expire() {
 }
 
 // Release gives the slot back and starts whatever may run now.
-func (t *Ticket) Release() {
+func (t *Ticket) Release() { t.ReleaseAt(time.Time{}) }
+
+// ReleaseAt is Release with what the clock just said, unless that is zero: each look at it
+// costs some 30 ns.
+func (t *Ticket) ReleaseAt(now time.Time) {
 	s := t.s
 	s.lock()
 	defer s.mu.Unlock()
-	now := s.accountLocked()
+	if s.moment = now; !now.IsZero() && now.Before(s.since) { // another has looked since
+		s.moment = s.since
+	}
+	now = s.accountLocked()
 	s.occupyLocked(t.group.class, t.slot, -1)
 	took := max(now.Sub(t.began)-t.others, 0)
 	if t.tasks > 0 {
