@@ -424,20 +424,23 @@ func (m *measurements) readme(b *strings.Builder) {
 	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
 	m.writeDisturbed(b)
 	b.WriteByte('\n')
-	rows := [][]string{{"", "full cascades/s", "p99 at half load", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
+	rows := [][]string{{"", "full cascades/s", "p99 at half load", "the same, real-time threads", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
 	for _, k := range m.Contenders {
 		if !slices.Contains(shown[:], k.Name) {
 			continue
 		}
-		row := []string{k.Name, "–", "–", "–", k.Fresh, k.Stops}
+		row := []string{k.Name, "–", "–", "–", "–", k.Fresh, k.Stops}
 		if r := m.Closed[full][k.Name]; r != nil {
 			row[1] = count(median(r.Rate))
 		}
 		if r := m.Open[full][k.Name]; r != nil {
 			row[2] = short(median(r.P99))
 		}
+		if r := m.Open[fullRealtime][k.Name]; r != nil {
+			row[3] = short(median(r.P99))
+		}
 		if r := m.Alone[noop][k.Name]; r != nil {
-			row[3] = short(nanosecondsS / median(r.Rate))
+			row[4] = short(nanosecondsS / median(r.Rate))
 		}
 		rows = append(rows, row)
 	}
