@@ -203,7 +203,7 @@ func TestReloopBlocks(t *testing.T) {
 		m.main(nil, []byte{i32}, nil, konst(0), 0x10, 0)
 		compare(t, all, m.encode())
 	}
-	for _, n := range []int{0, 1, 8, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 88, 96, 100, 127, 128, 129, 200, 255, 256, 257} {
+	for _, n := range []int{0, 1, 15, 16, 17, 32, 40, 88, 127, 128, 129, 255, 256, 257} {
 		for _, at := range [][2]int{ // to and from
 			{0, 500}, {500, 0}, {100, 100}, {100, 101}, {101, 100}, {100, 108}, {108, 100}, {100, 116}, {116, 100}, {100, 90},
 			{end - n, 0}, {end - n + 1, 0}, {0, end - n}, {0, end - n + 1}, {end - 1, 5}, {-1, 0}, {0, -8},
@@ -222,9 +222,9 @@ func TestReloopBlocks(t *testing.T) {
 		run(konst(3), konst(0), konst(-n), 0xfc, 11, 0)                  // likewise
 		run(konst(3), konst(5), konst(0), konst(n), 0x6a, 0xfc, 11, 0)   // computed
 		run(konst(3), konst(0), 0x1a, 0x3f, 0, konst(n), 0xfc, 11, 0)    // of something else
-		for before := 118; before < 130; before++ {                      // a charge somewhere between
-			run(repeat(before, 0x01), konst(3), konst(0), konst(n), 0xfc, 11, 0)
-		}
+	}
+	for before := 118; before < 130; before++ { // a charge somewhere between
+		run(repeat(before, 0x01), konst(3), konst(0), konst(40), 0xfc, 11, 0)
 	}
 }
 
