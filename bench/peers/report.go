@@ -108,10 +108,10 @@ func (m *measurements) writeMachine(b *strings.Builder) {
 	m.writeDisturbed(b)
 }
 
-// writeDisturbed says if the machine had other things to do.
+// writeDisturbed says if the machine had other things to do shortly before.
 func (m *measurements) writeDisturbed(b *strings.Builder) {
 	if k := &m.Machine; k.Load > float64(k.Cores)/4 {
-		fmt.Fprintf(b, "\n**Preliminary: other work ran on the machine at the same time (load average %.1f before the start).**\n", k.Load)
+		fmt.Fprintf(b, "\n**Preliminary: the machine was not idle before the start (load average %.1f).**\n", k.Load)
 	}
 }
 

@@ -29,10 +29,10 @@ type copies struct {
 	page  uintptr
 	// known has the copies, in the order of addresses: all of them, as long as the
 	// process has had no faults but those counted in seen.
-	known      []uintptr
-	seen       int64
-	pageStates []pageState
-	given      []span // room for reset
+	known []uintptr
+	seen  int64
+	state []pageState // of each page
+	given []span      // room for reset
 }
 
 // pageState is what was seen of a page.
@@ -50,7 +50,6 @@ const fresh = 0xffff
 
 // copied takes note of a new copy.
 func (p *pageState) copied() {
-	p.idle = 0
 	if p.given {
 		p.returns = min(p.returns+1, maxReturns)
 		p.given = false
@@ -71,7 +70,7 @@ func newCopies(m *mapping, size uintptr) *copies {
 	page := uintptr(os.Getpagesize())
 	c := &copies{
 		m: m, pages: m.image.file.pages, size: size, page: page,
-		seen: -1, pageStates: make([]pageState, size/page), given: make([]span, 0, maxGiven),
+		seen: -1, state: make([]pageState, size/page), given: make([]span, 0, maxGiven),
 	}
 	c.forget()
 	return c
@@ -81,8 +80,8 @@ func (c *copies) resident() int { return len(c.known) }
 
 func (c *copies) forget() {
 	c.known = c.known[:0]
-	for i := range c.pageStates {
-		c.pageStates[i] = pageState{idle: fresh}
+	for i := range c.state {
+		c.state[i] = pageState{idle: fresh}
 	}
 }
 
@@ -98,21 +97,21 @@ func (c *copies) reset() error {
 	c.given = c.given[:0]
 	kept := c.known[:0]
 	for _, at := range c.known {
-		state := &c.pageStates[at/c.page]
-		isNew := state.idle == fresh
+		page := &c.state[at/c.page]
+		isNew := page.idle == fresh
 		switch {
 		case over && isNew: // whatever it is like
 		case restoreBlock(c.m.slice(span{at, at + c.page}), image[at:at+c.page]), isNew:
-			if state.idle = 0; isNew {
-				state.copied()
+			if page.idle = 0; isNew {
+				page.copied()
 			}
 			kept = append(kept, at)
 			continue
-		case state.waits(over):
+		case page.waits(over):
 			kept = append(kept, at)
 			continue
 		}
-		state.idle, state.given = fresh, state.given || !isNew
+		page.idle, page.given = fresh, page.given || !isNew
 		kept = c.give(at, kept)
 	}
 	c.known = kept
@@ -149,7 +148,7 @@ func (c *copies) give(at uintptr, kept []uintptr) []uintptr {
 		return kept
 	}
 	for n := len(kept) - 1; n >= 0 && kept[n] >= c.given[last].to; n-- {
-		c.pageStates[kept[n]/c.page].idle = fresh
+		c.state[kept[n]/c.page].idle = fresh
 		kept = kept[:n]
 	}
 	c.given[last].to = at + c.page

@@ -128,7 +128,7 @@ type body struct {
 	floats   bool // some constants are globals
 
 	constants constants
-	to        uint32 // a variable of type i32
+	to        uint32 // a variable of type i32, for the address of what is written
 	firstWord uint32 // of maxCopied/wordSize variables of type v128
 	zero      uint32 // another, which is never set
 }
@@ -193,12 +193,11 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 		done := false
 		if len(again) > 0 && again[0].index == f {
 			// It has some more blocks than before, and may exceed a limit that it did not.
-			b.floats = again[0].floats
-			done = b.rewrite(again[0].body, at, f, noTable, w.entrance(len(w.relooped)-len(again))) == nil
+			done = b.rewrite(again[0].body, at, f, noTable, w.entrance(len(w.relooped)-len(again)), again[0].floats) == nil
 			again = again[1:]
 		}
 		if !done {
-			if err := b.rewrite(raw, at, f, asItIs, nil); err != nil {
+			if err := b.rewrite(raw, at, f, asItIs, nil, false); err != nil {
 				return nil, err
 			}
 		}
@@ -206,7 +205,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 	}
 	for _, f := range w.relooped {
 		// It counts as the function itself where that matters, which is for calls that go round.
-		if err := b.rewrite(f.copy, f.at, f.index, tableCopy, nil); err != nil {
+		if err := b.rewrite(f.copy, f.at, f.index, tableCopy, nil, false); err != nil {
 			return nil, err
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
@@ -232,11 +231,12 @@ func (w *rewriter) entrance(i int) []byte {
 }
 
 // rewrite writes a function. What is to be in front of its code is not counted: it is a few
-// instructions, behind which the function or its copy is.
-func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte) error {
+// instructions, behind which the function or its copy is. floats is whether some of its
+// constants are globals.
+func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floats bool) error {
 	*b = body{
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
-		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1}, floats: b.floats && of == noTable,
+		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1}, floats: floats,
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
 	b.copied = b.r.pos
@@ -818,7 +818,7 @@ func (b *body) bulk(start int) {
 	r := b.r
 	tables := b.w.tables
 	sub := r.u32()
-	if (sub == bulkMemoryCopy && r.peek(0)|r.peek(1) == 0 || sub == bulkMemoryFill && r.peek(0) == 0) && b.unrolled(sub == bulkMemoryFill) {
+	if (sub == bulkMemoryCopy || sub == bulkMemoryFill) && b.unrolled(sub == bulkMemoryFill) {
 		return
 	}
 	b.branch(8) // for loops in the compiler's code, and what inPieces puts around it

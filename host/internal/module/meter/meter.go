@@ -131,7 +131,7 @@ type rewriter struct {
 	funcTypes []uint32   // of each function, imported ones first
 	relooped  []relooped // by function
 	floats    floats
-	words     int    // that blocks of memory were unrolled to
+	unrolled  int    // words that blocks of memory became
 	imported  uint32 // functions
 	tables    uint32
 	memory    uint32 // how many there are

@@ -131,13 +131,13 @@ type constants struct {
 
 // push takes note of a constant by its number as it is written.
 func (c *constants) push(at int, number []byte) {
+	if len(number) > 2 || number[len(number)-1]&0x40 != 0 { // too large, or negative
+		c.n = 0
+		return
+	}
 	v := 0
 	for i, digit := range number {
 		v |= int(digit&0x7f) << (7 * i)
-	}
-	if len(number) > 2 || number[len(number)-1]&0x40 != 0 {
-		c.n = 0
-		return
 	}
 	c.at[0], c.v[0] = c.at[1], c.v[1]
 	c.at[1], c.v[1] = at, v
@@ -175,13 +175,20 @@ func (b *body) unrolled(fill bool) bool {
 			return false
 		}
 	}
-	if b.form != noTable || c.n == 0 || n < wordSize || n > most || from < b.copied || b.w.words >= maxWords || b.r.err != nil {
+	if b.form != noTable || c.n == 0 || n < wordSize || n > most || from < b.copied || b.w.unrolled >= maxWords {
 		return false
 	}
-	b.w.words += (n + wordSize - 1) / wordSize
-	if b.r.byte(); !fill {
-		b.r.byte()
+	memories := 1 // that are named, the only one or the binary is not valid
+	if !fill {
+		memories = 2
 	}
+	for i := range memories {
+		if b.r.peek(i) != 0 {
+			return false
+		}
+	}
+	b.r.bytes(uint32(memories))
+	b.w.unrolled += (n + wordSize - 1) / wordSize
 	b.flush(from)
 	get := func(v uint32) { b.out = appendU32(append(b.out, opLocalGet), v) }
 	set := func(v uint32) { b.out = appendU32(append(b.out, opLocalSet), v) }
