@@ -635,6 +635,7 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 	w.segments += uint64(n)
 	r.limit("segments", w.segments, w.limits.Segments)
 	start := r.pos
+	runs := runs{odd: w.at[secDataCount] != 0} // there are instructions that name segments
 	for range n {
 		flags := r.u32()
 		if flags > 2 {
@@ -643,16 +644,22 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 		if flags == 2 {
 			r.u32()
 		}
+		address := r.pos
 		if flags != 1 {
 			w.constant(r, nil, uint32(len(w.globals)))
 		}
-		r.bytes(r.u32())
+		behind := r.pos
+		data := r.bytes(r.u32())
 		if r.err != nil {
 			break
 		}
+		runs.add(flags, r.buf[address:behind], data)
 	}
 	if err := r.end(); err != nil {
 		return nil, err
+	}
+	if content := runs.section(); content != nil {
+		return appendSection(out, secData, uint32(len(runs.list)), content), nil
 	}
 	return appendSection(out, secData, n, r.buf[start:]), nil
 }

@@ -1,0 +1,67 @@
+package meter
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// maxGap is how many zeros are written between two segments of data to make one of them:
+// no more than a segment costs the host for each module and each of its instances.
+const maxGap = 64
+
+// run is data at one place of the memory.
+type run struct {
+	from  uint64 // its address
+	bytes []byte
+}
+
+func (r *run) end() uint64 { return r.from + uint64(len(r.bytes)) }
+
+// runs are the segments of data that a module begins with, where it begins with nothing else.
+// Go's linker makes a segment of each few bytes between zeros, tens of thousands of them, all
+// of which the compiler's runtime keeps by module and by instance.
+type runs struct {
+	list []run
+	odd  bool // there is a segment that must stay as it is
+}
+
+// add appends a segment by its flags and the expression of its address, or has it continue
+// the last run if it begins shortly behind it.
+func (rs *runs) add(flags uint32, address, data []byte) {
+	r := &reader{buf: address}
+	isNumber := flags == 0 && r.byte() == opI32Const
+	at := r.s33()
+	isNumber = isNumber && at >= 0 && at <= math.MaxInt32 && r.byte() == opEnd && r.done() && r.err == nil
+	if rs.odd = rs.odd || !isNumber || len(data) == 0; rs.odd {
+		return
+	}
+	from := uint64(at)
+	if n := len(rs.list); n > 0 {
+		if last := &rs.list[n-1]; from >= last.end() && from-last.end() <= maxGap {
+			zeros := [maxGap]byte{}
+			last.bytes = append(append(last.bytes, zeros[:from-last.end()]...), data...)
+			return
+		}
+	}
+	rs.list = append(rs.list, run{from, slices.Clone(data)})
+}
+
+// section returns the content of a section that leaves memory as the segments do, or nil if
+// there may be none: the zeros of a run must not be where another one is.
+func (rs *runs) section() []byte {
+	if rs.odd {
+		return nil
+	}
+	slices.SortFunc(rs.list, func(a, b run) int { return cmp.Compare(a.from, b.from) })
+	var content []byte
+	for i := range rs.list {
+		r := &rs.list[i]
+		if i > 0 && rs.list[i-1].end() > r.from {
+			return nil
+		}
+		content = appendS32(append(content, 0, opI32Const), int32(r.from))
+		content = append(appendU32(append(content, opEnd), uint32(len(r.bytes))), r.bytes...)
+	}
+	return content
+}
