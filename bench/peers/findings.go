@@ -41,7 +41,7 @@ func (m *measurements) findings() (list []finding) {
 	times("full cascade, pristine, throughput to Piscina's with eight octaves", cascades, ofPristine, ofPiscina, 25)
 	times("full cascade, pristine, throughput to Piscina's with octaves once", cascades, ofPristine, ofOnce, 8)
 	times("full cascade, frames of 64, throughput to Piscina's with eight octaves", cascades, ofFrame, ofPiscina, 50)
-	for _, c := range []struct{ workload, how string }{{full, ""}, {fullRealtime, ", threads scheduled as real-time ones"}} {
+	for _, c := range []struct{ workload, how string }{{full, ", with the kernel's own time slices"}, {fullShort, ", with those that resonhost run asks for"}} {
 		o := m.Open[c.workload][ofPristine]
 		if o == nil {
 			continue

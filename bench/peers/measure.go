@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -415,7 +414,7 @@ func (b *bout) callersAll(ctx context.Context) error {
 
 // openAll offers half of what a contender does in a closed load just before.
 func (b *bout) openAll(ctx context.Context) error {
-	for _, workload := range [...]string{full, mixed, fullRealtime} {
+	for _, workload := range [...]string{full, mixed, fullShort} {
 		results := make(map[string]*openResult)
 		b.m.Open[workload] = results
 		for _, k := range b.m.Contenders {
@@ -430,7 +429,7 @@ func (b *bout) openAll(ctx context.Context) error {
 			return nil
 		})
 		switch {
-		case workload == fullRealtime && (errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported)):
+		case workload == fullShort && errors.Is(err, errors.ErrUnsupported):
 			fmt.Fprintf(b.progress, " %v; left out…", err)
 			delete(b.m.Open, workload)
 		case err != nil:
@@ -443,7 +442,7 @@ func (b *bout) openAll(ctx context.Context) error {
 // open adds a turn of an open load to a result.
 func (b *bout) open(k *contender, workload string, to *openResult) (failed error) {
 	p, tasks := b.processes[k.Process], workload
-	if workload == fullRealtime {
+	if workload == fullShort {
 		tasks = full
 	}
 	// What it can do now, since the machine may have become slower.
@@ -457,8 +456,8 @@ func (b *bout) open(k *contender, workload string, to *openResult) (failed error
 	if !b.smoke {
 		ms = max(ms, 1000)
 	}
-	if workload == fullRealtime {
-		restore, err := p.realtime()
+	if workload == fullShort {
+		restore, err := p.shortTurns()
 		if restore != nil {
 			defer func() { failed = errors.Join(failed, restore()) }()
 		}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/resonhost/resonhost/timeslice"
 )
 
 // Files of a report.
@@ -260,13 +262,13 @@ func inverse(rates []float64) []float64 {
 
 func (m *measurements) writeLatency(b *strings.Builder) {
 	b.WriteString("## Latency at half of each one's own capacity\n\n")
-	for _, w := range [...]string{full, fullRealtime, mixed} {
+	for _, w := range [...]string{full, fullShort, mixed} {
 		if m.Open[w] == nil {
 			continue
 		}
 		title := titleOf(w)
-		if w == fullRealtime {
-			title = titleOf(full) + ", real-time"
+		if w == fullShort {
+			title = titleOf(full) + ", short time slices"
 		}
 		rows := [][]string{{title, "offered/s", "p50", "p99", "p99.9", "the load's own p99"}}
 		for _, k := range m.Contenders {
@@ -279,13 +281,13 @@ func (m *measurements) writeLatency(b *strings.Builder) {
 		table(b, rows...)
 	}
 	fmt.Fprintf(b, "Latencies count from when a task was due, at random moments; the last column is how late\nthe load was to begin tasks, which is part of them. No more than %s/s are offered.\n\n", count(maxOffered))
-	if m.Open[fullRealtime] != nil {
-		b.WriteString(`Real-time is the same once more with the contender's threads scheduled as real-time ones
-(SCHED_RR, priority 1), which shows what the kernel adds otherwise: one that packs threads onto
-as few processors as it can has two of them take turns, for 1.4 ms each, while a processor is
-idle.
+	if m.Open[fullShort] != nil {
+		fmt.Fprintf(b, `With short time slices is the same once more with the contender's threads scheduled as those of
+resonhost's command are by default, and those of who calls timeslice.Set: in turns of %v.
+Otherwise a kernel that packs threads onto as few processors as it can has two of them take
+turns, for 1.4 ms each, while a processor is idle.
 
-`)
+`, timeslice.Default)
 	}
 }
 
@@ -424,7 +426,7 @@ func (m *measurements) readme(b *strings.Builder) {
 	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
 	m.writeDisturbed(b)
 	b.WriteByte('\n')
-	rows := [][]string{{"", "full cascades/s", "p99 at half load", "the same, real-time threads", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
+	rows := [][]string{{"", "full cascades/s", "p99 at half load", "the same, short time slices", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
 	for _, k := range m.Contenders {
 		if !slices.Contains(shown[:], k.Name) {
 			continue
@@ -436,7 +438,7 @@ func (m *measurements) readme(b *strings.Builder) {
 		if r := m.Open[full][k.Name]; r != nil {
 			row[2] = short(median(r.P99))
 		}
-		if r := m.Open[fullRealtime][k.Name]; r != nil {
+		if r := m.Open[fullShort][k.Name]; r != nil {
 			row[3] = short(median(r.P99))
 		}
 		if r := m.Alone[noop][k.Name]; r != nil {

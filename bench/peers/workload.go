@@ -44,8 +44,8 @@ func titleOf(workload string) string {
 	return workload
 }
 
-// fullRealtime is full in an open load with threads that are scheduled as real-time ones.
-const fullRealtime = full + ", real-time"
+// fullShort is full in an open load with time slices as resonhost's command asks for them.
+const fullShort = full + ", short time slices"
 
 // nodesPerTick is what a network gives to a task.
 const nodesPerTick = 4096

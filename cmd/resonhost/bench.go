@@ -100,7 +100,7 @@ func benchCommand(std stdio) *cli.Command {
 			"then. Figures are of this machine and moment: compare within a run.\n\n" +
 			"A file of configuration has settings of the host and its plugins alone: what to\n" +
 			"measure is said by flags or the environment.\n\n" + benchExitCodes,
-		Flags: append(flags(settings, hosts, pluginSettings(&o.host.Defaults), o.config()),
+		Flags: append(flags(settings, hosts, o.processSettings(), pluginSettings(&o.host.Defaults), o.config()),
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -135,6 +135,9 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		return usagef("say where the plugins are: --plugins DIR")
 	}
 	if err := checkPluginDir(o.host.PluginDir); err != nil {
+		return err
+	}
+	if err := o.setTimeSlice(slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	page, err := newPage(b.html)

@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/timeslice"
 )
 
 func runCommand(std stdio) *cli.Command {
@@ -46,6 +47,9 @@ func runCommand(std stdio) *cli.Command {
 
 func (o *options) run(ctx context.Context, std stdio) (err error) {
 	log := o.logger(std.err)
+	if err := o.setTimeSlice(log); err != nil {
+		return err
+	}
 	// A port that is taken is soon known; plugins take a while to compile.
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
@@ -66,6 +70,24 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	}
 	d := &daemon{log: log, host: h, draining: srv.SetDraining}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
+}
+
+// setTimeSlice has the process's threads run in short turns. A host serves without, later at
+// times.
+func (o *options) setTimeSlice(log *slog.Logger) error {
+	switch d := o.timeSlice; {
+	case d < 0:
+		return nil
+	case d < timeslice.Shortest || d > timeslice.Longest:
+		return usagef("--time-slice: must be %v to %v, or none", timeslice.Shortest, timeslice.Longest)
+	}
+	switch err := timeslice.Set(o.timeSlice); {
+	case errors.Is(err, errors.ErrUnsupported):
+		log.Debug("threads take turns as the system has it", "error", err)
+	case err != nil:
+		log.Warn("threads take turns as the system has it", "error", err)
+	}
+	return nil
 }
 
 func listenError(addr string, err error) error {

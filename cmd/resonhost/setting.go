@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/timeslice"
 )
 
 // setting is one thing that can be set: by the flag --a-b, by the environment
@@ -61,6 +62,7 @@ type options struct {
 	listen       string
 	drainTimeout time.Duration
 	trustTenant  bool
+	timeSlice    time.Duration // none if negative
 
 	input, output, streamField string
 
@@ -71,7 +73,7 @@ type options struct {
 }
 
 func newOptions() *options {
-	return &options{listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, url: "http://127.0.0.1:8080"}
+	return &options{listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, url: "http://127.0.0.1:8080"}
 }
 
 // config is the one setting that no file has.
@@ -200,11 +202,16 @@ func pluginSettings(c *host.PluginConfig) []setting {
 }
 
 func (o *options) runSettings() []setting {
-	return []setting{
+	return append([]setting{
 		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one", o.listen, text{&o.listen}},
 		{"drain-timeout", "give tasks under way `TIME` to finish once the command is to end", o.drainTimeout.String(), duration{&o.drainTimeout, false}},
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", toggle{&o.trustTenant}},
-	}
+	}, o.processSettings()...)
+}
+
+// processSettings are about the process of a host that serves.
+func (o *options) processSettings() []setting {
+	return []setting{{"time-slice", "have the kernel let threads run for `TIME` at a time, where it can, or none for its own way", o.timeSlice.String(), duration{&o.timeSlice, true}}}
 }
 
 func (o *options) callSettings() []setting {

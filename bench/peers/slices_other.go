@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+func (*process) shortTurns() (restore func() error, err error) { return nil, errors.ErrUnsupported }
