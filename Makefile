@@ -14,7 +14,7 @@ PEERS     := echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests build run test race scaffolds fuzz bench bench-gate bench-peers lint check guests-wat FORCE
+.PHONY: help guests guests-simd build run test race scaffolds fuzz bench bench-gate bench-peers lint check guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,17 @@ bin/plugins/%.wasm: FORCE
 	$(WASIP1) go build -buildmode=c-shared -trimpath -ldflags=-w -o bin/guests/$*.wasm ./plugins/$*/wasm
 	@cmp -s bin/guests/$*.wasm $@ || { cp bin/guests/$*.wasm bin/guests/$*.new && mv bin/guests/$*.new $@; }
 
+guests-simd: $(PLUGINS:%=bin/plugins-simd/%.wasm) ## build the plugins from Rust with SIMD to bin/plugins-simd; takes cargo
+
+# As above. Of several rustc on PATH, the first must have the target.
+bin/plugins-simd/%.wasm: FORCE
+	@libs=$$(rustc --print target-libdir --target wasm32-unknown-unknown) && test -d "$$libs" && command -v cargo >/dev/null || \
+		{ echo "cargo or its target wasm32-unknown-unknown is missing: apt-get install cargo libstd-rust-dev-wasm32"; exit 1; }
+	@mkdir -p bin/plugins-simd
+	cd plugins/rust && cargo build --release --locked --offline -p $*-plugin
+	@cmp -s bin/rust/wasm32-unknown-unknown/release/$*.wasm $@ || \
+		{ cp bin/rust/wasm32-unknown-unknown/release/$*.wasm bin/rust/$*.new && mv bin/rust/$*.new $@; }
+
 build: guests ## build the plugins and bin/resonhost
 	go build -trimpath -ldflags='-X main.version=$(VERSION)' -o bin/resonhost ./cmd/resonhost
 
@@ -40,8 +51,9 @@ test: build ## run all tests
 race: build ## run all tests under the race detector
 	go test -race -timeout 30m ./...
 
-scaffolds: ## build what resonhost new writes with each language's toolchain, and test it
+scaffolds: ## build what resonhost new writes and the plugins' Rust with each language's toolchain, and test it
 	go test -tags scaffolds -count=1 -run '^TestToolchains$$' ./internal/scaffold
+	go test -tags scaffolds -count=1 -run '^TestRust' ./plugins
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \

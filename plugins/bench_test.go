@@ -2,6 +2,7 @@ package plugins_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -30,6 +31,20 @@ func encode(b *testing.B, m interface {
 	return record
 }
 
+// startHost starts a host, which is closed at the end of the test.
+func startHost(tb testing.TB, cfg host.Config) *host.Host {
+	tb.Helper()
+	h, err := host.New(cfg)
+	if err == nil {
+		err = h.Start(tb.Context())
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = h.Close(context.Background()) })
+	return h
+}
+
 // chunk is a task of n nodes with a pattern each.
 func chunk(n int) *tick.Nodes {
 	a := &tick.Nodes{
@@ -43,7 +58,7 @@ func chunk(n int) *tick.Nodes {
 }
 
 // BenchmarkGuests compares the plugins natively, from frame to frame, with their guests,
-// in turns, through a host. It reports the median of each in ns a task or node, and the
+// in turns, through a host; under the tag scaffolds with their Rust builds too. It reports the median of each in ns a task or node, and the
 // 10th to the 90th percentile of the ratio to native.
 func BenchmarkGuests(b *testing.B) {
 	const rounds = 64
@@ -75,32 +90,36 @@ func BenchmarkGuests(b *testing.B) {
 				}
 				return nil
 			}}}
-			for _, w := range []struct {
-				name      string
-				isolation host.Isolation
-			}{{"pristine", host.IsolationPristine}, {"shared", host.IsolationShared}} {
-				h, err := host.New(host.Config{
-					Plugins:  []host.Source{{Name: c.source, WASM: guesttest.Build(b, "./plugins/"+c.source+"/wasm")}},
-					Defaults: host.PluginConfig{Isolation: w.isolation},
-				})
-				if err == nil {
-					err = h.Start(b.Context())
+			for _, guest := range []struct {
+				prefix string
+				wasm   []byte
+			}{
+				{"", guesttest.Build(b, "./plugins/"+c.source+"/wasm")},
+				{"rust-", rustBuild(b, c.source)},
+			} {
+				if guest.wasm == nil {
+					continue
 				}
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.Cleanup(func() { _ = h.Close(b.Context()) })
-				ways = append(ways, struct {
-					name string
-					run  func(times int) error
-				}{w.name, func(times int) error {
-					for range times {
-						if _, err := h.Run(b.Context(), c.transform, c.input); err != nil {
-							return err
+				for _, w := range []struct {
+					name      string
+					isolation host.Isolation
+				}{{"pristine", host.IsolationPristine}, {"shared", host.IsolationShared}} {
+					h := startHost(b, host.Config{
+						Plugins:  []host.Source{{Name: c.source, WASM: guest.wasm}},
+						Defaults: host.PluginConfig{Isolation: w.isolation},
+					})
+					ways = append(ways, struct {
+						name string
+						run  func(times int) error
+					}{guest.prefix + w.name, func(times int) error {
+						for range times {
+							if _, err := h.Run(b.Context(), c.transform, c.input); err != nil {
+								return err
+							}
 						}
-					}
-					return nil
-				}})
+						return nil
+					}})
+				}
 			}
 			took := make([][]float64, len(ways))
 			for b.Loop() {
