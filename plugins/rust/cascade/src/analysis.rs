@@ -4,7 +4,7 @@
 use core::arch::wasm32::*;
 
 use crate::history::{History, OCTAVES};
-use crate::pairs::{self, closeness, round};
+use crate::pairs::{self, closeness};
 use crate::state::{State, MAX_FREQUENCIES};
 
 const THRESHOLD: f64 = 0.7;
@@ -18,8 +18,6 @@ const EMOTIONS: [f64; 5] = [528.0, 639.0, 741.0, 852.0, 963.0];
 /// The index of the emotion of no resonance.
 const NEUTRAL: usize = EMOTIONS.len();
 
-pub const MAX_WAVES: usize = MAX_FREQUENCIES * (MAX_FREQUENCIES - 1) / 2;
-
 /// What a result is made of, as Analysis in abi/cascade/analysis.go.
 pub struct Analysis {
     pub timestamp: i64,
@@ -32,7 +30,8 @@ pub struct Analysis {
     pub dominant: usize,
     pub dominant_strength: f64,
     pub creative: Creative,
-    pub waves: Waves,
+    /// A bit a pair of frequencies in their order, which have a standing wave.
+    pub waves: u32,
     pub stability: f64,
     pub score: f64,
     pub quality: u64,
@@ -76,19 +75,6 @@ pub struct Creative {
     pub emergent_novelty: f64,
 }
 
-/// Pairs of frequencies with a whole ratio, n of them.
-pub struct Waves {
-    all: [[f64; 4]; MAX_WAVES],
-    n: usize,
-}
-
-impl Waves {
-    /// The two frequencies, ratio and strength of each.
-    pub fn as_slice(&self) -> &[[f64; 4]] {
-        &self.all[..self.n]
-    }
-}
-
 pub fn analyze(state: &State, history: &History) -> Analysis {
     let frequencies = Frequencies::of(&state.values);
     let f = frequencies.as_slice();
@@ -97,8 +83,7 @@ pub fn analyze(state: &State, history: &History) -> Analysis {
     let emotions = feel(f);
     let (dominant, dominant_strength) = dominating(&emotions);
     let creative = create(pairs.resonance, converges, history);
-    let waves = stand(f, pairs.whole);
-    let stability = match waves.n {
+    let stability = match pairs.whole.count_ones() {
         0 => 0.0,
         n => n as f64 / (f.len() * (f.len() - 1) / 2) as f64,
     };
@@ -125,7 +110,7 @@ pub fn analyze(state: &State, history: &History) -> Analysis {
         dominant,
         dominant_strength,
         creative,
-        waves,
+        waves: pairs.whole,
         stability,
         score,
         quality: quality(score),
@@ -224,28 +209,6 @@ fn novelty(now: f64, history: &History) -> f64 {
         }
     }
     least
-}
-
-/// Describes the pairs of frequencies whose bit is set.
-fn stand(f: &[f64], mut whole: u32) -> Waves {
-    let mut waves = Waves {
-        all: [[0.0; 4]; MAX_WAVES],
-        n: 0,
-    };
-    if whole == 0 {
-        return waves;
-    }
-    for (i, &p) in f.iter().enumerate() {
-        for &q in &f[i + 1..] {
-            if whole & 1 == 1 && waves.n < MAX_WAVES {
-                let r = p / q;
-                waves.all[waves.n] = [p, q, round(r), 1.0 - (r - round(r)).abs()];
-                waves.n += 1;
-            }
-            whole >>= 1;
-        }
-    }
-    waves
 }
 
 /// The index of the score's quality among all.

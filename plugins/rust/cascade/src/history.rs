@@ -11,6 +11,8 @@ pub const PATTERNS: usize = 10;
 const FORMAT: u64 = 1;
 const HEADER: usize = 16;
 const PATTERN: usize = OCTAVES * 8;
+/// The patterns of a history that has as many as matter.
+const FULL: usize = PATTERNS * PATTERN;
 
 /// The resonance of each octave of one result, two and two.
 pub type Pattern = [v128; OCTAVES / 2];
@@ -32,7 +34,7 @@ impl<'a> History<'a> {
             });
         }
         let n = b.len();
-        if n < HEADER || n > HEADER + PATTERNS * PATTERN || (n - HEADER) % PATTERN != 0 {
+        if n < HEADER || n > HEADER + FULL || (n - HEADER) % PATTERN != 0 {
             return Err(failed(&["a record of ", &n.to_string(), " bytes"]));
         }
         let (header, patterns) = b.split_at(HEADER);
@@ -98,17 +100,18 @@ impl<'a> History<'a> {
     /// Appends the record of this history and a result more, of that resonance in every
     /// octave. The length stays at its largest value once there.
     pub fn append_next(&self, resonance: f64, b: &mut Vec<u8>) {
-        let kept = match self.patterns.len() / PATTERN {
-            PATTERNS => &self.patterns[PATTERN..],
+        let kept = match self.patterns.len() {
+            FULL => &self.patterns[PATTERN..],
             _ => self.patterns,
         };
-        b.reserve(HEADER + PATTERNS * PATTERN);
+        b.reserve(HEADER + FULL);
         b.extend_from_slice(&FORMAT.to_le_bytes());
         b.extend_from_slice(&self.length.saturating_add(1).to_le_bytes());
         b.extend_from_slice(kept);
-        let resonance = resonance.to_le_bytes();
-        for _ in 0..OCTAVES {
-            b.extend_from_slice(&resonance);
+        let mut pattern = [[0; 8]; OCTAVES];
+        pattern.fill(resonance.to_le_bytes());
+        for octave in pattern {
+            b.extend_from_slice(&octave);
         }
     }
 }

@@ -240,10 +240,7 @@ pub fn round(v: f64) -> f64 {
 /// max(0, 1 − |v − to|/to).
 #[inline(always)]
 pub fn closeness(v: v128, to: v128) -> v128 {
-    let c = f64x2_sub(
-        f64x2_splat(1.0),
-        f64x2_div(f64x2_abs(f64x2_sub(v, to)), to),
-    );
+    let c = f64x2_sub(f64x2_splat(1.0), f64x2_div(f64x2_abs(f64x2_sub(v, to)), to));
     f64x2_pmax(c, f64x2_splat(0.0))
 }
 

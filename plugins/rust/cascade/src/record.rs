@@ -5,6 +5,7 @@ use core::f64::consts::PI;
 
 use crate::analysis::Analysis;
 use crate::history::OCTAVES;
+use crate::pairs::round;
 use crate::resonhost::Output;
 
 const HARMONICS: usize = 5;
@@ -19,10 +20,9 @@ const fn octave_size(frequencies: usize, full: bool) -> usize {
 pub fn append(a: &Analysis, output: &mut Output) {
     let frequencies = a.frequencies.as_slice();
     let n = frequencies.len();
-    let waves = a.waves.as_slice();
     let points = if a.converges { POINTS } else { 0 };
     let octaves = OCTAVES * octave_size(n, a.full);
-    let size = HEADER + octaves + 3 * points + 4 * waves.len();
+    let size = HEADER + octaves + 3 * points + 4 * a.waves.count_ones() as usize;
     let room = numbers(output.grow(8 * size));
     let (header, room) = room.split_at_mut(HEADER);
     write_header(header, a, points);
@@ -43,8 +43,25 @@ pub fn append(a: &Analysis, output: &mut Output) {
         // The lower octave is a whole number, written by its bits.
         point.copy_from_slice(&[f64::from_bits(k as u64), a.resonance, a.alignment]);
     }
-    for (node, wave) in nodes.chunks_exact_mut(4).zip(waves) {
-        node.copy_from_slice(wave);
+    if a.waves != 0 {
+        write_nodes(nodes, frequencies, a.waves);
+    }
+}
+
+/// Describes the pairs of frequencies whose bit is set, whose ratio is within 0.01 of a
+/// whole number.
+fn write_nodes(nodes: &mut [f64], f: &[f64], mut waves: u32) {
+    let mut nodes = nodes.chunks_exact_mut(4);
+    for (i, &p) in f.iter().enumerate() {
+        for &q in &f[i + 1..] {
+            if waves & 1 == 1 {
+                if let Some(node) = nodes.next() {
+                    let r = p / q;
+                    node.copy_from_slice(&[p, q, round(r), 1.0 - (r - round(r)).abs()]);
+                }
+            }
+            waves >>= 1;
+        }
     }
 }
 
@@ -52,7 +69,10 @@ pub fn append(a: &Analysis, output: &mut Output) {
 fn numbers(bytes: &mut [u8]) -> &mut [f64] {
     // SAFETY: any bytes are numbers.
     let (before, numbers, after) = unsafe { bytes.align_to_mut() };
-    assert!(before.is_empty() && after.is_empty(), "an output is aligned");
+    assert!(
+        before.is_empty() && after.is_empty(),
+        "an output is aligned"
+    );
     numbers
 }
 
@@ -68,7 +88,7 @@ fn write_header(h: &mut [f64], a: &Analysis, points: usize) {
         f64::from_bits(a.full as u64),
         f64::from_bits(a.frequencies.as_slice().len() as u64),
         f64::from_bits(points as u64),
-        f64::from_bits(a.waves.as_slice().len() as u64),
+        f64::from_bits(a.waves.count_ones() as u64),
         f64::from_bits(a.dominant as u64),
         f64::from_bits(a.quality),
         f64::from_bits(a.timestamp as u64),

@@ -81,5 +81,8 @@ fn wrong_size(n: usize) -> Error {
 #[cold]
 fn wrong_value(values: &[f64; MAX_FREQUENCIES]) -> Error {
     let i = values.iter().position(|&v| !valid(v)).unwrap_or(0);
-    Error::invalid(NAMES[i], "must be 0 or of a magnitude between 1e-12 and 1e12")
+    Error::invalid(
+        NAMES[i],
+        "must be 0 or of a magnitude between 1e-12 and 1e12",
+    )
 }
