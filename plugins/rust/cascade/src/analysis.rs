@@ -128,6 +128,7 @@ fn at_most_1(v: f64) -> f64 {
 
 /// The resonance of each emotion. Two emotions lie side by side, and of the last the
 /// frequencies that it is compared with.
+#[inline(never)]
 fn feel(f: &[f64]) -> [f64; 5] {
     let [joy, love, peace, insight, unity] = EMOTIONS;
     let half = f64x2_splat(0.5);
@@ -191,6 +192,7 @@ fn create(r: f64, converges: bool, history: &History) -> Creative {
     }
 }
 
+#[inline(never)]
 fn novelty(now: f64, history: &History) -> f64 {
     let (now, one) = (f64x2_splat(now), f64x2_splat(1.0));
     let mut least = 1.0;

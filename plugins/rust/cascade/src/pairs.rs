@@ -3,6 +3,8 @@
 //! pair after the other.
 
 use core::arch::wasm32::*;
+use core::mem::MaybeUninit;
+use core::ptr;
 
 use crate::state::MAX_FREQUENCIES;
 
@@ -60,141 +62,151 @@ pub fn compare(f: &[f64]) -> Comparison {
     }
 }
 
-/// The differing ratios of two frequencies, n of one to m of the other, in Go's order.
+/// How many ratios two frequencies have that differ: where both harmonics are multiplied by
+/// two or by four the ratio is the same, to the last bit.
 const DIFFERING: usize = 21;
+const TERMS: usize = 10;
 
-/// A ratio of two pairs, and what it counts if it is not special.
+/// What two pairs add, a lane each. What is read first lies at the highest address: the
+/// compiler of a host checks that then, and nothing below it any more.
 #[derive(Clone, Copy)]
-struct Near {
-    ratio: v128,
-    falloff: v128,
+struct Two {
+    /// By the index of the differing ratio.
+    falloffs: [[f64; 2]; DIFFERING],
+    /// The numerators and denominators of their ratios.
+    q: [f64; 2],
+    p: [f64; 2],
+    /// Where in CANDIDATES their ratios are, modulo its length.
+    cells: [u64; 2],
+    /// To the sum, the last first.
+    terms: [[f64; 2]; TERMS],
+    /// The closeness of ratios to φ.
+    golden: [f64; 2],
 }
 
 /// Adds up over the first n pairs of p and q: s(p·n/(q·m))/(n·m) over harmonics n of p and m
 /// of q, and the closeness of p/q to φ. It gives up at a ratio from FAR_RATIO on.
 ///
 /// It takes no ratio for a special one, at first, and puts right those that CANDIDATES
-/// knows of.
+/// knows of; that is apart, as its jumps are hard to foresee, and would have what follows
+/// them begin anew.
 fn pairs(p: &[f64; MAX_PAIRS], q: &[f64; MAX_PAIRS], n: usize) -> Option<Sums> {
-    let mut s = Sums::default();
-    for at in (0..n).step_by(2) {
-        let (p, q) = (f64x2(p[at], p[at + 1]), f64x2(q[at], q[at + 1]));
-        let ratio = f64x2_div(p, q);
-        let far = f64x2_ge(f64x2_abs(ratio), f64x2_splat(FAR_RATIO));
-        if v128_any_true(far) {
-            return None;
-        }
-        let two = Two::new(p, q, ratio);
-        two.add::<0>(&mut s, at);
-        if at + 1 < n {
-            two.add::<1>(&mut s, at + 1);
-        }
-    }
+    let mut all = [MaybeUninit::<Two>::uninit(); MAX_PAIRS / 2];
+    let whole = weigh_all(p, q, &mut all[..(n + 1) / 2])?;
+    // SAFETY: all of it has been written.
+    let all = unsafe { &*(&all[..(n + 1) / 2] as *const [MaybeUninit<Two>] as *const [Two]) };
+    let mut s = add_all(all, n);
+    s.whole = whole & ((1 << n) - 1);
     Some(s)
 }
 
-/// Two pairs: what each of them adds.
-struct Two {
-    near: [Near; DIFFERING],
-    terms: [v128; 10],
-    golden: v128,
-    whole: u8,
+#[inline(never)]
+fn weigh_all(
+    p: &[f64; MAX_PAIRS],
+    q: &[f64; MAX_PAIRS],
+    all: &mut [MaybeUninit<Two>],
+) -> Option<u32> {
+    let mut whole = 0;
+    for (k, two) in all.iter_mut().enumerate() {
+        let (p, q) = (
+            f64x2(p[2 * k], p[2 * k + 1]),
+            f64x2(q[2 * k], q[2 * k + 1]),
+        );
+        whole |= u32::from(weigh(p, q, two)?) << (2 * k);
+    }
+    Some(whole)
 }
 
-impl Two {
-    #[inline(always)]
-    fn new(p: v128, q: v128, ratio: v128) -> Two {
-        let times = |v, n| f64x2_mul(v, f64x2_splat(n));
-        let (p2, p3, p4, p5) = (times(p, 2.0), times(p, 3.0), times(p, 4.0), times(p, 5.0));
-        let (q2, q3, q4, q5) = (times(q, 2.0), times(q, 3.0), times(q, 4.0), times(q, 5.0));
-        let of = |p, q| {
-            let ratio = f64x2_div(p, q);
-            Near {
-                ratio,
-                falloff: falloff(distance(ratio)),
-            }
-        };
-        let d = distance(ratio);
-        let whole = i64x2_bitmask(f64x2_lt(f64x2_abs(d), f64x2_splat(0.01)));
-        let near = [
-            Near {
-                ratio,
-                falloff: falloff(d),
-            },
-            of(p, q2),
-            of(p, q3),
-            of(p, q4),
-            of(p, q5),
-            of(p2, q),
-            of(p2, q3),
-            of(p2, q5),
-            of(p3, q),
-            of(p3, q2),
-            of(p3, q3),
-            of(p3, q4),
-            of(p3, q5),
-            of(p4, q),
-            of(p4, q3),
-            of(p4, q5),
-            of(p5, q),
-            of(p5, q2),
-            of(p5, q3),
-            of(p5, q4),
-            of(p5, q5),
-        ];
-        let weighed = |i: usize, w| times(near[i].falloff, w);
-        let both = |i: usize, j: usize, w| times(f64x2_add(near[i].falloff, near[j].falloff), w);
-        let terms = [
-            f64x2_add(
-                weighed(0, 1.0 + 1.0 / 4.0 + 1.0 / 16.0),
-                both(1, 5, 1.0 / 2.0 + 1.0 / 8.0),
-            ),
-            f64x2_add(weighed(10, 1.0 / 9.0), weighed(20, 1.0 / 25.0)),
-            both(2, 8, 1.0 / 3.0),
-            both(3, 13, 1.0 / 4.0),
-            both(4, 16, 1.0 / 5.0),
-            both(6, 9, 1.0 / 6.0),
-            both(7, 17, 1.0 / 10.0),
-            both(11, 14, 1.0 / 12.0),
-            both(12, 18, 1.0 / 15.0),
-            both(15, 19, 1.0 / 20.0),
-        ];
-        Two {
-            near,
-            terms,
-            golden: closeness(ratio, f64x2_splat(PHI)),
-            whole,
-        }
+#[inline(never)]
+fn add_all(all: &[Two], n: usize) -> Sums {
+    let mut s = Sums::default();
+    for pair in 0..n {
+        add(&all[pair / 2], pair % 2, &mut s);
     }
+    s
+}
 
-    /// Adds one of the pairs, which is that pair of all.
-    #[inline(always)]
-    fn add<const LANE: usize>(&self, s: &mut Sums, pair: usize) {
-        s.golden += f64x2_extract_lane::<LANE>(self.golden);
-        s.whole |= u32::from(self.whole >> LANE & 1) << pair;
-        for &term in &self.terms {
-            s.sum += f64x2_extract_lane::<LANE>(term);
+/// Computes what two pairs add, unless one is far, and returns a bit a pair whose ratio is
+/// within 0.01 of a whole number.
+#[inline(always)]
+fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u8> {
+    let to = two.as_mut_ptr();
+    macro_rules! store {
+        ($to:expr, $v:expr) => {{
+            let v = $v;
+            // SAFETY: to is valid, and two numbers are as large as a v128, which lies
+            // anywhere.
+            unsafe { v128_store(ptr::addr_of_mut!($to).cast(), v) }
+        }};
+    }
+    let ratio = f64x2_div(p, q);
+    let far = f64x2_ge(f64x2_abs(ratio), f64x2_splat(FAR_RATIO));
+    if v128_any_true(far) {
+        return None;
+    }
+    store!((*to).golden, closeness(ratio, f64x2_splat(PHI)));
+    let times = |v, n| f64x2_mul(v, f64x2_splat(n));
+    let (p2, p3, p4, p5) = (times(p, 2.0), times(p, 3.0), times(p, 4.0), times(p, 5.0));
+    let (q2, q3, q4, q5) = (times(q, 2.0), times(q, 3.0), times(q, 4.0), times(q, 5.0));
+    macro_rules! falloff_at {
+        ($i:expr, $distance:expr) => {{
+            let falloff = falloff($distance);
+            store!((*to).falloffs[$i], falloff);
+            falloff
+        }};
+    }
+    // The falloffs of two ratios, added and weighed.
+    macro_rules! both {
+        ($i:expr, $p:expr, $q:expr, $j:expr, $r:expr, $s:expr, $weight:expr) => {{
+            let one = falloff_at!($i, distance(f64x2_div($p, $q)));
+            let other = falloff_at!($j, distance(f64x2_div($r, $s)));
+            times(f64x2_add(one, other), $weight)
+        }};
+    }
+    let d = distance(ratio);
+    let whole = i64x2_bitmask(f64x2_lt(f64x2_abs(d), f64x2_splat(0.01)));
+    let own = times(falloff_at!(0, d), 1.0 + 1.0 / 4.0 + 1.0 / 16.0);
+    let term = both!(1, p, q2, 5, p2, q, 1.0 / 2.0 + 1.0 / 8.0);
+    store!((*to).terms[9], f64x2_add(own, term));
+    let third = times(falloff_at!(10, distance(f64x2_div(p3, q3))), 1.0 / 9.0);
+    let fifth = times(falloff_at!(20, distance(f64x2_div(p5, q5))), 1.0 / 25.0);
+    store!((*to).terms[8], f64x2_add(third, fifth));
+    store!((*to).terms[7], both!(2, p, q3, 8, p3, q, 1.0 / 3.0));
+    store!((*to).terms[6], both!(3, p, q4, 13, p4, q, 1.0 / 4.0));
+    store!((*to).terms[5], both!(4, p, q5, 16, p5, q, 1.0 / 5.0));
+    store!((*to).terms[4], both!(6, p2, q3, 9, p3, q2, 1.0 / 6.0));
+    store!((*to).terms[3], both!(7, p2, q5, 17, p5, q2, 1.0 / 10.0));
+    store!((*to).terms[2], both!(11, p3, q4, 14, p4, q3, 1.0 / 12.0));
+    store!((*to).terms[1], both!(12, p3, q5, 18, p5, q3, 1.0 / 15.0));
+    store!((*to).terms[0], both!(15, p4, q5, 19, p5, q4, 1.0 / 20.0));
+    store!((*to).cells, cells(ratio));
+    store!((*to).p, p);
+    store!((*to).q, q);
+    Some(whole)
+}
+
+/// Adds one of two pairs to the sums.
+#[inline(always)]
+fn add(two: &Two, lane: usize, s: &mut Sums) {
+    s.golden += two.golden[lane];
+    for term in two.terms.iter().rev() {
+        s.sum += term[lane];
+    }
+    let mut left = CANDIDATES[two.cells[lane] as usize % CANDIDATES.len()];
+    while left != 0 {
+        let i = left.trailing_zeros() as usize % HARMONIC.len();
+        left &= left - 1;
+        let harmonic = &HARMONIC[i];
+        let r = (two.p[lane] * harmonic.n) / (two.q[lane] * harmonic.m);
+        let special = &SPECIAL[cell(r) as usize % SPECIAL.len()];
+        if (r - special.ratio).abs() >= 0.01 {
+            continue;
         }
-        let ratio = f64x2_extract_lane::<LANE>(self.near[0].ratio);
-        let mut left = CANDIDATES[cell(ratio) % CANDIDATES.len()];
-        while left != 0 {
-            let i = left.trailing_zeros() as usize;
-            left &= left - 1;
-            if i >= DIFFERING {
-                break;
-            }
-            let r = f64x2_extract_lane::<LANE>(self.near[i].ratio);
-            let special = &SPECIAL[cell(r) % SPECIAL.len()];
-            if (r - special.ratio).abs() >= 0.01 {
-                continue;
-            }
-            let mut score = special.score;
-            if (r - 8.0 / 5.0).abs() < 0.01 {
-                score = 1.0;
-            }
-            let falloff = f64x2_extract_lane::<LANE>(self.near[i].falloff);
-            s.sum += WEIGHTS[i] * (score - falloff);
+        let mut score = special.score;
+        if (r - 8.0 / 5.0).abs() < 0.01 {
+            score = 1.0;
         }
+        s.sum += harmonic.weight * (score - two.falloffs[i % DIFFERING][lane]);
     }
 }
 
@@ -241,7 +253,7 @@ pub fn round(v: f64) -> f64 {
 #[inline(always)]
 pub fn closeness(v: v128, to: v128) -> v128 {
     let c = f64x2_sub(f64x2_splat(1.0), f64x2_div(f64x2_abs(f64x2_sub(v, to)), to));
-    f64x2_pmax(c, f64x2_splat(0.0))
+    v128_and(c, f64x2_gt(c, f64x2_splat(0.0)))
 }
 
 /// How far r is from the nearest whole number. It is of a magnitude below 2^51.
@@ -280,16 +292,45 @@ const E: [f64; 7] = [
 /// How many cells of the tables a ratio of 1 has.
 const CELLS: usize = 64;
 
-/// Where in a table a ratio of a magnitude below 2^51 is.
+/// What makes of a number between 0 and 2^51 a whole one: the lower bits of the sum are
+/// those of the nearest.
+const TO_BITS: f64 = (3u64 << 51) as f64;
+
+/// The low bits of where in a table ratios are, as whole numbers. Those beyond the table are
+/// near nothing, so that it does not matter where they are; nor does it in which of two
+/// cells one is that is on their bounds.
 #[inline(always)]
-fn cell(ratio: f64) -> usize {
-    // SAFETY: it is far within an i64.
-    (unsafe { (ratio * CELLS as f64).to_int_unchecked::<i64>() }) as usize
+fn cells(ratios: v128) -> v128 {
+    let at = f64x2_sub(
+        f64x2_mul(ratios, f64x2_splat(CELLS as f64)),
+        f64x2_splat(0.5),
+    );
+    f64x2_add(at, f64x2_splat(TO_BITS))
 }
 
-/// n and m of the differing ratios, and 1/(n·m) of all that have it.
-const HARMONIC: [(f64, f64, f64); DIFFERING] = {
-    let mut all = [(0.0, 0.0, 0.0); DIFFERING];
+/// cells of one ratio.
+#[inline(always)]
+fn cell(ratio: f64) -> u64 {
+    (ratio * CELLS as f64 - 0.5 + TO_BITS).to_bits()
+}
+
+/// Harmonics n and m of a differing ratio, and 1/(n·m) of all that have it.
+#[derive(Clone, Copy)]
+struct Harmonic {
+    n: f64,
+    m: f64,
+    weight: f64,
+}
+
+/// By the index of the differing ratio, in the order of Go's.
+static HARMONIC: [Harmonic; 32] = HARMONICS_OF;
+
+const HARMONICS_OF: [Harmonic; 32] = {
+    let mut all = [Harmonic {
+        n: 0.0,
+        m: 0.0,
+        weight: 0.0,
+    }; 32];
     let mut k = 0;
     let mut n = 1;
     while n <= HARMONICS {
@@ -302,7 +343,11 @@ const HARMONIC: [(f64, f64, f64); DIFFERING] = {
                 } else if n * m == 2 {
                     weight += 1.0 / 8.0;
                 }
-                all[k] = (n as f64, m as f64, weight);
+                all[k] = Harmonic {
+                    n: n as f64,
+                    m: m as f64,
+                    weight,
+                };
                 k += 1;
             }
             m += 1;
@@ -310,16 +355,6 @@ const HARMONIC: [(f64, f64, f64); DIFFERING] = {
         n += 1;
     }
     all
-};
-
-static WEIGHTS: [f64; DIFFERING] = {
-    let mut weights = [0.0; DIFFERING];
-    let mut i = 0;
-    while i < DIFFERING {
-        weights[i] = HARMONIC[i].2;
-        i += 1;
-    }
-    weights
 };
 
 /// A ratio that counts otherwise than by its distance to a whole number.
@@ -375,7 +410,7 @@ static CANDIDATES: [u32; 16 * CELLS] = {
     let mut t = [0; 16 * CELLS];
     let mut i = 0;
     while i < DIFFERING {
-        let (n, m, _) = HARMONIC[i];
+        let Harmonic { n, m, .. } = HARMONICS_OF[i];
         let mut j = 0;
         while j < SPECIALS.len() {
             let s = SPECIALS[j];

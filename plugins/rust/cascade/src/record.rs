@@ -50,6 +50,7 @@ pub fn append(a: &Analysis, output: &mut Output) {
 
 /// Describes the pairs of frequencies whose bit is set, whose ratio is within 0.01 of a
 /// whole number.
+#[inline(never)]
 fn write_nodes(nodes: &mut [f64], f: &[f64], mut waves: u32) {
     let mut nodes = nodes.chunks_exact_mut(4);
     for (i, &p) in f.iter().enumerate() {
@@ -109,6 +110,7 @@ fn write_header(h: &mut [f64], a: &Analysis, points: usize) {
     ]);
 }
 
+#[inline(never)]
 fn write_summary(octaves: &mut [f64], a: &Analysis) {
     let frequencies = a.frequencies.as_slice();
     let mut scale = 1.0;
@@ -125,6 +127,7 @@ fn write_summary(octaves: &mut [f64], a: &Analysis) {
 /// Writes the octaves of N frequencies. A column is two numbers side by side, of every
 /// octave: an octave has an even number of them. Its frequencies double from octave to
 /// octave, which is exact.
+#[inline(never)]
 fn write_full<const N: usize>(octaves: &mut [f64], a: &Analysis) {
     let size = octave_size(N, true);
     let octaves = &mut octaves[..OCTAVES * size];
