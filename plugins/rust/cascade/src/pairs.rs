@@ -67,9 +67,10 @@ pub fn compare(f: &[f64]) -> Comparison {
 const DIFFERING: usize = 21;
 const TERMS: usize = 10;
 
-/// What two pairs add, a lane each. What is read first lies at the highest address: the
-/// compiler of a host checks that then, and nothing below it any more.
+/// What two pairs add, a lane each. What is used first lies at the highest address: a host's
+/// compiler checks that once, and nothing below it any more.
 #[derive(Clone, Copy)]
+#[repr(C)]
 struct Two {
     /// By the index of the differing ratio.
     falloffs: [[f64; 2]; DIFFERING],
@@ -90,46 +91,35 @@ struct Two {
 /// It takes no ratio for a special one, at first, and puts right those that CANDIDATES
 /// knows of; that is apart, as its jumps are hard to foresee, and would have what follows
 /// them begin anew.
+///
+/// What it calls has no loop but that over candidates, and is not inlined: at the head of a
+/// loop a metered guest keeps all its variables in memory, and in one the compiler adds up
+/// addresses that are a constant apart.
 fn pairs(p: &[f64; MAX_PAIRS], q: &[f64; MAX_PAIRS], n: usize) -> Option<Sums> {
     let mut all = [MaybeUninit::<Two>::uninit(); MAX_PAIRS / 2];
-    let whole = weigh_all(p, q, &mut all[..(n + 1) / 2])?;
-    // SAFETY: all of it has been written.
-    let all = unsafe { &*(&all[..(n + 1) / 2] as *const [MaybeUninit<Two>] as *const [Two]) };
-    let mut s = add_all(all, n);
-    s.whole = whole & ((1 << n) - 1);
-    Some(s)
-}
-
-#[inline(never)]
-fn weigh_all(
-    p: &[f64; MAX_PAIRS],
-    q: &[f64; MAX_PAIRS],
-    all: &mut [MaybeUninit<Two>],
-) -> Option<u32> {
-    let mut whole = 0;
-    for (k, two) in all.iter_mut().enumerate() {
-        let (p, q) = (
-            f64x2(p[2 * k], p[2 * k + 1]),
-            f64x2(q[2 * k], q[2 * k + 1]),
-        );
-        whole |= u32::from(weigh(p, q, two)?) << (2 * k);
-    }
-    Some(whole)
-}
-
-#[inline(never)]
-fn add_all(all: &[Two], n: usize) -> Sums {
     let mut s = Sums::default();
-    for pair in 0..n {
-        add(&all[pair / 2], pair % 2, &mut s);
+    for at in (0..n).step_by(2) {
+        let (p, q) = (f64x2(p[at], p[at + 1]), f64x2(q[at], q[at + 1]));
+        s.whole |= weigh(p, q, &mut all[at / 2])? << at;
     }
-    s
+    s.whole &= (1 << n) - 1;
+    for at in (0..n).step_by(2) {
+        // SAFETY: the loop above has written it.
+        let two = unsafe { all[at / 2].assume_init_ref() };
+        s.golden += two.golden[0];
+        s.sum = add::<0>(two, s.sum);
+        if at + 1 < n {
+            s.golden += two.golden[1];
+            s.sum = add::<1>(two, s.sum);
+        }
+    }
+    Some(s)
 }
 
 /// Computes what two pairs add, unless one is far, and returns a bit a pair whose ratio is
 /// within 0.01 of a whole number.
-#[inline(always)]
-fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u8> {
+#[inline(never)]
+fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u32> {
     let to = two.as_mut_ptr();
     macro_rules! store {
         ($to:expr, $v:expr) => {{
@@ -182,22 +172,21 @@ fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u8> {
     store!((*to).cells, cells(ratio));
     store!((*to).p, p);
     store!((*to).q, q);
-    Some(whole)
+    Some(whole.into())
 }
 
-/// Adds one of two pairs to the sums.
-#[inline(always)]
-fn add(two: &Two, lane: usize, s: &mut Sums) {
-    s.golden += two.golden[lane];
+/// Adds one of two pairs to the sum.
+#[inline(never)]
+fn add<const LANE: usize>(two: &Two, mut sum: f64) -> f64 {
     for term in two.terms.iter().rev() {
-        s.sum += term[lane];
+        sum += term[LANE];
     }
-    let mut left = CANDIDATES[two.cells[lane] as usize % CANDIDATES.len()];
+    let mut left = CANDIDATES[two.cells[LANE] as usize % CANDIDATES.len()];
     while left != 0 {
         let i = left.trailing_zeros() as usize % HARMONIC.len();
         left &= left - 1;
         let harmonic = &HARMONIC[i];
-        let r = (two.p[lane] * harmonic.n) / (two.q[lane] * harmonic.m);
+        let r = (two.p[LANE] * harmonic.n) / (two.q[LANE] * harmonic.m);
         let special = &SPECIAL[cell(r) as usize % SPECIAL.len()];
         if (r - special.ratio).abs() >= 0.01 {
             continue;
@@ -206,8 +195,9 @@ fn add(two: &Two, lane: usize, s: &mut Sums) {
         if (r - 8.0 / 5.0).abs() < 0.01 {
             score = 1.0;
         }
-        s.sum += harmonic.weight * (score - two.falloffs[i % DIFFERING][lane]);
+        sum += harmonic.weight * (score - two.falloffs[i % DIFFERING][LANE]);
     }
+    sum
 }
 
 /// pairs one by one, for any ratio.

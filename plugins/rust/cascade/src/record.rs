@@ -27,17 +27,7 @@ pub fn append(a: &Analysis, output: &mut Output) {
     let (header, room) = room.split_at_mut(HEADER);
     write_header(header, a, points);
     let (octaves, rest) = room.split_at_mut(octaves);
-    if a.full {
-        match n {
-            1 => write_full::<1>(octaves, a),
-            2 => write_full::<2>(octaves, a),
-            3 => write_full::<3>(octaves, a),
-            4 => write_full::<4>(octaves, a),
-            _ => write_full::<5>(octaves, a),
-        }
-    } else {
-        write_summary(octaves, a);
-    }
+    write_octaves(octaves, a);
     let (convergence, nodes) = rest.split_at_mut(3 * points);
     for (k, point) in convergence.chunks_exact_mut(3).enumerate() {
         // The lower octave is a whole number, written by its bits.
@@ -110,77 +100,74 @@ fn write_header(h: &mut [f64], a: &Analysis, points: usize) {
     ]);
 }
 
-#[inline(never)]
-fn write_summary(octaves: &mut [f64], a: &Analysis) {
+/// Writes the octaves, of which each has the frequencies of the one before doubled, which is
+/// exact.
+fn write_octaves(octaves: &mut [f64], a: &Analysis) {
     let frequencies = a.frequencies.as_slice();
-    let mut scale = 1.0;
-    for octave in octaves.chunks_exact_mut(octave_size(frequencies.len(), false)) {
-        octave[0] = a.resonance;
-        octave[1] = a.alignment;
-        for (to, &f) in octave[2..].iter_mut().zip(frequencies) {
-            *to = f * scale;
-        }
-        scale *= 2.0;
-    }
-}
-
-/// Writes the octaves of N frequencies. A column is two numbers side by side, of every
-/// octave: an octave has an even number of them. Its frequencies double from octave to
-/// octave, which is exact.
-#[inline(never)]
-fn write_full<const N: usize>(octaves: &mut [f64], a: &Analysis) {
-    let size = octave_size(N, true);
-    let octaves = &mut octaves[..OCTAVES * size];
-    let first = &mut octaves[..size];
-    first[0] = a.resonance;
-    first[1] = a.alignment;
-    let frequencies = a.frequencies.as_slice();
-    let (bases, harmonics) = first[2..].split_at_mut(N);
-    for (i, harmonics) in harmonics.chunks_exact_mut(3 * HARMONICS).enumerate() {
-        let base = frequencies[i];
-        bases[i] = base;
-        for (n, h) in harmonics.chunks_exact_mut(3).enumerate() {
-            let n = (n + 1) as f64;
-            h[0] = base * n;
-            h[1] = 1.0 / n;
-            h[2] = n * PI / 4.0;
-        }
-    }
-    let doubled = &doubled(N)[..size];
-    let to = octaves.as_mut_ptr();
-    for i in (0..size).step_by(2) {
-        // SAFETY: both numbers are in the octave, of which there are OCTAVES.
-        unsafe {
-            let to = to.add(i);
-            let double = v128_load(doubled.as_ptr().add(i).cast());
-            let mut v = v128_load(to.cast());
-            for k in 1..OCTAVES {
-                v = f64x2_mul(v, double);
-                v128_store(to.add(k * size).cast(), v);
+    let n = frequencies.len();
+    let size = octave_size(n, a.full);
+    assert!(octaves.len() == OCTAVES * size);
+    let first = octaves.as_mut_ptr();
+    // SAFETY: every octave has these numbers.
+    unsafe {
+        write_column(first, size, f64x2(a.resonance, a.alignment));
+        for (i, &f) in frequencies.iter().enumerate() {
+            write_frequency(first.add(2 + i), size, f);
+            if a.full {
+                write_harmonics(first.add(2 + n + 3 * HARMONICS * i), size, f);
             }
         }
     }
 }
 
-const MAX_OCTAVE: usize = octave_size(5, true);
-
-/// By what numbers of an octave are multiplied for the next, for 1 to 5 frequencies.
-static DOUBLED: [[f64; MAX_OCTAVE]; 5] = {
-    let mut all = [[1.0; MAX_OCTAVE]; 5];
-    let mut n = 1;
-    while n <= 5 {
-        let mut i = 2;
-        while i < octave_size(n, true) {
-            if i < 2 + n || (i - 2 - n) % 3 == 0 {
-                all[n - 1][i] = 2.0;
-            }
-            i += 1;
-        }
-        n += 1;
+/// Writes two numbers to every octave.
+///
+/// # Safety
+///
+/// They are to be there in all octaves, of that many numbers each. So with those below.
+#[inline(always)]
+unsafe fn write_column(mut to: *mut f64, size: usize, v: v128) {
+    for _ in 0..OCTAVES {
+        v128_store(to.cast(), v);
+        to = to.add(size);
     }
-    all
-};
+}
 
-fn doubled(n: usize) -> &'static [f64; MAX_OCTAVE] {
-    &DOUBLED[n - 1]
+#[inline(never)]
+unsafe fn write_frequency(mut to: *mut f64, size: usize, mut f: f64) {
+    for _ in 0..OCTAVES {
+        *to = f;
+        f += f;
+        to = to.add(size);
+    }
+}
+
+/// Writes frequency, amplitude and phase of the harmonics of a base frequency, which are
+/// side by side in an octave, last first: what is checked to be in memory has before it what
+/// need not be.
+#[inline(never)]
+unsafe fn write_harmonics(mut to: *mut f64, size: usize, base: f64) {
+    const PHASE: f64 = PI / 4.0;
+    let mut first = f64x2(base, 1.0);
+    let mut second = f64x2(PHASE, base * 2.0);
+    let mut third = f64x2(base * 3.0, 1.0 / 3.0);
+    let mut fourth = f64x2(3.0 * PI / 4.0, base * 4.0);
+    let mut fifth = f64x2(base * 5.0, 1.0 / 5.0);
+    let (left, right) = (f64x2(2.0, 1.0), f64x2(1.0, 2.0));
+    for _ in 0..OCTAVES {
+        *to.add(14) = 5.0 * PI / 4.0;
+        v128_store(to.add(12).cast(), fifth);
+        v128_store(to.add(10).cast(), f64x2(1.0 / 4.0, PI));
+        v128_store(to.add(8).cast(), fourth);
+        v128_store(to.add(6).cast(), third);
+        v128_store(to.add(4).cast(), f64x2(1.0 / 2.0, PI / 2.0));
+        v128_store(to.add(2).cast(), second);
+        v128_store(to.cast(), first);
+        first = f64x2_mul(first, left);
+        second = f64x2_mul(second, right);
+        third = f64x2_mul(third, left);
+        fourth = f64x2_mul(fourth, right);
+        fifth = f64x2_mul(fifth, left);
+        to = to.add(size);
+    }
 }
