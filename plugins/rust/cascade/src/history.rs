@@ -49,6 +49,7 @@ impl<'a> History<'a> {
         Ok(history)
     }
 
+    #[inline(never)]
     fn validate(&self) -> Result<(), Error> {
         let n = self.patterns.len() / PATTERN;
         if self.length.min(PATTERNS as u64) != n as u64 {
@@ -99,6 +100,7 @@ impl<'a> History<'a> {
 
     /// Appends the record of this history and a result more, of that resonance in every
     /// octave. The length stays at its largest value once there.
+    #[inline(never)]
     pub fn append_next(&self, resonance: f64, b: &mut Vec<u8>) {
         let kept = match self.patterns.len() {
             FULL => &self.patterns[PATTERN..],
@@ -124,6 +126,7 @@ fn word(b: &[u8]) -> u64 {
 
 /// A history is not the caller's to correct.
 #[cold]
+#[inline(never)]
 fn failed(why: &[&str]) -> Error {
     Error::Failed(["cascade history: ", &why.concat()].concat())
 }

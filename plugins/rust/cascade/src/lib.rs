@@ -16,6 +16,7 @@ pub static PLUGIN: Plugin = Plugin {
     transforms: &[cascade],
 };
 
+#[inline(never)]
 fn cascade(task: &mut Task) -> Result<(), Error> {
     let state = state::State::decode(task.input)?;
     let history = history::History::decode(task.state)?;

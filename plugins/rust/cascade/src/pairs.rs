@@ -35,6 +35,7 @@ struct Sums {
 }
 
 /// Computes what pairs of an octave's base frequencies say.
+#[inline(never)]
 pub fn compare(f: &[f64]) -> Comparison {
     let mut p = [1.0; MAX_PAIRS];
     let mut q = [1.0; MAX_PAIRS];
@@ -178,8 +179,8 @@ fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u32> {
 /// Adds one of two pairs to the sum.
 #[inline(never)]
 fn add<const LANE: usize>(two: &Two, mut sum: f64) -> f64 {
-    for term in two.terms.iter().rev() {
-        sum += term[LANE];
+    for i in (0..TERMS).rev() {
+        sum += two.terms[i][LANE];
     }
     let mut left = CANDIDATES[two.cells[LANE] as usize % CANDIDATES.len()];
     while left != 0 {

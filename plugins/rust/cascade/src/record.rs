@@ -17,6 +17,7 @@ const fn octave_size(frequencies: usize, full: bool) -> usize {
     2 + frequencies + if full { frequencies * HARMONICS * 3 } else { 0 }
 }
 
+#[inline(never)]
 pub fn append(a: &Analysis, output: &mut Output) {
     let frequencies = a.frequencies.as_slice();
     let n = frequencies.len();

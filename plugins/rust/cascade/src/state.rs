@@ -73,12 +73,14 @@ fn valid(v: f64) -> bool {
 }
 
 #[cold]
+#[inline(never)]
 fn wrong_size(n: usize) -> Error {
     let rule = ["must be a record of 56 bytes, has ", &n.to_string()].concat();
     Error::invalid("state", &rule)
 }
 
 #[cold]
+#[inline(never)]
 fn wrong_value(values: &[f64; MAX_FREQUENCIES]) -> Error {
     let i = values.iter().position(|&v| !valid(v)).unwrap_or(0);
     Error::invalid(
