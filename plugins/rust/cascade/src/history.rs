@@ -1,6 +1,7 @@
 //! What a stream keeps, as History in abi/cascade/state.go. It is read where it lies.
 
 use core::arch::wasm32::*;
+use core::ptr;
 
 use crate::resonhost::Error;
 
@@ -98,22 +99,32 @@ impl<'a> History<'a> {
         })
     }
 
-    /// Appends the record of this history and a result more, of that resonance in every
+    /// Makes b the record of this history and a result more, of that resonance in every
     /// octave. The length stays at its largest value once there.
     #[inline(never)]
-    pub fn append_next(&self, resonance: f64, b: &mut Vec<u8>) {
+    pub fn write_next(&self, resonance: f64, b: &mut Vec<u8>) {
         let kept = match self.patterns.len() {
             FULL => &self.patterns[PATTERN..],
             _ => self.patterns,
         };
-        b.reserve(HEADER + FULL);
-        b.extend_from_slice(&FORMAT.to_le_bytes());
-        b.extend_from_slice(&self.length.saturating_add(1).to_le_bytes());
-        b.extend_from_slice(kept);
-        let mut pattern = [[0; 8]; OCTAVES];
-        pattern.fill(resonance.to_le_bytes());
-        for octave in pattern {
-            b.extend_from_slice(&octave);
+        let size = HEADER + kept.len() + PATTERN;
+        b.clear();
+        b.reserve(size);
+        let to = b.as_mut_ptr();
+        let resonance = f64x2_splat(resonance);
+        // SAFETY: there is room for that many bytes, all of which are written, and numbers
+        // lie anywhere.
+        unsafe {
+            let last = to.add(size - PATTERN).cast::<v128>();
+            v128_store(last.add(3), resonance);
+            v128_store(last.add(2), resonance);
+            v128_store(last.add(1), resonance);
+            v128_store(last, resonance);
+            v128_store(to.cast(), u64x2(FORMAT, self.length.saturating_add(1)));
+            if !kept.is_empty() {
+                ptr::copy_nonoverlapping(kept.as_ptr(), to.add(HEADER), kept.len());
+            }
+            b.set_len(size);
         }
     }
 }

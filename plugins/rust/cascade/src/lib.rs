@@ -21,7 +21,7 @@ fn cascade(task: &mut Task) -> Result<(), Error> {
     let state = state::State::decode(task.input)?;
     let history = history::History::decode(task.state)?;
     let analysis = analysis::analyze(&state, &history);
-    history.append_next(analysis.resonance, &mut task.next_state);
+    history.write_next(analysis.resonance, &mut task.next_state);
     record::append(&analysis, &mut task.output);
     Ok(())
 }

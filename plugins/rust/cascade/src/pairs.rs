@@ -193,8 +193,8 @@ fn add<const LANE: usize>(two: &Two, mut sum: f64) -> f64 {
             continue;
         }
         let mut score = special.score;
-        if (r - 8.0 / 5.0).abs() < 0.01 {
-            score = 1.0;
+        if score < 1.0 && (r - 8.0 / 5.0).abs() < 0.01 {
+            score = 1.0; // 8/5 is before φ
         }
         sum += harmonic.weight * (score - two.falloffs[i % DIFFERING][LANE]);
     }
@@ -260,9 +260,9 @@ fn falloff(d: v128) -> v128 {
     let t = f64x2_mul(d, d);
     let mut e = f64x2_splat(E[6]);
     for &c in E[..6].iter().rev() {
-        e = f64x2_add(f64x2_splat(c), f64x2_mul(t, e));
+        e = f64x2_add(f64x2_splat(c), f64x2_mul(e, t));
     }
-    e = f64x2_add(f64x2_splat(1.0), f64x2_mul(t, e));
+    e = f64x2_add(f64x2_splat(1.0), f64x2_mul(e, t));
     e = f64x2_mul(e, e);
     e = f64x2_mul(e, e);
     e = f64x2_mul(e, e);
