@@ -247,11 +247,10 @@ pub fn closeness(v: v128, to: v128) -> v128 {
     v128_and(c, f64x2_gt(c, f64x2_splat(0.0)))
 }
 
-/// How far r is from the nearest whole number. It is of a magnitude below 2^51.
+/// How far r is from the nearest whole number.
 #[inline(always)]
 fn distance(r: v128) -> v128 {
-    let to_whole = f64x2_splat((3u64 << 51) as f64);
-    f64x2_sub(r, f64x2_sub(f64x2_add(r, to_whole), to_whole))
+    f64x2_sub(r, f64x2_nearest(r))
 }
 
 /// exp(−10·d²), as Go's falloff.
@@ -293,7 +292,7 @@ const TO_BITS: f64 = (3u64 << 51) as f64;
 #[inline(always)]
 fn cells(ratios: v128) -> v128 {
     let at = f64x2_sub(
-        f64x2_mul(ratios, f64x2_splat(CELLS as f64)),
+        f64x2_mul(ratios, f64x2_splat(FINE as f64)),
         f64x2_splat(0.5),
     );
     f64x2_add(at, f64x2_splat(TO_BITS))
@@ -396,9 +395,10 @@ static SPECIAL: [Special; 4 * CELLS] = {
 };
 
 /// For each cell of p/q a bit for each of the differing ratios that may be special there.
-static CANDIDATES: [u32; 16 * CELLS] = {
+const FINE: usize = 256;
+static CANDIDATES: [u32; 16 * FINE] = {
     const RESERVE: f64 = 1e-9; // for rounding
-    let mut t = [0; 16 * CELLS];
+    let mut t = [0; 16 * FINE];
     let mut i = 0;
     while i < DIFFERING {
         let Harmonic { n, m, .. } = HARMONICS_OF[i];
@@ -407,8 +407,8 @@ static CANDIDATES: [u32; 16 * CELLS] = {
             let s = SPECIALS[j];
             let first = (s.ratio - 0.01) * m / n * (1.0 - RESERVE);
             let last = (s.ratio + 0.01) * m / n * (1.0 + RESERVE);
-            let mut k = (first * CELLS as f64) as usize;
-            while k <= (last * CELLS as f64) as usize {
+            let mut k = (first * FINE as f64) as usize;
+            while k <= (last * FINE as f64) as usize {
                 t[k] |= 1 << i;
                 k += 1;
             }
