@@ -97,16 +97,13 @@ struct Two {
 /// loop a metered guest keeps all its variables in memory, and in one the compiler adds up
 /// addresses that are a constant apart.
 fn pairs(p: &[f64; MAX_PAIRS], q: &[f64; MAX_PAIRS], n: usize) -> Option<Sums> {
-    let mut all = [MaybeUninit::<Two>::uninit(); MAX_PAIRS / 2];
+    let mut two = MaybeUninit::<Two>::uninit();
     let mut s = Sums::default();
     for at in (0..n).step_by(2) {
         let (p, q) = (f64x2(p[at], p[at + 1]), f64x2(q[at], q[at + 1]));
-        s.whole |= weigh(p, q, &mut all[at / 2])? << at;
-    }
-    s.whole &= (1 << n) - 1;
-    for at in (0..n).step_by(2) {
-        // SAFETY: the loop above has written it.
-        let two = unsafe { all[at / 2].assume_init_ref() };
+        s.whole |= weigh(p, q, &mut two)? << at;
+        // SAFETY: it has been written.
+        let two = unsafe { two.assume_init_ref() };
         s.golden += two.golden[0];
         s.sum = add::<0>(two, s.sum);
         if at + 1 < n {
@@ -114,6 +111,7 @@ fn pairs(p: &[f64; MAX_PAIRS], q: &[f64; MAX_PAIRS], n: usize) -> Option<Sums> {
             s.sum = add::<1>(two, s.sum);
         }
     }
+    s.whole &= (1 << n) - 1;
     Some(s)
 }
 
