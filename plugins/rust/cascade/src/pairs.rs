@@ -35,30 +35,25 @@ struct Sums {
 }
 
 /// Computes what pairs of an octave's base frequencies say.
-#[inline(never)]
 pub fn compare(f: &[f64]) -> Comparison {
-    let mut p = [1.0; MAX_PAIRS];
-    let mut q = [1.0; MAX_PAIRS];
-    let mut n = 0;
-    for (i, &base) in f.iter().enumerate() {
-        for &other in &f[i + 1..] {
-            if n < MAX_PAIRS {
-                p[n] = base;
-                q[n] = other;
-                n += 1;
-            }
-        }
-    }
-    let sums = match pairs(&p, &q, n) {
-        Some(sums) => sums,
-        None => far_pairs(&p[..n], &q[..n]),
+    let sums = match *f {
+        [a, b] => pairs(&[a, b]),
+        [a, b, c] => pairs(&[a, b, c]),
+        [a, b, c, d] => pairs(&[a, b, c, d]),
+        [a, b, c, d, e] => pairs(&[a, b, c, d, e]),
+        _ => Some(Sums::default()),
     };
+    let sums = sums.unwrap_or_else(|| far_pairs(f));
     let count = f.len() as f64;
-    let alignment = if n > 0 { sums.golden / n as f64 } else { 0.0 };
+    let pairs = f.len() * (f.len() - 1) / 2;
     let resonance = (count * OWN_PAIRS + sums.sum) / (count * HARMONICS as f64);
     Comparison {
         resonance: if resonance > 1.0 { 1.0 } else { resonance },
-        alignment,
+        alignment: if pairs > 0 {
+            sums.golden / pairs as f64
+        } else {
+            0.0
+        },
         whole: sums.whole,
     }
 }
@@ -86,32 +81,44 @@ struct Two {
     golden: [f64; 2],
 }
 
-/// Adds up over the first n pairs of p and q: s(p·n/(q·m))/(n·m) over harmonics n of p and m
+/// Adds up over all pairs p, q of frequencies: s(p·n/(q·m))/(n·m) over harmonics n of p and m
 /// of q, and the closeness of p/q to φ. It gives up at a ratio from FAR_RATIO on.
 ///
 /// It takes no ratio for a special one, at first, and puts right those that CANDIDATES
-/// knows of; that is apart, as its jumps are hard to foresee, and would have what follows
-/// them begin anew.
+/// knows of.
 ///
 /// What it calls has no loop but that over candidates, and is not inlined: at the head of a
 /// loop a metered guest keeps all its variables in memory, and in one the compiler adds up
 /// addresses that are a constant apart.
-fn pairs(p: &[f64; MAX_PAIRS], q: &[f64; MAX_PAIRS], n: usize) -> Option<Sums> {
+#[inline(never)]
+fn pairs<const N: usize>(f: &[f64; N]) -> Option<Sums> {
+    let count = N * (N - 1) / 2;
+    // What has no partner in the other lane is as good as any.
+    let (mut p, mut q) = ([1.0; MAX_PAIRS + 1], [1.0; MAX_PAIRS + 1]);
+    let mut pair = 0;
+    for i in 0..N {
+        for j in i + 1..N {
+            (p[pair], q[pair]) = (f[i], f[j]);
+            pair += 1;
+        }
+    }
     let mut two = MaybeUninit::<Two>::uninit();
     let mut s = Sums::default();
-    for at in (0..n).step_by(2) {
+    let mut at = 0;
+    while at < count {
         let (p, q) = (f64x2(p[at], p[at + 1]), f64x2(q[at], q[at + 1]));
         s.whole |= weigh(p, q, &mut two)? << at;
         // SAFETY: it has been written.
         let two = unsafe { two.assume_init_ref() };
         s.golden += two.golden[0];
         s.sum = add::<0>(two, s.sum);
-        if at + 1 < n {
+        if at + 1 < count {
             s.golden += two.golden[1];
             s.sum = add::<1>(two, s.sum);
         }
+        at += 2;
     }
-    s.whole &= (1 << n) - 1;
+    s.whole &= (1 << count) - 1;
     Some(s)
 }
 
@@ -201,31 +208,41 @@ fn add<const LANE: usize>(two: &Two, mut sum: f64) -> f64 {
 
 /// pairs one by one, for any ratio.
 #[cold]
-fn far_pairs(p: &[f64], q: &[f64]) -> Sums {
+#[inline(never)]
+fn far_pairs(f: &[f64]) -> Sums {
     let mut s = Sums::default();
-    for (pair, (&p, &q)) in p.iter().zip(q).enumerate() {
-        if let Some(one) = pairs(&[p; MAX_PAIRS], &[q; MAX_PAIRS], 1) {
-            s.sum += one.sum;
-            s.golden += one.golden;
-            s.whole |= one.whole << pair;
-            continue;
-        }
-        let r = p / q;
-        s.golden += f64x2_extract_lane::<0>(closeness(f64x2_splat(r), f64x2_splat(PHI)));
-        if (r - round(r)).abs() < 0.01 {
-            s.whole |= 1 << pair;
-        }
-        for n in 1..=HARMONICS {
-            for m in 1..=HARMONICS {
-                let (n, m) = (n as f64, m as f64);
-                let r = (p * n) / (q * m);
-                let within = f64x2_splat(r - round(r)); // ½ of 0
-                let falloff = falloff(distance(within));
-                s.sum += f64x2_extract_lane::<0>(falloff) / (n * m);
+    let mut pair = 0;
+    for (i, &p) in f.iter().enumerate() {
+        for &q in &f[i + 1..] {
+            if let Some(one) = pairs(&[p, q]) {
+                s.sum += one.sum;
+                s.golden += one.golden;
+                s.whole |= one.whole << pair;
+            } else {
+                let whole = add_far(p, q, &mut s);
+                s.whole |= whole << pair;
             }
+            pair += 1;
         }
     }
     s
+}
+
+/// Adds a pair of a ratio from FAR_RATIO on, and returns 1 if that is within 0.01 of a whole
+/// number.
+fn add_far(p: f64, q: f64, s: &mut Sums) -> u32 {
+    let r = p / q;
+    s.golden += f64x2_extract_lane::<0>(closeness(f64x2_splat(r), f64x2_splat(PHI)));
+    for n in 1..=HARMONICS {
+        for m in 1..=HARMONICS {
+            let (n, m) = (n as f64, m as f64);
+            let r = (p * n) / (q * m);
+            let within = f64x2_splat(r - round(r)); // ½ of 0
+            let falloff = falloff(distance(within));
+            s.sum += f64x2_extract_lane::<0>(falloff) / (n * m);
+        }
+    }
+    u32::from((r - round(r)).abs() < 0.01)
 }
 
 /// Rounds half up, towards +∞, as JavaScript does.

@@ -30,12 +30,20 @@ pub fn append(a: &Analysis, output: &mut Output) {
     let (octaves, rest) = room.split_at_mut(octaves);
     write_octaves(octaves, a);
     let (convergence, nodes) = rest.split_at_mut(3 * points);
-    for (k, point) in convergence.chunks_exact_mut(3).enumerate() {
-        // The lower octave is a whole number, written by its bits.
-        point.copy_from_slice(&[f64::from_bits(k as u64), a.resonance, a.alignment]);
+    if let Ok(points) = convergence.try_into() {
+        write_points(points, a);
     }
     if a.waves != 0 {
         write_nodes(nodes, frequencies, a.waves);
+    }
+}
+
+fn write_points(to: &mut [f64; 3 * POINTS], a: &Analysis) {
+    for k in (0..POINTS).rev() {
+        // The lower octave is a whole number, written by its bits.
+        to[3 * k + 2] = a.alignment;
+        to[3 * k + 1] = a.resonance;
+        to[3 * k] = f64::from_bits(k as u64);
     }
 }
 
