@@ -58,7 +58,8 @@ func chunk(n int) *tick.Nodes {
 }
 
 // BenchmarkGuests compares the plugins natively, from frame to frame, with their guests,
-// in turns, through a host; under the tag scaffolds with their Rust builds too. It reports the median of each in ns a task or node, and the
+// in turns, through a host; under the tag scaffolds with their Rust builds too. "appended"
+// is shared with an output that is the caller's, as native has it. It reports the median of each in ns a task or node, and the
 // 10th to the 90th percentile of the ratio to native.
 func BenchmarkGuests(b *testing.B) {
 	const rounds = 64
@@ -79,17 +80,24 @@ func BenchmarkGuests(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			frame := abi.AppendInput(nil, []abi.Item{{Payload: c.input}})
-			ways := []struct {
+			type way struct {
 				name string
 				run  func(times int) error
-			}{{"native", func(times int) error {
-				for range times {
-					if _, err := c.plugin.Run(0, frame); err != nil {
-						return err
+			}
+			repeat := func(name string, run func() error) way {
+				return way{name, func(times int) error {
+					for range times {
+						if err := run(); err != nil {
+							return err
+						}
 					}
-				}
-				return nil
-			}}}
+					return nil
+				}}
+			}
+			ways := []way{repeat("native", func() error {
+				_, err := c.plugin.Run(0, frame)
+				return err
+			})}
 			for _, guest := range []struct {
 				prefix string
 				wasm   []byte
@@ -100,26 +108,26 @@ func BenchmarkGuests(b *testing.B) {
 				if guest.wasm == nil {
 					continue
 				}
-				for _, w := range []struct {
-					name      string
-					isolation host.Isolation
-				}{{"pristine", host.IsolationPristine}, {"shared", host.IsolationShared}} {
-					h := startHost(b, host.Config{
+				started := func(i host.Isolation) *host.Host {
+					return startHost(b, host.Config{
 						Plugins:  []host.Source{{Name: c.source, WASM: guest.wasm}},
-						Defaults: host.PluginConfig{Isolation: w.isolation},
+						Defaults: host.PluginConfig{Isolation: i},
 					})
-					ways = append(ways, struct {
-						name string
-						run  func(times int) error
-					}{guest.prefix + w.name, func(times int) error {
-						for range times {
-							if _, err := h.Run(b.Context(), c.transform, c.input); err != nil {
-								return err
-							}
-						}
-						return nil
-					}})
 				}
+				pristine, shared := started(host.IsolationPristine), started(host.IsolationShared)
+				ways = append(ways, repeat(guest.prefix+"pristine", func() error {
+					_, err := pristine.Run(b.Context(), c.transform, c.input)
+					return err
+				}), repeat(guest.prefix+"shared", func() error {
+					_, err := shared.Run(b.Context(), c.transform, c.input)
+					return err
+				}))
+				var dst []byte
+				client := shared.Client("", host.PriorityNormal)
+				ways = append(ways, repeat(guest.prefix+"appended", func() (err error) {
+					dst, err = client.RunAppend(b.Context(), c.transform, dst[:0], c.input)
+					return err
+				}))
 			}
 			took := make([][]float64, len(ways))
 			for b.Loop() {

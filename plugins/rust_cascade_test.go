@@ -150,13 +150,14 @@ func randomHistory(tb testing.TB, random *rand.Rand) []byte {
 	return bytes.Clone(b)
 }
 
-// TestRustCascadeRatios has pairs of every ratio about each that is special.
+// TestRustCascadeRatios has pairs of every ratio about each that is special, and those at
+// the bounds of the tables' cells and about them.
 func TestRustCascadeRatios(t *testing.T) {
 	p, g := plugin.New(), newRustGuest(t, "cascade")
 	var items []abi.Item
-	for i := range 200_000 {
-		ratio := float64(i) / 12_000 // to 16, as far as the table goes
-		s := cascade.State{AwarenessLevel: ratio, CoherenceScore: 432.0 / 528, Detail: cascade.DetailSummary}
+	check := func(ratio float64) {
+		// 432·11 is 528·9, so that what is a power of two's multiple stays one.
+		s := cascade.State{AwarenessLevel: 11 * ratio, CoherenceScore: 9, Detail: cascade.DetailSummary}
 		record, err := s.AppendBinary(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -165,5 +166,44 @@ func TestRustCascadeRatios(t *testing.T) {
 			compareGuests(t, p, g, 0, items...)
 			items = items[:0]
 		}
+	}
+	for i := range 200_000 {
+		check(float64(i) / 12_000) // to 16, as far as the table goes
+	}
+	for i := range 16 * 512 {
+		at := float64(i) / 512
+		check(at)
+		check(math.Nextafter(at, 0))
+		check(math.Nextafter(at, 17))
+	}
+	for _, special := range []float64{1, 2, 1.5, 4.0 / 3, 1.25, 5.0 / 3, 1.6, 1.618033988749895, 1 / 1.618033988749895} {
+		for n := 1.0; n <= 5; n++ {
+			for m := 1.0; m <= 5; m++ {
+				for _, bound := range []float64{special - 0.01, special + 0.01} {
+					at := bound * m / n
+					for range 8 {
+						at = math.Nextafter(at, 0)
+					}
+					for range 17 {
+						check(at)
+						at = math.Nextafter(at, 17)
+					}
+				}
+			}
+		}
+	}
+	compareGuests(t, p, g, 0, items...)
+}
+
+// TestRustCascadeLarge has frames that are larger than what the guest has room for.
+func TestRustCascadeLarge(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	p, g := plugin.New(), newRustGuest(t, "cascade")
+	for _, n := range []int{1, 40, 1000, 1, 5000, 2} {
+		items := make([]abi.Item, n)
+		for i := range items {
+			items[i] = abi.Item{Payload: randomState(random), State: randomHistory(t, random)}
+		}
+		compareGuests(t, p, g, 0, items...)
 	}
 }
