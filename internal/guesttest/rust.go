@@ -23,7 +23,7 @@ func RustPath(tb testing.TB) string {
 		if err != nil {
 			continue
 		}
-		if _, err := os.Stat(strings.TrimSpace(string(out))); err == nil {
+		if _, err := os.Stat(strings.TrimSpace(string(out))); err == nil { //nolint:gosec // the compiler says where
 			return dir + string(filepath.ListSeparator) + path
 		}
 	}
