@@ -12,9 +12,10 @@ pub const PHI: f64 = 1.618033988749895;
 
 const HARMONICS: usize = 5;
 /// Σ s(n/m)/(n·m) over harmonics n < m of one frequency.
+#[allow(clippy::excessive_precision)]
 const OWN_PAIRS: f64 = 0.59554952539157201259;
-/// From where nearest is off for ratios of harmonics, all of which are near to none that is
-/// special.
+/// From where Go adds up ratios of harmonics in another way: its way to the nearest whole
+/// number ends there. All of them are near to none that is special.
 const FAR_RATIO: f64 = (1u64 << 48) as f64;
 
 const MAX_PAIRS: usize = MAX_FREQUENCIES * (MAX_FREQUENCIES - 1) / 2;
@@ -237,7 +238,7 @@ fn add_far(p: f64, q: f64, s: &mut Sums) -> u32 {
         for m in 1..=HARMONICS {
             let (n, m) = (n as f64, m as f64);
             let r = (p * n) / (q * m);
-            let within = f64x2_splat(r - round(r)); // ½ of 0
+            let within = f64x2_splat(r - round(r)); // within ½ of 0
             let falloff = falloff(distance(within));
             s.sum += f64x2_extract_lane::<0>(falloff) / (n * m);
         }
@@ -262,7 +263,8 @@ pub fn closeness(v: v128, to: v128) -> v128 {
     v128_and(c, f64x2_gt(c, f64x2_splat(0.0)))
 }
 
-/// How far r is from the nearest whole number.
+/// How far r is from the nearest whole number. Go adds and subtracts 3·2⁵¹, which rounds
+/// alike.
 #[inline(always)]
 fn distance(r: v128) -> v128 {
     f64x2_sub(r, f64x2_nearest(r))
@@ -284,6 +286,7 @@ fn falloff(d: v128) -> v128 {
 }
 
 /// Coefficients of exp(−10·t/16) for t from 0 to ¼, of t to t⁷.
+#[allow(clippy::excessive_precision)] // as Go has them
 const E: [f64; 7] = [
     -0.62499999999999595056,
     0.19531249999841233774,
@@ -294,8 +297,10 @@ const E: [f64; 7] = [
     -6.9043366018661081611e-6,
 ];
 
-/// How many cells of the tables a ratio of 1 has.
+/// How many cells of SPECIAL a ratio of 1 has.
 const CELLS: usize = 64;
+/// And of CANDIDATES, finer, so that few are candidates that are not special.
+const FINE: usize = 256;
 
 /// What makes of a number between 0 and 2^51 a whole one: the lower bits of the sum are
 /// those of the nearest.
@@ -409,8 +414,8 @@ static SPECIAL: [Special; 4 * CELLS] = {
     t
 };
 
-/// For each cell of p/q a bit for each of the differing ratios that may be special there.
-const FINE: usize = 256;
+/// For each finer cell of p/q a bit for each of the differing ratios that may be special
+/// there.
 static CANDIDATES: [u32; 16 * FINE] = {
     const RESERVE: f64 = 1e-9; // for rounding
     let mut t = [0; 16 * FINE];

@@ -17,6 +17,7 @@ const fn octave_size(frequencies: usize, full: bool) -> usize {
     2 + frequencies + if full { frequencies * HARMONICS * 3 } else { 0 }
 }
 
+/// Appends the record.
 #[inline(never)]
 pub fn append(a: &Analysis, output: &mut Output) {
     let frequencies = a.frequencies.as_slice();
@@ -30,6 +31,7 @@ pub fn append(a: &Analysis, output: &mut Output) {
     let (octaves, rest) = room.split_at_mut(octaves);
     write_octaves(octaves, a);
     let (convergence, nodes) = rest.split_at_mut(3 * points);
+    // All points are there, or none.
     if let Ok(points) = convergence.try_into() {
         write_points(points, a);
     }
@@ -151,9 +153,9 @@ unsafe fn write_frequency(mut to: *mut f64, size: usize, mut f: f64) {
     }
 }
 
-/// Writes frequency, amplitude and phase of the harmonics of a base frequency, which are
-/// side by side in an octave, last first: what is checked to be in memory has before it what
-/// need not be.
+/// Writes frequency, amplitude and phase of the harmonics of a base frequency, which lie side
+/// by side in an octave. The last are first: once a host's compiler has checked that an
+/// address is in memory, it does not check those before it.
 #[inline(never)]
 unsafe fn write_harmonics(mut to: *mut f64, size: usize, base: f64) {
     const PHASE: f64 = PI / 4.0;
