@@ -1,7 +1,7 @@
 # `make help` lists the targets. Building, running and testing take Go and make
 # alone; lint also takes wat2wasm, of the Debian package wabt, scaffolds the toolchains
-# of other languages, whose Debian packages .ci/run has, and bench-peers node and npm, of
-# nodejs and npm.
+# of other languages, whose Debian packages .ci/run has, guests-simd cargo and
+# libstd-rust-dev-wasm32, and bench-peers those and nodejs and npm.
 
 PLUGINS   := cascade tick
 VERSION   := $(shell git describe --always --dirty --tags 2>/dev/null || echo devel)
@@ -30,14 +30,8 @@ bin/plugins/%.wasm: FORCE
 
 guests-simd: $(PLUGINS:%=bin/plugins-simd/%.wasm) ## build the plugins from Rust with SIMD to bin/plugins-simd; takes cargo
 
-# As above. Of several rustc on PATH, the first must have the target.
 bin/plugins-simd/%.wasm: FORCE
-	@libs=$$(rustc --print target-libdir --target wasm32-unknown-unknown) && test -d "$$libs" && command -v cargo >/dev/null || \
-		{ echo "cargo or its target wasm32-unknown-unknown is missing: apt-get install cargo libstd-rust-dev-wasm32"; exit 1; }
-	@mkdir -p bin/plugins-simd
-	cd plugins/rust && cargo build --release --locked --offline -p $*-plugin
-	@cmp -s bin/rust/wasm32-unknown-unknown/release/$*.wasm $@ || \
-		{ cp bin/rust/wasm32-unknown-unknown/release/$*.wasm bin/rust/$*.new && mv bin/rust/$*.new $@; }
+	plugins/rust/build.sh $* $@
 
 build: guests ## build the plugins and bin/resonhost
 	go build -trimpath -ldflags='-X main.version=$(VERSION)' -o bin/resonhost ./cmd/resonhost

@@ -27,7 +27,7 @@ import (
 // installs is how Debian has the toolchains that are tested, by language.
 var installs = map[string]string{
 	"go":             "see https://go.dev/doc/install",
-	"rust":           guesttest.RustInstall,
+	"rust":           "apt-get install cargo libstd-rust-dev-wasm32",
 	"assemblyscript": "apt-get install nodejs npm",
 	"c":              "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32",
 }
@@ -49,7 +49,7 @@ func TestToolchains(t *testing.T) {
 		t.Run(l.Name, func(t *testing.T) {
 			dir, name := t.TempDir(), reserved[l.Name]
 			if l.Name == "rust" {
-				t.Setenv("PATH", guesttest.RustPath(t))
+				t.Setenv("PATH", rustPath(t))
 			}
 			run(t, dir, nil, resonhost, "new", name, "--lang", l.Name, "--dir", ".", "--replace", guesttest.Root())
 			if out, err := command(dir, nil, "make", "CFLAGS=-O2 -Wall -Wextra -pedantic -Werror").CombinedOutput(); err != nil {
@@ -81,6 +81,24 @@ func run(t *testing.T, dir string, stdin []byte, name string, args ...string) []
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, stderr.Bytes())
 	}
 	return out
+}
+
+// rustPath is a PATH on which the first rustc has the target: there can be several.
+func rustPath(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("PATH")
+	for _, dir := range filepath.SplitList(path) {
+		out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "rustc"),
+			"--print", "target-libdir", "--target", "wasm32-unknown-unknown").Output()
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(strings.TrimSpace(string(out))); err == nil {
+			return dir + string(filepath.ListSeparator) + path
+		}
+	}
+	t.Fatalf("no rustc has the target wasm32-unknown-unknown. %s", installs["rust"])
+	return ""
 }
 
 func inspect(t *testing.T, resonhost, file string) {
