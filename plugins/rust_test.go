@@ -19,12 +19,13 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/vectors"
 	"github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/plugins/tick"
 )
 
 var update = flag.Bool("update", false, "write the manifests of the Go plugins into plugins/rust")
 
 // rustPlugins are the plugins that have a Rust build as well, by name.
-var rustPlugins = map[string]func() *guest.Plugin{"cascade": cascade.New}
+var rustPlugins = map[string]func() *guest.Plugin{"cascade": cascade.New, "tick": tick.New}
 
 // rustBuild returns the Rust build of a plugin, nil if it has none.
 func rustBuild(tb testing.TB, name string) []byte {
