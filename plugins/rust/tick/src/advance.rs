@@ -1,8 +1,9 @@
 //! Advances nodes, as plugins/tick/advance.go and AdvanceNodes in transform.go.
 //!
-//! Nodes go by blocks of 64, of which progress has a word each: first the steps and the
-//! strengths of all, two a vector, then the patterns in the order of the nodes. In between a
-//! block's steps lie in memory, which costs less than taking vectors apart.
+//! Nodes go by blocks of 64, of which progress has a word each. What is the same for all is
+//! reckoned in two passes, two nodes a vector and eight a turn: of one pass alone the numbers
+//! depend on one another in so long a chain that a processor looks in vain for others to
+//! reckon meanwhile. In between a block's numbers lie in memory.
 
 use core::arch::wasm32::*;
 use std::f64::consts::FRAC_1_PI;
@@ -40,8 +41,8 @@ const SIN: [f64; 7] = [
 /// bit is then the sum's.
 const TO_WHOLE: f64 = (3u64 << 51) as f64;
 
-/// Numbers of a block to be written.
-type Places = [Float; BLOCK];
+/// A number of each node of a block.
+type Numbers = [Float; BLOCK];
 
 /// Advances valid nodes: writes the next strengths of nodes and of patterns, and the words of
 /// progress.
@@ -61,24 +62,26 @@ pub fn advance(
             strength: part(nodes.strength, i * BLOCK),
             stopped: &nodes.stopped[i * BLOCK..][..BLOCK],
             offset: &nodes.offset[i * BLOCK..][..BLOCK + 1],
+            attached: nodes.attached,
         };
-        let made = block.advance(&now, next, &mut steps);
-        block.drive(nodes.attached, &steps, patterns);
-        progress[i] = made.to_le_bytes();
+        progress[i] = block
+            .advance(&now, next, &mut steps, patterns)
+            .to_le_bytes();
     }
     if !rest.is_empty() {
         let i = blocks.len();
-        let mut next = [Float::default(); BLOCK];
         let block = Block {
-            frequency: &padded(&nodes.frequency[i * BLOCK..], 1.0),
-            strength: &padded(&nodes.strength[i * BLOCK..], 1.0),
+            frequency: &padded(&nodes.frequency[i * BLOCK..]),
+            strength: &padded(&nodes.strength[i * BLOCK..]),
             stopped: &nodes.stopped[i * BLOCK..],
             offset: &nodes.offset[i * BLOCK..],
+            attached: nodes.attached,
         };
-        let made = block.advance(&now, &mut next, &mut steps);
-        block.drive(nodes.attached, &steps, patterns);
+        let mut next = [Float::default(); BLOCK];
+        progress[i] = block
+            .advance(&now, &mut next, &mut steps, patterns)
+            .to_le_bytes();
         rest.copy_from_slice(&next[..rest.len()]);
-        progress[i] = made.to_le_bytes();
     }
     // Not at each step: what is above 1 never sinks.
     for v in patterns {
@@ -116,148 +119,165 @@ impl Now {
     }
 }
 
-/// Up to 64 nodes.
+/// Up to 64 nodes. Arrays of numbers are padded.
 struct Block<'a> {
-    frequency: &'a [Float; BLOCK],
-    strength: &'a [Float; BLOCK],
+    frequency: &'a Numbers,
+    strength: &'a Numbers,
     stopped: &'a [u8],
     offset: &'a [Index],
+    /// Those of all nodes.
+    attached: &'a [Index],
 }
 
 impl Block<'_> {
-    /// Writes the next strengths and the steps, and returns which nodes made progress.
-    fn advance(&self, now: &Now, next: &mut Places, steps: &mut Places) -> u64 {
+    /// Writes the next strengths, adds to the patterns, and returns which nodes made progress.
+    fn advance(
+        &self,
+        now: &Now,
+        next: &mut Numbers,
+        steps: &mut Numbers,
+        patterns: &mut [Float],
+    ) -> u64 {
         let n = self.stopped.len();
-        let (mut made, highest) = self.advance_all(now, next, steps);
-        if now.excludes(highest) {
-            for i in 0..n {
-                let frequency = f64::from_le_bytes(self.frequency[i]);
-                if now.excludes(frequency) {
-                    let (strength, step) =
-                        now.advance(frequency, f64::from_le_bytes(self.strength[i]));
-                    next[i] = strength.to_le_bytes();
-                    steps[i] = step.to_le_bytes();
-                    let progress = (strength * 1000.0) as i64 % 100 == 0;
-                    made = made & !(1 << i) | u64::from(progress) << i;
-                }
+        let (mut made, highest) = self.raise(now, next, steps);
+        let stopped = any(self.stopped);
+        let excluded = now.excludes(highest);
+        if n == BLOCK && !stopped && !excluded && one_each(self.offset) {
+            let attached = part(self.attached, index(self.offset[0]));
+            drive_one_each(attached, steps, patterns);
+            return made;
+        }
+        groups_mut(steps).iter_mut().for_each(finish_steps);
+        for i in 0..n {
+            let frequency = f64::from_le_bytes(self.frequency[i]);
+            if excluded && now.excludes(frequency) {
+                let strength = f64::from_le_bytes(self.strength[i]);
+                let (strength, step) = now.advance(frequency, strength);
+                (next[i], steps[i]) = (strength.to_le_bytes(), step.to_le_bytes());
+                let progress = (strength * 1000.0) as i64 % 100 == 0;
+                made = made & !(1 << i) | u64::from(progress) << i;
+            }
+            if self.stopped[i] != 0 {
+                next[i] = self.strength[i];
+                made &= !(1 << i);
+                continue;
+            }
+            for pattern in &self.attached[index(self.offset[i])..index(self.offset[i + 1])] {
+                add(patterns, *pattern, steps[i]);
             }
         }
         if n < BLOCK {
             made &= (1 << n) - 1;
         }
-        if any(self.stopped) {
-            for (i, _) in self
-                .stopped
-                .iter()
-                .enumerate()
-                .filter(|(_, stopped)| **stopped != 0)
-            {
-                next[i] = self.strength[i];
-                made &= !(1 << i);
-            }
-        }
         made
     }
 
-    /// Does so for all nodes as if they were resonating and for vectors. It returns their
-    /// highest frequency as well.
-    fn advance_all(&self, now: &Now, next: &mut Places, steps: &mut Places) -> (u64, f64) {
+    /// Writes the next strengths as if all nodes were resonating and none excluded, and what
+    /// finish makes the steps of. It returns which made progress, and the highest frequency.
+    fn raise(&self, now: &Now, next: &mut Numbers, angles: &mut Numbers) -> (u64, f64) {
         let (seconds, wave) = (f64x2_splat(now.seconds), f64x2_splat(now.wave));
+        // The compiler must not know it: of a constant it makes f64x2.min, which takes eight
+        // instructions instead of one.
+        let one = f64x2_add(f64x2_sub(wave, wave), f64x2_splat(1.0));
+        let hundred = f64x2_splat(100.0);
         let mut highest = f64x2_splat(0.0);
         let mut made = 0u64;
-        let turns = (self.stopped.len() + 3) / 4;
-        let old = fours(self.frequency).iter().zip(fours(self.strength));
-        let new = fours_mut(next).iter_mut().zip(fours_mut(steps));
-        for ((frequency, strength), (next, steps)) in old.zip(new).take(turns) {
-            let mut four = 0;
-            for half in [0, 2] {
-                let frequency = floats(frequency, half);
+        let turns = (self.stopped.len() + 7) / 8;
+        let old = groups(self.frequency).iter().zip(groups(self.strength));
+        let new = groups_mut(next).iter_mut().zip(groups_mut(angles));
+        for ((frequency, strength), (next, angles)) in old.zip(new).take(turns) {
+            let mut eight = 0;
+            // The last first: a check of the memory's bounds serves for what lies before.
+            for i in [6, 4, 2, 0] {
+                let frequency = floats(frequency, i);
                 highest = f64x2_pmax(highest, frequency);
-                let hundreds = f64x2_div(frequency, f64x2_splat(100.0));
-                let rise = f64x2_mul(f64x2_mul(f64x2_splat(0.01), hundreds), wave);
-                let strength =
-                    f64x2_pmin(f64x2_add(floats(strength, half), rise), f64x2_splat(1.0));
-                set(next, half, strength);
-                four |= u64::from(i64x2_bitmask(progress(strength))) << half;
-
-                let x = f64x2_div(f64x2_mul(seconds, frequency), f64x2_splat(100.0));
-                let wave = f64x2_add(
-                    f64x2_mul(f64x2_splat(0.5), sine_of_two(x)),
-                    f64x2_splat(0.5),
-                );
-                set(steps, half, f64x2_mul(f64x2_splat(0.001), wave));
+                let part = f64x2_mul(f64x2_splat(0.01), f64x2_div(frequency, hundred));
+                let strength = f64x2_add(floats(strength, i), f64x2_mul(part, wave));
+                let strength = f64x2_pmin(strength, one);
+                set(next, i, strength);
+                eight |= u64::from(i64x2_bitmask(progress(strength))) << i;
+                let x = f64x2_div(f64x2_mul(seconds, frequency), hundred);
+                set(angles, i, reduce(x));
             }
-            made = made >> 4 | four << 60;
+            made = made >> 8 | eight << 56;
         }
-        (
-            made >> (64 - 4 * turns),
-            f64x2_extract_lane::<0>(highest).max(f64x2_extract_lane::<1>(highest)),
-        )
+        let [a, b] = lanes(highest);
+        (made >> (BLOCK - 8 * turns), a.max(b))
     }
+}
 
-    /// Adds the steps of resonating nodes to the patterns attached to them, which are there.
-    fn drive(&self, attached: &[Index], steps: &Places, patterns: &mut [Float]) {
-        let step = |i: usize| f64::from_le_bytes(steps[i]);
-        let mut add = |pattern: Index, step: f64| {
-            // SAFETY: the nodes are valid.
-            let v = unsafe { patterns.get_unchecked_mut(index(pattern)) };
-            *v = (f64::from_le_bytes(*v) + step).to_le_bytes();
-        };
-        let mut k = index(self.offset[0]);
-        if self.stopped.len() == BLOCK && !any(self.stopped) && one_each(self.offset) {
-            for (i, pattern) in part::<_, BLOCK>(attached, k).iter().enumerate() {
-                add(*pattern, step(i));
+/// Adds the steps of a block's nodes to the patterns attached to them, one to each.
+fn drive_one_each(attached: &[Index; BLOCK], steps: &mut Numbers, patterns: &mut [Float]) {
+    for (attached, steps) in groups(attached).iter().zip(groups_mut(steps)) {
+        finish_steps(steps);
+        for i in [0, 4] {
+            // The last first, as above.
+            let [d, c, b, a] = [3, 2, 1, 0].map(|k| (attached[i + k], steps[i + k]));
+            for (pattern, step) in [a, b, c, d] {
+                add(patterns, pattern, step);
             }
-            return;
-        }
-        for (i, stopped) in self.stopped.iter().enumerate() {
-            let end = index(self.offset[i + 1]);
-            if *stopped == 0 {
-                for pattern in &attached[k..end] {
-                    add(*pattern, step(i));
-                }
-            }
-            k = end;
         }
     }
 }
 
-/// ⌊s·1000⌋ is a multiple of 100 if s·1000 is less than 1 above one.
+/// Makes 0.001·(½·sin(y) + ½) of each y, which is reduced.
+#[inline(always)]
+fn finish_steps(angles: &mut [Float; 8]) {
+    for i in [6, 4, 2, 0] {
+        let half = f64x2_splat(0.5);
+        let wave = f64x2_add(f64x2_mul(half, sine(floats(angles, i))), half);
+        set(angles, i, f64x2_mul(f64x2_splat(0.001), wave));
+    }
+}
+
+/// Adds to a pattern, which is there as the nodes are valid.
+#[inline(always)]
+fn add(patterns: &mut [Float], pattern: Index, step: Float) {
+    // SAFETY: the index of a valid node's pattern is less than the number of patterns.
+    let v = unsafe { patterns.get_unchecked_mut(index(pattern)) };
+    *v = (f64::from_le_bytes(*v) + f64::from_le_bytes(step)).to_le_bytes();
+}
+
+/// Has the signs of those set of which ⌊s·1000⌋ is a multiple of 100: s·1000 is less than 1
+/// above one.
 fn progress(strength: v128) -> v128 {
-    let thousands = f64x2_mul(strength, f64x2_splat(1000.0));
-    let nearest = f64x2_nearest(f64x2_mul(thousands, f64x2_splat(0.01)));
-    let above = f64x2_sub(thousands, f64x2_mul(f64x2_splat(100.0), nearest));
-    v128_and(
-        f64x2_ge(above, f64x2_splat(0.0)),
-        f64x2_lt(above, f64x2_splat(1.0)),
-    )
+    let thousandths = f64x2_mul(strength, f64x2_splat(1000.0));
+    let nearest = f64x2_nearest(f64x2_mul(thousandths, f64x2_splat(0.01)));
+    let above = f64x2_sub(thousandths, f64x2_mul(f64x2_splat(100.0), nearest));
+    // Numbers that are not negative are in the order of their bits.
+    v128_andnot(i64x2_sub(above, f64x2_splat(1.0)), above)
 }
 
-/// The sine within 1e-15, for |x| below sine::LARGE: of x less the nearest multiple of π, of
-/// which the sign is the opposite if that is an odd one.
-fn sine_of_two(x: v128) -> v128 {
-    let [pi1, pi2, pi3] = PI.map(|c| f64x2_splat(c));
+/// The y up to π/2 of the same sine: x less the nearest multiple of π, of which the sign is
+/// the opposite if that is an odd one. |x| is below sine::LARGE.
+#[inline(always)]
+fn reduce(x: v128) -> v128 {
+    let [pi1, pi2, pi3] = PI.map(|part| f64x2_splat(part));
     let whole = f64x2_add(f64x2_mul(x, f64x2_splat(FRAC_1_PI)), f64x2_splat(TO_WHOLE));
     let n = f64x2_sub(whole, f64x2_splat(TO_WHOLE));
-    let y = f64x2_sub(
-        f64x2_sub(f64x2_sub(x, f64x2_mul(n, pi1)), f64x2_mul(n, pi2)),
-        f64x2_mul(n, pi3),
-    );
+    let y = f64x2_sub(x, f64x2_mul(n, pi1));
+    let y = f64x2_sub(y, f64x2_mul(n, pi2));
+    let y = f64x2_sub(y, f64x2_mul(n, pi3));
+    v128_xor(y, i64x2_shl(whole, 63))
+}
 
-    let [s0, s1, s2, s3, s4, s5, s6] = SIN.map(|c| f64x2_splat(c));
+/// The sine of y within 1e-15.
+#[inline(always)]
+fn sine(y: v128) -> v128 {
+    let [s0, s1, s2, s3, s4, s5, s6] = SIN.map(|factor| f64x2_splat(factor));
     let yy = f64x2_mul(y, y);
     let y4 = f64x2_mul(yy, yy);
     let high = f64x2_add(f64x2_add(s2, f64x2_mul(s1, yy)), f64x2_mul(y4, s0));
     let middle = f64x2_add(f64x2_add(s4, f64x2_mul(s3, yy)), f64x2_mul(y4, high));
     let low = f64x2_add(f64x2_add(s6, f64x2_mul(s5, yy)), f64x2_mul(y4, middle));
-    let sine = f64x2_add(y, f64x2_mul(f64x2_mul(y, yy), low));
-    v128_xor(sine, i64x2_shl(whole, 63))
+    f64x2_add(y, f64x2_mul(f64x2_mul(y, yy), low))
 }
 
 /// The sine of any x: that, or sine::sin.
 fn sin(x: f64) -> f64 {
     if x.abs() < sine::LARGE {
-        return f64x2_extract_lane::<0>(sine_of_two(f64x2_splat(x)));
+        let [sine, _] = lanes(sine(reduce(f64x2_splat(x))));
+        return sine;
     }
     sine::sin(x)
 }
@@ -295,16 +315,18 @@ fn part<T, const N: usize>(v: &[T], i: usize) -> &[T; N] {
     v[i..][..N].try_into().expect("as long")
 }
 
-fn padded(v: &[Float], with: f64) -> [Float; BLOCK] {
-    let mut block = [with.to_le_bytes(); BLOCK];
+/// The numbers, and others that are as valid behind them.
+fn padded(v: &[Float]) -> Numbers {
+    let mut block = [1f64.to_le_bytes(); BLOCK];
     block[..v.len()].copy_from_slice(v);
     block
 }
 
-fn fours<T>(v: &[T; BLOCK]) -> &[[T; 4]] {
+/// Those of each turn.
+fn groups<T>(v: &[T; BLOCK]) -> &[[T; 8]] {
     split(v).0
 }
 
-fn fours_mut<T>(v: &mut [T; BLOCK]) -> &mut [[T; 4]] {
+fn groups_mut<T>(v: &mut [T; BLOCK]) -> &mut [[T; 8]] {
     split_mut(v).0
 }

@@ -33,6 +33,10 @@ pub fn set<const N: usize>(v: &mut [Float; N], i: usize, to: v128) {
     unsafe { v128_store(v.as_mut_ptr().add(i).cast(), to) }
 }
 
+pub fn lanes(v: v128) -> [f64; 2] {
+    [f64x2_extract_lane::<0>(v), f64x2_extract_lane::<1>(v)]
+}
+
 /// Parts v into arrays and what is left.
 pub fn split<T, const N: usize>(v: &[T]) -> (&[[T; N]], &[T]) {
     let (whole, rest) = v.split_at(v.len() / N * N);

@@ -119,7 +119,7 @@ fn outside(v: &[Float], low: f64, high: f64) -> Option<usize> {
     let mut inside = u64x2_splat(u64::MAX);
     let (eights, rest) = split::<_, 8>(v);
     for eight in eights {
-        for i in [0, 2, 4, 6] {
+        for i in [6, 4, 2, 0] {
             let two = floats(eight, i);
             let both = v128_and(f64x2_ge(two, least), f64x2_le(two, most));
             inside = v128_and(inside, both);
@@ -142,8 +142,8 @@ fn not_ascending(v: &[Index], step: u32) -> Option<usize> {
     let (nexts, _) = split::<_, 8>(&v[1..]);
     let mut seen = 0;
     for (eight, next) in eights.iter().zip(nexts) {
-        let low = u32x4_sub(indices(next, 0), indices(eight, 0));
         let high = u32x4_sub(indices(next, 4), indices(eight, 4));
+        let low = u32x4_sub(indices(next, 0), indices(eight, 0));
         largest = u32x4_max(largest, u32x4_max(low, high));
         seen += 8;
     }
@@ -160,7 +160,7 @@ fn not_below(v: &[Index], limit: u32) -> Option<usize> {
     let mut largest = u32x4_splat(0);
     let (eights, rest) = split::<_, 8>(v);
     for eight in eights {
-        largest = u32x4_max(largest, u32x4_max(indices(eight, 0), indices(eight, 4)));
+        largest = u32x4_max(largest, u32x4_max(indices(eight, 4), indices(eight, 0)));
     }
     let wrong = |x: &Index| index(*x) >= limit as usize;
     let below = eights.is_empty() || u32x4_all_true(u32x4_lt(largest, u32x4_splat(limit)));
