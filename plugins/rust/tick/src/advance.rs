@@ -3,7 +3,9 @@
 //! Nodes go by blocks of 64, of which progress has a word each. What is the same for all is
 //! reckoned in two passes, two nodes a vector and eight a turn: of one pass alone the numbers
 //! depend on one another in so long a chain that a processor looks in vain for others to
-//! reckon meanwhile. In between a block's numbers lie in memory.
+//! reckon meanwhile. In between a block's numbers lie in memory. Each loop is a function of its
+//! own, and calls nothing: around calls, and in large functions, wazero's compiler keeps
+//! variables in memory.
 
 use core::arch::wasm32::*;
 use std::f64::consts::FRAC_1_PI;
@@ -139,41 +141,86 @@ impl Block<'_> {
         patterns: &mut [Float],
     ) -> u64 {
         let n = self.stopped.len();
-        let (mut made, highest) = self.raise(now, next, steps);
-        let stopped = any(self.stopped);
-        let excluded = now.excludes(highest);
-        if n == BLOCK && !stopped && !excluded && one_each(self.offset) {
-            let attached = part(self.attached, index(self.offset[0]));
-            drive_one_each(attached, steps, patterns);
+        let (made, highest) = self.raise(now, next, steps);
+        let one_each = n == BLOCK && one_each(self.offset);
+        let (stopped, excluded) = (any(self.stopped), now.excludes(highest));
+        if one_each && !stopped && !excluded {
+            drive_one_each::<true>(self.attached(), steps, patterns);
             return made;
         }
-        groups_mut(steps).iter_mut().for_each(finish_steps);
-        for i in 0..n {
+        finish(steps);
+        let mut made = made & u64::MAX >> (BLOCK - n);
+        if excluded {
+            made = self.advance_excluded(now, next, steps, made);
+        }
+        if stopped {
+            made = self.leave_stopped(next, steps, made);
+        }
+        if one_each {
+            drive_one_each::<false>(self.attached(), steps, patterns);
+        } else {
+            self.drive(steps, patterns);
+        }
+        made
+    }
+
+    /// The patterns attached to a block of nodes with one each.
+    fn attached(&self) -> &[Index; BLOCK] {
+        part(self.attached, index(self.offset[0]))
+    }
+
+    /// Advances the nodes that are excluded from vectors, and returns which made progress.
+    #[cold]
+    #[inline(never)]
+    fn advance_excluded(
+        &self,
+        now: &Now,
+        next: &mut Numbers,
+        steps: &mut Numbers,
+        mut made: u64,
+    ) -> u64 {
+        for i in 0..self.stopped.len() {
             let frequency = f64::from_le_bytes(self.frequency[i]);
-            if excluded && now.excludes(frequency) {
+            if now.excludes(frequency) {
                 let strength = f64::from_le_bytes(self.strength[i]);
                 let (strength, step) = now.advance(frequency, strength);
                 (next[i], steps[i]) = (strength.to_le_bytes(), step.to_le_bytes());
                 let progress = (strength * 1000.0) as i64 % 100 == 0;
                 made = made & !(1 << i) | u64::from(progress) << i;
             }
-            if self.stopped[i] != 0 {
-                next[i] = self.strength[i];
-                made &= !(1 << i);
-                continue;
-            }
-            for pattern in &self.attached[index(self.offset[i])..index(self.offset[i + 1])] {
-                add(patterns, *pattern, steps[i]);
-            }
-        }
-        if n < BLOCK {
-            made &= (1 << n) - 1;
         }
         made
     }
 
+    /// Leaves stopped nodes as they were, and returns which others made progress.
+    #[inline(never)]
+    fn leave_stopped(&self, next: &mut Numbers, steps: &mut Numbers, mut made: u64) -> u64 {
+        for (i, stopped) in self.stopped.iter().enumerate() {
+            if *stopped != 0 {
+                next[i] = self.strength[i];
+                steps[i] = (-0f64).to_le_bytes(); // which changes no number, not even a -0
+                made &= !(1 << i);
+            }
+        }
+        made
+    }
+
+    /// Adds the steps to the patterns.
+    #[inline(never)]
+    fn drive(&self, steps: &Numbers, patterns: &mut [Float]) {
+        let mut k = index(self.offset[0]);
+        for (end, step) in self.offset[1..].iter().zip(steps) {
+            let end = index(*end);
+            for pattern in &self.attached[k..end] {
+                add(patterns, *pattern, *step);
+            }
+            k = end;
+        }
+    }
+
     /// Writes the next strengths as if all nodes were resonating and none excluded, and what
     /// finish makes the steps of. It returns which made progress, and the highest frequency.
+    #[inline(never)]
     fn raise(&self, now: &Now, next: &mut Numbers, angles: &mut Numbers) -> (u64, f64) {
         let (seconds, wave) = (f64x2_splat(now.seconds), f64x2_splat(now.wave));
         // The compiler must not know it: of a constant it makes f64x2.min, which takes eight
@@ -206,10 +253,18 @@ impl Block<'_> {
     }
 }
 
-/// Adds the steps of a block's nodes to the patterns attached to them, one to each.
-fn drive_one_each(attached: &[Index; BLOCK], steps: &mut Numbers, patterns: &mut [Float]) {
+/// Adds the steps of a block's nodes to the patterns attached to them, one to each; steps that
+/// are finished here, or were.
+#[inline(never)]
+fn drive_one_each<const FINISH: bool>(
+    attached: &[Index; BLOCK],
+    steps: &mut Numbers,
+    patterns: &mut [Float],
+) {
     for (attached, steps) in groups(attached).iter().zip(groups_mut(steps)) {
-        finish_steps(steps);
+        if FINISH {
+            finish_steps(steps);
+        }
         for i in [0, 4] {
             // The last first, as above.
             let [d, c, b, a] = [3, 2, 1, 0].map(|k| (attached[i + k], steps[i + k]));
@@ -218,6 +273,12 @@ fn drive_one_each(attached: &[Index; BLOCK], steps: &mut Numbers, patterns: &mut
             }
         }
     }
+}
+
+/// Finishes the steps of a block.
+#[inline(never)]
+fn finish(steps: &mut Numbers) {
+    groups_mut(steps).iter_mut().for_each(finish_steps);
 }
 
 /// Makes 0.001·(½·sin(y) + ½) of each y, which is reduced.

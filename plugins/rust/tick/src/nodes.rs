@@ -113,23 +113,31 @@ impl<'a> Nodes<'a> {
     }
 }
 
+// Each of these looks at all numbers, several at a time, and only if one is wrong for it. The
+// loops are functions of their own: see advance.
+
 /// The index of the first number that is not within bounds.
 fn outside(v: &[Float], low: f64, high: f64) -> Option<usize> {
+    let wrong = |x: &Float| !within(f64::from_le_bytes(*x), low, high);
+    let (eights, rest) = split(v);
+    if all_inside(eights, low, high) && !rest.iter().any(wrong) {
+        return None;
+    }
+    v.iter().position(wrong)
+}
+
+#[inline(never)]
+fn all_inside(v: &[[Float; 8]], low: f64, high: f64) -> bool {
     let (least, most) = (f64x2_splat(low), f64x2_splat(high));
     let mut inside = u64x2_splat(u64::MAX);
-    let (eights, rest) = split::<_, 8>(v);
-    for eight in eights {
+    for eight in v {
         for i in [6, 4, 2, 0] {
             let two = floats(eight, i);
             let both = v128_and(f64x2_ge(two, least), f64x2_le(two, most));
             inside = v128_and(inside, both);
         }
     }
-    let wrong = |x: &Float| !within(f64::from_le_bytes(*x), low, high);
-    if i64x2_all_true(inside) && !rest.iter().any(wrong) {
-        return None;
-    }
-    v.iter().position(wrong)
+    i64x2_all_true(inside)
 }
 
 /// The index of the first number that is less than the one before it, or more than that by
@@ -137,49 +145,62 @@ fn outside(v: &[Float], low: f64, high: f64) -> Option<usize> {
 fn not_ascending(v: &[Index], step: u32) -> Option<usize> {
     // A difference below 0 is seen as a large one: as no step before was too large, the
     // numbers are too small for it to seem a small one.
-    let mut largest = u32x4_splat(0);
-    let (eights, _) = split::<_, 8>(v);
-    let (nexts, _) = split::<_, 8>(&v[1..]);
-    let mut seen = 0;
-    for (eight, next) in eights.iter().zip(nexts) {
-        let high = u32x4_sub(indices(next, 4), indices(eight, 4));
-        let low = u32x4_sub(indices(next, 0), indices(eight, 0));
-        largest = u32x4_max(largest, u32x4_max(low, high));
-        seen += 8;
-    }
-    let wrong = |pair: &[Index]| index(pair[1]).wrapping_sub(index(pair[0])) as u32 > step;
-    let ascending = u32x4_all_true(u32x4_le(largest, u32x4_splat(step)));
-    if ascending && !v[seen..].windows(2).any(wrong) {
+    let wrong = |pair: &[Index]| index(pair[1]).wrapping_sub(index(pair[0])) > step as usize;
+    let (eights, _) = split(v);
+    let (nexts, _) = split(&v[1..]);
+    let rest = &v[8 * nexts.len()..];
+    if steps_within(eights, nexts, step) && !rest.windows(2).any(wrong) {
         return None;
     }
     v.windows(2).position(wrong).map(|i| i + 1)
 }
 
+#[inline(never)]
+fn steps_within(v: &[[Index; 8]], next: &[[Index; 8]], step: u32) -> bool {
+    let mut largest = u32x4_splat(0);
+    for (eight, next) in v.iter().zip(next) {
+        for i in [4, 0] {
+            largest = u32x4_max(largest, u32x4_sub(indices(next, i), indices(eight, i)));
+        }
+    }
+    u32x4_all_true(u32x4_le(largest, u32x4_splat(step)))
+}
+
 /// The index of the first number that is not below the limit.
 fn not_below(v: &[Index], limit: u32) -> Option<usize> {
-    let mut largest = u32x4_splat(0);
-    let (eights, rest) = split::<_, 8>(v);
-    for eight in eights {
-        largest = u32x4_max(largest, u32x4_max(indices(eight, 4), indices(eight, 0)));
-    }
     let wrong = |x: &Index| index(*x) >= limit as usize;
-    let below = eights.is_empty() || u32x4_all_true(u32x4_lt(largest, u32x4_splat(limit)));
-    if below && !rest.iter().any(wrong) {
+    let (eights, rest) = split(v);
+    if all_below(eights, limit) && !rest.iter().any(wrong) {
         return None;
     }
     v.iter().position(wrong)
 }
 
+#[inline(never)]
+fn all_below(v: &[[Index; 8]], limit: u32) -> bool {
+    let mut largest = u32x4_splat(0);
+    for eight in v {
+        for i in [4, 0] {
+            largest = u32x4_max(largest, indices(eight, i));
+        }
+    }
+    u32x4_all_true(u32x4_lt(largest, u32x4_splat(limit)))
+}
+
 /// The index of the first byte that is neither 0 nor 1.
 fn not_bool(v: &[u8]) -> Option<usize> {
-    let mut all = u8x16_splat(0);
-    let (sixteens, rest) = split::<_, 16>(v);
-    for sixteen in sixteens {
-        all = v128_or(all, bytes(sixteen));
-    }
     let wrong = |x: &u8| *x > 1;
-    if u8x16_all_true(u8x16_le(all, u8x16_splat(1))) && !rest.iter().any(wrong) {
+    let (sixteens, rest) = split(v);
+    if all_bools(sixteens) && !rest.iter().any(wrong) {
         return None;
     }
     v.iter().position(wrong)
+}
+
+#[inline(never)]
+fn all_bools(v: &[[u8; 16]]) -> bool {
+    let all = v
+        .iter()
+        .fold(u8x16_splat(0), |all, v| v128_or(all, bytes(v)));
+    u8x16_all_true(u8x16_le(all, u8x16_splat(1)))
 }
