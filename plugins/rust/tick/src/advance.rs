@@ -11,15 +11,11 @@ use core::arch::wasm32::*;
 use std::f64::consts::FRAC_1_PI;
 
 use crate::lanes::*;
-use crate::nodes::Nodes;
+use crate::nodes::Valid;
 use crate::record::*;
 use crate::sine;
 
 pub const BLOCK: usize = 64;
-
-/// The highest frequency of which vectors reckon the progress, in Hz: it raises no strength by
-/// more than 1.
-const HIGHEST: f64 = 10_000.0;
 
 // π in three parts, of which the first times a whole number is exact up to sine::LARGE.
 const PI: [f64; 3] = [
@@ -46,14 +42,14 @@ const TO_WHOLE: f64 = (3u64 << 51) as f64;
 /// A number of each node of a block.
 type Numbers = [Float; BLOCK];
 
-/// Advances valid nodes: writes the next strengths of nodes and of patterns, and the words of
-/// progress.
+/// Writes the next strengths of nodes and of patterns, and the words of progress.
 pub fn advance(
-    nodes: &Nodes,
+    nodes: &Valid,
     strengths: &mut [Float],
     patterns: &mut [Float],
     progress: &mut [Float],
 ) {
+    let nodes = nodes.nodes();
     let now = Now::of(nodes.now_ms);
     patterns.copy_from_slice(nodes.pattern);
     let mut steps = [Float::default(); BLOCK];
@@ -106,9 +102,9 @@ impl Now {
         }
     }
 
-    /// Reports whether a node of that frequency is not for vectors.
+    /// Reports whether a sine's argument is too large for vectors.
     fn excludes(&self, frequency: f64) -> bool {
-        frequency > HIGHEST || (self.seconds * frequency / 100.0).abs() >= sine::LARGE
+        (self.seconds * frequency / 100.0).abs() >= sine::LARGE
     }
 
     /// The next strength of a node, and its step.
@@ -121,7 +117,7 @@ impl Now {
     }
 }
 
-/// Up to 64 nodes. Arrays of numbers are padded.
+/// Up to 64 of valid nodes. Arrays of numbers are padded.
 struct Block<'a> {
     frequency: &'a Numbers,
     strength: &'a Numbers,
@@ -212,7 +208,8 @@ impl Block<'_> {
         for (end, step) in self.offset[1..].iter().zip(steps) {
             let end = index(*end);
             for pattern in &self.attached[k..end] {
-                add(patterns, *pattern, *step);
+                // SAFETY: the nodes are valid.
+                unsafe { add(patterns, *pattern, *step) }
             }
             k = end;
         }
@@ -269,7 +266,8 @@ fn drive_one_each<const FINISH: bool>(
             // The last first, as above.
             let [d, c, b, a] = [3, 2, 1, 0].map(|k| (attached[i + k], steps[i + k]));
             for (pattern, step) in [a, b, c, d] {
-                add(patterns, pattern, step);
+                // SAFETY: the nodes are valid.
+                unsafe { add(patterns, pattern, step) }
             }
         }
     }
@@ -291,11 +289,10 @@ fn finish_steps(angles: &mut [Float; 8]) {
     }
 }
 
-/// Adds to a pattern, which is there as the nodes are valid.
+/// Adds to a pattern, which must be there.
 #[inline(always)]
-fn add(patterns: &mut [Float], pattern: Index, step: Float) {
-    // SAFETY: the index of a valid node's pattern is less than the number of patterns.
-    let v = unsafe { patterns.get_unchecked_mut(index(pattern)) };
+unsafe fn add(patterns: &mut [Float], pattern: Index, step: Float) {
+    let v = patterns.get_unchecked_mut(index(pattern));
     *v = (f64::from_le_bytes(*v) + f64::from_le_bytes(step)).to_le_bytes();
 }
 
@@ -313,7 +310,7 @@ fn progress(strength: v128) -> v128 {
 /// the opposite if that is an odd one. |x| is below sine::LARGE.
 #[inline(always)]
 fn reduce(x: v128) -> v128 {
-    let [pi1, pi2, pi3] = PI.map(|part| f64x2_splat(part));
+    let [pi1, pi2, pi3] = PI.map(both);
     let whole = f64x2_add(f64x2_mul(x, f64x2_splat(FRAC_1_PI)), f64x2_splat(TO_WHOLE));
     let n = f64x2_sub(whole, f64x2_splat(TO_WHOLE));
     let y = f64x2_sub(x, f64x2_mul(n, pi1));
@@ -325,7 +322,7 @@ fn reduce(x: v128) -> v128 {
 /// The sine of y within 1e-15.
 #[inline(always)]
 fn sine(y: v128) -> v128 {
-    let [s0, s1, s2, s3, s4, s5, s6] = SIN.map(|factor| f64x2_splat(factor));
+    let [s0, s1, s2, s3, s4, s5, s6] = SIN.map(both);
     let yy = f64x2_mul(y, y);
     let y4 = f64x2_mul(yy, yy);
     let high = f64x2_add(f64x2_add(s2, f64x2_mul(s1, yy)), f64x2_mul(y4, s0));

@@ -33,6 +33,11 @@ pub fn set<const N: usize>(v: &mut [Float; N], i: usize, to: v128) {
     unsafe { v128_store(v.as_mut_ptr().add(i).cast(), to) }
 }
 
+/// A number in both lanes. It is a function that can be passed, as f64x2_splat is not.
+pub fn both(v: f64) -> v128 {
+    f64x2_splat(v)
+}
+
 pub fn lanes(v: v128) -> [f64; 2] {
     [f64x2_extract_lane::<0>(v), f64x2_extract_lane::<1>(v)]
 }

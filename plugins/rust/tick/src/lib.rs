@@ -1,5 +1,8 @@
 //! The plugin tick, as plugins/tick is in Go: the same answers, to the byte, in less time.
 
+// The coefficients are those of the Go build, to the digit.
+#![allow(clippy::excessive_precision)]
+
 #[path = "../../../../internal/scaffold/templates/rust/src/resonhost.rs.tmpl"]
 mod resonhost;
 

@@ -12,9 +12,9 @@ const MAX_ATTACHED: u32 = 64;
 const HEADER: usize = 4 * 8;
 
 pub fn run(task: &mut Task) -> Result<(), Error> {
-    let nodes = Nodes::view(task.input)?;
-    nodes.validate()?;
-    nodes.advance(&mut task.output);
+    Nodes::view(task.input)?
+        .validate()?
+        .append_next(&mut task.output);
     Ok(())
 }
 
@@ -62,7 +62,7 @@ impl<'a> Nodes<'a> {
         Ok(nodes)
     }
 
-    fn validate(&self) -> Result<(), Error> {
+    fn validate(self) -> Result<Valid<'a>, Error> {
         check_time(self.now_ms)?;
         // The lowest frequency is the smallest number above 0.
         if let Some(i) = outside(self.frequency, f64::from_bits(1), MAX_FREQUENCY) {
@@ -97,12 +97,22 @@ impl<'a> Nodes<'a> {
                 "must be the index of a pattern",
             ));
         }
-        Ok(())
+        Ok(Valid(self))
+    }
+}
+
+/// Nodes that were validated: the indices of patterns are less than their number, and offsets
+/// ascend to the number of attachments.
+pub struct Valid<'a>(Nodes<'a>);
+
+impl<'a> Valid<'a> {
+    pub fn nodes(&self) -> &Nodes<'a> {
+        &self.0
     }
 
-    /// Appends the result of valid nodes.
-    fn advance(&self, output: &mut Output) {
-        let (n, p) = (self.frequency.len(), self.pattern.len());
+    /// Appends the result of the nodes.
+    fn append_next(&self, output: &mut Output) {
+        let (n, p) = (self.0.frequency.len(), self.0.pattern.len());
         let words = (n + BLOCK - 1) / BLOCK;
         output.extend_from_slice(&(n as u64).to_le_bytes());
         output.extend_from_slice(&(p as u64).to_le_bytes());

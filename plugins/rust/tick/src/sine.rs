@@ -64,14 +64,13 @@ fn reduce(x: f64) -> (u64, f64) {
 }
 
 /// The binary digits of 4/π, the first word before the point, as far as arguments below
-/// 2^100 need them.
-const DIGITS: [u64; 6] = [
+/// 2^119 need them.
+const DIGITS: [u64; 5] = [
     1,
     0x45f306dc9c882a53,
     0xf84eafa3ea69bb81,
     0xb6c52b3278872083,
     0xfca2c757bd778ac3,
-    0x6e48dc74849ba5c0,
 ];
 
 /// Is reduce for a large x: m·2^e, of which m is multiplied with those digits of 4/π that
@@ -89,7 +88,7 @@ fn reduce_large(x: f64) -> (u64, f64) {
     };
     let product = (u128::from(digits(0).wrapping_mul(m)) << 64)
         .wrapping_add(u128::from(digits(1)) * u128::from(m))
-        .wrapping_add(u128::from(digits(2)) * u128::from(m) >> 64);
+        .wrapping_add((u128::from(digits(2)) * u128::from(m)) >> 64);
     let octant = (product >> 125) as u64;
 
     // The fraction becomes a float without rounding. What follows its first 64 digits begins
