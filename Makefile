@@ -62,7 +62,7 @@ bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or
 bench-gate: build ## fail if ratios of bench exceed the bounds of bench/gate.txt
 	cd bench && go run . -benchtime 400ms -gate gate.txt
 
-bench-peers: guests $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme ../README.md)
+bench-peers: guests guests-simd $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme ../README.md)
 	cd bench && go build -trimpath -o ../bin/peers/peers ./peers && ../bin/peers/peers $(BENCHFLAGS) $(PEERFLAGS)
 
 bin/peers/%.wasm: FORCE

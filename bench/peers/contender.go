@@ -23,6 +23,7 @@ type opened struct {
 type options struct {
 	workers int
 	plugins string // directory of cascade.wasm and tick.wasm
+	simd    string // directory of their builds in Rust
 	guests  string // directory of the other guests
 	// cold leaves out the plugins that a first cascade does not need.
 	cold bool
@@ -51,6 +52,11 @@ const (
 	kindFrameOff    = "frame-off"
 	kindShared      = "shared"
 	kindSharedOff   = "shared-off"
+
+	kindPristineSIMD = "pristine-simd"
+	kindFrameSIMD    = "frame-simd"
+	kindSharedSIMD   = "shared-simd"
+
 	kindHTTP        = "http"
 	kindExtism      = "extism"
 	kindExtismStop  = "extism-stop"
@@ -80,8 +86,12 @@ var contenders = []contender{
 	{"frame, batched", kindFrame, modeBatch, "resonhost, Host.RunBatch of 64", "each 64 tasks", byFuel},
 	{"frame, batched, not metered", kindFrameOff, modeBatch, "resonhost, Host.RunBatch of 64", "each 64 tasks", no},
 	{"shared", kindShared, modeRun, "resonhost, Host.Run", no, byFuel},
+	{"shared, appended", kindShared, modeAppend, "resonhost, Client.RunAppend", no, byFuel},
 	{"shared, batched", kindShared, modeBatch, "resonhost, Host.RunBatch of 64", no, byFuel},
 	{"shared, not metered", kindSharedOff, modeRun, "resonhost, Host.Run", no, no},
+	{"pristine, SIMD guest", kindPristineSIMD, modeRun, "resonhost, Host.Run, the guest written in Rust with SIMD", yes, byFuel},
+	{"frame, batched, SIMD guest", kindFrameSIMD, modeBatch, "resonhost, Host.RunBatch of 64, the same guest", "each 64 tasks", byFuel},
+	{"shared, appended, SIMD guest", kindSharedSIMD, modeAppend, "resonhost, Client.RunAppend, the same guest", no, byFuel},
 	{"HTTP, pristine", kindHTTP, modeRun, "resonhost's server on the loopback interface and its client in one process, records as bodies", yes, byFuel},
 	{"HTTP, pristine, JSON lines", kindHTTP, modeLines, "the same, 64 JSON lines a request, which the client does not decode", yes, byFuel},
 	{"Piscina, 8 octaves", kindPiscina, modeRun, "JavaScript that analyses every octave, as the original did", no, "with its thread"},
@@ -118,6 +128,9 @@ func open(ctx context.Context, kind string, o options) (*opened, error) {
 		return openGoPlugin(o)
 	case kindHTTP:
 		return openHTTP(ctx, o)
+	}
+	if hasSIMD(kind) {
+		o.plugins = o.simd
 	}
 	if cfg, ok := hosts[kind]; ok {
 		return openHost(ctx, o, cfg)

@@ -16,15 +16,19 @@ type finding struct {
 // Contenders that findings compare.
 const (
 	ofNative     = "native"
-	ofBare       = "wazero, bare"
 	ofPristine   = "pristine"
 	ofFrame      = "frame, batched"
 	ofShared     = "shared"
 	ofPiscina    = "Piscina, 8 octaves"
 	ofOnce       = "Piscina, octaves once"
+	ofAppended   = "shared, appended"
 	ofExtism     = "Extism"
 	ofWapc       = "waPC"
 	nanosecondsS = 1e9
+
+	ofAppendedSIMD = "shared, appended, SIMD guest"
+	ofPristineSIMD = "pristine, SIMD guest"
+	ofFrameSIMD    = "frame, batched, SIMD guest"
 )
 
 // findings leaves out what was not measured.
@@ -52,14 +56,16 @@ func (m *measurements) findings() (list []finding) {
 		}
 		add(p99 <= 1e6, "full cascade, pristine, p99 at half load"+c.how, shortBeside(p99, 1e6)+beside, "≤ 1 ms")
 	}
-	if in := m.Alone[full]; in[ofShared] != nil && in[ofNative] != nil {
-		got := ratio(in[ofNative].Rate, in[ofShared].Rate)
-		beside := ""
-		if in[ofPristine] != nil && in[ofBare] != nil {
-			beside = fmt.Sprintf(" (pristine: %.2f ×; in wazero without the host, not metered: %.2f ×)",
-				ratio(in[ofNative].Rate, in[ofPristine].Rate), ratio(in[ofNative].Rate, in[ofBare].Rate))
+	for _, c := range []struct{ name, beside, what string }{
+		{ofAppended, ofShared, "full cascade, shared and metered, with the host around it, to native, both into the caller's memory, one caller"},
+		{ofAppendedSIMD, ofPristineSIMD, "the same with the guest in Rust with SIMD"},
+	} {
+		in := m.Alone[full]
+		if in[c.name] == nil || in[c.beside] == nil || in[ofNative] == nil {
+			continue
 		}
-		add(got <= 1.8, "full cascade, shared and metered, with the host around it, to native, one caller", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≤ 1.8 ×")
+		got := ratio(in[ofNative].Rate, in[c.name].Rate)
+		add(got <= 1.8, c.what, fmt.Sprintf("%s × (%s, into new memory: %.2f ×)", rounded.Beside(got, 1.8, 2), c.beside, ratio(in[ofNative].Rate, in[c.beside].Rate)), "≤ 1.8 ×")
 	}
 	alone := m.Alone[noop]
 	for _, c := range []struct {
@@ -84,22 +90,36 @@ func (m *measurements) findings() (list []finding) {
 		add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≥ 1.8 ×")
 	}
 	if r := m.Callers[ofPristine]; r != nil {
-		var costs []float64
-		for _, at := range r {
-			costs = append(costs, median(at.CPU))
+		got, beside := growth(r), ""
+		if n := m.Callers[ofNative]; n != nil {
+			beside = fmt.Sprintf(" (native, whose callers take turns as well: %+.0f %%)", growth(n))
 		}
-		got := 100 * (slices.Max(costs)/slices.Min(costs) - 1)
-		add(got <= 10, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest", rounded.Signed(got, 10, 0)+" %", "≤ +10 %")
+		add(got <= 10, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest", rounded.Signed(got, 10, 0)+" %"+beside, "≤ +10 %")
 	}
 	if in := m.Alone[ticks]; in[ofNative] != nil && in[ofPristine] != nil {
 		got := ratio(in[ofNative].Rate, in[ofPristine].Rate)
 		add(got <= 2, "tick of 4096 nodes, pristine to native, one caller", rounded.Beside(got, 2, 2)+" ×", "≤ 2 ×")
 	}
-	if len(m.MillionNodesMS) > 0 {
-		got := median(m.MillionNodesMS)
-		add(got <= 25, "tick of 1,000,000 nodes of a network, processor time", rounded.Beside(got, 25, 1)+" ms", "≤ 25 ms of one core")
+	for _, c := range []struct {
+		what string
+		ms   []float64
+	}{{"tick of 1,000,000 nodes of a network, processor time", m.MillionNodesMS}, {"the same with the guest in Rust with SIMD", m.MillionNodesSIMD}} {
+		if len(c.ms) > 0 {
+			got := median(c.ms)
+			add(got <= 25, c.what, rounded.Beside(got, 25, 1)+" ms", "≤ 25 ms of one core")
+		}
 	}
 	return list
+}
+
+// growth is by how many percent a task's processor time grows from the number of callers for
+// which it is least to that for which it is most.
+func growth(by []*closedResult) float64 {
+	var costs []float64
+	for _, at := range by {
+		costs = append(costs, median(at.CPU))
+	}
+	return 100 * (slices.Max(costs)/slices.Min(costs) - 1)
 }
 
 // short writes a duration in ns with three digits.

@@ -38,6 +38,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var c config
 	flags.IntVar(&c.o.workers, "workers", 2, "how many tasks each contender does at once")
 	flags.StringVar(&c.o.plugins, "plugins", "../bin/plugins", "the directory of cascade.wasm and tick.wasm")
+	flags.StringVar(&c.o.simd, "simd", "../bin/plugins-simd", "the directory of their builds in Rust")
 	flags.StringVar(&c.o.guests, "guests", "../bin/peers", "the directory of the other guests")
 	flags.BoolVar(&c.o.cold, "cold", false, "of a child: leave out what a first cascade does not need")
 	kind := flags.String("kind", "", "of a child: which it is")

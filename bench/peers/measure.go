@@ -119,6 +119,8 @@ type measurements struct {
 	Processes map[string]*processResult `json:"processes"`
 	// MillionNodesMS is how much processor time a tick of so many takes, in ms.
 	MillionNodesMS []float64 `json:"million_nodes_ms"`
+	// MillionNodesSIMD is that with the guest written in Rust.
+	MillionNodesSIMD []float64 `json:"million_nodes_simd_ms"`
 }
 
 // closedResult is of a closed load.
@@ -332,8 +334,12 @@ func (b *bout) closed(p *process, r *request, to *closedResult) error {
 	return nil
 }
 
-// runs reports whether a contender has a workload. Batches are of what is small.
+// runs reports whether a contender has a workload. Batches are of what is small; and what is
+// no transform is the same guest, whatever the transforms are written in.
 func (k *contender) runs(workload string) bool {
+	if hasSIMD(k.Process) && !slices.Contains([]string{full, summary, ticks, mixed}, workload) {
+		return false
+	}
 	switch k.Mode {
 	case modeBatch:
 		return slices.Contains([]string{full, summary, noop, echo1k}, workload)

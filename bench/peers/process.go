@@ -27,7 +27,7 @@ type process struct {
 
 // start starts a process, which is ready when it answers.
 func (c *config) start(ctx context.Context, kind string, o options) (*process, error) {
-	args := []string{c.self, childCommand, "-kind", kind, "-plugins", o.plugins, "-guests", o.guests}
+	args := []string{c.self, childCommand, "-kind", kind, "-plugins", o.plugins, "-simd", o.simd, "-guests", o.guests}
 	if o.cold {
 		args = append(args, "-cold")
 	}

@@ -148,7 +148,7 @@ crashes harms no other, and can do whatever its user may.
 
 Every peer is used as its documentation advises for speed: plugins are compiled once,
 instances, threads and connections are used again, as many as there are workers. All guests
-are built from the same Go code of the transforms, with the same flags; Extism's with its
+but those with SIMD are built from the same Go code of the transforms, with the same flags; Extism's with its
 PDK, waPC's by the guest half of its protocol, which has a library for TinyGo alone. wazero
 is one version for all. waPC's is the last version whose engine is released with it, and a
 semaphore keeps callers from its pool while that is empty, where they would spin. Clients of
@@ -376,21 +376,25 @@ func (m *measurements) writeProcesses(b *strings.Builder) {
 		}
 		seen[k.Process] = true
 		rows = append(rows, []string{
-			k.Name, mib(p.Resident), mib(p.Anonymous), spread(scaled(p.ColdMS, 1e6), short), spread(scaled(p.WarmMS, 1e6), short),
+			k.Name, mib(p.Resident), mib(p.Anonymous), spread(inNS(p.ColdMS), short), spread(inNS(p.WarmMS), short),
 		})
 	}
 	table(b, rows...)
 	b.WriteString("Memory is that of the process and its children after full cascades, with all plugins loaded.\nA cold start is from a new process to its first answer, with the plugin cascade alone; a warm\none is another contender in a process that has one. Neither is from a cache of compiled code.\n\n")
 	if len(m.MillionNodesMS) > 0 {
-		fmt.Fprintf(b, "## A million nodes\n\nA tick of a network of 1,000,000 nodes with a pattern each takes %s of processor time, of\nthe whole process with host and network, in resonhost's default isolation.\n\n",
-			spread(scaled(m.MillionNodesMS, 1e6), short))
+		fmt.Fprintf(b, "## A million nodes\n\nA tick of a network of 1,000,000 nodes with a pattern each takes %s of processor time, of\nthe whole process with host and network, in resonhost's default isolation",
+			spread(inNS(m.MillionNodesMS), short))
+		if len(m.MillionNodesSIMD) > 0 {
+			fmt.Fprintf(b, ";\nwith the guest in Rust %s", spread(inNS(m.MillionNodesSIMD), short))
+		}
+		b.WriteString(".\n\n")
 	}
 }
 
-func scaled(list []float64, by float64) []float64 {
-	out := make([]float64, len(list))
-	for i, v := range list {
-		out[i] = v * by
+func inNS(ms []float64) []float64 {
+	out := make([]float64, len(ms))
+	for i, v := range ms {
+		out[i] = v * 1e6
 	}
 	return out
 }
@@ -421,7 +425,7 @@ in another order each round. Before a load is measured each has a turn to warm u
 // readme is a short table.
 func (m *measurements) readme(b *strings.Builder) {
 	shown := [...]string{
-		ofNative, ofPristine, ofFrame, ofShared, "HTTP, pristine", ofPiscina, ofOnce, ofExtism, "Extism, with a timeout", ofWapc, "go-plugin", "wazero, a new instance each",
+		ofNative, ofPristine, ofPristineSIMD, ofFrame, ofFrameSIMD, ofShared, "HTTP, pristine", ofPiscina, ofOnce, ofExtism, "Extism, with a timeout", ofWapc, "go-plugin", "wazero, a new instance each",
 	}
 	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
 	m.writeDisturbed(b)
