@@ -123,7 +123,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// large reports whether there may be a number from 2²¹ on. It may be a count, which is structural, also where the pass has found something else before.
+// large reports whether there may be a number from 2²¹ on. It may be a count, which is
+// structural, also where the pass has found something else before.
 func large(wasm []byte) bool {
 	digits := 0
 	for _, b := range wasm {
