@@ -11,7 +11,6 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/cascade"
-	plugin "github.com/resonhost/resonhost/plugins/cascade"
 )
 
 // TestRustCascade has both builds answer frames of random tasks: states of every kind, near
@@ -19,7 +18,7 @@ import (
 func TestRustCascade(t *testing.T) {
 	const frames = 30_000
 	random := rand.New(rand.NewPCG(3, 4))
-	p, g := plugin.New(), newRustGuest(t, "cascade")
+	p, g := newGuests(t, "cascade")
 	seen := make(map[string]int)
 	for range frames {
 		items := make([]abi.Item, 1+random.IntN(4))
@@ -55,6 +54,12 @@ func TestRustCascade(t *testing.T) {
 			t.Errorf("the inputs are too few for %q: %v", name, seen)
 		}
 	}
+}
+
+// TestRustCascadeHosted runs single tasks of those in hosts.
+func TestRustCascadeHosted(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	compareHosted(t, "cascade", "cascade", 3000, func() []byte { return randomState(random) })
 }
 
 // randomState is a record of a state, mostly a valid one.
@@ -153,7 +158,7 @@ func randomHistory(tb testing.TB, random *rand.Rand) []byte {
 // TestRustCascadeRatios has pairs of every ratio about each that is special, and those at
 // the bounds of the tables' cells and about them.
 func TestRustCascadeRatios(t *testing.T) {
-	p, g := plugin.New(), newRustGuest(t, "cascade")
+	p, g := newGuests(t, "cascade")
 	var items []abi.Item
 	check := func(ratio float64) {
 		// 432·11 is 528·9, so that what is a power of two's multiple stays one.
@@ -198,7 +203,7 @@ func TestRustCascadeRatios(t *testing.T) {
 // TestRustCascadeLarge has frames that are larger than what the guest has room for.
 func TestRustCascadeLarge(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	p, g := plugin.New(), newRustGuest(t, "cascade")
+	p, g := newGuests(t, "cascade")
 	for _, n := range []int{1, 40, 1000, 1, 5000, 2} {
 		items := make([]abi.Item, n)
 		for i := range items {

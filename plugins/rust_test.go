@@ -4,6 +4,7 @@ package plugins_test
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -11,9 +12,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
@@ -24,22 +25,19 @@ import (
 
 var update = flag.Bool("update", false, "write the manifests of the Go plugins into plugins/rust")
 
-// rustPlugins are the plugins that have a Rust build as well, by name.
-var rustPlugins = map[string]func() *guest.Plugin{"cascade": cascade.New, "tick": tick.New}
+// manifests are those of the Go plugins, by name.
+var manifests = map[string]string{"cascade": cascade.New().Manifest(), "tick": tick.New().Manifest()}
 
-// rustBuild returns the Rust build of a plugin, nil if it has none.
+// rustBuild returns the Rust build of a plugin.
 func rustBuild(tb testing.TB, name string) []byte {
 	tb.Helper()
-	if rustPlugins[name] == nil {
-		return nil
-	}
 	return guesttest.BuildRust(tb, name)
 }
 
 // TestRustManifest has a Rust build describe itself as the Go plugin does.
 func TestRustManifest(t *testing.T) {
-	for name, plugin := range rustPlugins {
-		file, want := "rust/"+name+"/manifest.json", plugin().Manifest()+"\n"
+	for name, manifest := range manifests {
+		file, want := "rust/"+name+"/manifest.json", manifest+"\n"
 		if *update {
 			if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
 				t.Fatal(err)
@@ -59,12 +57,8 @@ func TestRustManifest(t *testing.T) {
 // self-tests first.
 func TestRustVectors(t *testing.T) {
 	var sources []host.Source
-	for _, name := range []string{"cascade", "tick"} {
-		wasm := rustBuild(t, name)
-		if wasm == nil {
-			wasm = guesttest.Build(t, "./plugins/"+name+"/wasm")
-		}
-		sources = append(sources, host.Source{Name: name, WASM: wasm})
+	for name := range manifests {
+		sources = append(sources, host.Source{Name: name, WASM: rustBuild(t, name)})
 	}
 	for _, isolation := range []host.Isolation{host.IsolationPristine, host.IsolationShared} {
 		h, codecs := startHost(t, host.Config{Plugins: sources, Defaults: host.PluginConfig{Isolation: isolation}}), codec.Builtin()
@@ -94,31 +88,39 @@ func TestRustVectors(t *testing.T) {
 	}
 }
 
-// rustGuest is an instance of a Rust build, without a host: states and frames are the
-// test's.
-type rustGuest struct {
+// bareGuest is an instance without a host: states and frames are the test's.
+type bareGuest struct {
 	module     api.Module
 	alloc, run api.Function
 }
 
-func newRustGuest(tb testing.TB, name string) *rustGuest {
+// newGuests returns an instance of a plugin's Go build and one of its Rust build.
+func newGuests(tb testing.TB, name string) (inGo, inRust *bareGuest) {
+	tb.Helper()
+	return newGuest(tb, guesttest.Build(tb, "./plugins/"+name+"/wasm")), newGuest(tb, rustBuild(tb, name))
+}
+
+func newGuest(tb testing.TB, wasm []byte) *bareGuest {
 	tb.Helper()
 	ctx := tb.Context()
 	r := wazero.NewRuntime(ctx)
-	tb.Cleanup(func() { _ = r.Close(ctx) })
+	tb.Cleanup(func() { _ = r.Close(context.WithoutCancel(ctx)) })
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, r); err != nil {
+		tb.Fatal(err)
+	}
 	if _, err := r.NewHostModuleBuilder(abi.ImportModule).NewFunctionBuilder().
 		WithFunc(func(_, _, _ uint32) {}).Export(abi.ImportLog).Instantiate(ctx); err != nil {
 		tb.Fatal(err)
 	}
-	module, err := r.InstantiateWithConfig(ctx, rustBuild(tb, name), wazero.NewModuleConfig().WithStartFunctions(abi.ExportInitialize))
+	module, err := r.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithStartFunctions(abi.ExportInitialize))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &rustGuest{module, module.ExportedFunction(abi.ExportAlloc), module.ExportedFunction(abi.ExportRun)}
+	return &bareGuest{module, module.ExportedFunction(abi.ExportAlloc), module.ExportedFunction(abi.ExportRun)}
 }
 
 // runFrame returns the output frame, valid until the next run.
-func (g *rustGuest) runFrame(tb testing.TB, transform uint32, frame []byte) []byte {
+func (g *bareGuest) runFrame(tb testing.TB, transform uint32, frame []byte) []byte {
 	tb.Helper()
 	at, err := g.alloc.Call(tb.Context(), uint64(len(frame)))
 	if err != nil {
@@ -139,15 +141,13 @@ func (g *rustGuest) runFrame(tb testing.TB, transform uint32, frame []byte) []by
 }
 
 // compareGuests has both builds of a plugin answer a frame of items, alike to the last
-// byte, and returns the answers, valid until the next run of p.
-func compareGuests(tb testing.TB, p *guest.Plugin, g *rustGuest, transform uint32, items ...abi.Item) []abi.Result {
+// byte, and returns the answers, valid until the next run of inGo. Natively Go may do with one
+// rounding what a guest does with two, on other processors than amd64.
+func compareGuests(tb testing.TB, inGo, inRust *bareGuest, transform uint32, items ...abi.Item) []abi.Result {
 	tb.Helper()
 	frame := abi.AppendInput(nil, items)
-	want, err := p.Run(transform, frame)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	wants, gots := readResults(tb, want), readResults(tb, g.runFrame(tb, transform, frame))
+	want := inGo.runFrame(tb, transform, frame)
+	wants, gots := readResults(tb, want), readResults(tb, inRust.runFrame(tb, transform, frame))
 	if len(gots) != len(wants) {
 		tb.Fatalf("%d answers, want %d", len(gots), len(wants))
 	}
@@ -182,4 +182,29 @@ func readResults(tb testing.TB, frame []byte) (all []abi.Result) {
 		tb.Fatal(err)
 	}
 	return all
+}
+
+// compareHosted runs so many random tasks of a transform in hosts with either build: metered,
+// and as a host writes binaries anew. Outputs and errors are alike.
+func compareHosted(t *testing.T, name, transform string, tasks int, input func() []byte) {
+	t.Helper()
+	started := func(wasm []byte) *host.Host {
+		return startHost(t, host.Config{Plugins: []host.Source{{Name: name, WASM: wasm}}, Defaults: host.PluginConfig{Isolation: host.IsolationShared}})
+	}
+	inGo, inRust := started(guesttest.Build(t, "./plugins/"+name+"/wasm")), started(rustBuild(t, name))
+	refused := 0
+	for range tasks {
+		input := input()
+		want, wantErr := inGo.Run(t.Context(), transform, input)
+		got, err := inRust.Run(t.Context(), transform, input)
+		if (err == nil) != (wantErr == nil) || !bytes.Equal(got, want) || err != nil && err.Error() != wantErr.Error() {
+			t.Fatalf("input %x: %x, %v, want %x, %v", input, got, err, want, wantErr)
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	if refused == 0 || refused == tasks {
+		t.Errorf("%d of %d tasks were refused", refused, tasks)
+	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/tick"
-	plugin "github.com/resonhost/resonhost/plugins/tick"
 )
 
 // The indices of tick's transforms.
@@ -49,7 +48,7 @@ func TestRustTick(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(5, uint64(c.transform)))
-			p, g := plugin.New(), newRustGuest(t, "tick")
+			p, g := newGuests(t, "tick")
 			seen := make(map[string]int)
 			for range c.frames {
 				items := make([]abi.Item, 1+random.IntN(3))
@@ -66,6 +65,14 @@ func TestRustTick(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRustTickHosted runs single tasks of those in hosts.
+func TestRustTickHosted(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	for transform, input := range map[string]func(*rand.Rand) []byte{"tick.node": randomNodes, "tick.network": randomNetwork, "tick.connection": randomConnection} {
+		t.Run(transform, func(t *testing.T) { compareHosted(t, "tick", transform, 1000, func() []byte { return input(random) }) })
 	}
 }
 
@@ -244,7 +251,7 @@ func randomConnection(random *rand.Rand) []byte {
 // sine, in networks.
 func TestRustTickSine(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
-	p, g := plugin.New(), newRustGuest(t, "tick")
+	p, g := newGuests(t, "tick")
 	const n = 256
 	a := &tick.Nodes{
 		Frequency: make([]float64, n), Strength: make([]float64, n), Stopped: make([]bool, n),
@@ -271,7 +278,7 @@ func TestRustTickSine(t *testing.T) {
 
 // TestRustTickLarge has the most nodes of a message, and a node's most patterns.
 func TestRustTickLarge(t *testing.T) {
-	p, g := plugin.New(), newRustGuest(t, "tick")
+	p, g := newGuests(t, "tick")
 	a := chunk(tick.MaxNodes)
 	most := chunk(4096)
 	for i := range most.Offset {

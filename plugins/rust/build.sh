@@ -2,9 +2,11 @@
 # Builds the plugin $1 to the file $2, which appears there whole, and only if it differs.
 # Of several rustc on PATH it takes the first that has the target.
 set -eu
-file=$(realpath -m "$2")
+mkdir -p "$(dirname "$2")"
+file=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 cd "$(dirname "$0")"
 target=wasm32-unknown-unknown
+directory=../../bin/rust
 found=
 IFS=:
 for dir in $PATH; do
@@ -18,7 +20,8 @@ if [ -z "$found" ] || ! command -v cargo >/dev/null; then
 	echo "cargo or its target $target is missing: apt-get install cargo libstd-rust-dev-wasm32, or rustup target add $target" >&2
 	exit 1
 fi
-PATH=$found:$PATH cargo build --release --locked --offline -p "$1-plugin"
-built=../../bin/rust/$target/release/$1.wasm
-mkdir -p "$(dirname "$file")"
-cmp -s "$built" "$file" || { cp "$built" "$file.new" && mv "$file.new" "$file"; }
+# They would go before the flags of .cargo/config.toml, without which there is no SIMD.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+PATH=$found:$PATH cargo build --release --locked --offline --target $target --target-dir $directory -p "$1-plugin"
+built=$directory/$target/release/$1.wasm
+cmp -s "$built" "$file" || { cp "$built" "$file.$$" && mv "$file.$$" "$file"; }

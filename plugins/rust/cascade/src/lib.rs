@@ -11,6 +11,9 @@ mod state;
 
 use resonhost::{Error, Plugin, Task};
 
+#[cfg(not(target_feature = "simd128"))]
+compile_error!("without SIMD it is slower than the Go plugin: see .cargo/config.toml");
+
 pub static PLUGIN: Plugin = Plugin {
     manifest: include_str!("../manifest.json"),
     transforms: &[cascade],

@@ -16,6 +16,9 @@ mod sine;
 
 use resonhost::Plugin;
 
+#[cfg(not(target_feature = "simd128"))]
+compile_error!("without SIMD it is slower than the Go plugin: see .cargo/config.toml");
+
 pub static PLUGIN: Plugin = Plugin {
     manifest: include_str!("../manifest.json"),
     transforms: &[nodes::run, network::run, connection::run],
