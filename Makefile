@@ -46,7 +46,7 @@ race: build ## run all tests under the race detector
 	go test -race -timeout 30m ./...
 
 scaffolds: ## build what resonhost new writes and the plugins' Rust with each language's toolchain, and test it
-	go test -tags scaffolds -count=1 -run '^TestToolchains$$' ./internal/scaffold
+	go test -tags scaffolds -count=1 -run '^Test(Toolchains|RustOutput)$$' ./internal/scaffold
 	go test -tags scaffolds -count=1 -run '^TestRust' ./plugins
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)

@@ -25,7 +25,7 @@ pub fn append(a: &Analysis, output: &mut Output) {
     let points = if a.converges { POINTS } else { 0 };
     let octaves = OCTAVES * octave_size(n, a.full);
     let size = HEADER + octaves + 3 * points + 4 * a.waves.count_ones() as usize;
-    let room = numbers(output.grow(8 * size));
+    let room = numbers(output.grow_uncleared(8 * size));
     let (header, room) = room.split_at_mut(HEADER);
     write_header(header, a, points);
     let (octaves, rest) = room.split_at_mut(octaves);
@@ -140,7 +140,7 @@ fn write_octaves(octaves: &mut [f64], a: &Analysis) {
 unsafe fn write_column(mut to: *mut f64, size: usize, v: v128) {
     for _ in 0..OCTAVES {
         v128_store(to.cast(), v);
-        to = to.add(size);
+        to = to.wrapping_add(size); // behind the last octave there may be nothing
     }
 }
 
@@ -149,7 +149,7 @@ unsafe fn write_frequency(mut to: *mut f64, size: usize, mut f: f64) {
     for _ in 0..OCTAVES {
         *to = f;
         f += f;
-        to = to.add(size);
+        to = to.wrapping_add(size);
     }
 }
 
@@ -179,6 +179,6 @@ unsafe fn write_harmonics(mut to: *mut f64, size: usize, base: f64) {
         third = f64x2_mul(third, left);
         fourth = f64x2_mul(fourth, right);
         fifth = f64x2_mul(fifth, left);
-        to = to.add(size);
+        to = to.wrapping_add(size);
     }
 }

@@ -116,7 +116,7 @@ impl<'a> Valid<'a> {
         let words = (n + BLOCK - 1) / BLOCK;
         output.extend_from_slice(&(n as u64).to_le_bytes());
         output.extend_from_slice(&(p as u64).to_le_bytes());
-        let rest = numbers_mut(output.grow(8 * (n + p + words)));
+        let rest = numbers_mut(output.grow_uncleared(8 * (n + p + words)));
         let (strengths, rest) = rest.split_at_mut(n);
         let (patterns, progress) = rest.split_at_mut(p);
         advance::advance(self, strengths, patterns, progress);
