@@ -10,7 +10,10 @@ package timeslice
 
 import (
 	"fmt"
+	"os"
 	"time"
+
+	"github.com/resonhost/resonhost/internal/threads"
 )
 
 // What can be asked for, and what suits a host: it costs no throughput to speak of.
@@ -22,14 +25,15 @@ const (
 
 // Set asks for turns of d for all threads that the process has, and those that these start,
 // also in other processes. It is a matter of the whole process, for its main package to
-// decide, at its beginning. The threads' shares of the processors remain the same, and so do
-// those that are scheduled as real-time threads.
+// decide, at its beginning. The threads' shares of the processors remain the same, and threads
+// of another scheduling policy than SCHED_OTHER and SCHED_BATCH are left alone.
 //
-// Linux does so from version 6.12 on, without privileges; elsewhere Set returns
-// [errors.ErrUnsupported].
+// Linux does so from version 6.12 on, by sched_setattr(2), without privileges; elsewhere Set
+// returns [errors.ErrUnsupported]. Should it return another error, some threads may have the
+// slice.
 func Set(d time.Duration) error {
 	if d < Shortest || d > Longest {
 		return fmt.Errorf("time slice of %v: must be from %v to %v", d, Shortest, Longest)
 	}
-	return set(d)
+	return threads.SetSlice(os.Getpid(), d)
 }

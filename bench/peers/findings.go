@@ -58,7 +58,7 @@ func (m *measurements) findings() (list []finding) {
 	}
 	for _, c := range []struct{ name, beside, what string }{
 		{ofAppended, ofShared, "full cascade, shared and metered, with the host around it, to native, both into the caller's memory, one caller"},
-		{ofAppendedSIMD, ofPristineSIMD, "the same with the guest in Rust with SIMD"},
+		{ofAppendedSIMD, ofPristineSIMD, "full cascade, likewise, the guest in Rust with SIMD, to native"},
 	} {
 		in := m.Alone[full]
 		if in[c.name] == nil || in[c.beside] == nil || in[ofNative] == nil {
@@ -103,7 +103,7 @@ func (m *measurements) findings() (list []finding) {
 	for _, c := range []struct {
 		what string
 		ms   []float64
-	}{{"tick of 1,000,000 nodes of a network, processor time", m.MillionNodesMS}, {"the same with the guest in Rust with SIMD", m.MillionNodesSIMD}} {
+	}{{"tick of 1,000,000 nodes of a network, processor time", m.MillionNodesMS}, {"tick of 1,000,000 nodes, the guest in Rust with SIMD, processor time", m.MillionNodesSIMD}} {
 		if len(c.ms) > 0 {
 			got := median(c.ms)
 			add(got <= 25, c.what, rounded.Beside(got, 25, 1)+" ms", "≤ 25 ms of one core")

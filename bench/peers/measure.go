@@ -420,29 +420,30 @@ func (b *bout) callersAll(ctx context.Context) error {
 
 // openAll offers half of what a contender does in a closed load just before.
 func (b *bout) openAll(ctx context.Context) error {
-	for _, workload := range [...]string{full, mixed, fullShort} {
-		results := make(map[string]*openResult)
-		b.m.Open[workload] = results
+	for _, w := range [...]string{full, fullShort, mixed} {
+		b.m.Open[w] = make(map[string]*openResult)
 		for _, k := range b.m.Contenders {
 			if k.single() {
-				results[k.Name] = &openResult{}
+				b.m.Open[w][k.Name] = &openResult{}
 			}
-		}
-		err := b.turns(ctx, func(k contender) error {
-			if to := results[k.Name]; to != nil {
-				return b.open(&k, workload, to)
-			}
-			return nil
-		})
-		switch {
-		case workload == fullShort && errors.Is(err, errors.ErrUnsupported):
-			fmt.Fprintf(b.progress, " %v; left out…", err)
-			delete(b.m.Open, workload)
-		case err != nil:
-			return err
 		}
 	}
-	return nil
+	return b.turns(ctx, func(k contender) error {
+		for _, w := range [...]string{full, fullShort, mixed} {
+			to := b.m.Open[w][k.Name]
+			if to == nil {
+				continue
+			}
+			err := b.open(&k, w, to)
+			if w == fullShort && errors.Is(err, errors.ErrUnsupported) {
+				fmt.Fprintf(b.progress, " %v; left out…", err)
+				delete(b.m.Open, w)
+			} else if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // open adds a turn of an open load to a result.

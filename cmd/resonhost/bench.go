@@ -137,7 +137,7 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	if err := checkPluginDir(o.host.PluginDir); err != nil {
 		return err
 	}
-	if err := o.setTimeSlice(slog.New(slog.DiscardHandler)); err != nil {
+	if err := o.setTimeSlice(o.logger(std.err)); err != nil {
 		return err
 	}
 	page, err := newPage(b.html)

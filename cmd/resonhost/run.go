@@ -64,7 +64,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log, TrustTenant: o.trustTenant})
+	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log, TrustTenant: o.trustTenant, MaxBody: o.maxBody()})
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
@@ -72,8 +72,18 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
 
-// setTimeSlice has the process's threads run in short turns. A host serves without, later at
-// times.
+// maxBody is how long a body may be: the longest input that a plugin takes, or the server's own
+// bound, which JSON lines have.
+func (o *options) maxBody() int64 {
+	most := max(server.DefaultMaxBody, o.host.Defaults.MaxInput)
+	for _, c := range o.host.Overrides {
+		most = max(most, c.MaxInput)
+	}
+	return int64(most)
+}
+
+// setTimeSlice has the process's threads run in short turns. Where it cannot, tasks are late
+// more often, which is no reason not to serve.
 func (o *options) setTimeSlice(log *slog.Logger) error {
 	switch d := o.timeSlice; {
 	case d < 0:

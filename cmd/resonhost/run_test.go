@@ -120,6 +120,28 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestRunMaxInput has the server take bodies as long as plugins' inputs.
+func TestRunMaxInput(t *testing.T) {
+	for flag, want := range map[string]int{"9MiB": http.StatusBadRequest, "1MiB": http.StatusRequestEntityTooLarge} {
+		d := startRun(t, "--mode", "inline", "--max-input", flag)
+		code, body := d.post(t, "cascade", "application/vnd.resonhost.cascade.state", io.LimitReader(zeros{}, 8<<20+1))
+		if code != want {
+			t.Errorf("with --max-input %s: %d %s, want %d", flag, code, body, want)
+		}
+		if log, code := d.rest(t); code != exitOK {
+			t.Errorf("exit code %d\n%s", code, log)
+		}
+	}
+}
+
+// zeros reads as zeros without end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
 // TestRunDrains ends the command while a request is under way, which is answered,
 // as are those who ask whether the service is ready.
 func TestRunDrains(t *testing.T) {

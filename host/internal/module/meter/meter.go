@@ -30,6 +30,10 @@
 //
 // Functions that Go's compiler has made are written anew without their table, see flow.
 // They do the same in less time.
+//
+// # Data
+//
+// Segments of data that lie close together are put together, always: see runs.
 package meter
 
 import (
@@ -57,7 +61,7 @@ const (
 	globalExport = "resonhost_meter.global."
 )
 
-// Options are what the pass does besides checking limits.
+// Options are what the pass does besides checking limits and putting data together.
 type Options struct {
 	// Meter has the guest count fuel and the depth of its calls, and yield.
 	Meter bool
@@ -635,7 +639,7 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 	w.segments += uint64(n)
 	r.limit("segments", w.segments, w.limits.Segments)
 	start := r.pos
-	runs := runs{odd: w.at[secDataCount] != 0} // there are instructions that name segments
+	joined := runs{odd: w.at[secDataCount] != 0} // there are instructions that name segments
 	for range n {
 		flags := r.u32()
 		if flags > 2 {
@@ -653,13 +657,13 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 		if r.err != nil {
 			break
 		}
-		runs.add(flags, r.buf[address:behind], data)
+		joined.add(flags, r.buf[address:behind], data)
 	}
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	if content := runs.section(); content != nil {
-		return appendSection(out, secData, uint32(len(runs.list)), content), nil
+	if content := joined.section(); content != nil {
+		return appendSection(out, secData, uint32(len(joined.list)), content), nil
 	}
 	return appendSection(out, secData, n, r.buf[start:]), nil
 }

@@ -1,0 +1,2 @@
+// Package threads says how the operating system schedules threads of processes.
+package threads
