@@ -22,6 +22,34 @@ var peerModules = [][2]string{
 	{"gRPC", "google.golang.org/grpc"},
 }
 
+// loadAverage is that of the last minute, 0 where there is none.
+func loadAverage() float64 {
+	average, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(average), " ")
+	load, _ := strconv.ParseFloat(first, 64) // 0 of what is none
+	return load
+}
+
+// idle reports whether by its load average a machine has nothing else to do.
+func idle(load float64, cores int) bool { return load <= float64(cores)/4 }
+
+// awaitIdle gives the machine a few minutes to get over what it did before, such as
+// compiling what is measured.
+func awaitIdle(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
+	defer stop()
+	for again := time.NewTicker(5 * time.Second); !idle(loadAverage(), runtime.NumCPU()); {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // describe says where it is measured. It fails if Piscina cannot run, and is to.
 func (c *config) describe(ctx context.Context, all []contender) (m machine, err error) {
 	m = machine{
@@ -34,10 +62,7 @@ func (c *config) describe(ctx context.Context, all []contender) (m machine, err 
 	if kb, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		m.MemoryGB = kb / (1 << 20)
 	}
-	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
-		first, _, _ := strings.Cut(string(average), " ")
-		m.Load, _ = strconv.ParseFloat(first, 64) // 0 of what is none
-	}
+	m.Load = loadAverage()
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, peer := range peerModules {
 			for _, d := range info.Deps {

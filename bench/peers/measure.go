@@ -191,6 +191,11 @@ func (c *config) measure(ctx context.Context) (_ *measurements, err error) {
 	if b.m.Machine, err = c.describe(ctx, b.m.Contenders); err != nil {
 		return nil, err
 	}
+	if !c.smoke {
+		fmt.Fprint(c.progress, "waiting for an idle machine…\n")
+		awaitIdle(ctx)
+		b.m.Machine.Load = loadAverage()
+	}
 	defer func() { err = errors.Join(err, b.end()) }()
 	type part struct {
 		name string

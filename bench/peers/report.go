@@ -112,7 +112,7 @@ func (m *measurements) writeMachine(b *strings.Builder) {
 
 // writeDisturbed says if the machine had other things to do shortly before.
 func (m *measurements) writeDisturbed(b *strings.Builder) {
-	if k := &m.Machine; k.Load > float64(k.Cores)/4 {
+	if k := &m.Machine; !idle(k.Load, k.Cores) {
 		fmt.Fprintf(b, "\n**Preliminary: the machine was not idle before the start (load average %.1f).**\n", k.Load)
 	}
 }
