@@ -3,7 +3,6 @@ package host_test
 import (
 	"testing"
 
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/vectors"
@@ -26,31 +25,7 @@ func TestVectors(t *testing.T) {
 		"interpreter": sandbox(host.EngineInterpreter),
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, codecs := start(t, cfg), codec.Builtin()
-			vectors.Check(t, func(name, stream string, input []byte) ([]byte, error) {
-				tr, err := h.Lookup(name)
-				if err != nil {
-					return nil, err
-				}
-				c, err := codecs.For(tr)
-				if err != nil {
-					return nil, err
-				}
-				call, err := c.Decode(input)
-				if err != nil {
-					return nil, err
-				}
-				var out []byte
-				if stream == "" {
-					out, err = h.Run(t.Context(), name, call.Payload)
-				} else {
-					out, err = h.Stream(stream).Run(t.Context(), name, call.Payload)
-				}
-				if err != nil {
-					return nil, err
-				}
-				return call.Encode(out)
-			})
+			vectors.Check(t, vectors.InHost(t.Context(), start(t, cfg)))
 		})
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/vectors"
@@ -61,30 +60,8 @@ func TestRustVectors(t *testing.T) {
 		sources = append(sources, host.Source{Name: name, WASM: rustBuild(t, name)})
 	}
 	for _, isolation := range []host.Isolation{host.IsolationPristine, host.IsolationShared} {
-		h, codecs := startHost(t, host.Config{Plugins: sources, Defaults: host.PluginConfig{Isolation: isolation}}), codec.Builtin()
-		vectors.Check(t, func(name, stream string, input []byte) ([]byte, error) {
-			transform, err := h.Lookup(name)
-			if err != nil {
-				return nil, err
-			}
-			c, err := codecs.For(transform)
-			if err != nil {
-				return nil, err
-			}
-			call, err := c.Decode(input)
-			if err != nil {
-				return nil, err
-			}
-			run := h.Run
-			if stream != "" {
-				run = h.Stream(stream).Run
-			}
-			out, err := run(t.Context(), name, call.Payload)
-			if err != nil {
-				return nil, err
-			}
-			return call.Encode(out)
-		})
+		h := startHost(t, host.Config{Plugins: sources, Defaults: host.PluginConfig{Isolation: isolation}})
+		vectors.Check(t, vectors.InHost(t.Context(), h))
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // call runs a task of a function of package transform, and returns its output: behind
@@ -53,9 +54,11 @@ const (
 	kindShared      = "shared"
 	kindSharedOff   = "shared-off"
 
-	kindPristineSIMD = "pristine-simd"
-	kindFrameSIMD    = "frame-simd"
-	kindSharedSIMD   = "shared-simd"
+	// Of those with the plugins' builds in Rust.
+	withSIMD         = "-simd"
+	kindPristineSIMD = kindPristine + withSIMD
+	kindFrameSIMD    = kindFrame + withSIMD
+	kindSharedSIMD   = kindShared + withSIMD
 
 	kindHTTP        = "http"
 	kindExtism      = "extism"
@@ -129,8 +132,8 @@ func open(ctx context.Context, kind string, o options) (*opened, error) {
 	case kindHTTP:
 		return openHTTP(ctx, o)
 	}
-	if hasSIMD(kind) {
-		o.plugins = o.simd
+	if base, ok := strings.CutSuffix(kind, withSIMD); ok {
+		kind, o.plugins = base, o.simd
 	}
 	if cfg, ok := hosts[kind]; ok {
 		return openHost(ctx, o, cfg)

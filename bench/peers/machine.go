@@ -41,7 +41,9 @@ func idle(load float64, cores int) bool { return load <= float64(cores)/4 }
 func awaitIdle(ctx context.Context) {
 	ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
 	defer stop()
-	for again := time.NewTicker(5 * time.Second); !idle(loadAverage(), runtime.NumCPU()); {
+	again := time.NewTicker(5 * time.Second)
+	defer again.Stop()
+	for !idle(loadAverage(), runtime.NumCPU()) {
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -62,7 +64,6 @@ func (c *config) describe(ctx context.Context, all []contender) (m machine, err 
 	if kb, err := strconv.ParseFloat(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 64); err == nil {
 		m.MemoryGB = kb / (1 << 20)
 	}
-	m.Load = loadAverage()
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, peer := range peerModules {
 			for _, d := range info.Deps {

@@ -192,10 +192,10 @@ func (c *config) measure(ctx context.Context) (_ *measurements, err error) {
 		return nil, err
 	}
 	if !c.smoke {
-		fmt.Fprint(c.progress, "waiting for an idle machine…\n")
+		fmt.Fprintln(c.progress, "waiting for an idle machine…")
 		awaitIdle(ctx)
-		b.m.Machine.Load = loadAverage()
 	}
+	b.m.Machine.Load = loadAverage()
 	defer func() { err = errors.Join(err, b.end()) }()
 	type part struct {
 		name string
@@ -342,7 +342,7 @@ func (b *bout) closed(p *process, r *request, to *closedResult) error {
 // runs reports whether a contender has a workload. Batches are of what is small; and what is
 // no transform is the same guest, whatever the transforms are written in.
 func (k *contender) runs(workload string) bool {
-	if hasSIMD(k.Process) && !slices.Contains([]string{full, summary, ticks, mixed}, workload) {
+	if strings.HasSuffix(k.Process, withSIMD) && !slices.Contains([]string{full, summary, ticks, mixed}, workload) {
 		return false
 	}
 	switch k.Mode {
@@ -425,7 +425,7 @@ func (b *bout) callersAll(ctx context.Context) error {
 
 // openAll offers half of what a contender does in a closed load just before.
 func (b *bout) openAll(ctx context.Context) error {
-	for _, w := range [...]string{full, fullShort, mixed} {
+	for _, w := range openWorkloads {
 		b.m.Open[w] = make(map[string]*openResult)
 		for _, k := range b.m.Contenders {
 			if k.single() {
@@ -434,7 +434,7 @@ func (b *bout) openAll(ctx context.Context) error {
 		}
 	}
 	return b.turns(ctx, func(k contender) error {
-		for _, w := range [...]string{full, fullShort, mixed} {
+		for _, w := range openWorkloads {
 			to := b.m.Open[w][k.Name]
 			if to == nil {
 				continue

@@ -262,7 +262,7 @@ func inverse(rates []float64) []float64 {
 
 func (m *measurements) writeLatency(b *strings.Builder) {
 	b.WriteString("## Latency at half of each one's own capacity\n\n")
-	for _, w := range [...]string{full, fullShort, mixed} {
+	for _, w := range openWorkloads {
 		if m.Open[w] == nil {
 			continue
 		}

@@ -31,15 +31,6 @@ var hosts = map[string]host.Config{
 	kindFrameOff:    {Defaults: host.PluginConfig{Isolation: host.IsolationFrame, Interrupt: host.InterruptOff}},
 	kindShared:      {Defaults: host.PluginConfig{Isolation: host.IsolationShared}},
 	kindSharedOff:   {Defaults: host.PluginConfig{Isolation: host.IsolationShared, Interrupt: host.InterruptOff}},
-
-	kindPristineSIMD: {Defaults: host.PluginConfig{Isolation: host.IsolationPristine}},
-	kindFrameSIMD:    {Defaults: host.PluginConfig{Isolation: host.IsolationFrame}},
-	kindSharedSIMD:   {Defaults: host.PluginConfig{Isolation: host.IsolationShared}},
-}
-
-// hasSIMD reports whether a kind of process has the plugins' builds in Rust.
-func hasSIMD(kind string) bool {
-	return kind == kindPristineSIMD || kind == kindFrameSIMD || kind == kindSharedSIMD
 }
 
 // transforms are the transforms of resonhost's plugins by function, with the media type

@@ -47,6 +47,9 @@ func titleOf(workload string) string {
 // fullShort is full in an open load with time slices as resonhost's command asks for them.
 const fullShort = full + ", short time slices"
 
+// openWorkloads are those of open loads.
+var openWorkloads = [...]string{full, fullShort, mixed}
+
 // nodesPerTick is what a network gives to a task.
 const nodesPerTick = 4096
 

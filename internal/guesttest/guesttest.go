@@ -22,7 +22,7 @@ const (
 	Everyday = "./testdata/guests/everyday"
 )
 
-// built has a func() ([]byte, error) for each package that was asked for, so that
+// built has a func() ([]byte, error) for each guest that was asked for, so that
 // a test binary builds none twice.
 var built sync.Map
 
@@ -37,7 +37,12 @@ func Root() string {
 // output.
 func Build(tb testing.TB, pkg string) []byte {
 	tb.Helper()
-	once, _ := built.LoadOrStore(pkg, sync.OnceValues(func() ([]byte, error) { return build(pkg) }))
+	return buildOnce(tb, pkg, func() ([]byte, error) { return build(pkg) })
+}
+
+func buildOnce(tb testing.TB, what string, build func() ([]byte, error)) []byte {
+	tb.Helper()
+	once, _ := built.LoadOrStore(what, sync.OnceValues(build))
 	wasm, err := once.(func() ([]byte, error))()
 	if err != nil {
 		tb.Fatal(err)

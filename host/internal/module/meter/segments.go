@@ -29,14 +29,10 @@ type runs struct {
 // add appends a segment by its flags and the expression of its address, or has it continue
 // the last run if it begins shortly behind it.
 func (rs *runs) add(flags uint32, address, data []byte) {
-	r := &reader{buf: address}
-	isNumber := flags == 0 && r.byte() == opI32Const
-	at := r.s33()
-	isNumber = isNumber && at >= 0 && at <= math.MaxInt32 && r.byte() == opEnd && r.done() && r.err == nil
-	if rs.odd = rs.odd || !isNumber || len(data) == 0; rs.odd {
+	from, ok := number(address)
+	if rs.odd = rs.odd || flags != 0 || !ok || len(data) == 0; rs.odd {
 		return
 	}
-	from := uint64(at)
 	if n := len(rs.list); n > 0 {
 		if last := &rs.list[n-1]; from >= last.end() && from-last.end() <= maxGap {
 			zeros := [maxGap]byte{}
@@ -45,6 +41,16 @@ func (rs *runs) add(flags uint32, address, data []byte) {
 		}
 	}
 	rs.list = append(rs.list, run{from, slices.Clone(data)})
+}
+
+// number returns what an expression is, if it is no more than a number that is not negative.
+func number(expression []byte) (n uint64, ok bool) {
+	r := &reader{buf: expression}
+	if r.byte() != opI32Const {
+		return 0, false
+	}
+	v := r.s33()
+	return uint64(v), v >= 0 && v <= math.MaxInt32 && r.byte() == opEnd && r.done() && r.err == nil
 }
 
 // section returns the content of a section that leaves memory as the segments do, or nil if

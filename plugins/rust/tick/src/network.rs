@@ -227,18 +227,14 @@ impl Network {
 impl Field {
     /// The first rule that it breaks, behind the member.
     fn broken(&self) -> Option<(&'static str, &'static str)> {
-        for (member, v) in [
+        let magnitudes = [
             (".field_strength", self.strength),
             (".average_strength", self.average),
             (".peak_resonance", self.peak),
             (".field_coherence", self.coherence),
             (".harmonic_stability", self.stability),
-        ] {
-            if !is_magnitude(v) {
-                return Some((member, MAGNITUDE_RULE));
-            }
-        }
-        (self.total > MAX_COUNT).then(|| (".total_resonances", COUNT_RULE))
+        ];
+        broken(&magnitudes, (".total_resonances", self.total))
     }
 
     fn advance(&mut self, drift: f64) {
@@ -255,16 +251,12 @@ impl Pattern {
         if !(self.phase >= 0.0 && self.phase < 360.0) {
             return Some((".current_phase", "must be from 0 to below 360"));
         }
-        for (member, v) in [
+        let magnitudes = [
             (".harmonic_strength", self.strength),
             (".peak_harmonic", self.peak),
             (".consciousness_enhancement", self.enhancement),
-        ] {
-            if !is_magnitude(v) {
-                return Some((member, MAGNITUDE_RULE));
-            }
-        }
-        (self.total > MAX_COUNT).then(|| (".total_cycles", COUNT_RULE))
+        ];
+        broken(&magnitudes, (".total_cycles", self.total))
     }
 
     fn advance(&mut self) {
@@ -276,6 +268,17 @@ impl Pattern {
         self.total = (self.total + 1).min(MAX_COUNT);
         self.peak = max(self.peak, self.strength);
     }
+}
+
+/// The first rule that members break, behind the member.
+fn broken(
+    magnitudes: &[(&'static str, f64)],
+    (count, n): (&'static str, u64),
+) -> Option<(&'static str, &'static str)> {
+    let wrong = magnitudes.iter().find(|(_, v)| !is_magnitude(*v));
+    wrong
+        .map(|(member, _)| (*member, MAGNITUDE_RULE))
+        .or_else(|| (n > MAX_COUNT).then(|| (count, COUNT_RULE)))
 }
 
 /// Adds to a value that is at most 1.
