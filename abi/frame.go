@@ -153,6 +153,9 @@ func appendHeader(dst []byte, magic uint32, count int) []byte {
 
 // appendPadded appends b and then zeros up to a multiple of 8.
 func appendPadded(dst, b []byte) []byte {
+	if len(b) == 0 { // as most states
+		return dst
+	}
 	dst = append(dst, b...)
 	var zeros [8]byte
 	return append(dst, zeros[:align(len(dst))-len(dst)]...)

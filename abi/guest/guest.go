@@ -58,7 +58,8 @@ type Plugin struct {
 	manifest   string
 	transforms []Transform
 	input      []byte
-	output     []byte
+	output     []byte // up to the current item
+	items      abi.InputReader
 	task       Task // the current one; a new one each time would dirty several pages
 }
 
@@ -94,19 +95,33 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := p.transforms[transform]
-	out := abi.AppendOutputHeader(p.output[:0], items.Len())
-	for items.Len() > 0 {
-		it, err := items.Next()
-		if err != nil {
+	p.items, p.output = items, abi.AppendOutputHeader(p.output[:0], items.Len())
+	for p.items.Len() > 0 {
+		if err := p.some(p.transforms[transform]); err != nil {
 			return nil, err
 		}
-		at := len(out)
-		out = abi.ReserveResult(out)
-		t := &p.task
-		*t = Task{Input: it.Payload, State: it.State, Output: out[len(out):]}
-		if err := call(run, t); err != nil {
-			out = abi.FinishResult(append(out, err.Error()...), at, status(err), nil)
+	}
+	return p.output, nil
+}
+
+// some does items up to the last, or to one that panics, which fails that one alone: to
+// recover of each would take longer than all else here.
+func (p *Plugin) some(run Transform) error {
+	defer func() {
+		if v := recover(); v != nil {
+			p.fail(panicked(v))
+		}
+	}()
+	t := &p.task
+	for p.items.Len() > 0 {
+		it, err := p.items.Next()
+		if err != nil {
+			return err
+		}
+		out := abi.ReserveResult(p.output)
+		t.Input, t.State, t.Output, t.NextState = it.Payload, it.State, out[len(out):], nil
+		if err := run(t); err != nil {
+			p.fail(err)
 			continue
 		}
 		if room := out[len(out):cap(out)]; len(t.Output) <= len(room) && unsafe.SliceData(t.Output) == unsafe.SliceData(room) {
@@ -114,10 +129,15 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 		} else {
 			out = extend(out, t)
 		}
-		out = abi.FinishResult(out, at, abi.StatusOK, t.NextState)
+		p.output = abi.FinishResult(out, len(p.output), abi.StatusOK, t.NextState)
 	}
-	p.output = out
-	return out, nil
+	return nil
+}
+
+// fail answers the current item with an error.
+func (p *Plugin) fail(err error) {
+	out := append(abi.ReserveResult(p.output), err.Error()...)
+	p.output = abi.FinishResult(out, len(p.output), status(err), nil)
 }
 
 // extend appends the task's output to dst. A next state that lies there makes way for it.
@@ -131,15 +151,6 @@ func extend(dst []byte, t *Task) []byte {
 func overlap(a, b []byte) bool {
 	from, other := uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	return from < other+uintptr(len(b)) && other < from+uintptr(len(a))
-}
-
-func call(run Transform, t *Task) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = panicked(v)
-		}
-	}()
-	return run(t)
 }
 
 func panicked(v any) error {
