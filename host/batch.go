@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,46 +44,69 @@ func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) 
 
 // RunBatch is [Host.RunBatch] for the client.
 func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
-	results := make([]Result, len(inputs))
+	return c.RunBatchInto(ctx, transform, nil, inputs)
+}
+
+// RunBatchInto is [Client.RunBatch], but puts the results into the memory of those that
+// it is given, however many they are, and each output into that of the Output there: a
+// caller who gives the results of one batch to the next has no garbage. That memory must
+// not be the inputs' as well; of a task that fails it is let go.
+func (c *Client) RunBatchInto(ctx context.Context, transform string, results []Result, inputs [][]byte) []Result {
+	results = slices.Grow(results[:0], len(inputs))[:len(inputs)]
 	tr, fault := c.h.lookup(transform, len(inputs))
 	if fault != nil {
 		for i := range results {
-			results[i].Err = fault
+			results[i] = Result{Err: fault}
 		}
 		return results
 	}
-	// As many frames as there are workers can run at once; more goroutines
-	// would only queue.
-	frames := make(chan [2]int)
-	var workers sync.WaitGroup
-	for range min(tr.plugin.cfg.MaxInstances, (len(inputs)+maxBatch-1)/maxBatch) {
-		workers.Go(func() {
-			for f := range frames {
-				c.runFrame(ctx, tr, inputs[f[0]:f[1]], results[f[0]:f[1]])
-			}
-		})
+	b := batch{tr: tr, inputs: inputs, results: results}
+	var others sync.WaitGroup
+	// As many frames as there are workers can run at once; more goroutines would only
+	// queue.
+	for range min(tr.plugin.cfg.MaxInstances, (len(inputs)+maxBatch-1)/maxBatch) - 1 {
+		others.Go(func() { b.run(ctx, c) })
 	}
-	for from := 0; from < len(inputs); {
-		to := frameEnd(inputs, from, tr)
-		frames <- [2]int{from, to}
-		from = to
-	}
-	close(frames)
-	workers.Wait()
+	b.run(ctx, c)
+	others.Wait()
 	return results
 }
 
-// frameEnd returns where the frame that begins at from ends.
-func frameEnd(inputs [][]byte, from int, tr *transform) int {
-	most, maxInput := tr.fits.most(), tr.plugin.cfg.MaxInput
-	size := 0
-	for i := from; i < len(inputs) && i-from < most; i++ {
-		size += frameSize(inputs[i])
-		if size > maxInput && i > from {
+// batch is what is left of a batch, for those who run its frames.
+type batch struct {
+	tr *transform
+
+	mu      sync.Mutex // guards the rest
+	inputs  [][]byte
+	results []Result
+}
+
+// run runs frames until none is left.
+func (b *batch) run(ctx context.Context, c *Client) {
+	for inputs, results := b.next(); len(inputs) > 0; inputs, results = b.next() {
+		c.runFrame(ctx, b.tr, inputs, results)
+	}
+}
+
+// next takes the next frame, which is empty if none is left.
+func (b *batch) next() (inputs [][]byte, results []Result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := frameLen(b.inputs, b.tr)
+	inputs, results = b.inputs[:n], b.results[:n]
+	b.inputs, b.results = b.inputs[n:], b.results[n:]
+	return inputs, results
+}
+
+// frameLen returns how many of the inputs are in the next frame.
+func frameLen(inputs [][]byte, tr *transform) int {
+	most, size := min(len(inputs), tr.fits.most()), 0
+	for i := range most {
+		if size += frameSize(inputs[i]); size > tr.plugin.cfg.MaxInput && i > 0 {
 			return i
 		}
 	}
-	return min(from+most, len(inputs))
+	return most
 }
 
 // frameFit is how many tasks of a transform share a frame at most, by whether their
@@ -116,7 +140,7 @@ func (f *frameFit) fitted(tasks int) {
 
 // job is what one task has to do, for whoever does it.
 type job struct {
-	task   task // whose ticket is its owner's affair
+	task   *task // whose ticket is its owner's affair
 	ctx    context.Context
 	args   args
 	result Result
@@ -125,10 +149,50 @@ type job struct {
 
 func (j *job) end(r Result) { j.result, j.ended = r, true }
 
+// offered is a job of a task that waits, with a copy of that, which thus can be on its
+// caller's stack.
+type offered struct {
+	job
+
+	of task
+}
+
+// frame is what tasks that share a crossing cross with. Frames are used again.
+type frame struct {
+	task task // of those jobs that are its own
+	own  [maxBatch]job
+
+	jobs    []*job
+	items   [maxBatch]abi.Item
+	results [maxBatch]abi.Result
+}
+
+// add adds a job of the frame's own task.
+func (f *frame) add(ctx context.Context, a args) {
+	j := &f.own[len(f.jobs)]
+	j.task, j.ctx, j.args = &f.task, ctx, a
+	f.jobs = append(f.jobs, j)
+}
+
+func (h *Host) frame() *frame { return h.frames.Get().(*frame) }
+
+// reuse gives up a frame, which keeps nothing that is anybody's then.
+func (h *Host) reuse(f *frame) {
+	n := len(f.jobs)
+	f.task = task{}
+	clear(f.own[:n])
+	clear(f.items[:n])
+	clear(f.results[:n])
+	clear(f.jobs)
+	f.jobs = f.jobs[:0]
+	h.frames.Put(f)
+}
+
 // lead runs a task that has a slot, and tasks that wait behind it with it, if they may
 // share a crossing. rest, if it is not nil, is to be called then: it goes on with the
-// slot, and with nothing else that is the caller's, for tasks of others.
-func (t *task) lead(ctx context.Context, a args) (r Result, rest func(*task)) {
+// slot, and with nothing else that is the caller's, for tasks of others. Only if on is set
+// that is for more than those that have shared a crossing in vain.
+func (t *task) lead(ctx context.Context, a args, on bool) (r Result, rest func(*task)) {
 	size := t.transform.window.now()
 	if size > 1 && t.version.cfg.Isolation.shares() {
 		if taken := t.gather(size-1, a.input); len(taken) > 0 {
@@ -136,7 +200,7 @@ func (t *task) lead(ctx context.Context, a args) (r Result, rest func(*task)) {
 		}
 	}
 	r = t.single(ctx, a)
-	if size > 1 {
+	if size > 1 && on {
 		if next, ok := t.ticket.Next(t.transform.window.target, nil); ok {
 			return r, func(t *task) { t.carry(next, size-2) }
 		}
@@ -185,25 +249,30 @@ func frameSize(input []byte) int { return abi.InputSize([]abi.Item{{Payload: inp
 // leadFrame runs a task and jobs that it has taken over in one crossing. If that fails
 // as a whole, the jobs are left for rest.
 func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Result, rest func(*task)) {
-	jobs := make([]*job, 1, 1+len(taken))
-	jobs[0] = &job{task: *t, ctx: ctx, args: a}
+	f := t.h.frame()
+	f.task = *t
+	f.add(ctx, a)
 	left := taken[:0]
 	for _, next := range taken {
 		if j := next.Job.(*job); j.begin(next.Began) {
-			jobs, left = append(jobs, j), append(left, next)
+			f.jobs, left = append(f.jobs, j), append(left, next)
 		} else {
 			t.ticket.Done(next, 0)
 		}
 	}
 	t.transform.meter.joined.Add(uint64(len(left)))
 	defer t.finishAll(&left, time.Now())
-	if t.cross(jobs) {
-		return jobs[0].result, nil
+	again := []sched.Taken(nil)
+	if !t.cross(f) {
+		t.again(f.jobs[0])
+		left, again = nil, left
 	}
-	t.again(jobs[0])
-	again := left
-	left = nil
-	return jobs[0].result, func(t *task) {
+	r = f.jobs[0].result
+	t.h.reuse(f)
+	if again == nil {
+		return r, nil
+	}
+	return r, func(t *task) {
 		defer t.finishAll(&again, time.Now())
 		for len(again) > 0 {
 			began := time.Now()
@@ -268,57 +337,52 @@ func (t *task) panicked() Result {
 
 // runFrame runs the inputs of one frame.
 func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, results []Result) {
-	var t task
-	fault := c.queue(ctx, &t, tr, nil, len(inputs))
+	f := c.h.frame()
+	defer c.h.reuse(f)
+	t := &f.task
+	fault := c.queue(ctx, t, tr, nil, len(inputs))
 	for fault != nil && errors.Is(fault, sched.ErrRetired) { // a swap came between, as in admit
 		if tr, fault = c.h.lookup(tr.name, len(inputs)); fault != nil {
 			break
 		}
-		fault = c.queue(ctx, &t, tr, nil, len(inputs))
+		fault = c.queue(ctx, t, tr, nil, len(inputs))
 	}
 	if fault == nil {
 		fault, _ = t.start(ctx)
 	}
-	if fault != nil && tr == nil { // which lookup has counted
-		for i := range results {
-			results[i].Err = fault
-		}
-		return
-	}
 	if fault != nil {
-		err := tr.count(fault, len(inputs))
+		err := error(fault)
+		if tr != nil { // else lookup has counted it
+			err = tr.count(fault, len(inputs))
+		}
 		for i := range results {
-			results[i].Err = err
+			results[i] = Result{Err: err}
 		}
 		return
 	}
 	defer t.end()
-	all := make([]job, len(inputs))
-	jobs := make([]*job, len(inputs))
-	for i := range all {
-		all[i] = job{task: t, ctx: ctx, args: args{input: inputs[i]}}
-		jobs[i] = &all[i]
+	for i := range inputs {
+		f.add(ctx, args{input: inputs[i], dst: results[i].Output[:0]})
 	}
-	if !t.cross(jobs) {
-		for _, j := range jobs {
+	if !t.cross(f) {
+		for _, j := range f.jobs {
 			t.again(j)
 		}
 	}
-	for i := range all {
-		results[i] = all[i].result
+	for i, j := range f.jobs {
+		results[i] = j.result
 	}
 }
 
-// cross runs jobs on the task's instance in one crossing, and returns false if they may
-// not share one or that has failed as a whole: then each is to be run [task.again].
-func (t *task) cross(jobs []*job) bool {
+// cross runs a frame's jobs on the task's instance in one crossing, and returns false if
+// they may not share one or that has failed as a whole: then each is to be run [task.again].
+func (t *task) cross(f *frame) bool {
 	if !t.version.cfg.Isolation.shares() {
 		return false
 	}
-	items := make([]abi.Item, len(jobs))
-	got := make([]abi.Result, len(jobs))
-	for i := range jobs {
-		items[i].Payload, got[i].Payload = jobs[i].args.input, jobs[i].args.dst
+	jobs, items, got := f.jobs, f.items[:len(f.jobs)], f.results[:len(f.jobs)]
+	for i, j := range jobs {
+		items[i].Payload, got[i].Payload = j.args.input, j.args.dst
 	}
 	ctx, stop := joint(jobs)
 	fuel, fault := t.timed(ctx, items, got)
@@ -345,8 +409,7 @@ func (t *task) cross(jobs []*job) bool {
 // again runs a job by itself, whatever a frame that failed has left.
 func (t *task) again(j *job) {
 	got, fuel, fault := t.alone(j.ctx, j.args)
-	j.task.version = t.version
-	j.end(j.task.result(t.now(), got, fuel, fault, len(j.args.dst)))
+	j.end(j.task.result(t.now(), t.version, got, fuel, fault, len(j.args.dst)))
 }
 
 // settle gives jobs their results of a crossing that they shared. What a canary has
@@ -355,7 +418,8 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 	if canary := t.trial; t.canary && fault == nil {
 		t.blamed = canary // for those that are run again
 	}
-	ran, now := t.version, t.now()
+	ran, now, share := t.version, t.now(), fuel/uint64(len(jobs))
+	served := tally{meter: &t.transform.meter}
 	for i, j := range jobs {
 		if t.blamed != nil && got[i].Status != abi.StatusOK {
 			t.giveBack()
@@ -365,10 +429,35 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 			now = t.now()
 			continue
 		}
-		j.task.version = ran
-		j.end(j.task.result(now, got[i], fuel/uint64(len(jobs)), fault, len(j.args.dst)))
+		j.end(j.task.outcome(ran, &got[i], share, fault, len(j.args.dst)))
+		served.add(now.Sub(j.task.queued), j.result.Err == nil)
 	}
+	served.count()
 	t.blamed = nil
+}
+
+// tally is what is to be counted of jobs: those in a row that took as long at once.
+type tally struct {
+	meter    *meter
+	latency  time.Duration
+	jobs, ok int
+}
+
+func (y *tally) add(latency time.Duration, ok bool) {
+	if latency != y.latency {
+		y.count()
+		y.latency = latency
+	}
+	y.jobs++
+	if ok {
+		y.ok++
+	}
+}
+
+func (y *tally) count() {
+	y.meter.latency.ObserveN(y.latency, y.jobs)
+	y.meter.ok.Add(uint64(y.ok))
+	y.jobs, y.ok = 0, 0
 }
 
 // same reports whether all jobs have one context.

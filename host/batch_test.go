@@ -197,7 +197,7 @@ func TestRunWaitsForNobodyElse(t *testing.T) {
 	if err := <-ran; err != nil {
 		t.Error(err)
 	}
-	for transformStats(t, h, "hostile.spin").Joined == 0 { // it is under way
+	for transformStats(t, h, "hostile.spin").Wait.Count < 100+2 { // until it is under way
 		runtime.Gosched()
 	}
 	cancel()

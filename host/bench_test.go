@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,17 +70,30 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkRunQueued is the cost of a task where callers of Run wait for one worker:
-// one at a time, and as many in a row as Submit's do.
-func BenchmarkRunQueued(b *testing.B) {
+// BenchmarkQueued is the cost of a task where callers of Run or Submit wait for one worker:
+// in rows, and one at a time.
+func BenchmarkQueued(b *testing.B) {
+	run := func(h *host.Host, input []byte) error {
+		_, err := h.Run(context.Background(), "hostile.echo", input)
+		return err
+	}
+	submit := func(h *host.Host, input []byte) error {
+		_, err := h.Submit(context.Background(), "hostile.echo", input).Wait()
+		return err
+	}
 	for _, c := range []struct {
 		name string
+		do   func(*host.Host, []byte) error
 		host.PluginConfig
 	}{
-		{"pristine", host.PluginConfig{}},
-		{"pristine,one", host.PluginConfig{BatchTarget: -1}},
-		{"shared", host.PluginConfig{Isolation: host.IsolationShared}},
-		{"shared,one", host.PluginConfig{Isolation: host.IsolationShared, BatchTarget: -1}},
+		{"Run,pristine", run, host.PluginConfig{}},
+		{"Run,pristine,one", run, host.PluginConfig{BatchTarget: -1}},
+		{"Run,shared", run, host.PluginConfig{Isolation: host.IsolationShared}},
+		{"Run,shared,one", run, host.PluginConfig{Isolation: host.IsolationShared, BatchTarget: -1}},
+		{"Submit,pristine", submit, host.PluginConfig{}},
+		{"Submit,pristine,one", submit, host.PluginConfig{BatchTarget: -1}},
+		{"Submit,shared", submit, host.PluginConfig{Isolation: host.IsolationShared}},
+		{"Submit,shared,one", submit, host.PluginConfig{Isolation: host.IsolationShared, BatchTarget: -1}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			h := hostile(b, func(cfg *host.Config) { cfg.Workers, cfg.Defaults = 1, c.PluginConfig })
@@ -88,11 +102,37 @@ func BenchmarkRunQueued(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := h.Run(context.Background(), "hostile.echo", input); err != nil {
+					if err := c.do(h, input); err != nil {
 						b.Error(err)
 					}
 				}
 			})
+		})
+	}
+}
+
+// BenchmarkBatch is the cost of a task in frames of 64, into new memory and into the
+// results of the batch before.
+func BenchmarkBatch(b *testing.B) {
+	for name, into := range map[string]bool{"RunBatch": false, "RunBatchInto": true} {
+		b.Run(name, func(b *testing.B) {
+			h := hostile(b, func(cfg *host.Config) { cfg.Defaults.Isolation = host.IsolationFrame })
+			c := h.Client("", host.PriorityNormal)
+			inputs := slices.Repeat([][]byte{make([]byte, 64)}, 64)
+			var results []host.Result
+			b.ReportAllocs()
+			for b.Loop() {
+				if !into {
+					results = nil
+				}
+				results = c.RunBatchInto(context.Background(), "hostile.echo", results, inputs)
+				for i := range results {
+					if err := results[i].Err; err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(inputs)), "ns/task")
 		})
 	}
 }

@@ -313,8 +313,9 @@ type PluginConfig struct {
 	MaxFuel int64
 	// BatchTarget is how long a worker goes on with tasks of one transform that wait,
 	// without giving other transforms of the priority a turn: by what tasks took lately it
-	// does so many in a row, at most 64, and in one crossing where Isolation lets tasks
-	// share one. It begins none later than that. Default 250 µs, negative one task.
+	// does so many in a row, at most 64: in one crossing where Isolation lets tasks share
+	// one, else one after the other if they are Submit's; Run's go one by one then. It
+	// begins none later than that. Default 250 µs, negative one task.
 	BatchTarget time.Duration
 	// BreakAfter is after how many tasks in a row that broke an instance (by a
 	// trap, a timeout and the like) the plugin is suspended, so that tasks fail at

@@ -49,7 +49,8 @@ type Host struct {
 	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
 
 	crossings sync.Pool // of *crossing, since what a guest is called with is of the heap
-	jobs      sync.Pool // of *job
+	offers    sync.Pool // of *offered
+	frames    sync.Pool // of *frame
 
 	retried, unknown, rerun, reset atomic.Uint64
 
@@ -114,7 +115,8 @@ func New(cfg Config) (*Host, error) {
 		reloads: make(map[string]map[ReloadResult]uint64),
 
 		crossings: sync.Pool{New: func() any { return new(crossing) }},
-		jobs:      sync.Pool{New: func() any { return new(job) }},
+		offers:    sync.Pool{New: func() any { return new(offered) }},
+		frames:    sync.Pool{New: func() any { return new(frame) }},
 	}
 	close(h.over)
 	h.self = h.Client("", PriorityNormal)

@@ -32,7 +32,11 @@ func (c *Client) run(ctx context.Context, name, key string, keyed bool, a args) 
 	if err := c.admit(ctx, &t, name, key, keyed); err != nil {
 		return nil, err
 	}
-	r := t.run(ctx, a, t.offer(ctx, a), nil)
+	var mine *offered // by itself the task is done soonest by its caller
+	if t.transform.current().cfg.Isolation.shares() {
+		mine = t.offer(ctx, a)
+	}
+	r := t.run(ctx, a, mine, nil)
 	return r.Output, r.Err
 }
 
@@ -406,27 +410,28 @@ func (t *task) end() {
 }
 
 // offer lets others do the task while it waits. It returns nil if none can.
-func (t *task) offer(ctx context.Context, a args) *job {
+func (t *task) offer(ctx context.Context, a args) *offered {
 	if t.ticket.Held() || t.stream != nil || t.transform.window.target == 0 {
 		return nil
 	}
-	mine := t.h.jobs.Get().(*job)
-	*mine = job{task: *t, ctx: ctx, args: a}
-	t.ticket.Offer(mine)
+	mine := t.h.offers.Get().(*offered)
+	mine.of = *t
+	mine.job = job{task: &mine.of, ctx: ctx, args: a}
+	t.ticket.Offer(&mine.job)
 	return mine
 }
 
 // forget gives up a job, which its task has waited for.
-func (h *Host) forget(j *job) {
-	*j = job{} // it keeps nothing that is the caller's
-	h.jobs.Put(j)
+func (h *Host) forget(o *offered) {
+	*o = offered{} // it keeps nothing that is the caller's
+	h.offers.Put(o)
 }
 
-// run waits for the slot, runs the task to its end, and has some that wait behind it run
-// with the same slot: by this goroutine if p is not nil, which is finished before that;
+// run waits for the slot, runs the task to its end, and may have some that wait behind it
+// run with the same slot: by this goroutine if p is not nil, which is finished before that;
 // else by another, since the caller waits for no tasks of others. mine is what the task
 // has offered.
-func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
+func (t *task) run(ctx context.Context, a args, mine *offered, p *Pending) Result {
 	fault, taken := t.start(ctx)
 	if mine != nil { // which nobody else has by now
 		defer t.h.forget(mine)
@@ -449,7 +454,7 @@ func (t *task) run(ctx context.Context, a args, mine *job, p *Pending) Result {
 	if t.stream != nil {
 		return t.single(ctx, a)
 	}
-	r, rest := t.lead(ctx, a)
+	r, rest := t.lead(ctx, a, p != nil)
 	switch {
 	case rest == nil:
 	case p != nil:
@@ -478,7 +483,7 @@ func (t *task) bequest(rest func(*task)) func() {
 func (t *task) single(ctx context.Context, a args) Result {
 	got, fuel, fault := t.alone(ctx, a)
 	t.looked = t.now() // and counting takes no time worth mentioning
-	r := t.result(t.looked, got, fuel, fault, len(a.dst))
+	r := t.result(t.looked, t.version, got, fuel, fault, len(a.dst))
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
 		if !spec.takes(e) {
@@ -535,17 +540,25 @@ func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, f
 }
 
 // result counts, tells and returns the outcome of one task, which has ended by now: fault,
-// if there is one, else what the guest answered, behind so many bytes.
-func (t *task) result(now time.Time, got abi.Result, fuel uint64, fault *Error, behind int) Result {
+// if there is one, else what the guest of version v answered, behind so many bytes.
+func (t *task) result(now time.Time, v *version, got abi.Result, fuel uint64, fault *Error, behind int) Result {
 	t.transform.meter.latency.Observe(now.Sub(t.queued))
+	r := t.outcome(v, &got, fuel, fault, behind)
+	if r.Err == nil {
+		t.transform.meter.ok.Add(1)
+	}
+	return r
+}
+
+// outcome is result without the counting of the latency and of successes.
+func (t *task) outcome(v *version, got *abi.Result, fuel uint64, fault *Error, behind int) Result {
 	if fault == nil {
-		fault = t.rejection(got)
+		fault = t.rejection(v, got)
 	}
 	r := Result{Fuel: fuel}
 	if fault != nil {
 		r.Err = t.transform.count(fault, 1)
 	} else {
-		t.transform.meter.ok.Add(1)
 		r.Output = got.Payload
 	}
 	t.announce(r, behind)
@@ -638,8 +651,8 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	return fuel, nil
 }
 
-// rejection is the error of a result whose status is not ok.
-func (t *task) rejection(r abi.Result) *Error {
+// rejection is the error of a version's result whose status is not ok.
+func (t *task) rejection(v *version, r *abi.Result) *Error {
 	kind := KindFailed
 	switch r.Status {
 	case abi.StatusOK:
@@ -647,5 +660,5 @@ func (t *task) rejection(r abi.Result) *Error {
 	case abi.StatusInvalidArgument:
 		kind = KindInvalidArgument
 	}
-	return (&Error{Kind: kind, Transform: t.transform.name, Message: string(r.Payload)}).of(t.version)
+	return (&Error{Kind: kind, Transform: t.transform.name, Message: string(r.Payload)}).of(v)
 }

@@ -34,13 +34,16 @@ type Recorder struct {
 }
 
 // Observe counts one duration.
-func (r *Recorder) Observe(d time.Duration) {
+func (r *Recorder) Observe(d time.Duration) { r.ObserveN(d, 1) }
+
+// ObserveN counts n of one duration.
+func (r *Recorder) ObserveN(d time.Duration, n int) {
 	i := 0
 	for i < len(bounds) && d > bounds[i] { // most are short
 		i++
 	}
-	r.counts[i].Add(1)
-	r.sum.Add(int64(d))
+	r.counts[i].Add(uint64(n))
+	r.sum.Add(int64(d) * int64(n))
 }
 
 // Snapshot returns what was counted. What is counted meanwhile is in it, or is not.
