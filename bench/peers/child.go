@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
+	"github.com/resonhost/resonhost/host"
 )
 
 // child is a contender in a process of its own.
@@ -98,14 +100,21 @@ func (c *child) load(r *request) (*load, error) {
 			}
 			return nil, err
 		}
-	case modeBatch:
+	case modeBatch, modeInto:
 		batches, err := batched(list)
 		if err != nil {
 			return nil, err
 		}
 		l.each = batch
-		l.run = func(ctx context.Context, t task, _ []byte) ([]byte, error) {
-			_, err := c.opened.batch(ctx, t.function, batches[t.function])
+		used := sync.Pool{New: func() any { return new([]host.Result) }}
+		l.run = func(ctx context.Context, t task, _ []byte) (_ []byte, err error) {
+			if r.Mode == modeBatch {
+				_, err = c.opened.batch(ctx, t.function, nil, batches[t.function])
+				return nil, err
+			}
+			results := used.Get().(*[]host.Result)
+			defer used.Put(results)
+			*results, err = c.opened.batch(ctx, t.function, *results, batches[t.function])
 			return nil, err
 		}
 	}
@@ -131,15 +140,18 @@ func (c *child) one(ctx context.Context, mode string, t task) ([]byte, error) {
 	switch mode {
 	case modeAppend:
 		return c.opened.runAppend(ctx, t, nil)
-	case modeBatch:
-		outputs, err := c.opened.batch(ctx, t.function, [][]byte{t.input, t.input})
-		if err != nil {
-			return nil, err
+	case modeBatch, modeInto:
+		var results []host.Result
+		for range 2 {
+			var err error
+			if results, err = c.opened.batch(ctx, t.function, results, [][]byte{t.input, t.input}); err != nil {
+				return nil, err
+			}
+			if !bytes.Equal(results[0].Output, results[1].Output) {
+				return nil, errors.New("two tasks of a batch with one input have two results")
+			}
 		}
-		if !bytes.Equal(outputs[0], outputs[1]) {
-			return nil, errors.New("two tasks of a batch with one input have two results")
-		}
-		return outputs[1], nil
+		return results[1].Output, nil
 	}
 	return c.opened.run(ctx, t, nil)
 }

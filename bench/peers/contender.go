@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/resonhost/resonhost/host"
 )
 
 // call runs a task of a function of package transform, and returns its output: behind
@@ -13,8 +15,8 @@ type call func(ctx context.Context, t task, dst []byte) ([]byte, error)
 // opened is a contender in Go that is ready.
 type opened struct {
 	run, runAppend call
-	// batch returns the outputs.
-	batch func(ctx context.Context, function string, inputs [][]byte) ([][]byte, error)
+	// batch returns results, in the memory of those it is given.
+	batch func(ctx context.Context, function string, results []host.Result, inputs [][]byte) ([]host.Result, error)
 	// lines takes cascades as JSON lines and returns their results likewise.
 	lines func(ctx context.Context, body []byte) ([]byte, error)
 	close func(ctx context.Context) error
@@ -87,10 +89,10 @@ var contenders = []contender{
 	{"pristine, batched", kindPristine, modeBatch, "the same, Host.RunBatch of 64", yes, byFuel},
 	{"pristine, not metered", kindPristineOff, modeRun, "resonhost, Host.Run", yes, no},
 	{"frame, batched", kindFrame, modeBatch, "resonhost, Host.RunBatch of 64", "each 64 tasks", byFuel},
+	{"frame, batched, appended", kindFrame, modeInto, "resonhost, Client.RunBatchInto of 64", "each 64 tasks", byFuel},
 	{"frame, batched, not metered", kindFrameOff, modeBatch, "resonhost, Host.RunBatch of 64", "each 64 tasks", no},
 	{"shared", kindShared, modeRun, "resonhost, Host.Run", no, byFuel},
 	{"shared, appended", kindShared, modeAppend, "resonhost, Client.RunAppend", no, byFuel},
-	{"shared, batched", kindShared, modeBatch, "resonhost, Host.RunBatch of 64", no, byFuel},
 	{"shared, not metered", kindSharedOff, modeRun, "resonhost, Host.Run", no, no},
 	{"pristine, SIMD guest", kindPristineSIMD, modeRun, "resonhost, Host.Run, the guest written in Rust with SIMD", yes, byFuel},
 	{"frame, batched, SIMD guest", kindFrameSIMD, modeBatch, "resonhost, Host.RunBatch of 64, the same guest", "each 64 tasks", byFuel},

@@ -26,6 +26,7 @@ const (
 	ofWapc       = "waPC"
 	nanosecondsS = 1e9
 
+	ofFrameInto    = "frame, batched, appended"
 	ofAppendedSIMD = "shared, appended, SIMD guest"
 	ofPristineSIMD = "pristine, SIMD guest"
 	ofFrameSIMD    = "frame, batched, SIMD guest"
@@ -57,8 +58,9 @@ func (m *measurements) findings() (list []finding) {
 		add(p99 <= 1e6, "full cascade, pristine, p99 at half load"+c.how, shortBeside(p99, 1e6)+beside, "≤ 1 ms")
 	}
 	for _, c := range []struct{ name, beside, what string }{
-		{ofAppended, ofShared, "full cascade, shared and metered, with the host around it, to native, both into the caller's memory, one caller"},
-		{ofAppendedSIMD, ofPristineSIMD, "full cascade, likewise, the guest in Rust with SIMD, to native"},
+		{ofFrameInto, ofFrame, "full cascade, frames of 64, metered, with the host around it, to native, both into the caller's memory, one caller"},
+		{ofAppended, ofShared, "full cascade, shared, one by one, likewise"},
+		{ofAppendedSIMD, ofPristineSIMD, "full cascade, shared, one by one, the guest in Rust with SIMD, likewise"},
 	} {
 		in := m.Alone[full]
 		if in[c.name] == nil || in[c.beside] == nil || in[ofNative] == nil {
@@ -79,6 +81,7 @@ func (m *measurements) findings() (list []finding) {
 	}
 	times("no-op, shared, how much less than Extism", alone, ofShared, ofExtism, 5)
 	times("no-op, shared, how much less than waPC's pool", alone, ofShared, ofWapc, 5)
+	times(fmt.Sprintf("no-op, frames of 64, throughput with %d callers to waPC's pool", m.Workers*callersPerWorker), m.Closed[noop], ofFrame, ofWapc, 5)
 	times("no-op, pristine, how much less than Extism, which keeps memory", alone, ofPristine, ofExtism, 5)
 	times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
 	if two, one := m.TwoWorkers[ofPristine], m.OneWorker[ofPristine]; two != nil && one != nil {
@@ -89,12 +92,19 @@ func (m *measurements) findings() (list []finding) {
 		}
 		add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≥ 1.8 ×")
 	}
-	if r := m.Callers[ofPristine]; r != nil {
+	for _, c := range []struct{ name, what string }{
+		{ofPristine, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest"},
+		{ofFrame, "full cascade, frames of 64, likewise"},
+	} {
+		r := m.Callers[c.name]
+		if r == nil {
+			continue
+		}
 		got, beside := growth(r), ""
-		if n := m.Callers[ofNative]; n != nil {
+		if n := m.Callers[ofNative]; n != nil && c.name == ofPristine {
 			beside = fmt.Sprintf(" (native, whose callers take turns as well: %+.0f %%)", growth(n))
 		}
-		add(got <= 10, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest", rounded.Signed(got, 10, 0)+" %"+beside, "≤ +10 %")
+		add(got <= 10, c.what, rounded.Signed(got, 10, 0)+" %"+beside, "≤ +10 %")
 	}
 	if in := m.Alone[ticks]; in[ofNative] != nil && in[ofPristine] != nil {
 		got := ratio(in[ofNative].Rate, in[ofPristine].Rate)

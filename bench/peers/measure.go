@@ -346,7 +346,7 @@ func (k *contender) runs(workload string) bool {
 		return false
 	}
 	switch k.Mode {
-	case modeBatch:
+	case modeBatch, modeInto:
 		return slices.Contains([]string{full, summary, noop, echo1k}, workload)
 	case modeLines:
 		return workload == full || workload == summary
@@ -355,7 +355,7 @@ func (k *contender) runs(workload string) bool {
 }
 
 // single reports whether a call is one task, of which there is a latency.
-func (k *contender) single() bool { return k.Mode != modeBatch && k.Mode != modeLines }
+func (k *contender) single() bool { return k.Mode == modeRun || k.Mode == modeAppend }
 
 func (b *bout) closedAll(ctx context.Context) error {
 	for _, w := range workloads {

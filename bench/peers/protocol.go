@@ -31,13 +31,14 @@ const (
 	modeRun    = "run"    // one by one
 	modeAppend = "append" // one by one, each into memory that was used before
 	modeBatch  = "batch"  // 64 in one call
+	modeInto   = "into"   // 64 in one call, into memory that was used before
 	modeLines  = "lines"  // 64 in one call, as JSON lines
 )
 
 // patience is how long a contender may take longer than it was told to.
 const patience = time.Minute
 
-// batch is how many tasks a call has in modeBatch and modeLines.
+// batch is how many tasks a call has in modeBatch, modeInto and modeLines.
 const batch = 64
 
 type request struct {

@@ -425,7 +425,7 @@ in another order each round. Before a load is measured each has a turn to warm u
 // readme is a short table.
 func (m *measurements) readme(b *strings.Builder) {
 	shown := [...]string{
-		ofNative, ofPristine, ofPristineSIMD, ofFrame, ofFrameSIMD, ofShared, "HTTP, pristine", ofPiscina, ofOnce, ofExtism, "Extism, with a timeout", ofWapc, "go-plugin", "wazero, a new instance each",
+		ofNative, ofPristine, ofPristineSIMD, ofFrame, ofFrameInto, ofFrameSIMD, ofShared, "HTTP, pristine", ofPiscina, ofOnce, ofExtism, "Extism, with a timeout", ofWapc, "go-plugin", "wazero, a new instance each",
 	}
 	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
 	m.writeDisturbed(b)

@@ -111,16 +111,14 @@ func openHost(ctx context.Context, o options, cfg host.Config) (*opened, error) 
 		runAppend: func(ctx context.Context, t task, dst []byte) ([]byte, error) {
 			return client.RunAppend(ctx, transforms[t.function].name, dst, t.input)
 		},
-		batch: func(ctx context.Context, function string, inputs [][]byte) ([][]byte, error) {
-			results := h.RunBatch(ctx, transforms[function].name, inputs)
-			outputs := make([][]byte, len(results))
+		batch: func(ctx context.Context, function string, results []host.Result, inputs [][]byte) ([]host.Result, error) {
+			results = client.RunBatchInto(ctx, transforms[function].name, results, inputs)
 			for i := range results {
 				if results[i].Err != nil {
 					return nil, results[i].Err
 				}
-				outputs[i] = results[i].Output
 			}
-			return outputs, nil
+			return results, nil
 		},
 		close: h.Close,
 	}, nil
