@@ -36,7 +36,8 @@ type Task struct {
 	// Input is the argument. It must not be changed, nor kept after the call.
 	Input []byte
 	// State is what the stream's last task left, empty at its beginning. It
-	// must not be kept after the call.
+	// must not be kept after the call. The manifest says how long it can be, see
+	// Transform.StateBytes in package abi/manifest.
 	State []byte
 	// Output is empty at first; the transform appends its result to it.
 	Output []byte
@@ -153,12 +154,22 @@ func overlap(a, b []byte) bool {
 	return from < other+uintptr(len(b)) && other < from+uintptr(len(a))
 }
 
-func panicked(v any) error {
+// panicked is the error of a panic, whose value may panic when asked what it says.
+func panicked(v any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("panic")
+		}
+	}()
 	switch v := v.(type) {
 	case error:
 		return errors.New("panic: " + v.Error())
+	case interface{ String() string }:
+		return errors.New("panic: " + v.String())
 	case string:
 		return errors.New("panic: " + v)
+	case int:
+		return errors.New("panic: " + strconv.Itoa(v))
 	}
 	return errors.New("panic")
 }

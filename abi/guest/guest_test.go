@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/resonhost/resonhost/abi"
@@ -48,8 +49,16 @@ func TestItemsAreApart(t *testing.T) {
 			panic("at the disco")
 		case "error panic":
 			panic(errors.New("a panic"))
-		case "odd panic":
+		case "panic with a number":
 			panic(7)
+		case "panic with what says more":
+			panic(time.Second)
+		case "odd panic":
+			panic(7.5)
+		case "panic with nothing":
+			panic((*abi.FieldError)(nil))
+		case "silent error":
+			return (*abi.FieldError)(nil)
 		case "index":
 			_ = t.Input[len(t.Input):][0]
 		}
@@ -67,12 +76,21 @@ func TestItemsAreApart(t *testing.T) {
 		{abi.StatusFailed, "cannot"},
 		{abi.StatusFailed, "panic: at the disco"},
 		{abi.StatusFailed, "panic: a panic"},
+		{abi.StatusFailed, "panic: 7"},
+		{abi.StatusFailed, "panic: 1s"},
 		{abi.StatusFailed, "panic"},
+		{abi.StatusFailed, "panic"},
+		{abi.StatusFailed, "panic: runtime error: invalid memory address or nil pointer dereference"},
 		{abi.StatusFailed, "panic: runtime error: index out of range [0] with length 0"},
 		{abi.StatusOK, "also fine"},
 	}
-	for _, in := range []string{"fine", "invalid", "wrapped", "failed", "panic", "error panic", "odd panic", "index", "also fine"} {
+	for _, in := range []string{"fine", "invalid", "wrapped", "failed", "panic", "error panic", "panic with a number", "panic with what says more", "odd panic", "panic with nothing", "silent error", "index", "also fine"} {
 		items = append(items, abi.Item{Payload: []byte(in)})
+	}
+	for i, w := range want { // each is the first and the last of a frame
+		if got := run(t, p, items[i])[0]; got.Status != w.status || string(got.Payload) != w.payload {
+			t.Errorf("item %d by itself: %v %q, want %v %q", i, got.Status, got.Payload, w.status, w.payload)
+		}
 	}
 	for range 2 { // the second time with buffers in use before
 		for i, got := range run(t, p, items...) {
@@ -122,6 +140,24 @@ func TestState(t *testing.T) {
 		abi.Item{Payload: []byte("b"), State: []byte("a")}, abi.Item{Payload: []byte("d"), State: []byte("c")})
 	if string(got[0].State) != "ab" || string(got[1].State) != "cd" {
 		t.Errorf("states %q and %q, want ab and cd", got[0].State, got[1].State)
+	}
+}
+
+// TestStateIsItsOwn has an item that keeps a state before one that keeps none.
+func TestStateIsItsOwn(t *testing.T) {
+	p := guest.New("", func(t *guest.Task) error {
+		if len(t.Input) > 0 {
+			t.NextState = t.Input
+		}
+		return nil
+	})
+	items := []abi.Item{{Payload: []byte("a")}, {}, {}, {Payload: []byte("b")}}
+	for _, items := range [][]abi.Item{items, items[1:]} { // the second begins after one that keeps a state
+		for i, got := range run(t, p, items...) {
+			if want := items[i].Payload; !bytes.Equal(got.State, want) {
+				t.Errorf("item %d of %d: state %q, want %q", i, len(items), got.State, want)
+			}
+		}
 	}
 }
 
