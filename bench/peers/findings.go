@@ -59,8 +59,8 @@ func (m *measurements) findings() (list []finding) {
 	}
 	for _, c := range []struct{ name, beside, what string }{
 		{ofFrameInto, ofFrame, "full cascade, frames of 64, metered, with the host around it, to native, both into the caller's memory, one caller"},
-		{ofAppended, ofShared, "full cascade, shared, one by one, likewise"},
-		{ofAppendedSIMD, ofPristineSIMD, "full cascade, shared, one by one, the guest in Rust with SIMD, likewise"},
+		{ofAppended, ofShared, "full cascade, shared, one by one, metered, with the host around it, to native, both into the caller's memory, one caller"},
+		{ofAppendedSIMD, ofPristineSIMD, "full cascade, shared, one by one, the guest in Rust with SIMD, to native, likewise"},
 	} {
 		in := m.Alone[full]
 		if in[c.name] == nil || in[c.beside] == nil || in[ofNative] == nil {
@@ -94,7 +94,7 @@ func (m *measurements) findings() (list []finding) {
 	}
 	for _, c := range []struct{ name, what string }{
 		{ofPristine, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest"},
-		{ofFrame, "full cascade, frames of 64, likewise"},
+		{ofFrame, "full cascade, frames of 64, processor time a task from 1 to 256 callers, largest over smallest"},
 	} {
 		r := m.Callers[c.name]
 		if r == nil {
