@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,22 +36,28 @@ type Result struct {
 // and may burn the fuel of all.
 //
 // A task that fails harms no other: if a shared crossing ends in a trap, a
-// timeout or the like, its tasks are run again, each by itself.
+// timeout or the like, its tasks are run again, each by itself, unless ctx is done.
 func (h *Host) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
 	return h.self.RunBatch(ctx, transform, inputs)
 }
 
 // RunBatch is [Host.RunBatch] for the client.
 func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte) []Result {
-	return c.RunBatchInto(ctx, transform, nil, inputs)
+	return c.RunBatchInto(ctx, transform, make([]Result, len(inputs)), inputs)
 }
 
-// RunBatchInto is [Client.RunBatch], but puts the results into the memory of those that
-// it is given, however many they are, and each output into that of the Output there: a
-// caller who gives the results of one batch to the next has no garbage. That memory must
-// not be the inputs' as well; of a task that fails it is let go.
+// RunBatchInto is [Client.RunBatch], but uses memory again: that of results up to its
+// capacity, for as many results as there are inputs, and of each Output in there, also up
+// to its capacity. A caller who gives the results of one batch to the next has no garbage.
+// The Outputs must overlap neither one another nor the inputs, and nobody else may use any
+// of them until it returns. The Output of a task that fails is nil, its memory let go.
 func (c *Client) RunBatchInto(ctx context.Context, transform string, results []Result, inputs [][]byte) []Result {
-	results = slices.Grow(results[:0], len(inputs))[:len(inputs)]
+	if cap(results) < len(inputs) {
+		larger := make([]Result, len(inputs))
+		copy(larger, results[:cap(results)])
+		results = larger
+	}
+	results = results[:len(inputs)]
 	tr, fault := c.h.lookup(transform, len(inputs))
 	if fault != nil {
 		for i := range results {
@@ -60,38 +65,49 @@ func (c *Client) RunBatchInto(ctx context.Context, transform string, results []R
 		}
 		return results
 	}
-	b := batch{tr: tr, inputs: inputs, results: results}
-	var others sync.WaitGroup
-	// As many frames as there are workers can run at once; more goroutines would only
-	// queue.
-	for range min(tr.plugin.cfg.MaxInstances, (len(inputs)+maxBatch-1)/maxBatch) - 1 {
-		others.Go(func() { b.run(ctx, c) })
+	b := batch{tr, inputs, results}
+	most := tr.fits.most()
+	if at := min(tr.plugin.cfg.MaxInstances, (len(inputs)+most-1)/most); at > 1 {
+		c.runFrames(ctx, b, at)
+		return results
 	}
-	b.run(ctx, c)
-	others.Wait()
+	for in, out := b.next(); len(in) > 0; in, out = b.next() {
+		c.runFrame(ctx, tr, in, out)
+	}
 	return results
 }
 
-// batch is what is left of a batch, for those who run its frames.
-type batch struct {
-	tr *transform
+// runFrames runs so many frames of a batch at a time. More than there are workers would
+// only queue.
+func (c *Client) runFrames(ctx context.Context, b batch, at int) {
+	var mu sync.Mutex // guards b
+	next := func() (inputs [][]byte, results []Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		return b.next()
+	}
+	run := func() {
+		for in, out := next(); len(in) > 0; in, out = next() {
+			c.runFrame(ctx, b.tr, in, out)
+		}
+	}
+	var others sync.WaitGroup
+	defer others.Wait() // also if the host panics: the memory is the caller's then
+	for range at - 1 {
+		others.Go(run)
+	}
+	run()
+}
 
-	mu      sync.Mutex // guards the rest
+// batch is what is left of a batch.
+type batch struct {
+	tr      *transform
 	inputs  [][]byte
 	results []Result
 }
 
-// run runs frames until none is left.
-func (b *batch) run(ctx context.Context, c *Client) {
-	for inputs, results := b.next(); len(inputs) > 0; inputs, results = b.next() {
-		c.runFrame(ctx, b.tr, inputs, results)
-	}
-}
-
 // next takes the next frame, which is empty if none is left.
 func (b *batch) next() (inputs [][]byte, results []Result) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	n := frameLen(b.inputs, b.tr)
 	inputs, results = b.inputs[:n], b.results[:n]
 	b.inputs, b.results = b.inputs[n:], b.results[n:]
@@ -149,8 +165,8 @@ type job struct {
 
 func (j *job) end(r Result) { j.result, j.ended = r, true }
 
-// offered is a job of a task that waits, with a copy of that, which thus can be on its
-// caller's stack.
+// offered is a job of a task that waits: of Submit's, or a copy of Run's, which thus can
+// be on its caller's stack. They are used again.
 type offered struct {
 	job
 
@@ -170,7 +186,7 @@ type frame struct {
 // add adds a job of the frame's own task.
 func (f *frame) add(ctx context.Context, a args) {
 	j := &f.own[len(f.jobs)]
-	j.task, j.ctx, j.args = &f.task, ctx, a
+	*j = job{task: &f.task, ctx: ctx, args: a}
 	f.jobs = append(f.jobs, j)
 }
 
@@ -269,7 +285,7 @@ func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Re
 	}
 	r = f.jobs[0].result
 	t.h.reuse(f)
-	if again == nil {
+	if len(again) == 0 {
 		return r, nil
 	}
 	return r, func(t *task) {
@@ -355,6 +371,7 @@ func (c *Client) runFrame(ctx context.Context, tr *transform, inputs [][]byte, r
 		if tr != nil { // else lookup has counted it
 			err = tr.count(fault, len(inputs))
 		}
+		letOthersRun(fault)
 		for i := range results {
 			results[i] = Result{Err: err}
 		}
@@ -395,7 +412,12 @@ func (t *task) cross(f *frame) bool {
 		t.transform.fits.fitted(len(jobs))
 	}
 	again := fault != nil && (fault.Kind.guests() || ended || t.canary || errors.Is(fault, errReplaced))
-	if !again || len(jobs) == 1 && !t.canary || jobs[0].ctx.Err() != nil && same(jobs) {
+	gone := jobs[0].ctx.Err() != nil && same(jobs)
+	if gone && fault != nil && fault.Kind.guests() && len(jobs) > 1 {
+		// Whose it is would take another run, which nobody waits for.
+		fault = t.failure(jobs[0].ctx, jobs[0].ctx.Err())
+	}
+	if !again || len(jobs) == 1 && !t.canary || gone {
 		t.settle(jobs, got, fuel, fault)
 		return true
 	}
@@ -418,7 +440,7 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 	if canary := t.trial; t.canary && fault == nil {
 		t.blamed = canary // for those that are run again
 	}
-	ran, now, share := t.version, t.now(), fuel/uint64(len(jobs))
+	now, share := t.now(), fuel/uint64(len(jobs))
 	served := tally{meter: &t.transform.meter}
 	for i, j := range jobs {
 		if t.blamed != nil && got[i].Status != abi.StatusOK {
@@ -429,7 +451,7 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 			now = t.now()
 			continue
 		}
-		j.end(j.task.outcome(ran, &got[i], share, fault, len(j.args.dst)))
+		j.end(j.task.outcome(t.version, &got[i], share, fault, len(j.args.dst)))
 		served.add(now.Sub(j.task.queued), j.result.Err == nil)
 	}
 	served.count()
@@ -444,10 +466,10 @@ type tally struct {
 }
 
 func (y *tally) add(latency time.Duration, ok bool) {
-	if latency != y.latency {
+	if latency != y.latency && y.jobs > 0 {
 		y.count()
-		y.latency = latency
 	}
+	y.latency = latency
 	y.jobs++
 	if ok {
 		y.ok++
@@ -481,6 +503,11 @@ func joint(jobs []*job) (ctx context.Context, stop func()) {
 	if same(jobs) {
 		return jobs[0].ctx, func() {}
 	}
+	return apart(jobs)
+}
+
+// apart is joint of jobs with contexts of their own.
+func apart(jobs []*job) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var (
 		mu    sync.Mutex // guards the rest

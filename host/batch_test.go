@@ -1,12 +1,15 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,6 +182,71 @@ func TestBatchesFitInAFrame(t *testing.T) {
 	}
 }
 
+// TestRows has callers of Run, or of Submit, wait for the worker: those that can share no
+// crossing are in a row only if Submit's are.
+func TestRows(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		isolation   host.Isolation
+		run, submit int
+		joined      bool
+	}{
+		{"Run, pristine", host.IsolationPristine, 20, 0, false},
+		{"Run with Submit behind, pristine", host.IsolationPristine, 1, 1, false},
+		{"Submit, pristine", host.IsolationPristine, 0, 20, true},
+		{"Run, shared", host.IsolationShared, 20, 0, true},
+		{"Submit, shared", host.IsolationShared, 0, 20, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, free := queueUp(t, c.isolation, "hostile.echo")
+			var all sync.WaitGroup
+			for range c.run {
+				all.Go(func() {
+					if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			for h.Stats().QueueDepth < c.run {
+				runtime.Gosched()
+			}
+			for range c.submit {
+				p := h.Submit(t.Context(), "hostile.echo", nil)
+				all.Go(func() {
+					if _, err := p.Wait(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			free()
+			all.Wait()
+			s := transformStats(t, h, "hostile.echo")
+			if tasks := uint64(100 + c.run + c.submit); (s.Joined > 0) != c.joined || s.OK != tasks || s.Latency.Count != tasks {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
+// TestBatchHasAllWorkers has a batch whose frames do not return, until all workers have one.
+func TestBatchHasAllWorkers(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Workers, cfg.Defaults.Isolation, cfg.Defaults.RunTimeout = 3, host.IsolationShared, time.Minute
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan []host.Result)
+	go func() { done <- h.RunBatch(ctx, "hostile.spin", slices.Repeat([][]byte{[]byte("!")}, 64*3)) }()
+	for h.Stats().Active < 3 {
+		runtime.Gosched()
+	}
+	cancel()
+	for i, r := range <-done {
+		if host.KindOf(r.Err) != host.KindCancelled {
+			t.Errorf("task %d: err %v, want that it was cancelled", i, r.Err)
+		}
+	}
+}
+
 // TestRunWaitsForNobodyElse has a task behind one of Run's that does not end.
 func TestRunWaitsForNobodyElse(t *testing.T) {
 	h, free := queueUp(t, host.IsolationPristine, "hostile.spin")
@@ -241,4 +309,46 @@ func TestCallersGoAsTheirFrameEnds(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// endsAfter is a context that is done from when it has been asked for so long on.
+type endsAfter struct {
+	context.Context //nolint:containedctx // it is one
+
+	left atomic.Int64
+	over chan struct{}
+	once sync.Once
+}
+
+func (c *endsAfter) Done() <-chan struct{} { return c.over }
+
+func (c *endsAfter) Err() error {
+	if c.left.Add(-1) >= 0 {
+		return nil
+	}
+	c.once.Do(func() { close(c.over) })
+	return context.Canceled
+}
+
+// TestCallerGoesAsItsFrameFails has a caller give up at every moment at which the host looks
+// at its context, with a task in the batch that traps: no other has that trap as its error.
+func TestCallerGoesAsItsFrameFails(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) {
+		cfg.Defaults.Isolation, cfg.Defaults.BreakAfter = host.IsolationFrame, -1
+	})
+	inputs := [][]byte{[]byte("a"), []byte("!"), []byte("b")}
+	for looks, left := int64(0), int64(-1); left < 0; looks++ {
+		ctx := &endsAfter{Context: t.Context(), over: make(chan struct{})}
+		ctx.left.Store(looks)
+		for i, r := range h.RunBatch(ctx, "hostile.trap", inputs) {
+			kind := host.KindOf(r.Err)
+			if i == 1 && kind == host.KindTrap || kind == host.KindCancelled {
+				continue
+			}
+			if i == 1 || r.Err != nil || !bytes.Equal(r.Output, inputs[i]) {
+				t.Errorf("after %d looks, task %d: %q, err %v", looks, i, r.Output, r.Err)
+			}
+		}
+		left = ctx.left.Load()
+	}
 }

@@ -36,7 +36,8 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// TestAllocations has a task allocate nothing but its output, which is the caller's.
+// TestAllocations has a task allocate nothing but what is the caller's, and a goroutine for
+// Submit.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector allocates itself")
@@ -53,6 +54,7 @@ func TestAllocations(t *testing.T) {
 				run  func() ([]byte, error)
 			}{
 				{"Run", 1, func() ([]byte, error) { return h.Run(context.Background(), "hostile.echo", input) }},
+				{"Submit", 4, func() ([]byte, error) { return h.Submit(context.Background(), "hostile.echo", input).Wait() }},
 				{"RunAppend", 0, func() ([]byte, error) {
 					return client.RunAppend(context.Background(), "hostile.echo", dst, input)
 				}},
@@ -70,8 +72,25 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkQueued is the cost of a task where callers of Run or Submit wait for one worker:
-// in rows, and one at a time.
+// TestBatchAllocations has a batch of one frame allocate nothing where memory is used again.
+func TestBatchAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Log("the race detector allocates itself")
+		return
+	}
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.Isolation = host.IsolationFrame })
+	c := h.Client("", host.PriorityNormal)
+	inputs := slices.Repeat([][]byte{make([]byte, 64)}, 64)
+	results := c.RunBatch(t.Context(), "hostile.echo", inputs)
+	if n := testing.AllocsPerRun(200, func() {
+		results = c.RunBatchInto(t.Context(), "hostile.echo", results, inputs)
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkQueued is the cost of a task where callers of Run or Submit wait for one worker,
+// and, where there are rows, what it is without.
 func BenchmarkQueued(b *testing.B) {
 	run := func(h *host.Host, input []byte) error {
 		_, err := h.Run(context.Background(), "hostile.echo", input)
@@ -87,7 +106,6 @@ func BenchmarkQueued(b *testing.B) {
 		host.PluginConfig
 	}{
 		{"Run,pristine", run, host.PluginConfig{}},
-		{"Run,pristine,one", run, host.PluginConfig{BatchTarget: -1}},
 		{"Run,shared", run, host.PluginConfig{Isolation: host.IsolationShared}},
 		{"Run,shared,one", run, host.PluginConfig{Isolation: host.IsolationShared, BatchTarget: -1}},
 		{"Submit,pristine", submit, host.PluginConfig{}},
@@ -203,4 +221,22 @@ func BenchmarkRefused(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkAgain is the cost of a task where more callers than the queue has room for try
+// again at once when they are refused.
+func BenchmarkAgain(b *testing.B) {
+	h := hostile(b, func(cfg *host.Config) { cfg.Workers, cfg.QueueCapacity, cfg.QueuePolicy = 2, 64, host.Reject })
+	b.SetParallelism(100)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			_, err := h.Run(context.Background(), "hostile.echo", nil)
+			for errors.Is(err, host.ErrQueueFull) {
+				_, err = h.Run(context.Background(), "hostile.echo", nil)
+			}
+			if err != nil {
+				b.Error(err)
+			}
+		}
+	})
 }

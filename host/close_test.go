@@ -115,6 +115,29 @@ func TestRefusedFrameCounts(t *testing.T) {
 	}
 }
 
+// TestClosedHostCounts has tasks after Close.
+func TestClosedHostCounts(t *testing.T) {
+	h := hostile(t, nil)
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.Client("", host.PriorityNormal)
+	for name, run := range map[string]func() error{
+		"Run":       func() error { _, err := c.Run(t.Context(), "hostile.echo", nil); return err },
+		"RunAppend": func() error { _, err := c.RunAppend(t.Context(), "hostile.echo", nil, nil); return err },
+		"Submit":    func() error { return c.Submit(t.Context(), "hostile.echo", nil).Result().Err },
+		"RunBatch":  func() error { return c.RunBatch(t.Context(), "hostile.echo", [][]byte{nil})[0].Err },
+	} {
+		before := transformStats(t, h, "hostile.echo").Errors[host.KindUnavailable]
+		if err := run(); !errors.Is(err, host.ErrClosed) {
+			t.Errorf("%s: err %v, want that the host is closed", name, err)
+		}
+		if got := transformStats(t, h, "hostile.echo").Errors[host.KindUnavailable] - before; got != 1 {
+			t.Errorf("%s: %d tasks are counted, want 1", name, got)
+		}
+	}
+}
+
 func TestInlineHeedsFrames(t *testing.T) {
 	h := start(t, host.Config{
 		Mode: host.Inline, Native: []host.Native{failing{guest.New(gateManifest)}},

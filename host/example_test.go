@@ -69,6 +69,24 @@ func ExampleHost_RunBatch() {
 	// 3 <nil>
 }
 
+func ExampleClient_RunBatchInto() {
+	ctx := context.Background()
+	h := exampleHost()
+	defer h.Close(ctx)
+	c := h.Client("", host.PriorityNormal)
+	var results []host.Result // and its memory, from batch to batch
+	for _, inputs := range [][][]byte{{[]byte("a"), []byte("bcd")}, {[]byte("ef")}} {
+		results = c.RunBatchInto(ctx, "count", results, inputs)
+		for _, r := range results {
+			fmt.Printf("%s %v\n", r.Output, r.Err)
+		}
+	}
+	// Output:
+	// 1 <nil>
+	// 3 <nil>
+	// 2 <nil>
+}
+
 func ExampleHost_Stream() {
 	ctx := context.Background()
 	h := exampleHost()

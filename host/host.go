@@ -46,7 +46,7 @@ type Host struct {
 	streams *stream.Store[sched.Serial]
 	self    *Client
 	loads   *sched.Group   // of transactions, which take a worker's place; nil with one worker
-	pending sync.WaitGroup // of Submit's goroutines; those begin before the state is closing
+	pending sync.WaitGroup // of goroutines of tasks, which begin before the state is closing or while one has a slot
 
 	crossings sync.Pool // of *crossing, since what a guest is called with is of the heap
 	offers    sync.Pool // of *offered

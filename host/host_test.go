@@ -241,8 +241,8 @@ func TestBatchHarmsNoNeighbour(t *testing.T) {
 			if got := h.Stats().FramesRetried; got != c.retried {
 				t.Errorf("%d frames retried, want %d", got, c.retried)
 			}
-			if got := h.RunBatch(t.Context(), "hostile.echo", nil); len(got) != 0 {
-				t.Errorf("%d results for nothing", len(got))
+			if got := h.RunBatch(t.Context(), "hostile.echo", nil); got == nil || len(got) != 0 {
+				t.Errorf("%v for nothing", got)
 			}
 		})
 	}
@@ -270,7 +270,7 @@ func batchHarmsNoNeighbour(t *testing.T, h *host.Host) {
 }
 
 func TestBatchSplitsByBytes(t *testing.T) {
-	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxInput = 4 << 10 })
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxInput, cfg.Defaults.Isolation = 4<<10, host.IsolationFrame })
 	inputs := [][]byte{make([]byte, 3000), make([]byte, 3000), make([]byte, 5000), make([]byte, 10)}
 	for i, r := range h.RunBatch(t.Context(), "hostile.echo", inputs) {
 		if i == 2 {

@@ -88,7 +88,7 @@ type TransformStats struct {
 	Errors map[Kind]uint64
 	// Fuel is how much all tasks burnt.
 	Fuel uint64
-	// Window is how many tasks that wait a worker does in a row, see
+	// Window is how many tasks that wait a worker does in a row where it does so, see
 	// PluginConfig.BatchTarget, and Joined how many were done so, after another's.
 	Window int
 	Joined uint64

@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
@@ -30,14 +31,25 @@ func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte,
 func (c *Client) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
 	var t task
 	if err := c.admit(ctx, &t, name, key, keyed); err != nil {
+		letOthersRun(err)
 		return nil, err
 	}
-	var mine *offered // by itself the task is done soonest by its caller
+	var mine *offered
 	if t.transform.current().cfg.Isolation.shares() {
 		mine = t.offer(ctx, a)
+	} else {
+		t.waited = false // its caller does it, and no other
 	}
-	r := t.run(ctx, a, mine, nil)
+	r := t.run(ctx, a, mine)
 	return r.Output, r.Err
+}
+
+// letOthersRun is what a caller does who waits for tasks, and whom a full queue refused:
+// if it tried again at once, it would keep a processor from them for 10 ms.
+func letOthersRun(refused error) {
+	if e, ok := refused.(*Error); ok && e.refused != nil { //nolint:errorlint // as it is
+		runtime.Gosched()
+	}
 }
 
 // args are what a task works on: its input, and what its output is appended to; nil
@@ -91,31 +103,39 @@ func (c *Client) submit(ctx context.Context, name, key string, keyed bool, a arg
 		return &Pending{done: h.over, finished: true, result: Result{Err: err}}
 	}
 	if !h.expect() {
-		return refused(fail(KindUnavailable, name, ErrClosed))
+		return refused(h.closedError(name))
 	}
-	var t task
-	if err := c.admit(ctx, &t, name, key, keyed); err != nil {
+	o := h.offers.Get().(*offered)
+	t := &o.of
+	o.job = job{task: t, ctx: ctx, args: a}
+	if err := c.admit(ctx, t, name, key, keyed); err != nil {
+		h.forget(o)
 		h.pending.Done()
 		return refused(err)
 	}
 	if t.ticket.Blocked() {
 		if fault, _ := t.waitedFor(ctx, t.ticket.Room(ctx)); fault != nil {
+			err := t.gone(fault).Err
+			h.forget(o)
 			h.pending.Done()
-			return refused(t.gone(fault).Err)
+			return refused(err)
 		}
 	}
+	if t.offers() {
+		t.ticket.Offer(&o.job)
+	}
 	p := &Pending{done: make(chan struct{})}
-	mine := t.offer(ctx, a)
-	go func(t task) {
-		defer h.pending.Done()
-		defer func() {
-			if !p.finished {
-				p.finish(t.panicked())
-			}
-		}()
-		p.finish(t.run(ctx, a, mine, p))
-	}(t)
+	go o.run(p)
 	return p
+}
+
+// closedError refuses a task since the host is closed.
+func (h *Host) closedError(name string) error {
+	tr, fault := h.lookup(name, 1)
+	if fault != nil {
+		return fault
+	}
+	return tr.count(fail(KindUnavailable, name, ErrClosed).of(tr.current()), 1)
 }
 
 // expect announces a goroutine to Close, unless that has begun.
@@ -201,7 +221,7 @@ type task struct {
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	ticket    sched.Ticket
 	queued    time.Time
-	waited    bool      // for a slot
+	waited    bool      // for a slot, with which it could do others' tasks as well
 	looked    time.Time // at the clock, see now; zero if it has done something since
 
 	instance instance // nil while the task has none
@@ -409,41 +429,53 @@ func (t *task) end() {
 	t.leaveStream()
 }
 
-// offer lets others do the task while it waits. It returns nil if none can.
-func (t *task) offer(ctx context.Context, a args) *offered {
-	if t.ticket.Held() || t.stream != nil || t.transform.window.target == 0 {
-		return nil
-	}
-	mine := t.h.offers.Get().(*offered)
-	mine.of = *t
-	mine.job = job{task: &mine.of, ctx: ctx, args: a}
-	t.ticket.Offer(&mine.job)
-	return mine
+// offers reports whether others may do the task while it waits.
+func (t *task) offers() bool {
+	return !t.ticket.Held() && t.stream == nil && t.transform.window.target != 0
 }
 
-// forget gives up a job, which its task has waited for.
+// offer lets others do the task while it waits. It returns nil if none may.
+func (t *task) offer(ctx context.Context, a args) *offered {
+	if !t.offers() {
+		return nil
+	}
+	o := t.h.offers.Get().(*offered)
+	o.of = *t
+	o.job = job{task: &o.of, ctx: ctx, args: a}
+	t.ticket.Offer(&o.job)
+	return o
+}
+
+// forget gives up what was offered, which nobody else has by now.
 func (h *Host) forget(o *offered) {
 	*o = offered{} // it keeps nothing that is the caller's
 	h.offers.Put(o)
 }
 
-// run waits for the slot, runs the task to its end, and may have some that wait behind it
-// run with the same slot: by this goroutine if p is not nil, which is finished before that;
-// else by another, since the caller waits for no tasks of others. mine is what the task
-// has offered.
-func (t *task) run(ctx context.Context, a args, mine *offered, p *Pending) Result {
-	fault, taken := t.start(ctx)
-	if mine != nil { // which nobody else has by now
-		defer t.h.forget(mine)
-	}
-	switch {
+// await waits until the task can be run. If done is true it has ended: without having run,
+// or as another has done what it offered.
+func (t *task) await(ctx context.Context, mine *offered) (r Result, done bool) {
+	switch fault, taken := t.start(ctx); {
 	case taken:
 		if !mine.task.told { // it was not begun
 			t.announce(mine.result, 0)
 		}
-		return mine.result
+		return mine.result, true
 	case fault != nil:
-		return t.gone(fault)
+		return t.gone(fault), true
+	}
+	return Result{}, false
+}
+
+// run waits for the slot and runs the task to its end. What is left then to be done with
+// the slot another goroutine does, since the caller waits for no tasks of others. mine is
+// what the task has offered.
+func (t *task) run(ctx context.Context, a args, mine *offered) Result {
+	if mine != nil {
+		defer t.h.forget(mine)
+	}
+	if r, done := t.await(ctx, mine); done {
+		return r
 	}
 	heir := false
 	defer func() {
@@ -454,16 +486,45 @@ func (t *task) run(ctx context.Context, a args, mine *offered, p *Pending) Resul
 	if t.stream != nil {
 		return t.single(ctx, a)
 	}
-	r, rest := t.lead(ctx, a, p != nil)
-	switch {
-	case rest == nil:
-	case p != nil:
-		p.finish(r)
-		heir = true
-		t.bequest(rest)()
-	default:
+	r, rest := t.lead(ctx, a, false)
+	if rest != nil {
 		heir = true
 		t.h.pending.Go(t.bequest(rest)) // for which Close waits, as for the slot
+	}
+	return r
+}
+
+// run does what Submit has announced to Close, in a goroutine of its own. While the task
+// waits that has no larger stack than goroutines have at first.
+func (o *offered) run(p *Pending) {
+	h := o.of.h
+	defer h.pending.Done()
+	defer func() {
+		if !p.finished {
+			p.finish(o.of.panicked())
+		}
+	}()
+	r, done := o.of.await(o.ctx, o)
+	if !done {
+		r = o.work(p)
+	}
+	p.finish(r)
+	h.forget(o)
+}
+
+// work runs a task that was submitted, which has a slot, to its end, and then some that
+// wait behind it, before which p is finished.
+func (o *offered) work(p *Pending) Result {
+	t := &o.of
+	defer t.end()
+	if t.stream != nil {
+		return t.single(o.ctx, o.args)
+	}
+	r, rest := t.lead(o.ctx, o.args, true)
+	if rest != nil {
+		p.finish(r)
+		t.looked = time.Time{}
+		rest(t)
 	}
 	return r
 }

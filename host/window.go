@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// window is how many tasks of a transform one worker does in a row: as many as take
-// Config's BatchTarget together, by what tasks took lately.
+// window is how many tasks of a transform one worker does in a row, where it does so: as
+// many as take Config's BatchTarget together, by what tasks took lately.
 type window struct {
 	target time.Duration // 0 is one task
 	// warn is called once each time the window has been at one bound for longestPin, with
