@@ -35,9 +35,11 @@ func (c *Client) run(ctx context.Context, name, key string, keyed bool, a args) 
 		return nil, err
 	}
 	var mine *offered
-	if t.transform.current().cfg.Isolation.shares() {
+	switch {
+	case t.ticket.Held():
+	case t.transform.current().cfg.Isolation.shares():
 		mine = t.offer(ctx, a)
-	} else {
+	default:
 		t.waited = false // its caller does it, and no other
 	}
 	r := t.run(ctx, a, mine)
