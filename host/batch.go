@@ -71,7 +71,7 @@ func (c *Client) RunBatchInto(ctx context.Context, transform string, results []R
 		c.runFrames(ctx, b, at)
 		return results
 	}
-	for in, out := b.next(); len(in) > 0; in, out = b.next() {
+	for in, out := b.next(); len(in) > 0; in, out = b.next() { // runFrames would allocate
 		c.runFrame(ctx, tr, in, out)
 	}
 	return results
@@ -206,9 +206,9 @@ func (h *Host) reuse(f *frame) {
 
 // lead runs a task that has a slot, and tasks that wait behind it with it, if they may
 // share a crossing. rest, if it is not nil, is to be called then: it goes on with the
-// slot, and with nothing else that is the caller's, for tasks of others. Only if on is set
-// that is for more than those that have shared a crossing in vain.
-func (t *task) lead(ctx context.Context, a args, on bool) (r Result, rest func(*task)) {
+// slot, and with nothing else that is the caller's, for tasks of others: those that have
+// shared a crossing in vain, and, if row is set, those that are next in turn.
+func (t *task) lead(ctx context.Context, a args, row bool) (r Result, rest func(*task)) {
 	size := t.transform.window.now()
 	if size > 1 && t.version.cfg.Isolation.shares() {
 		if taken := t.gather(size-1, a.input); len(taken) > 0 {
@@ -216,7 +216,7 @@ func (t *task) lead(ctx context.Context, a args, on bool) (r Result, rest func(*
 		}
 	}
 	r = t.single(ctx, a)
-	if size > 1 && on {
+	if size > 1 && row {
 		if next, ok := t.ticket.Next(t.transform.window.target, nil); ok {
 			return r, func(t *task) { t.carry(next, size-2) }
 		}
@@ -278,7 +278,7 @@ func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Re
 	}
 	t.transform.meter.joined.Add(uint64(len(left)))
 	defer t.finishAll(&left, time.Now())
-	again := []sched.Taken(nil)
+	var again []sched.Taken
 	if !t.cross(f) {
 		t.again(f.jobs[0])
 		left, again = nil, left

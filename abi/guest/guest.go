@@ -98,16 +98,16 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 	}
 	p.items, p.output = items, abi.AppendOutputHeader(p.output[:0], items.Len())
 	for p.items.Len() > 0 {
-		if err := p.some(p.transforms[transform]); err != nil {
+		if err := p.runItems(p.transforms[transform]); err != nil {
 			return nil, err
 		}
 	}
 	return p.output, nil
 }
 
-// some does items up to the last, or to one that panics, which fails that one alone: to
-// recover of each would take longer than all else here.
-func (p *Plugin) some(run Transform) error {
+// runItems does items up to the last, or to one that panics, which fails that one alone: to
+// recover from each would take longer than all else here.
+func (p *Plugin) runItems(run Transform) error {
 	defer func() {
 		if v := recover(); v != nil {
 			p.fail(panicked(v))
