@@ -217,17 +217,23 @@ type InputReader struct{ r reader }
 
 // ReadInput checks the header of an input frame and returns a reader of its
 // items. Errors wrap [ErrFrame].
-func ReadInput(frame []byte) (InputReader, error) {
+func ReadInput(frame []byte) (r InputReader, err error) {
+	err = r.Reset(frame)
+	return r, err
+}
+
+// Reset has r read another frame, as if it were of [ReadInput].
+func (r *InputReader) Reset(frame []byte) (err error) {
 	if len(frame) > frameHeader && binary.LittleEndian.Uint32(frame) == inputMagic { // the usual one
 		if n := binary.LittleEndian.Uint32(frame[4:]); n > 0 && uint64(n)*inputHeader <= uint64(len(frame)-frameHeader) {
-			return InputReader{reader{frame[frameHeader:], int(n), int(n)}}, nil
+			r.r.rest, r.r.left, r.r.n = frame[frameHeader:], int(n), int(n)
+			return nil
 		}
 	}
-	r, err := newReader(frame, inputMagic, inputHeader)
-	if err == nil {
-		err = r.done()
+	if r.r, err = newReader(frame, inputMagic, inputHeader); err == nil {
+		err = r.r.done()
 	}
-	return InputReader{r}, err
+	return err
 }
 
 // Len returns the number of items not yet read.

@@ -92,11 +92,10 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 	if uint64(transform) >= uint64(len(p.transforms)) {
 		return nil, errors.New("no transform has index " + strconv.FormatUint(uint64(transform), 10))
 	}
-	items, err := abi.ReadInput(frame)
-	if err != nil {
+	if err := p.items.Reset(frame); err != nil {
 		return nil, err
 	}
-	p.items, p.output = items, abi.AppendOutputHeader(p.output[:0], items.Len())
+	p.output = abi.AppendOutputHeader(p.output[:0], p.items.Len())
 	for p.items.Len() > 0 {
 		if err := p.runItems(p.transforms[transform]); err != nil {
 			return nil, err
@@ -108,7 +107,11 @@ func (p *Plugin) Run(transform uint32, frame []byte) ([]byte, error) {
 // runItems does items up to the last, or to one that panics, which fails that one alone: to
 // recover from each would take longer than all else here.
 func (p *Plugin) runItems(run Transform) error {
+	done := false
 	defer func() {
+		if done {
+			return // to ask for a panic takes its time
+		}
 		if v := recover(); v != nil {
 			p.fail(panicked(v))
 		}
@@ -132,6 +135,7 @@ func (p *Plugin) runItems(run Transform) error {
 		}
 		p.output = abi.FinishResult(out, len(p.output), abi.StatusOK, t.NextState)
 	}
+	done = true
 	return nil
 }
 

@@ -1,8 +1,7 @@
 // Package le reads and writes runs of numbers, little-endian, as records have them.
 //
 // Where memory is little-endian itself a run is copied as it lies. That matters most
-// in a guest: for WebAssembly the compiler makes of each number eight accesses of a
-// byte.
+// in a guest, where each number by itself is an access with checks of its own.
 package le
 
 // Number is what records consist of.
