@@ -26,6 +26,7 @@ const (
 	ofWapc       = "waPC"
 	nanosecondsS = 1e9
 
+	ofPristineInto = "pristine, appended"
 	ofFrameInto    = "frame, batched, appended"
 	ofAppendedSIMD = "shared, appended, SIMD guest"
 	ofPristineSIMD = "pristine, SIMD guest"
@@ -46,8 +47,13 @@ func (m *measurements) findings() (list []finding) {
 	times("full cascade, pristine, throughput to Piscina's with eight octaves", cascades, ofPristine, ofPiscina, 25)
 	times("full cascade, pristine, throughput to Piscina's with octaves once", cascades, ofPristine, ofOnce, 8)
 	times("full cascade, frames of 64, throughput to Piscina's with eight octaves", cascades, ofFrame, ofPiscina, 50)
-	for _, c := range []struct{ workload, how string }{{full, ", with the kernel's own time slices"}, {fullShort, ", with those that resonhost run asks for"}} {
-		o := m.Open[c.workload][ofPristine]
+	for _, c := range []struct{ workload, name, how string }{
+		{full, ofPristine, ", with the kernel's own time slices"},
+		{fullShort, ofPristine, ", with those that resonhost run asks for"},
+		{full, ofPristineInto, ", into the caller's memory, with the kernel's own time slices"},
+		{fullShort, ofPristineInto, ", into the caller's memory, with those that resonhost run asks for"},
+	} {
+		o := m.Open[c.workload][c.name]
 		if o == nil {
 			continue
 		}
