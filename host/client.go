@@ -51,15 +51,23 @@ type Client struct {
 	weight int
 	known  bool // has a queue of its own, however many tenants there are
 	quiet  bool
+	fault  string // what is wrong with it, or "": its tasks fail of that
 }
 
 // Client returns a client for a tenant, of at most [MaxTenant] bytes. It costs nothing
-// and need not be kept.
+// and need not be kept. With a longer name, or a priority that there is none of, its tasks
+// fail with [KindInvalidArgument].
 func (h *Host) Client(tenant string, p Priority) *Client {
 	weight, known := h.cfg.TenantWeights[tenant]
 	c := &Client{h: h, tenant: tenant, level: p.level(), weight: orDefault(weight, 1), known: known || tenant == ""}
 	if h.cfg.Mode == Inline {
 		c.level = sched.Normal
+	}
+	switch {
+	case len(tenant) > MaxTenant:
+		c.fault = fmt.Sprintf("tenant: must have at most %d bytes, has %d", MaxTenant, len(tenant))
+	case p < PriorityNormal || p > PriorityBulk:
+		c.fault = fmt.Sprintf("priority: must be PriorityNormal, PriorityUrgent or PriorityBulk, is %d", p)
 	}
 	return c
 }
@@ -138,13 +146,10 @@ func (c *Client) request(tr *transform, serial *sched.Serial) sched.Request {
 	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight, Known: c.known}
 }
 
-// check refuses what is no tenant.
+// check refuses tasks of a client that is none.
 func (c *Client) check(tr *transform) *Error {
-	if len(c.tenant) <= MaxTenant {
+	if c.fault == "" {
 		return nil
 	}
-	return (&Error{
-		Kind: KindInvalidArgument, Transform: tr.name,
-		Message: fmt.Sprintf("tenant: must have at most %d bytes, has %d", MaxTenant, len(c.tenant)),
-	}).of(tr.current())
+	return (&Error{Kind: KindInvalidArgument, Transform: tr.name, Message: c.fault}).of(tr.current())
 }

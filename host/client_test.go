@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,12 @@ func TestTenantsAreChecked(t *testing.T) {
 	_, err := h.Client(strings.Repeat("a", host.MaxTenant+1), host.PriorityBulk).Run(t.Context(), "hostile.echo", nil)
 	if want := "hostile.echo: invalid_argument: tenant: must have at most 256 bytes, has 257"; err == nil || err.Error() != want {
 		t.Errorf("err %v, want %s", err, want)
+	}
+	for _, p := range []host.Priority{-1, host.PriorityBulk + 1} {
+		err := h.Client("a", p).RunBatch(t.Context(), "hostile.echo", [][]byte{nil})[0].Err
+		if want := fmt.Sprintf("hostile.echo: invalid_argument: priority: must be PriorityNormal, PriorityUrgent or PriorityBulk, is %d", p); err == nil || err.Error() != want {
+			t.Errorf("err %v, want %s", err, want)
+		}
 	}
 	_, err = host.New(host.Config{
 		PluginDir: "plugins", TenantWeights: map[string]int{"a": 0}, Defaults: host.PluginConfig{Weight: 2000},

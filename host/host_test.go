@@ -394,6 +394,9 @@ func TestConfigNamesEveryFault(t *testing.T) {
 			t.Errorf("error does not say %q:\n%v", want, err)
 		}
 	}
+	if strings.Contains(err.Error(), "Instances") {
+		t.Errorf("error tells what comes of another:\n%v", err)
+	}
 }
 
 func TestBeforeStart(t *testing.T) {

@@ -64,6 +64,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	ballast := make([]byte, heapFloor)
 	defer runtime.KeepAlive(ballast)
 	app := newApp(stdio{stdin, stdout, stderr})
+	for _, w := range misspelt(app, os.Environ()) {
+		fmt.Fprintln(stderr, "resonhost: warning:", printable(w))
+	}
 	err := app.RunContext(ctx, interspersed(app, args))
 	if err == nil {
 		return exitOK

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -24,7 +25,10 @@ type setting struct {
 	value cli.Generic
 }
 
-func (s setting) env() string { return "RESONHOST_" + strings.ToUpper(s.key()) }
+// envPrefix is what all variables of the environment begin with.
+const envPrefix = "RESONHOST_"
+
+func (s setting) env() string { return envPrefix + strings.ToUpper(s.key()) }
 func (s setting) key() string { return strings.ReplaceAll(s.name, "-", "_") }
 
 func (s setting) flag() cli.Flag {
@@ -46,6 +50,33 @@ func flags(lists ...[]setting) (all []cli.Flag) {
 		}
 	}
 	return all
+}
+
+// misspelt warns of variables of the environment, as [os.Environ] has them, that are no
+// command's and look like one. Others, such as those that Kubernetes sets for a service of this
+// name, are somebody else's.
+func misspelt(app *cli.App, environment []string) (warnings []string) {
+	var known []string
+	for _, c := range app.Commands {
+		for _, f := range c.Flags {
+			if f, ok := f.(cli.DocGenerationFlag); ok {
+				for _, v := range f.GetEnvVars() {
+					known = append(known, strings.TrimPrefix(v, envPrefix))
+				}
+			}
+		}
+	}
+	for _, v := range environment {
+		name, _, _ := strings.Cut(v, "=")
+		name, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || slices.Contains(known, name) {
+			continue
+		}
+		if near := spell.Nearest(name, known); near != "" {
+			warnings = append(warnings, fmt.Sprintf("there is no variable %s%s; did you mean %[1]s%[3]s?", envPrefix, name, near))
+		}
+	}
+	return warnings
 }
 
 func jsonFlag(usage string, p *bool) cli.Flag {

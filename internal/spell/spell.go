@@ -6,11 +6,19 @@ import (
 	"strings"
 )
 
-// DidYouMean returns "; did you mean NAME?" for the one of known that is nearest to
-// name, in letters of either case, or "" if more than a third of its letters would
-// have to change.
+// DidYouMean returns "; did you mean NAME?" for [Nearest], or "" if there is none.
 func DidYouMean(name string, known []string) string {
-	best, distance := "", 0
+	best := Nearest(name, known)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// Nearest returns the one of known that is nearest to name, in letters of either case, or
+// "" if more than a third of its letters would have to change.
+func Nearest(name string, known []string) (best string) {
+	distance := 0
 	for _, k := range known {
 		if len(name) > 2*len(k) {
 			continue // too far, and perhaps very long
@@ -20,10 +28,7 @@ func DidYouMean(name string, known []string) string {
 			best, distance = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best
 }
 
 // slips is the Levenshtein distance of two words, in bytes.
