@@ -28,12 +28,13 @@ const (
 	// out.
 	ExportDescribe = "resonhost_describe"
 	// ExportAlloc, (size i32) → i32, returns the address of room for an input
-	// frame of size bytes, 8-byte aligned and valid until the next call of
-	// [ExportRun] returns. 0 refuses.
+	// frame of size bytes, 8-byte aligned, or refuses by 0. The room is where the host
+	// puts frames, one after the other, of size bytes or less, until it asks for more.
 	ExportAlloc = "resonhost_alloc"
 	// ExportRun, (transform i32, ptr i32, len i32) → i64, runs the input frame
-	// at ptr through the transform with that index in the manifest and returns
-	// the output frame as [Pack] lays it out, valid until the next call.
+	// at ptr, which is what [ExportAlloc] last returned, through the transform with
+	// that index in the manifest and returns the output frame as [Pack] lays it out,
+	// valid until the next call.
 	ExportRun = "resonhost_run"
 )
 

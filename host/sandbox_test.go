@@ -14,6 +14,29 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
+// TestRoomIsAskedForOnce has a guest that counts how often it was asked for room: for the
+// largest frame before the snapshot, which is of 100 bytes, or of as many 64 times where tasks
+// share a crossing, and for larger ones.
+func TestRoomIsAskedForOnce(t *testing.T) {
+	inputs := []int{1, 104, 200, 1, 8000, 1}
+	for isolation, want := range map[host.Isolation][]byte{
+		host.IsolationPristine: {1, 1, 2, 1, 2, 1},
+		host.IsolationFresh:    {1, 1, 2, 1, 2, 1},
+		host.IsolationFrame:    {2, 2, 2, 2, 3, 2},
+		host.IsolationShared:   {2, 2, 2, 2, 3, 3},
+	} {
+		h := start(t, host.Config{
+			Plugins: []host.Source{handWritten(t, "room")}, Workers: 1, Defaults: host.PluginConfig{Isolation: isolation},
+		})
+		for i, n := range inputs {
+			out, err := h.Run(t.Context(), "room", make([]byte, n))
+			if err != nil || len(out) != 4 || out[0] != want[i] {
+				t.Errorf("isolation %v, task %d: was asked %v times, err %v, want %d", isolation, i, out, err, want[i])
+			}
+		}
+	}
+}
+
 // TestNothingIsLeft has guests that tell what an earlier task left. With one worker
 // it is the same instance that runs them, where it can be.
 func TestNothingIsLeft(t *testing.T) {

@@ -28,9 +28,13 @@ type Instance struct {
 	stack          [3]uint64
 	call           callContext
 	watch          watch
+	room           room
 	// usable is false from the beginning of a call until it has ended well.
 	usable bool
 }
+
+// room is where the guest takes input frames of size bytes at most; none at first.
+type room struct{ ptr, size uint32 }
 
 // context returns the context to call the guest with.
 func (in *Instance) context(ctx context.Context) context.Context {
@@ -202,8 +206,8 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	return fuel, err
 }
 
-func (in *Instance) run(ctx context.Context, c *Call) error {
-	size := abi.InputSize(c.Items)
+// ask has the guest make room for a frame, and for those after it that are no larger.
+func (in *Instance) ask(ctx context.Context, size uint32) error {
 	ptr, err := in.invoke(ctx, in.exports.alloc, uint64(size))
 	if err != nil {
 		return err
@@ -211,12 +215,24 @@ func (in *Instance) run(ctx context.Context, c *Call) error {
 	if uint32(ptr) == 0 {
 		return abiFault("%s refuses a frame of %d bytes", abi.ExportAlloc, size)
 	}
-	buf, ok := in.mod.Memory().Read(uint32(ptr), uint32(size))
+	in.room = room{uint32(ptr), size}
+	return nil
+}
+
+func (in *Instance) run(ctx context.Context, c *Call) error {
+	size := uint32(abi.InputSize(c.Items))
+	if size > in.room.size {
+		if err := in.ask(ctx, size); err != nil {
+			return err
+		}
+	}
+	ptr := in.room.ptr
+	buf, ok := in.mod.Memory().Read(ptr, size)
 	if !ok || ptr%8 != 0 {
-		return abiFault("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, uint32(ptr), size, in.Memory())
+		return abiFault("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, ptr, size, in.Memory())
 	}
 	abi.AppendInput(buf[:0:size], c.Items)
-	out, err := in.invoke(ctx, in.exports.run, uint64(c.Transform), ptr, uint64(size))
+	out, err := in.invoke(ctx, in.exports.run, uint64(c.Transform), uint64(ptr), uint64(size))
 	if err != nil {
 		return err
 	}

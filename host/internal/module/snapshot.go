@@ -17,6 +17,7 @@ type snapshot struct {
 	image   *memory.Image
 	globals []uint64 // as in Module.globals
 	system  wasi.System
+	room    room // for the largest frame of the self-tests
 }
 
 // capture returns the instance's state, or nil and why it cannot be had.
@@ -32,7 +33,7 @@ func (in *Instance) capture() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{image: image}
+	s := &snapshot{image: image, room: in.room}
 	for _, g := range in.globals {
 		s.globals = append(s.globals, g.Get())
 	}
@@ -61,6 +62,7 @@ func (in *Instance) adopt(s *snapshot) error {
 		return err
 	}
 	in.system.Adopt(&s.system)
+	in.room = s.room
 	in.setGlobals(s)
 	return nil
 }
@@ -81,6 +83,7 @@ func (in *Instance) Reset() bool {
 		return false
 	}
 	in.system.Reset()
+	in.room = s.room
 	in.setGlobals(s)
 	return true
 }
