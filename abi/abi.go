@@ -28,8 +28,9 @@ const (
 	// out.
 	ExportDescribe = "resonhost_describe"
 	// ExportAlloc, (size i32) → i32, returns the address of room for an input
-	// frame of size bytes, 8-byte aligned, or refuses by 0. The room is where the host
-	// puts frames, one after the other, of size bytes or less, until it asks for more.
+	// frame of size bytes, 8-byte aligned, or refuses by 0. The room is the host's until
+	// the next call, which may be for any size: it writes every input frame of at most
+	// size bytes at its beginning.
 	ExportAlloc = "resonhost_alloc"
 	// ExportRun, (transform i32, ptr i32, len i32) → i64, runs the input frame
 	// at ptr, which is what [ExportAlloc] last returned, through the transform with

@@ -222,7 +222,8 @@ func ReadInput(frame []byte) (r InputReader, err error) {
 	return r, err
 }
 
-// Reset has r read another frame, as if it were of [ReadInput].
+// Reset has r read another frame, as if it were of [ReadInput]. After an error, which wraps
+// [ErrFrame], there is nothing to be read.
 func (r *InputReader) Reset(frame []byte) (err error) {
 	if len(frame) > frameHeader && binary.LittleEndian.Uint32(frame) == inputMagic { // the usual one
 		if n := binary.LittleEndian.Uint32(frame[4:]); n > 0 && uint64(n)*inputHeader <= uint64(len(frame)-frameHeader) {

@@ -141,6 +141,25 @@ func output(frame []byte) error {
 	return err
 }
 
+func TestResetAfterHalfAFrame(t *testing.T) {
+	r, err := abi.ReadInput(abi.AppendInput(nil, items))
+	if err == nil {
+		_, err = r.Next()
+	}
+	if err != nil || r.Len() == 0 {
+		t.Fatalf("%d items are left, err %v", r.Len(), err)
+	}
+	if err := r.Reset([]byte("RHI")); !errors.Is(err, abi.ErrFrame) || r.Len() != 0 {
+		t.Errorf("of a malformed frame %d items are left, err %v", r.Len(), err)
+	}
+	if err := r.Reset(abi.AppendInput(nil, items[:1])); err != nil || r.Len() != 1 {
+		t.Errorf("%d items are left of one, err %v", r.Len(), err)
+	}
+	if it, err := r.Next(); err != nil || !bytes.Equal(it.Payload, items[0].Payload) {
+		t.Errorf("item %q, err %v", it, err)
+	}
+}
+
 func TestFramesCostNoAllocation(t *testing.T) {
 	in, out := abi.AppendInput(nil, items), abi.AppendOutput(nil, results)
 	room := make([]byte, 0, 4<<10)

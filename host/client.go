@@ -146,7 +146,7 @@ func (c *Client) request(tr *transform, serial *sched.Serial) sched.Request {
 	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight, Known: c.known}
 }
 
-// check refuses tasks of a client that is none.
+// check returns what is wrong with the client as the error of a task.
 func (c *Client) check(tr *transform) *Error {
 	if c.fault == "" {
 		return nil

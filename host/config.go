@@ -457,7 +457,9 @@ func (c Config) validate() error {
 	check(c.Mode != Sandbox || c.PluginDir != "" || len(c.Plugins) > 0 || c.Empty, "PluginDir", "must be set, or Plugins, in mode Sandbox")
 	limit := MaxWorkersPerCPU * runtime.GOMAXPROCS(0)
 	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
-	c.Workers = max(c.Workers, 1) // or there would be as many faults of what depends on it
+	if c.Workers < 1 {
+		c.Workers = limit // or what depends on it would be faults as well
+	}
 	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
 	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
 	for tenant, w := range c.TenantWeights {

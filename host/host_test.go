@@ -383,7 +383,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	_, err := host.New(host.Config{
 		Workers: -1, QueueCapacity: -1, QueuePolicy: 9, MaxStreams: -3,
 		Defaults:  host.PluginConfig{MemoryLimit: 1},
-		Overrides: map[string]host.PluginConfig{"x": {RunTimeout: -time.Second}},
+		Overrides: map[string]host.PluginConfig{"x": {RunTimeout: -time.Second, MinInstances: 2, MaxInstances: 2}},
 	})
 	for _, want := range []string{
 		"PluginDir: must be set", "Workers: must be between 1 and", "QueueCapacity: must be at least 1",

@@ -206,8 +206,8 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	return fuel, err
 }
 
-// ask has the guest make room for a frame, and for those after it that are no larger.
-func (in *Instance) ask(ctx context.Context, size uint32) error {
+// makeRoom has the guest make room for a frame, and for those after it that are no larger.
+func (in *Instance) makeRoom(ctx context.Context, size uint32) error {
 	ptr, err := in.invoke(ctx, in.exports.alloc, uint64(size))
 	if err != nil {
 		return err
@@ -222,7 +222,7 @@ func (in *Instance) ask(ctx context.Context, size uint32) error {
 func (in *Instance) run(ctx context.Context, c *Call) error {
 	size := uint32(abi.InputSize(c.Items))
 	if size > in.room.size {
-		if err := in.ask(ctx, size); err != nil {
+		if err := in.makeRoom(ctx, size); err != nil {
 			return err
 		}
 	}
