@@ -43,6 +43,34 @@ func TestRoomIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestSizeOfATaskSuspendsNobody has tasks that are too large for the guest, or whose outputs are
+// for the host, of which anybody can send as many as they like.
+func TestSizeOfATaskSuspendsNobody(t *testing.T) {
+	for transform, refused := range map[string]string{
+		"refuse-alloc": "resonhost_alloc refuses a frame of 2016 bytes", "hostile.echo": "resonhost_run returned a frame of 2024 bytes, the limit is 1024",
+	} {
+		plugin, _, _ := strings.Cut(transform, ".")
+		for _, isolation := range []host.Isolation{host.IsolationPristine, host.IsolationShared} {
+			h := start(t, host.Config{
+				Plugins: []host.Source{handWritten(t, plugin)}, Workers: 1,
+				Defaults: host.PluginConfig{Isolation: isolation, MaxOutput: 1 << 10, BreakAfter: 2},
+			})
+			for range 5 {
+				_, err := h.Run(t.Context(), transform, make([]byte, 2000))
+				if want := transform + ": abi: " + refused; err == nil || err.Error() != want {
+					t.Errorf("err %v, want %s", err, want)
+				}
+			}
+			if out, err := h.Run(t.Context(), transform, []byte("x")); err != nil || string(out) != "x" {
+				t.Errorf("%s: answers %q, err %v", transform, out, err)
+			}
+			if s := h.Stats().Plugins[0]; s.Suspended || s.Replaced != 0 {
+				t.Errorf("%s: suspended %v, %d instances were replaced", transform, s.Suspended, s.Replaced)
+			}
+		}
+	}
+}
+
 // TestNothingIsLeft has guests that tell what an earlier task left. With one worker
 // it is the same instance that runs them, where it can be.
 func TestNothingIsLeft(t *testing.T) {

@@ -668,9 +668,9 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	if err != nil {
 		return 0, t.transform.refusal(ctx, err)
 	}
-	ended := KindHost // should Run panic
+	ended, blame := KindHost, KindHost // should Run panic
 	defer func() {
-		if change := v.breaker.done(ended, rests); change != "" {
+		if change := v.breaker.done(blame, rests); change != "" {
 			t.h.tellPlugin(v, change, "")
 		}
 	}()
@@ -707,9 +707,13 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		if ended = fault.Kind; ctx.Err() != nil {
 			ended = KindCancelled // the caller's end is no failure of the plugin's
 		}
+		blame = ended
+		if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {
+			blame = KindCancelled // nor is the size of a task, by which it would be suspended for all
+		}
 		return fuel, fault
 	}
-	ended = ""
+	ended, blame = "", ""
 	keep = v.cfg.Isolation.shares()
 	return fuel, nil
 }

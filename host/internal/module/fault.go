@@ -28,7 +28,8 @@ func (k Kind) String() string {
 	return [...]string{"trap", "exit", "out of memory", "abi", "fuel", "timeout", "cancelled", "stopped"}[k]
 }
 
-// Fault is a call that failed. The instance must not be used again.
+// Fault is a call that failed. The instance must not be used again, unless it is of the task
+// alone.
 //
 //nolint:errname // what befell the guest; the host makes its Error of it
 type Fault struct {
@@ -37,6 +38,9 @@ type Fault struct {
 	// Stack is the guest's stack, a frame a line, and what it wrote to its
 	// standard error; empty where there is none.
 	Stack string
+	// Task is whether the guest did its part, and the task was too large for it or had
+	// too large an output.
+	Task bool
 	// Cause is why the context ended, for Timeout, Cancelled and Stopped.
 	Cause error
 }
@@ -46,6 +50,12 @@ func (f *Fault) Unwrap() error { return f.Cause }
 
 func abiFault(format string, args ...any) *Fault {
 	return &Fault{Kind: ABI, Message: fmt.Sprintf(format, args...)}
+}
+
+// ofTask reports whether an error is a [Fault] of the task alone.
+func ofTask(err error) bool {
+	f := (*Fault)(nil)
+	return errors.As(err, &f) && f.Task
 }
 
 // fault tells from what a call of export returned what happened.

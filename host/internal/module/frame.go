@@ -32,7 +32,9 @@ func (l *FrameLimits) checkOutput(n uint32, items int) error {
 		if items > 1 {
 			return ErrOutputSum
 		}
-		return abiFault("%s returned a frame of %d bytes, the limit is %d", abi.ExportRun, n, l.MaxOutput)
+		f := abiFault("%s returned a frame of %d bytes, the limit is %d", abi.ExportRun, n, l.MaxOutput)
+		f.Task = true
+		return f
 	}
 	return nil
 }

@@ -182,8 +182,8 @@ type Call struct {
 // Run runs items through a transform and returns how much fuel that took, 0
 // unless the module is [Metered].
 //
-// After a [*Fault] the instance is not [Instance.Usable], and the results have no
-// meaning.
+// After a [*Fault] the results have no meaning, and the instance is not [Instance.Usable]
+// unless it is of the task alone.
 func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	if err := in.module.opts.Frames.CheckInput(c.Items); err != nil {
 		return 0, err
@@ -199,7 +199,7 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	err = in.ended(in.run(ctx, &c))
 	// With Runtime, a context that ends as the guest returns may still close the
 	// instance.
-	in.usable = (err == nil || errors.Is(err, ErrOutputSum)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
+	in.usable = (err == nil || errors.Is(err, ErrOutputSum) || ofTask(err)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
 	fuel = in.watch.used()
 	in.watch.end()
 	in.call.Context = nil //nolint:fatcontext // it is the caller's, and let go of
@@ -208,12 +208,15 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 
 // makeRoom has the guest make room for a frame, and for those after it that are no larger.
 func (in *Instance) makeRoom(ctx context.Context, size uint32) error {
+	in.room = room{} // what there was is the guest's again
 	ptr, err := in.invoke(ctx, in.exports.alloc, uint64(size))
 	if err != nil {
 		return err
 	}
 	if uint32(ptr) == 0 {
-		return abiFault("%s refuses a frame of %d bytes", abi.ExportAlloc, size)
+		f := abiFault("%s refuses a frame of %d bytes", abi.ExportAlloc, size)
+		f.Task = true
+		return f
 	}
 	in.room = room{uint32(ptr), size}
 	return nil
