@@ -26,11 +26,12 @@ const (
 	ofWapc       = "waPC"
 	nanosecondsS = 1e9
 
-	ofPristineInto = "pristine, appended"
-	ofFrameInto    = "frame, batched, appended"
-	ofAppendedSIMD = "shared, appended, SIMD guest"
-	ofPristineSIMD = "pristine, SIMD guest"
-	ofFrameSIMD    = "frame, batched, SIMD guest"
+	ofPristineInto  = "pristine, appended"
+	ofPristineBatch = "pristine, batched"
+	ofFrameInto     = "frame, batched, appended"
+	ofAppendedSIMD  = "shared, appended, SIMD guest"
+	ofPristineSIMD  = "pristine, SIMD guest"
+	ofFrameSIMD     = "frame, batched, SIMD guest"
 )
 
 // findings leaves out what was not measured.
@@ -100,6 +101,7 @@ func (m *measurements) findings() (list []finding) {
 	}
 	for _, c := range []struct{ name, what string }{
 		{ofPristine, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest"},
+		{ofPristineBatch, "full cascade, pristine, batches of 64, processor time a task from 1 to 256 callers, largest over smallest"},
 		{ofFrame, "full cascade, frames of 64, processor time a task from 1 to 256 callers, largest over smallest"},
 	} {
 		r := m.Callers[c.name]
