@@ -318,7 +318,7 @@ type PluginConfig struct {
 	// begins none later than that. Default 250 µs, negative one task.
 	BatchTarget time.Duration
 	// BreakAfter is after how many tasks in a row that broke an instance (by a
-	// trap, a timeout and the like, but not by their size) the plugin is suspended, so that tasks fail at
+	// trap, a timeout and the like) the plugin is suspended, so that tasks fail at
 	// once with [ErrSuspended]: for 0.1 s, and each time twice as long, up to 30 s,
 	// until one succeeds. Default 20, negative never.
 	BreakAfter int

@@ -73,7 +73,7 @@ func misspelt(app *cli.App, environment []string) (warnings []string) {
 			continue
 		}
 		if near := spell.Nearest(name, known); near != "" {
-			warnings = append(warnings, fmt.Sprintf("there is no variable %s%s; did you mean %[1]s%[3]s?", envPrefix, name, near))
+			warnings = append(warnings, fmt.Sprintf("there is no variable %s; did you mean %s?", envPrefix+name, envPrefix+near))
 		}
 	}
 	return warnings

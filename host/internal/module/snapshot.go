@@ -62,12 +62,13 @@ func (in *Instance) adopt(s *snapshot) error {
 		return err
 	}
 	in.system.Adopt(&s.system)
-	in.room = s.room
-	in.setGlobals(s)
+	in.putBack(s)
 	return nil
 }
 
-func (in *Instance) setGlobals(s *snapshot) {
+// putBack sets the guest's variables, and where its room is, to what they were.
+func (in *Instance) putBack(s *snapshot) {
+	in.room = s.room
 	for i, g := range in.globals {
 		g.Set(s.globals[i])
 	}
@@ -83,7 +84,6 @@ func (in *Instance) Reset() bool {
 		return false
 	}
 	in.system.Reset()
-	in.room = s.room
-	in.setGlobals(s)
+	in.putBack(s)
 	return true
 }
