@@ -30,6 +30,7 @@ const (
 	opTableGet    = 0x25
 	opTableSet    = 0x26
 	opFirstLoad   = 0x28
+	opFirstStore  = 0x36
 	opLastStore   = 0x3e
 	opMemorySize  = 0x3f
 	opMemoryGrow  = 0x40
@@ -37,12 +38,17 @@ const (
 	opI64Const    = 0x42
 	opF32Const    = 0x43
 	opF64Const    = 0x44
+	opI32Eqz      = 0x45
 	opI32LtS      = 0x48
 	opI32LtU      = 0x49
 	opI32GtU      = 0x4b
 	opI32LeU      = 0x4d
+	opI64Eqz      = 0x50
+	opI64Ne       = 0x52
 	opI64LtS      = 0x53
 	opI64GtU      = 0x56
+	opI64GeU      = 0x5a
+	opF64Ge       = 0x66
 	opI32Add      = 0x6a
 	opI32Sub      = 0x6b
 	opI32Or       = 0x72
@@ -125,7 +131,10 @@ type body struct {
 	lows     lows   // at the current place
 	firstLow uint32 // of variables of type i32
 	nextLow  int
-	floats   bool // some constants are globals
+	store    int // where an instruction stands whose offset grows by addend
+	addend   uint32
+	floats   bool   // some constants are globals
+	touched  uint64 // which variables were read or set since code last parted or joined, by bits
 
 	constants constants
 	to        uint32 // a variable of type i32, for the address of what is written
@@ -168,6 +177,9 @@ type frame struct {
 	// atEnd is what is known of variables on all ways to the frame's end but that of the
 	// code before it.
 	atEnd lows
+	// Variables that are set in the frame, and those that are read there while it may be that
+	// they were set elsewhere, by bits.
+	sets, reads uint64
 }
 
 func (w *rewriter) code(out []byte) ([]byte, error) {
@@ -236,7 +248,7 @@ func (w *rewriter) entrance(i int) []byte {
 func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floats bool) error {
 	*b = body{
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
-		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1}, floats: floats,
+		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1}, floats: floats, store: -1,
 	}
 	b.declare(b.w.params[b.w.funcTypes[f]])
 	b.copied = b.r.pos
@@ -348,18 +360,22 @@ func (b *body) enter() {
 func (b *body) exit() {
 	if b.wrapped && b.r.err == nil {
 		b.out[len(b.out)-1] = opReturn // in place of its end
-		b.host()
+		b.host(1<<maxRenamed - 1)
 	}
 }
 
 // host ends what is around a function or loop: it calls the host and goes round.
 //
 // Wazero's register allocator has a variable that is changed in a loop stored at each
-// change if its value is needed after a call, wherever that is. So all variables get
-// new values before the call, by instructions that change nothing.
-func (b *body) host() {
+// change if its value is needed after a call, wherever that is. So the variables get
+// new values before the call, by instructions that change nothing: those of which one turn of the
+// loop leaves a value to the next. Others would have to be carried along for it.
+func (b *body) host(variables uint64) {
 	b.out = append(b.out, opEnd)
 	for i, t := range b.types {
+		if variables&(1<<i) == 0 {
+			continue
+		}
 		var same []byte
 		switch t {
 		case typeI32:
@@ -610,7 +626,7 @@ func (b *body) leave(f *frame) {
 	b.close()
 	if f.extra > 0 {
 		b.out = append(b.out, opBr, 2)
-		b.host()
+		b.host(f.sets & f.reads)
 		b.depth -= f.extra
 	}
 	b.span = f.outer
@@ -627,6 +643,8 @@ func (b *body) end() {
 	if len(b.frames) == 0 {
 		return // the function's
 	}
+	around := &b.frames[len(b.frames)-1]
+	around.sets, around.reads = around.sets|f.sets, around.reads|f.reads
 	if f.kind != opLoop {
 		f.atEnd.join(&b.lows)
 		b.lows = f.atEnd
@@ -658,6 +676,9 @@ func (b *body) instruction() {
 	start := r.pos
 	op := r.byte()
 	b.cost += costPlain
+	if op >= opBlock && op <= opReturn {
+		b.touched = 0
+	}
 	switch {
 	case op == opBlock || op == opLoop || op == opIf:
 		b.open(op, start)
@@ -698,13 +719,19 @@ func (b *body) instruction() {
 		}
 		r.valueType()
 	case op >= opLocalGet && op <= opLocalTee:
-		if v := r.index("variable", b.locals); op == opLocalGet {
-			b.low(start, v)
-		} else {
-			b.lows.forget(v)
-		}
+		b.variable(start, op, r.index("variable", b.locals))
 	case op == opF64Const:
 		b.float(start)
+	case b.form == noTable && op >= opI32Eqz && op <= opF64Ge:
+		b.condition(start, op)
+	case b.form == noTable && op == opI64ExtendU:
+		b.sum(start, true, func() {})
+	case b.form == noTable && op == opI64Const:
+		r.pos = start
+		if !b.sum(start, false, func() { b.out = append(b.out, opI32Wrap) }) {
+			r.pos++
+			r.skip(op)
+		}
 	case op == opI32Const:
 		if r.skip(op); r.err == nil {
 			b.constants.push(start, r.buf[start+1:r.pos])
@@ -719,7 +746,12 @@ func (b *body) instruction() {
 		b.dirty(start)
 	case op >= opFirstLoad && op <= opLastStore:
 		b.cost += costLoad - costPlain
-		r.skip(op)
+		if start != b.store {
+			r.skip(op)
+			break
+		}
+		b.flush(start)
+		b.access(op, b.addend)
 	case op == opMemoryGrow:
 		r.skip(op)
 		// In pages; a new one is cleared when it is first used.
@@ -739,6 +771,21 @@ func (b *body) instruction() {
 		r.failf("there is no instruction 0x%x", op)
 	}
 	b.constants.n = 0
+}
+
+// variable takes note of a local.get, local.set or local.tee.
+func (b *body) variable(start int, op byte, v uint32) {
+	f, bit := &b.frames[len(b.frames)-1], uint64(1)<<v
+	if op == opLocalGet {
+		f.reads |= bit &^ b.touched
+		if b.form == noTable {
+			b.low(start, v)
+		}
+	} else {
+		f.sets |= bit
+		b.lows.forget(v)
+	}
+	b.touched |= bit
 }
 
 // call rewrites a call, which write writes, and counts it if it may go round.

@@ -228,6 +228,125 @@ func TestReloopBlocks(t *testing.T) {
 	}
 }
 
+// relooped is a binary whose function 0, of an i32, two i64, an f64 and an i64, is code in a form
+// without its table; the main function calls it and leaves a global's value.
+func relooped(tb testing.TB, code ...any) []byte {
+	tb.Helper()
+	f := (&parted{looped: true, parts: [][]any{{cat(code...), to{1, 0}}, {leave}}}).body()
+	if _, ok := meter.Reloop(cat(0, f, 0x0b)); !ok {
+		tb.Fatal("does not reloop")
+	}
+	data := make([]byte, 300)
+	for i := range data {
+		data[i] = byte(i%251 + 1)
+	}
+	m := new(binary)
+	m.typ([]byte{i32}, []byte{i32})
+	m.memory(1)
+	m.global(i64, konst64(0))
+	m.datas = append(m.datas, cat(0, konst(0), 0x0b, sized(data)), cat(0, konst(1<<16-len(data)), 0x0b, sized(data)))
+	m.fnOf(0, []byte{i32, i64, i64, f64}, f)
+	m.main(nil, []byte{i64}, nil, konst(0), 0x10, 0, 0x1a, 0x23, 0)
+	return m.encode()
+}
+
+// TestReloopAddresses has loads and stores at sums do what they did, within memory and at its end.
+func TestReloopAddresses(t *testing.T) {
+	all := machines(t)
+	const end = 1 << 16
+	loads := map[byte]any{ // and what makes an i64 of what they load
+		0x28: 0xad, 0x29: nil, 0x2a: cat(0xbc, 0xad), 0x2b: 0xbd, 0x2c: 0xad, 0x2f: 0xad, 0x30: nil, 0x35: nil,
+	}
+	values := map[byte][]byte{ // to store, one of them by a load at a sum
+		0x36: konst(77), 0x37: cat(0x20, 3, konst64(9), 0x7c), 0x38: cat(float(1.5), 0xb6), 0x39: cat(0x20, 3, konst64(8), 0x7c, 0xa7, 0x2b, 3, 0, float(2), 0xa2),
+		0x3a: cat(0x20, 3, 0xa7, 0x28, 2, 4), 0x3c: cat(0x20, 3, 0x50, 0xad), 0x3e: cat(0x20, 3, 0xa7, konst(1), 0x6a, 0xad),
+	}
+	for _, base := range []int{100, end - 20} {
+		for _, n := range []int64{-8, 1, 19, 1 << 16, 1<<16 + 1, 1 << 40} {
+			set := cat(konst(base), 0x21, 1, konst64(int64(base)), 0x21, 2, konst64(40), 0x21, 3)
+			for _, address := range [][]byte{ // of one value, which is a word, a variable and neither
+				cat(0x20, 1, 0xad, konst64(n), 0x7c, 0xa7), cat(0x20, 2, konst64(n), 0x7c, 0xa7), cat(0x20, 2, konst64(0), 0x84, konst64(n), 0x7c, 0xa7),
+			} {
+				for op, widen := range loads {
+					load := cat(address, op, 0, 3)
+					if widen != nil {
+						load = cat(load, widen)
+					}
+					compare(t, all, relooped(t, set, load, 0x24, 0))
+				}
+				for op, value := range values {
+					compare(t, all, relooped(t, set, address, value, op, 0, 3, address, 0x30, 0, 3, 0x24, 0))
+				}
+				compare(t, all, relooped(t, set, address, 0xad, 0x24, 0))                                       // no access
+				compare(t, all, relooped(t, set, address, konst(1), konst(5), 0x04, void, 0x0b, 0x36, 0, 0))    // a block in between
+				compare(t, all, relooped(t, set, address, 0x28, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x1a))         // a large offset
+				compare(t, all, relooped(t, set, address, address, 0x31, 0, 1, 0x37, 0, 2))                     // one in the other
+				compare(t, all, relooped(t, set, address, konst(3), konst(4), konst(0), 0x1b, 0x36, 0, 0))      // by select
+				compare(t, all, relooped(t, set, address, 0x20, 1, konst(5), 0x36, 0, 0, konst(1), 0x3a, 0, 0)) // behind another store
+			}
+		}
+	}
+}
+
+// TestReloopAddressesEnd has a sum beyond 4 GiB be no address near 0, which is the one thing that
+// is not as it was.
+func TestReloopAddressesEnd(t *testing.T) {
+	wasm := relooped(t, konst64(-8), 0x21, 2, 0x20, 2, konst64(16), 0x7c, 0xa7, 0x29, 0, 0, 0x24, 0)
+	for _, m := range machines(t) {
+		if o := m.run(t, wasm, grants{}); o.err != nil {
+			t.Fatal(o.err)
+		}
+		if o := m.run(t, rewrite(t, wasm), grants{slice: 1000, most: 100}); o.err == nil || !strings.Contains(o.err.Error(), "out of bounds") {
+			t.Errorf("%s: %v", m.name, o.err)
+		}
+	}
+}
+
+// TestReloopConditions has comparisons be the conditions that they were, however often negated.
+func TestReloopConditions(t *testing.T) {
+	all := machines(t)
+	negations := [][]byte{nil, {0x45}, {0x45, 0x45}, {0xad, 0x50}, {0xad, 0x50, 0x45}, {0x45, 0xad, 0x50, 0x45}, {0xad, 0x50, 0xad, 0x50, 0x45}, {0xac, 0x50}, {0x45, 0x01, 0x45}}
+	// Each outcome is a bit.
+	shift := cat(0x23, 0, konst64(-7046029254386353131), 0x7e, 0x24, 0) // and mix
+	bit := cat(0x23, 0, konst64(1), 0x7c, 0x24, 0)
+	uses := func(condition []byte) []byte {
+		return cat(
+			shift, condition, 0x04, void, bit, 0x0b,
+			shift, 0x02, void, condition, 0x0d, 0, bit, 0x0b,
+			shift, konst64(1), konst64(0), condition, 0x1b, 0x23, 0, 0x7c, 0x24, 0,
+			shift, condition, 0xad, 0x23, 0, 0x7c, 0x24, 0,
+		)
+	}
+	whole := []int64{0, 1, -1, 5, math.MinInt32, math.MinInt64}
+	reals := []float64{0, math.Copysign(0, -1), 1.5, -1.5, math.Inf(1), math.NaN()}
+	for op := byte(0x45); op <= 0x66; op++ {
+		var code []byte
+		for i := range whole {
+			for j := range whole {
+				var operands []byte
+				switch {
+				case op == 0x45:
+					operands = konst(int(int32(whole[i])))
+				case op == 0x50:
+					operands = konst64(whole[i])
+				case op < 0x50:
+					operands = cat(konst(int(int32(whole[i]))), konst(int(int32(whole[j]))))
+				case op < 0x5b:
+					operands = cat(konst64(whole[i]), konst64(whole[j]))
+				case op < 0x61:
+					operands = cat(float(reals[i]), 0xb6, float(reals[j]), 0xb6)
+				default:
+					operands = cat(float(reals[i]), float(reals[j]))
+				}
+				for _, n := range negations {
+					code = append(code, uses(cat(operands, op, n))...)
+				}
+			}
+		}
+		compare(t, all, relooped(t, code))
+	}
+}
+
 // TestReloopRewrites has what is written anew for the compiler be so: of each of the
 // bytes it counts there are as many less as the original has in a function.
 func TestReloopRewrites(t *testing.T) {
@@ -237,13 +356,15 @@ func TestReloopRewrites(t *testing.T) {
 		m := new(binary)
 		m.typ([]byte{i32}, []byte{i32})
 		m.memory(1)
-		m.fnOf(0, []byte{i64, f64}, f)
+		m.fnOf(0, []byte{i64, f64, i32}, f)
 		m.main(nil, []byte{i32}, nil, konst(0), 0x10, 0)
 		return bytes.Count(rewrite(t, m.encode()), what)
 	}
 	load := cat(0x20, 1, 0xa7, 0x28, 2, 0, 0x1a)      // from where variable 1 says
 	set := cat(0x42, 8, 0x21, 1)                      // which becomes another
 	pi := cat(float(math.Pi), 0x20, 2, 0xa2, 0x21, 2) // once
+	compared := cat(0x20, 1, 0x20, 1, 0x53)
+	sum := cat(konst64(40), 0x7c, 0xa7)
 	copies := func(n int) []byte { return cat(konst(0), konst(n), konst(n), 0xfc, 10, 0, 0) }
 	fills := func(n int) []byte { return cat(konst(0), konst(0), konst(n), 0xfc, 11, 0) }
 	for _, c := range []struct {
@@ -260,6 +381,11 @@ func TestReloopRewrites(t *testing.T) {
 		{"and behind a condition", cat(0xa7), 1, cat(load, konst(1), 0x04, void, 0x0b, load), cat(load, konst(1), 0x04, void, set, 0x0b, load)},
 		{"and no jump to its end", cat(0xa7), 1,
 			cat(load, 0x02, void, konst(1), 0x0d, 0, 0x0b, load), cat(0x02, void, konst(1), 0x0d, 0, load, 0x0b, load)},
+		{"a negation", cat(0x53, 0x45), 1, cat(compared, 0x45, 0x04, void, 0x0b), cat(compared, 0x45, 0x01, 0x04, void, 0x0b)},
+		{"three negations", cat(0xad, 0x50), 1, cat(compared, 0xad, 0x50, 0x45, 0x04, void, 0x0b), cat(compared, 0xad, 0x50, 0x45, 0x01, 0x04, void, 0x0b)},
+		{"an address of a variable", cat(0x7c), 1, cat(0x20, 1, sum, 0x28, 2, 0, 0x1a), cat(0x20, 1, sum, 0x1a)},
+		{"an address to store at", cat(0x7c), 1, cat(0x20, 1, sum, konst(1), 0x36, 2, 0), cat(0x20, 1, sum, 0x3f, 0, 0x36, 2, 0)},
+		{"an address of a word", cat(0x7c), 1, cat(0x20, 3, 0xad, sum, 0x1a), cat(0x20, 1, sum, 0x1a)},
 	} {
 		if few, many := count(c.what, c.few), count(c.what, c.many); many-few != c.less {
 			t.Errorf("%s: %d and %d", c.name, few, many)

@@ -44,25 +44,177 @@ func (l *lows) join(other *lows) {
 	}
 }
 
-// low rewrites a local.get of v, which was read, and an i32.wrap_i64 behind it.
+// low rewrites a local.get of v, which was read, and what is behind it, if that makes an address
+// of it.
 func (b *body) low(start int, v uint32) {
-	if b.r.peek(0) != opI32Wrap || b.form != noTable {
+	if b.r.peek(0) != opI32Wrap {
+		b.sum(start, false, func() { b.appendLow(v) })
 		return
 	}
 	b.r.byte()
 	b.cost += costPlain
+	b.flush(start)
+	b.appendLow(v)
+	b.copied = b.r.pos
+}
+
+// appendLow writes what puts the low half of v on the stack.
+func (b *body) appendLow(v uint32) {
 	for i := range b.lows.of {
 		if b.lows.of[i] == v+1 {
-			b.flush(start)
 			b.out = appendU32(append(b.out, opLocalGet), b.firstLow+uint32(i))
-			b.copied = b.r.pos
 			return
 		}
 	}
-	b.flush(b.r.pos)
+	b.out = append(appendU32(append(b.out, opLocalGet), v), opI32Wrap)
 	b.out = appendU32(append(b.out, opLocalTee), b.firstLow+uint32(b.nextLow))
 	b.lows.of[b.nextLow] = v + 1
 	b.nextLow = (b.nextLow + 1) % keptLows
+}
+
+// maxOffset is the largest number that becomes an offset, and the largest offset that it
+// is added to. maxValue is how many instructions a value may have that is stored.
+const (
+	maxOffset = 1 << 16
+	maxValue  = 64
+)
+
+// sum rewrites the sum of a value and a number, which is read next, if its low half is taken for
+// an address: the number becomes part of the offset. Go's compiler does so where whole
+// numbers are read and written by a pointer, and leaves floats and its own stack. Of accesses with
+// one address and several offsets wazero checks bounds once, if the highest comes first.
+//
+// low writes the value's low half; word is whether it has no other. Then the sum is one of
+// words, wherever it goes.
+func (b *body) sum(start int, word bool, low func()) bool {
+	if b.r.peek(0) != opI64Const {
+		return false
+	}
+	r := *b.r
+	r.byte()
+	n := r.s33()
+	if n <= 0 || n > maxOffset || r.byte() != opI64Add || r.byte() != opI32Wrap {
+		return false
+	}
+	behind := r.pos
+	taken := r.taker()
+	if !taken && !word {
+		return false
+	}
+	b.cost += 3 * costPlain
+	b.flush(start)
+	low()
+	b.r.pos, b.copied = behind, behind
+	switch {
+	case !taken:
+		b.out = append(appendS32(append(b.out, opI32Const), int32(n)), opI32Add)
+	case r.pos == behind: // a load
+		b.cost += costLoad
+		b.access(b.r.byte(), uint32(n))
+	default: // a store. In its value there may be loads, and no store.
+		b.store, b.addend = r.pos, uint32(n)
+	}
+	return true
+}
+
+// access writes an access of memory, which was read up to its operands, with more of an offset.
+func (b *body) access(op byte, addend uint32) {
+	align, offset := b.r.u32(), b.r.u32()
+	b.out = appendU32(appendU32(append(b.out, op), align), offset+addend)
+	b.copied = b.r.pos
+}
+
+// operands returns how many values an instruction makes one of; 0 if it does something else.
+func operands(op byte) int {
+	switch {
+	case op < opI32Eqz || op > opLastPlain:
+		return 0
+	case op == opI32Eqz, op == opI64Eqz,
+		op >= 0x67 && op <= 0x69, op >= 0x79 && op <= 0x7b, // clz, ctz, popcnt
+		op >= 0x8b && op <= 0x91, op >= 0x99 && op <= 0x9f, // abs to sqrt
+		op >= opI32Wrap: // conversions
+		return 1
+	}
+	return 2
+}
+
+// taker reads up to the instruction that takes the address on top of the stack, if that is an
+// access of memory with a small offset.
+func (r *reader) taker() bool {
+	above := 0 // values on the stack above the address
+	for range maxValue {
+		at := r.pos
+		op := r.byte()
+		switch n := operands(op); {
+		case op >= opFirstLoad && op < opFirstStore && above == 0, op >= opFirstStore && op <= opLastStore && above == 1:
+			r.u32()
+			small := r.u32() <= maxOffset && r.err == nil
+			r.pos = at
+			return small
+		case op == opLocalGet || op == opGlobalGet || op >= opI32Const && op <= opF64Const:
+			above++
+		case n > 0 && above >= n:
+			above -= n - 1
+		case above > 0 && (op == opLocalTee || op >= opFirstLoad && op < opFirstStore):
+		default:
+			return false
+		}
+		if !r.skip(op) || r.err != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// condition rewrites a comparison, which was read, and what is behind it, up to a jump or an if that
+// takes it for a condition. Go's compiler negates most conditions, some of them thrice; and wazero
+// makes one instruction of a comparison and a jump, if they stand together.
+func (b *body) condition(start int, op byte) {
+	r := *b.r
+	negated, steps := false, uint64(0)
+	for ; ; steps++ {
+		switch r.peek(0) {
+		case opI32Eqz:
+			r.byte()
+		case opI64ExtendU:
+			if r.byte(); r.byte() != opI64Eqz {
+				return
+			}
+			steps++
+		case opIf, opBrIf, opSelect:
+			if steps == 0 {
+				return
+			}
+			b.flush(start)
+			b.out = appendCondition(b.out, op, negated)
+			b.cost += steps * costPlain
+			b.r.pos, b.copied = r.pos, r.pos
+			return
+		default:
+			return
+		}
+		negated = !negated
+	}
+}
+
+// appendCondition appends a comparison or what is true if it is false.
+func appendCondition(out []byte, op byte, negated bool) []byte {
+	switch {
+	case !negated:
+		return append(out, op)
+	case op == opI32Eqz: // any number but 0 is true
+		return out
+	case op == opI64Eqz:
+		return append(out, opI64Const, 0, opI64Ne)
+	case op > opI64GeU: // of floats, which may be no numbers
+		return append(out, op, opI32Eqz)
+	}
+	first := byte(opI32Eqz + 1)
+	if op > opI64Eqz {
+		first = opI64Eqz + 1
+	}
+	// eq, ne, lt_s, lt_u, gt_s, gt_u, le_s, le_u, ge_s, ge_u.
+	return append(out, first+[...]byte{1, 0, 8, 9, 6, 7, 4, 5, 2, 3}[op-first])
 }
 
 // floats are constants of type f64 that are globals too. Wazero makes two instructions of a
