@@ -100,18 +100,33 @@ func (a *Analysis) AppendBinary(b []byte) ([]byte, error) {
 	all := le.Room(b, size/8)
 	head, room := all[:resultHeader/8], all[resultHeader/8:]
 	c, e := &a.Creative, &a.Emotions
-	head[20], head[19] = a.DominantStrength, a.Stability
-	head[18], head[17], head[16], head[15] = c.EmergentNovelty, c.HarmonicRichness, c.RhythmicComplexity, c.FractalDepth
-	head[14], head[13], head[12], head[11], head[10] = e[4], e[3], e[2], e[1], e[0]
-	head[9], head[8], head[7] = strongest, overall, a.Score
+	// The farthest first, each by itself: so a guest's bounds are checked once.
+	head[20] = a.DominantStrength
+	head[19] = a.Stability
+	head[18] = c.EmergentNovelty
+	head[17] = c.HarmonicRichness
+	head[16] = c.RhythmicComplexity
+	head[15] = c.FractalDepth
+	head[14] = e[4]
+	head[13] = e[3]
+	head[12] = e[2]
+	head[11] = e[1]
+	head[10] = e[0]
+	head[9] = strongest
+	head[8] = overall
+	head[7] = a.Score
 	// Whole numbers are written by their bits.
-	head[6], head[5] = math.Float64frombits(uint64(a.Timestamp)), math.Float64frombits(uint64(a.Quality))
-	head[4], head[3] = math.Float64frombits(uint64(a.Dominant)), math.Float64frombits(uint64(a.Wave))
-	head[2], head[1], head[0] = math.Float64frombits(uint64(points)), math.Float64frombits(uint64(n)), math.Float64frombits(full)
+	head[6] = math.Float64frombits(uint64(a.Timestamp))
+	head[5] = math.Float64frombits(uint64(a.Quality))
+	head[4] = math.Float64frombits(uint64(a.Dominant))
+	head[3] = math.Float64frombits(uint64(a.Wave))
+	head[2] = math.Float64frombits(uint64(points))
+	head[1] = math.Float64frombits(uint64(n))
+	head[0] = math.Float64frombits(full)
 	first := room[:octave]
 	first[0], first[1] = a.Resonance, a.GoldenAlignment
 	if a.Full {
-		writeHarmonics(first[2+n:], a.Frequencies[:n])
+		copy(first[2+n:], shapes[:n*HarmonicsPerFrequency*3])
 	}
 	for done := 1; done < Octaves; done *= 2 {
 		copy(room[done*octave:2*done*octave], room[:done*octave])
@@ -124,30 +139,18 @@ func (a *Analysis) AppendBinary(b []byte) ([]byte, error) {
 	}
 	for i := range a.Wave {
 		w := &a.Waves[i]
-		rest[0], rest[1], rest[2], rest[3] = w.Frequencies[0], w.Frequencies[1], w.Ratio, w.Strength
+		rest[3] = w.Strength
+		rest[2] = w.Ratio
+		rest[1] = w.Frequencies[1]
+		rest[0] = w.Frequencies[0]
 		rest = rest[4:]
 	}
 	return le.AppendRoom(b, all), nil
 }
 
-// writeHarmonics, writePoints and scaleOctaves are written for a guest, see resonance.go of
-// plugins/cascade: they call nothing.
+// writePoints and scaleOctaves are written for a guest, see resonance.go of
+// plugins/cascade: they call nothing, and write the farthest first, as AppendBinary does.
 //
-// writeHarmonics writes amplitudes and phases of an octave's harmonics.
-//
-//go:noinline
-//go:nosplit
-func writeHarmonics(h, f []float64) {
-	for range f {
-		if len(h) < 3*HarmonicsPerFrequency {
-			return
-		}
-		h[14], h[13], h[11], h[10], h[8] = phases[4], amplitudes[4], phases[3], amplitudes[3], phases[2]
-		h[7], h[5], h[4], h[2], h[1] = amplitudes[2], phases[1], amplitudes[1], phases[0], amplitudes[0]
-		h = h[15:]
-	}
-}
-
 // writePoints writes the points of convergence. The lower octave is a whole number, whose
 // bits are written as those of a float.
 //
@@ -155,7 +158,9 @@ func writeHarmonics(h, f []float64) {
 //go:nosplit
 func writePoints(p []float64, strength, alignment float64) {
 	for k := uint64(0); k < maxPoints && len(p) >= 3; k++ {
-		p[2], p[1], p[0] = alignment, strength, math.Float64frombits(k)
+		p[2] = alignment
+		p[1] = strength
+		p[0] = math.Float64frombits(k)
 		p = p[3:]
 	}
 }
@@ -175,7 +180,11 @@ func scaleOctaves(o, f []float64, octave int, full bool) {
 			if !full || len(h) < 3*HarmonicsPerFrequency {
 				continue
 			}
-			h[12], h[9], h[6], h[3], h[0] = base*5, base*4, base*3, base*2, base
+			h[12] = base * 5
+			h[9] = base * 4
+			h[6] = base * 3
+			h[3] = base * 2
+			h[0] = base
 			h = h[15:]
 		}
 		if uint(len(o)) < uint(octave) {
@@ -191,3 +200,12 @@ var (
 	amplitudes = [HarmonicsPerFrequency]float64{1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5}
 	phases     = [HarmonicsPerFrequency]float64{math.Pi / 4, 2 * math.Pi / 4, 3 * math.Pi / 4, 4 * math.Pi / 4, 5 * math.Pi / 4}
 )
+
+// shapes are the harmonics of an octave but for their frequencies, which are 0.
+var shapes = func() (all [MaxFrequencies * HarmonicsPerFrequency * 3]float64) {
+	for i := 0; i < len(all); i += 3 {
+		n := i / 3 % HarmonicsPerFrequency
+		all[i+1], all[i+2] = amplitudes[n], phases[n]
+	}
+	return all
+}()

@@ -31,17 +31,18 @@ func compare(f []float64) (resonance, alignment float64, whole uint) {
 const (
 	// ownPairs is Σ s(n/m)/(n·m) over harmonics n < m of one frequency.
 	ownPairs = 0.59554952539157201259
-	// farRatio is from where nearest is off for ratios of harmonics, all of which are
-	// near to none that is special.
-	farRatio = 1 << 48
+	// farRatio is from where a ratio of harmonics is divided out, as a last bit counts more
+	// the larger it is. All of them are near to none that is special.
+	farRatio = 1 << 16
 )
 
 // pairs adds up over all pairs p, q of frequencies: s(p·n/(q·m))/(n·m) over harmonics n of
 // p and m of q, and the closeness of p/q to φ. It gives up at a ratio from farRatio on.
 //
-// It is where the time goes. Two frequencies have 21 different ratios: where both n and m
-// are multiplied by two or by four it is the same, to the last bit. It takes none of them
-// for a special one, at first, and puts right those that [candidates] knows of.
+// It is where the time goes. Of the 25 ratios of two frequencies 19 differ, all of which are
+// computed from that of the frequencies, by multiplication. It takes none of them for a special one,
+// at first, and puts right those that [candidates] knows of: which are special is told by what is
+// divided out, as a last bit may decide it.
 //
 //go:noinline
 //go:nosplit
@@ -50,9 +51,7 @@ func pairs(frequencies []float64) (sum, golden float64, whole uint, ok bool) {
 	for len(frequencies) > 0 {
 		p := frequencies[0]
 		frequencies = frequencies[1:]
-		p2, p3, p4, p5 := p*2, p*3, p*4, p*5
 		for _, q := range frequencies {
-			q2, q3, q4, q5 := q*2, q*3, q*4, q*5
 			ratio := p / q
 			if math.Abs(ratio) >= farRatio {
 				return 0, 0, 0, false
@@ -62,16 +61,15 @@ func pairs(frequencies []float64) (sum, golden float64, whole uint, ok bool) {
 				whole |= pair
 			}
 			pair <<= 1
-			sum += falloff(ratio)*(1+1.0/4+1.0/16) + (falloff(p/q2)+falloff(p2/q))*(1.0/2+1.0/8)
-			sum += falloff(p3/q3)*(1.0/9) + falloff(p5/q5)*(1.0/25)
-			sum += (falloff(p/q3) + falloff(p3/q)) * (1.0 / 3)
-			sum += (falloff(p/q4) + falloff(p4/q)) * (1.0 / 4)
-			sum += (falloff(p/q5) + falloff(p5/q)) * (1.0 / 5)
-			sum += (falloff(p2/q3) + falloff(p3/q2)) * (1.0 / 6)
-			sum += (falloff(p2/q5) + falloff(p5/q2)) * (1.0 / 10)
-			sum += (falloff(p3/q4) + falloff(p4/q3)) * (1.0 / 12)
-			sum += (falloff(p3/q5) + falloff(p5/q3)) * (1.0 / 15)
-			sum += (falloff(p4/q5) + falloff(p5/q4)) * (1.0 / 20)
+			sum += falloff(ratio)*(1+1.0/4+1.0/9+1.0/16+1.0/25) + (falloff(ratio*(1.0/2))+falloff(ratio*2))*(1.0/2+1.0/8)
+			sum += (falloff(ratio*(1.0/3)) + falloff(ratio*3)) * (1.0 / 3)
+			sum += (falloff(ratio*(1.0/4)) + falloff(ratio*4)) * (1.0 / 4)
+			sum += (falloff(ratio*(1.0/5)) + falloff(ratio*5)) * (1.0 / 5)
+			sum += (falloff(ratio*(2.0/3)) + falloff(ratio*(3.0/2))) * (1.0 / 6)
+			sum += (falloff(ratio*(2.0/5)) + falloff(ratio*(5.0/2))) * (1.0 / 10)
+			sum += (falloff(ratio*(3.0/4)) + falloff(ratio*(4.0/3))) * (1.0 / 12)
+			sum += (falloff(ratio*(3.0/5)) + falloff(ratio*(5.0/3))) * (1.0 / 15)
+			sum += (falloff(ratio*(4.0/5)) + falloff(ratio*(5.0/4))) * (1.0 / 20)
 			for left := candidates[cell(ratio)&(len(candidates)-1)]; left != 0; left &= left - 1 {
 				d := &differing[bits.TrailingZeros64(left)&(len(differing)-1)]
 				r := p * d.n / (q * d.m)
@@ -83,7 +81,7 @@ func pairs(frequencies []float64) (sum, golden float64, whole uint, ok bool) {
 				if math.Abs(r-8.0/5) < 0.01 {
 					score = 1
 				}
-				sum += d.weight * (score - falloff(r))
+				sum += d.weight * (score - falloff(ratio*d.times))
 			}
 		}
 	}
@@ -116,8 +114,9 @@ func farPairs(frequencies []float64) (sum, golden float64, whole uint) {
 	return sum, golden, whole
 }
 
-// differing are the harmonics of the differing ratios, and 1/(n·m) of all that have it.
-var differing = func() (all [32]struct{ n, m, weight float64 }) {
+// differing are harmonics n and m, but for those that are multiplied by two or by four, which have
+// the same ratio to the last bit; n/m, and 1/(n·m) of all that have it.
+var differing = func() (all [32]struct{ n, m, times, weight float64 }) {
 	k := 0
 	for n := 1.0; n <= harmonics; n++ {
 		for m := 1.0; m <= harmonics; m++ {
@@ -130,7 +129,7 @@ var differing = func() (all [32]struct{ n, m, weight float64 }) {
 			case n*m == 2:
 				weight += 1.0 / 8
 			}
-			all[k].n, all[k].m, all[k].weight = n, m, weight
+			all[k].n, all[k].m, all[k].times, all[k].weight = n, m, n/m, weight
 			k++
 		}
 	}

@@ -14,9 +14,9 @@ const HARMONICS: usize = 5;
 /// Σ s(n/m)/(n·m) over harmonics n < m of one frequency.
 #[allow(clippy::excessive_precision)]
 const OWN_PAIRS: f64 = 0.59554952539157201259;
-/// From where Go adds up ratios of harmonics in another way: its way to the nearest whole
-/// number ends there. All of them are near to none that is special.
-const FAR_RATIO: f64 = (1u64 << 48) as f64;
+/// From where a ratio of harmonics is divided out, as a last bit counts more the larger it is.
+/// All of them are near to none that is special.
+const FAR_RATIO: f64 = (1u64 << 16) as f64;
 
 const MAX_PAIRS: usize = MAX_FREQUENCIES * (MAX_FREQUENCIES - 1) / 2;
 
@@ -59,10 +59,12 @@ pub fn compare(f: &[f64]) -> Comparison {
     }
 }
 
-/// How many ratios two frequencies have that differ: where both harmonics are multiplied by
-/// two or by four the ratio is the same, to the last bit.
+/// How many ratios two frequencies have that differ when they are divided out: where both
+/// harmonics are multiplied by two or by four the ratio is the same, to the last bit.
 const DIFFERING: usize = 21;
-const TERMS: usize = 10;
+const TERMS: usize = 9;
+/// 1 + 1/4 + 1/9 + 1/16 + 1/25, of harmonics that are alike.
+const ALIKE: f64 = 1.4636111111111112;
 
 /// What two pairs add, a lane each. What is used first lies at the highest address: a host's
 /// compiler checks that once, and nothing below it any more.
@@ -143,8 +145,6 @@ fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u32> {
     }
     store!((*to).golden, closeness(ratio, f64x2_splat(PHI)));
     let times = |v, n| f64x2_mul(v, f64x2_splat(n));
-    let (p2, p3, p4, p5) = (times(p, 2.0), times(p, 3.0), times(p, 4.0), times(p, 5.0));
-    let (q2, q3, q4, q5) = (times(q, 2.0), times(q, 3.0), times(q, 4.0), times(q, 5.0));
     macro_rules! falloff_at {
         ($i:expr, $distance:expr) => {{
             let falloff = falloff($distance);
@@ -154,28 +154,27 @@ fn weigh(p: v128, q: v128, two: &mut MaybeUninit<Two>) -> Option<u32> {
     }
     // The falloffs of two ratios, added and weighed.
     macro_rules! both {
-        ($i:expr, $p:expr, $q:expr, $j:expr, $r:expr, $s:expr, $weight:expr) => {{
-            let one = falloff_at!($i, distance(f64x2_div($p, $q)));
-            let other = falloff_at!($j, distance(f64x2_div($r, $s)));
+        ($i:expr, $j:expr, $n:literal / $m:literal, $weight:expr) => {{
+            let one = falloff_at!($i, distance(times(ratio, $n / $m)));
+            let other = falloff_at!($j, distance(times(ratio, $m / $n)));
             times(f64x2_add(one, other), $weight)
         }};
     }
     let d = distance(ratio);
     let whole = i64x2_bitmask(f64x2_lt(f64x2_abs(d), f64x2_splat(0.01)));
-    let own = times(falloff_at!(0, d), 1.0 + 1.0 / 4.0 + 1.0 / 16.0);
-    let term = both!(1, p, q2, 5, p2, q, 1.0 / 2.0 + 1.0 / 8.0);
-    store!((*to).terms[9], f64x2_add(own, term));
-    let third = times(falloff_at!(10, distance(f64x2_div(p3, q3))), 1.0 / 9.0);
-    let fifth = times(falloff_at!(20, distance(f64x2_div(p5, q5))), 1.0 / 25.0);
-    store!((*to).terms[8], f64x2_add(third, fifth));
-    store!((*to).terms[7], both!(2, p, q3, 8, p3, q, 1.0 / 3.0));
-    store!((*to).terms[6], both!(3, p, q4, 13, p4, q, 1.0 / 4.0));
-    store!((*to).terms[5], both!(4, p, q5, 16, p5, q, 1.0 / 5.0));
-    store!((*to).terms[4], both!(6, p2, q3, 9, p3, q2, 1.0 / 6.0));
-    store!((*to).terms[3], both!(7, p2, q5, 17, p5, q2, 1.0 / 10.0));
-    store!((*to).terms[2], both!(11, p3, q4, 14, p4, q3, 1.0 / 12.0));
-    store!((*to).terms[1], both!(12, p3, q5, 18, p5, q3, 1.0 / 15.0));
-    store!((*to).terms[0], both!(15, p4, q5, 19, p5, q4, 1.0 / 20.0));
+    let alike = falloff_at!(20, d);
+    store!((*to).falloffs[10], alike);
+    store!((*to).falloffs[0], alike);
+    let term = both!(1, 5, 1.0 / 2.0, 1.0 / 2.0 + 1.0 / 8.0);
+    store!((*to).terms[8], f64x2_add(times(alike, ALIKE), term));
+    store!((*to).terms[7], both!(2, 8, 1.0 / 3.0, 1.0 / 3.0));
+    store!((*to).terms[6], both!(3, 13, 1.0 / 4.0, 1.0 / 4.0));
+    store!((*to).terms[5], both!(4, 16, 1.0 / 5.0, 1.0 / 5.0));
+    store!((*to).terms[4], both!(6, 9, 2.0 / 3.0, 1.0 / 6.0));
+    store!((*to).terms[3], both!(7, 17, 2.0 / 5.0, 1.0 / 10.0));
+    store!((*to).terms[2], both!(11, 14, 3.0 / 4.0, 1.0 / 12.0));
+    store!((*to).terms[1], both!(12, 18, 3.0 / 5.0, 1.0 / 15.0));
+    store!((*to).terms[0], both!(15, 19, 4.0 / 5.0, 1.0 / 20.0));
     store!((*to).cells, cells(ratio));
     store!((*to).p, p);
     store!((*to).q, q);
