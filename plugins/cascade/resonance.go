@@ -32,7 +32,8 @@ const (
 	// ownPairs is Σ s(n/m)/(n·m) over harmonics n < m of one frequency.
 	ownPairs = 0.59554952539157201259
 	// farRatio is from where a ratio of harmonics is divided out, as a last bit counts more
-	// the larger it is. All of them are near to none that is special.
+	// the larger it is: below, it makes less than 1e-10 of a resonance. All of them are near to
+	// none that is special.
 	farRatio = 1 << 16
 )
 
@@ -188,7 +189,7 @@ var specials = []specialRatio{
 // relative: the 16th power of a polynomial in d². Unlike math.Exp it is inlined, and the
 // same to the last bit in a guest and on amd64.
 func falloff(r float64) float64 {
-	d := r - nearest(r)
+	d := float64(r) - nearest(r) // not of a product that arm64 did not round
 	t := d * d
 	e := 1 + t*(e1+t*(e2+t*(e3+t*(e4+t*(e5+t*(e6+t*e7))))))
 	e *= e

@@ -54,9 +54,16 @@ func TestSimilarity(t *testing.T) {
 	for i := range 30_000 {
 		ratios = append(ratios, float64(i)/5_000) // every ratio from 0 to 6
 	}
+	for r := 6.0; r < 2*farRatio; r *= 1.001 {
+		ratios = append(ratios, r)
+	}
 	for _, r := range ratios {
 		for _, f := range [][]float64{{432 * r, 432}, {-432 * r, 432}} {
-			if got, want := first(compare(f)), plain(f); math.Abs(got-want) > 1e-13+1e-15*min(r, farRatio) {
+			bound := 1e-13
+			if r > 6 && r < farRatio {
+				bound = 1e-10 // as farRatio says
+			}
+			if got, want := first(compare(f)), plain(f); math.Abs(got-want) > bound {
 				t.Fatalf("ratio %v: %v, want %v", f[0]/f[1], got, want)
 			}
 		}

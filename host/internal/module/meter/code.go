@@ -51,7 +51,9 @@ const (
 	opF64Ge       = 0x66
 	opI32Add      = 0x6a
 	opI32Sub      = 0x6b
+	opI32And      = 0x71
 	opI32Or       = 0x72
+	opI64And      = 0x83
 	opI64Or       = 0x84
 	opF32CopySign = 0x98
 	opF64CopySign = 0xa6
@@ -131,10 +133,13 @@ type body struct {
 	lows     lows   // at the current place
 	firstLow uint32 // of variables of type i32
 	nextLow  int
-	store    int // where an instruction stands whose offset grows by addend
-	addend   uint32
 	floats   bool   // some constants are globals
 	touched  uint64 // which variables were read or set since code last parted or joined, by bits
+	masked   bool   // an i32.and or i64.and stands in between
+	// store is where one stands whose offset grows by addend, as its address was rewritten, up to it.
+	// There is one at a time: what it stores contains no store.
+	store  int
+	addend uint32
 
 	constants constants
 	to        uint32 // a variable of type i32, for the address of what is written
@@ -676,8 +681,8 @@ func (b *body) instruction() {
 	start := r.pos
 	op := r.byte()
 	b.cost += costPlain
-	if op >= opBlock && op <= opReturn {
-		b.touched = 0
+	if op > opBlock && op <= opReturn {
+		b.touched, b.masked = 0, false
 	}
 	switch {
 	case op == opBlock || op == opLoop || op == opIf:
@@ -722,14 +727,16 @@ func (b *body) instruction() {
 		b.variable(start, op, r.index("variable", b.locals))
 	case op == opF64Const:
 		b.float(start)
-	case b.form == noTable && op >= opI32Eqz && op <= opF64Ge:
-		b.condition(start, op)
+	case op >= opI32Eqz && op <= opF64Ge:
+		b.compare(start, op)
+	case op == opI32And || op == opI64And:
+		b.masked = true
 	case b.form == noTable && op == opI64ExtendU:
 		b.sum(start, true, func() {})
 	case b.form == noTable && op == opI64Const:
-		r.pos = start
+		r.pos, b.cost = start, b.cost-costPlain
 		if !b.sum(start, false, func() { b.out = append(b.out, opI32Wrap) }) {
-			r.pos++
+			r.pos, b.cost = start+1, b.cost+costPlain
 			r.skip(op)
 		}
 	case op == opI32Const:

@@ -228,8 +228,8 @@ func TestReloopBlocks(t *testing.T) {
 	}
 }
 
-// relooped is a binary whose function 0, of an i32, two i64, an f64 and an i64, is code in a form
-// without its table; the main function calls it and leaves a global's value.
+// relooped is a binary whose function 0 is code that can do without its table, with variables 1 to 5
+// of types i32, i64, i64, f64 and i32. The main function calls it and returns global 0.
 func relooped(tb testing.TB, code ...any) []byte {
 	tb.Helper()
 	f := (&parted{looped: true, parts: [][]any{{cat(code...), to{1, 0}}, {leave}}}).body()
@@ -245,8 +245,17 @@ func relooped(tb testing.TB, code ...any) []byte {
 	m.memory(1)
 	m.global(i64, konst64(0))
 	m.datas = append(m.datas, cat(0, konst(0), 0x0b, sized(data)), cat(0, konst(1<<16-len(data)), 0x0b, sized(data)))
-	m.fnOf(0, []byte{i32, i64, i64, f64}, f)
+	m.fnOf(0, []byte{i32, i64, i64, f64, i32}, f)
 	m.main(nil, []byte{i64}, nil, konst(0), 0x10, 0, 0x1a, 0x23, 0)
+	return m.encode()
+}
+
+// plain is a binary with the code as it is, in the main function, and the same variables.
+func plain(code []byte) []byte {
+	m := new(binary)
+	m.memory(1)
+	m.global(i64, konst64(0))
+	m.main([]byte{i32}, []byte{i64}, []byte{i32, i64, i64, f64, i32}, code, 0x23, 0)
 	return m.encode()
 }
 
@@ -302,19 +311,61 @@ func TestReloopAddressesEnd(t *testing.T) {
 	}
 }
 
+// mix makes global 0 another number, and count adds one.
+var (
+	mix   = cat(0x23, 0, konst64(-7046029254386353131), 0x7e, 0x24, 0)
+	count = cat(0x23, 0, konst64(1), 0x7c, 0x24, 0)
+)
+
+// TestComparisonsOfMasked has what wazero takes for something else, in functions with a table, without
+// it and of another form.
+func TestComparisonsOfMasked(t *testing.T) {
+	all := machines(t)
+	interpreter := all[1]
+	uses := [][]byte{cat(0x04, void, count, 0x0b), cat(0x0d, 0, count), cat(0x21, 1, 0x20, 1, 0x0d, 0, count)}
+	negations := [][]byte{nil, {0x45}, {0x45, 0x45}, {0xad, 0x50, 0x45}, {0xad, 0x50}, {0x45, 0x45, 0x45}, {0x45, 0xad, 0x50}, {0x01}}
+	for op := byte(0x46); op <= 0x5a; op++ {
+		if op == 0x50 {
+			continue
+		}
+		var code []byte
+		for _, x := range []int{8, 4, 0, -8, -1} {
+			zero, masked, local, other := konst(0), cat(konst(x), 0x22, 1, konst(-8), 0x71), 1, 5
+			if op > 0x50 {
+				zero, masked, local, other = konst64(0), cat(konst64(int64(x)), 0x22, 2, konst64(-8), 0x83), 2, 3
+			}
+			set := cat(zero, 0x21, other, masked, 0x21, local)
+			for _, c := range []struct{ front, operands []byte }{
+				{nil, cat(zero, masked)}, {nil, cat(masked, zero)}, {nil, cat(set, 0x20, other, 0x20, local)}, {nil, cat(set, 0x20, local, 0x20, other)},
+				{set, cat(zero, 0x20, local)}, {cat(set, konst(1), 0x04, void, 0x0b), cat(zero, 0x20, local)},
+			} {
+				for _, negation := range negations {
+					for _, use := range uses {
+						code = cat(code, mix, c.front, 0x02, void, c.operands, op, negation, use, 0x0b)
+					}
+				}
+			}
+		}
+		for _, wasm := range [][]byte{relooped(t, code), plain(code)} {
+			want := interpreter.run(t, wasm, grants{})
+			for _, m := range all {
+				same(t, fmt.Sprintf("%s, instruction 0x%x", m.name, op), m.run(t, rewrite(t, wasm), grants{slice: 1000, most: 1000}), want)
+			}
+		}
+	}
+}
+
 // TestReloopConditions has comparisons be the conditions that they were, however often negated.
 func TestReloopConditions(t *testing.T) {
 	all := machines(t)
 	negations := [][]byte{nil, {0x45}, {0x45, 0x45}, {0xad, 0x50}, {0xad, 0x50, 0x45}, {0x45, 0xad, 0x50, 0x45}, {0xad, 0x50, 0xad, 0x50, 0x45}, {0xac, 0x50}, {0x45, 0x01, 0x45}}
 	// Each outcome is a bit.
-	shift := cat(0x23, 0, konst64(-7046029254386353131), 0x7e, 0x24, 0) // and mix
-	bit := cat(0x23, 0, konst64(1), 0x7c, 0x24, 0)
 	uses := func(condition []byte) []byte {
 		return cat(
-			shift, condition, 0x04, void, bit, 0x0b,
-			shift, 0x02, void, condition, 0x0d, 0, bit, 0x0b,
-			shift, konst64(1), konst64(0), condition, 0x1b, 0x23, 0, 0x7c, 0x24, 0,
-			shift, condition, 0xad, 0x23, 0, 0x7c, 0x24, 0,
+			mix, condition, 0x04, void, count, 0x0b,
+			mix, 0x02, void, condition, 0x0d, 0, count, 0x0b,
+			mix, konst64(1), konst64(0), condition, 0x1b, 0x23, 0, 0x7c, 0x24, 0,
+			mix, condition, 0xad, 0x23, 0, 0x7c, 0x24, 0,
 		)
 	}
 	whole := []int64{0, 1, -1, 5, math.MinInt32, math.MinInt64}
@@ -323,6 +374,9 @@ func TestReloopConditions(t *testing.T) {
 		var code []byte
 		for i := range whole {
 			for j := range whole {
+				if j > 0 && (op == 0x45 || op == 0x50) {
+					break // of one operand
+				}
 				var operands []byte
 				switch {
 				case op == 0x45:
@@ -347,10 +401,54 @@ func TestReloopConditions(t *testing.T) {
 	}
 }
 
+// TestReloopFuel has what is rewritten cost what it did: one unit less than with a nop in it,
+// behind which it is left as it is.
+func TestReloopFuel(t *testing.T) {
+	all := machines(t)
+	const nop = 0x01
+	fuel := func(code ...any) int64 {
+		return compare(t, all, relooped(t, repeat(70, nop), cat(code...))).fuel // not too small to count
+	}
+	for _, c := range []struct {
+		name         string
+		front, after []byte
+	}{
+		{"a low half", cat(0x20, 2), cat(0xa7, 0x1a)},
+		{"a load", cat(0x20, 2, konst64(8)), cat(0x7c, 0xa7, 0x2b, 0, 0, 0x1a)},
+		{"a load at a word", cat(0x20, 1, 0xad, konst64(8)), cat(0x7c, 0xa7, 0x28, 0, 0, 0x1a)},
+		{"a load at a value", cat(0x20, 2, 0x20, 2, 0x84, konst64(8)), cat(0x7c, 0xa7, 0x28, 0, 0, 0x1a)},
+		{"a store", cat(0x20, 2, konst64(8)), cat(0x7c, 0xa7, konst(3), 0x36, 0, 0)},
+		{"a sum of words", cat(0x20, 1, 0xad, konst64(8)), cat(0x7c, 0xa7, 0x1a)},
+		{"negations", cat(0x20, 1, 0x20, 1, 0x46, 0x45), cat(0xad, 0x50, 0x04, void, 0x0b)},
+		{"a negation of floats", cat(0x20, 4, 0x20, 4, 0x63), cat(0x45, 0x04, void, 0x0b)},
+	} {
+		if short, long := fuel(c.front, c.after), fuel(c.front, nop, c.after); long-short != 1 {
+			t.Errorf("%s: %d, and %d with a nop", c.name, short, long)
+		}
+	}
+}
+
+// TestReloopIsLinear has what could be looked at again and again.
+func TestReloopIsLinear(t *testing.T) {
+	const n = 500_000
+	for _, c := range []struct {
+		name string
+		code []byte
+	}{
+		{"negations", cat(konst(1), repeat(n, 0x45), 0x1a)},
+		{"sums", cat(repeat(n/8, 0x20, 1, 0xad, konst64(8), 0x7c, 0xa7), repeat(n/8, 0x1a))},
+		{"stores", cat(repeat(n/8, 0x20, 1, 0xad, konst64(8), 0x7c, 0xa7), 0x3f, 0, repeat(n/8-1, 0x28, 0, 0, 0x6a), 0x36, 0, 0)},
+	} {
+		if again := rewrite(t, relooped(t, c.code)); len(again) > 8*len(c.code) {
+			t.Errorf("%s: %d bytes become %d", c.name, len(c.code), len(again))
+		}
+	}
+}
+
 // TestReloopRewrites has what is written anew for the compiler be so: of each of the
 // bytes it counts there are as many less as the original has in a function.
 func TestReloopRewrites(t *testing.T) {
-	count := func(what []byte, code ...any) int {
+	counted := func(what []byte, code ...any) int {
 		t.Helper()
 		f := (&parted{looped: true, parts: [][]any{{cat(code...), to{1, 0}}, {leave}}}).body()
 		m := new(binary)
@@ -363,6 +461,7 @@ func TestReloopRewrites(t *testing.T) {
 	load := cat(0x20, 1, 0xa7, 0x28, 2, 0, 0x1a)      // from where variable 1 says
 	set := cat(0x42, 8, 0x21, 1)                      // which becomes another
 	pi := cat(float(math.Pi), 0x20, 2, 0xa2, 0x21, 2) // once
+	same := cat(0x20, 1, 0x20, 1, 0x84, 0x21, 1)
 	compared := cat(0x20, 1, 0x20, 1, 0x53)
 	sum := cat(konst64(40), 0x7c, 0xa7)
 	copies := func(n int) []byte { return cat(konst(0), konst(n), konst(n), 0xfc, 10, 0, 0) }
@@ -381,18 +480,22 @@ func TestReloopRewrites(t *testing.T) {
 		{"and behind a condition", cat(0xa7), 1, cat(load, konst(1), 0x04, void, 0x0b, load), cat(load, konst(1), 0x04, void, set, 0x0b, load)},
 		{"and no jump to its end", cat(0xa7), 1,
 			cat(load, 0x02, void, konst(1), 0x0d, 0, 0x0b, load), cat(0x02, void, konst(1), 0x0d, 0, load, 0x0b, load)},
+		{"a variable that a turn leaves to the next", same, 1, cat(0x03, void, set, 0x20, 1, 0x1a, 0x0b), cat(0x03, void, 0x20, 1, 0x1a, set, 0x0b)},
+		{"and that the next does in a block", same, 1, cat(0x03, void, set, 0x20, 1, 0x1a, 0x0b), cat(0x03, void, 0x02, void, 0x20, 1, 0x1a, 0x0b, set, 0x0b)},
+		{"and that is only read", same, 1, cat(0x03, void, 0x20, 1, 0x1a, 0x0b), cat(0x03, void, 0x20, 1, 0x1a, set, 0x0b)},
+		{"and that is set outside", same, 1, cat(set, 0x03, void, 0x20, 1, 0x1a, 0x0b), cat(0x03, void, 0x20, 1, 0x1a, set, 0x0b)},
 		{"a negation", cat(0x53, 0x45), 1, cat(compared, 0x45, 0x04, void, 0x0b), cat(compared, 0x45, 0x01, 0x04, void, 0x0b)},
 		{"three negations", cat(0xad, 0x50), 1, cat(compared, 0xad, 0x50, 0x45, 0x04, void, 0x0b), cat(compared, 0xad, 0x50, 0x45, 0x01, 0x04, void, 0x0b)},
 		{"an address of a variable", cat(0x7c), 1, cat(0x20, 1, sum, 0x28, 2, 0, 0x1a), cat(0x20, 1, sum, 0x1a)},
 		{"an address to store at", cat(0x7c), 1, cat(0x20, 1, sum, konst(1), 0x36, 2, 0), cat(0x20, 1, sum, 0x3f, 0, 0x36, 2, 0)},
 		{"an address of a word", cat(0x7c), 1, cat(0x20, 3, 0xad, sum, 0x1a), cat(0x20, 1, sum, 0x1a)},
 	} {
-		if few, many := count(c.what, c.few), count(c.what, c.many); many-few != c.less {
+		if few, many := counted(c.what, c.few), counted(c.what, c.many); many-few != c.less {
 			t.Errorf("%s: %d and %d", c.name, few, many)
 		}
 	}
 	// The copy with the table has them all, and there is one global for all of them.
-	if few, many := count(cat(float(math.Pi)), repeat(7, pi)), count(cat(float(math.Pi)), repeat(8, pi)); few != 2*7 || many != 8+1 {
+	if few, many := counted(cat(float(math.Pi)), repeat(7, pi)), counted(cat(float(math.Pi)), repeat(8, pi)); few != 2*7 || many != 8+1 {
 		t.Errorf("constants: %d of 7 and %d of 8", few, many)
 	}
 }

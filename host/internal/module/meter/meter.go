@@ -30,7 +30,7 @@
 //
 // Functions that Go's compiler has made are written anew without their table, see flow, and
 // instructions of theirs as wazero's compiler makes better code of them. They do the same in
-// less time, but for sums beyond 4 GiB that are addresses, see sum: they are out of bounds.
+// less time, but for addresses that are sums beyond 4 GiB, see sum: they are out of bounds.
 //
 // # Data
 //

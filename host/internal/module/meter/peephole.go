@@ -44,8 +44,8 @@ func (l *lows) join(other *lows) {
 	}
 }
 
-// low rewrites a local.get of v, which was read, and what is behind it, if that makes an address
-// of it.
+// low rewrites a local.get of v, which was read, and what is behind it, if that takes its low half,
+// or that of its sum with a number, for an address.
 func (b *body) low(start int, v uint32) {
 	if b.r.peek(0) != opI32Wrap {
 		b.sum(start, false, func() { b.appendLow(v) })
@@ -82,7 +82,9 @@ const (
 // sum rewrites the sum of a value and a number, which is read next, if its low half is taken for
 // an address: the number becomes part of the offset. Go's compiler does so where whole
 // numbers are read and written by a pointer, and leaves floats and its own stack. Of accesses with
-// one address and several offsets wazero checks bounds once, if the highest comes first.
+// one address and several offsets wazero checks bounds once, if the highest comes first. Like Go's
+// compiler it takes it that a sum does not pass 4 GiB, where an offset ends and a sum begins again
+// from 0.
 //
 // low writes the value's low half; word is whether it has no other. Then the sum is one of
 // words, wherever it goes.
@@ -166,13 +168,39 @@ func (r *reader) taker() bool {
 	return false
 }
 
-// condition rewrites a comparison, which was read, and what is behind it, up to a jump or an if that
-// takes it for a condition. Go's compiler negates most conditions, some of them thrice; and wazero
-// makes one instruction of a comparison and a jump, if they stand together.
+// compare rewrites a comparison, which was read.
+//
+// Where a jump follows, wazero 1.12 takes 0 < x & y for x & y < 0, and likewise with ≤, > and ≥;
+// on arm64 unsigned ones of x & y and 0 are wrong, too. So no jump follows directly where there may be
+// an and: to negate twice changes nothing, and stands in between.
+func (b *body) compare(start int, op byte) {
+	switch next := b.r.peek(0); {
+	case b.masked && op == opI32Eqz: // it may be what stands in between
+	case b.masked && ordering(op):
+		if next != opI32Eqz && next != opI64ExtendU {
+			b.flush(b.r.pos)
+			b.out = append(b.out, opI32Eqz, opI32Eqz)
+		}
+	case b.form == noTable:
+		b.condition(start, op)
+	}
+}
+
+// ordering reports whether an instruction compares whole numbers, but for being equal or not.
+func ordering(op byte) bool {
+	return op >= opI32LtS && op < opI64Eqz || op >= opI64LtS && op <= opI64GeU
+}
+
+// maxNegations is how many negations of a comparison are looked at. Go's compiler makes three.
+const maxNegations = 8
+
+// condition rewrites a comparison and its negations in front of a jump or an if that takes it for
+// a condition. Go's compiler negates most conditions, some of them thrice; and wazero makes one
+// instruction of a comparison and a jump, if they stand together.
 func (b *body) condition(start int, op byte) {
 	r := *b.r
-	negated, steps := false, uint64(0)
-	for ; ; steps++ {
+	negated := false
+	for range maxNegations {
 		switch r.peek(0) {
 		case opI32Eqz:
 			r.byte()
@@ -180,14 +208,10 @@ func (b *body) condition(start int, op byte) {
 			if r.byte(); r.byte() != opI64Eqz {
 				return
 			}
-			steps++
 		case opIf, opBrIf, opSelect:
-			if steps == 0 {
-				return
-			}
 			b.flush(start)
 			b.out = appendCondition(b.out, op, negated)
-			b.cost += steps * costPlain
+			b.cost += uint64(r.pos-b.r.pos) * costPlain // of a byte each
 			b.r.pos, b.copied = r.pos, r.pos
 			return
 		default:
