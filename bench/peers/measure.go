@@ -121,6 +121,8 @@ type measurements struct {
 	MillionNodesMS []float64 `json:"million_nodes_ms"`
 	// MillionNodesSIMD is that with the guest written in Rust.
 	MillionNodesSIMD []float64 `json:"million_nodes_simd_ms"`
+	// MillionNodesNative is that without a sandbox.
+	MillionNodesNative []float64 `json:"million_nodes_native_ms"`
 }
 
 // closedResult is of a closed load.

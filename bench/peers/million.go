@@ -10,16 +10,18 @@ import (
 )
 
 // million measures a network of a million nodes, with the trial of resonhost's command:
-// the processor time of the whole process, without what a tick of one node takes.
+// the processor time of the whole process, without what a tick of one node takes. Native is
+// without a sandbox, the least that a guest could come to which is compiled as Go is.
 func (b *bout) million(ctx context.Context) error {
 	simd := b.o
 	simd.plugins = simd.simd
 	for range min(b.rounds, 3) {
 		for _, c := range []struct {
-			o  options
-			to *[]float64
-		}{{b.o, &b.m.MillionNodesMS}, {simd, &b.m.MillionNodesSIMD}} {
-			ms, err := b.millionOf(ctx, c.o)
+			o      options
+			native bool
+			to     *[]float64
+		}{{b.o, false, &b.m.MillionNodesMS}, {simd, false, &b.m.MillionNodesSIMD}, {b.o, true, &b.m.MillionNodesNative}} {
+			ms, err := b.millionOf(ctx, c.o, c.native)
 			if err != nil {
 				return err
 			}
@@ -29,15 +31,19 @@ func (b *bout) million(ctx context.Context) error {
 	return nil
 }
 
-// millionOf returns what a tick takes with a host's plugins, in ms.
-func (b *bout) millionOf(ctx context.Context, o options) (float64, error) {
+// millionOf returns what a tick takes with a host's plugins, or native, in ms.
+func (b *bout) millionOf(ctx context.Context, o options, native bool) (float64, error) {
 	const nodes = 1_000_000
 	t := &trial.Trial{Duration: max(b.benchtime, 2*time.Second)}
 	t.Open = func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
 		cfg := host.Config{Workers: o.workers}
-		var err error
-		if cfg.Plugins, err = o.sources(); err != nil {
-			return nil, err
+		if native {
+			cfg = host.Config{Mode: host.Inline, Native: natives()}
+		} else {
+			var err error
+			if cfg.Plugins, err = o.sources(); err != nil {
+				return nil, err
+			}
 		}
 		change(&cfg)
 		h, err := host.New(cfg)

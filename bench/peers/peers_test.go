@@ -202,7 +202,7 @@ func TestFigures(t *testing.T) {
 // made are measurements of every contender, alike but for a factor.
 func made() *measurements {
 	m := &measurements{
-		Rounds: 2, Workers: 2, Contenders: contenders, MillionNodesMS: []float64{30, 20}, MillionNodesSIMD: []float64{26, 25},
+		Rounds: 2, Workers: 2, Contenders: contenders, MillionNodesMS: []float64{30, 20}, MillionNodesSIMD: []float64{26, 25}, MillionNodesNative: []float64{22, 24},
 		Closed: make(map[string]map[string]*closedResult), Alone: make(map[string]map[string]*closedResult),
 		Callers: make(map[string][]*closedResult), Open: make(map[string]map[string]*openResult),
 		OneWorker: make(map[string]*closedResult), TwoWorkers: make(map[string]*closedResult), Processes: make(map[string]*processResult),
@@ -243,7 +243,7 @@ func TestFindings(t *testing.T) {
 		"| met | no-op, pristine, one caller | 6.40 µs | ≤ 10.0 µs |",
 		"| met | full cascade, pristine, throughput from one worker to two | 1.90 × (native 1.90 ×) | ≥ 1.8 × |",
 		"| met | full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest | +0 % (native, whose callers take turns as well: +0 %) | ≤ +10 % |",
-		"| met | tick of 1,000,000 nodes of a network, processor time | 25.0 ms | ≤ 25 ms of one core |",
+		"| met | tick of 1,000,000 nodes of a network, processor time | 25.0 ms (native Go in the guest's place: 23.0 ms) | ≤ 25 ms of one core |",
 		"| **MISSED** | tick of 1,000,000 nodes, the guest in Rust with SIMD, processor time | 25.5 ms | ≤ 25 ms of one core |",
 		"| **MISSED** | full cascade, shared, one by one, metered, with the host around it, to native, both into the caller's memory, one caller | 12.00 × (shared, into new memory: 11.00 ×) | ≤ 1.8 × |",
 		"| **MISSED** | no-op, frames of 64, throughput with 8 callers to waPC's pool | 2.9 × (by processor time 2.9 ×) | ≥ 5 × |",

@@ -387,6 +387,9 @@ func (m *measurements) writeProcesses(b *strings.Builder) {
 		if len(m.MillionNodesSIMD) > 0 {
 			fmt.Fprintf(b, ";\nwith the guest in Rust %s", spread(inNS(m.MillionNodesSIMD), short))
 		}
+		if len(m.MillionNodesNative) > 0 {
+			fmt.Fprintf(b, ";\nwith native Go in the guest's place %s", spread(inNS(m.MillionNodesNative), short))
+		}
 		b.WriteString(".\n\n")
 	}
 }

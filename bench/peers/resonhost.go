@@ -46,7 +46,7 @@ func startHost(ctx context.Context, o options, cfg host.Config) (*host.Host, err
 	cfg.Workers = o.workers
 	if cfg.Mode == host.Inline {
 		cfg.Workers = 0
-		cfg.Native = []host.Native{nativecascade.New(), nativetick.New(), nativeEcho("noop"), nativeEcho("echo")}
+		cfg.Native = natives()
 	} else {
 		// As many as work at once, ready from the start, as in the pools of the others.
 		cfg.Defaults.MinInstances = o.workers
@@ -61,6 +61,11 @@ func startHost(ctx context.Context, o options, cfg host.Config) (*host.Host, err
 	}
 	err = h.Start(ctx)
 	return h, err
+}
+
+// natives are the plugins that sources are guests of.
+func natives() []host.Native {
+	return []host.Native{nativecascade.New(), nativetick.New(), nativeEcho("noop"), nativeEcho("echo")}
 }
 
 // nativeEcho is the plugin of guests/echo, and, given nothing, of guests/noop.

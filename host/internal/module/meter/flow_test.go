@@ -229,7 +229,7 @@ func TestReloopBlocks(t *testing.T) {
 }
 
 // relooped is a binary whose function 0 is code that can do without its table, with variables 1 to 5
-// of types i32, i64, i64, f64 and i32. The main function calls it and returns global 0.
+// of types i32, two of i64, f64 and i32. The main function calls it and returns global 0.
 func relooped(tb testing.TB, code ...any) []byte {
 	tb.Helper()
 	f := (&parted{looped: true, parts: [][]any{{cat(code...), to{1, 0}}, {leave}}}).body()
