@@ -123,15 +123,10 @@ func (a *Analysis) AppendBinary(b []byte) ([]byte, error) {
 	head[2] = math.Float64frombits(uint64(points))
 	head[1] = math.Float64frombits(uint64(n))
 	head[0] = math.Float64frombits(full)
-	first := room[:octave]
-	first[0], first[1] = a.Resonance, a.GoldenAlignment
 	if a.Full {
-		copy(first[2+n:], shapes[:n*HarmonicsPerFrequency*3])
+		copy(room, blanks[n])
 	}
-	for done := 1; done < Octaves; done *= 2 {
-		copy(room[done*octave:2*done*octave], room[:done*octave])
-	}
-	scaleOctaves(room[2:Octaves*octave], a.Frequencies[:n], octave, a.Full)
+	writeOctaves(room[:Octaves*octave], a.Frequencies[:n], octave, a.Full, a.Resonance, a.GoldenAlignment)
 	rest := room[Octaves*octave:]
 	if a.Converges {
 		writePoints(rest, a.Resonance, a.GoldenAlignment)
@@ -148,7 +143,7 @@ func (a *Analysis) AppendBinary(b []byte) ([]byte, error) {
 	return le.AppendRoom(b, all), nil
 }
 
-// writePoints and scaleOctaves are written for a guest, see resonance.go of
+// writePoints and writeOctaves are written for a guest, see resonance.go of
 // plugins/cascade: they call nothing, and write the farthest first, as AppendBinary does.
 //
 // writePoints writes the points of convergence. The lower octave is a whole number, whose
@@ -165,18 +160,24 @@ func writePoints(p []float64, strength, alignment float64) {
 	}
 }
 
-// scaleOctaves writes the frequencies of all octaves, of that many numbers each, into a
-// record that begins with those of the first.
+// writeOctaves writes all octaves, of that many numbers each, into a record that has what is the same
+// in all of their harmonics.
 //
 //go:noinline
 //go:nosplit
-func scaleOctaves(o, f []float64, octave int, full bool) {
+func writeOctaves(o, f []float64, octave int, full bool, resonance, alignment float64) {
 	scale := 1.0
-	for len(o) >= len(f) {
-		h := o[len(f):]
+	for len(o) > 2 {
+		o[1] = alignment
+		o[0] = resonance
+		g := o[2:]
+		if len(g) < len(f) {
+			return
+		}
+		h := g[len(f):]
 		for i, base := range f {
 			base *= scale
-			o[i] = base
+			g[i] = base
 			if !full || len(h) < 3*HarmonicsPerFrequency {
 				continue
 			}
@@ -201,11 +202,16 @@ var (
 	phases     = [HarmonicsPerFrequency]float64{math.Pi / 4, 2 * math.Pi / 4, 3 * math.Pi / 4, 4 * math.Pi / 4, 5 * math.Pi / 4}
 )
 
-// shapes are the harmonics of an octave but for their frequencies, which are 0.
-var shapes = func() (all [MaxFrequencies * HarmonicsPerFrequency * 3]float64) {
-	for i := 0; i < len(all); i += 3 {
-		n := i / 3 % HarmonicsPerFrequency
-		all[i+1], all[i+2] = amplitudes[n], phases[n]
+// blanks are the octaves of results with so many frequencies, in full, but for what differs: their
+// harmonics' amplitudes and phases.
+var blanks = func() (all [MaxFrequencies + 1][]float64) {
+	for n := range all {
+		for range Octaves {
+			all[n] = append(all[n], make([]float64, 2+n)...)
+			for i := range n * HarmonicsPerFrequency {
+				all[n] = append(all[n], 0, amplitudes[i%HarmonicsPerFrequency], phases[i%HarmonicsPerFrequency])
+			}
+		}
 	}
 	return all
 }()
