@@ -205,11 +205,15 @@ var (
 // blanks are the octaves of results with so many frequencies, in full, but for what differs: their
 // harmonics' amplitudes and phases.
 var blanks = func() (all [MaxFrequencies + 1][]float64) {
+	const harmonic = 3 // numbers
 	for n := range all {
-		for range Octaves {
-			all[n] = append(all[n], make([]float64, 2+n)...)
+		octave := 2 + n + n*HarmonicsPerFrequency*harmonic
+		all[n] = make([]float64, Octaves*octave)
+		for k := range Octaves {
+			list := all[n][k*octave+2+n:][:n*HarmonicsPerFrequency*harmonic]
 			for i := range n * HarmonicsPerFrequency {
-				all[n] = append(all[n], 0, amplitudes[i%HarmonicsPerFrequency], phases[i%HarmonicsPerFrequency])
+				list[i*harmonic+1] = amplitudes[i%HarmonicsPerFrequency]
+				list[i*harmonic+2] = phases[i%HarmonicsPerFrequency]
 			}
 		}
 	}
