@@ -160,8 +160,8 @@ func writePoints(p []float64, strength, alignment float64) {
 	}
 }
 
-// writeOctaves writes all octaves, of that many numbers each, into a record that has what is the same
-// in all of their harmonics.
+// writeOctaves writes all octaves, of that many numbers each, into a record that has [blanks] already
+// if it is a full one.
 //
 //go:noinline
 //go:nosplit
@@ -202,8 +202,8 @@ var (
 	phases     = [HarmonicsPerFrequency]float64{math.Pi / 4, 2 * math.Pi / 4, 3 * math.Pi / 4, 4 * math.Pi / 4, 5 * math.Pi / 4}
 )
 
-// blanks are the octaves of results with so many frequencies, in full, but for what differs: their
-// harmonics' amplitudes and phases.
+// blanks are the octaves of a full result, by its number of frequencies: amplitudes and phases of
+// their harmonics, which are the same in all results, and 0 for the rest.
 var blanks = func() (all [MaxFrequencies + 1][]float64) {
 	const harmonic = 3 // numbers
 	for n := range all {

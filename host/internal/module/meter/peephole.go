@@ -174,10 +174,10 @@ func (r *reader) taker() bool {
 // on arm64 unsigned ones of x & y and 0 are wrong, too. So no jump follows directly where there may be
 // an and: to negate twice changes nothing, and stands in between.
 func (b *body) compare(start int, op byte) {
-	switch next := b.r.peek(0); {
+	switch {
 	case b.masked && op == opI32Eqz: // it may be what stands in between
 	case b.masked && ordering(op):
-		if next != opI32Eqz && next != opI64ExtendU {
+		if next := b.r.peek(0); next != opI32Eqz && next != opI64ExtendU {
 			b.flush(b.r.pos)
 			b.out = append(b.out, opI32Eqz, opI32Eqz)
 		}
