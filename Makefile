@@ -84,8 +84,8 @@ lint: ## check format, vet, linters, go.mod files and the compiled guests
 	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./plugins/... && cd bench && $$linter run -c ../.golangci.yml ./...
 	for module in . tools bench; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
-	@for wasm in testdata/guests/*.wasm; do \
-		cmp bin/guests-wat/$${wasm##*/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
+	@for wasm in testdata/guests/*.wasm testdata/guests/proposals/*.wasm; do \
+		cmp bin/guests-wat/$${wasm#testdata/guests/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
 	done
 
 check: ## what CI runs: lint, test, race, scaffolds, tests and smoke runs of bench; ends with a clean tree

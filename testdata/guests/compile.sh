@@ -12,6 +12,10 @@ command -v wat2wasm >/dev/null || {
 for wat in *.wat; do
 	wat2wasm --debug-names "$wat" -o "$out/${wat%.wat}.wasm"
 done
+mkdir -p "$out/proposals"
+for wat in proposals/*.wat; do
+	wat2wasm --enable-all --debug-names "$wat" -o "$out/${wat%.wat}.wasm"
+done
 
 : >"$out/empty.wasm"
 head -c 1000 "$out/hostile.wasm" >"$out/truncated.wasm"

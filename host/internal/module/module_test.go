@@ -109,6 +109,7 @@ func TestLoadRefuses(t *testing.T) {
 		"describe-long":    "its manifest has 300000 bytes, the limit is 262144",
 		"describe-notjson": "manifest: invalid character",
 		"describe-bomb":    "manifest: ",
+		"elem-outside":     "element section, byte 176: segment 0 ends at entry 4, and its table at 3",
 		"selftest-fails":   "self-test 0",
 	} {
 		t.Run(guest, func(t *testing.T) {

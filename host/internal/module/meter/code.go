@@ -275,7 +275,7 @@ func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floa
 		if limit, ok := b.r.err.(*LimitError); ok { //nolint:errorlint // it is as it was made
 			return limit
 		}
-		return fmt.Errorf("function %d%w", f, b.r.err)
+		return fmt.Errorf("%s%w", b.w.called(f), b.r.err)
 	}
 	return nil
 }
@@ -775,7 +775,7 @@ func (b *body) instruction() {
 	case r.skip(op):
 	default:
 		r.pos = start
-		r.failf("there is no instruction 0x%x", op)
+		r.unknownOp(op)
 	}
 	b.constants.n = 0
 }
@@ -912,7 +912,7 @@ func (b *body) bulk(start int) {
 	case sub == bulkTableSize:
 		r.index("table", tables)
 	default:
-		r.failf("there is no instruction 0xfc %d", sub)
+		r.unknownBulk(sub)
 	}
 }
 

@@ -48,7 +48,7 @@ func plainSections(wasm []byte) []byte {
 }
 
 // refusable are faults of the host's own choice, besides limits.
-var refusable = []string{"does not grant", "that is the host's", "unknown type", "vector instruction", "unknown limits"}
+var refusable = []string{"does not grant", "that is the host's", "unknown type", "vector instruction", "unknown limits", "uses ", ", and its table at ", ", and the memory at "}
 
 // structural are faults of counts and sections. The compiler is not asked about
 // them: it makes room for as much as a count says, gigabytes of it.

@@ -139,7 +139,9 @@ type rewriter struct {
 	unrolled  int    // words that blocks of memory became
 	imported  uint32 // functions
 	tables    uint32
-	memory    uint32 // how many there are
+	sizes     []uint32 // of tables, in entries
+	memory    uint32   // how many there are
+	pages     uint32   // of the memory
 	globals   []global
 	exported  map[string]bool
 	segments  uint64
@@ -201,7 +203,7 @@ func (w *rewriter) split(wasm []byte) error {
 			r.err = c.err
 			// Others have addresses of code in them, which would be wrong.
 		case id >= sections:
-			r.failf("there is no section %d", id)
+			r.unknownSection(id)
 		case sectionOrder[id] <= last:
 			r.failf("the %s is out of order", sectionNames[id])
 		default:
@@ -236,7 +238,7 @@ func (w *rewriter) types(out []byte) ([]byte, error) {
 	start := r.pos
 	for range n {
 		if form := r.byte(); form != 0x60 && r.err == nil {
-			r.failf("a type of the unknown form 0x%x", form)
+			r.unknownForm(form)
 		}
 		params := r.valueTypes()
 		results := r.valueTypes()
@@ -384,13 +386,12 @@ func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 	w.tables = n
 	var content []byte
 	for range n {
-		elem, flag := r.byte(), r.byte()
-		if elem != typeFuncref && elem != typeExternref {
-			r.failf("a table of the unknown type 0x%x", elem)
+		if r.peek(0) == 0x40 {
+			r.unsupported(typedReferences, "a table with a first value")
 		}
-		if flag > 1 {
-			r.failf("a table with the unknown limits 0x%x", flag)
-		}
+		elem := r.refType()
+		flag := r.byte()
+		r.limitFlags("a table", flag)
 		least := r.u32()
 		most := uint32(1<<32 - 1)
 		if flag == 1 {
@@ -404,6 +405,7 @@ func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 			break
 		}
 		content = append(content, elem, 1)
+		w.sizes = append(w.sizes, least)
 		content = appendU32(appendU32(content, least), uint32(min(uint64(most), w.limits.TableSize)))
 	}
 	if err := r.end(); err != nil {
@@ -414,15 +416,15 @@ func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 
 func (w *rewriter) memories(out []byte) ([]byte, error) {
 	r, n := w.section(secMemory)
-	r.limit("memories", uint64(n), 1)
+	if n > 1 && r.err == nil {
+		r.unsupported(multiMemory, fmt.Sprint(n, " memories"))
+	}
 	w.memory = n
 	start := r.pos
 	for range n {
 		flag := r.byte()
-		if flag > 1 {
-			r.failf("a memory with the unknown limits 0x%x", flag)
-		}
-		r.u32()
+		r.limitFlags("a memory", flag)
+		w.pages = r.u32()
 		if flag == 1 {
 			r.u32()
 		}
@@ -484,7 +486,9 @@ func (w *rewriter) constant(r *reader, out []byte, globals uint32) []byte {
 		case opF64Const:
 			r.bytes(8)
 		case opGlobalGet:
-			r.index("global", globals)
+			if r.index("global", globals); r.err == nil { // it is one of the module's own: others were refused
+				r.unsupported(extendedConstants, "global.get of a global that is not imported")
+			}
 		case opRefNull:
 			r.refType()
 		case opRefFunc:
@@ -496,7 +500,7 @@ func (w *rewriter) constant(r *reader, out []byte, globals uint32) []byte {
 			}
 			r.bytes(16)
 		default:
-			r.failf("a constant expression with the instruction 0x%x", op)
+			r.unknownConstant(op)
 		}
 		if r.err == nil {
 			out = append(out, r.buf[start:r.pos]...)
@@ -587,17 +591,21 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 	r.limit("segments", w.segments, w.limits.Segments)
 	var content []byte
 	var elements uint64
-	for range n {
+	for segment := range n {
 		flags := r.u32()
 		if flags > 7 {
 			r.failf("a segment with the unknown flags 0x%x", flags)
 		}
 		content = appendU32(content, flags)
+		table, at := uint32(0), []byte(nil)
 		if flags&1 == 0 {
 			if flags&2 != 0 {
-				content = appendU32(content, r.index("table", w.tables))
+				table = r.index("table", w.tables)
+				content = appendU32(content, table)
 			}
+			start := r.pos
 			content = w.constant(r, content, uint32(len(w.globals)))
+			at = r.buf[start:r.pos]
 		}
 		switch {
 		case flags&3 == 0:
@@ -610,6 +618,10 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 		elements += uint64(count)
 		r.limit("entries of segments", elements, w.limits.Elements)
 		content = appendU32(content, count)
+		if from, ok := number(at); ok && table < w.tables && from+uint64(count) > uint64(w.sizes[table]) {
+			// Wazero would leave it out, and all behind it.
+			r.failf("segment %d ends at entry %d, and its table at %d", segment, from+uint64(count), w.sizes[table])
+		}
 		for i := uint32(0); i < count && r.err == nil; i++ {
 			if flags&4 != 0 {
 				content = w.constant(r, content, uint32(len(w.globals)))
@@ -641,7 +653,7 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 	r.limit("segments", w.segments, w.limits.Segments)
 	start := r.pos
 	joined := runs{odd: w.at[secDataCount] != 0} // there are instructions that name segments
-	for range n {
+	for segment := range n {
 		flags := r.u32()
 		if flags > 2 {
 			r.failf("a segment with the unknown flags 0x%x", flags)
@@ -656,6 +668,11 @@ func (w *rewriter) data(out []byte) ([]byte, error) {
 		behind := r.pos
 		data := r.bytes(r.u32())
 		if r.err != nil {
+			break
+		}
+		const page = 64 << 10
+		if from, ok := number(r.buf[address:behind]); ok && w.memory > 0 && from+uint64(len(data)) > uint64(w.pages)*page {
+			r.failf("segment %d ends at byte %d, and the memory at %d", segment, from+uint64(len(data)), uint64(w.pages)*page)
 			break
 		}
 		joined.add(flags, r.buf[address:behind], data)
@@ -676,7 +693,6 @@ func (w *rewriter) nameSection(out []byte) ([]byte, error) {
 	for !r.done() {
 		id, size := r.byte(), r.u32()
 		body := &reader{buf: r.bytes(size), what: r.what}
-		const functionNames = 1
 		if id != functionNames || r.err != nil {
 			continue
 		}

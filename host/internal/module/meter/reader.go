@@ -12,9 +12,12 @@ type reader struct {
 	err  error
 }
 
-func (r *reader) failf(format string, args ...any) {
+func (r *reader) failf(format string, args ...any) { r.fail(fmt.Errorf(format, args...)) }
+
+// fail ends the reading with an error, of which it says where it is.
+func (r *reader) fail(err error) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%s, byte %d: %s", r.what, r.base+r.pos, fmt.Sprintf(format, args...))
+		r.err = fmt.Errorf("%s, byte %d: %w", r.what, r.base+r.pos, err)
 	}
 	r.pos = len(r.buf)
 }
@@ -106,7 +109,7 @@ func (r *reader) count() uint32 {
 func (r *reader) valueType() byte {
 	t := r.byte()
 	if (t < typeV128 || t > typeI32) && t != typeFuncref && t != typeExternref {
-		r.failf("the unknown type 0x%x", t)
+		r.unknownType(t)
 	}
 	return t
 }
@@ -115,7 +118,7 @@ func (r *reader) valueType() byte {
 func (r *reader) refType() byte {
 	t := r.byte()
 	if t != typeFuncref && t != typeExternref {
-		r.failf("the unknown type 0x%x of a reference", t)
+		r.unknownHeapType(t)
 	}
 	return t
 }
@@ -146,8 +149,10 @@ func (r *reader) peek(n int) byte {
 // the second for a nop. Only where both come to the same, it is let through.
 func (r *reader) vectorOp() byte {
 	op := r.byte()
-	if op >= 0x80 && r.byte() != 1 {
-		r.failf("there is no such vector instruction")
+	if op >= 0x80 {
+		if high := r.byte(); high != 1 {
+			r.unknownVector(op, high)
+		}
 	}
 	return op
 }

@@ -30,7 +30,7 @@ type runs struct {
 // the last run if it begins shortly behind it.
 func (rs *runs) add(flags uint32, address, data []byte) {
 	from, ok := number(address)
-	if rs.odd = rs.odd || flags != 0 || !ok || len(data) == 0; rs.odd {
+	if rs.odd = rs.odd || flags != 0 || !ok || from > math.MaxInt32 || len(data) == 0; rs.odd {
 		return
 	}
 	if n := len(rs.list); n > 0 {
@@ -43,14 +43,14 @@ func (rs *runs) add(flags uint32, address, data []byte) {
 	rs.list = append(rs.list, run{from, slices.Clone(data)})
 }
 
-// number returns what an expression is, if it is no more than a number that is not negative.
+// number returns what an expression is, if it is no more than a constant of 32 bits.
 func number(expression []byte) (n uint64, ok bool) {
 	r := &reader{buf: expression}
 	if r.byte() != opI32Const {
 		return 0, false
 	}
 	v := r.s33()
-	return uint64(v), v >= 0 && v <= math.MaxInt32 && r.byte() == opEnd && r.done() && r.err == nil
+	return uint64(uint32(v)), r.byte() == opEnd && r.done() && r.err == nil
 }
 
 // section returns the content of a section that leaves memory as the segments do, or nil if

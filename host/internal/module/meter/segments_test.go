@@ -2,9 +2,11 @@ package meter_test
 
 import (
 	"bytes"
+	endian "encoding/binary"
+	"slices"
 	"testing"
 
-	endian "encoding/binary"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
 // TestSegments has segments of data become fewer, with the same memory behind.
@@ -56,20 +58,57 @@ func TestSegments(t *testing.T) {
 		})
 	}
 	t.Run("outside", func(t *testing.T) {
-		for _, datas := range [][][]byte{
-			active(segment{65535, "ab"}), active(segment{65534, "ab"}, segment{65536, "c"}), active(segment{-1, "a"}), active(segment{65537, ""}),
-			active(segment{-2, "abc"}, segment{8, "a"}),
+		for want, datas := range map[string][][]byte{
+			"data section, byte 37: segment 0 ends at byte 65537, and the memory at 65536":      active(segment{65535, "ab"}),
+			"data section, byte 45: segment 1 ends at byte 65537, and the memory at 65536":      active(segment{65534, "ab"}, segment{65536, "c"}),
+			"data section, byte 34: segment 0 ends at byte 4294967296, and the memory at 65536": active(segment{-1, "a"}),
+			"data section, byte 35: segment 0 ends at byte 65537, and the memory at 65536":      active(segment{65537, ""}),
+			"data section, byte 36: segment 0 ends at byte 4294967297, and the memory at 65536": active(segment{-2, "abc"}, segment{8, "a"}),
 		} {
 			m := new(binary)
 			m.memory(1)
 			m.datas = datas
-			for _, vm := range machines(t) {
-				if vm.run(t, m.encode(), plenty).err == nil || vm.run(t, rewrite(t, m.encode()), plenty).err == nil {
-					t.Errorf("%s, %x: no error", vm.name, datas)
-				}
-			}
+			refuses(t, m, want)
 		}
 	})
+}
+
+// TestElements has segments of elements at the end of their table, and beyond.
+func TestElements(t *testing.T) {
+	list := func(n int) []byte { return vec(slices.Repeat([][]byte{u32(0)}, n)...) }
+	module := func(elements ...[]byte) *binary {
+		m := new(binary)
+		m.tables = [][]byte{{funcref, 0, 3}, {funcref, 0, 1}}
+		m.main(nil, nil, nil)
+		m.elements = elements
+		return m
+	}
+	for want, m := range map[string]*binary{
+		"element section, byte 42: segment 0 ends at entry 4, and its table at 3":          module(cat(0, konst(2), 0x0b, list(2)), cat(0, konst(1), 0x0b, list(1))),
+		"element section, byte 50: segment 1 ends at entry 2, and its table at 1":          module(cat(0, konst(2), 0x0b, list(1)), cat(2, 1, konst(0), 0x0b, 0, list(2))),
+		"element section, byte 42: segment 0 ends at entry 6, and its table at 3":          module(cat(0, konst(6), 0x0b, list(0))),
+		"element section, byte 42: segment 0 ends at entry 4294967296, and its table at 3": module(cat(0, konst(-1), 0x0b, list(1))),
+		"element section, byte 42: segment 0 ends at entry 7, and its table at 3":          module(cat(4, konst(6), 0x0b, vec(cat(0xd2, 0, 0x0b)))),
+	} {
+		refuses(t, m, want)
+	}
+	fit := rewrite(t, module(
+		cat(0, konst(1), 0x0b, list(2)), cat(0, konst(3), 0x0b, list(0)), cat(2, 1, konst(0), 0x0b, 0, list(1)),
+		cat(1, 0, list(9)), cat(3, 0, list(9)), // passive, and declared
+	).encode())
+	for _, vm := range machines(t) {
+		if o := vm.run(t, fit, plenty); o.err != nil {
+			t.Errorf("%s: %v", vm.name, o.err)
+		}
+	}
+}
+
+// refuses checks what is said of a module.
+func refuses(t *testing.T, m *binary, want string) {
+	t.Helper()
+	if _, err := meter.Rewrite(m.encode(), meter.Limits{}, metered); err == nil || err.Error() != want {
+		t.Errorf("%v, want\n%s", err, want)
+	}
 }
 
 // segments returns how many segments of data a binary has.

@@ -1,0 +1,65 @@
+package meter
+
+import (
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// maxQuoted is how many bytes of a name an error has at most.
+const maxQuoted = 80
+
+// Quote writes a name of the binary's in an error: cut, and without what a terminal would heed.
+func Quote(name string) string {
+	if len(name) <= maxQuoted {
+		return strconv.Quote(name)
+	}
+	cut := maxQuoted
+	for cut > maxQuoted-utf8.UTFMax && !utf8.RuneStart(name[cut]) {
+		cut--
+	}
+	return strconv.Quote(name[:cut]) + "…"
+}
+
+// called says which function an index of the original is: by the name that a compiler left, or
+// by that of an export.
+func (w *rewriter) called(f uint32) string {
+	if name, ok := w.debugName(f); ok {
+		return fmt.Sprintf("function %d %s", f, Quote(name))
+	}
+	if name, ok := w.exportName(f); ok {
+		return fmt.Sprintf("function %d, exported as %s", f, Quote(name))
+	}
+	return fmt.Sprintf("function %d", f)
+}
+
+// functionNames is the part of the name section that has the names of functions.
+const functionNames = 1
+
+// debugName looks a function up in the name section.
+func (w *rewriter) debugName(f uint32) (string, bool) {
+	for r := (&reader{buf: w.names}); !r.done(); {
+		id, size := r.byte(), r.u32()
+		body := &reader{buf: r.bytes(size)}
+		if id != functionNames {
+			continue
+		}
+		for range body.count() {
+			if i, name := body.u32(), body.bytes(body.u32()); body.err == nil && i == f && len(name) > 0 {
+				return string(name), true
+			}
+		}
+	}
+	return "", false
+}
+
+// exportName looks a function up in the export section.
+func (w *rewriter) exportName(f uint32) (string, bool) {
+	r, n := w.section(secExport)
+	for range n {
+		if name, kind, i := r.bytes(r.u32()), r.byte(), r.u32(); r.err == nil && kind == 0 && i == f {
+			return string(name), true
+		}
+	}
+	return "", false
+}
