@@ -175,7 +175,7 @@ func (h *Host) decide(p *plugin, c *trial, result ReloadResult, why string) bool
 		p.previous, p.rejected = &before.current.record, [32]byte{}
 	} else {
 		p.rejected = c.version.record.identity
-		p.failure = newLoadError(c.version.record.source, StepRollback, fmt.Errorf("rolled back %s", why))
+		p.failure = c.version.record.loadError(StepRollback, fmt.Errorf("rolled back %s", why))
 	}
 	gone := h.publishLocked(p, next)
 	h.mu.Unlock()

@@ -57,12 +57,13 @@ type LoadError struct {
 func (e *LoadError) Error() string { return "plugin " + e.Source + ": " + e.Err.Error() }
 func (e *LoadError) Unwrap() error { return e.Err }
 
+// newLoadError hashes the binary: it is not for who holds a lock, see [record.loadError].
 func newLoadError(s Source, step Step, err error) *LoadError {
-	e := &LoadError{Source: s.Name, Step: step, Err: err, Time: time.Now()}
-	if s.WASM != nil {
-		sum := sha256.Sum256(s.WASM)
-		e.Hash = hex.EncodeToString(sum[:])
-	}
+	return makeLoadError(s.Name, s.hash(), step, err)
+}
+
+func makeLoadError(source, hash string, step Step, err error) *LoadError {
+	e := &LoadError{Source: source, Hash: hash, Step: step, Err: err, Time: time.Now()}
 	if at := (*module.StepError)(nil); errors.As(err, &at) {
 		e.Step = Step(at.Step)
 	}
@@ -85,6 +86,15 @@ const (
 	ReloadFailed     ReloadResult = "failed" // what served before does so still
 	ReloadUnloaded   ReloadResult = "unloaded"
 )
+
+// hash is the SHA-256 of the binary in hexadecimal, "" if there is none.
+func (s *Source) hash() string {
+	if s.WASM == nil {
+		return ""
+	}
+	sum := sha256.Sum256(s.WASM)
+	return hex.EncodeToString(sum[:])
+}
 
 // identity tells apart what would serve: by the binary and its tests.
 func (s *Source) identity() [32]byte { return hashed(s.WASM, s.Tests) }
@@ -323,7 +333,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		cfg.Isolation = IsolationFresh
 		h.log.Warn("every task has a new instance, since they cannot be reset", "plugin", info.Manifest.Name, "reason", info.NoReset)
 	}
-	v := h.newVersion(p, record{s, s.identity()}, info.Hash, info.Manifest, sandbox{r}, cfg)
+	v := h.newVersion(p, record{s, s.identity(), info.Hash}, info.Manifest, sandbox{r}, cfg)
 	if v.tests, err = h.runTests(ctx, v); err != nil {
 		v.cancel(nil)
 		return nil, newLoadError(s, StepSelfTest, errors.Join(err, r.Close(context.WithoutCancel(ctx))))
@@ -363,8 +373,8 @@ func (h *Host) takeWorker(ctx context.Context) (giveBack func()) {
 	return t.Release
 }
 
-func (h *Host) newVersion(p *plugin, r record, hash string, m *manifest.Manifest, e engine, cfg PluginConfig) *version {
-	v := &version{plugin: p, record: r, hash: hash, manifest: m, engine: e, cfg: cfg}
+func (h *Host) newVersion(p *plugin, r record, m *manifest.Manifest, e engine, cfg PluginConfig) *version {
+	v := &version{plugin: p, record: r, manifest: m, engine: e, cfg: cfg}
 	v.breaker.limit = cfg.BreakAfter
 	v.ctx, v.cancel = context.WithCancelCause(h.ctx)
 	return v
@@ -385,14 +395,13 @@ func (h *Host) publish(p *plugin, v *version, d deployment) (ReloadResult, error
 }
 
 func (h *Host) publishNext(p *plugin, v *version, d deployment) (_ ReloadResult, _ event.Change, _ retired, err error) {
-	s := v.record.source
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.state == closing {
 		return "", "", retired{}, ErrClosed
 	}
 	if err := h.clashLocked(v); err != nil {
-		return "", "", retired{}, newLoadError(s, StepPublish, err)
+		return "", "", retired{}, v.record.loadError(StepPublish, err)
 	}
 	before := p.serving.Load()
 	next, result, change := &serving{current: v}, ReloadLoaded, event.PluginReady
@@ -402,7 +411,7 @@ func (h *Host) publishNext(p *plugin, v *version, d deployment) (_ ReloadResult,
 	case d.back:
 		result, change = ReloadRolledBack, event.PluginRolledBack
 		p.rejected, p.previous = before.current.record.identity, nil
-		p.failure = newLoadError(before.current.record.source, StepRollback, errRolledBack)
+		p.failure = before.current.record.loadError(StepRollback, errRolledBack)
 	case d.canary && p.cfg.Canary > 0:
 		result, change = ReloadCanary, event.PluginCanary
 		next = &serving{current: before.current, trial: newTrial(v, p.cfg.Canary)}
@@ -461,10 +470,11 @@ func (h *Host) refuse(p *plugin, s Source, err error, d deployment) *LoadError {
 	if !errors.As(err, &e) {
 		e = newLoadError(s, StepPublish, err)
 	}
+	stamp := s.stamp()
 	h.mu.Lock()
-	again := p.failure != nil && p.refused == s.stamp() && p.failure.Error() == e.Error() && e.Temporary
+	again := p.failure != nil && p.refused == stamp && p.failure.Error() == e.Error() && e.Temporary
 	if !d.back { // else the file of the directory is another
-		p.failure, p.refused = e, s.stamp()
+		p.failure, p.refused = e, stamp
 	}
 	serving := p.now()
 	h.mu.Unlock()
@@ -484,8 +494,8 @@ func (h *Host) refuse(p *plugin, s Source, err error, d deployment) *LoadError {
 
 // reloaded counts what came of an attempt.
 func (h *Host) reloaded(source string, result ReloadResult) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.telling.Lock()
+	defer h.telling.Unlock()
 	if h.reloads[source] == nil {
 		if len(h.reloads) >= maxReloadNames {
 			source = ""

@@ -178,7 +178,7 @@ func (h *Host) recordOf(source, id string) *record {
 		delete(files, wasmFile)
 		delete(files, testsFile)
 		if got := s.stamp(); hex.EncodeToString(got[:]) == id {
-			return &record{s, s.identity()}
+			return &record{s, s.identity(), s.hash()}
 		}
 		err = errors.New("it is not what it was")
 	}
@@ -338,9 +338,10 @@ func (h *Host) apply(c watch.Change, before time.Duration) (again time.Duration)
 		return 0
 	}
 	defer leave()
+	identity, stamp := s.identity(), s.stamp()
 	h.mu.Lock()
 	p.listed = true
-	settled := p.rejected == s.identity() || p.refused == s.stamp() && (p.failure == nil || !p.failure.Temporary)
+	settled := p.rejected == identity || p.refused == stamp && (p.failure == nil || !p.failure.Temporary)
 	h.mu.Unlock()
 	switch {
 	case c.File.Err != nil:

@@ -64,6 +64,7 @@ type Host struct {
 	// goes on after them, and followed what watches the plugin directory.
 	deploys, retiring, followed sync.WaitGroup
 	saving                      sync.Mutex    // one record is saved at a time
+	telling                     sync.Mutex    // guards reloads, which Stats copies while tasks go on
 	read                        []watch.File  // by Start, from PluginDir
 	unread                      []*watch.File // those of them that cannot be read
 	trials                      []Source      // that are to be deployed as canaries; Start's
@@ -74,11 +75,14 @@ type Host struct {
 	closed chan struct{}         // closed when Close's work is done
 	err    error                 // of freeing plugins, set before closed is closed
 
-	mu      sync.Mutex // guards the rest
+	reloads map[string]map[ReloadResult]uint64 // guarded by telling
+
+	// mu guards the rest. Tasks of Submit take it: nothing is hashed, copied or read from a
+	// file with it held.
+	mu      sync.Mutex
 	state   state
 	plugins map[string]*plugin // by their sources' names
-	reloads map[string]map[ReloadResult]uint64
-	freeing []error // of versions that were closed
+	freeing []error            // of versions that were closed
 }
 
 type state int
@@ -156,7 +160,7 @@ func (h *Host) Start(ctx context.Context) error {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
 	for _, v := range clashing { // as one that came later
-		_ = h.refuse(v.plugin, v.record.source, newLoadError(v.record.source, StepPublish, errClash), deployment{})
+		_ = h.refuse(v.plugin, v.record.source, v.record.loadError(StepPublish, errClash), deployment{})
 		h.retire(v.plugin, retired{versions: []*version{v}})
 	}
 	for _, v := range versions {
@@ -189,7 +193,7 @@ func (h *Host) startServing(versions []*version, follow *watch.Watcher, err erro
 			case h.cfg.Watch:
 				clashing = append(clashing, v)
 			default:
-				err = newLoadError(v.record.source, StepPublish, clash)
+				err = v.record.loadError(StepPublish, clash)
 			}
 		}
 		if !slices.Contains(v.plugin.versions, v) { // for Close to find

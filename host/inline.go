@@ -39,7 +39,7 @@ func (h *Host) openNative(n Native) (*version, error) {
 	} // else another has the name, and Start says so
 	h.mu.Unlock()
 	e := &native{plugin: n, manifest: m, limits: frameLimits(*cfg)}
-	return h.newVersion(p, record{source: Source{Name: m.Name}}, hex.EncodeToString(sum[:]), m, e, *cfg), nil
+	return h.newVersion(p, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg), nil
 }
 
 // TryBorrow implements engine.

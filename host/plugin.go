@@ -63,9 +63,9 @@ type serving struct {
 
 // version is one version of a plugin: a module with instances of its own.
 type version struct {
+	record // as it was offered; hash is what it is told apart by
+
 	plugin   *plugin
-	record   record
-	hash     string
 	manifest *manifest.Manifest
 	engine   engine
 	breaker  breaker
@@ -99,6 +99,12 @@ func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
 type record struct {
 	source   Source
 	identity [32]byte
+	hash     string // of the binary, as Source.hash has it
+}
+
+// loadError is newLoadError of what was hashed before.
+func (r *record) loadError(step Step, err error) *LoadError {
+	return makeLoadError(r.source.Name, r.hash, step, err)
 }
 
 // transform is one transform that is served, through all versions that have it with the

@@ -1,10 +1,9 @@
 package host
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -169,8 +168,7 @@ func (h *Host) describe(p *plugin) Plugin {
 	defer h.mu.Unlock()
 	d.Failure = p.failure
 	if p.previous != nil {
-		sum := sha256.Sum256(p.previous.source.WASM)
-		d.Previous = hex.EncodeToString(sum[:])
+		d.Previous = p.previous.hash
 	}
 	return d
 }
@@ -194,12 +192,14 @@ func (h *Host) Plugins() []Plugin {
 	}
 	var refused []*plugin
 	h.mu.Lock()
-	for _, source := range slices.Sorted(maps.Keys(h.plugins)) {
-		if p := h.plugins[source]; p.failure != nil && !slices.Contains(t.plugins, p) {
+	for _, p := range h.plugins {
+		if p.failure != nil {
 			refused = append(refused, p)
 		}
 	}
 	h.mu.Unlock()
+	refused = slices.DeleteFunc(refused, func(p *plugin) bool { return slices.Contains(t.plugins, p) })
+	slices.SortFunc(refused, func(a, b *plugin) int { return strings.Compare(a.source, b.source) })
 	for _, p := range refused {
 		list = append(list, h.describe(p))
 	}
@@ -233,8 +233,8 @@ func (h *Host) Stats() Stats {
 			}
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.telling.Lock()
+	defer h.telling.Unlock()
 	for source, results := range h.reloads {
 		s.Reloads[source] = maps.Clone(results)
 	}

@@ -131,12 +131,19 @@ func (s *Store[S]) removeLocked(el *list.Element) {
 // Formats returns the length of the longest state of each format that streams of a
 // transform have kept, but for those in use.
 func (s *Store[S]) Formats(transform string) map[int]int {
+	formats := make(map[int]int)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	formats := make(map[int]int)
-	for el := s.idle.Front(); el != nil; el = el.Next() {
-		if e := el.Value.(*Entry[S]); e.key.Transform == transform {
+	seen := 0
+	for _, e := range s.entries {
+		if e.idle != nil && e.key.Transform == transform {
 			formats[e.Format] = max(formats[e.Format], len(e.State))
+		}
+		// Tasks come in between. What they add while the map is walked may be left out, as
+		// what they add afterwards is.
+		if seen++; seen%256 == 0 {
+			s.mu.Unlock()
+			s.mu.Lock()
 		}
 	}
 	return formats
