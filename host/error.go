@@ -92,7 +92,9 @@ type Error struct {
 	// run it; empty if none was reached.
 	Plugin, Version, Hash string
 	// Message says what happened. Of KindInvalidArgument and KindFailed it is
-	// the plugin's own, bounded, valid UTF-8 and not to be trusted.
+	// the plugin's own, bounded, valid UTF-8 and not to be trusted. Of KindTrap,
+	// KindExit and KindOutOfMemory it ends in the guest's last words, if it had some:
+	// at most 512 bytes, on one line, without control characters.
 	Message string
 	// Stack is the guest's stack and the end of its standard error, where there
 	// is one. It is the plugin's own too.

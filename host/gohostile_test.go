@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,24 +30,25 @@ func TestGoGuest(t *testing.T) {
 		transform string
 		kinds     []host.Kind // none for a task that succeeds
 		stack     string      // a part of the error's
+		words     string      // an expression that the error's message matches
 	}{
-		{"gohostile.error", []host.Kind{host.KindFailed}, ""},
-		{"gohostile.invalid", []host.Kind{host.KindInvalidArgument}, ""},
-		{"gohostile.panic", []host.Kind{host.KindFailed}, ""},
-		{"gohostile.nilpanic", []host.Kind{host.KindFailed}, ""},
-		{"gohostile.exit", []host.Kind{host.KindExit}, ""},
+		{"gohostile.error", []host.Kind{host.KindFailed}, "", `^cannot$`},
+		{"gohostile.invalid", []host.Kind{host.KindInvalidArgument}, "", ""},
+		{"gohostile.panic", []host.Kind{host.KindFailed}, "", `^panic: on purpose, in main\.panics \(gohostile/main\.go:\d+\)`},
+		{"gohostile.nilpanic", []host.Kind{host.KindFailed}, "", `nil pointer dereference, in main\.dereference \(gohostile/main\.go:\d+\)`},
+		{"gohostile.exit", []host.Kind{host.KindExit}, "", ""},
 		// Go grows its stack first, until the memory or the time is up.
-		{"gohostile.fatal", append(crashes, host.KindOutOfMemory, host.KindTimeout), ""},
-		{"gohostile.oom", []host.Kind{host.KindOutOfMemory}, "out of memory"},
-		{"gohostile.spin", []host.Kind{host.KindTimeout}, ""},
-		{"gohostile.sleep", nil, ""}, // by a clock of its own
-		{"gohostile.deadlock", crashes, "all goroutines are asleep"},
-		{"gohostile.goroutine", nil, ""},
-		{"gohostile.crash", crashes, "panic: "},
-		{"gohostile.stdout", nil, ""},
-		{"gohostile.log", nil, ""},
-		{"gohostile.file", []host.Kind{host.KindFailed}, ""},
-		{"gohostile.env", nil, ""},
+		{"gohostile.fatal", append(crashes, host.KindOutOfMemory, host.KindTimeout), "", `more than 65536 nested calls|its last words: fatal error: |run timeout`},
+		{"gohostile.oom", []host.Kind{host.KindOutOfMemory}, "out of memory", `its last words: fatal error: out of memory \| main\.exhaust\(.*\) \| .*main\.go:\d+`},
+		{"gohostile.spin", []host.Kind{host.KindTimeout}, "", ""},
+		{"gohostile.sleep", nil, "", ""}, // by a clock of its own
+		{"gohostile.deadlock", crashes, "all goroutines are asleep", `^resonhost_run: unreachable; its last words: fatal error: all goroutines are asleep - deadlock! \| main\.deadlock\(.*\) \| .*main\.go:\d+`},
+		{"gohostile.goroutine", nil, "", ""},
+		{"gohostile.crash", crashes, "panic: ", `^resonhost_run: unreachable; its last words: panic: on purpose`},
+		{"gohostile.stdout", nil, "", ""},
+		{"gohostile.log", nil, "", ""},
+		{"gohostile.file", []host.Kind{host.KindFailed}, "", ""},
+		{"gohostile.env", nil, "", ""},
 	} {
 		t.Run(c.transform, func(t *testing.T) {
 			_, err := h.Run(t.Context(), c.transform, []byte("!"))
@@ -60,6 +62,8 @@ func TestGoGuest(t *testing.T) {
 				t.Errorf("err %v, want one of %v", err, c.kinds)
 			case !errors.As(err, &e) || !strings.Contains(e.Stack, c.stack):
 				t.Errorf("stack %q, want %q in it", e.Stack, c.stack)
+			case !regexp.MustCompile(c.words).MatchString(e.Message) || len(e.Message) > 700:
+				t.Errorf("message %q, want %s", e.Message, c.words)
 			}
 			if out, err := h.Run(t.Context(), c.transform, []byte("fine")); err != nil || string(out) != "fine" {
 				t.Errorf("the next call: %q, err %v", out, err)

@@ -24,8 +24,10 @@ package guest
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/resonhost/resonhost/abi"
@@ -49,8 +51,10 @@ type Task struct {
 
 // Transform does one task. It must depend on nothing but the task, so that any
 // instance can run any task. An [*abi.FieldError] refuses the argument; any
-// other error, or a panic, fails the item. Neither harms the other items of a
-// frame.
+// other error, or a panic, fails the item; the panic's message names the function
+// and line. Neither harms the other items of a frame. What no recover reaches, such
+// as a panic in another goroutine or a deadlock, ends the instance, and the error of
+// the task has what Go's runtime says then.
 type Transform func(*Task) error
 
 // Plugin is a manifest and the transforms it describes. Its methods must not be
@@ -113,7 +117,7 @@ func (p *Plugin) runItems(run Transform) error {
 			return // to ask for a panic takes its time
 		}
 		if v := recover(); v != nil {
-			p.fail(panicked(v))
+			p.fail(panicked(v, origin()))
 		}
 	}()
 	t := &p.task
@@ -159,23 +163,70 @@ func overlap(a, b []byte) bool {
 }
 
 // panicked is the error of a panic, whose value may panic when asked what it says.
-func panicked(v any) (err error) {
+func panicked(v any, where string) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("panic")
+			err = errors.New("panic" + where)
 		}
 	}()
 	switch v := v.(type) {
 	case error:
-		return errors.New("panic: " + v.Error())
+		return errors.New("panic: " + v.Error() + where)
 	case interface{ String() string }:
-		return errors.New("panic: " + v.String())
+		return errors.New("panic: " + v.String() + where)
 	case string:
-		return errors.New("panic: " + v)
+		return errors.New("panic: " + v + where)
 	case int:
-		return errors.New("panic: " + strconv.Itoa(v))
+		return errors.New("panic: " + strconv.Itoa(v) + where)
 	}
-	return errors.New("panic")
+	return errors.New("panic" + where)
+}
+
+const (
+	// maxFrames is how deep a panic's origin is looked for, the runtime's calls included.
+	maxFrames = 24
+	// maxCallers is how many calls are named: a library's that panics is of little use
+	// without who called it.
+	maxCallers = 3
+)
+
+// origin says in which functions and lines a panic that was just recovered from came up, as
+// it goes behind the panic's text; "" where that cannot be known, as with TinyGo. Called by
+// the deferred function, it has the calls that led to the panic still on the stack. Package
+// runtime knows them anyway: runtime/debug would bring in fmt.
+func origin() (where string) {
+	var pcs [maxFrames]uintptr
+	n := runtime.Callers(3, pcs[:]) // without Callers, origin and the deferred function
+	if n == 0 {
+		return ""
+	}
+	frames := runtime.CallersFrames(pcs[:n])
+	for more, named := true, 0; more && named < maxCallers; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		switch {
+		case strings.Contains(f.Function, "abi/guest.(*Plugin)."):
+			return where
+		case f.Function == "", strings.HasPrefix(f.Function, "runtime."), strings.HasPrefix(f.Function, "internal/runtime/"):
+			continue
+		case named == 0:
+			where = ", in "
+		default:
+			where += ", called by "
+		}
+		named++
+		where += f.Function + " (" + short(f.File) + ":" + strconv.Itoa(f.Line) + ")"
+	}
+	return where
+}
+
+// short returns a file's name with its directory's: what is above is where the plugin was
+// built.
+func short(file string) string {
+	if i := strings.LastIndexByte(file, '/'); i > 0 {
+		return file[strings.LastIndexByte(file[:i], '/')+1:]
+	}
+	return file
 }
 
 func status(err error) abi.Status {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +36,9 @@ func run(t *testing.T, p *guest.Plugin, items ...abi.Item) []abi.Result {
 	}
 	return results
 }
+
+// origin is where a panic of a test's transform came from, as its item's message has it.
+var origin = regexp.MustCompile(`, in \S+ \((guest|abi)/\w+\.go:\d+\)(, called by \S+ \(guest/guest_test\.go:\d+\))*$`)
 
 func TestItemsAreApart(t *testing.T) {
 	p := guest.New("", func(t *guest.Task) error {
@@ -87,16 +92,52 @@ func TestItemsAreApart(t *testing.T) {
 	for _, in := range []string{"fine", "invalid", "wrapped", "failed", "panic", "error panic", "panic with a number", "panic with what says more", "odd panic", "panic with nothing", "silent error", "index", "also fine"} {
 		items = append(items, abi.Item{Payload: []byte(in)})
 	}
-	for i, w := range want { // each is the first and the last of a frame
-		if got := run(t, p, items[i])[0]; got.Status != w.status || string(got.Payload) != w.payload {
-			t.Errorf("item %d by itself: %v %q, want %v %q", i, got.Status, got.Payload, w.status, w.payload)
+	check := func(i int, got abi.Result) {
+		t.Helper()
+		payload := string(got.Payload)
+		if at := origin.FindStringIndex(payload); strings.HasPrefix(payload, "panic") && at != nil {
+			payload = payload[:at[0]]
+		} else if strings.HasPrefix(payload, "panic") {
+			t.Errorf("item %d: %q does not say where", i, payload)
 		}
+		if got.Status != want[i].status || payload != want[i].payload {
+			t.Errorf("item %d: %v %q, want %v %q", i, got.Status, payload, want[i].status, want[i].payload)
+		}
+	}
+	for i := range want { // each is the first and the last of a frame
+		check(i, run(t, p, items[i])[0])
 	}
 	for range 2 { // the second time with buffers in use before
 		for i, got := range run(t, p, items...) {
-			if got.Status != want[i].status || string(got.Payload) != want[i].payload {
-				t.Errorf("item %d: %v %q, want %v %q", i, got.Status, got.Payload, want[i].status, want[i].payload)
-			}
+			check(i, got)
+		}
+	}
+}
+
+// TestPanicOrigin has a panic name the author's line, also if a library's function panics.
+func TestPanicOrigin(t *testing.T) {
+	_, _, line, _ := runtime.Caller(0)
+	own := func(*guest.Task) error { panic("mine") }
+	library := func(t *guest.Task) error {
+		t.Output = bytes.Repeat(t.Input, -1)
+		return nil
+	}
+	p := guest.New("", own, library)
+	for i, want := range []string{
+		fmt.Sprintf(`^panic: mine, in \S+/abi/guest_test\.TestPanicOrigin\.func1 \(guest/guest_test\.go:%d\)$`, line+1),
+		fmt.Sprintf(`^panic: bytes: negative Repeat count, in bytes\.Repeat \(bytes/bytes\.go:\d+\), called by \S+\.TestPanicOrigin\.func2 \(guest/guest_test\.go:%d\)$`, line+3),
+	} {
+		frame, err := p.Run(uint32(i), abi.AppendInput(nil, []abi.Item{{Payload: []byte("x")}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := abi.ReadOutput(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Next()
+		if err != nil || got.Status != abi.StatusFailed || !regexp.MustCompile(want).Match(got.Payload) {
+			t.Errorf("%v %q, err %v; want %s", got.Status, got.Payload, err, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ const (
 func (k Kind) String() string {
 	return [...]string{"trap", "exit", "out of memory", "abi", "fuel", "timeout", "cancelled", "stopped"}[k]
 }
+
+// byGuest reports whether the guest ended the call, and not the host.
+func (k Kind) byGuest() bool { return k == Trap || k == Exit || k == OutOfMemory }
 
 // Fault is a call that failed. The instance must not be used again, unless it is of the task
 // alone.
@@ -114,9 +118,20 @@ func timedOut() *Fault {
 
 func stopped() *Fault { return &Fault{Kind: Stopped, Message: "was stopped", Cause: errStopped} }
 
-// addOutput adds to the stack what the guest wrote last.
-func (f *Fault) addOutput(stderr *stdio) {
-	tail := stderr.tail()
+// addOutput adds to the stack what the guest wrote last, and to the message why it ended, if
+// it ended by itself and says so.
+func (in *Instance) addOutput(f *Fault) {
+	words := in.stderr.words()
+	if words == "" {
+		words = in.stdout.reason() // where TinyGo's runtime writes
+	}
+	if words == "" {
+		words = onOneLine(bytes.Split(in.logged, []byte("\n")))
+	}
+	if f.Kind.byGuest() && words != "" {
+		f.Message += "; its last words: " + words
+	}
+	tail := in.stderr.tail()
 	if f.Stack != "" && tail != "" {
 		f.Stack += "\n"
 	}

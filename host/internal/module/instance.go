@@ -25,6 +25,7 @@ type Instance struct {
 	dirty          api.Global          // nil unless instances can be reset
 	system         wasi.System
 	stdout, stderr stdio
+	logged         []byte // the last error that the guest has logged in this call, or its beginning
 	stack          [3]uint64
 	call           callContext
 	watch          watch
@@ -258,12 +259,13 @@ func (in *Instance) run(ctx context.Context, c *Call) error {
 // ended disposes of what the guest wrote during what ended with err, and returns
 // err: none of it reaches the next task.
 func (in *Instance) ended(err error) error {
-	in.stdout.flush()
 	if err != nil {
 		if f := (*Fault)(nil); errors.As(err, &f) {
-			f.addOutput(&in.stderr)
+			in.addOutput(f)
 		}
 	}
+	in.stdout.flush()
 	in.stderr.flush()
+	in.logged = in.logged[:0]
 	return err
 }

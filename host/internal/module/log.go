@@ -56,6 +56,7 @@ type stdio struct {
 	source string
 	hold   bool // whether lines are held back
 	buf    []byte
+	head   []byte // why a Go program ends, see remember; of what was logged of this task
 }
 
 // maxHeld is how much of a guest's output is held back, in bytes; what exceeds
@@ -85,6 +86,9 @@ func (s *stdio) spill() {
 			s.buf = s.buf[maxLine:]
 			continue
 		}
+		if s.hold {
+			s.remember(s.buf[:i])
+		}
 		s.line(s.buf[:i])
 		s.buf = s.buf[i+1:]
 	}
@@ -98,6 +102,7 @@ func (s *stdio) line(b []byte) {
 
 // flush logs what was held back: with the task, its last line ends too.
 func (s *stdio) flush() {
+	s.head = s.head[:0]
 	if len(s.buf) == 0 {
 		return
 	}

@@ -482,13 +482,17 @@ func differ(got, want []byte) error {
 }
 
 // hostLog is resonhost.log.
-func (m *Module) hostLog(_ context.Context, mod api.Module, stack []uint64) {
+func (m *Module) hostLog(ctx context.Context, mod api.Module, stack []uint64) {
 	level := slog.Level(api.DecodeI32(stack[0]))
 	ptr, n := api.DecodeU32(stack[1]), api.DecodeU32(stack[2])
 	msg, ok := mod.Memory().Read(ptr, n)
 	if !ok {
 		panic(abiFault("%s.%s was given bytes %d to %d of a memory of %d",
 			abi.ImportModule, abi.ImportLog, ptr, uint64(ptr)+uint64(n), mod.Memory().Size()))
+	}
+	if level >= slog.LevelError { // as guests log a panic before they trap
+		in := caller(ctx)
+		in.logged = append(in.logged[:0], msg[:min(len(msg), maxWords)]...)
 	}
 	// Levels beyond the named ones are none that a handler knows.
 	m.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", string(msg[:min(len(msg), maxLine)]))
