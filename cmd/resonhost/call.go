@@ -58,6 +58,9 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 		return err
 	}
 	defer closeInput()
+	if o.toStdout() && std.out.err != nil {
+		return std.out.err
+	}
 	log := o.logger(std.err)
 	h, err := o.startHost(ctx, log)
 	if err != nil {
@@ -179,8 +182,10 @@ func (o *options) openInput(std stdio) (_ io.Reader, closeInput func(), err erro
 	return f, func() { _ = f.Close() }, nil
 }
 
+func (o *options) toStdout() bool { return o.output == "" || o.output == "-" }
+
 func (o *options) openOutput(std stdio, in io.Reader) (_ io.Writer, closeOutput func() error, err error) {
-	if o.output == "" || o.output == "-" {
+	if o.toStdout() {
 		return std.out, func() error { return nil }, nil
 	}
 	if input, ok := in.(*os.File); ok {
@@ -217,6 +222,6 @@ func (o *options) showProgress(std stdio, in io.Reader, out io.Writer) (_ io.Rea
 }
 
 func isTerminal(v any) bool {
-	f, ok := v.(*os.File)
+	f, ok := v.(filed)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

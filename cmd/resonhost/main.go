@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -56,18 +53,22 @@ func usagef(format string, args ...any) error {
 const heapFloor = 64 << 20
 
 // run is the command: args begin with its name. It ends early when ctx does or a
-// SIGINT or SIGTERM comes; a second one ends the process at once.
+// signal comes, see [interruptible].
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := interruptible(ctx)
+	ctx, stop := interruptible(ctx, stderr)
 	defer stop()
 
 	ballast := make([]byte, heapFloor)
 	defer runtime.KeepAlive(ballast)
-	app := newApp(stdio{stdin, stdout, stderr})
+	out := newOutput(stdout)
+	app := newApp(stdio{stdin, out, stderr})
 	for _, w := range misspelt(app, os.Environ()) {
 		fmt.Fprintln(stderr, "resonhost: warning:", printable(w))
 	}
 	err := app.RunContext(ctx, interspersed(app, args))
+	if out.err != nil && !errors.Is(err, out.err) { // a command that wrote without a look
+		err = errors.Join(err, out.err)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -83,37 +84,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
-// interruptible returns a context that ends with the first signal, until stop is called. The
-// second one does not return to the signal's own way to end a process: that may be to
-// ignore it, as in the background of a shell's script.
-func interruptible(ctx context.Context) (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	signals, over := make(chan os.Signal, 2), make(chan struct{})
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		for range 2 {
-			select {
-			case <-signals:
-				cancel()
-			case <-over:
-				return
-			}
-		}
-		os.Exit(exitInterrupted)
-	})
-	return ctx, func() {
-		signal.Stop(signals)
-		close(over)
-		watch.Wait()
-		cancel()
-	}
-}
-
 // stdio is what the command reads and writes.
 type stdio struct {
-	in       io.Reader
-	out, err io.Writer
+	in  io.Reader
+	out *output
+	err io.Writer
 }
 
 func newApp(std stdio) *cli.App {

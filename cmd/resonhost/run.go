@@ -23,14 +23,14 @@ func runCommand(std stdio) *cli.Command {
 	o := newOptions()
 	return &cli.Command{
 		Name:      "run",
-		Usage:     "serve transforms over HTTP until SIGTERM or SIGINT",
+		Usage:     "serve transforms over HTTP until SIGTERM, SIGINT or SIGHUP",
 		UsageText: "resonhost run --plugins DIR [options]",
 		Description: "Logs the address once it serves. A file of the plugin directory that is new or\n" +
 			"changed is checked, and serves in the stead of its predecessor if it can; resonhost\n" +
 			"plugins says what became of it. One that cannot serve at the start ends the command\n" +
-			"only if none can, or with --no-watch. At SIGTERM or SIGINT /readyz answers 503, new\n" +
-			"tasks are refused and those under way finish, as long as --drain-timeout lets them;\n" +
-			"a second signal ends the process at once.\n\n" + exitCodes,
+			"only if none can, or with --no-watch. At SIGTERM, SIGINT or SIGHUP /readyz answers\n" +
+			"503, new tasks are refused and those under way finish, as long as --drain-timeout\n" +
+			"lets them. A second signal, more than 1 s after the first, ends the process at once.\n\n" + exitCodes,
 		Flags:        flags(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {

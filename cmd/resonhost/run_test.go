@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -229,27 +228,5 @@ func TestRunAddressInUse(t *testing.T) {
 	want := "resonhost: --listen " + addr + ": the address is in use; choose another, or port 0 for any\n"
 	if code != exitUsage || stderr.String() != want {
 		t.Errorf("exit code %d, %s", code, stderr.String())
-	}
-}
-
-// TestCallInterrupted sends SIGINT while call waits for lines.
-func TestCallInterrupted(t *testing.T) {
-	in, toIn := io.Pipe()
-	defer toIn.Close()
-	out, w := io.Pipe()
-	var stderr strings.Builder
-	code := make(chan int)
-	go func() {
-		code <- run(context.Background(), []string{"resonhost", "call", "tick.connection", "--mode", "inline"}, in, w, &stderr)
-	}()
-	fmt.Fprintln(toIn, `{"a": {"frequency": 1}, "b": {"frequency": 1}}`)
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it runs, and has its signals
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(syscall.Getpid(), syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-code; got != exitInterrupted || stderr.String() != "resonhost: interrupted after 1 line\n" {
-		t.Errorf("exit code %d, %s", got, stderr.String())
 	}
 }

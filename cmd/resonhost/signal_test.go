@@ -4,19 +4,189 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
+
+// child is a `resonhost run` in a process and a process group of its own.
+type child struct {
+	cmd  *exec.Cmd
+	log  *bufio.Scanner
+	addr string
+}
+
+// startChild starts the command with a shell's traps, and waits until it serves.
+func startChild(t *testing.T, traps string, args ...string) *child {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", traps + `exec "$@"`, "sh", binary(t), "run", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it has ended, unless the test failed
+		http.DefaultClient.CloseIdleConnections()
+	})
+	c := &child{cmd: cmd, log: bufio.NewScanner(stderr)}
+	c.addr = c.await(t, `msg=listening addr=(\S+)`)
+	return c
+}
+
+// await reads the log up to a line that matches.
+func (c *child) await(t *testing.T, pattern string) string {
+	t.Helper()
+	for re := regexp.MustCompile(pattern); c.log.Scan(); {
+		if m := re.FindStringSubmatch(c.log.Text()); m != nil {
+			return m[1]
+		}
+	}
+	t.Fatalf("the log ends without %s: %v", pattern, c.cmd.Wait())
+	return ""
+}
+
+// end waits for the process, and returns the last line of its log and its exit code.
+func (c *child) end(t *testing.T) (last string, code int) {
+	t.Helper()
+	for c.log.Scan() {
+		last = c.log.Text()
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(c.cmd.Wait(), &exit) {
+		return last, exit.ExitCode()
+	}
+	return last, 0
+}
+
+// TestSignalsDrain has signals that belong together end the command once: the request under way
+// is answered.
+func TestSignalsDrain(t *testing.T) {
+	const toGroup = -1
+	type kill struct {
+		whom   int // 1 or toGroup
+		signal syscall.Signal
+	}
+	cases := map[string]struct {
+		traps string
+		kills []kill
+	}{
+		"SIGTERM":           {"", []kill{{1, syscall.SIGTERM}}},
+		"GNU timeout":       {"", []kill{{1, syscall.SIGTERM}, {toGroup, syscall.SIGTERM}, {toGroup, syscall.SIGCONT}}},
+		"a terminal":        {"", []kill{{toGroup, syscall.SIGINT}, {1, syscall.SIGINT}}},
+		"a service manager": {"", []kill{{1, syscall.SIGTERM}, {1, syscall.SIGHUP}, {1, syscall.SIGINT}}},
+		"nohup":             {`trap "" HUP; `, []kill{{1, syscall.SIGHUP}, {1, syscall.SIGTERM}}},
+	}
+	if !signal.Ignored(syscall.SIGHUP) { // this process's own nohup is a child's too
+		c := cases["SIGTERM"]
+		c.kills = []kill{{1, syscall.SIGHUP}}
+		cases["SIGHUP"] = c
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := startChild(t, c.traps, "--mode", "inline", "--drain-timeout", "1h")
+			const body = `{"awarenessLevel": 0.5}`
+			conn, err := net.Dial("tcp", p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST /v1/transforms/cascade HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+				"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
+			answers := bufio.NewReader(conn)
+			// The handler asks for the body: the request is under way.
+			for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
+				if line, err := answers.ReadString('\n'); err != nil || line != want {
+					t.Fatalf("%q, want %q; err %v", line, want, err)
+				}
+			}
+			for _, k := range c.kills {
+				if err := syscall.Kill(k.whom*p.cmd.Process.Pid, k.signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.await(t, `msg=(draining)`)
+			fmt.Fprint(conn, body)
+			resp, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code, text := read(t, resp); code != http.StatusOK || !strings.Contains(text, `"harmonicScore"`) {
+				t.Errorf("the request under way: %d %s", code, text)
+			}
+			if last, code := p.end(t); code != exitOK || !strings.Contains(last, "msg=drained") {
+				t.Errorf("exit code %d, %s", code, last)
+			}
+		})
+	}
+}
+
+// TestLogIsGone has who reads the log go away: the command goes on and drains.
+func TestLogIsGone(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary(t), "run", "--listen", "127.0.0.1:0", "--mode", "inline")
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	c := &child{cmd: cmd, log: bufio.NewScanner(r)}
+	c.await(t, `msg=(listening)`)
+	r.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWatchSignals takes for the same request what comes within a moment of the first signal.
+func TestWatchSignals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals, over := make(chan os.Signal), make(chan struct{})
+		firsts, second := 0, make(chan os.Signal, 1)
+		watch := func() { second <- watchSignals(signals, over, func() { firsts++ }) }
+		go watch()
+		for range 4 {
+			signals <- syscall.SIGTERM
+			time.Sleep(signalBurst / 4)
+		}
+		synctest.Wait()
+		if firsts != 1 || len(second) != 0 {
+			t.Errorf("%d first ones, %d second ones; want 1 and 0", firsts, len(second))
+		}
+		signals <- syscall.SIGHUP
+		if s := <-second; s != syscall.SIGHUP || firsts != 1 {
+			t.Errorf("%v, %d first ones", s, firsts)
+		}
+		go watch()
+		close(over)
+		if s := <-second; s != nil {
+			t.Errorf("%v, want nothing once it is over", s)
+		}
+	})
+}
 
 // TestSecondSignal has a second signal end a command that still drains, also where the first
 // would have been ignored but for the command, as in the background of a script.
@@ -25,37 +195,17 @@ func TestSecondSignal(t *testing.T) {
 	if err := os.Symlink(filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm"), filepath.Join(plugins, "hostile.wasm")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("sh", "-c", `trap "" INT; exec "$@"`, "sh",
-		binary(t), "run", "--plugins", plugins, "--listen", "127.0.0.1:0", "--run-timeout", "1h", "--drain-timeout", "1h")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stderr)
-	await := func(pattern string) string {
-		t.Helper()
-		for re := regexp.MustCompile(pattern); lines.Scan(); {
-			if m := re.FindStringSubmatch(lines.Text()); m != nil {
-				return m[1]
-			}
-		}
-		t.Fatalf("the log ends without %s: %v", pattern, cmd.Wait())
-		return ""
-	}
-	addr := await(`msg=listening addr=(\S+)`)
+	c := startChild(t, `trap "" INT; `, "--plugins", plugins, "--run-timeout", "1h", "--drain-timeout", "1h")
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		resp, err := http.Post("http://"+addr+"/v1/transforms/hostile.spin", "application/json", strings.NewReader(`"!"`))
+		resp, err := http.Post("http://"+c.addr+"/v1/transforms/hostile.spin", "application/json", strings.NewReader(`"!"`))
 		if err == nil {
 			_ = resp.Body.Close()
 		}
 	}()
 	for busy := false; !busy; { // until the task runs
-		resp, err := http.Get("http://" + addr + "/metrics")
+		resp, err := http.Get("http://" + c.addr + "/metrics")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,20 +216,56 @@ func TestSecondSignal(t *testing.T) {
 		}
 		busy = strings.Contains(string(metrics), "resonance_worker_active 1\n")
 	}
-	for i := range 2 {
-		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+	began := time.Now()
+	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, `msg=(draining)`)
+	ended := make(chan struct{})
+	go func() {
+		for { // those of the first moment do nothing
+			select {
+			case <-ended:
+				return
+			case <-time.After(signalBurst / 10):
+				_ = c.cmd.Process.Signal(syscall.SIGINT) // or it has ended
+			}
+		}
+	}()
+	last, code := c.end(t)
+	close(ended)
+	<-gone
+	if want := "resonhost: a second signal (interrupt): ended at once, without what was under way"; code != exitInterrupted || last != want {
+		t.Errorf("exit code %d, %s, want %d, %s", code, last, exitInterrupted, want)
+	}
+	if took := time.Since(began); took < signalBurst {
+		t.Errorf("it ended after %v, want %v at least", took, signalBurst)
+	}
+}
+
+// TestCallInterrupted sends signals while call waits for lines.
+func TestCallInterrupted(t *testing.T) {
+	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(sent) { // as of this process, and so of the command, under nohup
+			continue
+		}
+		in, toIn := io.Pipe()
+		out, w := io.Pipe()
+		var stderr strings.Builder
+		code := make(chan int)
+		go func() {
+			code <- run(context.Background(), []string{"resonhost", "call", "tick.connection", "--mode", "inline"}, in, w, &stderr)
+		}()
+		fmt.Fprintln(toIn, `{"a": {"frequency": 1}, "b": {"frequency": 1}}`)
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil { // it runs, and has its signals
 			t.Fatal(err)
 		}
-		if i == 0 {
-			await(`msg=(draining)`)
+		if err := syscall.Kill(syscall.Getpid(), sent); err != nil {
+			t.Fatal(err)
 		}
+		if got := <-code; got != exitInterrupted || stderr.String() != "resonhost: interrupted after 1 line\n" {
+			t.Errorf("%v: exit code %d, %s", sent, got, stderr.String())
+		}
+		toIn.Close()
 	}
-	for lines.Scan() { // until it is closed
-	}
-	<-gone
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
-		t.Errorf("%v, want exit code %d", err, exitInterrupted)
-	}
-	http.DefaultClient.CloseIdleConnections()
 }

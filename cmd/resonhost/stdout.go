@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+	"io"
+)
+
+// errStdoutClosed is that results would be lost.
+var errStdoutClosed = errors.New("standard output is closed; send results to a file with > FILE, or to none with > /dev/null")
+
+// output is standard output, which keeps its first failure: not every writer has somebody to
+// tell it to, the printing of help for one. It is for one goroutine at a time.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// newOutput takes what it is closed for a failure from the beginning.
+func newOutput(w io.Writer) *output {
+	o := &output{w: w}
+	if f, ok := w.(filed); ok && isClosed(f.Fd()) {
+		o.err = errStdoutClosed
+	}
+	return o
+}
+
+// Write implements [io.Writer]. After a failure it writes no more.
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.w.Write(p)
+	o.err = err
+	return n, err
+}
+
+// filed is what a file descriptor is of.
+type filed interface{ Fd() uintptr }
+
+// Fd is that of what is written to, and none of the process's if that is no file.
+func (o *output) Fd() uintptr {
+	if f, ok := o.w.(filed); ok {
+		return f.Fd()
+	}
+	return ^uintptr(0)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// TestStdoutFails has every command that writes to standard output fail if that is lost.
+func TestStdoutFails(t *testing.T) {
+	hostile := filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm")
+	plugins := t.TempDir()
+	if err := os.Symlink(hostile, filepath.Join(plugins, "hostile.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + startRun(t, "--plugins", plugins).addr
+	project := t.TempDir()
+	for name, text := range map[string]string{
+		"Makefile":            "all:\n\tcp '" + hostile + "' hostile.wasm\n",
+		"hostile.test.ndjson": "",
+	} {
+		if err := os.WriteFile(filepath.Join(project, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commands := map[string][]string{
+		"call":            {"call", "cascade", "--mode", "inline"},
+		"inspect":         {"inspect", hostile},
+		"inspect --json":  {"inspect", "--json", hostile},
+		"validate":        {"validate", hostile},
+		"validate --json": {"validate", "--json", hostile},
+		"plugins ls":      {"plugins", "ls", "--url", url},
+		"plugins --json":  {"plugins", "ls", "--json", "--url", url},
+		"plugins pause":   {"plugins", "pause", "hostile", "--url", url},
+		"plugins resume":  {"plugins", "resume", "hostile", "--json", "--url", url},
+		"dev":             {"dev", "--once", project},
+		"dev --json":      {"dev", "--once", "--json", project},
+		"new":             {"new", "shout", "--lang", "c", "--dir"},
+		"new --json":      {"new", "shout", "--lang", "c", "--json", "--dir"},
+		"version":         {"version"},
+		"version --json":  {"version", "--json"},
+		"--version":       {"--version"},
+		"help":            {"help"},
+		"help of run":     {"run", "--help"},
+	}
+	for how, want := range map[string]string{
+		"closed": "resonhost: standard output is closed; send results to a file with > FILE, or to none with > /dev/null",
+		"full":   "write /dev/stdout: no space left on device",
+		"pipe":   "write /dev/stdout: broken pipe",
+		"null":   "",
+	} {
+		for name, args := range commands {
+			t.Run(how+"/"+name, func(t *testing.T) {
+				if args[0] == "new" {
+					args = append(args[:len(args):len(args)], filepath.Join(t.TempDir(), "shout"))
+				}
+				cmd := exec.Command(binary(t), args...)
+				switch how {
+				case "closed":
+					cmd = exec.Command("sh", append([]string{"-c", `exec "$@" >&-`, "sh", cmd.Path}, args...)...)
+				case "full":
+					f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer f.Close()
+					cmd.Stdout = f
+				case "pipe":
+					r, w, err := os.Pipe()
+					if err != nil {
+						t.Fatal(err)
+					}
+					r.Close()
+					defer w.Close()
+					cmd.Stdout = w
+				}
+				var stderr bytes.Buffer
+				cmd.Stdin, cmd.Stderr = strings.NewReader("{}\n"), &stderr
+				err := cmd.Run()
+				exit := (*exec.ExitError)(nil)
+				switch {
+				case how == "null":
+					if err != nil {
+						t.Errorf("%v; %s", err, &stderr)
+					}
+				case !errors.As(err, &exit) || exit.ExitCode() != exitFailed:
+					t.Errorf("%v, want exit code %d; %s", err, exitFailed, &stderr)
+				case !strings.HasSuffix(stderr.String(), want+"\n") || strings.Count(stderr.String(), want) != 1:
+					t.Errorf("got %s\nwant once, at the end, %s", &stderr, want)
+				}
+			})
+		}
+	}
+}
