@@ -159,6 +159,7 @@ const (
 	DefaultMaxExports        = 1_000
 	DefaultMaxTable          = 100_000
 	DefaultMaxCallDepth      = 65_536
+	DefaultMaxStack          = 16 << 20
 	DefaultBreakAfter        = 20
 	DefaultBatchTarget       = 250 * time.Microsecond
 	DefaultSettle            = 10 * time.Millisecond
@@ -334,10 +335,17 @@ type PluginConfig struct {
 	// MaxCallDepth is how deep the guest's calls may nest, with
 	// InterruptMetered. It counts the calls without which recursion is not
 	// possible: indirect ones, and calls of functions that do not stand before
-	// their caller in the binary. Default 65,536, at most 1,000,000. Whatever it
-	// is, and with any interrupt, wazero bounds an instance's native stack at
-	// 50 MB, and with EngineInterpreter the depth of all calls at 2,000.
+	// their caller in the binary. Default 65,536, at most 1,000,000. With
+	// EngineInterpreter all calls nest 2,000 deep at most, whatever it is.
 	MaxCallDepth int
+	// MaxStack is how much native stack a guest's calls take at most, in bytes, with
+	// InterruptMetered; default 16 MiB, at most 80 MiB. The host looks at the stack when
+	// calls that MaxCallDepth counts nest 256 deep, and then at least every 1,024 calls. From
+	// then on the stack counts in MemoryBudget: three times its size, since it is copied to
+	// one twice as large when it is full. It is let go when the task ends. With other
+	// interrupts, and between two looks, what holds is wazero's bound: a stack of 100 MB, and
+	// one of 50 MB beside it while it is copied, or a single call's frame more.
+	MaxStack int64
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
 
@@ -511,6 +519,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxGlobals >= 1, path+".MaxGlobals", "must be positive")
 	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
 	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
+	check(p.MaxStack >= 64<<10 && p.MaxStack <= 80<<20, path+".MaxStack", "must be between 64 KiB and 80 MiB")
 	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
 	check(p.SwapTimeout > 0, path+".SwapTimeout", "must be positive")
 	check(p.StateRule == StateRefuse || p.StateRule == StateReset, path+".StateRule", "must be StateRefuse or StateReset")
@@ -554,6 +563,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxExports:        orDefault(o.MaxExports, p.MaxExports),
 		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
+		MaxStack:          orDefault(o.MaxStack, p.MaxStack),
 		Engine:            orDefault(o.Engine, p.Engine),
 		SwapTimeout:       orDefault(o.SwapTimeout, p.SwapTimeout),
 		StateRule:         orDefault(o.StateRule, p.StateRule),
@@ -590,6 +600,7 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxExports = orDefault(p.MaxExports, DefaultMaxExports)
 	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
 	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
+	p.MaxStack = orDefault(p.MaxStack, DefaultMaxStack)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
 	p.SwapTimeout = orDefault(p.SwapTimeout, DefaultSwapTimeout)
 	p.StateRule = orDefault(p.StateRule, StateRefuse)

@@ -71,7 +71,7 @@ func TestRunAfterEveryFailure(t *testing.T) {
 		is        error
 	}{
 		{"hostile.trap", host.KindTrap, "resonhost_run: unreachable", nil},
-		{"hostile.recurse", host.KindTrap, "resonhost_run: more than 65536 nested calls", nil},
+		{"hostile.recurse", host.KindTrap, "resonhost_run: calls nest deeper than 65536, the limit (MaxCallDepth, --max-call-depth)", nil},
 		{"hostile.exit", host.KindExit, "resonhost_run ended the module with exit code 3", nil},
 		{"hostile.exitzero", host.KindExit, "resonhost_run ended the module with exit code 0", nil},
 		{"hostile.spin", host.KindTimeout, "ran past the caller's deadline", context.DeadlineExceeded},

@@ -216,6 +216,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		{"max-exports", "load plugins of `N` exports at most", fmt.Sprint(host.DefaultMaxExports), count{p: &c.MaxExports}},
 		{"max-table", "let a plugin's tables have `N` entries at most", fmt.Sprint(host.DefaultMaxTable), count{p: &c.MaxTable}},
 		{"max-call-depth", "let a plugin's calls nest `N` deep at most, of those that can recurse", fmt.Sprint(host.DefaultMaxCallDepth), count{p: &c.MaxCallDepth}},
+		{"max-stack", "let a plugin's calls take `SIZE` of native stack at most, which counts in the memory budget", inBytes(host.DefaultMaxStack), size[int64]{&c.MaxStack}},
 		{"swap-timeout", "let tasks of a version that was replaced take `TIME`, and then begin anew", host.DefaultSwapTimeout.String(), duration{&c.SwapTimeout, false}},
 		{
 			"state-rule", "`DO` refuse a version that cannot read its streams' states, or reset them", "refuse",

@@ -3,3 +3,10 @@ package module
 import "github.com/resonhost/resonhost/host/internal/module/memory"
 
 func MemStats(in *Instance) memory.Stats { return in.memory.Stats() }
+
+// StackFields returns the size of the stack of resonhost_run, in bytes, and whether its
+// addresses are known.
+func StackFields(in *Instance) (size uint64, addresses bool) {
+	s := &in.exports.run.stack
+	return s.size(), s.pointer.IsValid()
+}

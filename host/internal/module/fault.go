@@ -67,6 +67,8 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
 		if f.Kind >= Fuel {
 			f.Message = export + " " + f.Message
+		}
+		if f.Kind != ABI {
 			_, f.Stack = trace(err) // where it was
 		}
 		return f
@@ -87,10 +89,15 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}
 	}
 	msg, stack := trace(err)
-	if in.watch.tooDeep() {
-		msg = fmt.Sprintf("more than %d nested calls", in.module.opts.CallDepth)
+	msg = strings.TrimPrefix(msg, "wasm error: ")
+	switch {
+	case msg != "stack overflow":
+	case in.module.opts.Interpret:
+		msg += ": calls nest deeper than 2000, the interpreter's limit"
+	default:
+		msg += ": calls nest so deep that their native stack reached wazero's bound of 100 MB"
 	}
-	return &Fault{Kind: Trap, Message: export + ": " + strings.TrimPrefix(msg, "wasm error: "), Stack: stack}
+	return &Fault{Kind: Trap, Message: export + ": " + msg, Stack: stack}
 }
 
 // trace parts an error of wazero's from the guest's stack.

@@ -20,7 +20,9 @@ type Instance struct {
 	module         *Module
 	mod            api.Module
 	memory         *linear
-	exports        struct{ version, describe, alloc, run api.Function }
+	exports        struct{ version, describe, alloc, run export }
+	running        *export             // that the host calls; nil while none is
+	stackHeld      uint64              // of the budget, for the native stack
 	globals        []api.MutableGlobal // the guest's own, as in Module.globals
 	dirty          api.Global          // nil unless instances can be reset
 	system         wasi.System
@@ -91,6 +93,9 @@ func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
 	return in, nil
 }
 
+// theStart is what messages call the function that wazero calls as it makes an instance.
+const theStart = "the module's start"
+
 // link makes an instance as wazero does it, which runs the module's start
 // function and nothing else.
 func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
@@ -114,14 +119,12 @@ func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
 	in.watch.begin(ctx, &Limits{})
 	in.mod, err = m.runtime.InstantiateModule(in.context(experimental.WithMemoryAllocator(ctx, in.memory)), m.compiled, config)
 	if err != nil {
-		err = in.ended(in.fault(ctx, "the module's start", err))
+		err = in.ended(in.fault(ctx, theStart, err))
 		in.memory.Free()
 		return nil, fmt.Errorf("instantiate: %w", err)
 	}
-	in.exports.version = in.mod.ExportedFunction(abi.ExportVersion)
-	in.exports.describe = in.mod.ExportedFunction(abi.ExportDescribe)
-	in.exports.alloc = in.mod.ExportedFunction(abi.ExportAlloc)
-	in.exports.run = in.mod.ExportedFunction(abi.ExportRun)
+	in.exports.version, in.exports.describe = in.export(abi.ExportVersion), in.export(abi.ExportDescribe)
+	in.exports.alloc, in.exports.run = in.export(abi.ExportAlloc), in.export(abi.ExportRun)
 	in.dirty = in.mod.ExportedGlobal(meter.DirtyExport)
 	for _, name := range m.globals {
 		in.globals = append(in.globals, in.mod.ExportedGlobal(name).(api.MutableGlobal))
@@ -133,12 +136,12 @@ func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
 }
 
 func (in *Instance) initialize(ctx context.Context) error {
-	init := in.mod.ExportedFunction(abi.ExportInitialize)
-	if init == nil {
+	init := in.export(abi.ExportInitialize)
+	if init.fn == nil {
 		return nil
 	}
 	in.watch.begin(ctx, &Limits{})
-	_, err := in.invoke(ctx, init)
+	_, err := in.invoke(ctx, &init)
 	return err
 }
 
@@ -157,11 +160,14 @@ func (in *Instance) Close() error {
 }
 
 // invoke calls an export with at most one result. Its errors are [*Fault]s.
-func (in *Instance) invoke(ctx context.Context, fn api.Function, args ...uint64) (uint64, error) {
+func (in *Instance) invoke(ctx context.Context, e *export, args ...uint64) (uint64, error) {
 	copy(in.stack[:], args)
-	err := fn.CallWithStack(in.context(ctx), in.stack[:])
+	in.running = e
+	err := e.fn.CallWithStack(in.context(ctx), in.stack[:])
+	in.running = nil
+	in.letGo(e)
 	if err != nil {
-		return 0, in.fault(ctx, fn.Definition().ExportNames()[0], err)
+		return 0, in.fault(ctx, e.name, err)
 	}
 	return in.stack[0], nil
 }
@@ -210,7 +216,7 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 // makeRoom has the guest make room for a frame, and for those after it that are no larger.
 func (in *Instance) makeRoom(ctx context.Context, size uint32) error {
 	in.room = room{} // what there was is the guest's again
-	ptr, err := in.invoke(ctx, in.exports.alloc, uint64(size))
+	ptr, err := in.invoke(ctx, &in.exports.alloc, uint64(size))
 	if err != nil {
 		return err
 	}
@@ -236,7 +242,7 @@ func (in *Instance) run(ctx context.Context, c *Call) error {
 		return abiFault("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, ptr, size, in.Memory())
 	}
 	abi.AppendInput(buf[:0:size], c.Items)
-	out, err := in.invoke(ctx, in.exports.run, uint64(c.Transform), uint64(ptr), uint64(size))
+	out, err := in.invoke(ctx, &in.exports.run, uint64(c.Transform), uint64(ptr), uint64(size))
 	if err != nil {
 		return err
 	}

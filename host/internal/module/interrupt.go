@@ -66,9 +66,10 @@ func (l *Limits) deadline() time.Time {
 type watch struct {
 	// fuel is what is left of the slice, as an int64, and depth how much deeper
 	// calls may nest; nil before the instance is made.
-	fuel  api.MutableGlobal
-	depth api.Global
-	slice int64
+	fuel, depth api.MutableGlobal
+	// shallow is how deep calls nest at first before the host looks at them, and depths by now.
+	shallow, depths int32
+	slice           int64
 	// granted are all slices of this call, in fuel.
 	granted  int64
 	limit    int64
@@ -111,11 +112,9 @@ func (w *watch) used() uint64 {
 	if w.fuel == nil {
 		return 0
 	}
+	w.forgive()
 	return uint64(w.granted - int64(w.fuel.Get()))
 }
-
-// tooDeep reports whether the guest trapped because its calls nest too deep.
-func (w *watch) tooDeep() bool { return w.depth != nil && api.DecodeI32(w.depth.Get()) < 0 }
 
 // visit is called when a slice is used up. It panics with a [*Fault] if the guest
 // has to stop.
@@ -151,7 +150,11 @@ func (w *watch) visit() {
 // watchOver finds what a metered guest counts by.
 func (w *watch) watchOver(mod api.Module) {
 	w.fuel = mod.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
-	w.depth = mod.ExportedGlobal(meter.DepthExport)
+	w.depth = mod.ExportedGlobal(meter.DepthExport).(api.MutableGlobal)
+	if w.shallow == 0 {
+		w.shallow = api.DecodeI32(w.depth.Get())
+		w.depths = w.shallow
+	}
 }
 
 // yield is what the guest calls when its slice is used up.
@@ -160,7 +163,10 @@ func yield(ctx context.Context, mod api.Module, _ []uint64) {
 	if in.watch.fuel == nil { // its start function: the instance is being made
 		in.watch.watchOver(mod)
 	}
-	in.watch.visit()
+	in.deepen()
+	if int64(in.watch.fuel.Get()) < 0 { // else it came for the depth of its calls alone
+		in.watch.visit()
+	}
 }
 
 // charge bills the guest for what the host does for it.

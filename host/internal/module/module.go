@@ -56,8 +56,10 @@ type Options struct {
 	InitTimeout time.Duration
 	// Interrupt is how a guest that does not return is stopped.
 	Interrupt Interrupt
-	// CallDepth is how deep calls may nest, with Metered.
-	CallDepth int32
+	// CallDepth is how deep calls may nest, and StackLimit how much native stack they may
+	// take, in bytes, with Metered.
+	CallDepth  int32
+	StackLimit uint64
 	// KeepTables leaves functions of Go's compiler with the table that their jumps go through,
 	// for comparison.
 	KeepTables bool
@@ -209,7 +211,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 // compiles it.
 func (m *Module) compile(ctx context.Context, wasm []byte) error {
 	rewritten, err := m.rewrite(wasm, meter.Options{
-		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: m.opts.CallDepth, Reset: true,
+		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: min(m.opts.CallDepth, firstDepth), Reset: true,
 	})
 	if err != nil {
 		return StepInspect.in(err)
@@ -387,14 +389,14 @@ func (m *Module) examine(ctx context.Context, in *Instance) error {
 // describe asks an instance for its version of the contract and its manifest.
 func (m *Module) describe(ctx context.Context, in *Instance) error {
 	in.watch.begin(ctx, &Limits{})
-	v, err := in.invoke(ctx, in.exports.version)
+	v, err := in.invoke(ctx, &in.exports.version)
 	if err != nil {
 		return err
 	}
 	if uint32(v) != abi.Version {
 		return fmt.Errorf("speaks version %d of the plugin contract, the host speaks %d", uint32(v), abi.Version)
 	}
-	if v, err = in.invoke(ctx, in.exports.describe); err != nil {
+	if v, err = in.invoke(ctx, &in.exports.describe); err != nil {
 		return err
 	}
 	ptr, n := abi.Unpack(v)

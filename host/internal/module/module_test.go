@@ -36,7 +36,7 @@ func options() module.Options {
 	return module.Options{
 		MemoryLimit: 16 << 20, Frames: module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
 		LogBytesPerSecond: 4 << 10, InitTimeout: time.Second,
-		Interrupt: module.Metered, CallDepth: 1000, Log: slog.New(slog.DiscardHandler),
+		Interrupt: module.Metered, CallDepth: 1000, StackLimit: 16 << 20, Log: slog.New(slog.DiscardHandler),
 		Budget: module.NewBudget(1 << 30), CompileTimeout: time.Minute,
 	}
 }
@@ -159,7 +159,7 @@ func TestRun(t *testing.T) {
 		"exitzero":    fault(module.Exit, "resonhost_run ended the module with exit code 0"),
 		"spin":        fault(module.Timeout, "resonhost_run ran past its deadline"),
 		"fill":        fault(module.Timeout, "resonhost_run ran past its deadline"),
-		"recurse":     fault(module.Trap, "resonhost_run: more than 1000 nested calls"),
+		"recurse":     fault(module.Trap, "resonhost_run: calls nest deeper than 1000, the limit (MaxCallDepth, --max-call-depth)"),
 		"grow":        fault(module.OutOfMemory, "resonhost_run wanted more memory than 16777216 bytes"),
 		"growok":      {ok: true},
 		"wildptr":     fault(module.ABI, "resonhost_run returned bytes"),

@@ -808,7 +808,11 @@ func (b *body) call(start int, round bool, write func()) {
 		b.branch(4)
 		b.deeper(opI32Sub)
 		b.out = appendU32(append(b.out, opGlobalGet), b.w.depth)
-		b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, noType, opUnreachable, opEnd)
+		b.out = append(b.out, opI32Const, 0, opI32LtS, opIf, noType)
+		b.out = appendU32(append(b.out, opGlobalGet), b.w.fuel)
+		b.out = append(append(b.out, opI64Const), tooDeep...)
+		b.out = appendU32(append(b.out, opI64Sub, opGlobalSet), b.w.fuel)
+		b.out = append(b.out, opEnd)
 	}
 	write()
 	if round {
@@ -816,6 +820,9 @@ func (b *body) call(start int, round bool, write func()) {
 	}
 	b.copied = b.r.pos
 }
+
+// tooDeep is [TooDeep] as an instruction has it.
+var tooDeep = []byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x20}
 
 // deeper counts a call, or its end.
 func (b *body) deeper(op byte) {

@@ -1,14 +1,13 @@
 package meter_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
-// TestDepth has calls nest in several ways, each turn of which counts at least once.
+// TestDepth has calls nest in several ways, each turn of which counts at least once. The guest
+// comes to the host at once when they nest too deep, and goes on if it may.
 func TestDepth(t *testing.T) {
 	const limit = 300 // the interpreter has 2000 frames
 	// turn is: if the parameter is not 0, call with one less.
@@ -47,11 +46,18 @@ func TestDepth(t *testing.T) {
 			}
 			most := limit / c.calls
 			for _, vm := range machines(t) {
-				if got := vm.run(t, wasm.WASM, plenty, uint64(most-1)); got.err != nil || got.depth != limit {
-					t.Errorf("%s, %d turns: %v, and then %d calls are left", vm.name, most-1, got.err, got.depth)
+				was := vm.run(t, wasm.WASM, plenty, uint64(most-1))
+				if was.err != nil || was.depth != limit || was.deep != 0 {
+					t.Errorf("%s, %d turns: %v, %d visits too deep, and then %d calls are left", vm.name, most-1, was.err, was.deep, was.depth)
 				}
-				if got := vm.run(t, wasm.WASM, plenty, uint64(most+1)); !strings.Contains(fmt.Sprint(got.err), "unreachable") || got.depth >= 0 {
-					t.Errorf("%s, %d turns: %v", vm.name, most+1, got.err)
+				deeper := grants{slice: 1 << 30, most: plenty.most, deeper: 100}
+				got := vm.run(t, wasm.WASM, deeper, uint64(most+40))
+				if got.err != nil || got.deep != 1 || got.lowest != -1 || got.depth != limit+deeper.deeper {
+					t.Errorf("%s, %d turns: %v, %d visits too deep, the first with %d calls left, and then %d",
+						vm.name, most+40, got.err, got.deep, got.lowest, got.depth)
+				}
+				if each := was.fuel / int64(most); got.fuel < was.fuel || got.fuel > was.fuel+50*each {
+					t.Errorf("%s: fuel %d for %d turns, %d for %d", vm.name, was.fuel, most-1, got.fuel, most+40)
 				}
 			}
 		})

@@ -28,6 +28,9 @@ type grants struct {
 	visits int
 	most   int // visits, after which the run is stopped
 	total  int64
+	deeper int32 // how much deeper calls may nest, each time that they nest too deep
+	lowest int32 // of what was left of that at a visit
+	deep   int   // visits since calls nest too deep
 }
 
 type grantsKey struct{}
@@ -68,6 +71,17 @@ func yield(ctx context.Context, mod api.Module, _ []uint64) {
 		panic(errStopped)
 	}
 	fuel := mod.ExportedGlobal(meter.FuelExport).(api.MutableGlobal)
+	depth := mod.ExportedGlobal(meter.DepthExport).(api.MutableGlobal)
+	if left := api.DecodeI32(depth.Get()); left < 0 {
+		g.deep++
+		g.lowest = min(g.lowest, left)
+		depth.Set(api.EncodeI32(left + g.deeper))
+		owed := -(int64(fuel.Get()) - meter.TooDeep/2) / meter.TooDeep * meter.TooDeep
+		fuel.Set(fuel.Get() + uint64(owed))
+		if int64(fuel.Get()) >= 0 {
+			return
+		}
+	}
 	fuel.Set(fuel.Get() + uint64(g.slice))
 	g.total += g.slice
 }
@@ -81,6 +95,8 @@ type outcome struct {
 	fuel    int64 // what was used
 	visits  int   // of yield
 	depth   int32 // how much deeper calls might nest
+	lowest  int32 // as grants have it
+	deep    int   // likewise
 	dirty   bool
 }
 
@@ -133,7 +149,7 @@ func (m *machine) run(tb testing.TB, wasm []byte, g grants, args ...uint64) outc
 	if v := mod.ExportedGlobal(meter.DirtyExport); v != nil {
 		o.dirty = v.Get() != 0
 	}
-	o.visits = g.visits
+	o.visits, o.lowest, o.deep = g.visits, g.lowest, g.deep
 	return o
 }
 

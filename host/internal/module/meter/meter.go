@@ -21,7 +21,8 @@
 // Another global counts how deep calls nest, at those calls without which they cannot
 // go round: indirect ones, and those of a function that stands no earlier than its
 // caller. Others, which are most, as compilers put a program's libraries first, cost
-// nothing.
+// nothing. Calls that nest too deep take so much fuel that the function called goes to
+// the host, unless it calls nothing itself.
 //
 // Operations on ranges of memory and tables cost by their length as well. Those on
 // memory are made in pieces when they are long.
@@ -52,9 +53,12 @@ const (
 	ImportYield  = "yield"
 	// FuelExport is the i64 that counts down; the guest begins with 0.
 	FuelExport = "resonhost_meter.fuel"
-	// DepthExport is an i32, how much deeper calls may nest. The guest traps when
-	// that is less than 0.
+	// DepthExport is an i32, how much deeper calls may nest. When that is less than 0 the
+	// guest owes TooDeep units of fuel at each further call, and so comes to the host before
+	// calls nest deeper by more than one.
 	DepthExport = "resonhost_meter.depth"
+	// TooDeep is more fuel than anything else costs.
+	TooDeep = 1 << 40
 	// DirtyExport is an i32, which is set to 1 by what restoring memory and
 	// globals does not undo: changes of tables, and the dropping of segments.
 	DirtyExport = "resonhost_meter.dirty"
