@@ -158,6 +158,16 @@ const (
 	DefaultMaxGlobals        = 1_000
 	DefaultMaxExports        = 1_000
 	DefaultMaxTable          = 100_000
+	DefaultMaxTypes          = 20_000
+	DefaultMaxImports        = 1_000
+	DefaultMaxTables         = 10
+	DefaultMaxSegments       = 200_000
+	DefaultMaxElements       = 1_000_000
+	DefaultMaxFunctionSize   = 4 << 20
+	DefaultMaxLocals         = 10_000
+	DefaultMaxArity          = 1_000
+	DefaultMaxJumps          = 30_000
+	DefaultMaxFlow           = 5_000_000
 	DefaultMaxCallDepth      = 65_536
 	DefaultMaxStack          = 16 << 20
 	DefaultBreakAfter        = 20
@@ -332,6 +342,19 @@ type PluginConfig struct {
 	// binary has at most, and MaxTable how many entries its tables have each;
 	// default 100,000, 1,000, 1,000 and 100,000.
 	MaxFunctions, MaxGlobals, MaxExports, MaxTable int
+	// MaxTypes, MaxImports, MaxTables, MaxSegments (of data and elements) and MaxElements
+	// (the entries of segments) are how many of them the binary has at most, and MaxArity how
+	// many parameters and results a type has; default 20,000, 1,000, 10, 200,000, 1,000,000
+	// and 1,000.
+	MaxTypes, MaxImports, MaxTables, MaxSegments, MaxElements, MaxArity int
+	// MaxFunctionSize is the largest function in bytes, and MaxLocals how many variables a
+	// function has at most, parameters included; default 4 MiB and 10,000, at most 1,000,000.
+	MaxFunctionSize, MaxLocals int
+	// MaxJumps is how many blocks and targets of jumps a function has at most, and MaxFlow
+	// that times how many variables it has; default 30,000 and 5,000,000. The compiler's time
+	// grows with the square of the former and with the latter, some 10 s at the defaults, and
+	// CompileTimeout does not interrupt its work on one function.
+	MaxJumps, MaxFlow int
 	// MaxCallDepth is how deep the guest's calls may nest, with
 	// InterruptMetered. It counts the calls without which recursion is not
 	// possible: indirect ones, and calls of functions that do not stand before
@@ -520,6 +543,16 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
 	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
 	check(p.MaxStack >= 64<<10 && p.MaxStack <= 80<<20, path+".MaxStack", "must be between 64 KiB and 80 MiB")
+	check(p.MaxTypes >= 1, path+".MaxTypes", "must be positive")
+	check(p.MaxImports >= 1, path+".MaxImports", "must be positive")
+	check(p.MaxTables >= 1, path+".MaxTables", "must be positive")
+	check(p.MaxSegments >= 1, path+".MaxSegments", "must be positive")
+	check(p.MaxElements >= 1, path+".MaxElements", "must be positive")
+	check(p.MaxFunctionSize >= 1, path+".MaxFunctionSize", "must be positive")
+	check(p.MaxArity >= 1, path+".MaxArity", "must be positive")
+	check(p.MaxJumps >= 1, path+".MaxJumps", "must be positive")
+	check(p.MaxFlow >= 1, path+".MaxFlow", "must be positive")
+	check(p.MaxLocals >= 1 && p.MaxLocals <= 1_000_000, path+".MaxLocals", "must be between 1 and 1,000,000")
 	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
 	check(p.SwapTimeout > 0, path+".SwapTimeout", "must be positive")
 	check(p.StateRule == StateRefuse || p.StateRule == StateReset, path+".StateRule", "must be StateRefuse or StateReset")
@@ -562,6 +595,16 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxGlobals:        orDefault(o.MaxGlobals, p.MaxGlobals),
 		MaxExports:        orDefault(o.MaxExports, p.MaxExports),
 		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
+		MaxTypes:          orDefault(o.MaxTypes, p.MaxTypes),
+		MaxImports:        orDefault(o.MaxImports, p.MaxImports),
+		MaxTables:         orDefault(o.MaxTables, p.MaxTables),
+		MaxSegments:       orDefault(o.MaxSegments, p.MaxSegments),
+		MaxElements:       orDefault(o.MaxElements, p.MaxElements),
+		MaxFunctionSize:   orDefault(o.MaxFunctionSize, p.MaxFunctionSize),
+		MaxLocals:         orDefault(o.MaxLocals, p.MaxLocals),
+		MaxArity:          orDefault(o.MaxArity, p.MaxArity),
+		MaxJumps:          orDefault(o.MaxJumps, p.MaxJumps),
+		MaxFlow:           orDefault(o.MaxFlow, p.MaxFlow),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		MaxStack:          orDefault(o.MaxStack, p.MaxStack),
 		Engine:            orDefault(o.Engine, p.Engine),
@@ -599,6 +642,16 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxGlobals = orDefault(p.MaxGlobals, DefaultMaxGlobals)
 	p.MaxExports = orDefault(p.MaxExports, DefaultMaxExports)
 	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
+	p.MaxTypes = orDefault(p.MaxTypes, DefaultMaxTypes)
+	p.MaxImports = orDefault(p.MaxImports, DefaultMaxImports)
+	p.MaxTables = orDefault(p.MaxTables, DefaultMaxTables)
+	p.MaxSegments = orDefault(p.MaxSegments, DefaultMaxSegments)
+	p.MaxElements = orDefault(p.MaxElements, DefaultMaxElements)
+	p.MaxFunctionSize = orDefault(p.MaxFunctionSize, DefaultMaxFunctionSize)
+	p.MaxLocals = orDefault(p.MaxLocals, DefaultMaxLocals)
+	p.MaxArity = orDefault(p.MaxArity, DefaultMaxArity)
+	p.MaxJumps = orDefault(p.MaxJumps, DefaultMaxJumps)
+	p.MaxFlow = orDefault(p.MaxFlow, DefaultMaxFlow)
 	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
 	p.MaxStack = orDefault(p.MaxStack, DefaultMaxStack)
 	p.Engine = orDefault(p.Engine, EngineCompiler)

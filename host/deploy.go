@@ -298,7 +298,7 @@ func (h *Host) install(ctx context.Context, p *plugin, s Source, d deployment) (
 func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving, d deployment) (*version, error) {
 	cfg, began := p.cfg, time.Now()
 	if len(s.WASM) > cfg.MaxModule {
-		return nil, newLoadError(s, StepRead, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule))
+		return nil, newLoadError(s, StepRead, tooLarge(cfg.MaxModule))
 	}
 	if h.cfg.Accept != nil {
 		if err := h.cfg.Accept(ctx, s); err != nil {

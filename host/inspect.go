@@ -46,13 +46,18 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	}
 	cfg = c.pluginConfig("inspected")
 	if len(wasm) > cfg.MaxModule {
-		return Inspection{}, fmt.Errorf("larger than %d bytes, the limit", cfg.MaxModule)
+		return Inspection{}, tooLarge(cfg.MaxModule)
 	}
 	m, err := module.Load(ctx, wasm, moduleOptions(cfg, module.NewBudget(uint64(c.MemoryBudget)), nil, c.Logger))
 	if err != nil {
 		return Inspection{}, err
 	}
 	return inspection(m.Info(), cfg), m.Close(context.WithoutCancel(ctx))
+}
+
+// tooLarge is the error of a binary larger than PluginConfig.MaxModule.
+func tooLarge(limit int) error {
+	return fmt.Errorf("larger than %d bytes, the limit: raise --max-module (PluginConfig.MaxModule)", limit)
 }
 
 func inspection(info module.Info, cfg PluginConfig) Inspection {

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -200,13 +201,16 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 	again := w.relooped
 	for i := range n {
 		size := r.u32()
-		r.limit("bytes in a function", uint64(size), w.limits.Body)
 		at := r.base + r.pos
 		raw := r.bytes(size)
 		if r.err != nil {
 			return nil, r.err
 		}
 		f := i + w.imported
+		if uint64(size) > w.limits.Body {
+			w.large(f, limitBody, uint64(size), w.limits.Body, false)
+			continue
+		}
 		done := false
 		if len(again) > 0 && again[0].index == f {
 			// It has some more blocks than before, and may exceed a limit that it did not.
@@ -214,21 +218,24 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 			again = again[1:]
 		}
 		if !done {
-			if err := b.rewrite(raw, at, f, asItIs, nil, false); err != nil {
+			if err := b.rewrite(raw, at, f, asItIs, nil, false); err != nil && !errors.Is(err, errLarge) {
 				return nil, err
 			}
+		}
+		if w.over != nil { // the others are looked at for what they need
+			continue
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
 	}
 	for _, f := range w.relooped {
 		// It counts as the function itself where that matters, which is for calls that go round.
-		if err := b.rewrite(f.copy, f.at, f.index, tableCopy, nil, false); err != nil {
+		if err := b.rewrite(f.copy, f.at, f.index, tableCopy, nil, false); err != nil && !errors.Is(err, errLarge) {
 			return nil, err
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
 		n++
 	}
-	if err := r.end(); err != nil {
+	if err := errors.Join(r.end(), w.tooLarge()); err != nil {
 		return nil, err
 	}
 	if w.opts.Meter {
@@ -271,10 +278,11 @@ func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floa
 	if b.r.err == nil && !b.r.done() {
 		b.r.failf("goes on behind its end")
 	}
+	b.excess(false)
+	if b.r.err == errLarge { //nolint:errorlint // it is as it was made
+		return errLarge
+	}
 	if b.r.err != nil {
-		if limit, ok := b.r.err.(*LimitError); ok { //nolint:errorlint // it is as it was made
-			return limit
-		}
 		return fmt.Errorf("%s%w", b.w.called(f), b.r.err)
 	}
 	return nil
@@ -290,13 +298,16 @@ func (b *body) declare(params []byte) {
 		n := r.u32()
 		t := r.valueType()
 		total += uint64(n)
-		r.limit("variables in a function", total, b.w.limits.Locals)
 		if r.err != nil {
 			return
 		}
 		if total <= maxRenamed {
 			b.types = append(b.types, bytes.Repeat([]byte{t}, int(n))...)
 		}
+	}
+	if total > b.w.limits.Locals {
+		b.large(limitLocals, total, b.w.limits.Locals, false)
+		return
 	}
 	if total > maxRenamed {
 		b.types = b.types[:0]
@@ -489,12 +500,9 @@ func (b *body) target() (f *frame, label uint32) {
 // branch counts places where the code parts or joins.
 func (b *body) branch(n int) {
 	b.jumps += uint64(n)
-	b.r.limit("jumps in a function", b.jumps, b.w.limits.Jumps)
-	live := b.locals
-	if b.form == noTable {
-		live += keptLows
+	if most := b.w.limits.Jumps; b.jumps > most && (b.form == noTable || b.jumps > maxOver*most || len(b.frames) > maxNested) {
+		b.excess(true)
 	}
-	b.r.limit("jumps times variables in a function", b.jumps*uint64(live), b.w.limits.Flow)
 }
 
 // jump rewrites a br or br_if.

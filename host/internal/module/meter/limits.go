@@ -1,6 +1,10 @@
 package meter
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // Limits are those of a binary. A field that is 0 is its default.
 type Limits struct {
@@ -54,20 +58,180 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// limit is one of [Limits] in words.
+type limit struct {
+	what    string
+	setting string // the field of host.PluginConfig
+	cure    string // what a plugin's author can do; may be empty
+}
+
+// What helps of common toolchains.
+const (
+	stripped  = "link without what nothing calls, by wasm-ld's --gc-sections or wasm-opt -O"
+	hidden    = "export only what the plugin contract names, without -Wl,--export-all"
+	optimised = "debug builds have such functions, so compile with -O1 or more, or Rust's --release"
+)
+
+var (
+	limitTypes     = limit{"types", "MaxTypes", stripped}
+	limitImports   = limit{"imports", "MaxImports", ""}
+	limitFunctions = limit{"functions", "MaxFunctions", stripped}
+	limitGlobals   = limit{"globals", "MaxGlobals", "link statically, without -shared, -pie and --export-all"}
+	limitExports   = limit{"exports", "MaxExports", hidden}
+	limitTables    = limit{"tables", "MaxTables", ""}
+	limitTable     = limit{"entries in a table", "MaxTable", ""}
+	limitSegments  = limit{"segments", "MaxSegments", ""}
+	limitElements  = limit{"entries of segments", "MaxElements", stripped}
+	limitArity     = limit{"parameters and results of a type", "MaxArity", "pass structures by their address"}
+
+	// Those of a function.
+	limitBody   = limit{"bytes", "MaxFunctionSize", optimised}
+	limitLocals = limit{"variables", "MaxLocals", optimised}
+	limitJumps  = limit{"jumps", "MaxJumps", optimised}
+	limitFlow   = limit{"jumps times variables", "MaxFlow", optimised}
+)
+
 // LimitError is a binary that exceeds a limit.
 type LimitError struct {
+	// Function says which function exceeds it most; "" for a limit of the whole binary.
+	Function string
+	// What is counted, Got how many there are, and Limit how many there may be.
 	What       string
 	Got, Limit uint64
+	// Least is whether there may be more than Got: counting was given up.
+	Least bool
+	// Others is how many further functions exceed it.
+	Others int
+	// Setting is the field of host.PluginConfig that raises the limit, and Cure what its author
+	// can do about the plugin; may be empty.
+	Setting, Cure string
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("has %d %s, the limit is %d", e.Got, e.What, e.Limit)
+	var b strings.Builder
+	if e.Function != "" {
+		b.WriteString(e.Function + " ")
+	}
+	b.WriteString("has ")
+	if e.Least {
+		b.WriteString("at least ")
+	}
+	fmt.Fprintf(&b, "%d %s, the limit is %d", e.Got, e.What, e.Limit)
+	switch {
+	case e.Others == 1:
+		b.WriteString(", and another function exceeds it")
+	case e.Others > 1:
+		fmt.Fprintf(&b, ", and %d other functions exceed it", e.Others)
+	}
+	if e.Setting == "" {
+		return b.String()
+	}
+	b.WriteString(": ")
+	if e.Cure != "" {
+		b.WriteString(e.Cure + "; or ")
+	}
+	b.WriteString("raise " + flag(e.Setting) + " (PluginConfig." + e.Setting + ")")
+	return b.String()
 }
 
-// limit fails with a [LimitError] if got is more than limit.
-func (r *reader) limit(what string, got, limit uint64) {
-	if got > limit && r.err == nil {
-		r.err = &LimitError{What: what, Got: got, Limit: limit}
+// flag is the option of the command by which a field of host.PluginConfig is set.
+func flag(field string) string {
+	var b strings.Builder
+	for i, r := range field {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 {
+				b.WriteByte('-')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return "--" + b.String()
+}
+
+// limit fails with a [LimitError] if got is more than most.
+func (r *reader) limit(l limit, got, most uint64) {
+	if got > most && r.err == nil {
+		r.err = &LimitError{What: l.what, Got: got, Limit: most, Setting: l.setting, Cure: l.cure}
 		r.pos = len(r.buf)
 	}
+}
+
+// Counting goes on beyond a limit, so that the error says what is needed. It is given up at
+// maxOver times the limit of jumps, or with maxNested blocks open, since both take memory.
+const (
+	maxOver   = 100
+	maxNested = 100_000
+)
+
+// errLarge is a function that exceeds a limit, which [rewriter.large] has taken note of.
+var errLarge = errors.New("a function exceeds a limit")
+
+// excess is what functions have of something beyond a limit.
+type excess struct {
+	most      uint64 // the limit
+	got       uint64 // the function that has most of it, which is worst
+	least     bool   // it has more than was counted
+	worst     uint32
+	functions map[uint32]bool // that exceed the limit
+}
+
+// large takes note that a function exceeds a limit.
+func (w *rewriter) large(f uint32, l limit, got, most uint64, least bool) {
+	e := w.over[l]
+	if e == nil {
+		e = &excess{most: most, functions: make(map[uint32]bool)}
+		if w.over == nil {
+			w.over = make(map[limit]*excess)
+		}
+		w.over[l] = e
+	}
+	e.functions[f] = true
+	if got > e.got {
+		e.got, e.least, e.worst = got, least, f
+	}
+}
+
+// tooLarge returns the errors of all limits that functions exceed.
+func (w *rewriter) tooLarge() error {
+	var errs []error
+	for _, l := range []limit{limitBody, limitLocals, limitJumps, limitFlow} {
+		if e := w.over[l]; e != nil {
+			errs = append(errs, &LimitError{
+				Function: w.called(e.worst), What: l.what, Got: e.got, Limit: e.most, Least: e.least,
+				Others: len(e.functions) - 1, Setting: l.setting, Cure: l.cure,
+			})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// excess ends the function with errLarge if it exceeds a limit. least is whether there is more
+// of it than was counted.
+func (b *body) excess(least bool) {
+	if b.r.err != nil {
+		return
+	}
+	live := uint64(b.locals)
+	if b.form == noTable {
+		live += keptLows
+	}
+	l := &b.w.limits
+	for _, c := range []struct {
+		limit     limit
+		got, most uint64
+	}{{limitJumps, b.jumps, l.Jumps}, {limitFlow, b.jumps * live, l.Flow}} {
+		if c.got > c.most {
+			b.large(c.limit, c.got, c.most, least)
+		}
+	}
+}
+
+// large ends the function with errLarge. Of one without its table nothing is taken note of: the
+// function as it was is tried instead.
+func (b *body) large(l limit, got, most uint64, least bool) {
+	if b.form != noTable {
+		b.w.large(b.index, l, got, most, least)
+	}
+	b.r.err, b.r.pos = errLarge, len(b.r.buf)
 }

@@ -148,7 +148,7 @@ type rewriter struct {
 	pages     uint32   // of the memory
 	globals   []global
 	exported  map[string]bool
-	segments  uint64
+	over      map[limit]*excess // by functions
 
 	yieldType, rangeType uint32 // () → (), and (i32, i32, i32) → ()
 	fuel, depth, dirty   uint32 // globals
@@ -238,7 +238,7 @@ func (r *reader) end() error {
 
 func (w *rewriter) types(out []byte) ([]byte, error) {
 	r, n := w.section(secType)
-	r.limit("types", uint64(n), w.limits.Types)
+	r.limit(limitTypes, uint64(n), w.limits.Types)
 	start := r.pos
 	for range n {
 		if form := r.byte(); form != 0x60 && r.err == nil {
@@ -246,7 +246,7 @@ func (w *rewriter) types(out []byte) ([]byte, error) {
 		}
 		params := r.valueTypes()
 		results := r.valueTypes()
-		r.limit("parameters and results of a type", uint64(len(params))+uint64(len(results)), w.limits.Arity)
+		r.limit(limitArity, uint64(len(params))+uint64(len(results)), w.limits.Arity)
 		if r.err != nil {
 			break
 		}
@@ -268,7 +268,7 @@ var externNames = [...]string{"function", "table", "memory", "global"}
 
 func (w *rewriter) imports(out []byte) ([]byte, error) {
 	r, n := w.section(secImport)
-	r.limit("imports", uint64(n), w.limits.Imports)
+	r.limit(limitImports, uint64(n), w.limits.Imports)
 	start := r.pos
 	for range n {
 		module, name := r.name(), r.name()
@@ -303,7 +303,7 @@ func (w *rewriter) imports(out []byte) ([]byte, error) {
 
 func (w *rewriter) functions(out []byte) ([]byte, error) {
 	r, n := w.section(secFunction)
-	r.limit("functions", uint64(n)+uint64(w.imported), w.limits.Functions)
+	r.limit(limitFunctions, uint64(n)+uint64(w.imported), w.limits.Functions)
 	start := r.pos
 	for range n {
 		t := r.index("type", uint32(len(w.params)))
@@ -386,7 +386,7 @@ func (w *rewriter) moved(i uint32) uint32 {
 
 func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 	r, n := w.section(secTable)
-	r.limit("tables", uint64(n), w.limits.Tables)
+	r.limit(limitTables, uint64(n), w.limits.Tables)
 	w.tables = n
 	var content []byte
 	for range n {
@@ -401,7 +401,7 @@ func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 		if flag == 1 {
 			most = r.u32()
 		}
-		r.limit("entries in a table", uint64(least), w.limits.TableSize)
+		r.limit(limitTable, uint64(least), w.limits.TableSize)
 		if flag == 1 && most < least {
 			r.failf("a table with more entries than it may have")
 		}
@@ -441,7 +441,7 @@ func (w *rewriter) memories(out []byte) ([]byte, error) {
 
 func (w *rewriter) globalSection(out []byte) ([]byte, error) {
 	r, n := w.section(secGlobal)
-	r.limit("globals", uint64(n), w.limits.Globals)
+	r.limit(limitGlobals, uint64(n), w.limits.Globals)
 	var content []byte
 	for range n {
 		typ, variable := r.valueType(), r.byte()
@@ -515,7 +515,7 @@ func (w *rewriter) constant(r *reader, out []byte, globals uint32) []byte {
 
 func (w *rewriter) exports(out []byte, m *Module) ([]byte, error) {
 	r, n := w.section(secExport)
-	r.limit("exports", uint64(n), w.limits.Exports)
+	r.limit(limitExports, uint64(n), w.limits.Exports)
 	var content []byte
 	for range n {
 		name := r.name()
@@ -591,8 +591,8 @@ func (w *rewriter) start(out []byte) ([]byte, error) {
 // say: passive or declared, with a table or declared, with expressions.
 func (w *rewriter) elements(out []byte) ([]byte, error) {
 	r, n := w.section(secElement)
-	w.segments += uint64(n)
-	r.limit("segments", w.segments, w.limits.Segments)
+	_, datas := w.section(secData)
+	r.limit(limitSegments, uint64(n)+uint64(datas), w.limits.Segments)
 	var content []byte
 	var elements uint64
 	for segment := range n {
@@ -620,7 +620,6 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 		}
 		count := r.count()
 		elements += uint64(count)
-		r.limit("entries of segments", elements, w.limits.Elements)
 		content = appendU32(content, count)
 		if from, ok := number(at); ok && table < w.tables && from+uint64(count) > uint64(w.sizes[table]) {
 			// Wazero would leave it out, and all behind it.
@@ -637,6 +636,7 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 			break
 		}
 	}
+	r.limit(limitElements, elements, w.limits.Elements)
 	if err := r.end(); err != nil {
 		return nil, err
 	}
@@ -653,8 +653,6 @@ func (w *rewriter) dataCount(out []byte) ([]byte, error) {
 
 func (w *rewriter) data(out []byte) ([]byte, error) {
 	r, n := w.section(secData)
-	w.segments += uint64(n)
-	r.limit("segments", w.segments, w.limits.Segments)
 	start := r.pos
 	joined := runs{odd: w.at[secDataCount] != 0} // there are instructions that name segments
 	for segment := range n {

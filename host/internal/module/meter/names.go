@@ -28,7 +28,7 @@ func (w *rewriter) called(f uint32) string {
 		return fmt.Sprintf("function %d %s", f, Quote(name))
 	}
 	if name, ok := w.exportName(f); ok {
-		return fmt.Sprintf("function %d, exported as %s", f, Quote(name))
+		return fmt.Sprintf("function %d (exported as %s)", f, Quote(name))
 	}
 	return fmt.Sprintf("function %d", f)
 }

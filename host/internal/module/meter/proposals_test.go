@@ -37,20 +37,20 @@ func TestProposals(t *testing.T) {
 	want := map[string]string{
 		"eh":             "binary, byte 57: uses exceptions (a tag section)" + noExceptions,
 		"tag":            "binary, byte 52: uses exceptions (a tag section)" + noExceptions,
-		"trycatch":       `function 3, exported as "resonhost_run", byte 154: uses exceptions in their old form (try)` + noOldExceptions,
+		"trycatch":       `function 3 (exported as "resonhost_run"), byte 154: uses exceptions in their old form (try)` + noOldExceptions,
 		"extc":           "global section, byte 85: uses extended constants (i64.add)" + noExtendedConst,
 		"extconst":       "global section, byte 53: uses extended constants (i32.add)" + noExtendedConst,
 		"extconst_data":  "data section, byte 165: uses extended constants (i32.add)" + noExtendedConst,
 		"mem64":          "memory section, byte 42: uses 64-bit memory (a memory of 64-bit addresses)" + noMemory64,
 		"multimem":       "memory section, byte 41: uses several memories (2 memories)" + noMultiMemory,
-		"relaxed":        `function 3, exported as "resonhost_run", byte 211: uses relaxed SIMD (f32x4.relaxed_madd)` + noRelaxedSIMD,
-		"rsimd":          `function 4, exported as "resonhost_run", byte 214: uses relaxed SIMD (i8x16.relaxed_swizzle)` + noRelaxedSIMD,
+		"relaxed":        `function 3 (exported as "resonhost_run"), byte 211: uses relaxed SIMD (f32x4.relaxed_madd)` + noRelaxedSIMD,
+		"rsimd":          `function 4 (exported as "resonhost_run"), byte 214: uses relaxed SIMD (i8x16.relaxed_swizzle)` + noRelaxedSIMD,
 		"sharedmem":      "memory section, byte 42: uses threads (a memory that is shared)" + noThreads,
 		"shmem":          "memory section, byte 48: uses threads (a memory that is shared)" + noThreads,
 		"tail":           `function 6 "tc", byte 371: uses tail calls (return_call)` + noTailCalls,
 		"tailcall":       `function 0 "t", byte 133: uses tail calls (return_call)` + noTailCalls,
 		"tailcallind":    `function 0 "t", byte 140: uses tail calls (return_call_indirect)` + noTailCalls,
-		"threads_atomic": `function 3, exported as "resonhost_run", byte 158: uses threads (an atomic instruction)` + noThreads,
+		"threads_atomic": `function 3 (exported as "resonhost_run"), byte 158: uses threads (an atomic instruction)` + noThreads,
 	}
 	files, err := filepath.Glob(filepath.Join(guesttest.Root(), "testdata/guests/proposals/*.wasm"))
 	if err != nil || len(files) != len(want) {
@@ -89,7 +89,7 @@ func TestUnsupported(t *testing.T) {
 	global := func(init ...any) func(*binary) {
 		return func(m *binary) { m.globals = [][]byte{cat(i32, 0, cat(init...), 0x0b)} }
 	}
-	const at, first, tables = "function 0, exported as \"f\", byte 30: uses ", "type section, byte 12: uses ", "table section, byte "
+	const at, first, tables = "function 0 (exported as \"f\"), byte 30: uses ", "type section, byte 12: uses ", "table section, byte "
 	for name, c := range map[string]struct {
 		build func(*binary)
 		want  string
@@ -113,7 +113,7 @@ func TestUnsupported(t *testing.T) {
 		"br_on_non_null":       {code(0xd6, 0), at + "typed references (br_on_non_null)" + noTypedRefs},
 		"(ref null t)":         {value(0x63), "type section, byte 14: uses typed references (a type (ref null …))" + noTypedRefs},
 		"(ref t)":              {value(0x64), "type section, byte 14: uses typed references (a type (ref …))" + noTypedRefs},
-		"ref.null 0":           {code(0xd0, 0, 0x1a), "function 0, exported as \"f\", byte 32: uses typed references (a null of a type by its index)" + noTypedRefs},
+		"ref.null 0":           {code(0xd0, 0, 0x1a), "function 0 (exported as \"f\"), byte 32: uses typed references (a null of a type by its index)" + noTypedRefs},
 		"a table's value":      {table(0x40, 0, funcref, 0, 1, 0xd2, 0, 0x0b), tables + "11: uses typed references (a table with a first value)" + noTypedRefs},
 		"ref.eq":               {code(0xd3), at + "garbage-collected types (ref.eq)" + noGC},
 		"struct":               {typ(0x5f, 0), first + "garbage-collected types (a struct type)" + noGC},
@@ -126,13 +126,13 @@ func TestUnsupported(t *testing.T) {
 		"arrayref":             {value(0x6a), "type section, byte 14: uses garbage-collected types (the type arrayref)" + noGC},
 		"nullfuncref":          {value(0x73), "type section, byte 14: uses garbage-collected types (the type nullfuncref)" + noGC},
 		"a table of anyref":    {table(0x6e, 0, 1), tables + "12: uses garbage-collected types (the type anyref)" + noGC},
-		"ref.null any":         {code(0xd0, 0x6e, 0x1a), "function 0, exported as \"f\", byte 32: uses garbage-collected types (the type anyref)" + noGC},
-		"struct.new":           {code(0xfb, 0, 0), "function 0, exported as \"f\", byte 31: uses garbage-collected types (struct.new)" + noGC},
-		"ref.cast null":        {code(0xfb, 23, 0x6c), "function 0, exported as \"f\", byte 31: uses garbage-collected types (ref.cast null)" + noGC},
-		"i31.get_u":            {code(0xfb, 30), "function 0, exported as \"f\", byte 31: uses garbage-collected types (i31.get_u)" + noGC},
-		"0xfb 31":              {code(0xfb, 31), "function 0, exported as \"f\", byte 31: uses garbage-collected types (the instruction 0xfb 31)" + noGC},
+		"ref.null any":         {code(0xd0, 0x6e, 0x1a), "function 0 (exported as \"f\"), byte 32: uses garbage-collected types (the type anyref)" + noGC},
+		"struct.new":           {code(0xfb, 0, 0), "function 0 (exported as \"f\"), byte 31: uses garbage-collected types (struct.new)" + noGC},
+		"ref.cast null":        {code(0xfb, 23, 0x6c), "function 0 (exported as \"f\"), byte 31: uses garbage-collected types (ref.cast null)" + noGC},
+		"i31.get_u":            {code(0xfb, 30), "function 0 (exported as \"f\"), byte 31: uses garbage-collected types (i31.get_u)" + noGC},
+		"0xfb 31":              {code(0xfb, 31), "function 0 (exported as \"f\"), byte 31: uses garbage-collected types (the instruction 0xfb 31)" + noGC},
 		"ref.i31 as constant":  {global(konst(0), 0xfb, 28), "global section, byte 16: uses garbage-collected types (ref.i31)" + noGC},
-		"string.const":         {code(0xfb, 0x82, 1, 0), "function 0, exported as \"f\", byte 31: uses string references (an instruction on strings)" + noStrings},
+		"string.const":         {code(0xfb, 0x82, 1, 0), "function 0 (exported as \"f\"), byte 31: uses string references (an instruction on strings)" + noStrings},
 		"stringref":            {value(0x67), "type section, byte 14: uses string references (the type stringref)" + noStrings},
 		"atomic.fence":         {code(0xfe, 3, 0), at + "threads (an atomic instruction)" + noThreads},
 		"a shared memory":      {memory(3), "memory section, byte 12: uses threads (a memory that is shared)" + noThreads},
@@ -149,12 +149,12 @@ func TestUnsupported(t *testing.T) {
 		"a global of its own": {func(m *binary) {
 			m.globals = [][]byte{cat(i32, 0, konst(0), 0x0b), cat(i32, 0, 0x23, 0, 0x0b)}
 		}, "global section, byte 20: uses extended constants (global.get of a global that is not imported)" + noExtendedConst},
-		"relaxed dot":    {code(0xfd, 0x93, 2), "function 0, exported as \"f\", byte 33: uses relaxed SIMD (i32x4.relaxed_dot_i8x16_i7x16_add_s)" + noRelaxedSIMD},
-		"i64.add128":     {code(0xfc, 19), "function 0, exported as \"f\", byte 32: uses wide arithmetic (i64.add128)" + noWide},
-		"i64.mul_wide_u": {code(0xfc, 22), "function 0, exported as \"f\", byte 32: uses wide arithmetic (i64.mul_wide_u)" + noWide},
-		"memory.discard": {code(0xfc, 18, 0), "function 0, exported as \"f\", byte 32: uses memory control (memory.discard)" + noControl},
-		"f32.load_f16":   {code(0xfc, 0x30, 0, 0), "function 0, exported as \"f\", byte 32: uses half-precision floats (f32.load_f16)" + noHalf},
-		"f16x8.splat":    {code(0xfd, 0xa0, 2), "function 0, exported as \"f\", byte 33: uses half-precision floats (the instruction 0xfd 0x120)" + noHalf},
+		"relaxed dot":    {code(0xfd, 0x93, 2), "function 0 (exported as \"f\"), byte 33: uses relaxed SIMD (i32x4.relaxed_dot_i8x16_i7x16_add_s)" + noRelaxedSIMD},
+		"i64.add128":     {code(0xfc, 19), "function 0 (exported as \"f\"), byte 32: uses wide arithmetic (i64.add128)" + noWide},
+		"i64.mul_wide_u": {code(0xfc, 22), "function 0 (exported as \"f\"), byte 32: uses wide arithmetic (i64.mul_wide_u)" + noWide},
+		"memory.discard": {code(0xfc, 18, 0), "function 0 (exported as \"f\"), byte 32: uses memory control (memory.discard)" + noControl},
+		"f32.load_f16":   {code(0xfc, 0x30, 0, 0), "function 0 (exported as \"f\"), byte 32: uses half-precision floats (f32.load_f16)" + noHalf},
+		"f16x8.splat":    {code(0xfd, 0xa0, 2), "function 0 (exported as \"f\"), byte 33: uses half-precision floats (the instruction 0xfd 0x120)" + noHalf},
 		"resume":         {code(0xe3, 0, 0), at + "stack switching (resume)" + noSwitching},
 		"a continuation": {typ(0x5d, 0), first + "stack switching (a continuation type)" + noSwitching},
 	} {
@@ -166,9 +166,9 @@ func TestUnsupported(t *testing.T) {
 	}
 	// What belongs to no part is told by its number.
 	for want, build := range map[string]func(*binary){
-		"function 0, exported as \"f\", byte 30: there is no instruction 0x27":        code(0x27),
-		"function 0, exported as \"f\", byte 32: there is no instruction 0xfc 64":     code(0xfc, 64),
-		"function 0, exported as \"f\", byte 33: there is no such vector instruction": code(0xfd, 0x80, 3),
+		"function 0 (exported as \"f\"), byte 30: there is no instruction 0x27":        code(0x27),
+		"function 0 (exported as \"f\"), byte 32: there is no instruction 0xfc 64":     code(0xfc, 64),
+		"function 0 (exported as \"f\"), byte 33: there is no such vector instruction": code(0xfd, 0x80, 3),
 		"type section, byte 12: a type of the unknown form 0x12":                      typ(0x12),
 		"type section, byte 14: the unknown type 0x20":                                value(0x20),
 		"memory section, byte 12: a memory with the unknown limits 0x20":              memory(0x20),

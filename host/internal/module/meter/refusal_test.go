@@ -80,63 +80,112 @@ func TestOutOfReach(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	for _, c := range []struct {
-		what   string
-		got    uint64
+	const (
+		stripped  = ": link without what nothing calls, by wasm-ld's --gc-sections or wasm-opt -O; or raise "
+		optimised = ": debug builds have such functions, so compile with -O1 or more, or Rust's --release; or raise "
+	)
+	for want, c := range map[string]struct {
 		limits meter.Limits
 		build  func(*binary)
 	}{
-		{"types", 3, meter.Limits{Types: 2}, func(m *binary) { m.typ(nil, nil); m.typ(nil, nil); m.typ(nil, nil) }},
-		{"imports", 2, meter.Limits{Imports: 1}, func(m *binary) { m.imported("a", "b", nil, nil); m.imported("a", "c", nil, nil) }},
-		{"functions", 2, meter.Limits{Functions: 1}, func(m *binary) { m.imported("a", "b", nil, nil); m.fn(nil, nil, nil) }},
-		{"globals", 2, meter.Limits{Globals: 1}, func(m *binary) { m.global(i32, konst(0)); m.global(i32, konst(0)) }},
-		{"exports", 2, meter.Limits{Exports: 1}, func(m *binary) { m.memory(1); m.export("x", 2, 0) }},
-		{"tables", 2, meter.Limits{Tables: 1}, func(m *binary) { m.tables = [][]byte{{funcref, 0, 1}, {funcref, 0, 1}} }},
-		{"entries in a table", 11, meter.Limits{TableSize: 10}, func(m *binary) { m.tables = [][]byte{{funcref, 0, 11}} }},
-		{"segments", 2, meter.Limits{Segments: 1}, func(m *binary) {
+		"has 3 types, the limit is 2" + stripped + "--max-types (PluginConfig.MaxTypes)": {
+			meter.Limits{Types: 2}, func(m *binary) { m.typ(nil, nil); m.typ(nil, nil); m.typ(nil, nil) },
+		},
+		"has 2 imports, the limit is 1: raise --max-imports (PluginConfig.MaxImports)": {
+			meter.Limits{Imports: 1}, func(m *binary) { m.imported("a", "b", nil, nil); m.imported("a", "c", nil, nil) },
+		},
+		"has 2 functions, the limit is 1" + stripped + "--max-functions (PluginConfig.MaxFunctions)": {
+			meter.Limits{Functions: 1}, func(m *binary) { m.imported("a", "b", nil, nil); m.fn(nil, nil, nil) },
+		},
+		"has 2 globals, the limit is 1: link statically, without -shared, -pie and --export-all; or raise --max-globals (PluginConfig.MaxGlobals)": {
+			meter.Limits{Globals: 1}, func(m *binary) { m.global(i32, konst(0)); m.global(i32, konst(0)) },
+		},
+		"has 2 exports, the limit is 1: export only what the plugin contract names, without -Wl,--export-all; or raise --max-exports (PluginConfig.MaxExports)": {
+			meter.Limits{Exports: 1}, func(m *binary) { m.memory(1); m.export("x", 2, 0) },
+		},
+		"has 2 tables, the limit is 1: raise --max-tables (PluginConfig.MaxTables)": {
+			meter.Limits{Tables: 1}, func(m *binary) { m.tables = [][]byte{{funcref, 0, 1}, {funcref, 0, 1}} },
+		},
+		"has 11 entries in a table, the limit is 10: raise --max-table (PluginConfig.MaxTable)": {
+			meter.Limits{TableSize: 10}, func(m *binary) { m.tables = [][]byte{{funcref, 0, 11}} },
+		},
+		"has 2 segments, the limit is 1: raise --max-segments (PluginConfig.MaxSegments)": {meter.Limits{Segments: 1}, func(m *binary) {
 			m.elements = [][]byte{cat(1, 0, 0)}
 			m.datas = [][]byte{cat(1, 0)}
 		}},
-		{"entries of segments", 2, meter.Limits{Elements: 1}, func(m *binary) {
+		"has 5 entries of segments, the limit is 1" + stripped + "--max-elements (PluginConfig.MaxElements)": {meter.Limits{Elements: 1}, func(m *binary) {
 			m.fn(nil, nil, nil)
-			m.elements = [][]byte{cat(1, 0, vec(u32(0), u32(0)))}
+			m.elements = [][]byte{cat(1, 0, vec(u32(0), u32(0))), cat(1, 0, vec(u32(0), u32(0), u32(0)))}
 		}},
-		{"bytes in a function", 12, meter.Limits{Body: 11}, func(m *binary) { m.fn(nil, nil, nil, repeat(10, nop)) }},
-		{"variables in a function", 3, meter.Limits{Locals: 2}, func(m *binary) { m.fn([]byte{i32}, nil, []byte{i32, i32}) }},
-		{"jumps in a function", 4, meter.Limits{Jumps: 3}, func(m *binary) { m.fn(nil, nil, nil, nested(2, nil, func(int) []byte { return nil })) }},
-		{"jumps in a function", 4, meter.Limits{Jumps: 3}, func(m *binary) {
-			m.fn(nil, nil, nil, repeat(2, konst(0), 0x0e, 2, 0, 0, 0))
+		"function 1 has 12 bytes, the limit is 10, and another function exceeds it" + optimised + "--max-function-size (PluginConfig.MaxFunctionSize)": {meter.Limits{Body: 10}, func(m *binary) {
+			m.fn(nil, nil, nil, repeat(9, nop))
+			m.fn(nil, nil, nil, repeat(10, nop))
 		}},
-		{"jumps times variables in a function", 6, meter.Limits{Flow: 5}, func(m *binary) {
+		"function 0 has 3 variables, the limit is 2" + optimised + "--max-locals (PluginConfig.MaxLocals)": {
+			meter.Limits{Locals: 2}, func(m *binary) { m.fn([]byte{i32}, nil, []byte{i32, i32}) },
+		},
+		"function 0 has 4 jumps, the limit is 3" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{Jumps: 3}, func(m *binary) {
+			m.fn(nil, nil, nil, nested(2, nil, func(int) []byte { return nil }))
+		}},
+		// The function that needs most is told of, by name.
+		`function 2 "two\x1b" has 12 jumps, the limit is 3, and 2 other functions exceed it` + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{Jumps: 3}, func(m *binary) {
+			for _, n := range []int{2, 3, 4, 3, 1} {
+				m.fn(nil, nil, nil, repeat(n, konst(0), 0x0e, 2, 0, 0, 0))
+			}
+			m.codes[4] = m.codes[4][:0]
+			m.codes[4] = sized(cat(0, 0x0b))
+			m.codes[0] = m.codes[4]
+			m.names = section(1, vec(cat(2, str("two\x1b"))))
+		}},
+		"function 0 has 6 jumps times variables, the limit is 5" + optimised + "--max-flow (PluginConfig.MaxFlow)": {meter.Limits{Flow: 5}, func(m *binary) {
 			m.fn([]byte{i32}, nil, []byte{i32}, 0x0c, 0, 0x0c, 0, 0x0c, 0)
 		}},
-		// Those that take the compiler longest.
-		{"jumps in a function", 30_008, meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(200_000, 0x03, void, 0x0b)) }},
-		{"jumps in a function", 30_002, meter.Limits{}, func(m *binary) {
-			m.fn(nil, nil, nil, nested(40_000, nil, func(int) []byte { return nil }))
+		// All that functions exceed is told.
+		"function 0 has 9 bytes, the limit is 8" + optimised + "--max-function-size (PluginConfig.MaxFunctionSize)\n" +
+			"function 1 has 3 jumps, the limit is 2" + optimised + "--max-jumps (PluginConfig.MaxJumps)\n" +
+			"function 2 has 6 jumps times variables, the limit is 5" + optimised + "--max-flow (PluginConfig.MaxFlow)": {meter.Limits{Body: 8, Jumps: 2, Flow: 5}, func(m *binary) {
+			m.fn(nil, nil, nil, repeat(7, nop))
+			m.fn(nil, nil, nil, 0x0c, 0, 0x0c, 0, 0x0c, 0)
+			m.fn([]byte{i32, i32, i32}, nil, nil, 0x0c, 0, 0x0c, 0)
 		}},
-		{"jumps in a function", 30_001, meter.Limits{}, func(m *binary) {
+		// Those that take the compiler longest: counted to their end, if there is one in sight.
+		"function 0 has 1600000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
+			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(200_000, 0x03, void, 0x0b)) },
+		},
+		"function 0 has 80000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+			m.fn(nil, nil, nil, repeat(40_000, 0x02, void), repeat(40_000, 0x0b))
+		}},
+		"function 0 has at least 200002 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+			m.fn(nil, nil, nil, repeat(400_000, 0x02, void), repeat(400_000, 0x0b))
+		}},
+		"function 0 has 1000001 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, konst(0), 0x0e, u32(1_000_000), repeat(1_000_001, 0))
 		}},
-		{"jumps in a function", 30_004, meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(100_000, 0x10, 0)) }},
-		{"jumps in a function", 30_008, meter.Limits{}, func(m *binary) {
+		"function 0 has at least 3000001 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+			m.fn(nil, nil, nil, konst(0), 0x0e, u32(4_000_000), repeat(4_000_001, 0))
+		}},
+		"function 0 has 400000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
+			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(100_000, 0x10, 0)) },
+		},
+		"function 0 has 800000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
 			m.memory(1)
 			m.fn(nil, nil, nil, repeat(100_000, konst(0), konst(0), konst(0), 0xfc, 11, 0))
 		}},
-		{"parameters and results of a type", 3, meter.Limits{Arity: 2}, func(m *binary) { m.typ([]byte{i32, i32}, []byte{i32}) }},
-		{"variables in a function", 4_000_000_000, meter.Limits{}, func(m *binary) {
+		"has 3 parameters and results of a type, the limit is 2: pass structures by their address; or raise --max-arity (PluginConfig.MaxArity)": {
+			meter.Limits{Arity: 2}, func(m *binary) { m.typ([]byte{i32, i32}, []byte{i32}) },
+		},
+		"function 0 has 12000000000 variables, the limit is 10000" + optimised + "--max-locals (PluginConfig.MaxLocals)": {meter.Limits{}, func(m *binary) {
 			typ := m.typ(nil, nil)
 			m.funcs = append(m.funcs, u32(typ))
-			m.codes = append(m.codes, sized(cat(1, u32(4_000_000_000), i32, 0x0b)))
+			group := cat(u32(4_000_000_000), i32)
+			m.codes = append(m.codes, sized(cat(3, group, group, group, 0x0b)))
 		}},
 	} {
 		m := new(binary)
 		c.build(m)
-		wasm := m.encode()
-		_, err := meter.Rewrite(wasm, c.limits, metered)
-		var limit *meter.LimitError
-		if !errors.As(err, &limit) || limit.What != c.what || limit.Got != c.got || limit.Limit == 0 || limit.Limit >= c.got {
-			t.Errorf("%s: %v", c.what, err)
+		_, err := meter.Rewrite(m.encode(), c.limits, metered)
+		if limit := (*meter.LimitError)(nil); !errors.As(err, &limit) || err.Error() != want {
+			t.Errorf("%v, want\n%s", err, want)
 		}
 	}
 	small := new(binary)
@@ -144,9 +193,6 @@ func TestLimits(t *testing.T) {
 	exact := meter.Limits{Types: 1, Functions: 1, Exports: 1, Body: 2}
 	if _, err := meter.Rewrite(small.encode(), exact, metered); err != nil {
 		t.Error("what is at its limits: ", err)
-	}
-	if text := (&meter.LimitError{What: "types", Got: 3, Limit: 2}).Error(); text != "has 3 types, the limit is 2" {
-		t.Error(text)
 	}
 }
 
