@@ -54,8 +54,10 @@ func devCommand(std stdio) *cli.Command {
 			"a source file changes, swaps it into a host, and runs the inputs of\n" +
 			"NAME.test.ndjson and --input on it: what has changed in their outputs, time and\n" +
 			"fuel. A build that fails, or a plugin that is refused, leaves the version before\n" +
-			"serving; a save ends the build under way. With --once the exit code is 1 also if\n" +
-			"an input cannot be run, or the plugin breaks down on it.\n\n" + exitCodes,
+			"serving; a save ends the build under way. Links to folders are followed. A file that\n" +
+			"each build writes begins no further one after the fourth; --ignore leaves it out.\n" +
+			"With --once the exit code is 1 also if an input cannot be run, or the plugin breaks\n" +
+			"down on it.\n\n" + exitCodes,
 		Flags: append(flags(settings, hosts, o.cacheSettings(), pluginSettings(&o.host.Defaults), logs, o.config()),
 			jsonFlag("print JSON, a line for each build", &o.json)),
 		OnUsageError: usageError,
@@ -89,7 +91,8 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 	}
 	asJSON := o.json
 	o.json = false // the logs are for people
-	log := slog.New(guestsOnly{o.logger(std.err).Handler()})
+	logs := new(devloop.GuestLog)
+	log := slog.New(guestsOnly{o.logger(std.err).Handler(), logs})
 	// An author tries what may not be done yet: that a plugin fails again and again is no
 	// reason to suspend it, nor streams of an earlier one to refuse it.
 	o.host.Empty, o.host.Logger = true, log
@@ -97,6 +100,9 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 		return err
 	}
 	o.host.Defaults.BreakAfter, o.host.Defaults.StateRule = -1, host.StateReset
+	if o.host.Defaults.LogBytesPerSecond == 0 {
+		o.host.Defaults.LogBytesPerSecond = devLogBytes
+	}
 	h, err := host.New(o.host)
 	if err != nil {
 		return inFlags(err)
@@ -105,7 +111,7 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
-	cfg.Host, cfg.Codecs = h, codec.Builtin()
+	cfg.Host, cfg.Codecs, cfg.Logs = h, codec.Builtin(), logs
 	cfg.MaxModule = max(o.host.Defaults.MaxModule, o.host.Overrides[cfg.Name].MaxModule)
 	cfg.Status = func(s string) { fmt.Fprintln(std.err, printable(s)) }
 	cfg.Report = (&devloop.Printer{W: std.out, Colour: colours(std.out)}).Print
@@ -146,6 +152,10 @@ func runBeside(ctx context.Context, h *host.Host, listener net.Listener, log *sl
 	cancel()
 	return errors.Join(err, <-ended)
 }
+
+// devLogBytes is how much a plugin may log a second, unless that is set: its self-tests, whose
+// lines are not shown, are not to use up what its inputs may log.
+const devLogBytes = 16 << 20
 
 // devDrain is how long requests have to end: nobody but the author waits for them.
 const devDrain = time.Second
@@ -218,8 +228,12 @@ func colours(w io.Writer) bool {
 }
 
 // guestsOnly leaves out what the host itself logs, but for errors: reports say it. What
-// guests log has their plugin's name.
-type guestsOnly struct{ slog.Handler }
+// guests log has their plugin's name, and goes through guests.
+type guestsOnly struct {
+	slog.Handler
+
+	guests *devloop.GuestLog
+}
 
 // Enabled implements [slog.Handler].
 func (h guestsOnly) Enabled(ctx context.Context, level slog.Level) bool {
@@ -229,9 +243,9 @@ func (h guestsOnly) Enabled(ctx context.Context, level slog.Level) bool {
 // WithAttrs implements [slog.Handler].
 func (h guestsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
 	if slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == "plugin" }) {
-		return h.Handler.WithAttrs(attrs)
+		return h.guests.Handler(h.Handler.WithAttrs(attrs))
 	}
-	return guestsOnly{h.Handler.WithAttrs(attrs)}
+	return guestsOnly{h.Handler.WithAttrs(attrs), h.guests}
 }
 
 // patterns are those of names, separated by commas.

@@ -50,6 +50,8 @@ type Config struct {
 	// called concurrently. An error of Report ends the loop.
 	Report func(*Report) error
 	Status func(string)
+	// Logs, which may be nil, is what the host's guests log through.
+	Logs *GuestLog
 }
 
 // ErrFailed is the error of [Run] with Config.Once if its [Report] has failed.
@@ -70,7 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.MaxModule == 0 {
 		cfg.MaxModule = host.DefaultMaxModule
 	}
-	l := &loop{Config: cfg, replayer: replayer{host: cfg.Host, codecs: cfg.Codecs}}
+	l := &loop{Config: cfg, replayer: replayer{host: cfg.Host, codecs: cfg.Codecs, logs: cfg.Logs}}
 	if cfg.Once {
 		l.begin(ctx)
 		r, err := l.cycle(ctx)
@@ -108,8 +110,10 @@ type loop struct {
 	Config
 	replayer replayer
 
-	last  Version // that was reported, or was there before
-	tasks []Task  // of that
+	last    Version // that was reported, or was there before
+	tasks   []Task  // of that
+	habits  habits
+	settled map[string]bool // files that were told of
 }
 
 // begin has what was built before serve.
@@ -131,10 +135,6 @@ func (l *loop) begin(ctx context.Context) {
 
 // run does cycles: a save ends the one under way and begins another.
 func (l *loop) run(ctx context.Context, changes <-chan change) error {
-	type outcome struct {
-		report *Report
-		err    error
-	}
 	var c change
 	for {
 		select { // what has changed until now is in this build
@@ -151,62 +151,90 @@ func (l *loop) run(ctx context.Context, changes <-chan change) error {
 			case c = <-changes:
 			}
 		}
-		cycle, cancel := context.WithCancel(ctx)
-		done := make(chan outcome, 1)
-		go func() {
-			r, err := l.cycle(cycle)
-			done <- outcome{r, err}
-		}()
-		var o outcome
-		saved := false
-		select {
-		case o = <-done:
-		case c = <-changes:
-			saved = true
-			cancel()
-			o = <-done
-		case <-ctx.Done():
-			cancel()
-			<-done
-			return nil
+		next, interrupted, err := l.build(ctx, changes)
+		if err != nil || ctx.Err() != nil {
+			return err
 		}
-		cancel()
-		interrupted := saved && errors.Is(o.err, context.Canceled)
-		switch {
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // to be told to end is no failure
-		case interrupted:
-		case o.err != nil:
-			return o.err
-		default: // also if a save came just as it was done
-			if err := l.report(o.report); err != nil {
-				return err
-			}
-		}
-		if !saved {
-			l.Status("waiting for a change; Ctrl-C ends")
-			select {
-			case c = <-changes:
-			case <-ctx.Done():
+		if len(next.files) == 0 && next.err == nil {
+			if next = l.idle(ctx, changes); ctx.Err() != nil {
 				return nil
 			}
 		}
-		if c.err == nil {
+		if c = next; c.err == nil {
 			l.Status(sayChanged(c.files, interrupted))
 		}
 	}
 }
 
+// build does a cycle, and reports what came of it. It returns a change for which there is to be
+// another, if one came, and whether that interrupted it. Its error is nil if ctx has ended.
+func (l *loop) build(ctx context.Context, changes <-chan change) (next change, interrupted bool, err error) {
+	type outcome struct {
+		report *Report
+		err    error
+	}
+	cycle, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.habits.begin(time.Now())
+	done := make(chan outcome, 1)
+	go func() {
+		r, err := l.cycle(cycle)
+		done <- outcome{r, err}
+	}()
+	var o outcome
+	var settled []string
+	for building := true; building; {
+		select {
+		case o = <-done:
+			building = false
+		case c := <-changes:
+			switch l.habits.judge(c) {
+			case settle:
+				settled = c.files
+			case finish:
+				next = c
+			default:
+				next, interrupted, building = c, true, false
+				cancel()
+				o = <-done
+			}
+		}
+	}
+	l.habits.end(time.Now())
+	switch {
+	case ctx.Err() != nil:
+		return change{}, false, nil
+	case interrupted && errors.Is(o.err, context.Canceled):
+		return next, true, nil
+	case o.err != nil:
+		return change{}, false, o.err
+	}
+	err = l.report(o.report) // also if a save came just as it was done
+	l.saySettled(settled)
+	return next, false, err
+}
+
+// idle waits for a change for which there is to be a build.
+func (l *loop) idle(ctx context.Context, changes <-chan change) change {
+	l.Status("waiting for a change; Ctrl-C ends")
+	for {
+		select {
+		case c := <-changes:
+			if l.habits.judge(c) != settle {
+				return c
+			}
+			l.saySettled(c.files)
+		case <-ctx.Done():
+			return change{}
+		}
+	}
+}
+
 func sayChanged(files []string, interrupted bool) string {
-	const most = 3
-	what := strings.Join(files[:min(len(files), most)], ", ")
-	if n := len(files) - most; n > 0 {
-		what += fmt.Sprintf(" and %d more", n)
-	}
 	if interrupted {
-		return what + " changed meanwhile: building anew"
+		return list(files) + " changed meanwhile: building anew"
 	}
-	return what + " changed"
+	return list(files) + " changed"
 }
 
 // cycle builds, deploys and replays. Its error is ctx's, or one of this machine's.
@@ -239,7 +267,9 @@ func (l *loop) deploy(ctx context.Context, r *Report) error {
 		return nil
 	}
 	began := time.Now()
+	l.Logs.hold()
 	result, err := l.Host.Deploy(ctx, s)
+	l.Logs.release(err != nil && ctx.Err() == nil)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -281,6 +281,43 @@ func TestProjectIsDeleted(t *testing.T) {
 	p.until(t, "2.0.0")
 }
 
+// TestBuildWritesSource has each build write another source: that ends, the version serves, and
+// who saves is told how to leave it out. A save begins a build all the same.
+func TestBuildWritesSource(t *testing.T) {
+	p := newProject(t)
+	p.write(t, "build.sh", "echo $$ > build.stamp\n"+buildScript)
+	builds := 0
+	told, settled := "", make(chan struct{})
+	p.config.Status = func(s string) {
+		if strings.HasPrefix(s, "building: ") {
+			builds++
+		}
+		if strings.Contains(s, "--ignore") {
+			told = s
+			close(settled)
+		}
+	}
+	p.start(t)
+	last := ""
+	for waiting := true; waiting; {
+		select {
+		case r := <-p.reports:
+			last = r.Serving.Version
+		case <-settled:
+			waiting = false
+		}
+	}
+	if want := "build.stamp changed during each of the last 4 builds, so the build seems to write it: that begins no further build. " +
+		"--ignore build.stamp leaves it out; if you saved it, do so again"; told != want {
+		t.Errorf("told: %s\nwant: %s", told, want)
+	}
+	if builds < 4 || builds > 6 || last != "1.0.0" {
+		t.Errorf("%d builds, %q serves; want 4 to 6, 1.0.0", builds, last)
+	}
+	p.write(t, "edit", `s/"1\.0\.0"/"1.1.0"/`)
+	p.want(t, `swapped, "1.1.0" serves; a word same`)
+}
+
 func TestBurstOfSaves(t *testing.T) {
 	p := newProject(t)
 	p.start(t)

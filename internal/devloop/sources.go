@@ -36,8 +36,11 @@ var notSources = []string{
 
 // change is what happened to the sources since the last.
 type change struct {
-	// files are those that were written, made or removed, by their slashed paths, sorted.
-	files []string
+	// files are those that were written, made or removed, by their slashed paths, sorted, and
+	// written has when, as far as that can be told: of those that are gone, when they were
+	// missed.
+	files   []string
+	written map[string]time.Time
 	// err says that the project cannot be read, such as that it is gone.
 	err error
 }
@@ -50,6 +53,7 @@ type sources struct {
 	dir          string
 	ignore       []string // patterns of names
 	settle, poll time.Duration
+	most         int // files
 
 	known map[string]entry
 	lost  bool // the last look failed, which was told
@@ -69,7 +73,7 @@ const youth = 2 * time.Second
 
 // newSources looks at the project for what later looks are compared with.
 func newSources(dir string, ignore []string, settle, poll time.Duration) (*sources, error) {
-	s := &sources{dir: dir, ignore: slices.Concat(notSources, ignore), settle: settle, poll: poll}
+	s := &sources{dir: dir, ignore: slices.Concat(notSources, ignore), settle: settle, poll: poll, most: maxSources}
 	for _, p := range ignore {
 		if _, err := path.Match(p, ""); err != nil {
 			return nil, fmt.Errorf("pattern %q: %w", p, err)
@@ -80,49 +84,100 @@ func newSources(dir string, ignore []string, settle, poll time.Duration) (*sourc
 	return s, err
 }
 
-// look reads what there is, and the folders that it is in.
+// look reads what there is, and the folders that it is in. Links are followed: what lies in a
+// folder that a link leads to has the link's name, unless it is in the project otherwise.
 func (s *sources) look() (files map[string]entry, folders []string, err error) {
 	root, err := filepath.EvalSymlinks(s.dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	files = make(map[string]entry)
-	now := time.Now()
-	err = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
-		switch {
-		case at == root:
-			if err == nil && !d.IsDir() {
-				err = &fs.PathError{Op: "read", Path: s.dir, Err: errNoFolder}
-			}
-			folders = append(folders, root)
-			return err
-		case errors.Is(err, fs.ErrNotExist):
-			return nil // gone since its folder was read
-		case err != nil:
-			return err
-		case s.ignored(d.Name()) && d.IsDir():
-			return fs.SkipDir
-		case s.ignored(d.Name()):
-			return nil
-		case d.IsDir():
-			folders = append(folders, at)
-			return nil
+	if info, err := os.Stat(root); err == nil && !info.IsDir() {
+		return nil, nil, &fs.PathError{Op: "read", Path: s.dir, Err: errNoFolder}
+	}
+	l := &look{sources: s, now: time.Now(), files: make(map[string]entry), seen: make(map[string]bool), links: []link{{at: root}}}
+	for len(l.links) > 0 {
+		next := l.links[0]
+		l.links = l.links[1:]
+		err := l.folder(next.at, next.name)
+		if errors.Is(err, fs.ErrPermission) && next.name != "" {
+			err = nil // a link to what is another's
 		}
-		name, err := filepath.Rel(root, at)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		name = filepath.ToSlash(name)
-		e, ok := read(at, s.known[name], now)
-		if !ok {
-			return nil
-		}
-		if files[name] = e; len(files) > maxSources {
-			return fmt.Errorf("has more than %d files; name what is no source", maxSources)
-		}
+	}
+	return l.files, l.folders, nil
+}
+
+// look is a look under way.
+type look struct {
+	*sources
+
+	now     time.Time
+	files   map[string]entry
+	folders []string
+	seen    map[string]bool // folders, by their own paths: a link may lead back
+	links   []link          // to folders that are to be read yet
+}
+
+// link leads to a folder, at its own path, by a slashed path in the project.
+type link struct{ at, name string }
+
+// folder reads a folder by its own path, and those in it.
+func (l *look) folder(at, name string) error {
+	if l.seen[at] {
 		return nil
-	})
-	return files, folders, err
+	}
+	l.seen[at] = true
+	list, err := os.ReadDir(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && name != "":
+		return nil // gone since the folder around it was read
+	case err != nil:
+		return err
+	}
+	l.folders = append(l.folders, at)
+	for _, d := range list {
+		if l.ignored(d.Name()) {
+			continue
+		}
+		in, inName := filepath.Join(at, d.Name()), path.Join(name, d.Name())
+		if d.IsDir() {
+			if err := l.folder(in, inName); err != nil {
+				return err
+			}
+			continue
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			if info, err := os.Stat(in); err == nil && info.IsDir() {
+				if target, err := filepath.EvalSymlinks(in); err == nil {
+					l.links = append(l.links, link{target, inName})
+				}
+				continue
+			}
+		}
+		e, ok := read(in, l.known[inName], l.now)
+		if !ok {
+			continue
+		}
+		if l.files[inName] = e; len(l.files) > l.most {
+			return l.tooMany()
+		}
+	}
+	return nil
+}
+
+// tooMany says where the files are: a link may lead to any folder of the system.
+func (l *look) tooMany() error {
+	counts := make(map[string]int)
+	most := ""
+	for name := range l.files {
+		top, _, _ := strings.Cut(name, "/")
+		if counts[top]++; counts[top] > counts[most] {
+			most = top
+		}
+	}
+	return fmt.Errorf("%s has more than %d files, most of them in %s; --ignore names what is no source", l.dir, l.most, most)
 }
 
 var errNoFolder = errors.New("is no folder")
@@ -179,6 +234,21 @@ func differ(before, after map[string]entry) (names []string) {
 	return names
 }
 
+// add adds files that a look found changed.
+func (c *change) add(names []string, files map[string]entry) {
+	for _, name := range names {
+		if !slices.Contains(c.files, name) {
+			c.files = append(c.files, name)
+		}
+		if c.written == nil {
+			c.written = make(map[string]time.Time)
+		}
+		if c.written[name] = files[name].modified; c.written[name].IsZero() {
+			c.written[name] = time.Now()
+		}
+	}
+}
+
 // follow sends changes until ctx ends. What nobody has received yet is sent together. wake
 // says that something happened, and folders is told which there are.
 func (s *sources) follow(ctx context.Context, wake <-chan struct{}, folders func([]string), changes chan<- change) {
@@ -220,11 +290,7 @@ func (s *sources) follow(ctx context.Context, wake <-chan struct{}, folders func
 				names = append(names, s.dir)
 			}
 			s.known = files
-			for _, name := range names {
-				if !slices.Contains(pending.files, name) {
-					pending.files = append(pending.files, name)
-				}
-			}
+			pending.add(names, files)
 		}
 	}
 }

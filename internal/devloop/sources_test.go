@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -173,6 +174,65 @@ func TestWhatIsAChange(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLinkedFolders follows links to folders: out of the project, to one of it, to none, and in
+// a circle.
+func TestLinkedFolders(t *testing.T) {
+	outside := t.TempDir()
+	write(t, outside, "deep/shared.h", "first")
+	synctest.Test(t, func(t *testing.T) {
+		f := follow(t)
+		for name, to := range map[string]string{
+			"lib": outside, "again": outside, "self": ".", "sub/up": "..", "alias": "sub", "broken": "nowhere", "loop": "loop",
+		} {
+			if err := os.Symlink(to, filepath.Join(f.dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.event()
+		if files, _ := f.change(t); files != "again/deep/shared.h" {
+			t.Errorf("changed: %s", files)
+		}
+		f.none(t, time.Minute)
+		target, err := filepath.EvalSymlinks(filepath.Join(outside, "deep"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(f.folders, target) {
+			t.Errorf("folders %q, want %s among them", f.folders, target)
+		}
+		write(t, outside, "deep/shared.h", "second")
+		f.event()
+		if files, _ := f.change(t); files != "again/deep/shared.h" {
+			t.Errorf("changed: %s", files)
+		}
+		write(t, f.dir, "sub/deep/part.go", "second")
+		f.event()
+		if files, _ := f.change(t); files != "sub/deep/part.go" {
+			t.Errorf("changed: %s", files)
+		}
+		f.none(t, time.Minute)
+	})
+}
+
+// TestTooManyFiles has the error name where they are.
+func TestTooManyFiles(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	write(t, dir, "plugin.go", "")
+	for _, name := range []string{"a.c", "b.c", "c.c"} {
+		write(t, outside, name, "")
+	}
+	if err := os.Symlink(outside, filepath.Join(dir, "vendor")); err != nil {
+		t.Fatal(err)
+	}
+	want := dir + " has more than 3 files, most of them in vendor; --ignore names what is no source"
+	if _, _, err := (&sources{dir: dir, most: 3}).look(); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if files, _, err := (&sources{dir: dir, most: 3, ignore: []string{"vendor"}}).look(); err != nil || len(files) != 1 {
+		t.Errorf("%d files, %v", len(files), err)
 	}
 }
 
