@@ -318,9 +318,9 @@ type PluginConfig struct {
 	// InterruptMetered.
 	Interrupt Interrupt
 	// MaxFuel is how much fuel a task burns at most, with InterruptMetered; a unit
-	// is about an instruction of WebAssembly, or 64 bytes moved; in the few functions of
-	// Go's compiler that keep their table each jump is 128. Default, and if negative,
-	// no limit but RunTimeout.
+	// is about an instruction of WebAssembly, or 64 bytes moved; a line that is logged
+	// counts as at least 1 KiB of them; in the few functions of Go's compiler that keep
+	// their table each jump is 128. Default, and if negative, no limit but RunTimeout.
 	MaxFuel int64
 	// BatchTarget is how long a worker goes on with tasks of one transform that wait,
 	// without giving other transforms of the priority a turn: by what tasks took lately it

@@ -105,10 +105,12 @@ func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
 		stderr: stdio{out: m.log, level: slog.LevelWarn, source: "stderr", hold: true},
 	}
 	in.call.in = in
-	in.watch.slice = largestSlice / 4 // until it is known how long one takes
+	charge := in.charge
+	in.stdout.charge, in.stderr.charge = charge, charge
+	in.watch.slice = smallestSlice // until it is known how long one takes: all of its memory may be untouched
 	in.system = wasi.System{
 		Stdout: &in.stdout, Stderr: &in.stderr, RealClock: m.opts.RealClock, RealRandom: m.opts.RealRandom,
-		Charge: in.charge, Sleep: in.sleep,
+		Charge: charge, Sleep: in.sleep,
 	}
 	if in.memory, err = m.newLinear(); err != nil {
 		return nil, err

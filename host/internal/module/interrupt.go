@@ -43,7 +43,7 @@ const (
 	// thread, a collection of the host's garbage among them. A guest that takes
 	// longer for it, since its loads miss the caches for one, gets less, down to
 	// smallestSlice.
-	largestSlice, smallestSlice = 500_000, 16_000
+	largestSlice, smallestSlice = 500_000, 8_000
 	// A visit after longLeave halves the slice, one after shortLeave doubles it.
 	shortLeave, longLeave = 100 * time.Microsecond, 300 * time.Microsecond
 	// turn is how long a guest computes before it lets other goroutines have its
@@ -78,7 +78,9 @@ type watch struct {
 	deadline time.Time       // zero without
 	visited  time.Time       // when the last visit was; zero before the first
 	turned   time.Time       // when the others had their turn; zero before the first visit
-
+	// unseen is how many bytes the host has moved for the guest since it last looked
+	// whether the guest has to stop.
+	unseen int
 }
 
 // begin starts to watch a call.
@@ -116,10 +118,9 @@ func (w *watch) used() uint64 {
 	return uint64(w.granted - int64(w.fuel.Get()))
 }
 
-// visit is called when a slice is used up. It panics with a [*Fault] if the guest
-// has to stop.
-func (w *watch) visit() {
-	now := time.Now()
+// look panics with a [*Fault] if the guest has to stop.
+func (w *watch) look(now time.Time) {
+	w.unseen = 0
 	switch {
 	case w.limit > 0 && w.used() > uint64(w.limit):
 		panic(&Fault{Kind: Fuel, Message: fmt.Sprintf("burnt more than its fuel of %d", w.limit)})
@@ -132,18 +133,36 @@ func (w *watch) visit() {
 	case w.turned.IsZero():
 		w.visited, w.turned = now, now
 	}
+}
+
+// yield lets other goroutines have the thread if it is their turn, and returns the time.
+func (w *watch) yield(now time.Time) time.Time {
+	if now.Sub(w.turned) > turn {
+		runtime.Gosched()
+		now = time.Now()
+		w.turned = now
+	}
+	return now
+}
+
+// glance looks whether the guest has to stop, which goes on with its slice otherwise.
+func (w *watch) glance() {
+	now := time.Now()
+	w.look(now)
+	w.yield(now)
+}
+
+// visit is called when a slice is used up. It panics with a [*Fault] if the guest has to stop.
+func (w *watch) visit() {
+	now := time.Now()
+	w.look(now)
 	switch away := now.Sub(w.visited); {
 	case away > longLeave:
 		w.slice = max(w.slice/2, smallestSlice)
 	case away < shortLeave:
 		w.slice = min(2*w.slice, largestSlice)
 	}
-	if now.Sub(w.turned) > turn {
-		runtime.Gosched()
-		now = time.Now()
-		w.turned = now
-	}
-	w.visited = now
+	w.visited = w.yield(now)
 	w.grant(-int64(w.fuel.Get()))
 }
 
@@ -164,17 +183,29 @@ func yield(ctx context.Context, mod api.Module, _ []uint64) {
 		in.watch.watchOver(mod)
 	}
 	in.deepen()
-	if int64(in.watch.fuel.Get()) < 0 { // else it came for the depth of its calls alone
+	if int64(in.watch.fuel.Get()) < 0 {
 		in.watch.visit()
+	} else { // it came for the depth of its calls, or in the midst of what takes long
+		in.watch.glance()
 	}
 }
 
-// charge bills the guest for what the host does for it.
+// charge bills the guest for what the host does for it, and panics with a [*Fault] if it
+// has to stop: a guest that has the host work does not come to it by its fuel alone.
 func (in *Instance) charge(bytes int) {
-	if w := &in.watch; w.fuel != nil {
-		w.fuel.Set(uint64(int64(w.fuel.Get()) - int64(bytes)/bytesPerFuel))
+	w := &in.watch
+	if w.fuel == nil {
+		return
+	}
+	w.fuel.Set(uint64(int64(w.fuel.Get()) - int64(bytes)/bytesPerFuel))
+	if w.unseen += bytes; w.unseen >= maxUnseen {
+		w.glance()
 	}
 }
+
+// maxUnseen is how many bytes the host moves for a guest between two looks whether it has to
+// stop, some 0.1 ms of drawing random bytes.
+const maxUnseen = 64 << 10
 
 // bytesPerFuel is how many bytes that are moved are as much as one instruction.
 const bytesPerFuel = 64

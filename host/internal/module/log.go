@@ -27,7 +27,7 @@ func newGuestLog(log *slog.Logger, bytesPerSecond int) *guestLog {
 	return &guestLog{log: log, limit: rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond, maxLine))}
 }
 
-func (g *guestLog) write(level slog.Level, source, msg string) {
+func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 	if len(msg) > maxLine {
 		msg = msg[:maxLine]
 	}
@@ -44,7 +44,7 @@ func (g *guestLog) write(level slog.Level, source, msg string) {
 		return
 	}
 	g.muted.Store(false)
-	g.log.Log(ctx, level, strings.ToValidUTF8(msg, "\uFFFD"), "source", source)
+	g.log.Log(ctx, level, strings.ToValidUTF8(string(msg), "\uFFFD"), "source", source)
 }
 
 // stdio is a guest's standard output or error: lines on their way to the log.
@@ -54,7 +54,8 @@ type stdio struct {
 	out    *guestLog
 	level  slog.Level
 	source string
-	hold   bool // whether lines are held back
+	hold   bool            // whether lines are held back
+	charge func(bytes int) // bills the guest for what is logged while it runs
 	buf    []byte
 	head   []byte // why a Go program ends, see remember; of what was logged of this task
 }
@@ -74,9 +75,16 @@ func (s *stdio) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// lineBytes is as how many bytes that are moved a line counts that is logged, or dropped,
+// however short it is.
+const lineBytes = 1 << 10
+
 // spill logs whole lines, as many as make the rest fit.
 func (s *stdio) spill() {
 	for !s.hold || len(s.buf) > maxHeld {
+		if s.hold {
+			s.charge(lineBytes)
+		}
 		i := bytes.IndexByte(s.buf, '\n')
 		if i < 0 {
 			if len(s.buf) <= maxLine {
@@ -96,7 +104,7 @@ func (s *stdio) spill() {
 
 func (s *stdio) line(b []byte) {
 	if len(b) > 0 {
-		s.out.write(s.level, s.source, string(b))
+		s.out.write(s.level, s.source, b)
 	}
 }
 

@@ -492,12 +492,14 @@ func (m *Module) hostLog(ctx context.Context, mod api.Module, stack []uint64) {
 		panic(abiFault("%s.%s was given bytes %d to %d of a memory of %d",
 			abi.ImportModule, abi.ImportLog, ptr, uint64(ptr)+uint64(n), mod.Memory().Size()))
 	}
+	in := caller(ctx)
+	msg = msg[:min(len(msg), maxLine)]
+	in.charge(lineBytes + len(msg))
 	if level >= slog.LevelError { // as guests log a panic before they trap
-		in := caller(ctx)
 		in.logged = append(in.logged[:0], msg[:min(len(msg), maxWords)]...)
 	}
 	// Levels beyond the named ones are none that a handler knows.
-	m.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", string(msg[:min(len(msg), maxLine)]))
+	m.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", msg)
 }
 
 // Info returns what is known of the module. It must not be changed.

@@ -34,7 +34,7 @@ func TestWords(t *testing.T) {
 		{"a headline that is too long", "panic: " + strings.Repeat("ü", 600) + "\n", "panic: " + strings.Repeat("ü", 251) + "…"},
 	} {
 		for _, piece := range []int{1, 100, 1 << 20} {
-			s := stdio{out: newGuestLog(slog.New(slog.DiscardHandler), 1<<20), hold: true}
+			s := stdio{out: newGuestLog(slog.New(slog.DiscardHandler), 1<<20), hold: true, charge: func(int) {}}
 			for rest := c.written; rest != ""; rest = rest[min(len(rest), piece):] {
 				_, _ = s.Write([]byte(rest[:min(len(rest), piece)]))
 			}
@@ -54,7 +54,7 @@ func FuzzWords(f *testing.F) {
 	f.Add([]byte(goTrace), 10)
 	f.Add([]byte("panic: \xff\n\n\t\n(\n\tx"), 3)
 	f.Fuzz(func(t *testing.T, written []byte, at int) {
-		s := stdio{out: newGuestLog(slog.New(slog.DiscardHandler), 1<<20), hold: true}
+		s := stdio{out: newGuestLog(slog.New(slog.DiscardHandler), 1<<20), hold: true, charge: func(int) {}}
 		at = min(max(at, 0), len(written))
 		_, _ = s.Write(written[:at])
 		_, _ = s.Write(written[at:])

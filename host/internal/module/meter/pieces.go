@@ -17,10 +17,17 @@ func (w *rewriter) chargeFor(out []byte, variable uint32, right, left byte) []by
 }
 
 // callHost calls the host if there is no fuel left.
-func (w *rewriter) callHost(out []byte) []byte {
+func (w *rewriter) callHost(out []byte) []byte { return w.callIf(w.noFuel(out)) }
+
+// noFuel puts on the stack whether there is no fuel left.
+func (w *rewriter) noFuel(out []byte) []byte {
 	out = appendU32(append(out, opGlobalGet), w.fuel)
-	out = append(out, opI64Const, 0, opI64LtS, opIf, noType)
-	out = appendU32(append(out, opCall), w.imported)
+	return append(out, opI64Const, 0, opI64LtS)
+}
+
+// callIf calls the host if what is on the stack is not 0.
+func (w *rewriter) callIf(out []byte) []byte {
+	out = appendU32(append(out, opIf, noType, opCall), w.imported)
 	return append(out, opEnd)
 }
 
@@ -46,9 +53,13 @@ func outside(out []byte, begin byte) []byte {
 	)
 }
 
-// beginPiece begins a loop, and sets the length of a piece.
+// beginPiece begins a loop, and sets the length of a piece. It calls the host if there is no
+// fuel left, and each time that another MiB is done: all of the range is paid for, and yet a
+// MiB that nobody has touched before takes as long as a slice should.
 func (w *rewriter) beginPiece(out []byte) []byte {
-	out = w.callHost(append(out, opLoop, noType))
+	out = w.noFuel(append(out, opLoop, noType))
+	out = append(out, opLocalGet, varLength, opI32Const, 0x80, 0x80, 0x3c, opI32And, opI32Eqz, opI32Or)
+	out = w.callIf(out)
 	out = append(append(out, opLocalGet, varLength), piece...)
 	out = append(append(out, opLocalGet, varLength), piece...)
 	return append(out, opI32LtU, opSelect, opLocalSet, varPiece)
