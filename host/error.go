@@ -23,6 +23,9 @@ var (
 	ErrNotStarted = errors.New("host is not started")
 	// ErrClosed: the host is closed or closing.
 	ErrClosed = errors.New("host is closed")
+	// ErrMemoryBudget: Config.MemoryBudget has no room for more memory of an instance, or for
+	// another instance. The same task may succeed when others have ended.
+	ErrMemoryBudget = module.ErrBudget
 	// ErrPaused: the plugin is paused, see [Host.Pause].
 	ErrPaused = errors.New("plugin is paused")
 )
@@ -54,7 +57,8 @@ const (
 	KindTrap Kind = "trap"
 	// KindExit: the guest ended its module.
 	KindExit Kind = "exit"
-	// KindOutOfMemory: the guest wanted more memory than it may have.
+	// KindOutOfMemory: the guest wanted more memory than it may have, or the memory budget
+	// had no room for it or its instance, see [ErrMemoryBudget].
 	KindOutOfMemory Kind = "out_of_memory"
 	// KindOutOfFuel: the guest burnt more fuel than it may.
 	KindOutOfFuel Kind = "out_of_fuel"
@@ -208,7 +212,7 @@ func (t *task) failure(ctx context.Context, err error) *Error {
 			}
 		case module.Timeout:
 			e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-			e.Message = fmt.Sprintf("ran longer than its run timeout of %v", t.version.spec(t.transform).timeout)
+			e.Message = fmt.Sprintf("ran longer than its run timeout of %v (RunTimeout, --run-timeout)", t.version.spec(t.transform).timeout)
 		case module.Cancelled:
 			ended(ctx, e, "ran")
 		default:
@@ -229,6 +233,9 @@ func (t *task) notBorrowed(ctx context.Context, err error) *Error {
 	e := (&Error{Kind: KindHost, Transform: t.transform.name, Message: "no instance could be made: " + err.Error(), Err: err}).of(t.version)
 	if fault := (*module.Fault)(nil); errors.As(err, &fault) {
 		e.Stack = fault.Stack
+	}
+	if errors.Is(err, ErrMemoryBudget) {
+		e.Kind, e.Err = KindOutOfMemory, ErrMemoryBudget
 	}
 	if ctx.Err() != nil {
 		ended(ctx, e, "waited")

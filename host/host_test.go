@@ -75,7 +75,7 @@ func TestRunAfterEveryFailure(t *testing.T) {
 		{"hostile.exit", host.KindExit, "resonhost_run ended the module with exit code 3", nil},
 		{"hostile.exitzero", host.KindExit, "resonhost_run ended the module with exit code 0", nil},
 		{"hostile.spin", host.KindTimeout, "ran past the caller's deadline", context.DeadlineExceeded},
-		{"hostile.grow", host.KindOutOfMemory, "resonhost_run wanted more memory than 16777216 bytes", nil},
+		{"hostile.grow", host.KindOutOfMemory, "resonhost_run wanted memory of 17825792 bytes, the limit is 16777216 (MemoryLimit, --memory-limit)", nil},
 		{"hostile.wildptr", host.KindABI, "", nil},
 		{"hostile.wraplen", host.KindABI, "", nil},
 		{"hostile.hugelen", host.KindABI, "", nil},
@@ -128,7 +128,7 @@ func TestRunTimeout(t *testing.T) {
 			})
 			_, err := h.Run(t.Context(), "hostile.spin", []byte("!"))
 			if host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) ||
-				!strings.HasSuffix(err.Error(), "ran longer than its run timeout of 50ms") {
+				!strings.HasSuffix(err.Error(), "ran longer than its run timeout of 50ms (RunTimeout, --run-timeout)") {
 				t.Errorf("err %v, want its run timeout", err)
 			}
 			if got := h.Stats().Plugins[0].Broken; got != 1 {

@@ -47,7 +47,7 @@ func TestRoomIsAskedForOnce(t *testing.T) {
 // for the host, of which anybody can send as many as they like.
 func TestSizeOfATaskSuspendsNobody(t *testing.T) {
 	for transform, refused := range map[string]string{
-		"refuse-alloc": "resonhost_alloc refuses a frame of 2016 bytes", "hostile.echo": "resonhost_run returned a frame of 2024 bytes, the limit is 1024",
+		"refuse-alloc": "resonhost_alloc refuses a frame of 2016 bytes", "hostile.echo": "resonhost_run returned a frame of 2024 bytes, the limit is 1024 (MaxOutput, --max-output)",
 	} {
 		plugin, _, _ := strings.Cut(transform, ".")
 		for _, isolation := range []host.Isolation{host.IsolationPristine, host.IsolationShared} {
@@ -246,7 +246,7 @@ func TestFuel(t *testing.T) {
 		"busy.call": number(30), "hostile.spin": []byte("!"), "hostile.fill": []byte("!"),
 	} {
 		_, err := h.Run(t.Context(), transform, input)
-		if host.KindOf(err) != host.KindOutOfFuel || !strings.Contains(err.Error(), "burnt more than its fuel of 100000") {
+		if host.KindOf(err) != host.KindOutOfFuel || !strings.Contains(err.Error(), "burnt more than its fuel of 100000 (MaxFuel, --max-fuel)") {
 			t.Errorf("%s: err %v, want out of fuel", transform, err)
 		}
 	}

@@ -704,8 +704,8 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	t.transform.meter.fuel.Add(fuel)
 	if err != nil {
 		fault := t.failure(ctx, err)
-		if ended = fault.Kind; ctx.Err() != nil {
-			ended = KindCancelled // the caller's end is no failure of the plugin's
+		if ended = fault.Kind; ctx.Err() != nil || errors.Is(err, ErrMemoryBudget) {
+			ended = KindCancelled // the caller's end is no failure of the plugin's, nor is what others hold of the budget
 		}
 		blame = ended
 		if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {

@@ -136,7 +136,7 @@ func TestProblems(t *testing.T) {
 		"exit":              {path: "hostile.exit", contentType: octets, body: "!", status: 502, want: `"kind":"exit"`},
 		"abi":               {path: "hostile.wildptr", contentType: octets, body: "!", status: 502, want: `"kind":"abi"`},
 		"failed":            {path: "hostile.badutf8", contentType: octets, body: "!", status: 422, want: `"kind":"failed"`},
-		"timeout":           {path: "hostile.spin", contentType: octets, body: "!", status: 504, want: `{"title":"Gateway Timeout","status":504,"detail":"ran longer than its run timeout of 1s","kind":"timeout","transform":"hostile.spin","plugin":"hostile","version":"`},
+		"timeout":           {path: "hostile.spin", contentType: octets, body: "!", status: 504, want: `{"title":"Gateway Timeout","status":504,"detail":"ran longer than its run timeout of 1s (RunTimeout, --run-timeout)","kind":"timeout","transform":"hostile.spin","plugin":"hostile","version":"`},
 		"foreign host":      {path: "cascade", contentType: document, body: "{}", header: []string{"Host", "evil.example"}, status: 421, want: `{"title":"Misdirected Request","status":421,"detail":"the Host header must name the loopback interface, such as localhost","kind":"foreign_host"}`},
 		"foreign origin":    {path: "cascade", contentType: document, body: "{}", header: []string{"Origin", "https://evil.example"}, status: 403, want: `{"title":"Forbidden","status":403,"detail":"a browser sent a cross-origin request","kind":"cross_origin"}`},
 	} {

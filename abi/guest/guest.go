@@ -77,7 +77,8 @@ func New(manifest string, transforms ...Transform) *Plugin {
 // Reserve makes room for frames of that many bytes in and out before the first task,
 // and returns p. A guest that grows its memory in a task costs its host a new instance,
 // unless it lets tasks share one; so a plugin should have from the start what its
-// common tasks need, in buffers of its own too.
+// common tasks need, in buffers of its own too. What they leave to the garbage collector
+// counts as well: a self-test like a common task has the heap grow before the first one.
 func (p *Plugin) Reserve(input, output int) *Plugin {
 	p.input, p.output = slices.Grow(p.input[:0], input), slices.Grow(p.output[:0], output)
 	return p

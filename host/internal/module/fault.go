@@ -45,7 +45,8 @@ type Fault struct {
 	// Task is whether the guest did its part, and the task was too large for it or had
 	// too large an output.
 	Task bool
-	// Cause is why the context ended, for Timeout, Cancelled and Stopped.
+	// Cause is why the context ended, for Timeout, Cancelled and Stopped, and [ErrBudget]
+	// for OutOfMemory if that was it.
 	Cause error
 }
 
@@ -82,8 +83,8 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		f.Message = export + " " + f.Message
 		return f
 	}
-	if in.memory.Refused() {
-		return &Fault{Kind: OutOfMemory, Message: fmt.Sprintf("%s wanted more memory than %d bytes", export, in.memory.Limit())}
+	if f := in.memory.fault(export); f != nil {
+		return f
 	}
 	if exited {
 		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}

@@ -18,7 +18,7 @@ var ErrInputSize = errors.New("input is too large")
 // CheckInput returns an [ErrInputSize] if the frame of items would be too large.
 func (l *FrameLimits) CheckInput(items []abi.Item) error {
 	if size := abi.InputSize(items); size > l.MaxInput {
-		return fmt.Errorf("%w: a frame of %d bytes, the limit is %d", ErrInputSize, size, l.MaxInput)
+		return fmt.Errorf("%w: a frame of %d bytes, the limit is %d (MaxInput, --max-input)", ErrInputSize, size, l.MaxInput)
 	}
 	return nil
 }
@@ -32,7 +32,7 @@ func (l *FrameLimits) checkOutput(n uint32, items int) error {
 		if items > 1 {
 			return ErrOutputSum
 		}
-		f := abiFault("%s returned a frame of %d bytes, the limit is %d", abi.ExportRun, n, l.MaxOutput)
+		f := abiFault("%s returned a frame of %d bytes, the limit is %d (MaxOutput, --max-output)", abi.ExportRun, n, l.MaxOutput)
 		f.Task = true
 		return f
 	}

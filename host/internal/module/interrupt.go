@@ -123,7 +123,7 @@ func (w *watch) look(now time.Time) {
 	w.unseen = 0
 	switch {
 	case w.limit > 0 && w.used() > uint64(w.limit):
-		panic(&Fault{Kind: Fuel, Message: fmt.Sprintf("burnt more than its fuel of %d", w.limit)})
+		panic(&Fault{Kind: Fuel, Message: fmt.Sprintf("burnt more than its fuel of %d (MaxFuel, --max-fuel)", w.limit)})
 	case w.stop != nil && w.stop.Err() != nil:
 		panic(stopped())
 	case w.ctx.Err() != nil:

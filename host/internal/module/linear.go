@@ -49,8 +49,20 @@ type linear struct {
 
 	budget *Budget
 	held   uint64 // of budget
-	denied bool   // by budget
+	// denied is what memory was denied for in this call, and wanted how much it was, in bytes.
+	denied denial
+	wanted uint64
 }
+
+// denial is what memory is denied for.
+type denial int
+
+const (
+	granted  denial = iota // it was not denied
+	byLimit                // the instance's own limit
+	byBudget               // that of all instances
+	bySystem               // the system has none left
+)
 
 var (
 	_ experimental.MemoryAllocator = (*linear)(nil)
@@ -61,7 +73,7 @@ var (
 // begins with is taken from the budget already: wazero cannot be refused that.
 func (m *Module) newLinear() (*linear, error) {
 	if !m.opts.Budget.take(m.initial) {
-		return nil, fmt.Errorf("%w: an instance has %d bytes, and %d of %d are taken",
+		return nil, fmt.Errorf("%w: an instance has %d bytes, and %d of %d are taken (MemoryBudget, --memory-budget)",
 			ErrBudget, m.initial, m.opts.Budget.Held(), m.opts.Budget.Limit())
 	}
 	return &linear{Memory: memory.New(m.opts.MemoryLimit, memory.Shared), budget: m.opts.Budget, held: m.initial}, nil
@@ -75,30 +87,47 @@ func (l *linear) Allocate(capacity, maximum uint64) experimental.LinearMemory {
 
 // Reallocate implements [experimental.LinearMemory].
 func (l *linear) Reallocate(size uint64) []byte {
-	more := max(size, l.held) - l.held
 	if size > l.Limit() { // refused without asking for room
-		more = 0
+		return l.deny(byLimit, size)
 	}
+	more := max(size, l.held) - l.held
 	if !l.budget.take(more) {
-		l.denied = true
-		return nil
+		return l.deny(byBudget, size)
 	}
 	b := l.Memory.Reallocate(size)
 	if b == nil {
 		l.budget.give(more)
-		return nil
+		return l.deny(bySystem, size)
 	}
 	l.held += more
 	return b
 }
 
-// Refused reports whether the guest was denied memory, for whatever limit.
-func (l *linear) Refused() bool { return l.denied || l.Memory.Refused() }
+func (l *linear) deny(why denial, size uint64) []byte {
+	l.denied, l.wanted = why, size
+	return nil
+}
 
 // forget forgets that memory was denied: to a call that has ended.
-func (l *linear) forget() {
-	l.denied = false
-	l.ForgetRefused()
+func (l *linear) forget() { l.denied = granted }
+
+// fault is that of a call of export which did not survive that memory was denied to it; nil
+// if none was.
+func (l *linear) fault(export string) *Fault {
+	f := &Fault{Kind: OutOfMemory}
+	switch l.denied {
+	case granted:
+		return nil
+	case byLimit:
+		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, the limit is %d (MemoryLimit, --memory-limit)", export, l.wanted, l.Limit())
+	case byBudget:
+		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, for which the memory budget of all plugins has no room: %d of %d bytes are taken (MemoryBudget, --memory-budget)",
+			export, l.wanted, l.budget.Held(), l.budget.Limit())
+		f.Cause = ErrBudget
+	case bySystem:
+		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, which the system does not have", export, l.wanted)
+	}
+	return f
 }
 
 // Free implements [experimental.LinearMemory].

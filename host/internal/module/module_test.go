@@ -160,7 +160,7 @@ func TestRun(t *testing.T) {
 		"spin":        fault(module.Timeout, "resonhost_run ran past its deadline"),
 		"fill":        fault(module.Timeout, "resonhost_run ran past its deadline"),
 		"recurse":     fault(module.Trap, "resonhost_run: calls nest deeper than 1000, the limit (MaxCallDepth, --max-call-depth)"),
-		"grow":        fault(module.OutOfMemory, "resonhost_run wanted more memory than 16777216 bytes"),
+		"grow":        fault(module.OutOfMemory, "resonhost_run wanted memory of 17825792 bytes, the limit is 16777216 (MemoryLimit, --memory-limit)"),
 		"growok":      {ok: true},
 		"wildptr":     fault(module.ABI, "resonhost_run returned bytes"),
 		"wraplen":     fault(module.ABI, "resonhost_run returned"),
@@ -254,7 +254,7 @@ func TestRunBounds(t *testing.T) {
 	}
 	// An output frame has 8 bytes more for each item than its input.
 	err = run(t.Context(), in, echo, []abi.Item{{Payload: make([]byte, 48)}}, results[:])
-	if want := "abi: resonhost_run returned a frame of 72 bytes, the limit is 64"; err == nil || err.Error() != want {
+	if want := "abi: resonhost_run returned a frame of 72 bytes, the limit is 64 (MaxOutput, --max-output)"; err == nil || err.Error() != want {
 		t.Errorf("err %v, want %q", err, want)
 	}
 }

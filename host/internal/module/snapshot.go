@@ -74,6 +74,9 @@ func (in *Instance) putBack(s *snapshot) {
 	}
 }
 
+// Grown reports whether the instance's memory is larger than that of a new one.
+func (in *Instance) Grown() bool { return in.memory.Grown() }
+
 // Reset puts the instance back into the state in which [Module.Instantiate]
 // returned it. If it returns false, the instance has grown, or otherwise become
 // what cannot be put back, and is of no more use.

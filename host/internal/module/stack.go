@@ -140,7 +140,11 @@ func (in *Instance) tooDeep(kind Kind, format string, args ...any) *Fault {
 	if in.running != nil {
 		name = in.running.name
 	}
-	return &Fault{Kind: kind, Message: name + ": " + fmt.Sprintf(format, args...)}
+	f := &Fault{Kind: kind, Message: name + ": " + fmt.Sprintf(format, args...)}
+	if kind == OutOfMemory {
+		f.Cause = ErrBudget
+	}
+	return f
 }
 
 // forgive takes back what the guest owes for calls that nest too deep.

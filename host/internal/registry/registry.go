@@ -5,6 +5,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/module"
@@ -45,6 +46,8 @@ type Plugin struct {
 	module    *module.Module
 	isolation Isolation
 	pool      *pool.Pool[*Instance]
+	growth    growth
+	log       *slog.Logger
 }
 
 // Instance is an instance that was lent by [Plugin.Borrow].
@@ -61,7 +64,7 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plugin{module: m, isolation: opts.Isolation}
+	p := &Plugin{module: m, isolation: opts.Isolation, log: opts.Module.Log}
 	if opts.Isolation == Reset && m.Info().NoReset != nil {
 		p.isolation = Fresh
 	}
@@ -124,7 +127,13 @@ func (in *Instance) Return() {
 	switch {
 	case !in.Usable():
 		p.pool.Remove(in.lent, pool.Broken)
-	case p.isolation == Fresh, p.isolation == Reset && !in.Reset():
+	case p.isolation == Fresh:
+		p.pool.Remove(in.lent, pool.Replaced)
+	case p.isolation == Reset && !in.Reset():
+		if in.Grown() && p.growth.add(time.Now()) {
+			p.log.Warn("tasks grow their instance's memory, so that each costs a new instance: give the plugin a self-test as large as its common tasks or room from the start (guest.Plugin.Reserve), or let tasks share instances (isolation: shared)",
+				"instances", manyGrown, "within", grownWithin)
+		}
 		p.pool.Remove(in.lent, pool.Replaced)
 	default:
 		p.pool.Put(in.lent)

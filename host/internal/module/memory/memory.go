@@ -39,14 +39,13 @@ type backing interface {
 // Like its instance, it must not be used concurrently. Its bytes, those that wazero
 // hands out included, must not be touched after Free: their addresses may be gone.
 type Memory struct {
-	limit   uint64 // in bytes
-	mode    Mode
-	refused bool
-	grown   bool
-	freed   bool
-	size    uint64  // in bytes
-	bytes   backing // nil before Allocate and after Free
-	image   *Image  // nil until attached; the memory is one of its users
+	limit uint64 // in bytes
+	mode  Mode
+	grown bool
+	freed bool
+	size  uint64  // in bytes
+	bytes backing // nil before Allocate and after Free
+	image *Image  // nil until attached; the memory is one of its users
 }
 
 var (
@@ -81,16 +80,11 @@ func (m *Memory) Allocate(capacity, maximum uint64) experimental.LinearMemory {
 // memory.grow that returns -1, but a panic if the very first size, which is the
 // module's minimum, is refused: that one is to be checked before.
 func (m *Memory) Reallocate(size uint64) []byte {
-	if m.bytes == nil {
-		return nil
-	}
-	if size > m.limit {
-		m.refused = true
+	if m.bytes == nil || size > m.limit {
 		return nil
 	}
 	b, err := m.bytes.resize(size)
 	if err != nil {
-		m.refused = true
 		return nil
 	}
 	m.grown = m.grown || m.image != nil && size > m.size
@@ -112,14 +106,6 @@ func (m *Memory) Free() {
 		m.image = nil
 	}
 }
-
-// Refused tells whether the instance was denied memory, be it for the limit or
-// because the system had none. All that the guest makes of it is a trap or an exit
-// like any other.
-func (m *Memory) Refused() bool { return m.refused }
-
-// ForgetRefused has Refused return false until memory is denied again.
-func (m *Memory) ForgetRefused() { m.refused = false }
 
 // Limit returns the limit in bytes.
 func (m *Memory) Limit() uint64 { return m.limit }

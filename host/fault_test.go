@@ -1,0 +1,130 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// TestFaults has each fault that a guest can cause have one kind, and each limit named with
+// the field and the flag that set it. What a Go program says as it ends is TestGoGuest's.
+func TestFaults(t *testing.T) {
+	const grown = "resonhost_run wanted memory of "
+	for name, c := range map[string]struct {
+		guest, transform string
+		config           func(*host.Config)
+		kind             host.Kind
+		message          string // its beginning
+		limit            string // its end
+		is               error
+	}{
+		"trap":            {"hostile", "trap", nil, host.KindTrap, "resonhost_run: unreachable", "", nil},
+		"wild load":       {"hostile", "oob", nil, host.KindTrap, "resonhost_run: out of bounds memory access", "", nil},
+		"division":        {"hostile", "divide", nil, host.KindTrap, "resonhost_run: integer divide by zero", "", nil},
+		"call of nothing": {"hostile", "indirect", nil, host.KindTrap, "resonhost_run: invalid table access", "", nil},
+		"nested calls":    {"hostile", "recurse", nil, host.KindTrap, "resonhost_run: calls nest deeper than 65536, the limit", " (MaxCallDepth, --max-call-depth)", nil},
+		"native stack": {"hostile", "recurse", func(c *host.Config) { c.Defaults.MaxCallDepth, c.Defaults.MaxStack = 1_000_000, 1<<20 }, host.KindTrap,
+			"resonhost_run: calls nest ", " (MaxStack, --max-stack)", nil},
+		"exit": {"hostile", "exit", nil, host.KindExit, "resonhost_run ended the module with exit code 3", "", nil},
+		"run timeout": {"hostile", "spin", func(c *host.Config) { c.Defaults.RunTimeout = 20 * time.Millisecond }, host.KindTimeout,
+			"ran longer than its run timeout of 20ms", " (RunTimeout, --run-timeout)", context.DeadlineExceeded},
+		"fuel": {"hostile", "spin", func(c *host.Config) { c.Defaults.MaxFuel = 10_000 }, host.KindOutOfFuel,
+			"resonhost_run burnt more than its fuel of 10000", " (MaxFuel, --max-fuel)", nil},
+		"memory limit": {"hostile", "grow", nil, host.KindOutOfMemory, grown + "17825792 bytes, the limit is 16777216", " (MemoryLimit, --memory-limit)", nil},
+		// An instance has 4 MiB, and grows to more than the budget, which is below its limit.
+		"memory budget": {"hostile", "grow", func(c *host.Config) { c.MemoryBudget = 10 << 20 }, host.KindOutOfMemory,
+			grown, " bytes are taken (MemoryBudget, --memory-budget)", host.ErrMemoryBudget},
+		"output":        {"hostile", "longmessage", func(c *host.Config) { c.Defaults.MaxOutput = 64 << 10 }, host.KindABI, "resonhost_run returned a frame of ", " the limit is 65536 (MaxOutput, --max-output)", nil},
+		"contract":      {"hostile", "wildptr", nil, host.KindABI, "resonhost_run returned bytes ", "", nil},
+		"state":         {"hostile", "hugestate", nil, host.KindABI, "resonhost_run: item 0 has a state of 1024 bytes, the manifest states 8", "", nil},
+		"own failure":   {"hostile", "badutf8", nil, host.KindFailed, "", "", nil},
+		"wild log":      {"hostile", "log", nil, host.KindABI, "resonhost.log was given bytes ", "", nil},
+		"refused frame": {"refuse-alloc", "", nil, host.KindABI, "resonhost_alloc refuses a frame of ", "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := host.Config{Plugins: []host.Source{handWritten(t, c.guest)}, Workers: 1}
+			cfg.Defaults.MemoryLimit, cfg.Defaults.RunTimeout = 16<<20, time.Minute
+			if c.config != nil {
+				c.config(&cfg)
+			}
+			h := start(t, cfg)
+			transform, input := c.guest, []byte("!23456789")
+			if c.transform != "" {
+				transform += "." + c.transform
+			}
+			_, err := h.Run(t.Context(), transform, input)
+			e := (*host.Error)(nil)
+			if !errors.As(err, &e) {
+				t.Fatalf("err %v: not an *Error", err)
+			}
+			if e.Kind != c.kind || !strings.HasPrefix(e.Message, c.message) || !strings.HasSuffix(e.Message, c.limit) || c.is != nil && !errors.Is(err, c.is) {
+				t.Errorf("error %v, want %s: %s…%s", e, c.kind, c.message, c.limit)
+			}
+		})
+	}
+}
+
+// TestBudgetIsOneKind has a budget that is exhausted be of one kind, whether it is an instance
+// that grows for which there is no room, or one that is made; and suspend no plugin.
+func TestBudgetIsOneKind(t *testing.T) {
+	h := start(t, host.Config{
+		Plugins:      []host.Source{handWritten(t, "hostile"), handWritten(t, "leak")},
+		Workers:      2,
+		MemoryBudget: 6 << 20, // an instance of hostile has 4 MiB
+		Defaults:     host.PluginConfig{MinInstances: -1, BreakAfter: 2, MemoryLimit: 64 << 20, RunTimeout: time.Minute},
+	})
+	check := func(err error, message string) {
+		t.Helper()
+		if host.KindOf(err) != host.KindOutOfMemory || !errors.Is(err, host.ErrMemoryBudget) ||
+			!strings.Contains(err.Error(), message) || !strings.HasSuffix(err.Error(), "(MemoryBudget, --memory-budget)") {
+			t.Errorf("err %v, want that it says %q", err, message)
+		}
+	}
+	for range 4 {
+		_, err := h.Run(t.Context(), "hostile.grow", []byte("!"))
+		check(err, "resonhost_run wanted memory of ")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	spinning := h.Submit(ctx, "hostile.spin", []byte("!"))
+	until(t, "a task holds its instance", func() bool { return h.Stats().Memory >= 4<<20 })
+	for range 4 {
+		_, err := h.Run(t.Context(), "hostile.echo", []byte("a"))
+		check(err, "no instance could be made: no room in the memory budget: an instance has 4194304 bytes")
+	}
+	cancel()
+	_, _ = spinning.Wait()
+	if out, err := h.Run(t.Context(), "hostile.echo", []byte("a")); err != nil || string(out) != "a" {
+		t.Errorf("once there is room: %q, err %v", out, err)
+	}
+}
+
+// TestGrowthIsTold has a plugin be warned of whose tasks each cost an instance, once.
+func TestGrowthIsTold(t *testing.T) {
+	var log strings.Builder
+	for _, isolation := range []host.Isolation{host.IsolationShared, host.IsolationFrame} {
+		log.Reset()
+		h := start(t, host.Config{
+			Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1,
+			Defaults: host.PluginConfig{Isolation: isolation, MemoryLimit: 1 << 30, RunTimeout: time.Minute},
+			Logger:   slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		for range 200 {
+			if _, err := h.Run(t.Context(), "hostile.growok", []byte("!")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := map[host.Isolation]int{host.IsolationFrame: 1}[isolation]
+		if n := strings.Count(log.String(), "tasks grow their instance's memory"); n != want {
+			t.Errorf("isolation %v: told %d times, want %d:\n%s", isolation, n, want, log.String())
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package registry
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// manyGrown instances that had to be replaced within grownWithin, since a task had grown
+	// them, are worth a word: a task costs some hundred times as much then.
+	manyGrown   = 64
+	grownWithin = 10 * time.Second
+)
+
+// growth notices that most tasks grow their instance's memory.
+type growth struct {
+	mu    sync.Mutex
+	since time.Time // of the first of n
+	n     int
+	told  bool
+}
+
+// add counts an instance that was replaced, and reports whether somebody is to be told, which
+// is once.
+func (g *growth) add(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.told {
+		return false
+	}
+	if g.n == 0 || now.Sub(g.since) > grownWithin {
+		g.since, g.n = now, 0
+	}
+	g.n++
+	g.told = g.n == manyGrown
+	return g.told
+}
