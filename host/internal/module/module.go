@@ -63,6 +63,8 @@ type Options struct {
 	// KeepTables leaves functions of Go's compiler with the table that their jumps go through,
 	// for comparison.
 	KeepTables bool
+	// Unguarded leaves instructions that wazero makes wrong code of as they are, for comparison.
+	Unguarded bool
 	// RealClock and RealRandom grant the guest the system's time and randomness;
 	// otherwise it has a clock and random bytes that are the same for every task.
 	RealClock, RealRandom bool
@@ -210,9 +212,14 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 // compile rewrites a binary, so that its guests can be stopped and put back, and
 // compiles it.
 func (m *Module) compile(ctx context.Context, wasm []byte) error {
-	rewritten, err := m.rewrite(wasm, meter.Options{
-		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: min(m.opts.CallDepth, firstDepth), Reset: true,
-	})
+	opts := meter.Options{
+		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: min(m.opts.CallDepth, firstDepth),
+		Guards: meter.GuardsFor(runtime.GOARCH), Reset: true,
+	}
+	if m.opts.Unguarded {
+		opts.Guards = 0
+	}
+	rewritten, err := m.rewrite(wasm, opts)
 	if err != nil {
 		return StepInspect.in(err)
 	}

@@ -21,6 +21,7 @@ const (
 	opReturn      = 0x0f
 	opCall        = 0x10
 	opCallIndir   = 0x11
+	opDrop        = 0x1a
 	opSelect      = 0x1b
 	opSelectT     = 0x1c
 	opLocalGet    = 0x20
@@ -64,12 +65,34 @@ const (
 	opI64ShrU     = 0x88
 	opI32Wrap     = 0xa7
 	opI64ExtendU  = 0xad
-	opLastPlain   = 0xc4
-	opRefNull     = 0xd0
-	opRefIsNull   = 0xd1
-	opRefFunc     = 0xd2
-	opBulk        = 0xfc
-	opVector      = 0xfd
+	opI32Eq       = 0x46
+	opI64Eq       = 0x51
+	opI32Mul      = 0x6c
+	opI32DivS     = 0x6d
+	opI32Shl      = 0x74
+	opI64Mul      = 0x7e
+	opI64DivS     = 0x7f
+	opI32Clz      = 0x67
+	opI32Ctz      = 0x68
+	opI32RemS     = 0x6f
+	opI32RemU     = 0x70
+	opI64Clz      = 0x79
+	opI64Ctz      = 0x7a
+	opI64RemS     = 0x81
+	opI64RemU     = 0x82
+
+	opF32ConvertI64U = 0xb5
+	opF64ConvertI64U = 0xba
+	opI32OfF32       = 0xbc // reinterpret
+	opI64OfF64       = 0xbd
+	opF32OfI32       = 0xbe
+	opF64OfI64       = 0xbf
+	opLastPlain      = 0xc4
+	opRefNull        = 0xd0
+	opRefIsNull      = 0xd1
+	opRefFunc        = 0xd2
+	opBulk           = 0xfc
+	opVector         = 0xfd
 
 	bulkMemoryInit = 8
 	bulkDataDrop   = 9
@@ -141,6 +164,11 @@ type body struct {
 	// There is one at a time: what it stores contains no store.
 	store  int
 	addend uint32
+
+	selects []byte // the types that the selects choose from which are yet to come
+	// Variables for the guards: two of type i32, two of i64, and two of v128, which are left and
+	// the one behind it.
+	cond, word, bits, bits2, left uint32
 
 	constants constants
 	to        uint32 // a variable of type i32, for the address of what is written
@@ -262,7 +290,10 @@ func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floa
 		w: b.w, r: &reader{buf: raw, base: at}, index: f, out: b.out[:0], types: b.types, frames: append(b.frames[:0], frame{from: -1}),
 		depth: 1, form: of, leaf: true, simple: true, span: span{patch: -1}, floats: floats, store: -1,
 	}
-	b.declare(b.w.params[b.w.funcTypes[f]])
+	v := &b.w.validator
+	v.validate(b.w, &reader{buf: raw, base: at}, f) // what is wrong is told unless something else is
+	b.selects = v.selects
+	b.declare(b.w.params[b.w.funcTypes[f]], v.guarded&b.w.opts.Guards)
 	b.copied = b.r.pos
 	b.out = append(b.out, front...)
 	b.enter()
@@ -279,6 +310,9 @@ func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floa
 		b.r.failf("goes on behind its end")
 	}
 	b.excess(false)
+	if b.r.err == nil {
+		b.r.err = v.r.err
+	}
 	if b.r.err == errLarge { //nolint:errorlint // it is as it was made
 		return errLarge
 	}
@@ -288,8 +322,8 @@ func (b *body) rewrite(raw []byte, at int, f uint32, of form, front []byte, floa
 	return nil
 }
 
-// declare copies the variables and adds the pass's own.
-func (b *body) declare(params []byte) {
+// declare copies the variables and adds the pass's own, those for guards if there are any.
+func (b *body) declare(params []byte, guarded Guards) {
 	total, r := uint64(len(params)), b.r
 	b.types = append(b.types[:0], params...)
 	groups := r.count()
@@ -317,16 +351,30 @@ func (b *body) declare(params []byte) {
 	b.to, b.firstLow = b.locals+2, b.locals+3
 	b.firstWord = b.firstLow + keptLows
 	b.zero = b.firstWord + maxCopied/wordSize
+	var own []byte
+	end := b.locals
+	add := func(n uint32, t byte) {
+		groups++
+		end += n
+		own = append(appendU32(own, n), t)
+	}
 	switch {
 	case b.form == noTable:
-		b.out = append(appendU32(b.out, groups+3), r.buf[start:r.pos]...)
-		b.out = append(b.out, 1, typeI64, 2+keptLows, typeI32, maxCopied/wordSize+1, typeV128)
+		add(1, typeI64)
+		add(2+keptLows, typeI32)
+		add(maxCopied/wordSize+1, typeV128)
 	case b.w.opts.Meter:
-		b.out = append(appendU32(b.out, groups+2), r.buf[start:r.pos]...)
-		b.out = append(b.out, 1, typeI64, 1, typeI32)
-	default:
-		b.out = append(appendU32(b.out, groups), r.buf[start:r.pos]...)
+		add(1, typeI64)
+		add(1, typeI32)
 	}
+	if guarded != 0 {
+		b.cond, b.word, b.bits, b.bits2, b.left = end, end+1, end+2, end+3, end+4
+		add(2, typeI32)
+		add(2, typeI64)
+		add(2, typeV128)
+	}
+	b.out = append(appendU32(b.out, groups), r.buf[start:r.pos]...)
+	b.out = append(b.out, own...)
 }
 
 // flush copies the input up to a position.
@@ -399,9 +447,9 @@ func (b *body) host(variables uint64) {
 		case typeI64:
 			same = []byte{opI64Or}
 		case typeF32:
-			same = []byte{opF32CopySign}
+			same = []byte{opDrop, opI32OfF32, opF32OfI32}
 		case typeF64:
-			same = []byte{opF64CopySign}
+			same = []byte{opDrop, opI64OfF64, opF64OfI64}
 		case typeV128:
 			same = []byte{opVector, 0x50} // v128.or
 		default: // a reference
@@ -542,7 +590,7 @@ func (b *body) table(start int) {
 
 // open opens a block.
 func (b *body) open(kind byte, start int) {
-	t := b.blockType()
+	_, t := b.r.blockType(b.w.params)
 	if b.r.err != nil {
 		return
 	}
@@ -569,27 +617,6 @@ func (b *body) open(kind byte, start int) {
 	f.label = b.depth
 	b.depth++
 	b.frames = append(b.frames, f)
-}
-
-// blockType reads a block's type, which is negative unless it is an index.
-func (b *body) blockType() int64 {
-	r := b.r
-	if !r.done() && r.buf[r.pos]&0xc0 == 0x40 { // a negative number of one byte
-		if r.buf[r.pos] == noType {
-			r.pos++
-		} else {
-			r.valueType()
-		}
-		return -1
-	}
-	t := r.s33()
-	switch {
-	case t < 0:
-		r.failf("a block of the unknown type %d", t)
-	case t >= int64(len(b.w.params)):
-		r.failf("type %d is out of range, there are %d", t, len(b.w.params))
-	}
-	return t
 }
 
 // loop opens a loop, which begins a span of its own. So that the call of the host's
@@ -717,7 +744,7 @@ func (b *body) instruction() {
 		b.call(start, f >= b.index, func() { b.out = appendU32(append(b.out, opCall), b.w.moved(f)) })
 	case op == opCallIndir:
 		r.index("type", uint32(len(b.w.params)))
-		r.index("table", b.w.tables)
+		r.index("table", uint32(len(b.w.tables)))
 		b.call(start, true, func() { b.out = append(b.out, r.buf[start:r.pos]...) })
 	case op == opRefFunc: // which the runtime is asked for
 		b.cost += costCall
@@ -726,11 +753,12 @@ func (b *body) instruction() {
 		f := b.w.function(r)
 		b.out = appendU32(append(b.out, op), f)
 		b.copied = r.pos
-	case op == opSelectT:
-		if n := r.byte(); n != 1 {
-			r.failf("a select of %d types", n)
+	case op == opSelect || op == opSelectT:
+		if op == opSelectT {
+			r.byte() // how many types there are, one
+			r.valueType()
 		}
-		r.valueType()
+		b.choice(start)
 	case op >= opLocalGet && op <= opLocalTee:
 		b.variable(start, op, r.index("variable", b.locals))
 	case op == opF64Const:
@@ -755,9 +783,9 @@ func (b *body) instruction() {
 	case op == opGlobalGet || op == opGlobalSet:
 		r.index("global", uint32(len(b.w.globals)))
 	case op == opTableGet:
-		r.index("table", b.w.tables)
+		r.index("table", uint32(len(b.w.tables)))
 	case op == opTableSet:
-		r.index("table", b.w.tables)
+		r.index("table", uint32(len(b.w.tables)))
 		b.dirty(start)
 	case op >= opFirstLoad && op <= opLastStore:
 		b.cost += costLoad - costPlain
@@ -777,10 +805,12 @@ func (b *body) instruction() {
 	case op == opBulk:
 		b.bulk(start)
 	case op == opVector:
-		b.vector()
+		b.vector(start)
 	case slow(op):
 		b.cost += costSlow - costPlain
+		b.guard(start, guardOf(op))
 	case r.skip(op):
+		b.guard(start, guardOf(op))
 	default:
 		r.pos = start
 		r.unknownOp(op)
@@ -842,7 +872,7 @@ func (b *body) deeper(op byte) {
 // plain reports whether an instruction has nothing to it but itself.
 func plain(op byte) bool {
 	switch op {
-	case opUnreachable, opNop, 0x1a, opSelect: // and drop
+	case opUnreachable, opNop, opDrop, opSelect:
 		return true
 	}
 	return op > opF64Const && op <= opLastPlain
@@ -885,7 +915,7 @@ func (b *body) chargeLength(start int, right, left byte) {
 
 func (b *body) bulk(start int) {
 	r := b.r
-	tables := b.w.tables
+	tables := uint32(len(b.w.tables))
 	sub := r.u32()
 	if (sub == bulkMemoryCopy || sub == bulkMemoryFill) && b.unrolled(sub == bulkMemoryFill) {
 		return
@@ -943,7 +973,7 @@ func (b *body) inPieces(start int, f uint32) {
 	b.out = appendU32(append(b.out, opLocalTee), b.length)
 	b.out = appendU32(append(b.out, opLocalGet), b.length)
 	b.out = append(b.out, opI32Const, freeLength&0x7f|0x80, freeLength>>7, opI32GtU, opIf)
-	b.out = appendU32(b.out, b.w.rangeType)
+	b.out = appendS32(b.out, int32(b.w.rangeType)) // a block's type is a signed number
 	b.out = appendU32(append(b.out, opCall), f)
 	b.out = append(b.out, opElse)
 	b.out = append(b.out, b.r.buf[start:b.r.pos]...)
@@ -951,28 +981,13 @@ func (b *body) inPieces(start int, f uint32) {
 	b.copied = b.r.pos
 }
 
-func (b *body) vector() {
-	r := b.r
-	const memarg, lane = 1, 2
-	var has int
-	switch sub := r.vectorOp(); {
+func (b *body) vector(start int) {
+	sub, lane := b.r.vector()
+	switch {
 	case sub == 227, sub == 231, sub == 239, sub == 243: // roots and divisions
 		b.cost += costSlow - costPlain
-	case sub <= 11, sub == 92, sub == 93:
-		has = memarg
-	case sub == 12, sub == 13:
-		r.bytes(16)
-	case sub >= 21 && sub <= 34:
-		has = lane
-	case sub >= 84 && sub <= 91:
-		has = memarg | lane
-	}
-	if has&memarg != 0 {
+	case ofMemory(sub):
 		b.cost += costLoad - costPlain
-		r.u32()
-		r.u32()
 	}
-	if has&lane != 0 {
-		r.byte()
-	}
+	b.guard(start, guardOfVector(sub, lane))
 }

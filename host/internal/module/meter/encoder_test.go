@@ -12,6 +12,7 @@ import (
 const (
 	i32       = 0x7f
 	i64       = 0x7e
+	f32       = 0x7d
 	f64       = 0x7c
 	v128      = 0x7b
 	funcref   = 0x70

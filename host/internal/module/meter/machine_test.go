@@ -157,7 +157,7 @@ func (m *machine) run(tb testing.TB, wasm []byte, g grants, args ...uint64) outc
 var plenty = grants{slice: 1 << 40, most: 1 << 20}
 
 // metered is what the host asks for.
-var metered = meter.Options{Meter: true, Depth: 1_000_000, Reloop: true, Reset: true}
+var metered = meter.Options{Meter: true, Depth: 1_000_000, Reloop: true, Reset: true, Guards: meter.AllGuards}
 
 func rewrite(tb testing.TB, wasm []byte) []byte {
 	tb.Helper()

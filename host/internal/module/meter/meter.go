@@ -74,6 +74,8 @@ type Options struct {
 	Depth int32
 	// Reloop has functions of Go's compiler jump without a table.
 	Reloop bool
+	// Guards are the instructions that become others, see [Guards].
+	Guards Guards
 	// Reset makes all variable globals reachable, and adds DirtyExport.
 	Reset bool
 }
@@ -140,15 +142,16 @@ type rewriter struct {
 	funcTypes []uint32   // of each function, imported ones first
 	relooped  []relooped // by function
 	floats    floats
-	unrolled  int    // words that blocks of memory became
-	imported  uint32 // functions
-	tables    uint32
+	unrolled  int      // words that blocks of memory became
+	imported  uint32   // functions
+	tables    []byte   // the types of their entries
 	sizes     []uint32 // of tables, in entries
 	memory    uint32   // how many there are
 	pages     uint32   // of the memory
 	globals   []global
 	exported  map[string]bool
 	over      map[limit]*excess // by functions
+	validator validator
 
 	yieldType, rangeType uint32 // () → (), and (i32, i32, i32) → ()
 	fuel, depth, dirty   uint32 // globals
@@ -387,7 +390,6 @@ func (w *rewriter) moved(i uint32) uint32 {
 func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 	r, n := w.section(secTable)
 	r.limit(limitTables, uint64(n), w.limits.Tables)
-	w.tables = n
 	var content []byte
 	for range n {
 		if r.peek(0) == 0x40 {
@@ -408,6 +410,7 @@ func (w *rewriter) tableSection(out []byte) ([]byte, error) {
 		if r.err != nil {
 			break
 		}
+		w.tables = append(w.tables, elem)
 		content = append(content, elem, 1)
 		w.sizes = append(w.sizes, least)
 		content = appendU32(appendU32(content, least), uint32(min(uint64(most), w.limits.TableSize)))
@@ -525,7 +528,7 @@ func (w *rewriter) exports(out []byte, m *Module) ([]byte, error) {
 		case 0:
 			index = w.function(r)
 		case 1:
-			index = r.index("table", w.tables)
+			index = r.index("table", uint32(len(w.tables)))
 		case 3:
 			index = r.index("global", uint32(len(w.globals)))
 			if r.err == nil {
@@ -604,7 +607,7 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 		table, at := uint32(0), []byte(nil)
 		if flags&1 == 0 {
 			if flags&2 != 0 {
-				table = r.index("table", w.tables)
+				table = r.index("table", uint32(len(w.tables)))
 				content = appendU32(content, table)
 			}
 			start := r.pos
@@ -621,7 +624,7 @@ func (w *rewriter) elements(out []byte) ([]byte, error) {
 		count := r.count()
 		elements += uint64(count)
 		content = appendU32(content, count)
-		if from, ok := number(at); ok && table < w.tables && from+uint64(count) > uint64(w.sizes[table]) {
+		if from, ok := number(at); ok && table < uint32(len(w.tables)) && from+uint64(count) > uint64(w.sizes[table]) {
 			// Wazero would leave it out, and all behind it.
 			r.failf("segment %d ends at entry %d, and its table at %d", segment, from+uint64(count), w.sizes[table])
 		}

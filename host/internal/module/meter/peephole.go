@@ -174,9 +174,10 @@ func (r *reader) taker() bool {
 // on arm64 unsigned ones of x & y and 0 are wrong, too. So no jump follows directly where there may be
 // an and: to negate twice changes nothing, and stands in between.
 func (b *body) compare(start int, op byte) {
+	guarded := b.masked && b.w.opts.Guards&GuardCompare != 0
 	switch {
-	case b.masked && op == opI32Eqz: // it may be what stands in between
-	case b.masked && ordering(op):
+	case guarded && op == opI32Eqz: // it may be what stands in between
+	case guarded && ordering(op):
 		if next := b.r.peek(0); next != opI32Eqz && next != opI64ExtendU {
 			b.flush(b.r.pos)
 			b.out = append(b.out, opI32Eqz, opI32Eqz)
@@ -366,8 +367,7 @@ func (b *body) unrolled(fill bool) bool {
 	b.r.bytes(uint32(memories))
 	b.w.unrolled += (n + wordSize - 1) / wordSize
 	b.flush(from)
-	get := func(v uint32) { b.out = appendU32(append(b.out, opLocalGet), v) }
-	set := func(v uint32) { b.out = appendU32(append(b.out, opLocalSet), v) }
+	get, set := b.get, b.set
 	access := func(op byte, offset int) {
 		b.out = appendU32(append(b.out, opVector, op, 0), uint32(offset))
 		b.cost += costLoad

@@ -157,6 +157,43 @@ func (r *reader) vectorOp() byte {
 	return op
 }
 
+// vector reads what is behind the prefix of vector instructions, and returns the instruction and
+// its lane, if it has one.
+func (r *reader) vector() (sub, lane byte) {
+	sub = r.vectorOp()
+	if ofMemory(sub) {
+		r.u32()
+		r.u32()
+	}
+	switch {
+	case sub == 12, sub == 13:
+		r.bytes(16)
+	case sub >= 21 && sub <= 34, sub >= 84 && sub <= 91:
+		lane = r.byte()
+	}
+	return sub, lane
+}
+
+// ofMemory reports whether a vector instruction reads or writes memory.
+func ofMemory(sub byte) bool { return sub <= 11 || sub >= 84 && sub <= 93 }
+
+// blockType reads a block's type: that of a value, noType, or an index, which is negative otherwise.
+func (r *reader) blockType(types [][]byte) (t byte, index int64) {
+	if c := r.peek(0); c&0xc0 == 0x40 { // a negative number of one byte
+		if c == noType {
+			return r.byte(), -1
+		}
+		return r.valueType(), -1
+	}
+	switch index = r.s33(); {
+	case index < 0:
+		r.failf("a block of the unknown type %d", index)
+	case index >= int64(len(types)):
+		r.failf("type %d is out of range, there are %d", index, len(types))
+	}
+	return 0, index
+}
+
 // index reads an index below n.
 func (r *reader) index(what string, n uint32) uint32 {
 	i := r.u32()

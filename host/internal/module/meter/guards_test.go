@@ -1,0 +1,75 @@
+package meter_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+func vectorOp(sub int, lane ...byte) []byte {
+	return cat(0xfd, u32(sub), lane)
+}
+
+var vv, v1 = []byte{v128, v128}, []byte{v128}
+
+func guardedOps() []operation {
+	return []operation{
+		{"f32.select", []byte{f32, f32, i32}, f32, []byte{0x1b}},
+		{"f64.select", []byte{f64, f64, i32}, f64, []byte{0x1b}},
+		{"v128.select", []byte{v128, v128, i32}, v128, []byte{0x1b}},
+		{"f32.convert_i64_u", []byte{i64}, f32, []byte{0xb5}},
+		{"f64.convert_i64_u", []byte{i64}, f64, []byte{0xba}},
+		{"f32.copysign", []byte{f32, f32}, f32, []byte{0x98}},
+		{"f64.copysign", []byte{f64, f64}, f64, []byte{0xa6}},
+		{"i32.clz", []byte{i32}, i32, []byte{0x67}},
+		{"i32.ctz", []byte{i32}, i32, []byte{0x68}},
+		{"i64.clz", []byte{i64}, i64, []byte{0x79}},
+		{"i64.ctz", []byte{i64}, i64, []byte{0x7a}},
+		{"f64x2.replace_lane 0", []byte{v128, f64}, v128, vectorOp(34, 0)},
+		{"f64x2.replace_lane 1", []byte{v128, f64}, v128, vectorOp(34, 1)},
+		{"f32x4.replace_lane 0", []byte{v128, f32}, v128, vectorOp(32, 0)},
+		{"f32x4.replace_lane 3", []byte{v128, f32}, v128, vectorOp(32, 3)},
+		{"v128.bitselect", []byte{v128, v128, v128}, v128, vectorOp(82)},
+		{"i8x16.popcnt", v1, v128, vectorOp(98)},
+		{"i64x2.mul", vv, v128, vectorOp(213)},
+		{"f32x4.min", vv, v128, vectorOp(232)},
+		{"f32x4.max", vv, v128, vectorOp(233)},
+		{"f64x2.min", vv, v128, vectorOp(244)},
+		{"f64x2.max", vv, v128, vectorOp(245)},
+		{"f32x4.convert_i32x4_u", v1, v128, vectorOp(251)},
+		{"f64x2.convert_low_i32x4_u", v1, v128, vectorOp(255)},
+		{"i8x16.narrow_i16x8_s", vv, v128, vectorOp(101)},
+		{"i8x16.narrow_i16x8_u", vv, v128, vectorOp(102)},
+		{"i16x8.narrow_i32x4_s", vv, v128, vectorOp(133)},
+		{"i16x8.narrow_i32x4_u", vv, v128, vectorOp(134)},
+		{"i32x4.dot_i16x8_s", vv, v128, vectorOp(186)},
+		{"i64x2.bitmask", v1, i32, vectorOp(196)},
+		{"i32.rem_u", []byte{i32, i32}, i32, cat(konst(1), 0x72, 0x70)},
+		{"i32.rem_s", []byte{i32, i32}, i32, cat(konst(1), 0x72, 0x6f)},
+		{"i64.rem_u", []byte{i64, i64}, i64, cat(konst64(1), 0x84, 0x82)},
+		{"i64.rem_s", []byte{i64, i64}, i64, cat(konst64(1), 0x84, 0x81)},
+	}
+}
+
+// TestGuardsKeepMeaning has guarded instructions do what they did.
+func TestGuardsKeepMeaning(t *testing.T) {
+	all := machines(t)
+	for _, op := range guardedOps() {
+		for seed := range uint64(4) {
+			wasm := pressed(seed, op)
+			want := all[1].leaves(t, wasm, seed)
+			for _, opts := range []meter.Options{metered, {Guards: meter.AllGuards}} {
+				again, err := meter.Rewrite(wasm, meter.Limits{}, opts)
+				if err != nil {
+					t.Fatalf("%s: %v", op.name, err)
+				}
+				for _, m := range all {
+					if !bytes.Equal(m.leaves(t, again.WASM, seed), want) {
+						t.Errorf("%s, seed %d, %s: another result", op.name, seed, m.name)
+					}
+				}
+			}
+		}
+	}
+}
