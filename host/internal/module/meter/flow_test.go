@@ -458,7 +458,8 @@ func TestReloopRewrites(t *testing.T) {
 		m.main(nil, []byte{i32}, nil, konst(0), 0x10, 0)
 		return bytes.Count(rewrite(t, m.encode()), what)
 	}
-	load := cat(0x20, 1, 0xa7, 0x28, 2, 0, 0x1a)      // from where variable 1 says
+	wrapped := cat(0x20, 1, 0xa7)
+	load := cat(wrapped, 0x28, 2, 0, 0x1a)            // from where variable 1 says
 	set := cat(0x42, 8, 0x21, 1)                      // which becomes another
 	pi := cat(float(math.Pi), 0x20, 2, 0xa2, 0x21, 2) // once
 	same := cat(0x20, 1, 0x20, 1, 0x84, 0x21, 1)
@@ -475,10 +476,10 @@ func TestReloopRewrites(t *testing.T) {
 		{"a copy", cat(0xfc, 10), 1, copies(128), copies(129)},
 		{"a short copy", cat(0xfc, 10), 1, copies(16), copies(15)},
 		{"a fill", cat(0xfc, 11), 1, fills(256), fills(257)},
-		{"a low half, again", cat(0xa7), 1, cat(load, load), cat(load, set, load)},
-		{"and behind a block", cat(0xa7), 1, cat(load, 0x02, void, 0x0b, load), cat(load, 0x02, void, set, 0x0b, load)},
-		{"and behind a condition", cat(0xa7), 1, cat(load, konst(1), 0x04, void, 0x0b, load), cat(load, konst(1), 0x04, void, set, 0x0b, load)},
-		{"and no jump to its end", cat(0xa7), 1,
+		{"a low half, again", wrapped, 1, cat(load, load), cat(load, set, load)},
+		{"and behind a block", wrapped, 1, cat(load, 0x02, void, 0x0b, load), cat(load, 0x02, void, set, 0x0b, load)},
+		{"and behind a condition", wrapped, 1, cat(load, konst(1), 0x04, void, 0x0b, load), cat(load, konst(1), 0x04, void, set, 0x0b, load)},
+		{"and no jump to its end", wrapped, 1,
 			cat(load, 0x02, void, konst(1), 0x0d, 0, 0x0b, load), cat(0x02, void, konst(1), 0x0d, 0, load, 0x0b, load)},
 		{"a variable that a turn leaves to the next", same, 1, cat(0x03, void, set, 0x20, 1, 0x1a, 0x0b), cat(0x03, void, 0x20, 1, 0x1a, set, 0x0b)},
 		{"and that the next does in a block", same, 1, cat(0x03, void, set, 0x20, 1, 0x1a, 0x0b), cat(0x03, void, 0x02, void, 0x20, 1, 0x1a, 0x0b, set, 0x0b)},
