@@ -27,8 +27,8 @@ const (
 	StepRead        Step = "read"    // the file
 	StepAccept      Step = "accept"  // Config.Accept
 	StepInspect     Step = "inspect" // the binary's form and limits
+	StepLink        Step = "link"    // imports and exports
 	StepCompile     Step = "compile"
-	StepLink        Step = "link" // imports and exports
 	StepInstantiate Step = "instantiate"
 	StepDescribe    Step = "describe" // the contract's version, and the manifest
 	StepSelfTest    Step = "self-test"

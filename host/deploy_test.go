@@ -139,7 +139,7 @@ func TestDeployRefuses(t *testing.T) {
 		{"no run", guest("no-run"), host.StepLink, "does not export the function resonhost_run(i32, i32, i32) → i64"},
 		{"signature", guest("bad-signature"), host.StepLink, "exports resonhost_"},
 		{"import", guest("unknown-import"), host.StepLink, "which the host does not grant"},
-		{"memory import", guest("import-memory"), host.StepInspect, "imports the memory"},
+		{"memory import", guest("import-memory"), host.StepLink, "imports the memory"},
 		{"no memory", guest("no-memory"), host.StepLink, `does not export a memory called "memory"`},
 		{"command", guest("command"), host.StepLink, "it was built as a command"},
 		{"contract", guest("abi-2"), host.StepDescribe, "speaks version 2 of the plugin contract, the host speaks 1"},

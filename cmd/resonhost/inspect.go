@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/dustin/go-humanize"
@@ -24,7 +27,7 @@ func inspectCommand(std stdio) *cli.Command {
 		UsageText: "resonhost inspect [options] FILE...",
 		Description: "Loads each plugin as run would, self-tests included. With --json it prints one\n" +
 			"object a line.\n\n" + exitCodes,
-		Flags: append(flags(o.config(), pluginSettings(&o.host.Defaults)),
+		Flags: append(flags(o.cacheSettings(), o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -34,9 +37,17 @@ func inspectCommand(std stdio) *cli.Command {
 			if err := o.readConfig(c); err != nil {
 				return err
 			}
+			cfg := o.host
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			if err := o.setLoading(&cfg); err != nil {
+				return err
+			}
 			var errs []error
 			for i, name := range c.Args().Slice() {
-				in, err := inspectFile(c, name, o.host.Defaults)
+				in, err := inspectFile(c, name, cfg)
+				if err != nil && c.Context.Err() != nil {
+					return &exit{exitInterrupted, errInterrupted}
+				}
 				if err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", name, err))
 					if o.json {
@@ -75,7 +86,7 @@ func exitWith(code int, errs []error) error {
 	return &exit{code, err}
 }
 
-func inspectFile(c *cli.Context, name string, cfg host.PluginConfig) (host.Inspection, error) {
+func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return host.Inspection{}, &exit{exitUsage, reason(err)}
@@ -84,17 +95,19 @@ func inspectFile(c *cli.Context, name string, cfg host.PluginConfig) (host.Inspe
 		_ = f.Close() // nothing was written to it
 		return host.Inspection{}, usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
 	}
-	limit := cfg.MaxModule
-	if limit == 0 {
-		limit = host.DefaultMaxModule
-	}
+	plugin := strings.TrimSuffix(filepath.Base(name), ".wasm")
+	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
 	wasm, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return host.Inspection{}, &exit{exitUsage, reason(err)}
 	}
-	in, err := host.Inspect(c.Context, wasm, cfg)
-	if err != nil && c.Context.Err() != nil {
-		return in, &exit{exitInterrupted, errInterrupted}
+	// Without what lies beside it, so that it is told what it is, whatever its tests say.
+	in, err := host.Validate(c.Context, host.Source{Name: plugin, WASM: wasm}, cfg)
+	if errors.Is(err, host.ErrCacheDir) {
+		return in, &exit{exitUsage, err}
+	}
+	if load := (*host.LoadError)(nil); errors.As(err, &load) {
+		return in, load.Err
 	}
 	return in, inFlags(err)
 }

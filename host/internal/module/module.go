@@ -12,10 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -113,8 +111,8 @@ type Step string
 // Steps, in their order.
 const (
 	StepInspect     Step = "inspect" // the binary's form and limits
+	StepLink        Step = "link"    // imports and exports
 	StepCompile     Step = "compile"
-	StepLink        Step = "link" // imports and exports
 	StepInstantiate Step = "instantiate"
 	StepDescribe    Step = "describe" // the contract's version, and the manifest
 	StepSelfTest    Step = "self-test"
@@ -183,17 +181,14 @@ func checkHeader(wasm []byte) error {
 }
 
 func (m *Module) load(ctx context.Context, wasm []byte) error {
+	if err := m.checkLinks(wasm); err != nil { // before the expensive steps
+		return err
+	}
 	if err := m.compile(ctx, wasm); err != nil {
 		return err
 	}
-	if err := m.checkLinks(); err != nil {
-		return StepLink.in(err)
-	}
 	if err := m.provide(ctx); err != nil {
-		return StepLink.in(fmt.Errorf("link: %w", err))
-	}
-	if err := m.checkImports(); err != nil {
-		return StepLink.in(err)
+		return StepInstantiate.in(fmt.Errorf("link: %w", err))
 	}
 	in, err := m.Instantiate(ctx)
 	if err != nil {
@@ -262,101 +257,6 @@ const (
 	i32 = api.ValueTypeI32
 	i64 = api.ValueTypeI64
 )
-
-// links are the functions a plugin must export.
-var links = []struct {
-	name            string
-	params, results []api.ValueType
-	optional        bool
-}{
-	{name: abi.ExportInitialize, optional: true},
-	{name: abi.ExportVersion, results: []api.ValueType{i32}},
-	{name: abi.ExportDescribe, results: []api.ValueType{i64}},
-	{name: abi.ExportAlloc, params: []api.ValueType{i32}, results: []api.ValueType{i32}},
-	{name: abi.ExportRun, params: []api.ValueType{i32, i32, i32}, results: []api.ValueType{i64}},
-}
-
-// checkLinks checks all imports and exports, and joins all faults.
-func (m *Module) checkLinks() error {
-	var errs []error
-	for _, f := range m.compiled.ImportedFunctions() {
-		mod, name, _ := f.Import()
-		if mod == meter.ImportModule {
-			continue // the host's own
-		}
-		m.info.Imports = append(m.info.Imports, mod+"."+signature(name, f.ParamTypes(), f.ResultTypes()))
-		if mod != abi.ImportWASI && (mod != abi.ImportModule || name != abi.ImportLog) {
-			errs = append(errs, fmt.Errorf("imports %s.%s, which the host does not grant", mod, name))
-		}
-	}
-	for _, mem := range m.compiled.ImportedMemories() {
-		mod, name, _ := mem.Import()
-		errs = append(errs, fmt.Errorf("imports the memory %s.%s, which the host does not grant", mod, name))
-	}
-	exports := m.compiled.ExportedFunctions()
-	for name, f := range exports {
-		m.info.Exports = append(m.info.Exports, signature(name, f.ParamTypes(), f.ResultTypes()))
-	}
-	slices.Sort(m.info.Imports)
-	slices.Sort(m.info.Exports)
-	for _, l := range links {
-		f := exports[l.name]
-		if f == nil {
-			if !l.optional {
-				errs = append(errs, fmt.Errorf("does not export the function %s", signature(l.name, l.params, l.results)))
-			}
-			continue
-		}
-		if !slices.Equal(f.ParamTypes(), l.params) || !slices.Equal(f.ResultTypes(), l.results) {
-			errs = append(errs, fmt.Errorf("exports %s, want %s",
-				signature(l.name, f.ParamTypes(), f.ResultTypes()), signature(l.name, l.params, l.results)))
-		}
-	}
-	if exports[abi.ExportInitialize] == nil && exports["_start"] != nil {
-		errs = append(errs, errors.New("exports _start and no _initialize: it was built as a command and has to be a reactor, for which Go has -buildmode=c-shared"))
-	}
-	mem := m.compiled.ExportedMemories()[abi.ExportMemory]
-	if mem == nil {
-		known := slices.Sorted(maps.Keys(m.compiled.ExportedMemories()))
-		errs = append(errs, fmt.Errorf("does not export a memory called %q (has %q)", abi.ExportMemory, known))
-	} else if m.initial = uint64(mem.Min()) << 16; m.initial > m.opts.MemoryLimit {
-		errs = append(errs, fmt.Errorf("needs %d bytes of memory, the limit is %d", m.initial, m.opts.MemoryLimit))
-	}
-	return errors.Join(errs...)
-}
-
-// checkImports checks that what the host provides is what the module imports, and
-// joins all faults.
-func (m *Module) checkImports() error {
-	var errs []error
-	for _, f := range m.compiled.ImportedFunctions() {
-		mod, name, _ := f.Import()
-		provided := m.runtime.Module(mod).ExportedFunctionDefinitions()[name]
-		switch {
-		case provided == nil:
-			errs = append(errs, fmt.Errorf("imports %s.%s, which the host does not have", mod, name))
-		case !slices.Equal(f.ParamTypes(), provided.ParamTypes()) || !slices.Equal(f.ResultTypes(), provided.ResultTypes()):
-			errs = append(errs, fmt.Errorf("imports %s.%s, the host has %s", mod,
-				signature(name, f.ParamTypes(), f.ResultTypes()), signature(name, provided.ParamTypes(), provided.ResultTypes())))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// signature writes a function as name(i32, i64) → i32, with () for no result.
-func signature(name string, params, results []api.ValueType) string {
-	list := func(types []api.ValueType) string {
-		names := make([]string, len(types))
-		for i, t := range types {
-			names[i] = api.ValueTypeName(t)
-		}
-		return strings.Join(names, ", ")
-	}
-	if len(results) == 1 {
-		return name + "(" + list(params) + ") → " + list(results)
-	}
-	return name + "(" + list(params) + ") → (" + list(results) + ")"
-}
 
 const (
 	// warmUps is how often the self-tests are run.

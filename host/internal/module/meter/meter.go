@@ -281,9 +281,9 @@ func (w *rewriter) imports(out []byte) ([]byte, error) {
 		case int(kind) >= len(externNames):
 			r.failf("an import of the unknown kind %d", kind)
 		case kind != 0:
-			return nil, fmt.Errorf("imports the %s %s.%s, which the host does not grant", externNames[kind], module, name)
+			return nil, fmt.Errorf("imports the %s %s.%s, which the host does not grant", externNames[kind], Plain(module), Plain(name))
 		case module == ImportModule:
-			return nil, fmt.Errorf("imports %s.%s, which the host does not grant", module, name)
+			return nil, fmt.Errorf("imports %s.%s, which the host does not grant", module, Plain(name))
 		}
 		t := r.index("type", uint32(len(w.params)))
 		if r.err != nil {
@@ -548,7 +548,7 @@ func (w *rewriter) exports(out []byte, m *Module) ([]byte, error) {
 	}
 	add := func(name string, index uint32) error {
 		if w.exported[name] {
-			return fmt.Errorf("exports %q, a name that is the host's", name)
+			return fmt.Errorf("exports %s, a name that is the host's", Quote(name))
 		}
 		content = appendU32(append(appendName(content, name), 3), index)
 		n++

@@ -21,6 +21,19 @@ func Quote(name string) string {
 	return strconv.Quote(name[:cut]) + "…"
 }
 
+// Plain writes such a name as it is, if it is short and nothing but letters, digits and signs of
+// ASCII, and quoted else.
+func Plain(name string) string {
+	plain := name != "" && len(name) <= maxQuoted
+	for i := 0; i < len(name) && plain; i++ {
+		plain = name[i] > ' ' && name[i] < 0x7f
+	}
+	if plain {
+		return name
+	}
+	return Quote(name)
+}
+
 // called says which function an index of the original is: by the name that a compiler left, or
 // by that of an export.
 func (w *rewriter) called(f uint32) string {

@@ -169,10 +169,10 @@ func TestUnsupported(t *testing.T) {
 		"function 0 (exported as \"f\"), byte 30: there is no instruction 0x27":        code(0x27),
 		"function 0 (exported as \"f\"), byte 32: there is no instruction 0xfc 64":     code(0xfc, 64),
 		"function 0 (exported as \"f\"), byte 33: there is no such vector instruction": code(0xfd, 0x80, 3),
-		"type section, byte 12: a type of the unknown form 0x12":                      typ(0x12),
-		"type section, byte 14: the unknown type 0x20":                                value(0x20),
-		"memory section, byte 12: a memory with the unknown limits 0x20":              memory(0x20),
-		"global section, byte 16: a constant expression with the instruction 0x6d":    global(konst(1), 0x6d),
+		"type section, byte 12: a type of the unknown form 0x12":                       typ(0x12),
+		"type section, byte 14: the unknown type 0x20":                                 value(0x20),
+		"memory section, byte 12: a memory with the unknown limits 0x20":               memory(0x20),
+		"global section, byte 16: a constant expression with the instruction 0x6d":     global(konst(1), 0x6d),
 	} {
 		m := new(binary)
 		build(m)

@@ -15,6 +15,7 @@ package wasi
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -53,21 +54,43 @@ type signature struct{ name, params string }
 // suffixI64 marks a parameter of type i64.
 const suffixI64 = ":i64"
 
-// export adds fn under that signature. It returns an errno unless it is the one
-// function that does not return.
-func (s signature) export(b wazero.HostModuleBuilder, fn api.GoModuleFunc) wazero.HostModuleBuilder {
-	names := strings.Fields(s.params)
-	params := make([]api.ValueType, len(names))
+// types returns the names of the parameters, and the types of parameters and results: an errno,
+// unless it is the one function that does not return.
+func (s signature) types() (names []string, params, results []api.ValueType) {
+	names = strings.Fields(s.params)
+	params = make([]api.ValueType, len(names))
 	for i, name := range names {
 		params[i] = api.ValueTypeI32
 		if short, ok := strings.CutSuffix(name, suffixI64); ok {
 			names[i], params[i] = short, api.ValueTypeI64
 		}
 	}
-	var results []api.ValueType
-	var resultNames []string
 	if s != exit {
-		results, resultNames = []api.ValueType{api.ValueTypeI32}, []string{"errno"}
+		results = []api.ValueType{api.ValueTypeI32}
+	}
+	return names, params, results
+}
+
+// Signature returns the type of a function of the host module.
+func Signature(name string) (params, results []api.ValueType, ok bool) {
+	find := func(s signature) bool {
+		if s.name == name {
+			_, params, results = s.types()
+			ok = true
+		}
+		return ok
+	}
+	_ = find(exit) || slices.ContainsFunc(functions, func(f function) bool { return find(f.signature) }) ||
+		slices.ContainsFunc(refusals, func(r refusal) bool { return find(r.signature) })
+	return params, results, ok
+}
+
+// export adds fn under that signature.
+func (s signature) export(b wazero.HostModuleBuilder, fn api.GoModuleFunc) wazero.HostModuleBuilder {
+	names, params, results := s.types()
+	var resultNames []string
+	if len(results) > 0 {
+		resultNames = []string{"errno"}
 	}
 	return b.NewFunctionBuilder().
 		WithGoModuleFunction(fn, params, results).
