@@ -46,7 +46,10 @@ func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) 
 // one that does. What it took out of service is not taken again from Config.PluginDir
 // until it changes there, or by [Host.Reload]. A transaction of the plugin that is under
 // way ends for it.
-func (h *Host) Rollback(ctx context.Context, plugin string) error {
+//
+// A rule goes before PluginConfig.StateRule, which 0 stands for: with StateReset it goes back
+// to a version that cannot read the states that streams have by now.
+func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) error {
 	ctx, done, err := h.transact(ctx)
 	if err != nil {
 		return err
@@ -72,7 +75,7 @@ func (h *Host) Rollback(ctx context.Context, plugin string) error {
 	if serving == nil || previous == nil {
 		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
 	}
-	_, err = h.transaction(ctx, p, previous.source, deployment{back: true})
+	_, err = h.transaction(ctx, p, previous.source, deployment{back: true, rule: rule})
 	return err
 }
 
@@ -101,7 +104,8 @@ func (h *Host) Promote(plugin string) error {
 }
 
 // Pause has a plugin take no tasks: they are refused with [ErrPaused], but those that it
-// took go on. Versions can change meanwhile. Pausing it again is fine.
+// took go on. Versions can change meanwhile. Pausing it again is fine. With Config.Watch and
+// Config.CacheDir the next host of the directory begins with it paused.
 func (h *Host) Pause(plugin string) error { return h.pause(plugin, true) }
 
 // Resume ends what [Host.Pause] began. Without that it does nothing.
@@ -124,7 +128,8 @@ func (h *Host) pause(plugin string, paused bool) error {
 	if paused {
 		change = event.PluginPaused
 	}
-	h.log.Info("plugin is "+string(change), "plugin", plugin)
+	h.log.Info("plugin is "+string(change), "plugin", plugin, "at_next_start_too", h.store != nil)
+	h.remember(p)
 	if v := p.now(); v != nil {
 		h.tellPlugin(v, change, "")
 	}

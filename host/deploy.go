@@ -140,6 +140,7 @@ type deployment struct {
 	// canary lets a canary come of it; back says that it is an earlier version, which
 	// comes back.
 	canary, back bool
+	rule         StateRule // in the stead of the plugin's, unless it is 0
 }
 
 func (h *Host) deploy(ctx context.Context, s Source, d deployment) (ReloadResult, error) {
@@ -171,6 +172,7 @@ func (h *Host) transaction(ctx context.Context, p *plugin, s Source, d deploymen
 		defer h.mu.Unlock()
 		p.abort = nil
 	}()
+	h.recallPaused(p)
 	began := time.Now()
 	result, v, err := h.install(ctx, p, s, d)
 	switch {
@@ -338,7 +340,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		v.cancel(nil)
 		return nil, newLoadError(s, StepSelfTest, errors.Join(err, r.Close(context.WithoutCancel(ctx))))
 	}
-	if before != nil {
+	if before != nil && orDefault(d.rule, cfg.StateRule) == StateRefuse {
 		if err := h.checkState(before.current, v, d.canary && cfg.Canary > 0); err != nil {
 			v.cancel(nil)
 			return nil, newLoadError(s, StepState, errors.Join(err, r.Close(context.WithoutCancel(ctx))))
@@ -429,9 +431,6 @@ var errRolledBack = errors.New("rolled back by request")
 // serves may give them meanwhile, with what the next one takes. A canary's streams may
 // have to go back.
 func (h *Host) checkState(before, next *version, canary bool) error {
-	if next.cfg.StateRule == StateReset {
-		return nil
-	}
 	var errs []error
 	for i := range next.manifest.Transforms {
 		n := &next.manifest.Transforms[i]

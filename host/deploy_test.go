@@ -63,14 +63,14 @@ func TestDeploy(t *testing.T) {
 	if p := h.Plugins()[0]; p.Version != "v2" || p.Previous == "" || p.Failure != nil || p.Hash == p.Previous {
 		t.Errorf("%+v", p)
 	}
-	if err := h.Rollback(t.Context(), "swap"); err != nil {
+	if err := h.Rollback(t.Context(), "swap", 0); err != nil {
 		t.Fatal(err)
 	}
 	answers(t, h, "", v1)
 	if p := h.Plugins()[0]; p.Version != "v1" || p.Previous != "" || p.Failure == nil || p.Failure.Step != host.StepRollback {
 		t.Errorf("%+v", p)
 	}
-	if err := h.Rollback(t.Context(), "swap"); !errors.Is(err, host.ErrNoPrevious) {
+	if err := h.Rollback(t.Context(), "swap", 0); !errors.Is(err, host.ErrNoPrevious) {
 		t.Errorf("rolled back twice: %v", err)
 	}
 	deploy(t, h, tagged(t, "v2"), host.ReloadSwapped) // by request it may come again
@@ -82,7 +82,7 @@ func TestDeploy(t *testing.T) {
 		name string
 		do   func(string) error
 	}{
-		{"Rollback", func(p string) error { return h.Rollback(t.Context(), p) }}, {"Promote", h.Promote}, {"Pause", h.Pause},
+		{"Rollback", func(p string) error { return h.Rollback(t.Context(), p, 0) }}, {"Promote", h.Promote}, {"Pause", h.Pause},
 		{"Unload", func(p string) error { return h.Unload(t.Context(), p) }},
 	} {
 		if err := c.do("none"); !errors.Is(err, host.ErrUnknownPlugin) {
@@ -406,10 +406,32 @@ func TestStates(t *testing.T) {
 		answers(t, s, "", v2+v1)
 		answers(t, s, "", v2+v2)
 		// Its predecessor does not read what it has left.
-		if err := h.Rollback(t.Context(), "swap"); err == nil || !strings.Contains(err.Error(), "states of format 2") {
+		if err := h.Rollback(t.Context(), "swap", 0); err == nil || !strings.Contains(err.Error(), "states of format 2") {
 			t.Errorf("%v", err)
 		}
 		answers(t, s, "", v2+v2)
+		// Unless it is told to: streams begin anew.
+		if err := h.Rollback(t.Context(), "swap", host.StateReset); err != nil {
+			t.Fatal(err)
+		}
+		answers(t, s, "", v1)
+		if n := h.Stats().StreamsReset; n != 1 {
+			t.Errorf("%d streams reset, want 1", n)
+		}
+	})
+	t.Run("a rollback refuses what the plugin would reset", func(t *testing.T) {
+		h := swapHost(t, func(cfg *host.Config) {
+			cfg.Plugins = []host.Source{stateful(t, "v1", bytes16)}
+			cfg.Defaults.StateRule = host.StateReset
+		})
+		answers(t, h.Stream("a"), "", v1)
+		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2`), host.ReloadSwapped)
+		if err := h.Rollback(t.Context(), "swap", host.StateRefuse); err == nil || !strings.Contains(err.Error(), "states of format 2") {
+			t.Errorf("%v", err)
+		}
+		if err := h.Rollback(t.Context(), "swap", 0); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Run("reset", func(t *testing.T) {
 		h := swapHost(t, func(cfg *host.Config) {
@@ -509,7 +531,7 @@ func TestCanary(t *testing.T) {
 		deploy(t, h, tagged(t, "v2"), host.ReloadCanary)
 		deploy(t, h, tagged(t, "v2"), host.ReloadUnchanged)
 		deploy(t, h, tagged(t, "v3"), host.ReloadCanary) // in its stead
-		if err := h.Rollback(t.Context(), "swap"); err != nil {
+		if err := h.Rollback(t.Context(), "swap", 0); err != nil {
 			t.Fatal(err)
 		}
 		answers(t, h, "", v1)

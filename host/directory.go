@@ -81,6 +81,7 @@ func (h *Host) sources(ctx context.Context) (list []Source, err error) {
 // rolled back, is on trial, or cannot serve, and there is one that could.
 func (h *Host) first(ctx context.Context, p *plugin, s Source) (*version, error) {
 	r, id := h.recall(p), s.identity()
+	h.setPaused(p, r)
 	served := h.recordOf(s.Name, r.Serving)
 	p.previous, p.rejected = h.recordOf(s.Name, r.Previous), fromHex(r.Rejected)
 	if served == nil || served.identity == id {
@@ -162,6 +163,21 @@ func (h *Host) recall(p *plugin) store.Record {
 	return r
 }
 
+// setPaused has a plugin be paused if it was when the record was kept.
+func (h *Host) setPaused(p *plugin, r store.Record) {
+	p.recalled = true
+	if r.Paused && !p.paused.Swap(true) {
+		h.log.Warn("the plugin is paused, as it was before: it takes no tasks until it is resumed", "plugin", p.source)
+	}
+}
+
+// recallPaused does that for a plugin that came after the start, once. p.deploying is held.
+func (h *Host) recallPaused(p *plugin) {
+	if h.store != nil && !p.recalled {
+		h.setPaused(p, h.recall(p))
+	}
+}
+
 const (
 	wasmFile  = "plugin.wasm"
 	testsFile = "tests.ndjson"
@@ -206,10 +222,13 @@ func (h *Host) remember(p *plugin) {
 
 func (h *Host) save(p *plugin, serving *serving, previous *record, rejected [32]byte) error {
 	key := h.recordKey(p)
+	r := store.Record{Plugin: p.source, Dir: h.dir(), Paused: p.paused.Load()}
 	if serving == nil {
+		if r.Paused {
+			return h.store.Save(key, r)
+		}
 		return h.store.Forget(key)
 	}
-	r := store.Record{Plugin: p.source, Dir: h.dir()}
 	var err error
 	if r.Serving, err = h.keep(&serving.current.record); err != nil {
 		return err

@@ -106,7 +106,7 @@ func TestWatch(t *testing.T) {
 
 	save(t, dir, "swap.wasm", v("v3"))
 	w.await(event.PluginSwapped)
-	if err := w.Rollback(t.Context(), "swap"); err != nil {
+	if err := w.Rollback(t.Context(), "swap", 0); err != nil {
 		t.Fatal(err)
 	}
 	w.await(event.PluginRolledBack)
@@ -148,6 +148,82 @@ func TestWatch(t *testing.T) {
 }
 
 // TestWatchOneOfMany has every broken guest come and go, while a good version serves.
+// TestPauseSurvives has a plugin stay paused for the hosts that come after, also if no version of
+// it could serve meanwhile.
+func TestPauseSurvives(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	good := guesttest.Swap(t, guesttest.Version{Tag: "v1"})
+	save(t, dir, "swap.wasm", good)
+	save(t, dir, "other.wasm", guesttest.HandWritten(t, "hostile"))
+	var log bytes.Buffer
+	begin := func() *watched {
+		log.Reset()
+		return watch(t, dir, cache, func(c *host.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	}
+	end := func(w *watched) {
+		t.Helper()
+		if err := w.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := begin()
+	if err := w.Pause("swap"); err != nil {
+		t.Fatal(err)
+	}
+	end(w)
+	if !strings.Contains(log.String(), "plugin=swap at_next_start_too=true") {
+		t.Errorf("not told that it is kept:\n%s", &log)
+	}
+	for _, wasm := range [][]byte{good, []byte("broken"), good} {
+		save(t, dir, "swap.wasm", wasm)
+		w := begin()
+		if _, err := w.Run(t.Context(), "swap", nil); string(wasm) != "broken" && !errors.Is(err, host.ErrPaused) {
+			t.Errorf("%v, want that it is paused", err)
+		}
+		for _, p := range w.Plugins() {
+			if p.Paused != (p.Source == "swap") {
+				t.Errorf("%s: paused: %v", p.Source, p.Paused)
+			}
+		}
+		end(w)
+		if n := strings.Count(log.String(), `level=WARN msg="the plugin is paused, as it was before: it takes no tasks until it is resumed" plugin=swap`); n != 1 {
+			t.Errorf("told %d times:\n%s", n, &log)
+		}
+	}
+	w = begin()
+	if err := w.Resume("swap"); err != nil {
+		t.Fatal(err)
+	}
+	end(w)
+	w = begin()
+	answers(t, w, "", guesttest.SwapTag("v1"))
+}
+
+// TestOverridesOfNone warns of settings for a plugin that is not there.
+func TestOverridesOfNone(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	var log bytes.Buffer
+	w := watch(t, dir, "", func(c *host.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c.Overrides = map[string]host.PluginConfig{"swop": {MaxCalls: 1}, "swap": {MaxCalls: 1}}
+	})
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := `level=WARN msg="there are settings for a plugin that is not there; did you mean \"swap\"?" plugin=swop`
+	if n := strings.Count(log.String(), "settings for a plugin"); n != 1 || !strings.Contains(log.String(), want) {
+		t.Errorf("got:\n%s\nwant:\n%s", &log, want)
+	}
+	h, err := host.New(host.Config{PluginDir: dir, Overrides: map[string]host.PluginConfig{"swop": {}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err == nil || err.Error() != `Overrides["swop"]: there is no such plugin; did you mean "swap"?` {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestWatchOneOfMany(t *testing.T) {
 	dir := t.TempDir()
 	good := guesttest.Swap(t, guesttest.Version{Tag: "v1"})
@@ -198,7 +274,7 @@ func TestCacheDir(t *testing.T) {
 	})
 	session(func(w *watched) { // which versions there were is known
 		answers(t, w, "", v2)
-		if err := w.Rollback(t.Context(), "swap"); err != nil {
+		if err := w.Rollback(t.Context(), "swap", 0); err != nil {
 			t.Fatal(err)
 		}
 		answers(t, w, "", v1)
@@ -244,7 +320,7 @@ func TestCacheDir(t *testing.T) {
 	}
 	session(func(w *watched) {
 		answers(t, w, "", v3)
-		if err := w.Rollback(t.Context(), "swap"); !errors.Is(err, host.ErrNoPrevious) {
+		if err := w.Rollback(t.Context(), "swap", 0); !errors.Is(err, host.ErrNoPrevious) {
 			t.Errorf("%v", err)
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/store"
 	"github.com/resonhost/resonhost/host/internal/stream"
 	"github.com/resonhost/resonhost/host/internal/watch"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // Host runs transforms. Make one with [New].
@@ -167,6 +169,9 @@ func (h *Host) Start(ctx context.Context) error {
 		h.reloaded(v.plugin.source, ReloadLoaded)
 		h.remember(v.plugin)
 		h.tellPlugin(v, event.PluginReady, "")
+		if v.plugin.paused.Load() {
+			h.tellPlugin(v, event.PluginPaused, "")
+		}
 	}
 	for _, s := range h.trials { // as they were; what fails is told
 		_, _ = h.deploy(ctx, s, deployment{canary: true})
@@ -254,10 +259,8 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 		// A directory may be filled later, and is as often not the one that was meant.
 		h.log.Warn("there is no plugin yet: the plugin directory has no *.wasm file, and is watched for some", "dir", h.cfg.PluginDir)
 	}
-	for name := range h.cfg.Overrides {
-		if !h.mayBeEmpty() && !slices.ContainsFunc(sources, func(s Source) bool { return s.Name == name }) {
-			return nil, noSuchPlugin(name)
-		}
+	if err := h.checkOverrides(sources); err != nil {
+		return nil, err
 	}
 	made := make([]*version, len(sources))
 	errs := make([]error, len(sources))
@@ -307,6 +310,28 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	return made, errors.Join(append(unread, errs...)...)
 }
 
+// checkOverrides looks for settings of plugins that there are not. Where plugins may come later
+// that is no error, and is told if there are others.
+func (h *Host) checkOverrides(sources []Source) error {
+	known := make([]string, 0, len(sources)+len(h.unread))
+	for _, s := range sources {
+		known = append(known, s.Name)
+	}
+	for _, f := range h.unread {
+		known = append(known, f.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.cfg.Overrides)) {
+		switch {
+		case slices.Contains(known, name), h.mayBeEmpty() && len(known) == 0:
+		case h.mayBeEmpty():
+			h.log.Warn("there are settings for a plugin that is not there"+spell.DidYouMean(name, known), "plugin", name)
+		default:
+			return noSuchPlugin(name, known)
+		}
+	}
+	return nil
+}
+
 // mayBeEmpty is whether plugins may come later.
 func (h *Host) mayBeEmpty() bool { return h.cfg.Watch || h.cfg.Empty }
 
@@ -322,14 +347,14 @@ func (h *Host) loadNative() (made []*version, err error) {
 	}
 	for name := range h.cfg.Overrides {
 		if h.plugins[name] == nil {
-			errs = append(errs, noSuchPlugin(name))
+			errs = append(errs, noSuchPlugin(name, slices.Collect(maps.Keys(h.plugins))))
 		}
 	}
 	return made, errors.Join(errs...)
 }
 
-func noSuchPlugin(name string) error {
-	return fmt.Errorf("Overrides[%q]: there is no such plugin", name)
+func noSuchPlugin(name string, known []string) error {
+	return fmt.Errorf("Overrides[%q]: there is no such plugin%s", name, spell.DidYouMean(name, known))
 }
 
 func frameLimits(cfg PluginConfig) module.FrameLimits {

@@ -39,6 +39,10 @@ type plugin struct {
 	// time. It goes before Host.mu.
 	deploying chan struct{}
 
+	// recalled is whether it is known if it was paused when an earlier host ended. Its
+	// transactions alone look at it.
+	recalled bool
+
 	// Host.mu guards the rest.
 
 	users      int          // transactions that hold deploying, or wait for it

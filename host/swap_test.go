@@ -61,7 +61,7 @@ func TestChangesTogether(t *testing.T) {
 	for i := range 4 {
 		for _, change := range []func(){
 			func() { _, _ = h.Deploy(t.Context(), tagged(t, []string{"v1", "v2", "v3", "v4"}[i])) },
-			func() { _ = h.Rollback(t.Context(), "swap") },
+			func() { _ = h.Rollback(t.Context(), "swap", 0) },
 			func() { _ = h.Promote("swap") },
 			func() { _ = h.Unload(t.Context(), "swap") },
 			func() { _ = h.Pause("swap"); _ = h.Resume("swap") },

@@ -3,10 +3,14 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // Plugin is a plugin in answers of /v1/plugins.
@@ -110,7 +114,12 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 	case "reload":
 		changed.Result, err = s.host.Reload(r.Context(), name)
 	case "rollback":
-		err = s.host.Rollback(r.Context(), name)
+		rule, e := stateRule(r)
+		if e != nil {
+			writeProblem(w, problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Detail: e.Error(), Field: e.Field})
+			return
+		}
+		err = s.host.Rollback(r.Context(), name, rule)
 	case "promote":
 		err = s.host.Promote(name)
 	case "pause":
@@ -120,6 +129,9 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 	default:
 		notFound(w, r)
 		return
+	}
+	if load := (*host.LoadError)(nil); r.PathValue("action") == "rollback" && errors.As(err, &load) && load.Step == host.StepState {
+		err = fmt.Errorf("%w; "+resetStates+" has such streams begin anew", err)
 	}
 	if err != nil {
 		s.failChange(w, err)
@@ -132,6 +144,30 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, changed)
+}
+
+// resetStates is the parameter by which a rollback goes past a format of state.
+const resetStates = "?state_rule=reset"
+
+// stateRule is the rule that a request for a rollback has, 0 without.
+func stateRule(r *http.Request) (host.StateRule, *abi.FieldError) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return 0, &abi.FieldError{Field: "query", Rule: err.Error()}
+	}
+	rules := map[string]host.StateRule{"refuse": host.StateRefuse, "reset": host.StateReset}
+	for name, list := range values {
+		if name != "state_rule" {
+			return 0, &abi.FieldError{Field: name, Rule: "is no parameter of a rollback" + spell.DidYouMean(name, []string{"state_rule"})}
+		}
+		if len(list) > 1 || rules[list[0]] == 0 {
+			return 0, &abi.FieldError{Field: name, Rule: "must be refuse or reset, once"}
+		}
+	}
+	if !values.Has("state_rule") {
+		return 0, nil
+	}
+	return rules[values.Get("state_rule")], nil
 }
 
 // failChange answers that a plugin was not changed.

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
@@ -64,7 +67,7 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	log := o.logger(std.err)
 	h, err := o.startHost(ctx, log)
 	if err != nil {
-		return err
+		return errors.Join(err, o.servedByNone(ctx, transform, err))
 	}
 	defer func() {
 		if e := h.Close(context.WithoutCancel(ctx)); err == nil {
@@ -162,6 +165,46 @@ func serves(h *host.Host, transform string) error {
 		return &exit{exitUsage, err}
 	}
 	return nil
+}
+
+// servedByNone is an error if a host cannot start for a plugin's sake and no other plugin of the
+// directory has the transform either: its name may be what is wrong.
+func (o *options) servedByNone(ctx context.Context, transform string, why error) error {
+	if e := (*exit)(nil); !errors.As(why, &e) || e.code != exitPlugins {
+		return nil
+	}
+	cfg := o.host
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	if err := o.setLoading(&cfg); err != nil {
+		return nil //nolint:nilerr // why says it
+	}
+	files, err := os.ReadDir(cfg.PluginDir)
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	var known []string
+	for _, f := range files {
+		name, ok := strings.CutSuffix(f.Name(), ".wasm")
+		if !ok {
+			continue
+		}
+		limit := cmp.Or(cfg.Overrides[name].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
+		s, err := host.ReadSource(ctx, filepath.Join(cfg.PluginDir, f.Name()), limit)
+		if err != nil {
+			continue // likewise
+		}
+		in, err := host.Validate(ctx, s, cfg)
+		if err != nil {
+			continue // likewise
+		}
+		for _, t := range in.Manifest.Transforms {
+			known = append(known, t.Name)
+		}
+	}
+	if len(known) == 0 || slices.Contains(known, transform) {
+		return nil
+	}
+	return usagef("of the plugins that load, none has a transform %q; they have %s%s", transform, strings.Join(known, ", "), spell.DidYouMean(transform, known))
 }
 
 func (o *options) openInput(std stdio) (_ io.Reader, closeInput func(), err error) {

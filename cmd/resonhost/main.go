@@ -146,12 +146,25 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		}
 		name, _, _ = strings.Cut(name, "=")
 		typed, _, _ = strings.Cut(typed, "=")
-		return usagef("there is no flag %s%s", typed, spell.DidYouMean("--"+name, known))
+		hint := spell.DidYouMean("--"+name, known)
+		for _, ours := range synonyms[name] {
+			if slices.Contains(known, ours) {
+				hint = fmt.Sprintf("; did you mean %q?", ours)
+			}
+		}
+		return usagef("there is no flag %s%s", typed, hint)
 	}
 	for _, w := range wordings {
 		msg = w.theirs.ReplaceAllString(msg, w.ours)
 	}
 	return usagef("%s", msg)
+}
+
+// synonyms are flags of other commands' names for ours.
+var synonyms = map[string][]string{
+	"addr": {"--url", "--listen"}, "address": {"--url", "--listen"}, "host": {"--url", "--listen"}, "server": {"--url"},
+	"endpoint": {"--url"}, "bind": {"--listen"}, "port": {"--listen", "--url"}, "dir": {"--plugins"}, "plugin-dir": {"--plugins"},
+	"jobs": {"--workers"}, "threads": {"--workers"}, "timeout": {"--run-timeout"}, "in": {"--input"}, "out": {"--output"}, "cache": {"--cache-dir"},
 }
 
 // wordings are what package flag and urfave/cli say of a flag, and what we do.

@@ -24,30 +24,37 @@ var verbs = []string{"ls", "reload", "rollback", "promote", "pause", "resume"}
 
 func pluginsCommand(std stdio) *cli.Command {
 	o := newOptions()
+	var rule string
 	return &cli.Command{
 		Name:      "plugins",
 		Usage:     "say what a running host serves, and change it",
 		UsageText: "resonhost plugins ls [options]\n   resonhost plugins reload|rollback|promote|pause|resume NAME [options]",
 		Description: "   ls        list the plugins, with why the newest version does not serve if it does not\n" +
 			"   reload    load the plugin's file again, also if it was refused or rolled back\n" +
-			"   rollback  give its canary up; without one, go back to the version before\n" +
+			"   rollback  give its canary up; without one, go back to the version before, with\n" +
+			"             --state-rule reset also if that cannot read the states of streams\n" +
 			"   promote   have its canary serve alone, before its time\n" +
-			"   pause     refuse its tasks, until resume\n\n" +
+			"   pause     refuse its tasks, until resume; a host that watches its directory and has\n" +
+			"             a --cache-dir stays paused at its next start\n\n" +
 			"Asks the host that resonhost run serves at --url. NAME is the plugin's, or that of\n" +
 			"its file without .wasm.\n\n" + exitCodes,
 		Flags: append(flags([]setting{{"url", "the host is at `URL`", o.url, text{&o.url}}}, o.config()),
+			stateRuleFlag(&rule),
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := o.readConfig(c); err != nil {
 				return err
 			}
-			return o.plugins(c.Context, std, c.Args().Slice())
+			if rule != "" && c.Args().First() != "rollback" {
+				return usagef("--state-rule: is for plugins rollback")
+			}
+			return o.plugins(c.Context, std, c.Args().Slice(), rule)
 		},
 	}
 }
 
-func (o *options) plugins(ctx context.Context, std stdio, args []string) error {
+func (o *options) plugins(ctx context.Context, std stdio, args []string, rule string) error {
 	verb := "ls"
 	if len(args) > 0 {
 		verb = args[0]
@@ -73,7 +80,11 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string) error {
 		return printPlugins(std.out, list.Plugins)
 	}
 	var changed server.Changed
-	if err := ask(ctx, http.MethodPost, base.JoinPath("v1", "plugins", url.PathEscape(args[1]), verb), &changed); err != nil {
+	at := base.JoinPath("v1", "plugins", url.PathEscape(args[1]), verb)
+	if rule != "" {
+		at.RawQuery = url.Values{"state_rule": {rule}}.Encode()
+	}
+	if err := ask(ctx, http.MethodPost, at, &changed); err != nil {
 		return err
 	}
 	if o.json {
@@ -83,6 +94,16 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string) error {
 		fmt.Fprintf(std.out, "%s %s %s\n", printable(p.Source), p.Version, state(p))
 	}
 	return nil
+}
+
+// stateRuleFlag is of a single rollback. The environment has the rule of plugins, by the same
+// name.
+func stateRuleFlag(rule *string) cli.Flag {
+	words := []string{"refuse", "reset"}
+	return &cli.GenericFlag{
+		Name: "state-rule", Value: choice[string]{rule, words, words}, DefaultText: "the plugin's",
+		Usage: "if the version before cannot read streams' states, `DO` refuse, or reset them; of rollback",
+	}
 }
 
 // maxAnswer bounds what is read of a host's answer, in bytes.
@@ -116,7 +137,7 @@ func ask(ctx context.Context, method string, at *url.URL, answer any) error {
 		if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
 			problem.Detail = res.Status
 		}
-		return &exit{exitFailed, errors.New(problem.Detail)}
+		return &exit{exitFailed, errors.New(strings.ReplaceAll(problem.Detail, "?state_rule=reset", "--state-rule reset"))}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
 		return &exit{exitFailed, fmt.Errorf("what answers at %s is no host: %w", at.Host, err)}

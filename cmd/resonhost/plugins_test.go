@@ -39,6 +39,10 @@ func TestRunSwaps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	stateful := func(tag, state string) []byte {
+		return guesttest.Swap(t, guesttest.Version{Tag: tag, Manifest: `{"name": "swap", "version": "` + tag +
+			`", "transforms": [{"name": "swap", "input": "text/plain", "output": "text/plain", "state_bytes": 16` + state + `}]}`})
+	}
 	version := func(tag string) []byte { return guesttest.Swap(t, guesttest.Version{Tag: tag}) }
 	d := startRun(t, "--plugins", dir)
 	if code, body := d.get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "no plugin is loaded yet") {
@@ -86,6 +90,8 @@ func TestRunSwaps(t *testing.T) {
 	does("swap v2 serving", 0, "resume", "swap")
 	serves("v2")
 	does(`resonhost: unknown plugin "swop"`, 1, "pause", "swop")
+	does("resonhost: --state-rule: is for plugins rollback", 2, "ls", "--state-rule", "reset")
+	does(`resonhost: there is no flag --addr; did you mean "--url"?`, 2, "ls", "--addr", d.addr)
 	does(`resonhost: there is no plugins "rolback"; did you mean "rollback"?`, 2, "rolback", "swap")
 	does("resonhost: say of which plugin: resonhost plugins pause NAME", 2, "pause")
 
@@ -93,6 +99,18 @@ func TestRunSwaps(t *testing.T) {
 	var list server.Plugins
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list.Plugins) != 1 || list.Plugins[0].Version != "v2" || list.Plugins[0].Failure == nil {
 		t.Errorf("%s: %v", stdout, err)
+	}
+	for name, want := range map[string]string{
+		"state_rule=other": "state_rule: must be refuse or reset, once", "state_rule=reset&state_rule=reset": "state_rule: must be refuse or reset, once",
+		"state_rul=reset": `state_rul: is no parameter of a rollback; did you mean \"state_rule\"?`, "state_rule=%zz": "query: invalid URL escape",
+	} {
+		resp, err := http.Post("http://"+d.addr+"/v1/plugins/swap/rollback?"+name, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, body := read(t, resp); code != http.StatusBadRequest || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s, want %s", name, code, body, want)
+		}
 	}
 	_, metrics := d.get(t, "/metrics")
 	for _, want := range []string{
@@ -103,6 +121,15 @@ func TestRunSwaps(t *testing.T) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
+
+	// A rollback past a format of state says how.
+	save("swap.wasm", stateful("v3", ""))
+	d.await(t, `msg="plugin is swapped" plugin=swap version=v3`)
+	save("swap.wasm", stateful("v4", `, "state_version": 1, "state_reads": [0]`))
+	d.await(t, `msg="plugin is swapped" plugin=swap version=v4`)
+	does("swap: streams have states of format 1, and version v3 reads [0]; the rule is to refuse that; "+
+		"--state-rule reset has such streams begin anew", 1, "rollback", "swap")
+	does("swap v3 serving", 0, "rollback", "swap", "--state-rule", "reset")
 	if text, code := d.rest(t); code != exitOK || !strings.Contains(text, "drained") {
 		t.Errorf("code %d: %s", code, text)
 	}

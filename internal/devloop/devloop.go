@@ -157,7 +157,7 @@ func (l *loop) run(ctx context.Context, changes <-chan change) error {
 		}
 		if len(next.files) == 0 && next.err == nil {
 			if next = l.idle(ctx, changes); ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // to be told to end is no failure
 			}
 		}
 		if c = next; c.err == nil {

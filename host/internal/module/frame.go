@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/resonhost/resonhost/abi"
 )
@@ -47,7 +48,7 @@ const maxMessage = 4 << 10
 // wanted. Its errors are [*Fault]s or [ErrOutputSum], after which results have no meaning.
 func (l *FrameLimits) ReadResults(frame []byte, maxState int, c *Call) error {
 	results := c.Results
-	if err := l.checkOutput(uint32(min(len(frame), 1<<32-1)), len(results)); err != nil {
+	if err := l.checkOutput(uint32(min(uint64(len(frame)), math.MaxUint32)), len(results)); err != nil {
 		return err
 	}
 	r, err := abi.ReadOutput(frame)

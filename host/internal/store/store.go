@@ -224,6 +224,8 @@ type Record struct {
 	// Trial is on trial, and Rejected was rolled back, by identities of the host's.
 	Trial    string `json:"trial,omitempty"`
 	Rejected string `json:"rejected,omitempty"`
+	// Paused is whether it takes no tasks.
+	Paused bool `json:"paused,omitempty"`
 }
 
 func (s *Store) record(key string) (string, error) {
