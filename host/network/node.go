@@ -69,8 +69,8 @@ func (n *Network) CreateNode(spec NodeSpec) (id string, err error) {
 	if len(g.ids) >= n.cfg.Capacity {
 		return "", fmt.Errorf("%w: it has %d nodes", ErrFull, n.cfg.Capacity)
 	}
-	if g.created == tick.MaxCount {
-		return "", fmt.Errorf("%w: it has had %d nodes", ErrFull, tick.MaxCount)
+	if int64(g.created) == tick.MaxCount {
+		return "", fmt.Errorf("%w: it has had %d nodes", ErrFull, int64(tick.MaxCount))
 	}
 	if _, ok := g.ids[spec.ID]; ok && named {
 		return "", fmt.Errorf("node %s: %w", spec.ID, ErrExists)

@@ -89,7 +89,7 @@ func (n *Network) build(s *Snapshot) (*graph, error) {
 		return nil, &abi.FieldError{Field: "version", Rule: fmt.Sprintf("must be %d, is %d", SnapshotVersion, s.Version)}
 	case !(s.NowMS >= 0 && s.NowMS <= tick.MaxTime/2):
 		return nil, &abi.FieldError{Field: "now_ms", Rule: "must be between 0 and 4.32e15"}
-	case s.Created < 0 || s.Created > tick.MaxCount:
+	case s.Created < 0 || int64(s.Created) > tick.MaxCount:
 		return nil, &abi.FieldError{Field: "created", Rule: "must be between 0 and 2^53-1"}
 	case len(s.Nodes) > n.cfg.Capacity:
 		return nil, fmt.Errorf("%w: %d nodes, and it has room for %d", ErrFull, len(s.Nodes), n.cfg.Capacity)

@@ -31,7 +31,6 @@ func TestRustOutput(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "src/lib.rs"), source, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", rustPath(t))
 	if out, err := command(dir, nil, "make", "outputs.wasm").CombinedOutput(); err != nil {
 		t.Fatalf("make: %v\n%s\n%s", err, out, installs["rust"])
 	}

@@ -40,6 +40,9 @@ type Language struct {
 	Source, Contract string
 	// Needs is what building takes.
 	Needs string
+	// Test is the command that runs the tests of the transform alone, outside of a host, with
+	// what is to be said of it; "" where there are none.
+	Test string
 	// Untested is a warning where this project cannot build the language's
 	// plugins in its tests.
 	Untested string
@@ -52,14 +55,16 @@ type Language struct {
 
 const inPackageGuest = "The contract with the host is in the package `abi/guest` that it imports."
 
+const goTest = "go test         # runs the transform's own tests, without resonhost; after the first make"
+
 var languages = []Language{
 	{
 		Name: "go", Title: "Go", Source: "transform.go", Contract: inPackageGuest,
-		Needs: "Go 1.25 or newer", folders: []string{"common", "gosource", "go"}, goMod: true,
+		Needs: "Go 1.25 or newer", Test: goTest, folders: []string{"common", "gosource", "go"}, goMod: true,
 	},
 	{
 		Name: "tinygo", Title: "Go for TinyGo", Source: "transform.go", Contract: inPackageGuest,
-		Needs: "TinyGo 0.39 or newer, with Go 1.25 or newer as it supports",
+		Needs: "TinyGo 0.39 or newer, with Go 1.25 or newer as it supports", Test: goTest,
 		Untested: "Untested, for want of a TinyGo where resonhost is. A panic may end " +
 			"the instance, where that of Go fails the task.",
 		Ignore: []string{"build/"}, folders: []string{"common", "gosource", "tinygo"}, goMod: true,
@@ -68,6 +73,7 @@ var languages = []Language{
 		Name: "rust", Title: "Rust", Source: "src/lib.rs", Contract: "`src/resonhost.rs` is the contract with the host.",
 		Needs: "cargo 1.63 or newer with the target wasm32-unknown-unknown: `rustup target add " +
 			"wasm32-unknown-unknown`, or Debian's cargo and libstd-rust-dev-wasm32",
+		Test:   "cargo test      # runs the transform's own tests, without resonhost",
 		Ignore: []string{"target/"}, folders: []string{"common", "rust"},
 	},
 	{

@@ -48,14 +48,16 @@ func TestToolchains(t *testing.T) {
 		}
 		t.Run(l.Name, func(t *testing.T) {
 			dir, name := t.TempDir(), reserved[l.Name]
-			if l.Name == "rust" {
-				t.Setenv("PATH", rustPath(t))
-			}
 			run(t, dir, nil, resonhost, "new", name, "--lang", l.Name, "--dir", ".", "--replace", guesttest.Root())
 			if out, err := command(dir, nil, "make", "CFLAGS=-O2 -Wall -Wextra -pedantic -Werror").CombinedOutput(); err != nil {
 				t.Fatalf("make: %v\n%s\nIt needs %s. %s", err, out, l.Needs, installs[l.Name])
 			}
 			file := filepath.Join(dir, name+".wasm")
+			if test, _, _ := strings.Cut(l.Test, "#"); test != "" {
+				if out, err := command(dir, nil, "sh", "-c", test).CombinedOutput(); err != nil || !strings.Contains(string(out), "ok") {
+					t.Errorf("%s: %v\n%s", test, err, out)
+				}
+			}
 			t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file) })
 			t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name) })
 			t.Run("large", func(t *testing.T) { callLarge(t, resonhost, dir, name) })
@@ -81,24 +83,6 @@ func run(t *testing.T, dir string, stdin []byte, name string, args ...string) []
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, stderr.Bytes())
 	}
 	return out
-}
-
-// rustPath is a PATH on which the first rustc has the target: there can be several.
-func rustPath(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("PATH")
-	for _, dir := range filepath.SplitList(path) {
-		out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "rustc"),
-			"--print", "target-libdir", "--target", "wasm32-unknown-unknown").Output()
-		if err != nil {
-			continue
-		}
-		if _, err := os.Stat(strings.TrimSpace(string(out))); err == nil {
-			return dir + string(filepath.ListSeparator) + path
-		}
-	}
-	t.Fatalf("no rustc has the target wasm32-unknown-unknown. %s", installs["rust"])
-	return ""
 }
 
 func inspect(t *testing.T, resonhost, file string) {
