@@ -170,6 +170,7 @@ const (
 	DefaultMaxFlow           = 5_000_000
 	DefaultMaxCallDepth      = 65_536
 	DefaultMaxStack          = 16 << 20
+	DefaultVerifyEvery       = 1000
 	DefaultBreakAfter        = 20
 	DefaultBatchTarget       = 250 * time.Microsecond
 	DefaultSettle            = 10 * time.Millisecond
@@ -371,6 +372,14 @@ type PluginConfig struct {
 	MaxStack int64
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
+	// Verify is what is done once more in wazero's interpreter, for comparison; default
+	// VerifySelfTests. VerifyEvery is of how many tasks one is, with VerifySample; default
+	// 1000. VerifySuspend pauses the plugin at the first task that is answered differently, see
+	// [Host.Pause], or rolls a canary back: the version before may have been compiled as wrong,
+	// so that it takes an operator to go back to it.
+	Verify        Verify
+	VerifyEvery   int
+	VerifySuspend bool
 
 	// SwapTimeout is how long the tasks of a version that was replaced may take, from
 	// then on; those that take longer begin anew on its successor. Default 30 s.
@@ -554,6 +563,8 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxFlow >= 1, path+".MaxFlow", "must be positive")
 	check(p.MaxLocals >= 1 && p.MaxLocals <= 1_000_000, path+".MaxLocals", "must be between 1 and 1,000,000")
 	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
+	check(p.Verify >= VerifySelfTests && p.Verify <= VerifySample, path+".Verify", "must be VerifySelfTests, VerifyOff or VerifySample")
+	check(p.VerifyEvery >= 1, path+".VerifyEvery", "must be positive")
 	check(p.SwapTimeout > 0, path+".SwapTimeout", "must be positive")
 	check(p.StateRule == StateRefuse || p.StateRule == StateReset, path+".StateRule", "must be StateRefuse or StateReset")
 	check(p.Canary >= 0 && p.Canary <= 1, path+".Canary", "must be at most 1")
@@ -608,6 +619,9 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		MaxStack:          orDefault(o.MaxStack, p.MaxStack),
 		Engine:            orDefault(o.Engine, p.Engine),
+		Verify:            orDefault(o.Verify, p.Verify),
+		VerifyEvery:       orDefault(o.VerifyEvery, p.VerifyEvery),
+		VerifySuspend:     o.VerifySuspend || p.VerifySuspend,
 		SwapTimeout:       orDefault(o.SwapTimeout, p.SwapTimeout),
 		StateRule:         orDefault(o.StateRule, p.StateRule),
 		Canary:            orDefault(o.Canary, p.Canary),
@@ -655,6 +669,8 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
 	p.MaxStack = orDefault(p.MaxStack, DefaultMaxStack)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
+	p.Verify = orDefault(p.Verify, VerifySelfTests)
+	p.VerifyEvery = orDefault(p.VerifyEvery, DefaultVerifyEvery)
 	p.SwapTimeout = orDefault(p.SwapTimeout, DefaultSwapTimeout)
 	p.StateRule = orDefault(p.StateRule, StateRefuse)
 	p.Canary = noneBelowZero(p.Canary)

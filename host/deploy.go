@@ -32,8 +32,9 @@ const (
 	StepInstantiate Step = "instantiate"
 	StepDescribe    Step = "describe" // the contract's version, and the manifest
 	StepSelfTest    Step = "self-test"
-	StepWarm        Step = "warm"  // the pool
-	StepState       Step = "state" // formats of state against those of the version that serves
+	StepVerify      Step = "verify" // the self-tests once more, in the interpreter
+	StepWarm        Step = "warm"   // the pool
+	StepState       Step = "state"  // formats of state against those of the version that serves
 	StepPublish     Step = "publish"
 	StepRollback    Step = "rollback" // it did serve, and was rolled back
 )
@@ -291,6 +292,7 @@ func (h *Host) install(ctx context.Context, p *plugin, s Source, d deployment) (
 	result, err := h.publish(p, v, d)
 	if err != nil {
 		v.cancel(nil)
+		v.sampler.stop()
 		return ReloadFailed, nil, errors.Join(err, v.engine.Close(context.WithoutCancel(ctx)))
 	}
 	return result, v, nil
@@ -316,8 +318,10 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 	if before != nil && !d.back {
 		defer h.takeWorker(ctx)()
 	}
+	opts := moduleOptions(cfg, h.budget, h.modules, h.log.With("plugin", s.Name))
+	opts.Tests = s.Tests
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
-		Module:      moduleOptions(cfg, h.budget, h.modules, h.log.With("plugin", s.Name)),
+		Module:      opts,
 		Isolation:   cfg.Isolation.ofInstances(),
 		Min:         cfg.MinInstances,
 		Max:         cfg.MaxInstances + h.cfg.reserve(),
@@ -347,6 +351,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		}
 	}
 	v.loading = time.Since(began)
+	h.sampled(v)
 	return v, nil
 }
 

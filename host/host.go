@@ -385,6 +385,7 @@ func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache,
 		RealClock:         slices.Contains(cfg.Grant, GrantClock),
 		RealRandom:        slices.Contains(cfg.Grant, GrantRandom),
 		Interpret:         cfg.Engine == EngineInterpreter,
+		Verify:            cfg.Verify != VerifyOff,
 		Log:               log,
 	}
 }

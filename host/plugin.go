@@ -73,6 +73,7 @@ type version struct {
 	manifest *manifest.Manifest
 	engine   engine
 	breaker  breaker
+	sampler  *sampler      // of its tasks; nil without
 	tests    int           // of record.source.Tests, which it passed
 	loading  time.Duration // how long prepare took
 	cfg      PluginConfig  // the plugin's, but for an isolation that the module cannot have
@@ -376,6 +377,7 @@ func (h *Host) forgetLocked(p *plugin) {
 
 // closeVersion waits for the version's tasks and frees it.
 func (h *Host) closeVersion(v *version) {
+	v.sampler.stop() // which has the engine's snapshot
 	err := v.engine.Close(context.Background())
 	v.cancel(errReplaced)
 	if err != nil {

@@ -82,6 +82,9 @@ func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, v.cfg.InitTimeout, errTestsTimeout)
 	defer cancel()
+	m := v.engine.(sandbox).Module()
+	checker := m.TakeChecker()
+	defer func() { err = errors.Join(err, checker.Close(context.WithoutCancel(ctx))) }()
 	states := make(map[[2]string][]byte)
 	var in *registry.Instance
 	defer func() {
@@ -96,7 +99,7 @@ func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
 				return 0, fmt.Errorf("tests: line %d: %w", c.line, err)
 			}
 		}
-		if err := h.runTest(ctx, v, in, c, states); err != nil {
+		if err := h.runTest(ctx, v, in, checker, c, states); err != nil {
 			name := ""
 			if c.Name != "" {
 				name = fmt.Sprintf(" %q", c.Name)
@@ -108,10 +111,14 @@ func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
 			in = nil
 		}
 	}
+	if checker != nil {
+		m.Remember()
+	}
 	return len(cases), nil
 }
 
-func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c *testCase, states map[[2]string][]byte) error {
+// runTest runs a test, and once more with the checker, unless that is nil.
+func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, checker *module.Checker, c *testCase, states map[[2]string][]byte) error {
 	at := slices.IndexFunc(v.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == c.Transform })
 	if at < 0 {
 		return errors.New("the plugin has no such transform")
@@ -136,10 +143,19 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 		item[0].State = states[key]
 	}
 	var got [1]abi.Result
-	_, err = in.Run(ctx, module.Call{
+	call := module.Call{
 		Transform: at, Items: item[:], Results: got[:],
 		Limits: module.Limits{Timeout: timeout, Fuel: uint64(v.cfg.MaxFuel), Stop: h.ending},
-	})
+	}
+	fuel, err := in.Run(ctx, call)
+	if err == nil && checker != nil && len(v.cfg.Grant) == 0 { // else answers may depend on the time
+		if v.cfg.Isolation == IsolationShared { // there may have been tests before
+			fuel = 0
+		}
+		if err := v.engine.(sandbox).Module().Verify(ctx, checker, call, got[:], fuel); err != nil {
+			return &module.StepError{Step: module.StepVerify, Err: err}
+		}
+	}
 	kind, message := Kind(""), ""
 	switch {
 	case err != nil:

@@ -72,6 +72,8 @@ type PluginStats struct {
 	// and Suspensions how often it was.
 	Suspended   bool
 	Suspensions uint64
+	// Verify counts comparisons of its tasks with the interpreter.
+	Verify VerifyStats
 	// LogDropped is how many bytes of the plugin's log were dropped.
 	LogDropped uint64
 	// Transforms are in the manifest's order.
@@ -117,6 +119,9 @@ type Plugin struct {
 	Previous string
 	// Canary does a share of the tasks; nil without one.
 	Canary *Canary
+	// Mismatch is what the last task of the version was, among the first 16, that the interpreter
+	// answered differently, see VerifySample; "" without one.
+	Mismatch string
 	// Failure is why the newest source does not serve; nil if it does.
 	Failure *LoadError
 }
@@ -154,6 +159,7 @@ func (h *Host) describe(p *plugin) Plugin {
 		if r, ok := v.engine.(sandbox); ok {
 			d.Loading, d.Compiling = v.loading, r.Info().Compiling
 		}
+		d.Mismatch = v.mismatch()
 		for _, t := range v.order {
 			d.Transforms = append(d.Transforms, v.describe(t))
 		}
@@ -253,7 +259,7 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 	h.mu.Unlock()
 	s.Created, s.CreateFailed = sum.created, sum.failed
 	s.Broken, s.Replaced, s.Retired, s.Evicted = sum.left[pool.Broken], sum.left[pool.Replaced], sum.left[pool.Retired], sum.left[pool.Evicted]
-	s.LogDropped, s.Suspensions = sum.logDropped, sum.suspensions
+	s.LogDropped, s.Suspensions, s.Verify = sum.logDropped, sum.suspensions, sum.verify
 	v := p.now()
 	if v == nil {
 		return s
@@ -274,6 +280,7 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 type counted struct {
 	created, failed, logDropped, suspensions uint64
 	left                                     [pool.Reasons]uint64
+	verify                                   VerifyStats
 	size, lent                               int // of the version that was added last
 }
 
@@ -281,6 +288,7 @@ type counted struct {
 func (c *counted) version(v *version) {
 	_, n := v.breaker.stats()
 	c.suspensions += n
+	c.verify.add(v.sampler.stats())
 	r, ok := v.engine.(sandbox)
 	if !ok {
 		return

@@ -680,6 +680,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 			items[0].State = t.stream.State
 		}
 	}
+	behind := len(results[0].Payload)
 	in, began := t.instance, t.now()
 	keep := false // should Run panic
 	defer func() {
@@ -714,6 +715,9 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		return fuel, fault
 	}
 	ended, blame = "", ""
+	if v.sampler != nil && len(items) == 1 {
+		v.sampler.offer(spec, &items[0], &results[0], behind, t.stream == nil, fuel)
+	}
 	keep = v.cfg.Isolation.shares()
 	return fuel, nil
 }

@@ -24,6 +24,8 @@ type Plugin struct {
 	Paused     bool        `json:"paused"`
 	// Suspended is whether it is given a rest, for failing in a row.
 	Suspended bool `json:"suspended"`
+	// Mismatch is of the last task that the interpreter answered differently.
+	Mismatch string `json:"mismatch,omitempty"`
 	// Previous is the hash of the version that a rollback goes back to.
 	Previous string   `json:"previous,omitempty"`
 	Canary   *Canary  `json:"canary,omitempty"`
@@ -78,7 +80,7 @@ func (s *Server) plugins() []Plugin {
 	for _, p := range s.host.Plugins() {
 		out := Plugin{
 			Name: p.Name, Version: p.Version, Hash: p.Hash, Source: p.Source, Transforms: []Transform{},
-			Paused: p.Paused, Suspended: suspended[p.Source], Previous: p.Previous,
+			Paused: p.Paused, Suspended: suspended[p.Source], Previous: p.Previous, Mismatch: p.Mismatch,
 		}
 		for _, t := range p.Transforms {
 			out.Transforms = append(out.Transforms, Transform{

@@ -168,7 +168,7 @@ func printPlugins(w io.Writer, list []server.Plugin) error {
 	// A tabwriter keeps what goes wrong for Flush.
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tSTATE\tTRANSFORMS")
-	var refused []string
+	var more []string
 	for i := range list {
 		p := &list[i]
 		name := p.Source
@@ -180,15 +180,18 @@ func printPlugins(w io.Writer, list []server.Plugin) error {
 			transforms[i] = p.Transforms[i].Name
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Hash[:min(12, len(p.Hash))]), state(p), dash(strings.Join(transforms, " ")))
+		if p.Mismatch != "" {
+			more = append(more, fmt.Sprintf("%s: answers differ from the interpreter's: %s", printable(name), printable(p.Mismatch)))
+		}
 		if f := p.Failure; f != nil {
-			refused = append(refused, fmt.Sprintf("%s: the newest version does not serve, since %s: %s: %s",
+			more = append(more, fmt.Sprintf("%s: the newest version does not serve, since %s: %s: %s",
 				printable(p.Source), f.Time.Local().Format(time.DateTime), f.Step, printable(f.Error)))
 		}
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, line := range refused {
+	for _, line := range more {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}

@@ -236,6 +236,8 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		{"canary-time", "promote a canary after `TIME`", host.DefaultCanaryTime.String(), duration{&c.CanaryTime, false}},
 		{"canary-errors", "roll a canary back if it fails a larger `SHARE` of its tasks, which the other did", "1%", share{&c.CanaryErrors}},
 		{"canary-slowdown", "roll a canary back if its tasks take `N` times as long", fmt.Sprint(host.DefaultCanarySlowdown), factor{&c.CanarySlowdown}},
+		{"verify", "run once more in an interpreter, to compare, `WHAT` self-tests, sample:N for one in N tasks too, or off", "self-tests", verify{c}},
+		{"verify-suspend", "pause a plugin at the first task that the interpreter answers differently, or roll its canary back", "", toggle{&c.VerifySuspend}},
 		{
 			"engine", "run guests with `ENGINE` compiler, or interpreter: slow, with at most 2000 nested calls of any kind", "compiler",
 			choice[host.Engine]{&c.Engine, []string{"compiler", "interpreter"}, []host.Engine{host.EngineCompiler, host.EngineInterpreter}},

@@ -114,6 +114,25 @@ func (v fuel) Set(s string) error {
 	return nil
 }
 
+// verify is Verify with VerifyEvery.
+type verify struct{ c *host.PluginConfig }
+
+func (v verify) Set(s string) error {
+	every, sample := strings.CutPrefix(s, "sample:")
+	n, err := strconv.Atoi(every)
+	switch {
+	case s == "off":
+		v.c.Verify = host.VerifyOff
+	case s == "self-tests":
+		v.c.Verify = host.VerifySelfTests
+	case sample && err == nil && n >= 1 && n <= math.MaxInt32:
+		v.c.Verify, v.c.VerifyEvery = host.VerifySample, n
+	default:
+		return errors.New("must be off, self-tests, or sample:N with a whole number from 1")
+	}
+	return nil
+}
+
 // share is a part of a whole: a percentage, a number up to 1, or none.
 type share struct{ p *float64 }
 
@@ -189,6 +208,7 @@ func (choice[T]) String() string { return "" }
 func (fuel) String() string      { return "" }
 func (grants) String() string    { return "" }
 func (share) String() string     { return "" }
+func (verify) String() string    { return "" }
 func (factor) String() string    { return "" }
 
 var (

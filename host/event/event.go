@@ -137,6 +137,7 @@ const (
 	PluginResumed    Change = "resumed"
 	PluginSuspended  Change = "suspended"
 	PluginRecovered  Change = "recovered"
+	PluginMismatch   Change = "mismatch" // the interpreter answered a task differently
 	PluginUnloaded   Change = "unloaded"
 	PluginClosed     Change = "closed"
 )

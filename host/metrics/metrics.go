@@ -67,6 +67,9 @@ var (
 	refused       = desc("resonhost_plugin_refused", "Whether the newest version of the plugin does not serve: it was refused, or rolled back.", "plugin")
 	suspended     = desc("resonhost_plugin_suspended", "Whether the plugin is suspended for failing in a row.", "plugin")
 	suspensions   = desc("resonhost_plugin_suspensions_total", "How often the plugin was suspended.", "plugin")
+	verifyChecks  = desc("resonhost_verify_checks_total", "Tasks that were compared with the interpreter.", "plugin")
+	mismatches    = desc("resonhost_verify_mismatches_total", "Tasks that the interpreter answered differently.", "plugin")
+	verifySkipped = desc("resonhost_verify_skipped_total", "Tasks that could not be compared with the interpreter, or came too fast for it.", "plugin", "reason")
 	logDropped    = desc("resonhost_plugin_log_dropped_bytes_total", "What a plugin logged beyond its limit.", "plugin")
 )
 
@@ -77,7 +80,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
 		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
-		reloads, rerun, paused, canary, refused,
+		reloads, rerun, paused, canary, refused, verifyChecks, mismatches, verifySkipped,
 	} {
 		ch <- d
 	}
@@ -127,6 +130,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(freed, p.Retired, p.Name, "retired")
 		counter(freed, p.Evicted, p.Name, "evicted")
 		counter(logDropped, p.LogDropped, p.Name)
+		counter(verifyChecks, p.Verify.Checks, p.Name)
+		counter(mismatches, p.Verify.Mismatches, p.Name)
+		counter(verifySkipped, p.Verify.Skipped, p.Name, "interpreter")
+		counter(verifySkipped, p.Verify.Dropped, p.Name, "rate")
 		gauge(suspended, map[bool]int{true: 1}[p.Suspended], p.Name)
 		gauge(paused, map[bool]int{true: 1}[p.Paused], p.Name)
 		gauge(refused, map[bool]int{true: 1}[p.Failure != nil], p.Name)

@@ -10,3 +10,5 @@ func StackFields(in *Instance) (size uint64, addresses bool) {
 	s := &in.exports.run.stack
 	return s.size(), s.pointer.IsValid()
 }
+
+var SameButNaNs = sameButNaNs

@@ -45,6 +45,8 @@ type Fault struct {
 	// Task is whether the guest did its part, and the task was too large for it or had
 	// too large an output.
 	Task bool
+	// Engine is whether it is a limit of the engine's, which another need not have.
+	Engine bool
 	// Cause is why the context ended, for Timeout, Cancelled and Stopped, and [ErrBudget]
 	// for OutOfMemory if that was it.
 	Cause error
@@ -91,14 +93,15 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	}
 	msg, stack := trace(err)
 	msg = strings.TrimPrefix(msg, "wasm error: ")
+	overflow := msg == "stack overflow"
 	switch {
-	case msg != "stack overflow":
+	case !overflow:
 	case in.module.opts.Interpret:
 		msg += ": calls nest deeper than 2000, the interpreter's limit"
 	default:
 		msg += ": calls nest so deep that their native stack reached wazero's bound of 100 MB"
 	}
-	return &Fault{Kind: Trap, Message: export + ": " + msg, Stack: stack}
+	return &Fault{Kind: Trap, Message: export + ": " + msg, Stack: stack, Engine: overflow}
 }
 
 // trace parts an error of wazero's from the guest's stack.

@@ -68,6 +68,10 @@ type Options struct {
 	RealClock, RealRandom bool
 	// Interpret runs the guest in wazero's interpreter instead of compiling it.
 	Interpret bool
+	// Verify compares the answers to self-tests with the interpreter's. Tests are those that
+	// the caller has besides the manifest's, and is going to compare, see Module.TakeChecker.
+	Verify bool
+	Tests  []byte
 	// Log receives what the plugin logs.
 	Log *slog.Logger
 }
@@ -84,6 +88,8 @@ type Module struct {
 	opaque   []string // those that the host cannot set
 	initial  uint64   // memory of a new instance, in bytes
 	snapshot *snapshot
+	checker  *Checker // for Options.Tests, until it is taken
+	verdict  string   // the cache's entry for what was verified; "" if there is none to be made
 	log      *guestLog
 	info     Info
 }
@@ -103,6 +109,8 @@ type Info struct {
 	NoReset error
 	// Compiling is how long compiling it took, 0 if that lay in the cache.
 	Compiling time.Duration
+	// Verified is what came of the comparison with the interpreter, see Options.Verify.
+	Verified Verified
 }
 
 // Step is how far the loading of a plugin came.
@@ -116,6 +124,7 @@ const (
 	StepInstantiate Step = "instantiate"
 	StepDescribe    Step = "describe" // the contract's version, and the manifest
 	StepSelfTest    Step = "self-test"
+	StepVerify      Step = "verify" // the self-tests once more, in the interpreter
 	StepSnapshot    Step = "snapshot"
 )
 
@@ -180,11 +189,17 @@ func checkHeader(wasm []byte) error {
 	return errors.New("not a WebAssembly module of version 1")
 }
 
-func (m *Module) load(ctx context.Context, wasm []byte) error {
+func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 	if err := m.checkLinks(wasm); err != nil { // before the expensive steps
 		return err
 	}
-	if err := m.compile(ctx, wasm); err != nil {
+	rewritten, err := m.rewrite(wasm, m.rewriting())
+	if err != nil {
+		return StepInspect.in(err)
+	}
+	v := m.beginVerify(ctx, rewritten)
+	defer func() { err = errors.Join(err, v.end(ctx)) }()
+	if err := m.compile(ctx, rewritten); err != nil {
 		return err
 	}
 	if err := m.provide(ctx); err != nil {
@@ -196,17 +211,20 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
 	defer cancel()
-	err = in.ended(m.examine(ctx, in))
+	answers, err := m.examine(ctx, in)
+	err = in.ended(err)
 	if err == nil {
 		m.initial = m.info.Memory
 		m.snapshot, m.info.NoReset = in.capture()
 	}
-	return errors.Join(err, in.Close())
+	if err := errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	return StepVerify.in(m.verify(ctx, v, answers))
 }
 
-// compile rewrites a binary, so that its guests can be stopped and put back, and
-// compiles it.
-func (m *Module) compile(ctx context.Context, wasm []byte) error {
+// rewriting is how binaries are rewritten.
+func (m *Module) rewriting() meter.Options {
 	opts := meter.Options{
 		Meter: m.opts.Interrupt == Metered, Reloop: !m.opts.KeepTables, Depth: min(m.opts.CallDepth, firstDepth),
 		Guards: meter.GuardsFor(runtime.GOARCH), Reset: true,
@@ -214,15 +232,16 @@ func (m *Module) compile(ctx context.Context, wasm []byte) error {
 	if m.opts.Unguarded {
 		opts.Guards = 0
 	}
-	rewritten, err := m.rewrite(wasm, opts)
-	if err != nil {
-		return StepInspect.in(err)
-	}
+	return opts
+}
+
+// compile compiles a binary that was rewritten, so that its guests can be stopped and put back.
+func (m *Module) compile(ctx context.Context, rewritten *rewritten) error {
 	m.globals, m.opaque = rewritten.Globals, rewritten.Opaque
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.CompileTimeout, errCompileTimeout)
 	defer cancel()
 	// With more than one worker wazero heeds the context, between functions.
-	err = m.compileCached(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten)
+	err := m.compileCached(experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0))), rewritten)
 	if err != nil {
 		return StepCompile.in(fmt.Errorf("compile: %w", err))
 	}
@@ -266,19 +285,23 @@ const (
 	warmUpFuel = 100_000_000
 )
 
-// examine asks a fresh instance what it is, and runs its self-tests.
-func (m *Module) examine(ctx context.Context, in *Instance) error {
+// examine asks a fresh instance what it is, and runs its self-tests, of whose first turn it
+// returns the answers.
+func (m *Module) examine(ctx context.Context, in *Instance) (answers []abi.Result, err error) {
 	if err := m.describe(ctx, in); err != nil {
-		return StepDescribe.in(err)
+		return nil, StepDescribe.in(err)
 	}
 	// More than once: a guest of Go's needs some tasks before its heap and its
 	// caches are such that the next task leaves little behind.
 	var spent uint64
-	for range warmUps {
+	for turn := range warmUps {
 		for i, c := range m.info.Manifest.SelfTests {
-			fuel, err := m.selfTest(ctx, in, c)
+			got, fuel, err := m.selfTest(ctx, in, c)
+			if turn == 0 {
+				answers = append(answers, got)
+			}
 			if err != nil {
-				return StepSelfTest.in(fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err))
+				return nil, StepSelfTest.in(fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err))
 			}
 			spent += fuel
 		}
@@ -287,10 +310,10 @@ func (m *Module) examine(ctx context.Context, in *Instance) error {
 		}
 	}
 	if err := m.warmBatch(ctx, in); err != nil {
-		return StepSelfTest.in(err)
+		return nil, StepSelfTest.in(err)
 	}
 	m.info.Memory = in.Memory()
-	return nil
+	return answers, nil
 }
 
 // describe asks an instance for its version of the contract and its manifest.
@@ -351,19 +374,19 @@ func (m *Module) index(transform string) int {
 	return slices.IndexFunc(m.info.Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == transform })
 }
 
-func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) (fuel uint64, err error) {
+func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) (answer abi.Result, fuel uint64, err error) {
 	index := m.index(c.Transform)
 	var got [1]abi.Result
 	fuel, err = in.Run(ctx, Call{Transform: index, Items: []abi.Item{{Payload: c.Input, State: c.State}}, Results: got[:]})
 	switch {
 	case err != nil:
-		return 0, err
+		return got[0], 0, err
 	case got[0].Status != c.Status:
-		return 0, fmt.Errorf("status is %v, want %v", outcome(got[0]), c.Status)
+		return got[0], 0, fmt.Errorf("status is %v, want %v", outcome(got[0]), c.Status)
 	case c.Status == abi.StatusOK && !bytes.Equal(got[0].Payload, c.Output):
-		return 0, differ(got[0].Payload, c.Output)
+		return got[0], 0, differ(got[0].Payload, c.Output)
 	}
-	return fuel, nil
+	return got[0], fuel, nil
 }
 
 func outcome(r abi.Result) string {
@@ -375,8 +398,13 @@ func outcome(r abi.Result) string {
 
 // differ says where two payloads differ first.
 func differ(got, want []byte) error {
-	at := 0
-	for at < min(len(got), len(want)) && got[at] == want[at] {
+	at, g, w := firstDifference(got, want)
+	return fmt.Errorf("output of %d bytes is %s from byte %d on, want %s of %d bytes%s", len(got), g, at, w, len(want), nanNote(got, want))
+}
+
+// firstDifference returns where two byte strings part, and excerpts of both from there on.
+func firstDifference(a, b []byte) (at int, fromA, fromB string) {
+	for at < min(len(a), len(b)) && a[at] == b[at] {
 		at++
 	}
 	const most = 24
@@ -387,7 +415,7 @@ func differ(got, want []byte) error {
 		}
 		return fmt.Sprintf("%q", b)
 	}
-	return fmt.Errorf("output of %d bytes is %s from byte %d on, want %s of %d bytes", len(got), excerpt(got), at, excerpt(want), len(want))
+	return at, excerpt(a), excerpt(b)
 }
 
 // hostLog is resonhost.log.
@@ -417,10 +445,11 @@ func (m *Module) LogDropped() uint64 { return m.log.dropped.Load() }
 
 // Close frees the module and whatever instances are left.
 func (m *Module) Close(ctx context.Context) error {
+	err := m.TakeChecker().Close(ctx)
 	if m.snapshot != nil {
 		m.snapshot.image.Close()
 	}
-	return m.closeRuntime(ctx)
+	return errors.Join(err, m.closeRuntime(ctx))
 }
 
 // closeRuntime frees the runtime, if there is one, with what was compiled in it.

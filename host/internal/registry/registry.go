@@ -96,6 +96,9 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 // ErrClosed is returned by [Plugin.Borrow] once the plugin is closed.
 var ErrClosed = pool.ErrClosed
 
+// Module returns the plugin's module.
+func (p *Plugin) Module() *module.Module { return p.module }
+
 // Info returns what is known of the module.
 func (p *Plugin) Info() module.Info { return p.module.Info() }
 
