@@ -47,7 +47,7 @@ func pressed(seed uint64, op operation) []byte {
 	for _, t := range valueTypes {
 		n := 1 + p.IntN(2)
 		if t == op.out || slices.Contains(op.in, t) || p.IntN(8) == 0 {
-			n = 10 + p.IntN(16)
+			n = 8 + p.IntN(14)
 		}
 		p.count[t], p.first[t] = n, len(locals)
 		for range n {
@@ -60,11 +60,11 @@ func pressed(seed uint64, op operation) []byte {
 		p.add(konst(0), access(t, 0), 0, u32(firstValues+at), 0x21, u32(v))
 	})
 	calls, branches := []int{3, 6, 12, 40}[p.IntN(4)], []int{3, 5, 10}[p.IntN(3)]
-	loop := p.IntN(2) == 0
+	loop := p.IntN(4) > 0
 	if loop {
 		p.add(0x03, void)
 	}
-	for range 5 + p.IntN(30) {
+	for range 10 + p.IntN(50) {
 		if p.IntN(branches) == 0 {
 			p.get(i32)
 			p.add(konst(1), 0x71, 0x04, void)
@@ -88,7 +88,7 @@ func pressed(seed uint64, op operation) []byte {
 	m := new(binary)
 	m.memory(1)
 	for _, t := range valueTypes {
-		m.fn([]byte{t}, []byte{t}, nil, 0x20, 0)
+		m.fn([]byte{t, t, t, t}, []byte{t}, nil, 0x20, 0)
 	}
 	m.main(nil, nil, locals, p.code)
 	return m.encode()
@@ -120,10 +120,19 @@ func (p *pressure) variables(visit func(t byte, v, at int)) {
 
 func (p *pressure) step(calls int) {
 	t := valueTypes[p.IntN(len(valueTypes))]
+	if p.IntN(2) == 0 {
+		t = p.op.in[p.IntN(len(p.op.in))]
+	}
 	switch {
 	case p.IntN(calls) == 0:
-		p.get(t)
+		for range 4 {
+			p.get(t)
+		}
 		p.add(0x10, u32(int(i32-t)), 0x21, p.any(t))
+	case t == i64 && p.IntN(2) == 0:
+		p.get(i64)
+		p.get(i64)
+		p.add([]byte{0x86, 0x88}[p.IntN(2)], 0x21, p.any(i64))
 	case p.IntN(2) == 0:
 		p.get(t)
 		p.add(0x21, p.any(t))
