@@ -2,6 +2,8 @@ package meter_test
 
 import (
 	"bytes"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/resonhost/resonhost/host/internal/module/meter"
@@ -71,5 +73,61 @@ func TestGuardsKeepMeaning(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestGuardsAreNeeded has the compiler get programs wrong without their guard, and right with it.
+// Those of selects and conversions are guests of package module's tests.
+func TestGuardsAreNeeded(t *testing.T) {
+	all := machines(t)
+	for _, c := range []struct {
+		arch  string
+		guard meter.Guards
+		op    string
+		seed  uint64
+	}{
+		{"amd64", meter.GuardCopySign, "f64.copysign", 25},
+		{"amd64", meter.GuardVector, "f64x2.replace_lane 0", 14},
+		{"amd64", meter.GuardVector, "v128.bitselect", 33},
+		{"arm64", meter.GuardLanes, "f64x2.replace_lane 0", 22},
+		{"arm64", meter.GuardLanes, "f32x4.replace_lane 3", 77},
+		{"arm64", meter.GuardLanes, "i8x16.narrow_i16x8_s", 46},
+		{"arm64", meter.GuardLanes, "i16x8.narrow_i32x4_u", 46},
+		{"arm64", meter.GuardRemainder, "i32.rem_u", 25},
+	} {
+		if c.arch != runtime.GOARCH {
+			continue
+		}
+		ops := guardedOps()
+		at := slices.IndexFunc(ops, func(op operation) bool { return op.name == c.op })
+		wasm := pressed(c.seed, ops[at])
+		want := all[1].leaves(t, wasm, c.seed)
+		if bytes.Equal(all[0].leaves(t, wasm, c.seed), want) {
+			t.Errorf("guard %v is no longer needed with this wazero for %s: remove it", c.guard, c.op)
+		}
+		for _, opts := range []meter.Options{
+			{Guards: c.guard}, {Guards: meter.GuardsFor(c.arch)}, {Guards: meter.GuardsFor(c.arch), Meter: true, Depth: 1000, Reloop: true, Reset: true},
+		} {
+			again, err := meter.Rewrite(wasm, meter.Limits{}, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(all[0].leaves(t, again.WASM, c.seed), want) {
+				t.Errorf("%s, with %+v: another result than the interpreter's", c.op, opts)
+			}
+		}
+	}
+}
+
+// TestGuardsFor has each architecture have guards, and each guard a name.
+func TestGuardsFor(t *testing.T) {
+	if amd64, arm64 := meter.GuardsFor("amd64"), meter.GuardsFor("arm64"); amd64|arm64 != meter.AllGuards || amd64&arm64 != meter.GuardCompare {
+		t.Errorf("amd64 %v, arm64 %v, all %v", amd64, arm64, meter.AllGuards)
+	}
+	if g := meter.GuardsFor("riscv64"); g != 0 {
+		t.Errorf("riscv64, where guests are interpreted: %v", g)
+	}
+	if text := (meter.AllGuards + meter.AllGuards + 1).String(); text != "select,convert,copysign,vector,bit-count,compare,remainder,lanes,0x100" {
+		t.Error(text)
 	}
 }
