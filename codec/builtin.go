@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"encoding"
+	"encoding/base64"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -152,11 +153,11 @@ var forms = []form{
 }
 
 // mixed decodes with one form and encodes with another.
-func mixed(in, out form) Codec {
-	return decoder(func(doc []byte) (Call, error) {
+func mixed(in, out form) func(doc []byte) (Call, error) {
+	return func(doc []byte) (Call, error) {
 		payload, err := in.payload(doc)
 		return Call{Payload: payload, Encode: out.line}, err
-	})
+	}
 }
 
 func fromRaw(doc []byte) ([]byte, error) {
@@ -186,7 +187,10 @@ func fromText(doc []byte) ([]byte, error) {
 	return []byte(s), err
 }
 
-func toText(output []byte) ([]byte, error) { return marshal(string(output)) }
+// toText needs the memory of its result alone: answers can be large, and many.
+func toText(output []byte) ([]byte, error) {
+	return jsontext.AppendQuote(make([]byte, 0, len(output)+len(output)/64+2), output)
+}
 
 // blob is bytes that need not be text.
 type blob struct {
@@ -215,4 +219,9 @@ func fromBytes(doc []byte) ([]byte, error) {
 	return *in.Base64, nil
 }
 
-func toBytes(output []byte) ([]byte, error) { return marshal(blob{&output}) }
+// toBytes is alike.
+func toBytes(output []byte) ([]byte, error) {
+	const begin, end = `{"base64":"`, `"}`
+	doc := make([]byte, 0, len(begin)+base64.StdEncoding.EncodedLen(len(output))+len(end))
+	return append(base64.StdEncoding.AppendEncode(append(doc, begin...), output), end...), nil
+}

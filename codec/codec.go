@@ -10,7 +10,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 )
 
-// MaxBytes is the longest JSON document that is decoded.
+// MaxBytes is the longest JSON document that is decoded, unless [Set.Allow] says otherwise.
 const MaxBytes = 8 << 20
 
 // MaxDepth is how deep arrays and objects may be nested.
@@ -37,21 +37,24 @@ type Call struct {
 }
 
 // Set has a Codec for each pair of media types.
-type Set struct{ codecs map[[2]string]Codec }
+type Set struct {
+	codecs   map[[2]string]Codec
+	maxBytes int
+}
 
 // Builtin returns a set with the codecs of cascade and tick, and of transforms
 // from and to any of application/json, text/plain (a JSON string) and
 // application/octet-stream (an object with the member base64; a string is taken
 // too, for its UTF-8).
 func Builtin() *Set {
-	s := &Set{codecs: make(map[[2]string]Codec)}
-	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, decoder(decodeCascade))
-	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, decoder(decodeNodes))
-	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, decoder(decodeNetwork))
-	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, decoder(decodeConnection))
+	s := &Set{codecs: make(map[[2]string]Codec), maxBytes: MaxBytes}
+	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, s.decoder(decodeCascade))
+	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, s.decoder(decodeNodes))
+	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, s.decoder(decodeNetwork))
+	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, s.decoder(decodeConnection))
 	for _, in := range forms {
 		for _, out := range forms {
-			s.Register(in.mediaType, out.mediaType, mixed(in, out))
+			s.Register(in.mediaType, out.mediaType, s.decoder(mixed(in, out)))
 		}
 	}
 	return s
@@ -60,6 +63,13 @@ func Builtin() *Set {
 // Register adds a codec, or replaces that of the same media types. It must not be
 // called while the set is in use.
 func (s *Set) Register(input, output string, c Codec) { s.codecs[[2]string{input, output}] = c }
+
+// Allow has the set's own codecs decode documents of up to so many bytes. It must not be called
+// while the set is in use.
+func (s *Set) Allow(maxBytes int) { s.maxBytes = maxBytes }
+
+// MaxBytes is the longest document that the set's own codecs decode.
+func (s *Set) MaxBytes() int { return s.maxBytes }
 
 // For returns the codec of a transform.
 func (s *Set) For(t host.Transform) (Codec, error) {
@@ -83,6 +93,18 @@ func (s *Set) Translate(t host.Transform, doc []byte) (payload []byte, encode fu
 	return call.Payload, call.Encode, nil
 }
 
-type decoder func(doc []byte) (Call, error)
+// decoder is a codec of a set's own.
+type decoder struct {
+	set    *Set
+	decode func(doc []byte) (Call, error)
+}
 
-func (d decoder) Decode(doc []byte) (Call, error) { return d(doc) }
+func (s *Set) decoder(decode func(doc []byte) (Call, error)) Codec { return decoder{s, decode} }
+
+// Decode implements Codec.
+func (d decoder) Decode(doc []byte) (Call, error) {
+	if len(doc) > d.set.maxBytes {
+		return Call{}, fault(document, "must have at most %d bytes, has %d", d.set.maxBytes, len(doc))
+	}
+	return d.decode(doc)
+}

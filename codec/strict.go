@@ -31,7 +31,7 @@ func unmarshal[T any, P interface {
 	*T
 	Validate() error
 }](doc []byte, v P) error {
-	if err := checkSize(doc); err != nil {
+	if err := checkEmpty(doc); err != nil {
 		return err
 	}
 	if string(bytes.TrimSpace(doc)) == "null" { // of which Unmarshal would make a zero value
@@ -43,10 +43,7 @@ func unmarshal[T any, P interface {
 	return v.Validate()
 }
 
-func checkSize(doc []byte) error {
-	if len(doc) > MaxBytes {
-		return fault(document, "must have at most %d bytes, has %d", MaxBytes, len(doc))
-	}
+func checkEmpty(doc []byte) error {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		return fault(document, "is empty")
 	}
@@ -161,7 +158,7 @@ var reserved = map[string]bool{"__proto__": true, "constructor": true, "prototyp
 // check walks a JSON document whose form is the plugin's business, and refuses
 // what no document may have.
 func check(doc []byte) error {
-	if err := checkSize(doc); err != nil {
+	if err := checkEmpty(doc); err != nil {
 		return err
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(doc))
@@ -205,7 +202,7 @@ func checkStream(field, key string) error {
 // document without it. What is no object is returned as it is, for a Codec to
 // refuse.
 func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
-	if err := checkSize(doc); err != nil {
+	if err := checkEmpty(doc); err != nil {
 		return nil, "", err
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(doc))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // ErrUnknownPlugin is wrapped by the error for a plugin that there is not.
@@ -23,7 +24,7 @@ func (h *Host) find(name string) (*plugin, error) {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("%w %q", ErrUnknownPlugin, name)
+	return nil, fmt.Errorf("%w %q", ErrUnknownPlugin, foreign.Cut(name))
 }
 
 // Reload reads a plugin's file in Config.PluginDir again, named by its source or the

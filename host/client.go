@@ -51,7 +51,8 @@ type Client struct {
 	weight int
 	known  bool // has a queue of its own, however many tenants there are
 	quiet  bool
-	fault  string // what is wrong with it, or "": its tasks fail of that
+	room   func(bytes int) bool // see Within; nil if there is always some
+	fault  string               // what is wrong with it, or "": its tasks fail of that
 }
 
 // Client returns a client for a tenant, of at most [MaxTenant] bytes. It costs nothing
@@ -78,6 +79,17 @@ func (c *Client) Quiet() *Client {
 	quiet := *c
 	quiet.quiet = true
 	return &quiet
+}
+
+// Within returns a client like c whose tasks' outputs must have room: room is told how many
+// bytes one has, by the worker that did the task, and reports whether there is room for them.
+// Without, the output is let go and the task fails with [ErrNoRoom]; the state of its stream stays
+// as it was. A program that keeps outputs for clients who take them slowly bounds so what they
+// take together.
+func (c *Client) Within(room func(bytes int) bool) *Client {
+	within := *c
+	within.room = room
+	return &within
 }
 
 // Run is [Host.Run] for the client.

@@ -15,6 +15,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/store"
 	"github.com/resonhost/resonhost/host/internal/watch"
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // Files beside a plugin's.
@@ -380,7 +381,7 @@ func (h *Host) readSource(ctx context.Context, name string) (Source, error) {
 	f, err := watch.ReadFile(ctx, h.watchConfig(), name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Source{}, fmt.Errorf("%w %q: there is no %s.wasm in the plugin directory", ErrUnknownPlugin, name, name)
+		return Source{}, fmt.Errorf("%w %q: there is no %s.wasm in the plugin directory", ErrUnknownPlugin, foreign.Cut(name), foreign.Cut(name))
 	case err != nil:
 		return Source{}, newLoadError(Source{Name: name}, StepRead, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // Sentinels, for [errors.Is]. All come wrapped in an [*Error].
@@ -19,6 +20,8 @@ var (
 	// ErrTooLate: the tasks that stand before the task in its queue take so long that it
 	// could not begin by its context's deadline. It wraps ErrQueueFull.
 	ErrTooLate = fmt.Errorf("%w for the deadline", ErrQueueFull)
+	// ErrNoRoom: there was no room for the output, see [Client.Within].
+	ErrNoRoom = errors.New("there is no room for the output")
 	// ErrNotStarted: the host has not been started.
 	ErrNotStarted = errors.New("host is not started")
 	// ErrClosed: the host is closed or closing.
@@ -44,7 +47,7 @@ const (
 	KindInvalidArgument Kind = "invalid_argument"
 	// KindUnknownTransform: see [ErrUnknownTransform].
 	KindUnknownTransform Kind = "unknown_transform"
-	// KindQueueFull: see [ErrQueueFull] and [ErrTooLate].
+	// KindQueueFull: see [ErrQueueFull], [ErrTooLate] and [ErrNoRoom].
 	KindQueueFull Kind = "queue_full"
 	// KindTimeout: the task waited or ran too long. The error is
 	// [context.DeadlineExceeded].
@@ -126,6 +129,14 @@ func KindOf(err error) Kind {
 
 func fail(kind Kind, transform string, cause error) *Error {
 	return &Error{Kind: kind, Transform: transform, Message: cause.Error(), Err: cause}
+}
+
+func unknownTransform(name string) *Error {
+	shown := foreign.Cut(name)
+	return &Error{
+		Kind: KindUnknownTransform, Transform: shown, Err: ErrUnknownTransform,
+		Message: fmt.Sprintf("no plugin has a transform %q", shown),
+	}
 }
 
 // of says which plugin was to run the task.

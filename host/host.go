@@ -486,8 +486,5 @@ func (h *Host) lookup(name string, n int) (*transform, *Error) {
 		return tr, nil
 	}
 	h.unknown.Add(uint64(n))
-	return nil, &Error{
-		Kind: KindUnknownTransform, Transform: name, Err: ErrUnknownTransform,
-		Message: fmt.Sprintf("no plugin has a transform %q", name),
-	}
+	return nil, unknownTransform(name)
 }

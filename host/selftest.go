@@ -13,6 +13,7 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/jsondiff"
 )
 
@@ -41,14 +42,18 @@ func parseTests(doc []byte) (cases []testCase, err error) {
 	if len(doc) > maxTests {
 		return nil, fmt.Errorf("tests: %d bytes, the limit is %d", len(doc), maxTests)
 	}
+	doc, err = foreign.UTF8(doc)
+	if err != nil {
+		return nil, fmt.Errorf("tests: %w", err)
+	}
 	line := 0
-	for text := range bytes.Lines(doc) {
+	for one := range bytes.Lines(doc) {
 		line++
-		if len(bytes.TrimSpace(text)) == 0 {
+		if len(bytes.TrimSpace(one)) == 0 {
 			continue
 		}
 		c := testCase{line: line}
-		dec := json.NewDecoder(bytes.NewReader(text))
+		dec := json.NewDecoder(bytes.NewReader(one))
 		dec.DisallowUnknownFields()
 		err := dec.Decode(&c)
 		if err == nil {

@@ -618,6 +618,9 @@ func (t *task) outcome(v *version, got *abi.Result, fuel uint64, fault *Error, b
 	if fault == nil {
 		fault = t.rejection(v, got)
 	}
+	if fault == nil && t.client.room != nil && !t.client.room(len(got.Payload)-behind) {
+		fault = fail(KindQueueFull, t.transform.name, ErrNoRoom).of(v)
+	}
 	r := Result{Fuel: fuel}
 	if fault != nil {
 		r.Err = t.transform.count(fault, 1)

@@ -16,12 +16,13 @@ import (
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // Defaults of Options. Together they bound the memory that lines take.
 const (
 	DefaultWindow  = 64
-	DefaultMaxLine = codec.MaxBytes
+	DefaultMaxHeld = 64 << 20
 )
 
 // Options are how lines are read. The zero value of a field is its default.
@@ -33,20 +34,36 @@ type Options struct {
 	Tenant string
 	// Window is how many tasks are under way at once; default DefaultWindow.
 	Window int
-	// MaxLine is the longest line in bytes; default DefaultMaxLine, at most
-	// codec.MaxBytes.
+	// MaxLine is the longest line in bytes; default, and at most, what the codecs decode.
 	MaxLine int
+	// MaxHeld is how many bytes lines under way and their answers may have before Run waits
+	// until some are written; default DefaultMaxHeld. How long answers will be is guessed by
+	// those before. One line is under way whatever it takes.
+	MaxHeld int
 	// Failed, if set, is told of each task that failed, in the lines' order: its
 	// line is for the caller, and does not have all that the error does.
 	Failed func(line int, err error)
-	// Hold, if set, reserves memory for n bytes of a line, or refuses it, so that
-	// the line fails with host.KindQueueFull. What was reserved is given back by
-	// Release when the line is answered.
-	Hold    func(n int) bool
-	Release func(n int)
+	// Memory, if set, is where the bytes of lines and answers come from that Run holds.
+	Memory Memory
+	// Probe, once closed, has Run write a space before its next answer if it waits for one,
+	// which JSON allows: whether its reader is still there is seen by writing alone.
+	Probe <-chan struct{}
 	// Stop, once closed, has no further line read: Run answers those that were,
 	// and ends. A Read that blocks then is left to end on its own.
 	Stop <-chan struct{}
+}
+
+// Memory is what several Runs may hold together. It may be used concurrently.
+type Memory interface {
+	// Take takes n bytes, of an answer or else of a line, and reports whether there was room. If
+	// not, the line fails with host.KindQueueFull.
+	Take(n int, answer bool) bool
+	// Add takes n bytes that are held already, or gives back what is not any more if n is
+	// negative.
+	Add(n int)
+	// Tight reports whether there is so little left that a Run had better wait until answers
+	// of its own are written.
+	Tight() bool
 }
 
 // Summary counts what Run did.
@@ -101,18 +118,19 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		o.Window = DefaultWindow
 	}
 	if o.MaxLine <= 0 {
-		o.MaxLine = DefaultMaxLine
+		o.MaxLine = codecs.MaxBytes()
 	}
-	if o.Hold == nil {
-		o.Hold, o.Release = func(int) bool { return true }, func(int) {}
+	if o.MaxHeld <= 0 {
+		o.MaxHeld = DefaultMaxHeld
 	}
-	o.MaxLine = min(o.MaxLine, codec.MaxBytes)
+	o.MaxLine = min(o.MaxLine, codecs.MaxBytes())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &pipeline{
-		client: h.Client(o.Tenant, host.PriorityNormal), codec: c, transform: transform, opts: o,
+		codec: c, transform: transform, opts: o, held: newLedger(o.MaxHeld, o.Memory),
 		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
+	p.client = h.Client(o.Tenant, host.PriorityNormal).Within(func(n int) bool { return p.held.take(encoding*n, true) })
 	go p.read(ctx, r)
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -123,12 +141,12 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 			cancel(fmt.Errorf("write: %w", err))
 			for a := range p.answers {
 				<-a.done
-				p.opts.Release(a.held)
+				p.held.end(a.held)
 			}
 		}
 	})
 	err = p.submit(ctx)
-	close(p.answers)
+	close(p.answers) // with which the writer ends
 	writing.Wait()
 	p.encoding.Wait()
 	p.summary.Stopped = p.stopped
@@ -145,6 +163,7 @@ type pipeline struct {
 	codec     codec.Codec
 	transform string
 	opts      Options
+	held      *ledger
 	input     chan line
 	answers   chan *answer
 	encoding  sync.WaitGroup
@@ -156,7 +175,7 @@ type pipeline struct {
 type line struct {
 	number int
 	text   []byte
-	held   int   // bytes that Options.Hold granted
+	held   int   // bytes that the ledger has
 	err    error // of this line
 	fatal  error // of the input
 }
@@ -164,7 +183,7 @@ type line struct {
 // answer is a task on its way, or a line that never became one.
 type answer struct {
 	number int
-	held   int
+	held   int           // likewise, and of out
 	done   chan struct{} // closed once out or err is there
 	out    []byte
 	err    error
@@ -177,15 +196,21 @@ func (p *pipeline) read(ctx context.Context, r io.Reader) {
 	for n := 1; ; n++ {
 		l, end := p.readLine(br)
 		l.number = n
+		if n == 1 && l.err == nil {
+			var err error
+			if l.text, err = foreign.UTF8(l.text); err != nil {
+				l.err, end = fmt.Errorf("%w; no further line was read", err), true
+			}
+		}
 		if len(bytes.TrimSpace(l.text)) > 0 || l.err != nil || l.fatal != nil {
 			select {
 			case p.input <- l:
 			case <-ctx.Done():
-				p.opts.Release(l.held)
+				p.held.add(-l.held)
 				return
 			}
 		} else {
-			p.opts.Release(l.held)
+			p.held.add(-l.held)
 		}
 		if end {
 			return
@@ -204,11 +229,8 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 			case len(l.text)+len(text) > p.opts.MaxLine:
 				l.err = fmt.Errorf("the line is longer than %d bytes", p.opts.MaxLine)
 				l.text = nil
-			case !p.opts.Hold(len(text)):
-				l.err = &host.Error{
-					Kind: host.KindQueueFull, Transform: p.transform, Err: host.ErrQueueFull,
-					Message: "the requests under way hold all the memory that they may",
-				}
+			case !p.held.take(len(text), false):
+				l.err = p.noMemory()
 				l.text = nil
 			default:
 				l.held += len(text)
@@ -227,6 +249,13 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 	}
 }
 
+func (p *pipeline) noMemory() error {
+	return &host.Error{
+		Kind: host.KindQueueFull, Transform: p.transform, Err: host.ErrQueueFull,
+		Message: "the requests under way hold all the memory that they may",
+	}
+}
+
 // submit takes a place for the task of each line, until the input or ctx ends.
 func (p *pipeline) submit(ctx context.Context) error {
 	for {
@@ -241,15 +270,23 @@ func (p *pipeline) submit(ctx context.Context) error {
 				return nil
 			}
 			if l.fatal != nil {
-				p.opts.Release(l.held)
+				p.held.add(-l.held)
 				return l.fatal
+			}
+			for !p.held.begin() {
+				select {
+				case <-p.held.freed:
+				case <-ctx.Done():
+					p.held.add(-l.held)
+					return context.Cause(ctx)
+				}
 			}
 			a := p.task(ctx, l)
 			select {
 			case p.answers <- a:
 			case <-ctx.Done(): // the writer may have ended
 				<-a.done
-				p.opts.Release(a.held)
+				p.held.end(a.held)
 				return context.Cause(ctx)
 			}
 		}
@@ -258,9 +295,11 @@ func (p *pipeline) submit(ctx context.Context) error {
 
 func (p *pipeline) task(ctx context.Context, l line) *answer {
 	a := &answer{number: l.number, held: l.held, done: make(chan struct{})}
-	pending, encode, err := p.start(ctx, l)
+	pending, encode, payload, err := p.start(ctx, l)
+	a.held += payload
 	if err != nil {
 		a.err = err
+		p.held.done(a.held)
 		close(a.done)
 		return a
 	}
@@ -271,46 +310,55 @@ func (p *pipeline) task(ctx context.Context, l line) *answer {
 		out, err := pending.Wait()
 		if err != nil {
 			a.err = err
+			p.held.done(a.held)
 			return
 		}
+		taken := encoding * len(out)
 		if a.out, err = encode(out); err != nil {
 			a.err = &host.Error{Kind: host.KindABI, Transform: p.transform, Message: "the output is not of its media type: " + err.Error(), Err: err}
 		}
+		p.held.done(a.held + max(taken, len(a.out)))
+		p.held.add(len(a.out) - taken)
+		a.held += len(a.out)
 	})
 	return a
 }
 
-// start submits the task of a line.
-func (p *pipeline) start(ctx context.Context, l line) (*host.Pending, func([]byte) ([]byte, error), error) {
+// start submits the task of a line. held is what its payload has of the ledger.
+func (p *pipeline) start(ctx context.Context, l line) (_ *host.Pending, encode func([]byte) ([]byte, error), held int, err error) {
 	if l.err != nil {
-		return nil, nil, l.err
+		return nil, nil, 0, l.err
 	}
 	doc, key := l.text, ""
 	if p.opts.StreamField != "" {
 		var err error
 		if doc, key, err = codec.TakeStream(doc, p.opts.StreamField); err != nil {
-			return nil, nil, err
+			return nil, nil, 0, err
 		}
 	}
 	call, err := p.codec.Decode(doc)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, 0, err
 	case key == "":
 		key = call.Stream
 	case call.Stream != "":
-		return nil, nil, fmt.Errorf("stream: is there besides %s", p.opts.StreamField)
+		return nil, nil, 0, fmt.Errorf("stream: is there besides %s", foreign.Cut(p.opts.StreamField))
+	}
+	if held = len(call.Payload); !p.held.take(held, false) {
+		return nil, nil, 0, p.noMemory()
 	}
 	if key == "" {
-		return p.client.Submit(ctx, p.transform, call.Payload), call.Encode, nil
+		return p.client.Submit(ctx, p.transform, call.Payload), call.Encode, held, nil
 	}
-	return p.client.Stream(key).Submit(ctx, p.transform, call.Payload), call.Encode, nil
+	return p.client.Stream(key).Submit(ctx, p.transform, call.Payload), call.Encode, held, nil
 }
 
 // write writes the answers in order, until there are no more, w fails, or ctx ends
 // a task.
 func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 	bw := bufio.NewWriterSize(w, 64<<10)
+	probe := p.opts.Probe
 	for a := range p.answers {
 		select {
 		case <-a.done:
@@ -318,25 +366,22 @@ func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 			if err := flush(bw, w); err != nil {
 				return err
 			}
-			<-a.done
+			select {
+			case <-a.done:
+			case <-probe:
+				probe = nil
+				_ = bw.WriteByte(' ') // as below
+				if err := flush(bw, w); err != nil {
+					return err
+				}
+				<-a.done
+			}
 		}
-		p.opts.Release(a.held)
-		out, err := a.out, a.err
-		if err != nil && ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), flush(bw, w)) // no failure of the line's
-		}
-		p.summary.Lines++
+		err := p.writeAnswer(ctx, bw, w, a)
+		p.held.end(a.held)
 		if err != nil {
-			p.summary.Failed++
-			if p.opts.Failed != nil {
-				p.opts.Failed(a.number, err)
-			}
-			if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, jsontext.AllowInvalidUTF8(true)); err != nil {
-				return err
-			}
+			return err
 		}
-		// A write error stays with bw until Flush, and ends with it.
-		_, _ = bw.Write(append(out, '\n'))
 		if len(p.answers) == 0 {
 			if err := flush(bw, w); err != nil {
 				return err
@@ -344,6 +389,27 @@ func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return flush(bw, w)
+}
+
+func (p *pipeline) writeAnswer(ctx context.Context, bw *bufio.Writer, w io.Writer, a *answer) error {
+	out, err := a.out, a.err
+	if err != nil && ctx.Err() != nil {
+		return errors.Join(context.Cause(ctx), flush(bw, w)) // no failure of the line's
+	}
+	p.summary.Lines++
+	if err != nil {
+		p.summary.Failed++
+		if p.opts.Failed != nil {
+			p.opts.Failed(a.number, err)
+		}
+		if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, jsontext.AllowInvalidUTF8(true)); err != nil {
+			return err
+		}
+	}
+	// A write error stays with bw until Flush, and ends with it.
+	_, _ = bw.Write(out)
+	_ = bw.WriteByte('\n')
+	return nil
 }
 
 // flush writes out what is buffered, and has w send it if w buffers too.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -126,6 +127,21 @@ func TestRun(t *testing.T) {
 		{
 			name: "the stream's member is not the transform's", transform: "t.echo", opts: lines.Options{StreamField: "s"},
 			in: `{"s":"a","x":1}` + "\n", want: `{"x":1}` + "\n", sum: lines.Summary{Lines: 1},
+		},
+		{
+			name: "byte order mark", transform: "t.echo", in: "\ufeff1\n2\n", want: "1\n2\n", sum: lines.Summary{Lines: 2},
+		},
+		{
+			name: "byte order mark alone", transform: "t.echo", in: "\ufeff\n2\n", want: "2\n", sum: lines.Summary{Lines: 1},
+		},
+		{
+			name: "UTF-16", transform: "t.echo", in: "\xff\xfe1\x00\n\x002\x00\n\x00",
+			want: `{"error":{"kind":"invalid_argument","message":"the text is UTF-16, and must be UTF-8; no further line was read","line":1}}` + "\n",
+			sum:  lines.Summary{Lines: 1, Failed: 1},
+		},
+		{
+			name: "little may be held", transform: "t.echo", opts: lines.Options{MaxHeld: 1}, in: "1\n2\n3\n",
+			want: "1\n2\n3\n", sum: lines.Summary{Lines: 3},
 		},
 		{
 			name: "window of one", transform: "t.echo", opts: lines.Options{Window: 1}, in: "1\n2\n3\n",
@@ -303,3 +319,108 @@ func TestRunManyInSandbox(t *testing.T) {
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// memory grants so many bytes, and remembers the most that were held.
+type memory struct {
+	mu                sync.Mutex
+	limit, held, most int
+}
+
+func (m *memory) Take(n int, _ bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held+n > m.limit {
+		return false
+	}
+	m.held += n
+	m.most = max(m.most, m.held)
+	return true
+}
+
+func (m *memory) Add(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held += n
+	m.most = max(m.most, m.held)
+}
+
+func (m *memory) Tight() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held > m.limit/2
+}
+
+// TestRunHoldsLittle has a writer who takes nothing at first, and answers of which few fit.
+func TestRunHoldsLittle(t *testing.T) {
+	const size, sent, most = 10_000, 500, 200_000
+	h := start(t, nil)
+	line := `"` + strings.Repeat("x", size-3) + `"` + "\n"
+	m := &memory{limit: 1 << 30}
+	fromOut, out := io.Pipe()
+	in := strings.NewReader(strings.Repeat(line, sent))
+	ended := make(chan error, 1)
+	go func() {
+		sum, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, out, lines.Options{Memory: m, MaxHeld: most})
+		if sum.Failed != 0 {
+			t.Errorf("%d lines failed", sum.Failed)
+		}
+		out.Close()
+		ended <- err
+	}()
+	got, err := io.ReadAll(fromOut)
+	if err != nil || string(got) != strings.Repeat(line, sent) {
+		t.Errorf("%d bytes, err %v", len(got), err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	// A line that is read ahead, and one whose answer was larger than those before.
+	if m.held != 0 || m.most > most+8*size {
+		t.Errorf("%d bytes are held at the end, and %d were, of %d", m.held, m.most, most)
+	}
+}
+
+// TestRunWithoutMemory has lines for which there is none.
+func TestRunWithoutMemory(t *testing.T) {
+	h := start(t, nil)
+	m := &memory{limit: 100}
+	var out strings.Builder
+	in := "1\n\"" + strings.Repeat("x", 60) + "\"\n\"" + strings.Repeat("y", 200) + "\"\n4\n"
+	sum, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", strings.NewReader(in), &out, lines.Options{Memory: m, Window: 1})
+	got := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if err != nil || sum != (lines.Summary{Lines: 4, Failed: 2}) || len(got) != 4 || got[0] != "1" || got[3] != "4" {
+		t.Errorf("%+v, err %v, %s", sum, err, out.String())
+	}
+	for _, i := range []int{1, 2} {
+		if !strings.HasPrefix(got[i], `{"error":{"kind":"queue_full"`) {
+			t.Errorf("line %d: %s", i+1, got[i])
+		}
+	}
+	if m.held != 0 {
+		t.Errorf("%d bytes are held at the end", m.held)
+	}
+}
+
+// TestRunProbes has a reader who may have gone, of whom that is seen before an answer.
+func TestRunProbes(t *testing.T) {
+	h := start(t, nil)
+	in, toIn := io.Pipe()
+	fromOut, out := io.Pipe()
+	probe := make(chan struct{})
+	close(probe)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, out, lines.Options{Probe: probe})
+		out.Close()
+		ended <- err
+	}()
+	fmt.Fprintln(toIn, 1)
+	toIn.Close()
+	got, err := io.ReadAll(fromOut)
+	if s := strings.TrimLeft(string(got), " "); err != nil || s != "1\n" || len(got)-len(s) > 1 {
+		t.Errorf("%q, err %v", got, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

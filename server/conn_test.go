@@ -60,7 +60,7 @@ func TestStalledBody(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "no byte of the body came for 50ms") {
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "the body did not go on by 65536 bytes within 50ms") {
 		t.Errorf("status %d, %s, err %v", resp.StatusCode, body, err)
 	}
 }
@@ -136,9 +136,9 @@ func TestUnknownRoutes(t *testing.T) {
 		status       int
 		allow, want  string
 	}{
-		{http.MethodGet, "/v1/transforms/cascade", 405, "POST", `{"title":"Method Not Allowed","status":405,"detail":"the method must be POST","kind":"method_not_allowed"}`},
-		{http.MethodPost, "/healthz", 405, "GET, HEAD", `{"title":"Method Not Allowed","status":405,"detail":"the method must be GET or HEAD","kind":"method_not_allowed"}`},
-		{http.MethodDelete, "/", 405, "GET, HEAD", `"kind":"method_not_allowed"`},
+		{http.MethodGet, "/v1/transforms/cascade", 405, "POST, OPTIONS", `{"title":"Method Not Allowed","status":405,"detail":"the method must be POST","kind":"method_not_allowed"}`},
+		{http.MethodPost, "/healthz", 405, "GET, HEAD, OPTIONS", `{"title":"Method Not Allowed","status":405,"detail":"the method must be GET or HEAD","kind":"method_not_allowed"}`},
+		{http.MethodDelete, "/", 405, "GET, HEAD, OPTIONS", `"kind":"method_not_allowed"`},
 		{http.MethodGet, "/v2", 404, "", `{"title":"Not Found","status":404,"detail":"there is nothing here; / lists what there is","kind":"not_found"}`},
 	} {
 		status, header, body := s.do(t, c.method, c.path, "", "")

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // Plugin is a plugin in answers of /v1/plugins.
@@ -110,17 +108,16 @@ func writeJSON(w http.ResponseWriter, v any) {
 // changePlugin is POST /v1/plugins/{name}/{action}.
 func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
+	rule, err := stateRule(r, r.PathValue("action"))
+	if err != nil {
+		writeProblem(w, problemOf("", err))
+		return
+	}
 	var changed Changed
-	var err error
 	switch r.PathValue("action") {
 	case "reload":
 		changed.Result, err = s.host.Reload(r.Context(), name)
 	case "rollback":
-		rule, e := stateRule(r)
-		if e != nil {
-			writeProblem(w, problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Detail: e.Error(), Field: e.Field})
-			return
-		}
 		err = s.host.Rollback(r.Context(), name, rule)
 	case "promote":
 		err = s.host.Promote(name)
@@ -151,25 +148,20 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 // resetStates is the parameter by which a rollback goes past a format of state.
 const resetStates = "?state_rule=reset"
 
-// stateRule is the rule that a request for a rollback has, 0 without.
-func stateRule(r *http.Request) (host.StateRule, *abi.FieldError) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return 0, &abi.FieldError{Field: "query", Rule: err.Error()}
-	}
-	rules := map[string]host.StateRule{"refuse": host.StateRefuse, "reset": host.StateReset}
-	for name, list := range values {
-		if name != "state_rule" {
-			return 0, &abi.FieldError{Field: name, Rule: "is no parameter of a rollback" + spell.DidYouMean(name, []string{"state_rule"})}
-		}
-		if len(list) > 1 || rules[list[0]] == 0 {
-			return 0, &abi.FieldError{Field: name, Rule: "must be refuse or reset, once"}
-		}
-	}
+// stateRule is the rule that a request for a rollback has, 0 without. Other changes have none.
+func stateRule(r *http.Request, action string) (host.StateRule, error) {
+	values := r.URL.Query()
 	if !values.Has("state_rule") {
 		return 0, nil
 	}
-	return rules[values.Get("state_rule")], nil
+	rule := map[string]host.StateRule{"refuse": host.StateRefuse, "reset": host.StateReset}[values.Get("state_rule")]
+	switch {
+	case action != "rollback":
+		return 0, &abi.FieldError{Field: "state_rule", Rule: "is for a rollback"}
+	case rule == 0:
+		return 0, &abi.FieldError{Field: "state_rule", Rule: "must be refuse or reset"}
+	}
+	return rule, nil
 }
 
 // failChange answers that a plugin was not changed.

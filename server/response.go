@@ -1,20 +1,26 @@
 package server
 
 import (
+	"errors"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/resonhost/resonhost/host"
 )
 
 // response is the ResponseWriter of a route: it gives each piece of the answer the
-// whole of a timeout to be taken, and keeps the status for the metrics.
+// whole of a timeout to be taken, and keeps status and error for the metrics.
 type response struct {
 	http.ResponseWriter
 
 	control *http.ResponseController // of ResponseWriter
 	timeout time.Duration
-	status  int // 0 before the header
+	status  int   // 0 before the header
+	written int64 // bytes of the answer
+	err     error // with which the answer was cut short
 }
 
 // extend starts the timeout anew. A connection without deadlines has none to miss.
@@ -29,16 +35,41 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write implements [http.ResponseWriter].
-func (w *response) Write(p []byte) (int, error) {
-	w.extend()
-	return w.ResponseWriter.Write(p)
+// Write implements [http.ResponseWriter]. A client who takes a large answer slowly, but does, is
+// as good as any: the time is for a piece, and not for all.
+func (w *response) Write(p []byte) (n int, err error) {
+	for {
+		now := p[n:min(len(p), n+piece)]
+		w.extend()
+		m, err := w.ResponseWriter.Write(now)
+		n += m
+		w.written += int64(m)
+		if err != nil {
+			w.fail(err)
+			return n, err
+		}
+		if n == len(p) {
+			return n, nil
+		}
+	}
+}
+
+// fail takes note of what has cut the answer short. An answer that has no body by its status, or
+// to HEAD, is whole without.
+func (w *response) fail(err error) {
+	if w.err == nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		w.err = err
+	}
 }
 
 // FlushError sends what is buffered.
 func (w *response) FlushError() error {
 	w.extend()
-	return w.control.Flush()
+	err := w.control.Flush()
+	if err != nil {
+		w.fail(err)
+	}
+	return err
 }
 
 // Unwrap is for [http.ResponseController].
@@ -48,34 +79,80 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) handle(pattern string, h http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		out := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: s.opts.StallTimeout}
-		code := "aborted" // unless h returns
 		s.inFlight.Inc()
 		if s.isDraining() { // the connection is of no more use, and soon gone
 			w.Header().Set("Connection", "close")
 		}
 		defer func() {
 			s.inFlight.Dec()
-			s.requests.WithLabelValues(pattern, code).Inc()
+			s.ended(out, r, pattern, recover())
 		}()
 		h(out, r)
-		if code = strconv.Itoa(out.status); out.status == 0 {
-			code = "200" // what net/http makes of an answer without a status
+		if out.written > piece && out.err == nil {
+			_ = out.FlushError() // whose error is kept
 		}
 	})
 }
 
-// route adds a route of one method, and refuses the others.
-func (s *Server) route(method, path string, h http.HandlerFunc) {
-	s.handle(method+" "+path, h)
-	allow := []string{method}
-	if method == http.MethodGet {
-		allow = append(allow, http.MethodHead)
+// ended counts a request that has ended, and logs one whose answer was cut short, or whose
+// handler has panicked.
+func (s *Server) ended(out *response, r *http.Request, pattern string, panicked any) {
+	code := strconv.Itoa(out.status)
+	if out.status == 0 {
+		code = "200" // what net/http makes of an answer without a status
 	}
-	s.handle(path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", strings.Join(allow, ", "))
+	switch {
+	case panicked == nil && out.err != nil:
+		code = aborted
+		s.log.InfoContext(r.Context(), "an answer was cut short", "route", pattern, "written", out.written, "error", out.err)
+	case panicked == http.ErrAbortHandler: //nolint:errorlint // as net/http compares it
+		code = aborted // whoever did it has logged why
+	case panicked != nil:
+		s.panics.Inc()
+		s.log.ErrorContext(r.Context(), "a handler panicked", "route", pattern, "panic", panicked, "stack", string(debug.Stack()))
+		code = aborted
+		if out.status == 0 {
+			writeProblem(out, problem{Status: http.StatusInternalServerError, Kind: host.KindHost, Detail: "the server has a defect, which it has logged"})
+			code, panicked = "500", nil
+		}
+	}
+	s.requests.WithLabelValues(pattern, code).Inc()
+	if panicked != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// aborted is the code by which answers that were cut short are counted.
+const aborted = "aborted"
+
+// route adds a route of one method, with the query parameters that it has, and refuses the
+// other methods.
+func (s *Server) route(method, path string, h http.HandlerFunc, parameters ...string) {
+	s.handle(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+		err := checkQuery(r, parameters)
+		if err == nil {
+			err = checkHeaders(r.Header)
+		}
+		if err != nil {
+			writeProblem(w, problemOf("", err))
+			return
+		}
+		h(w, r)
+	})
+	methods := []string{method}
+	if method == http.MethodGet {
+		methods = append(methods, http.MethodHead)
+	}
+	allow := strings.Join(append(methods, http.MethodOptions), ", ")
+	s.handle(path, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allow)
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		writeProblem(w, problem{
 			Status: http.StatusMethodNotAllowed, Kind: "method_not_allowed",
-			Detail: "the method must be " + strings.Join(allow, " or "),
+			Detail: "the method must be " + strings.Join(methods, " or "),
 		})
 	})
 }

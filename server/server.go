@@ -3,6 +3,7 @@
 package server
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sync/semaphore"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
@@ -33,17 +34,18 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxBody is the longest body of a request in bytes; default 8 MiB. Of
 	// JSON lines, which are not bounded together, it is the longest line, at
-	// most codec.MaxBytes.
+	// most what the codecs decode.
 	MaxBody int64
-	// MaxHeld is how many bytes of bodies, and of JSON lines that were not
-	// answered yet, all requests may have together; default 512 MiB. A body of
-	// unknown length counts as MaxBody. Beyond it requests are refused with 429,
-	// and lines with an error of kind queue_full. Answers do not count.
+	// MaxHeld is how many bytes all requests may hold together: of bodies and lines
+	// as they come, of payloads, of outputs, and of answers until their clients have
+	// taken them; default 512 MiB, or 8 × MaxBody if that is more, and at least
+	// that. Beyond it requests are refused with 429, and lines with an error of kind
+	// queue_full. The last quarter is for requests that hold less than an eighth.
+	// One that answers JSON lines reads no further ones while it holds an eighth.
 	MaxHeld int64
-	// StallTimeout is how long a client may keep the server waiting: for the
-	// next bytes of a body, or to take those of an answer; default 30 s. It
-	// starts anew with each piece. JSON lines may pause for as long as they
-	// like: no task waits for the next.
+	// StallTimeout is how long a client may take for each 64 KiB of a body and of
+	// an answer, or what there is of less; default 30 s. JSON lines may pause for as
+	// long as they like between two: no task waits for the next.
 	StallTimeout time.Duration
 	// TrustTenant is whether the header Resonhost-Tenant is believed, by which tenants
 	// have queues, shares of the workers' time and streams of their own; default it is
@@ -65,10 +67,10 @@ type Server struct {
 	mux      *http.ServeMux
 	draining chan struct{} // closed by SetDraining
 	drain    func()
-	held     *semaphore.Weighted // bytes of bodies
+	held     *budget
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
-	holding  prometheus.Gauge
+	panics   prometheus.Counter
 }
 
 // New returns a server of a host, which need not be started yet. It starts
@@ -81,7 +83,10 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		o.MaxBody = DefaultMaxBody
 	}
 	if o.MaxHeld <= 0 {
-		o.MaxHeld = DefaultMaxHeld
+		o.MaxHeld = max(DefaultMaxHeld, 8*o.MaxBody)
+	}
+	if o.MaxHeld < 8*o.MaxBody {
+		return nil, &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least 8 × MaxBody, which is %d bytes, is %d", 8*o.MaxBody, o.MaxHeld)}
 	}
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = DefaultStallTimeout
@@ -91,32 +96,38 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	s := &Server{
-		host: h, codecs: codecs, opts: o, held: semaphore.NewWeighted(o.MaxHeld), log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
+		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
 		}, []string{"route", "code"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "resonhost_http_requests_in_flight", Help: "HTTP requests under way.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "resonhost_http_panics_total", Help: "Handlers of HTTP requests that panicked, which is a defect.",
+		}),
 	}
-	s.holding = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "resonhost_http_held_bytes", Help: "Bytes of bodies, and of JSON lines that were not answered yet.",
-	})
+	holding := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "resonhost_http_held_bytes", Help: "Bytes of bodies, lines, payloads, outputs, and answers that clients have not taken yet.",
+	}, func() float64 { return float64(s.held.held()) })
+	limit := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "resonhost_http_held_limit_bytes", Help: "How many bytes requests may hold together.",
+	}, func() float64 { return float64(o.MaxHeld) })
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
-	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.holding} {
+	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused} {
 		if err := o.Registry.Register(c); err != nil {
 			return nil, err
 		}
 	}
-	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform)
+	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform, streamField)
 	s.route(http.MethodGet, "/v1/plugins", s.listPlugins)
-	s.route(http.MethodPost, "/v1/plugins/{name}/{action}", s.changePlugin)
+	s.route(http.MethodPost, "/v1/plugins/{name}/{action}", s.changePlugin, "state_rule")
 	s.route(http.MethodGet, "/healthz", s.health)
 	s.route(http.MethodGet, "/readyz", s.ready)
 	s.route(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
 		// Mostly of clients that left.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}).ServeHTTP)
+	}).ServeHTTP, "name[]")
 	s.route(http.MethodGet, "/{$}", s.index)
 	s.handle("/", notFound)
 	return s, nil

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,6 +37,14 @@ type served struct {
 
 func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 	t.Helper()
+	return serveWith(t, func(*codec.Set) {}, change)
+}
+
+// serveWith is serve with codecs of the test's own.
+func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config, *server.Options)) *served {
+	t.Helper()
+	codecs := codec.Builtin()
+	register(codecs)
 	cfg := host.Config{
 		Plugins: []host.Source{
 			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
@@ -52,14 +59,17 @@ func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(h, codec.Builtin(), opts)
+	s, err := server.New(h, codecs, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(s.Handler())
+	web := httptest.NewUnstartedServer(s.Handler())
+	web.Listener = server.Listener(web.Listener)
+	web.Config.ConnContext = server.ConnContext
+	web.Start()
 	t.Cleanup(func() {
 		web.Close()
 		if err := h.Close(context.Background()); err != nil {
@@ -286,57 +296,6 @@ func TestQueueFull(t *testing.T) {
 		if _, err := p.Wait(); err == nil {
 			t.Error("a spinning task succeeded")
 		}
-	}
-}
-
-// TestBodiesAreBounded has a line that is not at its end hold what all may have.
-func TestBodiesAreBounded(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 1<<20, 66_500 })
-	body, lines := io.Pipe()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/transforms/hostile.echo", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", server.MediaTypeLines)
-	answer, err := s.Client().Do(r) // the header comes before the first line
-	if err != nil {
-		t.Fatal(err)
-	}
-	do := func() (int, http.Header, string) {
-		return s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/octet-stream", "x")
-	}
-	if status, _, body := do(); status != 200 {
-		t.Errorf("while the other waits for a line: status %d, %s", status, body)
-	}
-	line := `{"base64": "` + strings.Repeat("eHh4", 16_490) + `"}` + "\n"
-	const read = 64 << 10 // how much the server reads of a line at once
-	if _, err := io.WriteString(lines, line[:read]); err != nil {
-		t.Fatal(err)
-	}
-	for { // the server has read it sooner or later
-		_, _, metrics := s.do(t, http.MethodGet, "/metrics", "", "")
-		if strings.Contains(metrics, "resonhost_http_held_bytes 65536\n") {
-			break
-		}
-	}
-	if status, header, body := do(); status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "all of the 66500 bytes") {
-		t.Errorf("status %d, %v, %s", status, header, body)
-	}
-	if _, err := io.WriteString(lines, line[read:]+line+line); err != nil { // some of them may be refused
-		t.Fatal(err)
-	}
-	if err := lines.Close(); err != nil {
-		t.Error(err)
-	}
-	out, err := io.ReadAll(answer.Body)
-	if err != nil || bytes.Count(out, []byte("\n")) != 3 || !bytes.HasPrefix(out, []byte(`{"base64":"eHh4`)) {
-		t.Errorf("%d bytes: %.200s, err %v; want three lines, of which the first succeeds", len(out), out, err)
-	}
-	if err := answer.Body.Close(); err != nil {
-		t.Error(err)
-	}
-	if status, _, body := do(); status != 200 {
-		t.Errorf("once the lines are answered: status %d, %s", status, body)
 	}
 }
 

@@ -5,17 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
-	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/lines"
 )
 
@@ -30,39 +30,11 @@ const HeaderStream = "Resonhost-Stream"
 // Options.TrustTenant is set.
 const HeaderTenant = "Resonhost-Tenant"
 
-// hold reserves room for a body until release is called. It has answered if ok is
-// false.
-func (s *Server) hold(w http.ResponseWriter, r *http.Request, t host.Transform) (release func(), ok bool) {
-	n := min(s.opts.MaxBody, s.opts.MaxHeld) // one request of any size may pass
-	if r.ContentLength >= 0 {
-		n = min(n, r.ContentLength+bodyOverhead)
-	}
-	if s.take(n) {
-		return func() { s.give(n) }, true
-	}
-	writeProblem(w, problem{
-		Status: http.StatusTooManyRequests, Kind: host.KindQueueFull, Transform: t.Name,
-		Detail: fmt.Sprintf("the requests under way hold all of the %d bytes that they may", s.opts.MaxHeld),
-	})
-	return nil, false
-}
-
-// take takes n bytes of what all requests may hold; give gives them back.
-func (s *Server) take(n int64) bool {
-	if !s.held.TryAcquire(n) {
-		return false
-	}
-	s.holding.Add(float64(n))
-	return true
-}
-
-func (s *Server) give(n int64) {
-	s.held.Release(n)
-	s.holding.Sub(float64(n))
-}
-
-// bodyOverhead is what a request takes beside its body, in bytes, about.
-const bodyOverhead = 1 << 10
+// Overheads are what a request takes beside its body, in bytes, about.
+const (
+	bodyOverhead  = 1 << 10
+	linesOverhead = 136 << 10 // buffers for reading and writing
+)
 
 // runTransform is POST /v1/transforms/{name}. The body is one JSON value, JSON
 // lines, or a payload of the transform's media type, by its Content-Type; so is
@@ -76,22 +48,19 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.StallTimeout))
 	t, err := s.host.Lookup(r.PathValue("name"))
 	if err != nil {
-		s.fail(w, r, r.PathValue("name"), err)
+		s.fail(w, r, foreign.Cut(r.PathValue("name")), err)
 		return
 	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		kind = ""
 	}
-	unsupported := func(detail string) {
-		writeProblem(w, problem{
-			Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: detail,
-		})
-	}
+	unsupported := func(detail string) { s.unsupported(w, t, detail) }
 	encoding, charset := r.Header.Get("Content-Encoding"), params["charset"]
 	switch {
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		unsupported(fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is", encoding))
+		w.Header().Set("Accept-Encoding", "identity")
+		unsupported(fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is, without the header", encoding))
 	case kind == t.Input && kind != manifest.MediaTypeJSON:
 		s.runPayload(w, r, t)
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
@@ -101,21 +70,49 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	case kind == MediaTypeLines:
 		s.runLines(w, r, t)
 	default:
-		unsupported(fmt.Sprintf("the Content-Type must be %s, %s or %s", manifest.MediaTypeJSON, MediaTypeLines, t.Input))
+		types := s.accepted(t)
+		last := len(types) - 1
+		list := types[last]
+		if last > 0 {
+			list = strings.Join(types[:last], ", ") + " or " + list
+		}
+		unsupported("the Content-Type must be " + list)
 	}
 }
 
+// accepted are the media types that bodies of a transform's tasks may have.
+func (s *Server) accepted(t host.Transform) (types []string) {
+	if _, err := s.codecs.For(t); err == nil {
+		types = []string{manifest.MediaTypeJSON, MediaTypeLines}
+	}
+	if t.Input != manifest.MediaTypeJSON {
+		types = append(types, t.Input)
+	}
+	return types
+}
+
+// unsupported answers that a body is not of a form that is taken, and which are.
+func (s *Server) unsupported(w http.ResponseWriter, t host.Transform, detail string) {
+	w.Header().Set("Accept", strings.Join(s.accepted(t), ", "))
+	writeProblem(w, problem{
+		Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: detail,
+	})
+}
+
 func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Transform) {
-	release, ok := s.hold(w, r, t)
+	if !single(w, r) {
+		return
+	}
+	a, ok := s.open(w, t, bodyOverhead)
 	if !ok {
 		return
 	}
-	defer release()
-	body, ok := s.body(w, r, t)
+	defer a.close()
+	body, ok := s.body(w, r, t, a)
 	if !ok {
 		return
 	}
-	out, err := s.run(r, t.Name, "", body)
+	out, err := s.run(w, r, t.Name, "", body, func(n int) bool { return a.Take(n, true) })
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
@@ -126,16 +123,23 @@ func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Trans
 func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transform) {
 	c, err := s.codecs.For(t)
 	if err != nil {
-		writeProblem(w, problem{Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: err.Error()})
+		s.unsupported(w, t, err.Error()+"; the Content-Type must be "+t.Input)
 		return
 	}
-	release, ok := s.hold(w, r, t)
+	if !single(w, r) {
+		return
+	}
+	a, ok := s.open(w, t, bodyOverhead)
 	if !ok {
 		return
 	}
-	defer release()
-	body, ok := s.body(w, r, t)
+	defer a.close()
+	body, ok := s.body(w, r, t, a)
 	if !ok {
+		return
+	}
+	if body, err = foreign.UTF8(body); err != nil {
+		s.fail(w, r, t.Name, &abi.FieldError{Field: "document", Rule: err.Error()})
 		return
 	}
 	call, err := c.Decode(body)
@@ -143,11 +147,17 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	out, err := s.run(r, t.Name, call.Stream, call.Payload)
+	if !a.Take(len(call.Payload), false) {
+		s.noRoom(w, t)
+		return
+	}
+	out, err := s.run(w, r, t.Name, call.Stream, call.Payload, func(n int) bool { return a.Take(encoded*n, true) })
 	if err == nil {
+		before := len(out)
 		if out, err = call.Encode(out); err != nil {
 			err = &host.Error{Kind: host.KindABI, Transform: t.Name, Message: "the output is not of its media type: " + err.Error(), Err: err}
 		}
+		a.Add(len(out) - encoded*before)
 	}
 	if err != nil {
 		s.fail(w, r, t.Name, err)
@@ -156,14 +166,29 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 	answer(w, manifest.MediaTypeJSON, append(out, '\n'))
 }
 
+// encoded is how many times its size an output counts until it is JSON: itself, and what it
+// becomes.
+const encoded = 3
+
+// single refuses what only JSON lines have.
+func single(w http.ResponseWriter, r *http.Request) bool {
+	if !r.URL.Query().Has(streamField) {
+		return true
+	}
+	writeProblem(w, problemOf("", &abi.FieldError{Field: streamField, Rule: "is for JSON lines; a single task has the header " + HeaderStream}))
+	return false
+}
+
+// streamField is the query parameter of JSON lines that is lines.Options.StreamField.
+const streamField = "stream_field"
+
 // run runs a task in the stream that its document or the request's header names,
-// if one does.
-func (s *Server) run(r *http.Request, transform, stream string, payload []byte) ([]byte, error) {
+// if one does. room is for its output.
+func (s *Server) run(w http.ResponseWriter, r *http.Request, transform, stream string, payload []byte, room func(n int) bool) ([]byte, error) {
 	tenant, err := s.tenantOf(r)
 	if err != nil {
 		return nil, err
 	}
-	client := s.host.Client(tenant, host.PriorityNormal)
 	keys := r.Header.Values(HeaderStream)
 	switch {
 	case len(keys) > 1:
@@ -171,8 +196,18 @@ func (s *Server) run(r *http.Request, transform, stream string, payload []byte) 
 	case len(keys) == 1 && stream != "":
 		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there besides the document's own stream"}
 	case len(keys) == 1:
-		return client.Stream(keys[0]).Run(r.Context(), transform, payload)
-	case stream != "":
+		stream = keys[0]
+	}
+	// Whether a client is still there that has closed its side is seen by writing alone: one
+	// that has gone answers with a reset. What can be written before an answer is that it is
+	// worked on.
+	defer whenHalfClosed(r, func() {
+		if r.ProtoAtLeast(1, 1) {
+			w.WriteHeader(http.StatusContinue)
+		}
+	})()
+	client := s.host.Client(tenant, host.PriorityNormal).Within(room)
+	if len(keys) == 1 || stream != "" {
 		return client.Stream(stream).Run(r.Context(), transform, payload)
 	}
 	return client.Run(r.Context(), transform, payload)
@@ -193,33 +228,12 @@ func (s *Server) tenantOf(r *http.Request) (string, error) {
 	return names[0], nil
 }
 
-// body reads the whole body. It has answered if ok is false.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform) (b []byte, ok bool) {
-	control := http.NewResponseController(w)
-	b, err := io.ReadAll(&stallReader{http.MaxBytesReader(w, r.Body, s.opts.MaxBody), control, s.opts.StallTimeout})
-	if err == nil {
-		// Its passing would have the client seem gone, however long the task takes.
-		_ = control.SetReadDeadline(time.Time{})
-		return b, true
-	}
-	p := problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Transform: t.Name, Detail: "the body broke off"}
-	tooLarge := (*http.MaxBytesError)(nil)
-	switch {
-	case errors.As(err, &tooLarge):
-		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLarge.Limit)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		p.Status, p.Kind = http.StatusRequestTimeout, host.KindTimeout
-		p.Detail = fmt.Sprintf("no byte of the body came for %v", s.opts.StallTimeout)
-	}
-	writeProblem(w, p)
-	return nil, false
-}
-
 func answer(w http.ResponseWriter, mediaType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(body) // a client that has gone wants no answer
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // response keeps the error
 }
 
 // fail answers with the error of a task. What the plugin's inside is like, or the
@@ -228,9 +242,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, 
 	p := problemOf(transform, err)
 	switch {
 	case p.Kind == host.KindUnknownTransform:
-		if names := s.names(); len(names) > 0 {
-			p.Detail += "; there are " + strings.Join(names, ", ")
-		}
+		p.Detail += suggest(transform, s.names())
 	case p.Kind == host.KindCancelled && errors.Is(context.Cause(r.Context()), context.Canceled):
 		// By net/http, at the connection's end: an interrupt of the daemon's has
 		// another cause, and its client is still there.
@@ -252,6 +264,22 @@ func (s *Server) logFailure(ctx context.Context, err error) {
 		"message", e.Message, "plugin", e.Plugin, "version", e.Version, "hash", e.Hash, "stack", e.Stack)
 }
 
+// maxNames is how many names of transforms an answer lists.
+const maxNames = 20
+
+// suggest says which of the names that there are may have been meant.
+func suggest(name string, names []string) string {
+	switch did := spell.DidYouMean(name, names); {
+	case did != "":
+		return did
+	case len(names) == 0:
+		return ""
+	case len(names) > maxNames:
+		return fmt.Sprintf("; there are %s and %d others, see /v1/plugins", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
+	}
+	return "; there are " + strings.Join(names, ", ")
+}
+
 // names are those of all transforms.
 func (s *Server) names() []string {
 	var names []string
@@ -263,60 +291,80 @@ func (s *Server) names() []string {
 	return names
 }
 
-// runLines answers JSON lines while it reads them. ?stream_field=NAME is
-// lines.Options.StreamField. What cuts the answer short breaks the connection off,
-// so that the client can tell.
+// runLines answers JSON lines while it reads them. What cuts the answer short breaks the
+// connection off, so that the client can tell.
 func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transform) {
 	if _, err := s.codecs.For(t); err != nil {
-		writeProblem(w, problem{Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: err.Error()})
+		s.unsupported(w, t, err.Error()+"; the Content-Type must be "+t.Input)
 		return
 	}
-	if len(r.Header.Values(HeaderStream)) > 0 {
-		s.fail(w, r, t.Name, &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"})
-		return
+	query, err := r.URL.Query(), error(nil)
+	field := query.Get(streamField)
+	switch {
+	case len(r.Header.Values(HeaderStream)) > 0:
+		err = &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"}
+	case query.Has(streamField) && (field == "" || len(field) > host.MaxStreamKey):
+		err = &abi.FieldError{Field: streamField, Rule: fmt.Sprintf("must have 1 to %d bytes, has %d", host.MaxStreamKey, len(field))}
 	}
-	tenant, err := s.tenantOf(r)
+	var tenant string
+	if err == nil {
+		tenant, err = s.tenantOf(r)
+	}
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
 	}
+	a, ok := s.open(w, t, linesOverhead)
+	if !ok {
+		return
+	}
+	defer a.close()
 	control := http.NewResponseController(w)
 	// HTTP/2 is full duplex by itself, and says that it does not support this.
 	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.log.WarnContext(r.Context(), "no full duplex", "error", err)
 	}
 	_ = control.SetReadDeadline(time.Time{}) // lines may pause
+	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		// The answer's header comes before the first line, which the client would not send after
+		// it. Of that Read would ask.
+		w.WriteHeader(http.StatusContinue)
+	}
 	w.Header().Set("Content-Type", MediaTypeLines)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := control.Flush(); err != nil { // the client may wait for the header before it writes
-		panic(http.ErrAbortHandler)
+		s.cutShort(r, t, err)
 	}
-	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, r.Body, w, lines.Options{
-		StreamField: r.URL.Query().Get("stream_field"), Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, codec.MaxBytes)), Stop: s.draining,
-		Hold:    func(n int) bool { return s.take(int64(n)) },
-		Release: func(n int) { s.give(int64(n)) },
-		Failed:  func(_ int, err error) { s.logFailure(r.Context(), err) },
+	probe := make(chan struct{})
+	stop := whenHalfClosed(r, func() { close(probe) })
+	in := &lineProgress{progress: progress{r: r.Body, control: control, timeout: s.opts.StallTimeout}}
+	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, in, w, lines.Options{
+		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining,
+		Memory: a, MaxHeld: int(s.held.share), Probe: probe,
+		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
-	if err == nil && summary.Stopped {
-		err = json.NewEncoder(w).Encode(lines.Failure{Error: lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}})
-		// A Read may still wait for a line, and would hold up the answer's end.
-		_ = control.SetReadDeadline(time.Now())
+	stop()
+	last := lines.ErrorBody{}
+	switch {
+	case err == nil && summary.Stopped:
+		last = lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}
+	case err != nil && in.stalled.Load(): // for which net/http has ended the context
+		last = lines.ErrorBody{Kind: host.KindTimeout, Message: fmt.Sprintf("a line did not go on by %d bytes within %v; lines that are not answered before this were given up", piece, s.opts.StallTimeout)}
+	case err == nil:
+		return
+	}
+	// A Read may still wait for a line, and would hold up the answer's end.
+	_ = control.SetReadDeadline(time.Now())
+	if last.Kind != "" {
+		err = json.NewEncoder(w).Encode(lines.Failure{Error: last})
 	}
 	if err != nil {
-		s.log.InfoContext(r.Context(), "JSON lines were cut short", "transform", t.Name, "error", err)
-		panic(http.ErrAbortHandler)
+		s.cutShort(r, t, err)
 	}
 }
 
-// stallReader gives each Read the whole of a timeout.
-type stallReader struct {
-	r       io.Reader
-	control *http.ResponseController
-	timeout time.Duration
-}
-
-func (s *stallReader) Read(p []byte) (int, error) {
-	// A connection without deadlines has none to miss.
-	_ = s.control.SetReadDeadline(time.Now().Add(s.timeout))
-	return s.r.Read(p)
+// cutShort breaks a connection off whose answer is not whole.
+func (s *Server) cutShort(r *http.Request, t host.Transform, err error) {
+	s.log.InfoContext(r.Context(), "JSON lines were cut short", "transform", t.Name, "error", err)
+	panic(http.ErrAbortHandler)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/jedisct1/go-minisign"
+
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // Keys are the public keys that are trusted. The zero value trusts nobody. Methods
@@ -80,13 +82,17 @@ func readKeys(path string) (Keys, error) {
 // Empty lines and those that begin with # or "untrusted comment:" are skipped, so that
 // files of minisign -G can be put one behind the other. A key that is there twice counts
 // once. Errors are [*Error].
-func ParseKeys(text []byte) (Keys, error) {
-	if len(text) > MaxKeys {
+func ParseKeys(file []byte) (Keys, error) {
+	if len(file) > MaxKeys {
 		return Keys{}, &Error{Err: ErrMalformed, Detail: fmt.Sprintf("has more than %d bytes", MaxKeys)}
+	}
+	doc, err := foreign.UTF8(file)
+	if err != nil {
+		return Keys{}, &Error{Err: ErrMalformed, Detail: err.Error()}
 	}
 	var k Keys
 	line := 0
-	for l := range strings.Lines(string(text)) {
+	for l := range strings.Lines(string(doc)) {
 		line++
 		l = strings.TrimSpace(l)
 		if l == "" || strings.HasPrefix(l, "#") || strings.HasPrefix(l, strings.TrimSpace(untrustedComment)) {

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jedisct1/go-minisign"
+
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // verify checks what the file name+SignatureSuffix says of the contents of the file
@@ -45,14 +47,18 @@ const (
 // parseSignature reads the four lines of a signature. The library decodes them, and
 // leaves much open, which is decided here: line ends, the alphabet of comments, and the
 // algorithm.
-func parseSignature(file string, text []byte) (minisign.Signature, error) {
+func parseSignature(file string, signature []byte) (minisign.Signature, error) {
 	fault := func(line int, format string, args ...any) error {
 		return &Error{File: file, Line: line, Err: ErrMalformed, Detail: fmt.Sprintf(format, args...)}
 	}
-	if len(text) > MaxSignature {
-		return minisign.Signature{}, fault(0, "has %d bytes, at most %d are allowed", len(text), MaxSignature)
+	if len(signature) > MaxSignature {
+		return minisign.Signature{}, fault(0, "has %d bytes, at most %d are allowed", len(signature), MaxSignature)
 	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	doc, err := foreign.UTF8(signature)
+	if err != nil {
+		return minisign.Signature{}, fault(0, "%v", err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(doc), "\n"), "\n")
 	if len(lines) != 4 {
 		return minisign.Signature{}, fault(0, "must have 4 lines, has %d", len(lines))
 	}

@@ -41,6 +41,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // Names of the files beside a plugin that [Keys.Verify] looks at.
@@ -139,16 +141,16 @@ func (k Keys) verifyOwn(f *Files, signature []byte) (Signature, error) {
 // That the manifest is the manifest follows from what is in it; its trusted comment
 // need not name it, but must not name another file.
 func (k Keys) verifyListed(f *Files, signature []byte) (Signature, error) {
-	text, ok := f.Beside[ManifestName]
+	list, ok := f.Beside[ManifestName]
 	if !ok {
 		return Signature{}, &Error{File: ManifestName, Err: ErrUnsigned,
 			Detail: "there is " + ManifestName + SignatureSuffix + " without it"}
 	}
-	if len(text) > MaxManifest {
+	if len(list) > MaxManifest {
 		return Signature{}, &Error{File: ManifestName, Err: ErrMalformed,
-			Detail: fmt.Sprintf("has %d bytes, at most %d are allowed", len(text), MaxManifest)}
+			Detail: fmt.Sprintf("has %d bytes, at most %d are allowed", len(list), MaxManifest)}
 	}
-	s, err := k.verify(ManifestName, text, signature)
+	s, err := k.verify(ManifestName, list, signature)
 	if err != nil {
 		return Signature{}, err
 	}
@@ -156,7 +158,7 @@ func (k Keys) verifyListed(f *Files, signature []byte) (Signature, error) {
 		return Signature{}, otherName(ManifestName, signedAs, n)
 	}
 	s.Manifest = true
-	hashes, err := parseManifest(text)
+	hashes, err := parseManifest(list)
 	if err != nil {
 		return Signature{}, err
 	}
@@ -202,15 +204,19 @@ func (h hashes) check(name string, contents []byte) error {
 // parseManifest reads what sha256sum writes, and nothing that it would not write of
 // the files of one directory: lines of a hash, a space, a space or an asterisk, and a
 // name. Lines that sha256sum escapes are refused, since what they escape is.
-func parseManifest(text []byte) (hashes, error) {
+func parseManifest(file []byte) (hashes, error) {
 	list, line := hashes{}, 0
 	fault := func(format string, args ...any) error {
 		return &Error{File: ManifestName, Line: line, Err: ErrMalformed, Detail: fmt.Sprintf(format, args...)}
 	}
-	if len(text) > MaxManifest {
-		return nil, fault("has %d bytes, at most %d are allowed", len(text), MaxManifest)
+	if len(file) > MaxManifest {
+		return nil, fault("has %d bytes, at most %d are allowed", len(file), MaxManifest)
 	}
-	for l := range strings.Lines(string(text)) {
+	doc, err := foreign.UTF8(file)
+	if err != nil {
+		return nil, fault("%v", err)
+	}
+	for l := range strings.Lines(string(doc)) {
 		line++
 		entry, whole := strings.CutSuffix(l, "\n")
 		if !whole {

@@ -30,8 +30,9 @@ func callCommand(std stdio) *cli.Command {
 		UsageText: "resonhost call TRANSFORM --plugins DIR [options] < tasks.ndjson",
 		Description: "Reads a task from each line and writes its result as a line, in the same order;\n" +
 			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
-			"at most. One that fails gives {\"error\": {\"kind\", \"message\", \"line\"}} and harms no other.\n" +
-			"If its plugin broke, standard error has the plugin's stack and what it wrote last.\n\n" + exitCodes,
+			"at most, or --max-input if that is more. One that fails gives {\"error\": {\"kind\",\n" +
+			"\"message\", \"line\"}} and harms no other. If its plugin broke, standard error has the\n" +
+			"plugin's stack and what it wrote last.\n\n" + exitCodes,
 		Flags:        flags(o.callSettings(), o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -83,7 +84,7 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	}
 	in, done, shown := o.showProgress(std, in, out)
 	f := &failures{w: std.err, late: shown}
-	sum, err := lines.Run(ctx, h, codec.Builtin(), transform, in, out, lines.Options{StreamField: o.streamField, Failed: f.show})
+	sum, err := lines.Run(ctx, h, o.codecs(), transform, in, out, lines.Options{StreamField: o.streamField, Failed: f.show})
 	done()
 	f.flush()
 	if e := closeOutput(); err == nil {

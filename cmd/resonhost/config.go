@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/spell"
 )
 
@@ -35,6 +36,9 @@ func (o *options) readConfig(c *cli.Context) error {
 	}
 	if len(b) > maxConfig {
 		return usagef("--config %s: larger than %d bytes", o.configFile, maxConfig)
+	}
+	if b, err = foreign.UTF8(b); err != nil {
+		return usagef("--config %s: %w", o.configFile, err)
 	}
 	if err := o.decodeConfig(b, c.IsSet); err != nil {
 		var at *lineError

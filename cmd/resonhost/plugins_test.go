@@ -101,8 +101,8 @@ func TestRunSwaps(t *testing.T) {
 		t.Errorf("%s: %v", stdout, err)
 	}
 	for name, want := range map[string]string{
-		"state_rule=other": "state_rule: must be refuse or reset, once", "state_rule=reset&state_rule=reset": "state_rule: must be refuse or reset, once",
-		"state_rul=reset": `state_rul: is no parameter of a rollback; did you mean \"state_rule\"?`, "state_rule=%zz": "query: invalid URL escape",
+		"state_rule=other": "state_rule: must be refuse or reset", "state_rule=reset&state_rule=reset": "state_rule: must not be there twice",
+		"state_rul=reset": `state_rul: is not a known parameter; did you mean \"state_rule\"?`, "state_rule=%zz": "query: is malformed: invalid URL escape",
 	} {
 		resp, err := http.Post("http://"+d.addr+"/v1/plugins/swap/rollback?"+name, "", nil)
 		if err != nil {

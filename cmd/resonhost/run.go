@@ -11,8 +11,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server"
@@ -64,22 +66,32 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log, TrustTenant: o.trustTenant, MaxBody: o.maxBody()})
+	srv, err := server.New(h, o.codecs(), server.Options{Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld})
 	if err != nil {
+		if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+			err = usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
+		}
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
 	d := &daemon{log: log, host: h, draining: srv.SetDraining}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
 
-// maxBody is how long a body may be: the longest input that a plugin takes, or the server's own
-// bound, which JSON lines have.
-func (o *options) maxBody() int64 {
+// maxBody is how long a body or a line may be: the longest input that a plugin takes, or the
+// server's own bound.
+func (o *options) maxBody() int {
 	most := max(server.DefaultMaxBody, o.host.Defaults.MaxInput)
 	for _, c := range o.host.Overrides {
 		most = max(most, c.MaxInput)
 	}
-	return int64(most)
+	return most
+}
+
+// codecs are those of tasks as long as plugins take them.
+func (o *options) codecs() *codec.Set {
+	set := codec.Builtin()
+	set.Allow(max(codec.MaxBytes, o.maxBody()))
+	return set
 }
 
 // setTimeSlice has the process's threads run in short turns. Where it cannot, tasks are late
@@ -131,13 +143,14 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	s := &http.Server{
 		Handler:           active.count(handler),
 		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext:       server.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(listener) }() // until Shutdown or Close
+	go func() { ended <- s.Serve(server.Listener(listener)) }() // until Shutdown or Close
 	d.log.Info("listening", "addr", listener.Addr().String())
 
 	var errs []error

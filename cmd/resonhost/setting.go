@@ -12,6 +12,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -93,6 +94,7 @@ type options struct {
 	listen       string
 	drainTimeout time.Duration
 	trustTenant  bool
+	maxHeld      int64
 	timeSlice    time.Duration // none if negative
 
 	input, output, streamField string
@@ -250,6 +252,7 @@ func (o *options) runSettings() []setting {
 		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one", o.listen, text{&o.listen}},
 		{"drain-timeout", "give tasks under way `TIME` to finish once the command is to end", o.drainTimeout.String(), duration{&o.drainTimeout, false}},
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", toggle{&o.trustTenant}},
+		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", inBytes(server.DefaultMaxHeld), size[int64]{&o.maxHeld}},
 	}, o.processSettings()...)
 }
 

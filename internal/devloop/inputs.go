@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 // maxInputs is how many inputs are replayed at most, and maxInputBytes how long a file of
@@ -63,19 +65,23 @@ func readInputs(file string, optional bool) ([]input, error) {
 
 // parseInputs reads JSON lines. Empty ones do not count. An error begins with the line.
 func parseInputs(doc []byte) (list []input, err error) {
+	doc, err = foreign.UTF8(doc)
+	if err != nil {
+		return nil, fmt.Errorf("1: %w", err)
+	}
 	line := 0
-	for text := range bytes.Lines(doc) {
+	for one := range bytes.Lines(doc) {
 		line++
-		text = bytes.TrimSpace(text)
-		if len(text) == 0 {
+		one = bytes.TrimSpace(one)
+		if len(one) == 0 {
 			continue
 		}
-		if err := json.Unmarshal(text, new(json.RawMessage)); err != nil {
+		if err := json.Unmarshal(one, new(json.RawMessage)); err != nil {
 			return nil, fmt.Errorf("%d: %w", line, err)
 		}
-		in, ok := parseTask(text)
+		in, ok := parseTask(one)
 		if !ok {
-			in = input{doc: text}
+			in = input{doc: one}
 		}
 		in.line = line
 		if list = append(list, in); len(list) > maxInputs {
@@ -87,7 +93,7 @@ func parseInputs(doc []byte) (list []input, err error) {
 
 // parseTask reads an object that names its transform. One with other members is an input
 // that happens to have those two.
-func parseTask(text []byte) (input, bool) {
+func parseTask(one []byte) (input, bool) {
 	var task struct {
 		Name      string          `json:"name"`
 		Transform *string         `json:"transform"`
@@ -96,7 +102,7 @@ func parseTask(text []byte) (input, bool) {
 		Output    json.RawMessage `json:"output"`
 		Error     string          `json:"error"`
 	}
-	dec := json.NewDecoder(bytes.NewReader(text))
+	dec := json.NewDecoder(bytes.NewReader(one))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&task); err != nil || task.Transform == nil || task.Input == nil {
 		return input{}, false

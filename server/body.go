@@ -1,0 +1,142 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// piece is how much of a body or an answer must go on within StallTimeout, unless it is at its
+// end by then, in bytes. With the default that is 2.2 kB/s.
+const piece = 64 << 10
+
+// progress is a body whose client must go on: it has StallTimeout for each piece.
+type progress struct {
+	r       io.Reader
+	control *http.ResponseController
+	timeout time.Duration
+	left    int // of the piece
+}
+
+func (p *progress) begin() {
+	p.left = piece
+	// A connection without deadlines has none to miss.
+	_ = p.control.SetReadDeadline(time.Now().Add(p.timeout))
+}
+
+func (p *progress) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if p.left -= n; p.left <= 0 && err == nil {
+		p.begin()
+	}
+	return n, err
+}
+
+// lineProgress is a body of lines, which may pause between them. While a line is not at its
+// end its client must go on.
+type lineProgress struct {
+	progress
+
+	within  bool        // a line
+	stalled atomic.Bool // it did not go on
+}
+
+func (p *lineProgress) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	switch before := p.within; {
+	case err != nil: // the last Read; of a deadline that passes later the client would seem gone
+		p.stalled.Store(p.within && errors.Is(err, os.ErrDeadlineExceeded))
+		_ = p.control.SetReadDeadline(time.Time{})
+	case n == 0:
+	case b[n-1] == '\n':
+		p.within = false
+		if before {
+			_ = p.control.SetReadDeadline(time.Time{})
+		}
+	case !before || bytes.IndexByte(b[:n], '\n') >= 0:
+		p.within = true
+		p.begin()
+	default:
+		if p.left -= n; p.left <= 0 {
+			p.begin()
+		}
+	}
+	return n, err
+}
+
+// body reads the whole body, of which the account holds what has come. It has answered if ok is
+// false.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, a *account) (b []byte, ok bool) {
+	if r.ContentLength > s.opts.MaxBody { // before it is asked for
+		s.bodyTooLarge(w, t)
+		return nil, false
+	}
+	control := http.NewResponseController(w)
+	// The request's own body stays what it is: net/http looks whether its client waits to be
+	// asked for it.
+	in := &progress{r: http.MaxBytesReader(underlying(w), r.Body, s.opts.MaxBody), control: control, timeout: s.opts.StallTimeout}
+	in.begin()
+	size := 4 << 10 // at first, of a body of any length
+	if r.ContentLength >= 0 {
+		size = int(min(r.ContentLength+1, piece)) // with room to see its end
+	}
+	for {
+		if !a.Take(size-cap(b), false) {
+			s.noRoom(w, t)
+			return nil, false
+		}
+		b = append(make([]byte, 0, size), b...)
+		for len(b) < cap(b) {
+			n, err := in.Read(b[len(b):cap(b)])
+			b = b[:len(b)+n]
+			switch {
+			case errors.Is(err, io.EOF):
+				// Its passing would have the client seem gone, however long the task takes.
+				_ = control.SetReadDeadline(time.Time{})
+				return b, true
+			case err != nil:
+				s.failBody(w, t, err)
+				return nil, false
+			}
+		}
+		if size = 2 * cap(b); r.ContentLength >= 0 {
+			size = int(min(r.ContentLength+1, int64(size)))
+		}
+	}
+}
+
+func (s *Server) bodyTooLarge(w http.ResponseWriter, t host.Transform) {
+	writeProblem(w, problem{
+		Status: http.StatusRequestEntityTooLarge, Kind: host.KindInvalidArgument, Transform: t.Name,
+		Detail: fmt.Sprintf("the body is longer than %d bytes", s.opts.MaxBody),
+	})
+}
+
+// failBody answers that a body did not come.
+func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error) {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		s.bodyTooLarge(w, t)
+		return
+	}
+	p := problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Transform: t.Name, Detail: "the body broke off"}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p.Status, p.Kind = http.StatusRequestTimeout, host.KindTimeout
+		p.Detail = fmt.Sprintf("the body did not go on by %d bytes within %v", piece, s.opts.StallTimeout)
+	}
+	writeProblem(w, p)
+}
+
+// underlying is net/http's own writer, which wants to be told of a body that is too long.
+func underlying(w http.ResponseWriter) http.ResponseWriter {
+	if out, ok := w.(*response); ok {
+		return out.ResponseWriter
+	}
+	return w
+}

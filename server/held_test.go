@@ -1,0 +1,213 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server"
+)
+
+const nativeManifest = `{
+  "name": "n", "version": "1",
+  "transforms": [
+    {"name": "n.blow", "input": "text/plain", "output": "text/plain"},
+    {"name": "n.wait", "input": "text/plain", "output": "text/plain"},
+    {"name": "n.own", "input": "application/vnd.n", "output": "application/vnd.n"}
+  ]
+}`
+
+// withNative has transforms of this process in the guest's stead: n.blow answers with so many
+// bytes as it is told, and n.wait once go is closed.
+func withNative(wait <-chan struct{}) func(*host.Config, *server.Options) {
+	blow := func(t *guest.Task) error {
+		n, err := strconv.Atoi(string(t.Input))
+		t.Output = append(t.Output, bytes.Repeat([]byte("x"), n)...)
+		return err
+	}
+	never := func(*guest.Task) error { return errors.New("called without a codec") }
+	block := func(t *guest.Task) error {
+		<-wait
+		t.Output = append(append(t.Output, "waited "...), t.Input...)
+		return nil
+	}
+	return func(cfg *host.Config, _ *server.Options) {
+		cfg.Mode, cfg.Plugins, cfg.Overrides = host.Inline, nil, nil
+		cfg.Native = []host.Native{guest.New(nativeManifest, blow, block, never)}
+	}
+}
+
+// metric returns a metric's value.
+func (s *served) metric(t *testing.T, name string) int {
+	t.Helper()
+	_, _, text := s.do(t, http.MethodGet, "/metrics", "", "")
+	_, rest, _ := strings.Cut(text, "\n"+name+" ")
+	value, _, _ := strings.Cut(rest, "\n")
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		t.Fatalf("metric %s: %v", name, err)
+	}
+	return int(f)
+}
+
+// TestHeldIsBounded has four clients who send lines whose answers are large, and read none of
+// them at first.
+func TestHeldIsBounded(t *testing.T) {
+	const clients, sent, size, limit = 4, 256, 256 << 10, 16 << 20
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withNative(nil)(cfg, o)
+		o.MaxBody, o.MaxHeld = 1<<20, limit
+	})
+	var conns [clients]net.Conn
+	body := strings.Repeat(fmt.Sprintf("\"%d\"\n", size), sent)
+	for i := range conns {
+		conns[i] = s.dial(t)
+		fmt.Fprintf(conns[i], "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	most, before, same := 0, 0, 0
+	for same < 20 { // until nothing goes on any more
+		held := s.metric(t, "resonhost_http_held_bytes")
+		if most = max(most, held); held == before && held > 0 {
+			same++
+		} else {
+			before, same = held, 0
+		}
+		// Others are served meanwhile.
+		if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", "application/json", `"3"`); status != 200 || body != "\"xxx\"\n" {
+			t.Fatalf("another client: status %d, %.300s", status, body)
+		}
+	}
+	if most > limit {
+		t.Errorf("%d bytes were held, the limit is %d", most, limit)
+	}
+	if got := s.metric(t, "resonhost_http_held_limit_bytes"); got != limit {
+		t.Errorf("the metric says %d", got)
+	}
+	var wg sync.WaitGroup
+	for i := range conns {
+		wg.Go(func() {
+			answer, err := http.ReadResponse(bufio.NewReader(conns[i]), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer answer.Body.Close()
+			out, err := io.ReadAll(answer.Body)
+			if n := bytes.Count(out, []byte("\n")); err != nil || n != sent {
+				t.Errorf("%d lines, err %v", n, err)
+			}
+			if ok := bytes.Count(out, []byte("\"xx")); ok != sent {
+				t.Errorf("%d lines succeeded of %d", ok, sent)
+			}
+		})
+	}
+	wg.Wait()
+	await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") == 0 })
+}
+
+// TestHeldIsRefused has requests that hold nearly all there is.
+func TestHeldIsRefused(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 64<<10, 512<<10 })
+	var conns [15]net.Conn
+	half := strings.Repeat("x", 16<<10)
+	for i := range conns { // bodies that stop half-way
+		conn := s.dial(t)
+		conns[i] = conn
+		before := s.metric(t, "resonhost_http_held_bytes")
+		fmt.Fprintf(conn, "POST /v1/transforms/hostile.echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n%s", 2*len(half), half)
+		await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") >= before+2*len(half) })
+	}
+	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, strings.Repeat(half, 2))
+	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 524288 bytes that they may; try again when some have ended") {
+		t.Errorf("a body: status %d, %v, %s", status, header, body)
+	}
+	status, header, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", server.MediaTypeLines, "1\n")
+	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "queue_full") {
+		t.Errorf("lines: status %d, %v, %s", status, header, body)
+	}
+	if s.metric(t, "resonhost_http_held_refused_total") != 2 {
+		t.Error("it is not counted")
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") == 0 })
+	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, half); status != 200 || body != half {
+		t.Errorf("afterwards: status %d", status)
+	}
+}
+
+func TestMaxHeldIsChecked(t *testing.T) {
+	h, err := host.New(host.Config{Empty: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = server.New(h, nil, server.Options{MaxBody: 1 << 20, MaxHeld: 1 << 20})
+	if want := "MaxHeld: must be at least 8 × MaxBody, which is 8388608 bytes, is 1048576"; err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
+	}
+}
+
+// TestAnswerOfAnySize has one that is larger than all may hold, of the only request there is.
+func TestAnswerOfAnySize(t *testing.T) {
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withNative(nil)(cfg, o)
+		o.MaxBody, o.MaxHeld = 1<<10, 8<<10
+	})
+	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", "application/json", `"100000"`); status != 200 || len(body) != 100_003 {
+		t.Errorf("status %d, %d bytes", status, len(body))
+	}
+}
+
+// TestSlowReader has a client who takes a large answer for several times as long as a piece
+// of it may take.
+func TestSlowReader(t *testing.T) {
+	const size = 8 << 20
+	for _, contentType := range []string{"application/json", server.MediaTypeLines} {
+		s := serve(t, func(cfg *host.Config, o *server.Options) {
+			withNative(nil)(cfg, o)
+			cfg.Overrides = map[string]host.PluginConfig{"n": {MaxOutput: 2 * size}}
+			o.StallTimeout = 500 * time.Millisecond
+		})
+		conn := s.dial(t)
+		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+			t.Fatal(err)
+		}
+		body := fmt.Sprintf("\"%d\"", size)
+		fmt.Fprintf(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(body), body)
+		tick := time.NewTicker(20 * time.Millisecond)
+		began := time.Now()
+		answer, err := http.ReadResponse(bufio.NewReaderSize(&paced{conn, tick.C}, 64<<10), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+		tick.Stop()
+		if took := time.Since(began); err != nil || n != size+3 || took < time.Second {
+			t.Errorf("%s: %d bytes in %v, err %v", contentType, n, took, err)
+		}
+	}
+}
+
+// paced reads 64 KiB a tick.
+type paced struct {
+	r    io.Reader
+	tick <-chan time.Time
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	<-p.tick
+	return p.r.Read(b[:min(len(b), 64<<10)])
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
+)
+
+// checkQuery refuses parameters that a route does not have, or that are there twice: who
+// misspells one would otherwise not learn that it was without effect.
+func checkQuery(r *http.Request, known []string) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &abi.FieldError{Field: "query", Rule: "is malformed: " + foreign.Cut(err.Error())}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(known, name):
+			rule := "is not a known parameter" + spell.DidYouMean(name, known)
+			if len(known) == 0 {
+				rule = "is not a known parameter; there are none here"
+			}
+			return &abi.FieldError{Field: shown(name), Rule: rule}
+		case len(values[name]) > 1 && !strings.HasSuffix(name, "[]"):
+			return &abi.FieldError{Field: name, Rule: "must not be there twice"}
+		}
+	}
+	return nil
+}
+
+// headers are those that this server defines.
+var headers = []string{HeaderStream, HeaderTenant}
+
+// checkHeaders refuses headers that are nearly this server's.
+func checkHeaders(h http.Header) error {
+	for name := range h {
+		if !strings.Contains(name, "Reson") || slices.Contains(headers, name) {
+			continue
+		}
+		did := spell.DidYouMean(name, headers)
+		if did != "" || strings.HasPrefix(strings.TrimPrefix(name, "X-"), "Resonhost") {
+			return &abi.FieldError{Field: shown(name), Rule: "is not a known header" + did}
+		}
+	}
+	return nil
+}
+
+// shown is a name as it is shown that may be anybody's.
+func shown(name string) string {
+	q := fmt.Sprintf("%q", foreign.Cut(name))
+	return q[1 : len(q)-1]
+}
