@@ -14,7 +14,7 @@ PEERS     := echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests guests-simd build run test race scaffolds fuzz bench bench-gate bench-peers lint check guests-wat FORCE
+.PHONY: help guests guests-simd build run test race scaffolds fuzz bench bench-gate bench-peers bench-test bench-smoke peers-smoke lint check soak guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +39,19 @@ build: guests ## build the plugins and bin/resonhost
 run: build ## serve both plugins on the loopback interface
 	bin/resonhost run --plugins bin/plugins
 
-test: build ## run all tests
-	go test ./...
+# A limit that a machine with other work meets, too: tests that build and compile take minutes
+# there, of seconds.
+TESTTIME := 30m
+# Tests of the command that drive the built binary, which has no race detector: to run them for
+# it would be to run them twice.
+NO_RACE := ^Test(Scripts|Dev|Vectors|ReadmePlugin|StdoutFails|SignalsDrain|LogIsGone|SecondSignal)$$
 
-race: build ## run all tests under the race detector
-	go test -race -timeout 30m ./...
+test: build ## run all tests
+	go test -timeout $(TESTTIME) ./...
+
+race: build ## run the tests under the race detector, but for those of the built binary
+	go test -race -timeout $(TESTTIME) $$(go list ./... | grep -v '/cmd/resonhost$$')
+	go test -race -timeout $(TESTTIME) -skip '$(NO_RACE)' ./cmd/resonhost
 
 scaffolds: ## build what resonhost new writes and the plugins' Rust with each language's toolchain, and test it
 	go test -tags scaffolds -count=1 -run '^Test(Toolchains|RustOutput)$$' ./internal/scaffold
@@ -89,15 +97,22 @@ lint: ## check format, vet, linters, go.mod files and the compiled guests
 		cmp bin/guests-wat/$${wasm#testdata/guests/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
 	done
 
-check: ## what CI runs: lint, test, race, scaffolds, tests and smoke runs of bench; ends with a clean tree
-	@before=$$(git status --porcelain) && \
-	$(MAKE) lint test race scaffolds && \
-	(cd bench && go test ./...) && \
-	$(MAKE) bench BENCHTIME=20ms && \
-	$(MAKE) bench-gate && \
-	$(MAKE) bench-peers PEERFLAGS=-smoke && \
-	after=$$(git status --porcelain) && \
-	if [ "$$before" != "$$after" ]; then echo "the tree was clean before:"; echo "$$after"; exit 1; fi
+bench-test: ## run the tests of bench
+	cd bench && go test -timeout $(TESTTIME) ./...
+
+bench-smoke: ## run each benchmark of bench once, briefly
+	@$(MAKE) --no-print-directory bench BENCHTIME=20ms
+
+peers-smoke: ## check that resonhost and its peers have the same results
+	@$(MAKE) --no-print-directory bench-peers PEERFLAGS=-smoke
+
+check: ## what CI runs: all of lint, test, race, scaffolds and bench's parts; says what each took, and ends with a clean tree
+	@.ci/check
+
+SOAKTIME ?= 2m
+soak: build ## what takes too long for check: tests under the race detector three times over, each fuzz target for SOAKTIME (2m)
+	go test -race -timeout 3h -count=3 ./...
+	$(MAKE) fuzz FUZZTIME=$(SOAKTIME)
 
 guests-wat: ## compile the hand-written hostile guests anew, with wat2wasm
 	testdata/guests/compile.sh
