@@ -6,6 +6,10 @@
 // its memory and the functions named by the Export constants; the host calls
 // them from one goroutine at a time.
 //
+// A host may run a task again, and compare self-tests and tasks with what another engine answers.
+// Answers should not show which NaN a computation gave, as that depends on the engine and the
+// processor: a plugin that can have NaNs in its output or state writes one for all.
+//
 // The package imports the standard library alone and builds for wasip1, so that
 // both sides of the boundary share it. Package guest makes a plugin of a Go
 // program; what other languages need is in what the command "resonhost new" writes.
