@@ -89,6 +89,7 @@ func TestGuardsAreNeeded(t *testing.T) {
 		{"amd64", meter.GuardCopySign, "f64.copysign", 25},
 		{"amd64", meter.GuardVector, "f64x2.replace_lane 0", 14},
 		{"amd64", meter.GuardVector, "v128.bitselect", 33},
+		{"amd64", meter.GuardVector, "f64x2.convert_low_i32x4_u", 467},
 		{"arm64", meter.GuardLanes, "f64x2.replace_lane 0", 22},
 		{"arm64", meter.GuardLanes, "f32x4.replace_lane 3", 77},
 		{"arm64", meter.GuardLanes, "i8x16.narrow_i16x8_s", 46},
