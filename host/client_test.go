@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -143,5 +144,45 @@ func TestTenantsAreChecked(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err %v, want %q in it", err, want)
 		}
+	}
+}
+
+// TestWithin has outputs for which there is no room: they are let go, and their stream goes on
+// from the state before.
+func TestWithin(t *testing.T) {
+	const doc = `{"name": "t", "version": "1", "transforms": [{"name": "t.count", "input": "text/plain", "output": "text/plain", "state_bytes": 8}]}`
+	count := func(t *guest.Task) error {
+		t.Output = append(append(t.Output, t.State...), 'x')
+		t.NextState = t.Output
+		return nil
+	}
+	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{guest.New(doc, count)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close(context.Background())
+	room, asked := true, 0
+	s := h.Client("", host.PriorityNormal).Within(func(n int) bool {
+		asked = n
+		return room
+	}).Stream("s")
+	for _, c := range []struct {
+		room bool
+		want string
+	}{{true, "x"}, {false, ""}, {false, ""}, {true, "xx"}} {
+		room = c.room
+		out, err := s.Run(t.Context(), "t.count", nil)
+		switch {
+		case c.room && (err != nil || string(out) != c.want || asked != len(out)):
+			t.Errorf("%q, err %v, asked for %d; want %q", out, err, asked, c.want)
+		case !c.room && (!errors.Is(err, host.ErrNoRoom) || host.KindOf(err) != host.KindQueueFull || out != nil):
+			t.Errorf("%q, err %v, want a refusal", out, err)
+		}
+	}
+	if st := h.Stats().Plugins[0].Transforms[0]; st.OK != 2 || st.Errors[host.KindQueueFull] != 2 {
+		t.Errorf("%d succeeded, %v failed", st.OK, st.Errors)
 	}
 }

@@ -32,6 +32,8 @@ func TestParseKeys(t *testing.T) {
 		{name: "files of minisign -G", want: both,
 			text: "untrusted comment: minisign public key 61\n" + a + "\nuntrusted comment: minisign public key 62\n" + b + "\n"},
 		{name: "twice", text: a + "\n" + a + "\n" + b, want: both},
+		{name: "byte order mark", text: "\ufeff" + a, want: both[:1]},
+		{name: "UTF-16", text: "\xff\xfe#\x00", is: trust.ErrMalformed, errors: "malformed: the text is UTF-16, and must be UTF-8"},
 		{name: "empty", is: trust.ErrNoKeys, errors: "has no keys"},
 		{name: "comments", text: "# none\n", is: trust.ErrNoKeys, errors: "has no keys"},
 		{name: "prose", text: a + "\n# and\nsomebody else", is: trust.ErrMalformed,

@@ -25,6 +25,8 @@ func TestParseSignature(t *testing.T) {
 		{"whole", []string{first, second, third, fourth, ""}, ""},
 		{"last line without end", []string{first, second, third, fourth}, ""},
 		{"CRLF", []string{first + "\r", second + "\r", third + "\r", fourth + "\r", ""}, ""},
+		{"byte order mark", []string{"\ufeff" + first, second, third, fourth, ""}, ""},
+		{"UTF-32", []string{"u\x00\x00\x00"}, "x: malformed: the text is UTF-32, and must be UTF-8"},
 		{"of signify", []string{first, second, ""}, "x: malformed: must have 4 lines, has 2"},
 		{"more behind it", []string{first, second, third, fourth, "", ""}, "x: malformed: must have 4 lines, has 5"},
 		{"without untrusted comment", []string{"comment", second, third, fourth}, `x, line 1: malformed: must begin with "untrusted comment: "`},

@@ -274,6 +274,8 @@ func TestParseManifest(t *testing.T) {
 	for _, tt := range []struct{ name, text, errors string }{
 		{"text and binary", hash + "  a.wasm\n" + hash + " *b.wasm\n", ""},
 		{"spaces in names", hash + "  a b.wasm\n", ""},
+		{"byte order mark", "\ufeff" + hash + "  a.wasm\n", ""},
+		{"UTF-16", "\xfe\xff\x009", "SHA256SUMS: malformed: the text is UTF-16, and must be UTF-8"},
 		{"empty", "", "SHA256SUMS: malformed: lists nothing"},
 		{"empty line", hash + "  a\n\n" + hash + "  b\n", "SHA256SUMS, line 2: " + shape},
 		{"comment", "# plugins\n", "SHA256SUMS, line 1: " + shape},

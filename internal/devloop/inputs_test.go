@@ -18,6 +18,8 @@ func TestInputs(t *testing.T) {
 		"bare":         {`"x"` + "\r\n" + `{"input": 1}`, `in.ndjson:1   "x"; in.ndjson:2   {"input": 1}`, ""},
 		"other member": {`{"transform": "t", "input": 1, "size": 3}`, `in.ndjson:1   {"transform": "t", "input": 1, "size": 3}`, ""},
 		"other kind":   {`{"transform": 1, "input": 1}`, `in.ndjson:1   {"transform": 1, "input": 1}`, ""},
+		"mark":         {"\ufeff1", `in.ndjson:1   1`, ""},
+		"UTF-16":       {"\xff\xfe1\x00", "", ":1: the text is UTF-16, and must be UTF-8"},
 		"empty":        {"\n \n", "", ""},
 		"no JSON":      {"1\n{", "", ":2: unexpected end of JSON input"},
 		"two":          {"1 2", "", ":1: invalid character '2' after top-level value"},
