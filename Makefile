@@ -1,11 +1,15 @@
 # `make help` lists the targets. Building, running and testing take Go and make
 # alone; lint also takes wat2wasm, of the Debian package wabt, scaffolds the toolchains
-# of other languages, whose Debian packages .ci/run has, guests-simd cargo and
-# libstd-rust-dev-wasm32, and bench-peers those and nodejs and npm.
+# of other languages, whose Debian packages .ci/run has, fuzz-engine those of C and Rust,
+# test-arm64 qemu-user-static, guests-simd cargo and libstd-rust-dev-wasm32, and bench-peers
+# those and nodejs and npm.
 
 PLUGINS   := cascade tick
 VERSION   := $(shell git describe --always --dirty --tags 2>/dev/null || echo devel)
 FUZZTIME  ?= 10s
+FUZZWORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+GUARDS    ?= on
+FUZZFLAGS ?=
 BENCHTIME ?= 1s
 BENCHFLAGS ?= -benchtime $(BENCHTIME)
 PEERFLAGS ?=
@@ -14,10 +18,10 @@ PEERS     := echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests guests-simd build run test race scaffolds fuzz bench bench-gate bench-peers bench-test bench-smoke peers-smoke lint check soak guests-wat FORCE
+.PHONY: help guests guests-simd build run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test bench-smoke peers-smoke lint check soak guests-wat FORCE
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 guests: $(PLUGINS:%=bin/plugins/%.wasm) ## build the plugins to bin/plugins
 
@@ -56,6 +60,7 @@ race: build ## run the tests under the race detector, but for those of the built
 scaffolds: ## build what resonhost new writes and the plugins' Rust with each language's toolchain, and test it
 	go test -tags scaffolds -count=1 -run '^Test(Toolchains|RustOutput)$$' ./internal/scaffold
 	go test -tags scaffolds -count=1 -run '^TestRust' ./plugins
+	go test -tags scaffolds -count=1 -run '^TestNative' ./host/internal/module/differ
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@targets=$$(go test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
@@ -63,6 +68,24 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	while read -r target package; do \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" || exit 1; \
 	done
+
+fuzz-engine: ## look for what wazero's compiler gets wrong, for FUZZTIME; FUZZWORKERS, GUARDS (on, off, or names), FUZZFLAGS; takes clang, lld and cargo as scaffolds does
+	@mkdir -p bin/fuzz
+	go build -o bin/fuzzengine ./host/internal/module/differ/fuzzengine
+	bin/fuzzengine -time $(FUZZTIME) -workers $(FUZZWORKERS) -guards $(GUARDS) -report bin/fuzz/$(GUARDS).json -findings bin/fuzz $(FUZZFLAGS)
+	RESONHOST_NATIVE_TIME=$(FUZZTIME) go test -tags scaffolds -count=1 -timeout 0 -run '^TestNative' -v ./host/internal/module/differ
+
+# What does not depend on the architecture is left out, and so is what the emulator cannot do:
+# soft-dirty pages and the pagemap (host/internal/module/memory), the scheduling of threads
+# (timeslice), and processes of its own binary, which the fuzzer does without (-workers 0).
+ARM64 := GOARCH=arm64 go test -exec qemu-aarch64-static -short -count=1 -timeout 20m
+
+test-arm64: ## run what depends on the engine's machine code for arm64, by emulation; takes qemu-user-static
+	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is missing: install Debian's qemu-user-static"; exit 1; }
+	$(ARM64) -run '^TestVectors$$/^compiler$$' ./host
+	$(ARM64) -run '^Test(Run|RunBounds|LoadRefuses)$$' ./host/internal/module
+	$(ARM64) -run '^Test(Semantics|Endless|Guard.*)$$' ./host/internal/module/meter
+	$(ARM64) ./host/internal/module/differ -workers 0
 
 bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or BENCHFLAGS
 	cd bench && go run . $(BENCHFLAGS)
@@ -106,13 +129,14 @@ bench-smoke: ## run each benchmark of bench once, briefly
 peers-smoke: ## check that resonhost and its peers have the same results
 	@$(MAKE) --no-print-directory bench-peers PEERFLAGS=-smoke
 
-check: ## what CI runs: all of lint, test, race, scaffolds and bench's parts; says what each took, and ends with a clean tree
+check: ## what CI runs: all of lint, test, race, scaffolds, test-arm64 and bench's parts; says what each took, and ends with a clean tree
 	@.ci/check
 
 SOAKTIME ?= 2m
 soak: build ## what takes too long for check: tests under the race detector three times over, each fuzz target for SOAKTIME (2m)
 	go test -race -timeout 3h -count=3 ./...
 	$(MAKE) fuzz FUZZTIME=$(SOAKTIME)
+	$(MAKE) fuzz-engine FUZZTIME=$(SOAKTIME)
 
 guests-wat: ## compile the hand-written hostile guests anew, with wat2wasm
 	testdata/guests/compile.sh

@@ -25,3 +25,21 @@ func buildRust(file string) ([]byte, error) {
 	}
 	return os.ReadFile(filepath.Join(Root(), file))
 }
+
+// RustPath is a PATH on which the first rustc has the target for guests: there can be several.
+func RustPath(tb testing.TB) string {
+	tb.Helper()
+	path := os.Getenv("PATH")
+	for _, dir := range filepath.SplitList(path) {
+		out, err := exec.CommandContext(tb.Context(), filepath.Join(dir, "rustc"), //nolint:gosec // the test's own PATH
+			"--print", "target-libdir", "--target", "wasm32-unknown-unknown").Output()
+		if err != nil {
+			continue
+		}
+		if _, err := os.Stat(strings.TrimSpace(string(out))); err == nil { //nolint:gosec // what rustc says
+			return dir + string(filepath.ListSeparator) + path
+		}
+	}
+	tb.Fatal("no rustc has the target wasm32-unknown-unknown: apt-get install cargo libstd-rust-dev-wasm32")
+	return ""
+}

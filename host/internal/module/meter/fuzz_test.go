@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/resonhost/resonhost/host/internal/module/differ"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
@@ -69,6 +70,13 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(generate(seed, false))
 		parts, _ := generateParts(seed)
 		f.Add(parts)
+	}
+	for seed := range uint64(5) {
+		wasm, err := differ.Program(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wasm)
 	}
 	for _, m := range examples() {
 		f.Add(m.encode())
