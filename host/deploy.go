@@ -335,6 +335,9 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		return nil, newLoadError(s, StepWarm, err)
 	}
 	info := r.Info()
+	for _, warning := range info.Warnings {
+		h.log.Warn("a plugin may not do what it should", "plugin", info.Manifest.Name, "reason", warning)
+	}
 	if cfg.Isolation.resets() && info.NoReset != nil {
 		cfg.Isolation = IsolationFresh
 		h.log.Warn("every task has a new instance, since they cannot be reset", "plugin", info.Manifest.Name, "reason", info.NoReset)

@@ -27,6 +27,9 @@ type Inspection struct {
 	Memory int64
 	// SelfTests is how many self-tests the plugin has, and passed.
 	SelfTests int
+	// Warnings are what may be wrong with it, though it could serve: a transform without a
+	// self-test fails at an empty input, say. They may quote the plugin.
+	Warnings []string
 	// NoReset is why its instances cannot be put back after a task, so that it
 	// needs a new one for each; nil if they can.
 	NoReset error
@@ -66,7 +69,7 @@ func inspection(info module.Info, cfg PluginConfig) Inspection {
 		Manifest: info.Manifest,
 		Hash:     info.Hash, Size: info.Size,
 		Imports: info.Imports, Exports: info.Exports,
-		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset,
+		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset, Warnings: info.Warnings,
 	}
 }
 

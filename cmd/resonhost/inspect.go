@@ -135,12 +135,13 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 			Size       int                  `json:"size"`
 			Memory     int64                `json:"memory"`
 			SelfTests  int                  `json:"self_tests"`
+			Warnings   []string             `json:"warnings,omitempty"`
 			NoReset    string               `json:"no_reset,omitempty"`
 			Transforms []manifest.Transform `json:"transforms"`
 			Imports    []string             `json:"imports"`
 			Exports    []string             `json:"exports"`
 		}{
-			file, in.Manifest.Name, in.Manifest.Version, in.Hash, in.Size, in.Memory, in.SelfTests, noReset,
+			file, in.Manifest.Name, in.Manifest.Version, in.Hash, in.Size, in.Memory, in.SelfTests, in.Warnings, noReset,
 			in.Manifest.Transforms, in.Imports, in.Exports,
 		})
 	}
@@ -153,6 +154,9 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 	row("size", "%s", humanize.IBytes(uint64(in.Size)))
 	row("memory", "%s", humanize.IBytes(uint64(in.Memory)))
 	row("self-tests", "%d passed", in.SelfTests)
+	for _, warning := range in.Warnings {
+		row("warning", "%s", printable(warning))
+	}
 	if noReset == "" {
 		row("reset", "after each task")
 	} else {

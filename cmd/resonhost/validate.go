@@ -58,6 +58,9 @@ func validateCommand(std stdio) *cli.Command {
 				default:
 					fmt.Fprintf(std.out, "%s: %s %s could serve; it passed %d self-tests and %d tests\n",
 						printable(name), in.Manifest.Name, in.Manifest.Version, in.SelfTests, in.Tests)
+					for _, warning := range in.Warnings {
+						fmt.Fprintf(std.out, "%s: warning: %s\n", printable(name), printable(warning))
+					}
 				}
 			}
 			return exitWith(exitPlugins, errs)

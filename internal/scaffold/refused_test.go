@@ -93,3 +93,25 @@ const size_t rh_transform_count = 1;
 	compile(t, dir, "-mexec-model=reactor", "-Wl,--stack-first", "-O1")
 	run(t, dir, nil, resonhost, "validate", "big.wasm")
 }
+
+// TestNoStartUp has a plugin whose constructors run at each call.
+func TestNoStartUp(t *testing.T) {
+	resonhost, dir := cPlugin(t, `#include "resonhost.h"
+const char rh_manifest[] = RH_JSON({
+	"name": "big", "version": "0.1.0",
+	"transforms": [{"name": "big", "input": "text/plain", "output": "text/plain"}]
+});
+static rh_status run(const rh_task *task) {
+	rh_write(task->input, task->input_len);
+	return RH_OK;
+}
+const rh_transform rh_transforms[] = {run};
+const size_t rh_transform_count = 1;
+`)
+	compile(t, dir, "-O2", "-nostartfiles", "-Wl,--no-entry")
+	const want = "resonhost: big.wasm: self-test: big fails at an empty input (trap: resonhost_run: unreachable): its constructors run at each call, " +
+		"since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): link it with clang -mexec-model=reactor, which exports _initialize\n"
+	if got := refused(t, resonhost, dir); got != want {
+		t.Errorf("%s, want\n%s", got, want)
+	}
+}

@@ -42,6 +42,7 @@ func (m *Module) checkLinks(wasm []byte) error {
 	slices.Sort(m.info.Imports)
 	slices.Sort(m.info.Exports)
 	m.initial = links.Memory
+	m.constructs = constructsAlways(links)
 	kind := origin(links)
 	if limit := (*meter.LimitError)(nil); err != nil && !errors.As(err, &limit) {
 		return StepInspect.in(errors.Join(kind, err)) // what it lacks could not be told

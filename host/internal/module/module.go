@@ -90,8 +90,10 @@ type Module struct {
 	snapshot *snapshot
 	checker  *Checker // for Options.Tests, until it is taken
 	verdict  string   // the cache's entry for what was verified; "" if there is none to be made
-	log      *guestLog
-	info     Info
+	// constructs is whether its constructors run at each call.
+	constructs bool
+	log        *guestLog
+	info       Info
 }
 
 // Info is what is known of a module.
@@ -105,6 +107,8 @@ type Info struct {
 	Imports, Exports []string
 	// Memory is an instance's linear memory after initialisation, in bytes.
 	Memory uint64
+	// Warnings are what may be wrong with it, and keeps it from nothing.
+	Warnings []string
 	// NoReset is why instances cannot be put back, nil if they can.
 	NoReset error
 	// Compiling is how long compiling it took, 0 if that lay in the cache.
@@ -209,9 +213,9 @@ func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 	if err != nil {
 		return StepInstantiate.in(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
 	defer cancel()
-	answers, err := m.examine(ctx, in)
+	answers, err := m.examine(bounded, in)
 	err = in.ended(err)
 	if err == nil {
 		m.initial = m.info.Memory
@@ -220,7 +224,10 @@ func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 	if err := errors.Join(err, in.Close()); err != nil {
 		return err
 	}
-	return StepVerify.in(m.verify(ctx, v, answers))
+	if err := m.try(ctx); err != nil {
+		return StepSelfTest.in(err)
+	}
+	return StepVerify.in(m.verify(bounded, v, answers))
 }
 
 // rewriting is how binaries are rewritten.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -109,8 +110,10 @@ func TestLoadRefuses(t *testing.T) {
 		"describe-long":    "its manifest has 300000 bytes, the limit is 262144",
 		"describe-notjson": "manifest: invalid character",
 		"describe-bomb":    "manifest: ",
-		"elem-outside":     "element section, byte 176: segment 0 ends at entry 4, and its table at 3",
-		"selftest-fails":   "self-test 0",
+		"no-startup": "no-startup fails at an empty input (trap: resonhost_run: unreachable): its constructors run at each call, since it was linked " +
+			"without a start-up object (-Wl,--no-entry or -nostartfiles): link it with clang -mexec-model=reactor, which exports _initialize",
+		"elem-outside":   "element section, byte 176: segment 0 ends at entry 4, and its table at 3",
+		"selftest-fails": "self-test 0",
 	} {
 		t.Run(guest, func(t *testing.T) {
 			wasm := read(t, guest)
@@ -127,6 +130,36 @@ func TestLoadRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTrial has plugins without self-tests that fail at an empty input: they load, with a warning.
+func TestTrial(t *testing.T) {
+	warnings := func(guest string, opts module.Options) []string {
+		m, err := module.Load(t.Context(), read(t, guest), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close(t.Context()) }()
+		return m.Info().Warnings
+	}
+	off := options()
+	off.Interrupt = module.Off
+	for _, c := range []struct {
+		guest string
+		opts  module.Options
+		want  string
+	}{
+		{"traps", options(), "[traps fails at an empty input (trap: resonhost_run: unreachable), and has no self-test that shows at which it does not]"},
+		{"traps", off, "[]"}, // an endless loop would never end
+		{"no-startup", off, "[its constructors run at each call, since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): " +
+			"link it with clang -mexec-model=reactor, which exports _initialize]"},
+		{"hostile", options(), "[]"}, // it takes an empty input
+		{"room", options(), "[]"},    // it has a self-test
+	} {
+		if got := fmt.Sprint(warnings(c.guest, c.opts)); got != c.want {
+			t.Errorf("%s: %s, want\n%s", c.guest, got, c.want)
+		}
 	}
 }
 

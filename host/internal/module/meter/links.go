@@ -11,6 +11,12 @@ type Link struct {
 	// Params and Results are a function's; Typed is whether they are known.
 	Params, Results []byte
 	Typed           bool
+	// Constructs is whether an exported function begins with a call of FirstCall, which takes
+	// and returns nothing.
+	Constructs bool
+	FirstCall  uint32
+
+	index uint32 // of what is exported
 }
 
 // Kinds of links.
@@ -64,6 +70,7 @@ func ReadLinks(wasm []byte, limits Limits) (*Links, error) {
 			return links, err
 		}
 	}
+	w.firstCalls(links)
 	if w.memory > 0 {
 		links.Memory = uint64(w.pages) << 16
 	}
@@ -108,16 +115,42 @@ func (w *rewriter) links() *Links {
 	r, n = w.section(secExport)
 	for range min(n, maxLinks) {
 		l := Link{Name: r.name(), Kind: r.byte()}
-		index := r.u32()
+		l.index = r.u32()
 		if r.err != nil {
 			return links
 		}
-		if l.Kind == KindFunction && uint64(index) < uint64(len(types)) {
-			w.signature(&l, types[index])
+		if l.Kind == KindFunction && uint64(l.index) < uint64(len(types)) {
+			w.signature(&l, types[l.index])
 		}
 		links.Exports = append(links.Exports, l)
 	}
 	return links
+}
+
+// firstCalls looks at how exported functions begin.
+func (w *rewriter) firstCalls(links *Links) {
+	calls := make(map[uint32]uint32) // by function
+	r, n := w.section(secCode)
+	for i := range n {
+		body := &reader{buf: r.bytes(r.u32())}
+		for range body.count() { // variables
+			body.u32()
+			body.byte()
+		}
+		if op, f := body.byte(), body.u32(); body.err == nil && op == opCall && uint64(f) < uint64(len(w.funcTypes)) {
+			if t := w.funcTypes[f]; len(w.params[t])+len(w.results[t]) == 0 {
+				calls[w.imported+i] = f
+			}
+		}
+		if r.err != nil {
+			return
+		}
+	}
+	for i := range links.Exports {
+		if l := &links.Exports[i]; l.Kind == KindFunction {
+			l.FirstCall, l.Constructs = calls[l.index]
+		}
+	}
 }
 
 // signature sets a link's type, if there is one of that index.

@@ -1,0 +1,117 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+// What a task of a trial may take, and all of them together.
+const (
+	trialTime = 500 * time.Millisecond
+	trialsEnd = 2 * time.Second
+	trialFuel = 20_000_000
+)
+
+// noStartUp is what is wrong with a module whose constructors run at each call, and its cure.
+const noStartUp = "its constructors run at each call, since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): " +
+	"link it with clang -mexec-model=reactor, which exports _initialize"
+
+// constructsAlways reports whether the functions of the contract all begin with a call of one and
+// the same function, which takes and returns nothing, and there is no _initialize. So does a linker
+// that has no start-up object to run a program's constructors.
+func constructsAlways(links *meter.Links) bool {
+	first, found := uint32(0), 0
+	for _, l := range links.Exports {
+		switch {
+		case l.Kind != meter.KindFunction:
+		case l.Name == abi.ExportInitialize:
+			return false
+		case slices.ContainsFunc(contract, func(f contractFunction) bool { return f.name == l.Name }):
+			if !l.Constructs || found > 0 && l.FirstCall != first {
+				return false
+			}
+			first = l.FirstCall
+			found++
+		}
+	}
+	return found == len(contract)
+}
+
+// try runs each transform that has no self-test once, with an empty input or, if it takes JSON,
+// null, in an instance that then goes. A plugin may do with such an input what it likes, so a
+// failure is a warning; but if its start-up is missing, that is why, and every task would fail.
+// What takes too long is no failure: it is left, and the rest of the trial if that takes long.
+func (m *Module) try(ctx context.Context) error {
+	if m.constructs {
+		m.info.Warnings = append(m.info.Warnings, noStartUp)
+	}
+	if m.opts.Interrupt == Off { // an endless loop could not be stopped
+		return nil
+	}
+	before := ctx
+	ctx, cancel := context.WithTimeoutCause(ctx, min(trialsEnd, m.opts.InitTimeout), errTimeout)
+	defer cancel()
+	var in *Instance
+	var spent uint64
+	closeInstance := func() error {
+		if in == nil {
+			return nil
+		}
+		err := in.Close()
+		in = nil
+		return err
+	}
+	for index, t := range m.info.Manifest.Transforms {
+		if spent > trialFuel || slices.ContainsFunc(m.info.Manifest.SelfTests, func(c manifest.SelfTest) bool { return c.Transform == t.Name }) {
+			continue
+		}
+		if in == nil {
+			var err error
+			if in, err = m.Instantiate(ctx); err != nil {
+				return tried(before, ctx, err)
+			}
+		}
+		var item [1]abi.Item
+		if t.Input == manifest.MediaTypeJSON {
+			item[0].Payload = []byte("null")
+		}
+		fuel, err := in.Run(ctx, Call{
+			Transform: index, Items: item[:], Results: make([]abi.Result, 1),
+			Limits: Limits{Timeout: trialTime, Fuel: trialFuel},
+		})
+		spent += fuel
+		if ctx.Err() != nil {
+			return errors.Join(tried(before, ctx, context.Cause(ctx)), closeInstance())
+		}
+		fault := (*Fault)(nil)
+		switch failed := errors.As(err, &fault) && fault.Kind != Timeout && fault.Kind != Fuel; {
+		case failed && m.constructs && (fault.Kind == Trap || fault.Kind == Exit):
+			return errors.Join(fmt.Errorf("%s fails at an empty input (%w): %s", t.Name, err, noStartUp), closeInstance())
+		case failed:
+			m.info.Warnings = append(m.info.Warnings, fmt.Sprintf(
+				"%s fails at an empty input (%v), and has no self-test that shows at which it does not", t.Name, err,
+			))
+		}
+		if !in.Usable() {
+			if err := closeInstance(); err != nil {
+				return err
+			}
+		}
+	}
+	return closeInstance()
+}
+
+// tried is the error of a trial that could not go on: none if it has only taken too long.
+func tried(before, ctx context.Context, err error) error {
+	if before.Err() == nil && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,20 @@
+;; What clang makes of a program with -Wl,--no-entry: each export runs the constructors, which are to run once.
+(module
+  (memory (export "memory") 1)
+  (data (i32.const 0x400) "{\"name\": \"no-startup\", \"version\": \"1.0.0\", \"transforms\": [{\"name\": \"no-startup\", \"input\": \"text/plain\", \"output\": \"text/plain\"}]}")
+  (global $calls (mut i32) (i32.const 0))
+  (func $constructors
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (if (i32.gt_u (global.get $calls) (i32.const 3)) (then (unreachable))))
+  (func (export "resonhost_abi") (result i32)
+    (call $constructors)
+    (i32.const 1))
+  (func (export "resonhost_describe") (result i64)
+    (call $constructors)
+    (i64.const 0x400_0000_0081))
+  (func (export "resonhost_alloc") (param i32) (result i32)
+    (call $constructors)
+    (i32.const 0x8000))
+  (func (export "resonhost_run") (param i32 i32 i32) (result i64)
+    (call $constructors)
+    (unreachable)))
