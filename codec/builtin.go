@@ -148,8 +148,8 @@ type form struct {
 
 var forms = []form{
 	{manifest.MediaTypeJSON, fromRaw, toRaw},
-	{"text/plain", fromText, toText},
-	{"application/octet-stream", fromBytes, toBytes},
+	{manifest.MediaTypeText, fromText, toText},
+	{manifest.MediaTypeBytes, fromBytes, toBytes},
 }
 
 // mixed decodes with one form and encodes with another.

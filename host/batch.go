@@ -431,7 +431,7 @@ func (t *task) cross(f *frame) bool {
 // again runs a job by itself, whatever a frame that failed has left.
 func (t *task) again(j *job) {
 	got, fuel, fault := t.alone(j.ctx, j.args)
-	j.end(j.task.result(t.now(), t.version, got, fuel, fault, len(j.args.dst)))
+	j.end(j.task.result(t.now(), t.version, got, fuel, fault, j.args))
 }
 
 // settle gives jobs their results of a crossing that they shared. What a canary has
@@ -451,7 +451,7 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 			now = t.now()
 			continue
 		}
-		j.end(j.task.outcome(t.version, &got[i], share, fault, len(j.args.dst)))
+		j.end(j.task.outcome(t.version, &got[i], share, fault, j.args))
 		served.add(now.Sub(j.task.queued), j.result.Err == nil)
 	}
 	served.count()

@@ -27,3 +27,6 @@ func (h *Host) JudgeCanary(plugin string) {
 	}
 	p.serving.Load().trial.alarm <- struct{}{}
 }
+
+// FormsOfJSON is the default of Config.JSON.
+var FormsOfJSON = formsOfJSON

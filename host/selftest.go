@@ -133,7 +133,7 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 	t := Transform{Name: spec.Name, Input: spec.Input, Output: spec.Output, StateBytes: spec.StateBytes, Timeout: timeout}
 	translate := h.cfg.JSON
 	if translate == nil {
-		translate = plainJSON
+		translate = formsOfJSON
 	}
 	payload, encode, err := translate(t, c.Input)
 	if err != nil {
@@ -195,12 +195,4 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 		return fmt.Errorf("the output is not of its media type: %w", err)
 	}
 	return jsondiff.Diff(output, c.Output)
-}
-
-// plainJSON is Config.JSON's default.
-func plainJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error), error) {
-	if t.Input != manifest.MediaTypeJSON || t.Output != manifest.MediaTypeJSON {
-		return nil, nil, fmt.Errorf("there is no codec for %s and %s", t.Input, t.Output)
-	}
-	return input, func(output []byte) ([]byte, error) { return output, nil }, nil
 }

@@ -546,7 +546,7 @@ func (t *task) bequest(rest func(*task)) func() {
 func (t *task) single(ctx context.Context, a args) Result {
 	got, fuel, fault := t.alone(ctx, a)
 	t.looked = t.now() // and counting takes no time worth mentioning
-	r := t.result(t.looked, t.version, got, fuel, fault, len(a.dst))
+	r := t.result(t.looked, t.version, got, fuel, fault, a)
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform)
 		if !spec.takes(e) {
@@ -603,10 +603,10 @@ func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, f
 }
 
 // result counts, tells and returns the outcome of one task, which has ended by now: fault,
-// if there is one, else what the guest of version v answered, behind so many bytes.
-func (t *task) result(now time.Time, v *version, got abi.Result, fuel uint64, fault *Error, behind int) Result {
+// if there is one, else what the guest of version v answered.
+func (t *task) result(now time.Time, v *version, got abi.Result, fuel uint64, fault *Error, a args) Result {
 	t.transform.meter.latency.Observe(now.Sub(t.queued))
-	r := t.outcome(v, &got, fuel, fault, behind)
+	r := t.outcome(v, &got, fuel, fault, a)
 	if r.Err == nil {
 		t.transform.meter.ok.Add(1)
 	}
@@ -614,11 +614,11 @@ func (t *task) result(now time.Time, v *version, got abi.Result, fuel uint64, fa
 }
 
 // outcome is result without the counting of the latency and of successes.
-func (t *task) outcome(v *version, got *abi.Result, fuel uint64, fault *Error, behind int) Result {
+func (t *task) outcome(v *version, got *abi.Result, fuel uint64, fault *Error, a args) Result {
 	if fault == nil {
-		fault = t.rejection(v, got)
+		fault = t.rejection(v, got, a.input)
 	}
-	if fault == nil && t.client.room != nil && !t.client.room(len(got.Payload)-behind) {
+	if fault == nil && t.client.room != nil && !t.client.room(len(got.Payload)-len(a.dst)) {
 		fault = fail(KindQueueFull, t.transform.name, ErrNoRoom).of(v)
 	}
 	r := Result{Fuel: fuel}
@@ -627,7 +627,7 @@ func (t *task) outcome(v *version, got *abi.Result, fuel uint64, fault *Error, b
 	} else {
 		r.Output = got.Payload
 	}
-	t.announce(r, behind)
+	t.announce(r, len(a.dst))
 	return r
 }
 
@@ -726,13 +726,17 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 }
 
 // rejection is the error of a version's result whose status is not ok.
-func (t *task) rejection(v *version, r *abi.Result) *Error {
-	kind := KindFailed
-	switch r.Status {
-	case abi.StatusOK:
+func (t *task) rejection(v *version, r *abi.Result, input []byte) *Error {
+	if r.Status == abi.StatusOK {
 		return nil
-	case abi.StatusInvalidArgument:
-		kind = KindInvalidArgument
 	}
-	return (&Error{Kind: kind, Transform: t.transform.name, Message: string(r.Payload)}).of(v)
+	kind, message := KindFailed, string(r.Payload)
+	if r.Status == abi.StatusInvalidArgument {
+		kind = KindInvalidArgument
+		if spec := v.spec(t.transform); spec != nil && !isForm(spec.Input) && isJSON(input) {
+			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
+				": package codec makes that of JSON (codec.Builtin().Translate)"
+		}
+	}
+	return (&Error{Kind: kind, Transform: t.transform.name, Message: message}).of(v)
 }

@@ -115,7 +115,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	}, func() float64 { return float64(o.MaxHeld) })
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
 	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused} {
-		if err := o.Registry.Register(c); err != nil {
+		if err := metrics.Register(o.Registry, c); err != nil {
 			return nil, err
 		}
 	}

@@ -33,8 +33,12 @@ const (
 	MaxTimeout = time.Hour
 )
 
-// MediaTypeJSON is the media type of a transform that speaks JSON itself.
-const MediaTypeJSON = "application/json"
+// Media types that are no plugin's own, of which each has a form in JSON.
+const (
+	MediaTypeJSON  = "application/json"         // a JSON value
+	MediaTypeText  = "text/plain"               // a JSON string
+	MediaTypeBytes = "application/octet-stream" // {"base64": "…"}
+)
 
 // Manifest is how a plugin describes itself. [Parse] reads and checks
 // it; unknown members are errors.

@@ -2,6 +2,7 @@
 package metrics
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,12 +14,45 @@ import (
 type Source interface{ Stats() host.Stats }
 
 // New returns a collector of a host's statistics, which it reads when it is
-// scraped. The caller registers it; one registry can hold one such collector.
+// scraped. The caller registers it, best by [Register]. A registry can hold those of
+// several hosts if each has a name of its own, see [Name].
 //
 // Names that begin with resonance_ are those of the system that resonhost
 // replaces; where they end in _ms they are in milliseconds. All others are in
 // base units.
-func New(s Source) prometheus.Collector { return &collector{source: s} }
+func New(s Source, opts ...Option) prometheus.Collector {
+	return named(&collector{source: s}, opts)
+}
+
+// Option is how a collector is made.
+type Option func(*options)
+
+type options struct{ name string }
+
+// Name gives all metrics of a collector the label host, which is what tells several hosts
+// apart in one registry. All of these need one: with one name, metrics have the same labels.
+func Name(name string) Option { return func(o *options) { o.name = name } }
+
+func named(c prometheus.Collector, opts []Option) prometheus.Collector {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	if o.name == "" {
+		return c
+	}
+	return prometheus.WrapCollectorWith(prometheus.Labels{"host": o.name}, c)
+}
+
+// Register registers a collector of [New] or [NewNetwork]. Its error says what to do if the
+// registry has one already.
+func Register(r prometheus.Registerer, c prometheus.Collector) error {
+	err := r.Register(c)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("metrics: the registry cannot take these: %w; if it has those of another host, give each a name of its own, metrics.New(h, metrics.Name(\"a\")), the first one too", err)
+}
 
 type collector struct{ source Source }
 

@@ -192,3 +192,31 @@ func TestScrapesUnderLoad(t *testing.T) {
 		t.Errorf("after 2000 tasks:\n%s", text)
 	}
 }
+
+// TestTwoHosts has the metrics of two hosts in one registry, apart by their names; and who
+// gives none be told of names.
+func TestTwoHosts(t *testing.T) {
+	r := prometheus.NewPedanticRegistry()
+	for _, name := range []string{"a", "b"} {
+		for _, c := range []prometheus.Collector{
+			metrics.New(stats(), metrics.Name(name)), metrics.NewNetwork(fixedNetwork{Nodes: 1}, metrics.Name(name)),
+		} {
+			if err := metrics.Register(r, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := string(exposition(t, r))
+	for _, line := range []string{`resonhost_streams{host="a"} `, `resonhost_streams{host="b"} `, `resonhost_network_nodes{host="b"} 1`} {
+		if !strings.Contains(got, line) {
+			t.Errorf("there is no %s", line)
+		}
+	}
+	r = prometheus.NewPedanticRegistry()
+	for i, name := range []string{"", "", "a"} {
+		err := metrics.Register(r, metrics.New(stats(), metrics.Name(name)))
+		if (err != nil) != (i > 0) || err != nil && !strings.Contains(err.Error(), "metrics.Name(") {
+			t.Errorf("host %d: err %v", i, err)
+		}
+	}
+}

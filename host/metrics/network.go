@@ -13,7 +13,9 @@ type NetworkSource interface{ Stats() network.Stats }
 
 // NewNetwork returns a collector of a network's statistics, which it reads when it is
 // scraped, with names like those of [New].
-func NewNetwork(s NetworkSource) prometheus.Collector { return &networkCollector{source: s} }
+func NewNetwork(s NetworkSource, opts ...Option) prometheus.Collector {
+	return named(&networkCollector{source: s}, opts)
+}
 
 type networkCollector struct{ source NetworkSource }
 
