@@ -62,8 +62,8 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 		return err
 	}
 	defer closeInput()
-	if o.toStdout() && std.out.err != nil {
-		return std.out.err
+	if o.toStdout() && std.out.closed != nil { // before any task is done in vain
+		return std.out.closed
 	}
 	log := o.logger(std.err)
 	h, err := o.startHost(ctx, log)

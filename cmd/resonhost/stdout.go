@@ -5,27 +5,31 @@ import (
 	"io"
 )
 
-// errStdoutClosed is that results would be lost.
-var errStdoutClosed = errors.New("standard output is closed; send results to a file with > FILE, or to none with > /dev/null")
+// errStdoutClosed is that results would be lost. A /dev/null that was opened for reading as well
+// looks the same, see isClosed.
+var errStdoutClosed = errors.New("standard output is closed, or is /dev/null opened for reading and writing; send results to a file with > FILE, or to none with > /dev/null")
 
 // output is standard output, which keeps its first failure: not every writer has somebody to
 // tell it to, the printing of help for one. It is for one goroutine at a time.
 type output struct {
-	w   io.Writer
-	err error
+	w      io.Writer
+	closed error // what the first write will fail with; nil if it may succeed
+	err    error
 }
 
-// newOutput takes what it is closed for a failure from the beginning.
 func newOutput(w io.Writer) *output {
 	o := &output{w: w}
 	if f, ok := w.(filed); ok && isClosed(f.Fd()) {
-		o.err = errStdoutClosed
+		o.closed = errStdoutClosed
 	}
 	return o
 }
 
 // Write implements [io.Writer]. After a failure it writes no more.
 func (o *output) Write(p []byte) (int, error) {
+	if o.err == nil {
+		o.err = o.closed
+	}
 	if o.err != nil {
 		return 0, o.err
 	}

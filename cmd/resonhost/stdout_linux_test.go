@@ -12,6 +12,23 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
+// TestUnusedStdout has a command that writes nothing succeed where its output would be lost: a
+// daemon's may be a /dev/null that is open for reading as well.
+func TestUnusedStdout(t *testing.T) {
+	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o := newOutput(f)
+	if o.closed == nil || o.err != nil {
+		t.Errorf("closed is %v, the error %v; want it told when something is written", o.closed, o.err)
+	}
+	if _, err := o.Write([]byte("a")); !errors.Is(err, errStdoutClosed) || !errors.Is(o.err, errStdoutClosed) {
+		t.Errorf("writing: %v, %v; want %v", err, o.err, errStdoutClosed)
+	}
+}
+
 // TestStdoutFails has every command that writes to standard output fail if that is lost.
 func TestStdoutFails(t *testing.T) {
 	hostile := filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm")
@@ -50,7 +67,7 @@ func TestStdoutFails(t *testing.T) {
 		"help of run":     {"run", "--help"},
 	}
 	for how, want := range map[string]string{
-		"closed": "resonhost: standard output is closed; send results to a file with > FILE, or to none with > /dev/null",
+		"closed": "resonhost: standard output is closed, or is /dev/null opened for reading and writing; send results to a file with > FILE, or to none with > /dev/null",
 		"full":   "write /dev/stdout: no space left on device",
 		"pipe":   "write /dev/stdout: broken pipe",
 		"null":   "",
