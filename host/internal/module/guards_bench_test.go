@@ -94,11 +94,11 @@ func floats(b *testing.B) []byte {
 	}
 	out := filepath.Join(b.TempDir(), "floats.wasm")
 	source := filepath.Join(guests, "floats", "floats.c")
-	cmd := exec.CommandContext(b.Context(), clang, "--target=wasm32", "-O2", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry", "-o", out, source) //nolint:gosec // constant
+	cmd := exec.CommandContext(b.Context(), clang, "--target=wasm32", "-O2", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry", "-o", out, source)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, text)
 	}
-	wasm, err := os.ReadFile(out) //nolint:gosec // it was just made
+	wasm, err := os.ReadFile(out)
 	if err != nil {
 		b.Fatal(err)
 	}

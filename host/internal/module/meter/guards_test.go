@@ -2,6 +2,7 @@ package meter_test
 
 import (
 	"bytes"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -130,5 +131,19 @@ func TestGuardsFor(t *testing.T) {
 	}
 	if text := (meter.AllGuards + meter.AllGuards + 1).String(); text != "select,convert,copysign,vector,bit-count,compare,remainder,lanes,0x100" {
 		t.Error(text)
+	}
+}
+
+// TestCopySign has the masks of a guarded copysign be of the sign alone.
+func TestCopySign(t *testing.T) {
+	all := machines(t)
+	numbers := []float64{0.5, 3, 0, 1e-300, math.Inf(1), math.NaN()}
+	for _, x := range numbers {
+		for _, y := range numbers {
+			m := new(binary)
+			demoted := func(v float64) []byte { return cat(float(v), 0xb6) }
+			m.main(nil, []byte{f64, f32}, nil, float(x), float(-y), 0xa6, demoted(x), demoted(-y), 0x98)
+			compare(t, all, m.encode())
+		}
 	}
 }
