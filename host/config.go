@@ -186,8 +186,9 @@ const (
 	MaxWorkersPerCPU = 8
 	// MaxWeight is the largest share of a plugin or tenant.
 	MaxWeight = 1000
-	// MaxMemoryLimit is all that 32-bit WebAssembly can address.
-	MaxMemoryLimit = 4 << 30
+	// MaxMemoryLimit bounds PluginConfig.MemoryLimit. WebAssembly can address twice as much, but there
+	// wazero's compiler is not trusted with addresses; see RATIONALE.
+	MaxMemoryLimit = 2 << 30
 	// MaxFrameBytes bounds MaxInput and MaxOutput.
 	MaxFrameBytes = 256 << 20
 )
@@ -298,7 +299,7 @@ type PluginConfig struct {
 	MaxMemory int64
 
 	// MemoryLimit is the most memory one instance can grow to, in bytes;
-	// default 64 MiB.
+	// default 64 MiB, at most MaxMemoryLimit, 2 GiB.
 	MemoryLimit int64
 	// RunTimeout is how long a task runs at most, besides its context's
 	// deadline; default what its manifest suggests, else 5 s.
@@ -534,7 +535,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxInstances >= 1 && p.MaxInstances <= c.Workers, path+".MaxInstances", "must be between 1 and the number of workers, %d", c.Workers)
 	check(p.MinInstances <= p.MaxInstances, path+".MinInstances", "must be at most MaxInstances, %d", p.MaxInstances)
 	check(p.Weight >= 1 && p.Weight <= MaxWeight, path+".Weight", "must be between 1 and %d", MaxWeight)
-	check(p.MemoryLimit >= 64<<10 && p.MemoryLimit <= MaxMemoryLimit, path+".MemoryLimit", "must be between 64 KiB and 4 GiB")
+	check(p.MemoryLimit >= 64<<10 && p.MemoryLimit <= MaxMemoryLimit, path+".MemoryLimit", "must be between 64 KiB and 2 GiB")
 	check(p.RunTimeout >= 0, path+".RunTimeout", "must not be negative")
 	check(p.InitTimeout > 0, path+".InitTimeout", "must be positive")
 	check(p.MaxInput >= 1<<10 && p.MaxInput <= MaxFrameBytes, path+".MaxInput", "must be between 1 KiB and 256 MiB")

@@ -388,7 +388,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	for _, want := range []string{
 		"PluginDir: must be set", "Workers: must be between 1 and", "QueueCapacity: must be at least 1",
 		"QueuePolicy: must be Block, Reject or DropOldest", "MaxStreams: must be at least 1",
-		"Defaults.MemoryLimit: must be between 64 KiB and 4 GiB", `Overrides["x"].RunTimeout: must not be negative`,
+		"Defaults.MemoryLimit: must be between 64 KiB and 2 GiB", `Overrides["x"].RunTimeout: must not be negative`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q:\n%v", want, err)
