@@ -234,7 +234,10 @@ func TestWatchOneOfMany(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serving := []string{"busy", "deep", "drop", "edge-alloc", "hostile", "late", "leak", "refuse-alloc", "room", "swap", "table-grow", "unaligned-alloc", "wild-alloc"}
+	serving := []string{
+		"busy", "deep", "drop", "edge-alloc", "guard-convert", "guard-select", "hostile", "late", "leak", "nan", "refuse-alloc", "room",
+		"swap", "table-grow", "traps", "unaligned-alloc", "wild-alloc",
+	}
 	refused := 0
 	for _, file := range guests {
 		name := strings.TrimSuffix(filepath.Base(file), ".wasm")

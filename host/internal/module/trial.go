@@ -110,8 +110,8 @@ func (m *Module) try(ctx context.Context) error {
 
 // tried is the error of a trial that could not go on: none if it has only taken too long.
 func tried(before, ctx context.Context, err error) error {
-	if before.Err() == nil && ctx.Err() != nil {
-		return nil
+	if before.Err() != nil || ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil //nolint:nilerr // it has only taken too long
 }
