@@ -31,6 +31,8 @@ type Checker struct {
 type Options struct {
 	// Guards are what the host's rewriting does against faults of the compiler.
 	Guards meter.Guards
+	// Favor is the type of value that most functions have to do with, as [ParseFavor] reads it; 0 is any.
+	Favor kind
 	// Shrink is how long a program that differs is made smaller, at most.
 	Shrink time.Duration
 }
@@ -85,6 +87,29 @@ next:
 	return guards, nil
 }
 
+// ParseFavor reads i32, i64, f32, f64, v128, f32x4 or f64x2, or any.
+func ParseFavor(s string) (kind, error) { //nolint:revive // it is for Options alone
+	switch s {
+	case "any":
+		return none, nil
+	case "i32":
+		return i32, nil
+	case "i64":
+		return i64, nil
+	case "f32":
+		return looseF32, nil
+	case "f64":
+		return looseF64, nil
+	case "v128":
+		return v128, nil
+	case "f32x4":
+		return f32x4, nil
+	case "f64x2":
+		return f64x2, nil
+	}
+	return none, fmt.Errorf("there is no type %q to favor, want any, i32, i64, f32, f64, v128, f32x4 or f64x2", s)
+}
+
 // NewChecker returns one, which is to be closed.
 func NewChecker(ctx context.Context, opts Options) (*Checker, error) {
 	m, err := newMachine(ctx)
@@ -98,14 +123,14 @@ func NewChecker(ctx context.Context, opts Options) (*Checker, error) {
 func (c *Checker) Close(ctx context.Context) error { return c.machine.close(ctx) }
 
 // Program is the module of a seed, for whom a valid one is of use.
-func Program(seed uint64) ([]byte, error) { return generate(newOpTable(), seed).encode() }
+func Program(seed uint64) ([]byte, error) { return generate(newOpTable(), seed, none).encode() }
 
 // callsOf is how often each program is called.
 const callsOf = 6
 
 // trialOf is the program of a seed, with its calls.
 func (c *Checker) trialOf(seed uint64) *trial {
-	p := generate(c.ops, seed)
+	p := generate(c.ops, seed, c.opts.Favor)
 	g := &generator{Rand: newRand(seed, 1), ops: c.ops, p: p}
 	t := &trial{p: p}
 	for range callsOf {

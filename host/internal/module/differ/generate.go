@@ -23,6 +23,7 @@ type generator struct {
 	habits
 	nested int    // loops that are open
 	recent [4]int // variables
+	often  int    // of 100 functions are mostly of its kind
 	helper kind   // of a value from which the last function makes another; none without one
 }
 
@@ -36,6 +37,7 @@ type habits struct {
 	locals   int // of 100 leaves
 	clamps   int
 	careful  bool // no traps, but for the calls'
+	still    bool // most variables keep what they began with, and so are alive from the beginning to the end
 	pure     bool // nothing that is a call in the machine's code, but for calls
 	same     int  // of 100 variables are one that was read lately
 	favorite []*op
@@ -51,9 +53,12 @@ type label struct {
 
 func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) } //nolint:gosec // a seed makes the same program for ever
 
-// generate returns the program of a seed.
-func generate(ops *opTable, seed uint64) *program {
-	g := &generator{Rand: newRand(seed, 0), ops: ops}
+// generate returns the program of a seed. If a kind is favored, most functions have to do with it.
+func generate(ops *opTable, seed uint64, favor kind) *program {
+	g := &generator{Rand: newRand(seed, 0), ops: ops, often: 50}
+	if favor != none {
+		g.often = 95
+	}
 	g.p = &program{pages: 1 + g.IntN(2), data: g.dataOf(256), init: g.dataOf(16)}
 	for range g.IntN(7) {
 		k := pick(g, kinds("ilfdvilfdFD"))
@@ -83,7 +88,10 @@ func generate(ops *opTable, seed uint64) *program {
 		}
 		g.p.funcs = append(g.p.funcs, f)
 	}
-	if k := pick(g, kinds("DDFFdfvil42")); g.percent(80) { // one of a value, as often in programs
+	if k := pick(g, kinds("DDFFdfvil42")); favor != none || g.percent(80) {
+		if favor != none {
+			k = favor
+		} // one of a value, as often in programs
 		g.helper = k
 		g.p.funcs = append(g.p.funcs, &function{params: []kind{k}, results: []kind{k}})
 	}
@@ -228,12 +236,12 @@ func (g *generator) function(f *function) {
 		clamps: pick(g, []int{0, 5, 40}), careful: g.percent(85), same: pick(g, []int{0, 30, 60}),
 	}
 	profile, scale := pick(g, profiles), 40+g.IntN(80)
-	if g.helper != none && g.percent(50) { // numbers of one kind, chosen from, and a call now and then
+	if g.helper != none && g.percent(g.often) { // numbers of one kind, chosen from, and a call now and then
 		g.habits = habits{
 			straight: true, selects: pick(g, []int{5, 20}), calls: pick(g, []int{0, 1, 8}), leaves: 15, locals: pick(g, []int{80, 95}),
 			clamps: pick(g, []int{2, 20}), careful: true, same: pick(g, []int{0, 30}),
 		}
-		g.pure = g.calls < 8
+		g.pure, g.still = g.calls < 8, g.IntN(2) == 0
 		scale = 120
 		g.room = pick(g, []int{200, 350, 700})
 		profile = pick(g, profilesOf[g.helper.exact()])
@@ -328,7 +336,7 @@ func (g *generator) exactly(n *node) *node {
 func (g *generator) localOf(k kind, taking bool) int {
 	var list []int
 	for i, l := range g.f.locals {
-		if taking && l.takes(k) || !taking && k.takes(l) {
+		if taking && l.takes(k) && !g.fixed(i) || !taking && k.takes(l) {
 			list = append(list, i)
 		}
 	}
@@ -544,7 +552,7 @@ func (g *generator) value(k kind, depth int) *node {
 	}
 	switch n := 38 + g.IntN(62); {
 	case n < 42:
-		if i := g.localOf(k, false); i >= 0 && !g.counter(i) {
+		if i := g.localOf(k, false); i >= 0 && !g.fixed(i) {
 			return &node{code: localTee, kind: g.f.locals[i], index: i, kids: []*node{g.value(g.f.locals[i], depth-1)}}
 		}
 	case n < 52:
@@ -590,7 +598,7 @@ func (g *generator) value(k kind, depth int) *node {
 func (g *generator) clamp(k kind, depth int) *node {
 	name := map[kind]string{looseF32: "f32.", looseF64: "f64."}[k]
 	i := g.localOf(k.exact(), true)
-	if name == "" || i < 0 || g.counter(i) || g.f.locals[i] != k {
+	if name == "" || i < 0 || g.fixed(i) || g.f.locals[i] != k {
 		return nil
 	}
 	pair := " " + letters([]kind{k, k})
@@ -704,8 +712,12 @@ func (g *generator) call(f, depth int) *node {
 	return n
 }
 
-// counter reports whether a variable counts a loop's turns.
-func (g *generator) counter(i int) bool {
+// fixed reports whether a variable is to be left alone: it counts a loop's turns, or is one of those that
+// stay what they are.
+func (g *generator) fixed(i int) bool {
+	if g.still && i%3 > 0 {
+		return true
+	}
 	for _, l := range g.labels {
 		if l.loop && l.counter == i {
 			return true
@@ -718,7 +730,7 @@ func (g *generator) counter(i int) bool {
 func (g *generator) pops(list []kind) []*node {
 	var pops []*node
 	for _, k := range slices.Backward(list) {
-		if i := g.localOf(k, true); i >= 0 && !g.counter(i) {
+		if i := g.localOf(k, true); i >= 0 && !g.fixed(i) {
 			pops = append(pops, &node{code: localSet, index: i})
 		} else {
 			pops = append(pops, &node{code: dropNode})
@@ -767,9 +779,9 @@ func (g *generator) statement(depth int) *node {
 	}
 	if len(g.favorite) > 0 && g.percent(35) {
 		o := pick(g, g.favorite)
-		if i := g.localOf(o.out, true); i >= 0 && !g.counter(i) && o.traps {
+		if i := g.localOf(o.out, true); i >= 0 && !g.fixed(i) && o.traps {
 			return set(i, g.trapping(o, pick(g, []int{1, 1, 2})))
-		} else if i >= 0 && !g.counter(i) {
+		} else if i >= 0 && !g.fixed(i) {
 			return set(i, g.of(o, pick(g, []int{1, 1, 2})))
 		}
 	}
@@ -783,7 +795,10 @@ func (g *generator) statement(depth int) *node {
 	switch {
 	case n < 62:
 		i := g.IntN(len(g.f.locals) + 1)
-		if i == len(g.f.locals) || g.counter(i) {
+		for n := 0; n < 9 && i < len(g.f.locals) && g.fixed(i); n++ {
+			i = g.IntN(len(g.f.locals))
+		}
+		if i == len(g.f.locals) || g.fixed(i) {
 			break
 		}
 		if k := g.f.locals[i]; k == funcref || k == extern {

@@ -29,6 +29,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	limit := flags.Duration("time", time.Minute, "how long to look")
 	workers := flags.Int("workers", runtime.GOMAXPROCS(0), "how many processes to look with")
 	guards := flags.String("guards", "on", "what the host does against faults of the compiler: on, off, or names with commas")
+	favor := flags.String("favor", "any", "the type that most functions have to do with: any, i32, i64, f32, f64, v128, f32x4, f64x2")
 	seed := flags.Uint64("seed", 0, "the seed to begin with, if there is no report to go on from")
 	report := flags.String("report", "", "a file for the report, NAME.json, beside which NAME.txt has it in words; a report that is there goes on")
 	findings := flags.String("findings", "", "a directory for the smallest program of each kind")
@@ -41,7 +42,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 2
 	}
-	opts := differ.Options{Guards: set, Shrink: *shrink}
+	kind, err := differ.ParseFavor(*favor)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	opts := differ.Options{Guards: set, Favor: kind, Shrink: *shrink}
 	if differ.IsWorker() {
 		if err := differ.Serve(context.Background(), stdin, stdout, opts); err != nil { // the parent is interrupted as well, and lets it end
 			fmt.Fprintln(stderr, err)
