@@ -21,9 +21,10 @@ type ledger struct {
 	each int
 }
 
-func newLedger(most int, memory Memory) *ledger {
-	// The first answers may be large: two at a time, until they are known.
-	return &ledger{most: most, memory: memory, freed: make(chan struct{}, 1), each: most / 2}
+func newLedger(most, workers int, memory Memory) *ledger {
+	// The first answers may be large. Until one is known there are as many lines under way as
+	// there are workers, and one that waits for the next.
+	return &ledger{most: most, memory: memory, freed: make(chan struct{}, 1), each: most / (workers + 2)}
 }
 
 // take takes n bytes, and reports whether there was room for them.
@@ -77,6 +78,7 @@ func (l *ledger) done(took int) {
 	defer l.mu.Unlock()
 	l.waiting--
 	l.each = max(took, l.each-l.each/4)
+	l.wake()
 }
 
 // end takes note that a line's answer has gone, and gives back what both had.

@@ -43,7 +43,8 @@ type Options struct {
 	// Failed, if set, is told of each task that failed, in the lines' order: its
 	// line is for the caller, and does not have all that the error does.
 	Failed func(line int, err error)
-	// Memory, if set, is where the bytes of lines and answers come from that Run holds.
+	// Memory, if set, is where the bytes of lines and answers come from that Run holds. A Read
+	// that outlives Run gives back what its line has once it ends.
 	Memory Memory
 	// Probe, once closed, has Run write a space before its next answer if it waits for one,
 	// which JSON allows: whether its reader is still there is seen by writing alone.
@@ -127,7 +128,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &pipeline{
-		codec: c, transform: transform, opts: o, held: newLedger(o.MaxHeld, o.Memory),
+		codec: c, transform: transform, opts: o, held: newLedger(o.MaxHeld, h.Stats().Workers, o.Memory),
 		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
 	p.client = h.Client(o.Tenant, host.PriorityNormal).Within(func(n int) bool { return p.held.take(encoding*n, true) })

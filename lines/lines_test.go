@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -278,15 +279,7 @@ func TestRunReadError(t *testing.T) {
 // TestRunManyInSandbox has lines of several streams and of none run side by side,
 // with some that fail.
 func TestRunManyInSandbox(t *testing.T) {
-	wasm, err := os.ReadFile("../testdata/guests/hostile.wasm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := start(t, func(c *host.Config) {
-		c.Mode, c.Native = host.Sandbox, nil
-		c.Plugins = []host.Source{{Name: "hostile", WASM: wasm}}
-		c.Workers, c.QueueCapacity = 4, 16
-	})
+	h := hostile(t, func(c *host.Config) { c.Workers, c.QueueCapacity = 4, 16 })
 	var in, want strings.Builder
 	var sum lines.Summary
 	for i := range 5000 {
@@ -316,6 +309,47 @@ func TestRunManyInSandbox(t *testing.T) {
 	if out.String() != want.String() {
 		t.Error("the answers are not those of the lines")
 	}
+}
+
+// TestRunSideBySide has as many lines run as there are workers before any is answered.
+func TestRunSideBySide(t *testing.T) {
+	const workers = 4
+	h := hostile(t, func(c *host.Config) {
+		c.Workers, c.Defaults.RunTimeout = workers, time.Hour
+	})
+	wait, giveUp := context.WithTimeout(t.Context(), time.Minute)
+	defer giveUp()
+	ctx, cancel := context.WithCancel(wait)
+	var running sync.WaitGroup
+	running.Go(func() {
+		in := strings.NewReader(strings.Repeat("{\"base64\": \"IQ==\"}\n", 20))
+		_, err := lines.Run(ctx, h, codec.Builtin(), "hostile.spin", in, io.Discard, lines.Options{})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("err %v", err)
+		}
+	})
+	for tick := time.NewTicker(time.Millisecond); h.Stats().Active < workers && wait.Err() == nil; {
+		<-tick.C
+	}
+	if n := h.Stats().Active; n != workers {
+		t.Errorf("%d lines run, want %d", n, workers)
+	}
+	cancel()
+	running.Wait()
+}
+
+// hostile starts a host with the plugin hostile, in a sandbox.
+func hostile(t *testing.T, change func(*host.Config)) *host.Host {
+	t.Helper()
+	wasm, err := os.ReadFile("../testdata/guests/hostile.wasm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, func(c *host.Config) {
+		c.Mode, c.Native = host.Sandbox, nil
+		c.Plugins = []host.Source{{Name: "hostile", WASM: wasm}}
+		change(c)
+	})
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

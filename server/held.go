@@ -39,8 +39,10 @@ func (b *budget) held() int64 {
 
 // account is what one request holds.
 type account struct {
-	of   *budget
-	held int64 // guarded by of.mu
+	of *budget
+
+	held   int64 // guarded by of.mu, as is closed
+	closed bool
 }
 
 var _ lines.Memory = (*account)(nil)
@@ -52,6 +54,9 @@ func (a *account) Take(n int, answer bool) bool {
 	b, more := a.of, int64(n)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if a.closed {
+		return false
+	}
 	most := b.limit
 	if a.held+more > b.share {
 		most -= b.limit / 4
@@ -70,6 +75,9 @@ func (a *account) Take(n int, answer bool) bool {
 func (a *account) Add(n int) {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
+	if a.closed {
+		return
+	}
 	a.of.used += int64(n)
 	a.held += int64(n)
 }
@@ -81,12 +89,13 @@ func (a *account) Tight() bool {
 	return a.of.used > a.of.limit/2
 }
 
-// close gives back all there is.
+// close gives back all there is. Nothing is taken or given back after it: a reader of lines may
+// outlive its request.
 func (a *account) close() {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
 	a.of.used -= a.held
-	a.held = 0
+	a.held, a.closed = 0, true
 }
 
 // open returns an account that holds n bytes, to be closed by the caller. It has answered if ok

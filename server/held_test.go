@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,6 +147,56 @@ func TestHeldIsRefused(t *testing.T) {
 	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, half); status != 200 || body != half {
 		t.Errorf("afterwards: status %d", status)
 	}
+}
+
+// TestHeldIsGivenBackOnce has clients who are in the middle of a line when their lines end: one
+// takes no answers, and with the other the server drains.
+func TestHeldIsGivenBackOnce(t *testing.T) {
+	for name, drain := range map[string]bool{"cut": false, "drained": true} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(cfg *host.Config, o *server.Options) {
+				withNative(nil)(cfg, o)
+				cfg.Overrides = map[string]host.PluginConfig{"n": {MaxOutput: 64 << 20}}
+				if o.StallTimeout = 200 * time.Millisecond; drain {
+					o.StallTimeout = time.Hour
+				}
+			})
+			conn := s.dial(t)
+			var sending sync.WaitGroup
+			defer sending.Wait()
+			defer conn.Close()
+			fmt.Fprint(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000000\r\n\r\n")
+			first := "\"5000000\"\n"
+			if drain {
+				first = "\"5\"\n"
+			}
+			half := strings.Repeat("x", 700_000)
+			fmt.Fprint(conn, first, half)
+			await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") > len(half) })
+			if drain {
+				s.server.SetDraining()
+			} else {
+				sending.Go(func() { // goes on until it is cut
+					for tick := time.NewTicker(time.Millisecond); ; <-tick.C {
+						if _, err := fmt.Fprint(conn, strings.Repeat("x", 100)); err != nil {
+							return
+						}
+					}
+				})
+			}
+			await(t, func() bool { return s.metric(t, "resonhost_http_requests_in_flight") == 1 }) // the question itself
+			await(t, func() bool { return !bytes.Contains(stacks(), []byte("resonhost/lines.(*pipeline).read")) })
+			if held := s.metric(t, "resonhost_http_held_bytes"); held != 0 {
+				t.Errorf("%d bytes are held at the end", held)
+			}
+		})
+	}
+}
+
+// stacks are those of all goroutines.
+func stacks() []byte {
+	b := make([]byte, 1<<20)
+	return b[:runtime.Stack(b, true)]
 }
 
 func TestMaxHeldIsChecked(t *testing.T) {
