@@ -423,7 +423,10 @@ func (t *task) cross(f *frame) bool {
 	}
 	t.h.retried.Add(1)
 	if t.canary {
-		t.blamed, t.settled = t.trial, true
+		t.settled = true
+		if !noRoom(fault) {
+			t.blamed = t.trial
+		}
 	}
 	return false
 }

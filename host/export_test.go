@@ -28,5 +28,18 @@ func (h *Host) JudgeCanary(plugin string) {
 	p.serving.Load().trial.alarm <- struct{}{}
 }
 
+// CanaryFault is what a canary of a plugin is to be rolled back for, "" for nothing.
+func (h *Host) CanaryFault(plugin string) string {
+	p, err := h.find(plugin)
+	if err != nil {
+		panic(err)
+	}
+	s := p.serving.Load()
+	if s.trial == nil {
+		return "it is gone"
+	}
+	return s.trial.fault(&p.cfg, true)
+}
+
 // FormsOfJSON is the default of Config.JSON.
 var FormsOfJSON = formsOfJSON

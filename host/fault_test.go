@@ -1,8 +1,10 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -101,6 +103,52 @@ func TestBudgetIsOneKind(t *testing.T) {
 	_, _ = spinning.Wait()
 	if out, err := h.Run(t.Context(), "hostile.echo", []byte("a")); err != nil || string(out) != "a" {
 		t.Errorf("once there is room: %q, err %v", out, err)
+	}
+}
+
+// TestBudgetSparesCanary has a canary whose instances the budget has no room for, or no room to
+// grow. The version beside it does its tasks, and nobody is to blame.
+func TestBudgetSparesCanary(t *testing.T) {
+	larger := handWritten(t, "leak")
+	memory := []byte{5, 3, 1, 0, 1} // the section: one memory, of a page or more
+	if bytes.Count(larger.WASM, memory) != 1 {
+		t.Fatal("the guest's memory is another than was thought")
+	}
+	larger.WASM = bytes.Replace(larger.WASM, memory, []byte{5, 3, 1, 0, 64}, 1)
+	for name, isolation := range map[string]host.Isolation{"pristine": host.IsolationPristine, "fresh": host.IsolationFresh, "frame": host.IsolationFrame, "shared": host.IsolationShared} {
+		for _, batch := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", batch ", batch), func(t *testing.T) {
+				h := start(t, host.Config{
+					Plugins: []host.Source{handWritten(t, "leak")}, Workers: 1,
+					MemoryBudget: 65 << 16, // pages, of which an instance has one, and the canary's 64
+					Defaults:     host.PluginConfig{Isolation: isolation, Canary: 1, CanaryTime: time.Hour},
+				})
+				run := func(input string) error {
+					if batch {
+						return h.RunBatch(t.Context(), "leak", [][]byte{[]byte(input)})[0].Err
+					}
+					_, err := h.Run(t.Context(), "leak", []byte(input))
+					return err
+				}
+				deploy(t, h, larger, host.ReloadCanary)
+				// The pool may have made the canary another instance before the other version grows.
+				until(t, "the version beside it has room to grow", func() bool {
+					err := run("p")
+					if err != nil && !errors.Is(err, host.ErrMemoryBudget) {
+						t.Fatal(err)
+					}
+					return err == nil
+				})
+				if why := h.CanaryFault("leak"); why != "" {
+					t.Errorf("the canary is to be rolled back %s", why)
+				}
+				if isolation == host.IsolationShared { // so that the canary has no room for an instance
+					if err := run("x"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
 	}
 }
 

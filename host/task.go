@@ -379,6 +379,8 @@ func (t *task) borrow(ctx context.Context) *Error {
 			t.instance = in
 		case t.h.ctx.Err() != nil: // what has not begun when patience ends does not begin
 			return fail(KindUnavailable, t.transform.name, ErrClosed).of(t.version)
+		case t.canary && errors.Is(err, ErrMemoryBudget) && ctx.Err() == nil:
+			t.settled = true // the version beside it has instances, or may have room for one
 		case !errors.Is(err, errReplaced):
 			return t.notBorrowed(ctx, err)
 		case t.version == tried: // and nothing has come after it
@@ -576,7 +578,10 @@ func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, 
 		ran := t.version
 		t.giveBack()
 		if t.canary {
-			blamed, t.settled = t.trial, true
+			t.settled = true
+			if !noRoom(fault) {
+				blamed = t.trial
+			}
 		}
 		if t.choose(); t.version == ran { // nothing has come after it
 			return got, fuel, fault
@@ -584,6 +589,10 @@ func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, 
 		t.h.rerun.Add(1)
 	}
 }
+
+// noRoom reports whether a task failed for what others hold of the memory budget, of which
+// no version is to blame.
+func noRoom(fault *Error) bool { return fault != nil && errors.Is(fault, ErrMemoryBudget) }
 
 // crossing is what a task by itself crosses with.
 type crossing struct {
@@ -708,10 +717,13 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	t.transform.meter.fuel.Add(fuel)
 	if err != nil {
 		fault := t.failure(ctx, err)
-		if ended = fault.Kind; ctx.Err() != nil || errors.Is(err, ErrMemoryBudget) {
-			ended = KindCancelled // the caller's end is no failure of the plugin's, nor is what others hold of the budget
+		if ended = fault.Kind; ctx.Err() != nil {
+			ended = KindCancelled // the caller's end is no failure of the plugin's
 		}
 		blame = ended
+		if errors.Is(err, ErrMemoryBudget) {
+			ended, blame = KindOutOfMemory, KindCancelled // nor is what others hold of the budget
+		}
 		if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {
 			blame = KindCancelled // nor is the size of a task, by which it would be suspended for all
 		}
