@@ -51,6 +51,9 @@ func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) 
 // A rule goes before PluginConfig.StateRule, which 0 stands for: with StateReset it goes back
 // to a version that cannot read the states that streams have by now.
 func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) error {
+	if rule != 0 && rule != StateRefuse && rule != StateReset {
+		return fmt.Errorf("rule: must be 0, StateRefuse or StateReset, is StateRule(%d)", rule)
+	}
 	ctx, done, err := h.transact(ctx)
 	if err != nil {
 		return err
@@ -106,7 +109,8 @@ func (h *Host) Promote(plugin string) error {
 
 // Pause has a plugin take no tasks: they are refused with [ErrPaused], but those that it
 // took go on. Versions can change meanwhile. Pausing it again is fine. With Config.Watch and
-// Config.CacheDir the next host of the directory begins with it paused.
+// Config.CacheDir the next host of the directory begins with it paused; the log warns if that
+// cannot be kept.
 func (h *Host) Pause(plugin string) error { return h.pause(plugin, true) }
 
 // Resume ends what [Host.Pause] began. Without that it does nothing.
@@ -122,19 +126,32 @@ func (h *Host) pause(plugin string, paused bool) error {
 	if err != nil {
 		return err
 	}
-	if p.paused.Swap(paused) == paused {
-		return nil
+	h.switchPaused(p, paused, nil)
+	return nil
+}
+
+// switchPaused pauses a plugin or resumes it, which is within a transaction. With a version it
+// does so only if that serves, and is no canary.
+func (h *Host) switchPaused(p *plugin, paused bool, of *version) {
+	h.mu.Lock()
+	now := p.now()
+	unchanged := of != nil && of != now || p.paused.Swap(paused) == paused
+	h.mu.Unlock()
+	if unchanged {
+		return
 	}
 	change := event.PluginResumed
 	if paused {
 		change = event.PluginPaused
 	}
-	h.log.Info("plugin is "+string(change), "plugin", plugin, "at_next_start_too", h.store != nil)
-	h.remember(p)
-	if v := p.now(); v != nil {
-		h.tellPlugin(v, change, "")
+	err := h.save(p)
+	h.log.Info("plugin is "+string(change), "plugin", p.source, "at_next_start_too", h.store != nil && err == nil)
+	if err != nil {
+		h.log.Warn("that the plugin is "+string(change)+" is not kept for the next start", "plugin", p.source, "error", err)
 	}
-	return nil
+	if now != nil {
+		h.tellPlugin(now, change, "")
+	}
 }
 
 // Unload takes a plugin out of service. Its tasks that wait or run are done, within

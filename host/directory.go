@@ -208,20 +208,21 @@ func (h *Host) recordOf(source, id string) *record {
 // remember keeps which versions of a plugin serve, and those versions, for the next
 // start.
 func (h *Host) remember(p *plugin) {
+	if err := h.save(p); err != nil {
+		h.log.Warn("which version serves is not kept for the next start", "plugin", p.source, "error", err)
+	}
+}
+
+// save keeps the record of a plugin: which versions serve, those versions, and whether it is paused.
+func (h *Host) save(p *plugin) error {
 	if h.store == nil {
-		return
+		return nil
 	}
 	h.saving.Lock()
 	defer h.saving.Unlock()
 	h.mu.Lock()
 	serving, previous, rejected := p.serving.Load(), p.previous, p.rejected
 	h.mu.Unlock()
-	if err := h.save(p, serving, previous, rejected); err != nil {
-		h.log.Warn("which version serves is not kept for the next start", "plugin", p.source, "error", err)
-	}
-}
-
-func (h *Host) save(p *plugin, serving *serving, previous *record, rejected [32]byte) error {
 	key := h.recordKey(p)
 	r := store.Record{Plugin: p.source, Dir: h.dir(), Paused: p.paused.Load()}
 	if serving == nil {

@@ -147,7 +147,6 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchOneOfMany has every broken guest come and go, while a good version serves.
 // TestPauseSurvives has a plugin stay paused for the hosts that come after, also if no version of
 // it could serve meanwhile.
 func TestPauseSurvives(t *testing.T) {
@@ -224,6 +223,34 @@ func TestOverridesOfNone(t *testing.T) {
 	}
 }
 
+// TestPauseNotKept has a plugin paused whose record cannot be written: it is paused, and the log
+// says no more than that.
+func TestPauseNotKept(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	var log bytes.Buffer
+	w := watch(t, dir, cache, func(c *host.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	if err := os.RemoveAll(filepath.Join(cache, "plugins")); err != nil {
+		t.Fatal(err)
+	}
+	save(t, cache, "plugins", nil) // where a directory should be
+	if err := w.Pause("swap"); err != nil {
+		t.Fatal(err)
+	}
+	if !w.Plugins()[0].Paused {
+		t.Error("it is not paused")
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"plugin=swap at_next_start_too=false", `level=WARN msg="that the plugin is paused is not kept for the next start" plugin=swap`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("want %s in:\n%s", want, &log)
+		}
+	}
+}
+
+// TestWatchOneOfMany has every broken guest come and go, while a good version serves.
 func TestWatchOneOfMany(t *testing.T) {
 	dir := t.TempDir()
 	good := guesttest.Swap(t, guesttest.Version{Tag: "v1"})

@@ -185,7 +185,7 @@ func (s *sampler) check(ctx context.Context, checker *module.Checker, t *sample)
 		s.checks.Add(1)
 	case errors.As(err, &differ):
 		s.checks.Add(1)
-		s.mismatch(t, differ)
+		s.mismatch(ctx, t, differ)
 	default:
 		s.skipped.Add(1)
 	}
@@ -220,7 +220,7 @@ func answerOf(a *module.Answer) mismatchAnswer {
 
 // mismatch counts and tells that a task was answered differently, keeps it, and pauses the plugin if that is
 // wanted; a canary is rolled back.
-func (s *sampler) mismatch(t *sample, differ *module.Mismatch) {
+func (s *sampler) mismatch(ctx context.Context, t *sample, differ *module.Mismatch) {
 	n, v := s.mismatches.Add(1), s.v
 	text := t.name + ": " + differ.Error()
 	if n <= maxRecords {
@@ -237,14 +237,17 @@ func (s *sampler) mismatch(t *sample, differ *module.Mismatch) {
 	if n > 1 || !v.cfg.VerifySuspend {
 		return
 	}
+	_, done, err := s.h.transact(ctx)
+	if err != nil {
+		return // the host closes
+	}
+	defer done()
 	p := v.plugin
 	if serving := p.serving.Load(); serving != nil && serving.trial != nil && serving.trial.version == v &&
 		s.h.decide(p, serving.trial, ReloadRolledBack, "since the interpreter answers differently") {
 		return
 	}
-	if err := s.h.Pause(p.source); err != nil && !errors.Is(err, ErrClosed) {
-		s.h.log.Warn("a plugin that answers wrong could not be paused", "plugin", v.manifest.Name, "error", err)
-	}
+	s.h.switchPaused(p, true, v) // one that serves no more leaves the others be
 }
 
 // keep writes a mismatch to a file and returns its name, "" without Config.CacheDir. Those of a

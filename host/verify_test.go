@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
 )
@@ -110,7 +112,7 @@ func TestVerifySuspend(t *testing.T) {
 func TestVerifyCanary(t *testing.T) {
 	h := sampling(t, func(c *host.Config) {
 		c.Defaults.Canary, c.Defaults.VerifySuspend = 1, true
-		c.Plugins[0].WASM = append(c.Plugins[0].WASM, 0, 2, 1, 'x') // a section that does nothing
+		c.Plugins[0] = other(t)
 	})
 	deploy(t, h, handWritten(t, "nan"), host.ReloadCanary)
 	if _, err := h.Run(t.Context(), "nan", apart); err != nil {
@@ -119,6 +121,111 @@ func TestVerifyCanary(t *testing.T) {
 	until(t, "the canary is rolled back", func() bool { return h.Plugins()[0].Canary == nil })
 	if _, err := h.Run(t.Context(), "nan", alike); err != nil || h.Plugins()[0].Paused {
 		t.Errorf("the version beside it: %v", err)
+	}
+}
+
+// heldLog is a log that waits at a mismatch until it is let go on.
+type heldLog struct {
+	slog.Handler
+	reached, release, closed chan struct{}
+}
+
+func newHeldLog() heldLog {
+	return heldLog{slog.DiscardHandler, make(chan struct{}), make(chan struct{}), make(chan struct{})}
+}
+
+func (l heldLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l heldLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+func (l heldLog) Handle(_ context.Context, r slog.Record) error {
+	switch r.Message {
+	case "a task was answered differently by compiled code and the interpreter":
+		close(l.reached)
+		<-l.release
+	case "an earlier version is closed":
+		close(l.closed)
+	}
+	return nil
+}
+
+// other is the guest nan with a section that does nothing.
+func other(t *testing.T) host.Source {
+	t.Helper()
+	s := handWritten(t, "nan")
+	s.WASM = append(s.WASM, 0, 2, 1, 'x')
+	return s
+}
+
+// TestVerifyIsLate has a mismatch found of a version that meanwhile serves no more: the one that
+// does takes tasks. A canary that was promoted is paused as any version that serves.
+func TestVerifyIsLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		canary    bool
+		meanwhile func(t *testing.T, h *host.Host)
+		paused    bool
+	}{
+		"replaced":    {false, func(t *testing.T, h *host.Host) { deploy(t, h, other(t), host.ReloadSwapped) }, false},
+		"rolled back": {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Rollback(t.Context(), "nan", 0)) }, false},
+		"promoted":    {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Promote("nan")) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := newHeldLog()
+			h := sampling(t, func(c2 *host.Config) {
+				c2.Logger, c2.Defaults.VerifySuspend = slog.New(log), true
+				if c.canary {
+					c2.Defaults.Canary, c2.Defaults.CanaryTime = 1, time.Hour
+				}
+			})
+			if c.canary {
+				deploy(t, h, other(t), host.ReloadCanary)
+			}
+			if _, err := h.Run(t.Context(), "nan", apart); err != nil {
+				t.Fatal(err)
+			}
+			<-log.reached
+			c.meanwhile(t, h)
+			close(log.release)
+			if c.paused {
+				until(t, "the plugin is paused", func() bool { return h.Plugins()[0].Paused })
+				return
+			}
+			<-log.closed // which waits for what compares its tasks
+			if _, err := h.Run(t.Context(), "nan", alike); err != nil {
+				t.Errorf("the version that serves: %v", err)
+			}
+		})
+	}
+}
+
+func mustDo(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestVerifyClosing has a canary's mismatch found while the host closes, which changes nothing.
+func TestVerifyClosing(t *testing.T) {
+	log := newHeldLog()
+	h := sampling(t, func(c *host.Config) {
+		c.Logger, c.Defaults.VerifySuspend = slog.New(log), true
+		c.Defaults.Canary, c.Defaults.CanaryTime = 1, time.Hour
+	})
+	deploy(t, h, other(t), host.ReloadCanary)
+	if _, err := h.Run(t.Context(), "nan", apart); err != nil {
+		t.Fatal(err)
+	}
+	<-log.reached
+	closed := make(chan error, 1)
+	go func() { closed <- h.Close(context.Background()) }()
+	until(t, "the host closes", h.Closing)
+	close(log.release)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if n := h.Stats().Reloads["nan"][host.ReloadRolledBack]; n != 0 {
+		t.Errorf("rolled back %d times", n)
 	}
 }
 
