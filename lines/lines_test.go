@@ -358,6 +358,17 @@ func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s
 type memory struct {
 	mu                sync.Mutex
 	limit, held, most int
+	much              chan struct{} // unless nil, closed once enough is held
+	enough            int
+}
+
+// note is called when there is more.
+func (m *memory) note() {
+	m.most = max(m.most, m.held)
+	if m.much != nil && m.held >= m.enough {
+		close(m.much)
+		m.much = nil
+	}
 }
 
 func (m *memory) Take(n int, _ bool) bool {
@@ -367,7 +378,7 @@ func (m *memory) Take(n int, _ bool) bool {
 		return false
 	}
 	m.held += n
-	m.most = max(m.most, m.held)
+	m.note()
 	return true
 }
 
@@ -375,7 +386,7 @@ func (m *memory) Add(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held += n
-	m.most = max(m.most, m.held)
+	m.note()
 }
 
 func (m *memory) Tight() bool {
@@ -384,12 +395,13 @@ func (m *memory) Tight() bool {
 	return m.held > m.limit/2
 }
 
-// TestRunHoldsLittle has a writer who takes nothing at first, and answers of which few fit.
+// TestRunHoldsLittle has a reader who takes nothing at first, and answers of which few fit.
 func TestRunHoldsLittle(t *testing.T) {
 	const size, sent, most = 10_000, 500, 200_000
 	h := start(t, nil)
 	line := `"` + strings.Repeat("x", size-3) + `"` + "\n"
-	m := &memory{limit: 1 << 30}
+	much := make(chan struct{})
+	m := &memory{limit: 1 << 30, much: much, enough: most / 2}
 	fromOut, out := io.Pipe()
 	in := strings.NewReader(strings.Repeat(line, sent))
 	ended := make(chan error, 1)
@@ -401,6 +413,7 @@ func TestRunHoldsLittle(t *testing.T) {
 		out.Close()
 		ended <- err
 	}()
+	<-much
 	got, err := io.ReadAll(fromOut)
 	if err != nil || string(got) != strings.Repeat(line, sent) {
 		t.Errorf("%d bytes, err %v", len(got), err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,32 @@ type lineProgress struct {
 
 	within  bool        // a line
 	stalled atomic.Bool // it did not go on
+
+	mu   sync.Mutex // guards over, and is held while a deadline is set
+	over bool       // nothing of the body is wanted any more
+}
+
+// deadline sets when a Read ends, unless that is past already.
+func (p *lineProgress) deadline(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		_ = p.control.SetReadDeadline(t)
+	}
+}
+
+// end ends a Read that waits, and those that come.
+func (p *lineProgress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	_ = p.control.SetReadDeadline(time.Now())
+}
+
+// begin hides progress's own, which knows of no end.
+func (p *lineProgress) begin() {
+	p.left = piece
+	p.deadline(time.Now().Add(p.timeout))
 }
 
 func (p *lineProgress) Read(b []byte) (int, error) {
@@ -53,12 +80,12 @@ func (p *lineProgress) Read(b []byte) (int, error) {
 	switch before := p.within; {
 	case err != nil: // the last Read; of a deadline that passes later the client would seem gone
 		p.stalled.Store(p.within && errors.Is(err, os.ErrDeadlineExceeded))
-		_ = p.control.SetReadDeadline(time.Time{})
+		p.deadline(time.Time{})
 	case n == 0:
 	case b[n-1] == '\n':
 		p.within = false
 		if before {
-			_ = p.control.SetReadDeadline(time.Time{})
+			p.deadline(time.Time{})
 		}
 	case !before || bytes.IndexByte(b[:n], '\n') >= 0:
 		p.within = true

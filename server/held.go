@@ -49,7 +49,8 @@ var _ lines.Memory = (*account)(nil)
 
 // Take implements lines.Memory. Of the whole budget the last quarter is for requests that have
 // less than their share, so that those who have much leave others able to go on. An answer has
-// room in any case if nobody else holds anything, and its request less than half.
+// room in any case if all others together hold no more than a quarter, and its request no more
+// than half: idle connections must not refuse it for ever.
 func (a *account) Take(n int, answer bool) bool {
 	b, more := a.of, int64(n)
 	b.mu.Lock()
@@ -61,7 +62,7 @@ func (a *account) Take(n int, answer bool) bool {
 	if a.held+more > b.share {
 		most -= b.limit / 4
 	}
-	alone := answer && b.used == a.held && a.held <= b.limit/2
+	alone := answer && b.used-a.held <= b.limit/4 && a.held <= b.limit/2
 	if b.used+more > most && !alone {
 		b.refused.Inc()
 		return false

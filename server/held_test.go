@@ -119,9 +119,9 @@ func TestHeldIsBounded(t *testing.T) {
 
 // TestHeldIsRefused has requests that hold nearly all there is.
 func TestHeldIsRefused(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 64<<10, 512<<10 })
-	var conns [15]net.Conn
-	half := strings.Repeat("x", 16<<10)
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 128<<10, 2<<20 })
+	var conns [31]net.Conn
+	half := strings.Repeat("x", 32<<10)
 	for i := range conns { // bodies that stop half-way
 		conn := s.dial(t)
 		conns[i] = conn
@@ -130,7 +130,7 @@ func TestHeldIsRefused(t *testing.T) {
 		await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") >= before+2*len(half) })
 	}
 	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, strings.Repeat(half, 2))
-	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 524288 bytes that they may; try again when some have ended") {
+	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 2097152 bytes that they may; try again when some have ended") {
 		t.Errorf("a body: status %d, %v, %s", status, header, body)
 	}
 	status, header, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", server.MediaTypeLines, "1\n")
@@ -204,19 +204,28 @@ func TestMaxHeldIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = server.New(h, nil, server.Options{MaxBody: 1 << 20, MaxHeld: 1 << 20})
-	if want := "MaxHeld: must be at least 8 × MaxBody, which is 8388608 bytes, is 1048576"; err == nil || err.Error() != want {
-		t.Errorf("err %v, want %s", err, want)
+	for body, want := range map[int64]string{
+		1 << 20: "MaxHeld: must be at least 8 × MaxBody, which is 8388608 bytes, is 1048576",
+		1 << 10: "MaxHeld: must be at least 1114112 bytes, 8 × what JSON lines take, is 1048576",
+	} {
+		_, err = server.New(h, nil, server.Options{MaxBody: body, MaxHeld: 1 << 20})
+		if err == nil || err.Error() != want {
+			t.Errorf("err %v, want %s", err, want)
+		}
 	}
 }
 
-// TestAnswerOfAnySize has one that is larger than all may hold, of the only request there is.
+// TestAnswerOfAnySize has one that is larger than all may hold, of the only request there is
+// beside a client of JSON lines who pauses.
 func TestAnswerOfAnySize(t *testing.T) {
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
 		withNative(nil)(cfg, o)
-		o.MaxBody, o.MaxHeld = 1<<10, 8<<10
+		o.MaxBody, o.MaxHeld = 1<<10, 8*136<<10
 	})
-	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", "application/json", `"100000"`); status != 200 || len(body) != 100_003 {
+	idle := s.dial(t)
+	fmt.Fprint(idle, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100\r\n\r\n")
+	await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") == 136<<10 })
+	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", "application/json", `"2000000"`); status != 200 || len(body) != 2_000_003 {
 		t.Errorf("status %d, %d bytes", status, len(body))
 	}
 }
@@ -229,7 +238,7 @@ func TestSlowReader(t *testing.T) {
 		s := serve(t, func(cfg *host.Config, o *server.Options) {
 			withNative(nil)(cfg, o)
 			cfg.Overrides = map[string]host.PluginConfig{"n": {MaxOutput: 2 * size}}
-			o.StallTimeout = 500 * time.Millisecond
+			o.StallTimeout = 2 * time.Second
 		})
 		conn := s.dial(t)
 		if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
@@ -237,7 +246,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		body := fmt.Sprintf("\"%d\"", size)
 		fmt.Fprintf(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(body), body)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(40 * time.Millisecond)
 		began := time.Now()
 		answer, err := http.ReadResponse(bufio.NewReaderSize(&paced{conn, tick.C}, 64<<10), nil)
 		if err != nil {
@@ -246,7 +255,7 @@ func TestSlowReader(t *testing.T) {
 		n, err := io.Copy(io.Discard, answer.Body)
 		answer.Body.Close()
 		tick.Stop()
-		if took := time.Since(began); err != nil || n != size+3 || took < time.Second {
+		if took := time.Since(began); err != nil || n != size+3 || took < 4*time.Second {
 			t.Errorf("%s: %d bytes in %v, err %v", contentType, n, took, err)
 		}
 	}

@@ -77,6 +77,9 @@ func problemOf(transform string, err error) problem {
 		p.Status, p.Kind, p.Detail = statuses[e.Kind], e.Kind, e.Message
 		p.Plugin, p.Version = e.Plugin, e.Version
 	}
+	if errors.Is(err, host.ErrMemoryBudget) { // the host's shortage, and no fault of the plugin's
+		p.Status = http.StatusServiceUnavailable
+	}
 	return p
 }
 

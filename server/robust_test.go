@@ -161,11 +161,11 @@ func TestPipelining(t *testing.T) {
 func TestTricklingClients(t *testing.T) {
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
 		withNative(nil)(cfg, o)
-		o.StallTimeout = 100 * time.Millisecond
+		o.StallTimeout = time.Second
 	})
 	for contentType, want := range map[string]string{
-		"text/plain":          "the body did not go on by 65536 bytes within 100ms",
-		server.MediaTypeLines: `{"error":{"kind":"timeout","message":"a line did not go on by 65536 bytes within 100ms; lines that are not answered before this were given up"}}`,
+		"text/plain":          "the body did not go on by 65536 bytes within 1s",
+		server.MediaTypeLines: `{"error":{"kind":"timeout","message":"a line did not go on by 65536 bytes within 1s; lines that are not answered before this were given up"}}`,
 	} {
 		conn := s.dial(t)
 		fmt.Fprintf(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 100000\r\n\r\n", contentType)
@@ -195,11 +195,12 @@ func TestTricklingClients(t *testing.T) {
 	}
 }
 
-// TestLinesMayPause has a client who pauses between two lines, and not within one.
+// TestLinesMayPause has a client who pauses between two lines, and not within one, for longer than
+// a line may.
 func TestLinesMayPause(t *testing.T) {
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
 		withNative(nil)(cfg, o)
-		o.StallTimeout = 50 * time.Millisecond
+		o.StallTimeout = 2 * time.Second // within which answers are written, too
 	})
 	conn := s.dial(t)
 	fmt.Fprint(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 8\r\n\r\n\"1\"\n")
@@ -212,7 +213,7 @@ func TestLinesMayPause(t *testing.T) {
 	if got, err := r.ReadString('\n'); err != nil || got != "\"x\"\n" {
 		t.Fatalf("%q, err %v", got, err)
 	}
-	pause := time.NewTimer(200 * time.Millisecond)
+	pause := time.NewTimer(2500 * time.Millisecond)
 	<-pause.C
 	fmt.Fprint(conn, "\"2\"\n")
 	if got, err := io.ReadAll(r); err != nil || string(got) != "\"xx\"\n" {
@@ -264,8 +265,10 @@ func TestMisspeltArguments(t *testing.T) {
 		{"POST", "/v1/transforms/n.blow", "application/json", "X-Resonhost-Stream", 400, `X-Resonhost-Stream: is not a known header; did you mean \"Resonhost-Stream\"?`},
 		{"POST", "/v1/transforms/n.blow", "application/json", "Resonhost-Priority", 400, `Resonhost-Priority: is not a known header`},
 		{"POST", "/v1/transforms/n.blow", "application/json", "Resonance-Id", 200, "x"},
-		{"GET", "/healthz?a=b", "", "", 400, `a: is not a known parameter; there are none here`},
-		{"GET", "/readyz?" + strings.Repeat("a", 1000) + "=b", "", "", 400, strings.Repeat("a", 128) + "…: is not"},
+		{"GET", "/healthz?a=b", "", "", 200, "ok\n"},
+		{"GET", "/readyz?verbose&verbose&%zz", "", "", 200, "ready\n"},
+		{"GET", "/?a=b", "", "", 400, `a: is not a known parameter; there are none here`},
+		{"GET", "/v1/plugins?" + strings.Repeat("a", 1000) + "=b", "", "", 400, strings.Repeat("a", 128) + "…: is not"},
 		{"GET", "/v1/plugins?name=a", "", "", 400, `name: is not a known parameter`},
 		{"GET", "/metrics?name[]=go_goroutines&name[]=go_threads", "", "", 200, "go_threads "},
 		{"GET", "/metrics?names[]=go_goroutines", "", "", 400, `did you mean \"name[]\"?`},

@@ -39,7 +39,7 @@ type Options struct {
 	// MaxHeld is how many bytes all requests may hold together: of bodies and lines
 	// as they come, of payloads, of outputs, and of answers until their clients have
 	// taken them; default 512 MiB, or 8 × MaxBody if that is more, and at least
-	// that. Beyond it requests are refused with 429, and lines with an error of kind
+	// that and 1088 KiB. Beyond it requests are refused with 429, and lines with an error of kind
 	// queue_full. The last quarter is for requests that hold less than an eighth.
 	// One that answers JSON lines reads no further ones while it holds an eighth.
 	MaxHeld int64
@@ -88,6 +88,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if o.MaxHeld < 8*o.MaxBody {
 		return nil, &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least 8 × MaxBody, which is %d bytes, is %d", 8*o.MaxBody, o.MaxHeld)}
 	}
+	if o.MaxHeld < 8*linesOverhead {
+		return nil, &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least %d bytes, 8 × what JSON lines take, is %d", 8*linesOverhead, o.MaxHeld)}
+	}
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
@@ -122,8 +125,8 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform, streamField)
 	s.route(http.MethodGet, "/v1/plugins", s.listPlugins)
 	s.route(http.MethodPost, "/v1/plugins/{name}/{action}", s.changePlugin, "state_rule")
-	s.route(http.MethodGet, "/healthz", s.health)
-	s.route(http.MethodGet, "/readyz", s.ready)
+	s.route(http.MethodGet, "/healthz", s.health, anyParameter)
+	s.route(http.MethodGet, "/readyz", s.ready, anyParameter)
 	s.route(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
 		// Mostly of clients that left.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

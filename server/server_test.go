@@ -165,6 +165,22 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestMemoryBudget has a task for which there is no memory, for which the host is to blame alone.
+func TestMemoryBudget(t *testing.T) {
+	var log lockedBuffer
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		cfg.Workers, cfg.MemoryBudget, cfg.Defaults.MemoryLimit = 1, 10<<20, 16<<20 // an instance has 4 MiB, and grows
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.grow", octets, "!23456789")
+	if status != 503 || header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"out_of_memory"`) || !strings.Contains(body, "(MemoryBudget, --memory-budget)") {
+		t.Errorf("status %d, %v, %s", status, header, body)
+	}
+	if log.String() != "" {
+		t.Errorf("logged: %s", log.String())
+	}
+}
+
 func TestGet(t *testing.T) {
 	s := serve(t, nil)
 	for path, want := range map[string]string{

@@ -257,7 +257,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, 
 // logFailure logs what a plugin's author or the operator has to know of an error.
 func (s *Server) logFailure(ctx context.Context, err error) {
 	e := (*host.Error)(nil)
-	if !errors.As(err, &e) || e.Stack == "" && statuses[e.Kind] != http.StatusBadGateway && statuses[e.Kind] != http.StatusInternalServerError {
+	if !errors.As(err, &e) || errors.Is(err, host.ErrMemoryBudget) || e.Stack == "" && statuses[e.Kind] != http.StatusBadGateway && statuses[e.Kind] != http.StatusInternalServerError {
 		return
 	}
 	s.log.WarnContext(ctx, "a task failed", "transform", e.Transform, "kind", e.Kind,
@@ -353,8 +353,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	case err == nil:
 		return
 	}
-	// A Read may still wait for a line, and would hold up the answer's end.
-	_ = control.SetReadDeadline(time.Now())
+	in.end() // a Read may still wait for a line, and would hold up the answer's end
 	if last.Kind != "" {
 		err = json.NewEncoder(w).Encode(lines.Failure{Error: last})
 	}
