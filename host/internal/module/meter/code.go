@@ -225,6 +225,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 		return nil, r.err
 	}
 	content := make([]byte, 0, len(r.buf)+len(r.buf)/2)
+	most := maxGrowth*len(r.buf) + smallGrowth
 	b := &body{w: w}
 	again := w.relooped
 	for i := range n {
@@ -239,6 +240,7 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 			w.large(f, limitBody, uint64(size), w.limits.Body, false)
 			continue
 		}
+		w.room = most - len(content)
 		done := false
 		if len(again) > 0 && again[0].index == f {
 			// It has some more blocks than before, and may exceed a limit that it did not.
@@ -250,15 +252,22 @@ func (w *rewriter) code(out []byte) ([]byte, error) {
 				return nil, err
 			}
 		}
+		if w.grown {
+			return nil, grown(most)
+		}
 		if w.over != nil { // the others are looked at for what they need
 			continue
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
 	}
 	for _, f := range w.relooped {
+		w.room = most - len(content)
 		// It counts as the function itself where that matters, which is for calls that go round.
 		if err := b.rewrite(f.copy, f.at, f.index, tableCopy, nil, false); err != nil && !errors.Is(err, errLarge) {
 			return nil, err
+		}
+		if w.grown {
+			return nil, grown(most)
 		}
 		content = append(appendU32(content, uint32(len(b.out))), b.out...)
 		n++
@@ -710,6 +719,10 @@ func (b *body) arrive(from int) {
 // instruction rewrites the next instruction.
 func (b *body) instruction() {
 	r := b.r
+	if len(b.out) > b.w.room {
+		b.outgrown()
+		return
+	}
 	if b.cost > window {
 		b.charge()
 	}

@@ -120,9 +120,10 @@ func guardOfVector(sub, lane byte) Guards {
 	return 0
 }
 
-// guard writes an instruction, which was read, as others if the guards ask for it.
+// guard writes an instruction, which was read, as others if the guards ask for it, and if it may be
+// reached.
 func (b *body) guard(start int, g Guards) {
-	if g&b.w.opts.Guards == 0 || b.r.err != nil {
+	if g&b.w.opts.Guards == 0 || b.lows.never || b.r.err != nil {
 		return
 	}
 	b.flush(start)
@@ -154,7 +155,7 @@ func (b *body) choice(start int) {
 	}
 	t := b.selects[0]
 	b.selects = b.selects[1:]
-	if selectGuard(t)&b.w.opts.Guards == 0 || b.r.err != nil {
+	if selectGuard(t)&b.w.opts.Guards == 0 || b.lows.never || b.r.err != nil {
 		return
 	}
 	b.flush(start)

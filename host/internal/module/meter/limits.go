@@ -103,7 +103,7 @@ type LimitError struct {
 	// Others is how many further functions exceed it.
 	Others int
 	// Setting is the field of host.PluginConfig that raises the limit, and Cure what its author
-	// can do about the plugin; may be empty.
+	// can do about the plugin; both may be empty.
 	Setting, Cure string
 }
 
@@ -123,14 +123,16 @@ func (e *LimitError) Error() string {
 	case e.Others > 1:
 		fmt.Fprintf(&b, ", and %d other functions exceed it", e.Others)
 	}
-	if e.Setting == "" {
-		return b.String()
-	}
-	b.WriteString(": ")
+	var cures []string
 	if e.Cure != "" {
-		b.WriteString(e.Cure + "; or ")
+		cures = append(cures, e.Cure)
 	}
-	b.WriteString("raise " + flag(e.Setting) + " (PluginConfig." + e.Setting + ")")
+	if e.Setting != "" {
+		cures = append(cures, "raise "+flag(e.Setting)+" (PluginConfig."+e.Setting+")")
+	}
+	if len(cures) > 0 {
+		b.WriteString(": " + strings.Join(cures, "; or "))
+	}
 	return b.String()
 }
 
@@ -163,6 +165,22 @@ const (
 	maxOver   = 100
 	maxNested = 100_000
 )
+
+// The code of a binary becomes at most maxGrowth times as long, and smallGrowth bytes more. That of
+// Go's compiler becomes 2.4 times as long, of which guards are a thousandth, and that of others
+// less. But there are instructions of which one byte becomes 33, and nothing else bounds how many
+// of them a binary has.
+const (
+	maxGrowth   = 5
+	smallGrowth = 1 << 20
+)
+
+// grown is the error of a binary whose code becomes longer than most. That is no setting: a
+// compiler's code is far from it.
+func grown(most int) error {
+	return &LimitError{What: "bytes of code when it is metered and guarded", Got: uint64(most) + 1, Limit: uint64(most), Least: true,
+		Cure: "no compiler is known to make such code, so report the plugin if one did"}
+}
 
 // errLarge is a function that exceeds a limit, which [rewriter.large] has taken note of.
 var errLarge = errors.New("a function exceeds a limit")
@@ -224,6 +242,15 @@ func (b *body) excess(least bool) {
 		if c.got > c.most {
 			b.large(c.limit, c.got, c.most, least)
 		}
+	}
+}
+
+// outgrown ends the function with errLarge: the binary's code becomes too long, unless the function
+// exceeds another limit, too.
+func (b *body) outgrown() {
+	if b.excess(true); b.r.err == nil {
+		b.w.grown = true
+		b.r.err, b.r.pos = errLarge, len(b.r.buf)
 	}
 }
 

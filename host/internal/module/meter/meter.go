@@ -151,6 +151,8 @@ type rewriter struct {
 	globals   []global
 	exported  map[string]bool
 	over      map[limit]*excess // by functions
+	room      int               // how long the next function may become, in bytes
+	grown     bool              // one became longer
 	validator validator
 
 	yieldType, rangeType uint32 // () → (), and (i32, i32, i32) → ()

@@ -58,7 +58,11 @@ func (w *rewriter) debugName(f uint32) (string, bool) {
 			continue
 		}
 		for range body.count() {
-			if i, name := body.u32(), body.bytes(body.u32()); body.err == nil && i == f && len(name) > 0 {
+			i, name := body.u32(), body.bytes(body.u32())
+			if body.err != nil {
+				break
+			}
+			if i == f && len(name) > 0 {
 				return string(name), true
 			}
 		}
@@ -70,7 +74,11 @@ func (w *rewriter) debugName(f uint32) (string, bool) {
 func (w *rewriter) exportName(f uint32) (string, bool) {
 	r, n := w.section(secExport)
 	for range n {
-		if name, kind, i := r.bytes(r.u32()), r.byte(), r.u32(); r.err == nil && kind == 0 && i == f {
+		name, kind, i := r.bytes(r.u32()), r.byte(), r.u32()
+		if r.err != nil {
+			break
+		}
+		if kind == 0 && i == f {
 			return string(name), true
 		}
 	}

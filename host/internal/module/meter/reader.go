@@ -12,7 +12,12 @@ type reader struct {
 	err  error
 }
 
-func (r *reader) failf(format string, args ...any) { r.fail(fmt.Errorf(format, args...)) }
+// failf fails with a message, which is made once.
+func (r *reader) failf(format string, args ...any) {
+	if r.err == nil {
+		r.fail(fmt.Errorf(format, args...))
+	}
+}
 
 // fail ends the reading with an error, of which it says where it is.
 func (r *reader) fail(err error) {

@@ -149,8 +149,8 @@ func TestLimits(t *testing.T) {
 			m.fn([]byte{i32, i32, i32}, nil, nil, 0x0c, 0, 0x0c, 0)
 		}},
 		// Those that take the compiler longest: counted to their end, if there is one in sight.
-		"function 0 has 1600000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
-			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(200_000, 0x03, void, 0x0b)) },
+		"function 0 has 120000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
+			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(15_000, 0x03, void, 0x0b)) },
 		},
 		"function 0 has 80000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, repeat(40_000, 0x02, void), repeat(40_000, 0x0b))
@@ -164,8 +164,8 @@ func TestLimits(t *testing.T) {
 		"function 0 has at least 3000001 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, konst(0), 0x0e, u32(4_000_000), repeat(4_000_001, 0))
 		}},
-		"function 0 has 400000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
-			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(100_000, 0x10, 0)) },
+		"function 0 has 100000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
+			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(25_000, 0x10, 0)) },
 		},
 		"function 0 has 800000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
 			m.memory(1)

@@ -18,6 +18,7 @@ type validator struct {
 	selects []byte
 	// guarded are the guards that some instruction asks for.
 	guarded Guards
+	labels  uint64 // of all br_tables
 }
 
 // block is one that is open.
@@ -123,17 +124,31 @@ func (v *validator) pop(want byte) byte {
 }
 
 // popAll takes values of the types, the last one first.
-func (v *validator) popAll(types []byte) {
-	if at := len(v.stack) - len(types); at >= v.current().base && bytes.Equal(v.stack[at:], types) {
-		v.stack = v.stack[:at]
-		return
+func (v *validator) popAll(types []byte) { v.stack = v.stack[:len(v.stack)-v.top(types)] }
+
+// top checks that values of the types are on top of the stack, and returns how many of them are
+// there: in what cannot be reached, there may be fewer. Its time is that of comparing bytes, as a
+// thousand types can be asked for by an instruction of two, or by each byte of a br_table.
+func (v *validator) top(types []byte) int {
+	b := v.current()
+	have := v.stack[max(b.base, len(v.stack)-len(types)):]
+	n := len(have)
+	want := types[len(types)-n:]
+	if n > 0 && have[0] == unknown { // others are known: it is of a select from what is missing
+		have, want = have[1:], want[1:]
 	}
-	for i := len(types) - 1; i >= 0 && v.r.err == nil; i-- {
-		if b := v.current(); b.never && len(v.stack) == b.base {
-			return // the others are as unknown
+	if !bytes.Equal(have, want) {
+		for i := len(have) - 1; i >= 0; i-- {
+			if have[i] != unknown && have[i] != want[i] {
+				v.r.failf("a value of type %s, where %s is wanted", typeName(have[i]), typeName(want[i]))
+				return n
+			}
 		}
-		v.pop(types[i])
 	}
+	if n < len(types) && !b.never {
+		v.r.failf("a value is missing, of type %s", typeName(types[len(types)-n-1]))
+	}
+	return n
 }
 
 // never takes note that what follows cannot be reached.
@@ -158,32 +173,17 @@ func (v *validator) table() {
 	n := v.r.count()
 	var first []byte
 	for i := uint32(0); i <= n && v.r.err == nil; i++ {
-		v.bound(uint64(i), v.w.limits.Jumps)
+		v.labels++
+		v.bound(v.labels, v.w.limits.Jumps)
 		types := v.target()
 		if i == 0 {
 			first = types
 		} else if len(types) != len(first) {
 			v.r.failf("a br_table to labels of %d and of %d values", len(first), len(types))
 		}
-		v.peekAll(types)
+		v.top(types)
 	}
 	v.never()
-}
-
-// peekAll checks that values of the types are on top of the stack.
-func (v *validator) peekAll(types []byte) {
-	base := v.current().base
-	for i := len(types) - 1; i >= 0 && v.r.err == nil; i-- {
-		at := len(v.stack) - (len(types) - i)
-		switch {
-		case at < base && v.current().never:
-			return
-		case at < base:
-			v.r.failf("a value is missing, of type %s", typeName(types[i]))
-		case v.stack[at] != unknown && v.stack[at] != types[i]:
-			v.r.failf("a value of type %s, where %s is wanted", typeName(v.stack[at]), typeName(types[i]))
-		}
-	}
 }
 
 // single are lists of one type each.
