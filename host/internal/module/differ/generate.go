@@ -418,9 +418,9 @@ func (g *generator) address(depth int) (*node, uint32) {
 	case n < 93: // at the end of a page
 		return number(i32, uint64(0x10000*(1+g.IntN(maxPages))-g.IntN(18))), uint32(g.IntN(3))
 	case n < 95:
-		return number(i32, pick(g, []uint64{1<<32 - 1, 1<<32 - 8, 1<<32 - 16, 1 << 31, 1<<31 - 1})), uint32(pick(g, []int{0, 1, 8, 1 << 31, 1<<32 - 1, 1<<32 - 16}))
+		return number(i32, pick(g, []uint64{1<<32 - 1, 1<<32 - 8, 1<<32 - 16, 1 << 31, 1<<31 - 1})), pick(g, []uint32{0, 1, 8, 1 << 31, 1<<32 - 1, 1<<32 - 16})
 	case n < 97:
-		return g.value(i32, depth), uint32(pick(g, []int{0, 4, 0x10000, 1<<32 - 4}))
+		return g.value(i32, depth), pick(g, []uint32{0, 4, 0x10000, 1<<32 - 4})
 	}
 	return g.masked(g.value(i32, depth), 0xff), uint32(g.IntN(0x10000))
 }
