@@ -51,6 +51,9 @@ func (n *native) Borrow(context.Context) (instance, error) { return n, nil }
 // Return implements instance.
 func (n *native) Return() {}
 
+// Starved implements instance.
+func (n *native) Starved() bool { return false }
+
 // Run implements instance. What a native plugin gets wrong is a defect of the
 // program it is part of, so its answers are trusted as far as their form.
 func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error) {

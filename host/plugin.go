@@ -147,6 +147,8 @@ type engine interface {
 type instance interface {
 	Run(ctx context.Context, c module.Call) (fuel uint64, err error)
 	Return()
+	// Starved reports whether a guest's answer may depend on memory that was denied to it.
+	Starved() bool
 }
 
 // sandbox is the engine of a guest.

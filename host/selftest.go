@@ -29,6 +29,25 @@ type testCase struct {
 	line int
 }
 
+// comparison is a test that ended well, for the interpreter to do it again.
+type comparison struct {
+	*testCase
+
+	call module.Call // with its Results
+	fuel uint64
+}
+
+// wrap says of which test an error is.
+func (c *testCase) wrap(err error) error {
+	name := ""
+	if c.Name != "" {
+		name = fmt.Sprintf(" %q", c.Name)
+	}
+	return fmt.Errorf("tests: line %d%s of %s: %w", c.line, name, c.Transform, err)
+}
+
+var errSharedTests = fmt.Errorf("%w: instances keep what tests leave, so that an answer may depend on those before it", module.ErrUnchecked)
+
 var errTestsTimeout = fmt.Errorf("the tests take longer than the init timeout together: %w", context.DeadlineExceeded)
 
 // What a case must have.
@@ -79,17 +98,33 @@ func parseTests(doc []byte) (cases []testCase, err error) {
 }
 
 // runTests runs the tests that came with a version, in an instance that then goes: they
-// are nobody's but its author's, and leave nothing behind.
+// are nobody's but its author's, and leave nothing behind. Then it compares them with the
+// interpreter, whose time is not the tests'.
 func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
 	cases, err := parseTests(v.record.source.Tests)
-	if err != nil || len(cases) == 0 {
+	if err != nil {
 		return 0, err
 	}
+	m := v.engine.(sandbox).Module()
+	checker := m.TakeChecker() // there is one for tests of blank lines alone, too
+	defer func() { err = errors.Join(err, checker.Close(context.WithoutCancel(ctx))) }()
+	compare, err := h.runCases(ctx, v, cases, checker != nil)
+	if err != nil || checker == nil {
+		return len(cases), err
+	}
+	for _, c := range compare {
+		if err := m.Verify(ctx, checker, c.call, c.call.Results, c.fuel); err != nil {
+			return 0, c.wrap(&module.StepError{Step: module.StepVerify, Err: err})
+		}
+	}
+	m.Remember()
+	return len(cases), nil
+}
+
+// runCases returns which tests are to be compared, if any are.
+func (h *Host) runCases(ctx context.Context, v *version, cases []testCase, verify bool) (compare []comparison, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, v.cfg.InitTimeout, errTestsTimeout)
 	defer cancel()
-	m := v.engine.(sandbox).Module()
-	checker := m.TakeChecker()
-	defer func() { err = errors.Join(err, checker.Close(context.WithoutCancel(ctx))) }()
 	states := make(map[[2]string][]byte)
 	var in *registry.Instance
 	defer func() {
@@ -99,34 +134,37 @@ func (h *Host) runTests(ctx context.Context, v *version) (n int, err error) {
 	}()
 	for i := range cases {
 		c := &cases[i]
-		if in == nil {
+		fresh := in == nil
+		if fresh {
 			if in, err = v.engine.(sandbox).Plugin.Borrow(ctx); err != nil {
-				return 0, fmt.Errorf("tests: line %d: %w", c.line, err)
+				return nil, fmt.Errorf("tests: line %d: %w", c.line, err)
 			}
 		}
-		if err := h.runTest(ctx, v, in, checker, c, states); err != nil {
-			name := ""
-			if c.Name != "" {
-				name = fmt.Sprintf(" %q", c.Name)
-			}
-			return 0, fmt.Errorf("tests: line %d%s of %s: %w", c.line, name, c.Transform, err)
+		done, err := h.runTest(ctx, v, in, c, states)
+		switch {
+		case err != nil:
+			return nil, c.wrap(err)
+		case done == nil || !verify || len(v.cfg.Grant) > 0: // answers may depend on the time
+		case in.Starved():
+			v.engine.(sandbox).Module().Unchecked(module.ErrStarved)
+		case !fresh:
+			v.engine.(sandbox).Module().Unchecked(errSharedTests)
+		default:
+			compare = append(compare, *done)
 		}
 		if v.cfg.Isolation != IsolationShared || !in.Usable() { // each test as pristine as a task
 			in.Return()
 			in = nil
 		}
 	}
-	if checker != nil {
-		m.Remember()
-	}
-	return len(cases), nil
+	return compare, nil
 }
 
-// runTest runs a test, and once more with the checker, unless that is nil.
-func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, checker *module.Checker, c *testCase, states map[[2]string][]byte) error {
+// runTest runs a test. What it returns is nil if the guest did not end it well.
+func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c *testCase, states map[[2]string][]byte) (*comparison, error) {
 	at := slices.IndexFunc(v.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == c.Transform })
 	if at < 0 {
-		return errors.New("the plugin has no such transform")
+		return nil, errors.New("the plugin has no such transform")
 	}
 	spec := &v.manifest.Transforms[at]
 	timeout := orDefault(v.cfg.RunTimeout, orDefault(spec.Timeout(), DefaultRunTimeout))
@@ -138,9 +176,9 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 	payload, encode, err := translate(t, c.Input)
 	if err != nil {
 		if field := (*abi.FieldError)(nil); errors.As(err, &field) && c.Error == KindInvalidArgument {
-			return nil
+			return nil, nil //nolint:nilnil // it ended as it should, without the guest
 		}
-		return fmt.Errorf("input: %w", err)
+		return nil, fmt.Errorf("input: %w", err)
 	}
 	key := [2]string{c.Transform, c.Stream}
 	item := [1]abi.Item{{Payload: payload}}
@@ -153,13 +191,9 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 		Limits: module.Limits{Timeout: timeout, Fuel: uint64(v.cfg.MaxFuel), Stop: h.ending},
 	}
 	fuel, err := in.Run(ctx, call)
-	if err == nil && checker != nil && len(v.cfg.Grant) == 0 { // else answers may depend on the time
-		if v.cfg.Isolation == IsolationShared { // there may have been tests before
-			fuel = 0
-		}
-		if err := v.engine.(sandbox).Module().Verify(ctx, checker, call, got[:], fuel); err != nil {
-			return &module.StepError{Step: module.StepVerify, Err: err}
-		}
+	var done *comparison
+	if err == nil {
+		done = &comparison{c, call, fuel}
 	}
 	kind, message := Kind(""), ""
 	switch {
@@ -168,7 +202,7 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 		if fault := (*module.Fault)(nil); errors.As(err, &fault) {
 			kind = orDefault(faultKinds[fault.Kind], KindTimeout)
 			if fault.Kind == module.Stopped || fault.Kind == module.Cancelled {
-				return err
+				return nil, err
 			}
 		}
 	case got[0].Status == abi.StatusInvalidArgument:
@@ -179,20 +213,20 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 	message = message[:min(len(message), 1000)]
 	switch {
 	case kind != c.Error && c.Error == "":
-		return fmt.Errorf("got the error %s (%s), want %.200s", kind, message, c.Output)
+		return nil, fmt.Errorf("got the error %s (%s), want %.200s", kind, message, c.Output)
 	case kind != c.Error && kind == "":
-		return fmt.Errorf("got an output, want the error %s", c.Error)
+		return nil, fmt.Errorf("got an output, want the error %s", c.Error)
 	case kind != c.Error:
-		return fmt.Errorf("got the error %s (%s), want the error %s", kind, message, c.Error)
+		return nil, fmt.Errorf("got the error %s (%s), want the error %s", kind, message, c.Error)
 	case kind != "":
-		return nil
+		return done, nil
 	}
 	if c.Stream != "" {
 		states[key] = got[0].State
 	}
 	output, err := encode(got[0].Payload)
 	if err != nil {
-		return fmt.Errorf("the output is not of its media type: %w", err)
+		return nil, fmt.Errorf("the output is not of its media type: %w", err)
 	}
-	return jsondiff.Diff(output, c.Output)
+	return done, jsondiff.Diff(output, c.Output)
 }

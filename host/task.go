@@ -731,7 +731,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	}
 	ended, blame = "", ""
 	if v.sampler != nil && len(items) == 1 {
-		v.sampler.offer(spec, &items[0], &results[0], behind, t.stream == nil, fuel)
+		v.sampler.offer(spec, &items[0], &results[0], behind, t.stream == nil, in.Starved(), fuel)
 	}
 	keep = v.cfg.Isolation.shares()
 	return fuel, nil

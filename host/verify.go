@@ -25,6 +25,9 @@ type Verify int
 const (
 	// VerifySelfTests compares the self-tests of a version before it serves, those of its
 	// manifest and of Source.Tests, as far as they do with 100 million units of fuel and 5 s.
+	// With IsolationShared only the first of Source.Tests is compared, since what the others
+	// answer may depend on those before them. The log warns of what is not compared, and the
+	// next start tries again.
 	// A version that answers differently is refused, at [StepVerify]. It is the default.
 	VerifySelfTests Verify = iota + 1
 	// VerifyOff compares nothing.
@@ -42,8 +45,8 @@ type VerifyStats struct {
 	// Checks is how many tasks were compared, and Mismatches how many of them the interpreter
 	// answered differently.
 	Checks, Mismatches uint64
-	// Skipped is how many could not be compared, as they were too large, or as the
-	// interpreter has no room or time for them; Dropped how many came too fast.
+	// Skipped is how many could not be compared, as they were too large or were denied memory
+	// that others have, or as the interpreter has no room or time for them; Dropped how many came too fast.
 	Skipped, Dropped uint64
 }
 
@@ -122,13 +125,14 @@ func (s *sampler) stop() {
 	}
 }
 
-// offer takes a copy of a task whose turn it is, whose output lies behind so many bytes.
-func (s *sampler) offer(t *spec, item *abi.Item, result *abi.Result, behind int, stateless bool, fuel uint64) {
+// offer takes a copy of a task whose turn it is, whose output lies behind so many bytes. It skips what
+// is too large, and what depends on what others have of the memory.
+func (s *sampler) offer(t *spec, item *abi.Item, result *abi.Result, behind int, stateless, starved bool, fuel uint64) {
 	if s.count.Add(1)%s.every != 0 {
 		return
 	}
 	payload := result.Payload[behind:]
-	if len(item.Payload)+len(item.State)+len(payload)+len(result.State) > maxSample {
+	if starved || len(item.Payload)+len(item.State)+len(payload)+len(result.State) > maxSample {
 		s.skipped.Add(1)
 		return
 	}

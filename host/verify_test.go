@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -312,4 +313,86 @@ func TestVerifyEnds(t *testing.T) {
 	if err := h.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestVerifyStarved has a guest that lives on when it is denied memory that others have. What it
+// answers says nothing of compiled code.
+func TestVerifyStarved(t *testing.T) {
+	h := sampling(t, func(c *host.Config) {
+		c.Plugins = []host.Source{handWritten(t, "grow")}
+		c.Plugins[0].Tests = []byte(`{"transform": "grow", "input": "", "output": "AQAAAA=="}`)
+		c.JSON = inBase64
+		c.MemoryBudget = 1 << 20
+	})
+	got, err := h.Run(t.Context(), "grow", nil)
+	if want := []byte{1, 0, 0, 0}; err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("the guest answered %x, %v", got, err)
+	}
+	until(t, "the task is skipped", func() bool { return verified(h) == host.VerifyStats{Skipped: 1} })
+}
+
+// TestVerifyShared has tests whose state depends on those before them, in an instance for all.
+func TestVerifyShared(t *testing.T) {
+	line := `{"transform": "wide", "input": "AQAAAA==", "output": ""}` + "\n"
+	start(t, host.Config{
+		Plugins: []host.Source{{Name: "wide", WASM: handWritten(t, "wide").WASM, Tests: []byte(line + line)}},
+		JSON:    inBase64, Defaults: host.PluginConfig{Isolation: host.IsolationShared},
+	})
+}
+
+// TestVerifyBlank has tests of a blank line alone. All that there is was compared.
+func TestVerifyBlank(t *testing.T) {
+	dir := t.TempDir()
+	s := handWritten(t, "room")
+	s.Tests = []byte("\n")
+	start(t, host.Config{Plugins: []host.Source{s}, CacheDir: dir})
+	var kept bool
+	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
+		kept = kept || filepath.Base(name) == "verified"
+		return err
+	})
+	if err != nil || !kept {
+		t.Errorf("that it was verified is kept: %v, %v", kept, err)
+	}
+}
+
+// TestVerifyTestsTime has tests take all the time that they have. That of the interpreter is its
+// own.
+func TestVerifyTestsTime(t *testing.T) {
+	s := handWritten(t, "log-late")
+	s.Tests = []byte(`{"transform": "log-late", "input": "", "output": ""}`)
+	last := -1 // the line of the test is that of the guest's last run
+	for range 2 {
+		lines := 0
+		cfg := host.Config{Plugins: []host.Source{s}, JSON: inBase64, Defaults: host.PluginConfig{InitTimeout: 2 * time.Second}}
+		cfg.Logger = slog.New(&onRecord{Handler: slog.DiscardHandler, do: func(r slog.Record) {
+			if r.Message != "done" {
+				return
+			}
+			if lines++; lines == last {
+				<-time.After(cfg.Defaults.InitTimeout)
+			}
+		}})
+		start(t, cfg)
+		if last > 0 && lines != last || lines == 0 {
+			t.Errorf("%d lines, then %d", last, lines)
+		}
+		last = lines
+	}
+}
+
+// onRecord does something with each record.
+type onRecord struct {
+	slog.Handler
+
+	do func(slog.Record)
+}
+
+func (h *onRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *onRecord) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h *onRecord) Handle(_ context.Context, r slog.Record) error {
+	h.do(r)
+	return nil
 }

@@ -1,6 +1,10 @@
 package module
 
-import "github.com/resonhost/resonhost/host/internal/module/memory"
+import (
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/module/memory"
+)
 
 func MemStats(in *Instance) memory.Stats { return in.memory.Stats() }
 
@@ -12,3 +16,6 @@ func StackFields(in *Instance) (size uint64, addresses bool) {
 }
 
 var SameButNaNs = sameButNaNs
+
+// Bound bounds what a checker does by time.
+func Bound(c *Checker, left time.Duration) { c.bounded, c.fuel, c.left = true, verifyFuel, left }

@@ -52,6 +52,8 @@ type linear struct {
 	// denied is what memory was denied for in this call, and wanted how much it was, in bytes.
 	denied denial
 	wanted uint64
+	// starved is whether memory was denied for others' sake since the instance began, or was reset.
+	starved bool
 }
 
 // denial is what memory is denied for.
@@ -105,11 +107,16 @@ func (l *linear) Reallocate(size uint64) []byte {
 
 func (l *linear) deny(why denial, size uint64) []byte {
 	l.denied, l.wanted = why, size
+	l.starved = l.starved || why != byLimit
 	return nil
 }
 
 // forget forgets that memory was denied: to a call that has ended.
 func (l *linear) forget() { l.denied = granted }
+
+// Starved reports whether the guest was denied memory that others have, or that the system has
+// not, since the instance began or was [Instance.Reset]: its answers may depend on that.
+func (in *Instance) Starved() bool { return in.memory.starved }
 
 // fault is that of a call of export which did not survive that memory was denied to it; nil
 // if none was.

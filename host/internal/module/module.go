@@ -193,7 +193,7 @@ func checkHeader(wasm []byte) error {
 	return errors.New("not a WebAssembly module of version 1")
 }
 
-func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
+func (m *Module) load(ctx context.Context, wasm []byte) error {
 	if err := m.checkLinks(wasm); err != nil { // before the expensive steps
 		return err
 	}
@@ -201,8 +201,6 @@ func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 	if err != nil {
 		return StepInspect.in(err)
 	}
-	v := m.beginVerify(ctx, rewritten)
-	defer func() { err = errors.Join(err, v.end(ctx)) }()
 	if err := m.compile(ctx, rewritten); err != nil {
 		return err
 	}
@@ -227,7 +225,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) (err error) {
 	if err := m.try(ctx); err != nil {
 		return StepSelfTest.in(err)
 	}
-	return StepVerify.in(m.verify(bounded, v, answers))
+	return StepVerify.in(m.verify(ctx, rewritten, answers))
 }
 
 // rewriting is how binaries are rewritten.
@@ -293,7 +291,7 @@ const (
 )
 
 // examine asks a fresh instance what it is, and runs its self-tests, of whose first turn it
-// returns the answers.
+// returns the answers, up to where it was [Instance.Starved].
 func (m *Module) examine(ctx context.Context, in *Instance) (answers []abi.Result, err error) {
 	if err := m.describe(ctx, in); err != nil {
 		return nil, StepDescribe.in(err)
@@ -304,7 +302,7 @@ func (m *Module) examine(ctx context.Context, in *Instance) (answers []abi.Resul
 	for turn := range warmUps {
 		for i, c := range m.info.Manifest.SelfTests {
 			got, fuel, err := m.selfTest(ctx, in, c)
-			if turn == 0 {
+			if turn == 0 && !in.Starved() {
 				answers = append(answers, got)
 			}
 			if err != nil {

@@ -87,6 +87,7 @@ func (in *Instance) Reset() bool {
 		return false
 	}
 	in.system.Reset()
+	in.memory.starved = false
 	in.putBack(s)
 	return true
 }

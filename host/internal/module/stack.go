@@ -113,12 +113,14 @@ func (in *Instance) deepen() {
 	if nested > opts.CallDepth {
 		panic(in.tooDeep(Trap, "calls nest deeper than %d, the limit (MaxCallDepth, --max-call-depth)", opts.CallDepth))
 	}
-	var used, size uint64
-	if in.running != nil { // else the start function runs, whose stack goes with it
-		used, size = in.running.stack.used(), in.running.stack.size()
+	if in.running == nil { // wazero calls it, on a stack that cannot be looked at
+		panic(in.tooDeep(Trap, "calls nest deeper than %d, the limit of a start function", w.depths))
 	}
+	used, size := in.running.stack.used(), in.running.stack.size()
 	if used > opts.StackLimit {
-		panic(in.tooDeep(Trap, "calls nest %d deep and take more native stack than %d bytes, the limit (MaxStack, --max-stack)", nested, opts.StackLimit))
+		f := in.tooDeep(Trap, "calls nest %d deep and take more native stack than %d bytes, the limit (MaxStack, --max-stack)", nested, opts.StackLimit)
+		f.Engine = true // a frame takes as much as the engine makes it
+		panic(f)
 	}
 	if more := growing*size - min(growing*size, in.stackHeld); more > 0 {
 		if !in.memory.budget.take(more) {

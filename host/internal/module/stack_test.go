@@ -133,3 +133,12 @@ func TestStackOverflow(t *testing.T) {
 		})
 	}
 }
+
+// TestStackStart has calls of a start function nest no deeper than the host can do without a look
+// at their stack.
+func TestStackStart(t *testing.T) {
+	m, err := module.Load(t.Context(), read(t, "start-deep"), options())
+	if want := "the module's start: calls nest deeper than 256, the limit of a start function"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("loaded %v: %v", m != nil, err)
+	}
+}

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// verifyFuel is how much fuel the self-tests of a version burn at most in the interpreter,
-	// some seconds of it, and verifyTime how long they take where guests count none.
+	// verifyFuel is how much fuel the self-tests of a version burn at most in the interpreter, all
+	// together, which takes some seconds, and verifyTime is how long they take at most.
 	verifyFuel = 100_000_000
 	verifyTime = 5 * time.Second
 )
@@ -35,13 +35,20 @@ type Checker struct {
 	second  *Module
 	in      *Instance
 	bounded bool
-	fuel    uint64 // left, if it is bounded and guests are metered
-	until   time.Time
+	fuel    uint64        // left, if it is bounded and guests are metered
+	left    time.Duration // if it is bounded
+	// ordered is whether a call begins with what those before it left, and broken whether one of
+	// those was not done, so that nothing can be said of the next.
+	ordered, broken bool
 }
 
 // ErrUnchecked is wrapped by the error of a call that the interpreter could not do: it took more
 // fuel or time than it may, or more room than the interpreter has.
 var ErrUnchecked = errors.New("not checked")
+
+// ErrStarved is the [ErrUnchecked] of a call that went otherwise than it might have, since memory
+// was denied to the guest that others have.
+var ErrStarved = fmt.Errorf("%w: the guest was denied memory that others have, and its answer may depend on that", ErrUnchecked)
 
 // Answer is what became of a call.
 type Answer struct {
@@ -117,25 +124,41 @@ func isNaN32(b []byte) bool {
 // a [*Mismatch], or wraps [ErrUnchecked]. Where fuel is 0 it is not compared. Of the call,
 // its Results and Limits do not matter, but for Limits.Timeout and Limits.Stop.
 func (c *Checker) Check(ctx context.Context, call Call, compiled []abi.Result, fuel uint64) error {
-	if c.bounded && (c.fuel == 0 || time.Now().After(c.until)) {
-		return fmt.Errorf("%w: the self-tests before it took all the fuel and time that they have together", ErrUnchecked)
+	if c.broken {
+		return fmt.Errorf("%w: its answer may depend on a self-test before it that was not", ErrUnchecked)
 	}
+	err := c.check(ctx, call, compiled, fuel)
+	c.broken = c.ordered && errors.Is(err, ErrUnchecked)
+	return err
+}
+
+func (c *Checker) check(ctx context.Context, call Call, compiled []abi.Result, fuel uint64) error {
+	began, left := time.Now(), c.left
+	defer func() { c.left = left - time.Since(began) }()
 	if c.in == nil {
 		var err error
 		if c.in, err = c.second.Instantiate(ctx); err != nil {
 			return fmt.Errorf("%w: %w", ErrUnchecked, err)
 		}
 	}
+	timeout := left - time.Since(began)
+	if c.bounded && (c.fuel == 0 || timeout <= 0) { // of which 0 would be no bound
+		return fmt.Errorf("%w: the self-tests before it took all the fuel and time that they have together", ErrUnchecked)
+	}
 	got := make([]abi.Result, len(compiled))
 	call.Results, call.Behind = got, false
 	call.Limits = Limits{Timeout: call.Timeout, Stop: call.Stop}
 	if c.bounded {
-		call.Limits = Limits{Timeout: time.Until(c.until), Fuel: c.fuel}
+		call.Limits = Limits{Timeout: timeout, Fuel: c.fuel, Stop: call.Stop}
 	}
 	burnt, err := c.in.Run(ctx, call)
 	c.fuel -= min(burnt, c.fuel)
+	starved := c.in.Starved()
 	if c.second.snapshot != nil && !c.in.Reset() || c.second.info.NoReset != nil || !c.in.Usable() {
 		err = errors.Join(err, c.release())
+	}
+	if starved {
+		return errors.Join(ErrStarved, err)
 	}
 	if f := (*Fault)(nil); errors.As(err, &f) {
 		if f.Engine || f.Kind != Trap && f.Kind != Exit && f.Kind != ABI {
@@ -185,6 +208,7 @@ func (c *Checker) Close(ctx context.Context) error {
 // settle has further calls begin with the module's snapshot, each by itself.
 func (c *Checker) settle() error {
 	c.second.snapshot, c.second.info, c.second.initial = c.of.snapshot, c.of.info, c.of.initial
+	c.ordered, c.broken = false, false
 	return c.release()
 }
 
@@ -241,17 +265,13 @@ type Verified struct {
 	Took time.Duration
 }
 
-// verifying is a checker that is being made, beside the compiling.
-type verifying struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	c      *Checker
-	err    error
-}
-
-// beginVerify begins to make a checker of the self-tests, unless they were checked before. It
-// returns nil if none is wanted.
-func (m *Module) beginVerify(ctx context.Context, r *rewritten) *verifying {
+// verify compares the answers to the manifest's self-tests with the interpreter's. The latter's
+// instance initialises itself, so that this is compared as well. There are fewer answers than
+// self-tests if the instance was [Instance.Starved].
+//
+// The checker is made when all else is done, and not beside the compiling: that has all processors,
+// and wazero's interpreter reads a binary to its end whatever becomes of the context.
+func (m *Module) verify(ctx context.Context, r *rewritten, answers []abi.Result) error {
 	if !m.opts.Verify || m.opts.Interpret {
 		return nil
 	}
@@ -262,42 +282,24 @@ func (m *Module) beginVerify(ctx context.Context, r *rewritten) *verifying {
 			return nil
 		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	v := &verifying{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(v.done)
-		v.c, v.err = m.newChecker(ctx, r)
-	}()
-	return v
-}
-
-// end waits until nothing is made any more, and frees what was, unless it was taken.
-func (v *verifying) end(ctx context.Context) error {
-	if v == nil {
-		return nil
-	}
-	v.cancel()
-	<-v.done
-	return v.c.Close(context.WithoutCancel(ctx))
-}
-
-// verify compares the answers to the manifest's self-tests with the interpreter's. The latter's
-// instance initialises itself, so that this is compared as well.
-func (m *Module) verify(ctx context.Context, v *verifying, answers []abi.Result) error {
-	if v == nil {
-		return nil
-	}
 	began := time.Now()
 	defer func() { m.info.Verified.Took = time.Since(began) }()
-	<-v.done
-	if v.err != nil {
-		m.unchecked(fmt.Errorf("%w: %w", ErrUnchecked, v.err))
-		return nil
+	c, err := m.newChecker(ctx, r)
+	if err != nil {
+		if ctx.Err() == nil {
+			m.Unchecked(fmt.Errorf("%w: %w", ErrUnchecked, err))
+			err = nil
+		}
+		return err
 	}
-	c := v.c
-	c.bounded, c.fuel, c.until = true, verifyFuel, began.Add(verifyTime)
+	m.checker = c // which Close frees
+	c.bounded, c.fuel, c.left, c.ordered = true, verifyFuel, verifyTime, true
 	c.second.info.Manifest = m.info.Manifest
 	for i, t := range m.info.Manifest.SelfTests {
+		if i >= len(answers) {
+			m.Unchecked(ErrStarved)
+			break
+		}
 		call := Call{Transform: m.index(t.Transform), Items: []abi.Item{{Payload: t.Input, State: t.State}}}
 		compiled := answers[i]
 		if m.opts.RealClock || m.opts.RealRandom {
@@ -311,11 +313,10 @@ func (m *Module) verify(ctx context.Context, v *verifying, answers []abi.Result)
 		return err
 	}
 	if len(m.opts.Tests) > 0 { // there are more to come
-		m.checker, v.c = c, nil
 		return nil
 	}
-	m.remember()
-	return nil
+	m.Remember()
+	return m.TakeChecker().Close(context.WithoutCancel(ctx))
 }
 
 // Verify is [Checker.Check] of a self-test, which takes note of what is not checked in place
@@ -324,7 +325,7 @@ func (m *Module) Verify(ctx context.Context, c *Checker, call Call, compiled []a
 	err := c.Check(ctx, call, compiled, fuel)
 	switch {
 	case errors.Is(err, ErrUnchecked) && ctx.Err() == nil:
-		m.unchecked(err)
+		m.Unchecked(err)
 	case err != nil:
 		return err
 	default:
@@ -333,7 +334,8 @@ func (m *Module) Verify(ctx context.Context, c *Checker, call Call, compiled []a
 	return nil
 }
 
-func (m *Module) unchecked(err error) {
+// Unchecked takes note of why a self-test was not compared.
+func (m *Module) Unchecked(err error) {
 	if len(m.info.Verified.Unchecked) == 0 {
 		m.opts.Log.Warn("not all self-tests are compared with the interpreter", "error", err)
 	}
@@ -348,11 +350,9 @@ func (m *Module) TakeChecker() *Checker {
 	return c
 }
 
-// Remember has hosts with the same cache know that all tests were compared.
-func (m *Module) Remember() { m.remember() }
-
-func (m *Module) remember() {
-	if m.verdict == "" {
+// Remember has hosts with the same cache know that all tests were compared, if they were.
+func (m *Module) Remember() {
+	if m.verdict == "" || len(m.info.Verified.Unchecked) > 0 {
 		return
 	}
 	cache := m.opts.Cache

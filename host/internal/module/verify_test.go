@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module"
@@ -144,6 +146,84 @@ func TestCheckerLimits(t *testing.T) {
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestCheckerTime has a call for which making the instance left no time. It is not run without end.
+func TestCheckerTime(t *testing.T) {
+	m := load(t, "nan", options())
+	c, err := m.NewChecker(t.Context(), read(t, "nan"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	module.Bound(c, time.Nanosecond)
+	call := module.Call{Items: []abi.Item{{Payload: words(1, 2)}}, Results: make([]abi.Result, 1)}
+	if err := run(t.Context(), instantiate(t, m), 0, call.Items, call.Results); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(t.Context(), call, call.Results, 0); !errors.Is(err, module.ErrUnchecked) {
+		t.Errorf("a check gave %v", err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestVerifyUnchecked has self-tests of which the interpreter's answer says nothing, and those
+// that depend on them. None is a mismatch, and the next host tries again.
+func TestVerifyUnchecked(t *testing.T) {
+	for _, c := range []struct {
+		guest string
+		with  func(*module.Options)
+		want  []string
+	}{
+		{"grow", func(o *module.Options) { o.Budget = module.NewBudget(1 << 20) }, []string{"denied memory that others have"}},
+		{"wide", func(o *module.Options) { o.StackLimit = 64 << 10 }, []string{"take more native stack than 65536 bytes", "may depend on a self-test before it"}},
+	} {
+		opts := options()
+		opts.Verify, opts.Cache = true, module.OpenCache(t.TempDir(), 1<<30, opts.Log)
+		c.with(&opts)
+		for range 2 {
+			got := load(t, c.guest, opts).Info().Verified
+			if len(got.Unchecked) != len(c.want) || got.Tests != 0 || got.Cached {
+				t.Fatalf("%s: %+v", c.guest, got)
+			}
+			for i, want := range c.want {
+				if err := got.Unchecked[i]; !errors.Is(err, module.ErrUnchecked) || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v, want %q", c.guest, err, want)
+				}
+			}
+		}
+	}
+}
+
+// TestVerifyTime has the self-tests take all the time that an instance has. That of the
+// interpreter is its own.
+func TestVerifyTime(t *testing.T) {
+	opts := options()
+	opts.Verify, opts.InitTimeout = true, time.Second
+	lines := 0
+	opts.Log = slog.New(&onRecord{Handler: slog.DiscardHandler, do: func() {
+		if lines++; lines == 16 { // of the last turn
+			<-time.After(opts.InitTimeout)
+		}
+	}})
+	if got := load(t, "log-late", opts).Info().Verified; got.Tests != 1 || lines < 16 {
+		t.Errorf("after %d lines: %+v", lines, got)
+	}
+}
+
+// onRecord does something at each record.
+type onRecord struct {
+	slog.Handler
+
+	do func()
+}
+
+func (h *onRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *onRecord) Handle(context.Context, slog.Record) error {
+	h.do()
+	return nil
 }
 
 // TestNaN has what the documentation says of NaNs: an engine gives the same bits every time, and
