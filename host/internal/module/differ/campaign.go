@@ -97,8 +97,10 @@ func (r *Report) add(res *Result) (first bool) {
 	return first
 }
 
-// Failed reports whether something is to be mended, in the host or in the generator.
-func (r *Report) Failed() bool { return len(r.Mismatches)+len(r.Invalid) > 0 }
+// Failed reports whether something is to be mended, in the engine, the host or the generator.
+func (r *Report) Failed() bool {
+	return len(r.Mismatches)+len(r.Crashed)+len(r.Hung)+len(r.Invalid) > 0
+}
 
 // String is the report in words.
 func (r *Report) String() string {
@@ -214,7 +216,7 @@ func (c *Campaign) work(take func() (uint64, bool), done func(uint64, *Result, t
 // an engine does not free is.
 const perProcess = 500
 
-// save writes a finding to the directory: the first of its kind, and smaller ones.
+// save writes a finding to the directory if it is the first of its kind.
 func (c *Campaign) save(f *Finding, first bool) {
 	if c.Findings == "" || !first {
 		return

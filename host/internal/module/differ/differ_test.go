@@ -260,14 +260,14 @@ func TestWorkers(t *testing.T) {
 	var log bytes.Buffer
 	r := new(Report)
 	each := 0
-	c := &Campaign{Worker: []string{self}, Workers: 2, Patience: time.Second, Log: &log, Each: func(*Report) { each++ }}
+	c := &Campaign{Worker: []string{self}, Workers: 2, Patience: 10 * time.Second, Log: &log, Each: func(*Report) { each++ }}
 	if err := c.Run(t.Context(), r, 8); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(r.Crashed, []uint64{3}) || !slices.Equal(r.Hung, []uint64{5}) || r.Programs != 6 || r.Functions != 12 || r.Runs != 24 || r.Next != 8 || each != 8 {
 		t.Errorf("%+v", r)
 	}
-	for _, want := range []string{"seed 3: the engine went down: fault: seed 3\n", "seed 5: did not end within 1s\n"} {
+	for _, want := range []string{"seed 3: the engine went down: fault: seed 3\n", "seed 5: did not end within 10s\n"} {
 		if strings.Count(log.String(), want) != 1 {
 			t.Errorf("log %q, want %q once", &log, want)
 		}
@@ -276,6 +276,14 @@ func TestWorkers(t *testing.T) {
 
 func TestReport(t *testing.T) {
 	r := &Report{Arch: "amd64", Guards: "on"}
+	if r.Failed() {
+		t.Error("it failed with nothing found")
+	}
+	for _, bad := range []Report{{Crashed: []uint64{1}}, {Hung: []uint64{1}}, {Invalid: []uint64{1}}} {
+		if !bad.Failed() {
+			t.Errorf("%+v has not failed", bad)
+		}
+	}
 	r.add(&Result{Seed: 1, Functions: 3, Runs: 36, Traps: 1, Bare: true, Finding: &Finding{Seed: 1, Kind: "f64.max; off", Case: make([]byte, 90)}})
 	r.add(&Result{Seed: 2, Functions: 3, Runs: 36, Finding: &Finding{Seed: 2, Kind: "f64.max; off", Case: make([]byte, 80)}})
 	r.add(&Result{Seed: 3, Invalid: "a fault"})

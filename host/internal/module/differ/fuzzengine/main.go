@@ -32,7 +32,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	favor := flags.String("favor", "any", "the type that most functions have to do with: any, i32, i64, f32, f64, v128, f32x4, f64x2")
 	seed := flags.Uint64("seed", 0, "the seed to begin with, if there is no report to go on from")
 	report := flags.String("report", "", "a file for the report, NAME.json, beside which NAME.txt has it in words; a report that is there goes on")
-	findings := flags.String("findings", "", "a directory for the smallest program of each kind")
+	findings := flags.String("findings", "", "a directory for the first program of each kind, made small")
 	shrink := flags.Duration("shrink", 15*time.Second, "how long to make a program smaller")
 	if err := flags.Parse(args); err != nil {
 		return 2
