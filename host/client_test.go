@@ -34,7 +34,7 @@ func occupied(t *testing.T, change func(*host.Config)) (h *host.Host, free func(
 
 func TestTenantsDoNotRefuseEachOther(t *testing.T) {
 	h, free := occupied(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 4, host.Reject })
-	flood, guest := h.Client("flood", host.PriorityNormal), h.Client("guest", host.PriorityNormal)
+	flood, modest := h.Client("flood", host.PriorityNormal), h.Client("guest", host.PriorityNormal)
 	var waiting []*host.Pending
 	for range 4 {
 		waiting = append(waiting, flood.Submit(t.Context(), "hostile.echo", []byte("a")))
@@ -42,7 +42,7 @@ func TestTenantsDoNotRefuseEachOther(t *testing.T) {
 	if _, err := flood.Run(t.Context(), "hostile.echo", []byte("a")); !errors.Is(err, host.ErrQueueFull) {
 		t.Errorf("err %v, want ErrQueueFull", err)
 	}
-	if !flood.NeedsDrain("hostile.echo") || guest.NeedsDrain("hostile.echo") || flood.NeedsDrain("hostile.trap") || flood.NeedsDrain("nonsense") {
+	if !flood.NeedsDrain("hostile.echo") || modest.NeedsDrain("hostile.echo") || flood.NeedsDrain("hostile.trap") || flood.NeedsDrain("nonsense") {
 		t.Error("one queue alone is full")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -53,7 +53,7 @@ func TestTenantsDoNotRefuseEachOther(t *testing.T) {
 	if err := flood.Drain(ctx, "nonsense"); !errors.Is(err, host.ErrUnknownTransform) {
 		t.Errorf("err %v, want an unknown transform", err)
 	}
-	waiting = append(waiting, guest.Submit(t.Context(), "hostile.echo", []byte("a")))
+	waiting = append(waiting, modest.Submit(t.Context(), "hostile.echo", []byte("a")))
 	free()
 	if err := flood.Drain(t.Context(), "hostile.echo"); err != nil {
 		t.Error(err)
