@@ -79,6 +79,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ROOT", guesttest.Root())
 			env.Setenv("GOPROXY", "off")
 			env.Setenv("RESONHOST_CACHE_DIR", filepath.Join(binDir, "cache"))
+			// A machine that does other work beside takes longer than the defaults.
+			env.Setenv("RESONHOST_COMPILE_TIMEOUT", "10m")
+			env.Setenv("RESONHOST_INIT_TIMEOUT", "2m")
 			for name, value := range goEnv {
 				env.Setenv(name, value)
 			}
