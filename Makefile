@@ -45,7 +45,7 @@ run: build ## serve both plugins on the loopback interface
 
 # A limit that a machine with other work meets, too: tests that build and compile take minutes
 # there, of seconds.
-TESTTIME := 30m
+TESTTIME ?= 30m
 # Tests of the command that drive the built binary, which has no race detector: to run them for
 # it would be to run them twice.
 NO_RACE := ^Test(Scripts|Dev|Vectors|ReadmePlugin|StdoutFails|SignalsDrain|LogIsGone|SecondSignal)$$

@@ -41,5 +41,23 @@ func (h *Host) CanaryFault(plugin string) string {
 	return s.trial.fault(&p.cfg, true)
 }
 
+// Samples reports whether tasks of a plugin are compared with the interpreter.
+func (h *Host) Samples(plugin string) bool {
+	p, err := h.find(plugin)
+	if err != nil {
+		panic(err)
+	}
+	return p.now().sampler != nil
+}
+
+// SpoilSamples has the interpreter be unable to load a plugin. No task of it has run.
+func (h *Host) SpoilSamples(plugin string) {
+	p, err := h.find(plugin)
+	if err != nil {
+		panic(err)
+	}
+	p.now().record.source.WASM = nil
+}
+
 // FormsOfJSON is the default of Config.JSON.
 var FormsOfJSON = formsOfJSON

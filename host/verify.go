@@ -32,7 +32,7 @@ const (
 	VerifySelfTests Verify = iota + 1
 	// VerifyOff compares nothing.
 	VerifyOff
-	// VerifySample also compares one in PluginConfig.VerifyEvery tasks that succeed, beside
+	// VerifySample also compares one in PluginConfig.VerifyEvery tasks that the guest answers, beside
 	// them: one at a time, in one goroutine for each version, which drops what comes too fast.
 	// It leaves out tasks that share a frame, those of more than a MiB, input and answer
 	// together, and those of plugins that are granted the clock or randomness, or whose
@@ -80,6 +80,7 @@ type sampler struct {
 
 	checks, mismatches, skipped, dropped atomic.Uint64
 	dropping                             atomic.Bool // which was logged
+	off                                  atomic.Bool // as there is no checker
 	last                                 atomic.Pointer[string]
 }
 
@@ -132,7 +133,7 @@ func (s *sampler) offer(t *spec, item *abi.Item, result *abi.Result, behind int,
 		return
 	}
 	payload := result.Payload[behind:]
-	if starved || len(item.Payload)+len(item.State)+len(payload)+len(result.State) > maxSample {
+	if starved || s.off.Load() || len(item.Payload)+len(item.State)+len(payload)+len(result.State) > maxSample {
 		s.skipped.Add(1)
 		return
 	}
@@ -163,13 +164,19 @@ func (s *sampler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case t := <-s.queue:
+			if s.off.Load() { // it was offered before
+				s.skipped.Add(1)
+				continue
+			}
 			if checker == nil {
 				var err error
 				if checker, err = s.v.engine.(sandbox).Module().NewChecker(ctx, s.v.record.source.WASM); err != nil {
 					if ctx.Err() == nil {
 						s.h.log.Warn("tasks cannot be compared with the interpreter", "plugin", s.v.manifest.Name, "error", err)
 					}
-					return
+					s.off.Store(true)
+					s.skipped.Add(1)
+					continue
 				}
 			}
 			s.check(ctx, checker, &t)

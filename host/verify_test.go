@@ -230,7 +230,7 @@ func TestVerifyClosing(t *testing.T) {
 	}
 }
 
-// TestVerifyLeavesOut has what cannot be compared left out, and counted.
+// TestVerifyLeavesOut has what cannot be compared left out.
 func TestVerifyLeavesOut(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*host.Config)
@@ -245,25 +245,42 @@ func TestVerifyLeavesOut(t *testing.T) {
 		"another guest": {func(c *host.Config) {
 			c.Plugins = []host.Source{handWritten(t, "hostile")}
 			c.Defaults.MaxInput, c.Defaults.MaxOutput = 8<<20, 8<<20
-		}, nil, host.VerifyStats{}},
+		}, make([]byte, 200<<10), host.VerifyStats{Checks: 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := sampling(t, c.change)
-			transform := "nan"
-			if c.input == nil {
-				transform, c.input = "hostile.echo", make([]byte, 200<<10)
-				c.want.Checks = 4
+			plugin, transform := "nan", "nan"
+			if len(c.input) > len(apart) {
+				plugin, transform = "hostile", "hostile.echo"
+			}
+			if got, want := h.Samples(plugin), c.want != (host.VerifyStats{}); got != want {
+				t.Errorf("tasks are compared: %v, want %v", got, want)
 			}
 			for range 4 {
 				if _, err := h.Run(t.Context(), transform, c.input); err != nil {
 					t.Fatal(err)
 				}
 			}
-			until(t, "the tasks are compared", func() bool { s := verified(h); return s.Checks+s.Skipped+s.Dropped >= c.want.Checks })
+			until(t, "the tasks are compared", func() bool { s := verified(h); return s.Checks+s.Skipped+s.Dropped >= c.want.Checks+c.want.Skipped })
 			if got := verified(h); got != c.want {
 				t.Errorf("counted %+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestVerifyCannot has tasks skipped, and not queued, once the interpreter cannot load the plugin.
+func TestVerifyCannot(t *testing.T) {
+	h := sampling(t, func(*host.Config) {})
+	h.SpoilSamples("nan")
+	for i := range 50 {
+		if _, err := h.Run(t.Context(), "nan", alike); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the task is skipped", func() bool { return verified(h).Skipped == uint64(i+1) })
+	}
+	if got := verified(h); got != (host.VerifyStats{Skipped: 50}) {
+		t.Errorf("counted %+v", got)
 	}
 }
 
