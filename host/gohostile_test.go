@@ -38,7 +38,7 @@ func TestGoGuest(t *testing.T) {
 		{"gohostile.nilpanic", []host.Kind{host.KindFailed}, "", `nil pointer dereference, in main\.dereference \(gohostile/main\.go:\d+\)`},
 		{"gohostile.exit", []host.Kind{host.KindExit}, "", ""},
 		// Go grows its stack first, until the memory or the time is up.
-		{"gohostile.fatal", append(crashes, host.KindOutOfMemory, host.KindTimeout), "", `more than 65536 nested calls|its last words: fatal error: |run timeout`},
+		{"gohostile.fatal", append(crashes, host.KindOutOfMemory, host.KindTimeout), "", `calls nest deeper than 65536|its last words: fatal error: |run timeout`},
 		{"gohostile.oom", []host.Kind{host.KindOutOfMemory}, "out of memory", `its last words: fatal error: out of memory \| main\.exhaust\(.*\) \| .*main\.go:\d+`},
 		{"gohostile.spin", []host.Kind{host.KindTimeout}, "", ""},
 		{"gohostile.sleep", nil, "", ""}, // by a clock of its own

@@ -38,7 +38,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"not a plugin", "text", host.PluginConfig{}, "not a WebAssembly module of version 1"},
 		{"too large", "hostile", host.PluginConfig{MaxModule: 100}, "larger than 100 bytes, the limit"},
 		{"self-test", "selftest-fails", host.PluginConfig{}, "self-test 0"},
-		{"configuration", "hostile", host.PluginConfig{MemoryLimit: 1}, "plugin configuration: Defaults.MemoryLimit: must be between 64 KiB and 4 GiB"},
+		{"configuration", "hostile", host.PluginConfig{MemoryLimit: 1}, "plugin configuration: Defaults.MemoryLimit: must be between 64 KiB and 2 GiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := host.Inspect(t.Context(), guesttest.HandWritten(t, c.guest), c.cfg)
