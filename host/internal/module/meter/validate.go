@@ -1,6 +1,9 @@
 package meter
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // validator checks the types of a function's code as the compiler will check those of what it
 // becomes. The pass has to know itself that they are right: it ends functions and loops by jumps,
@@ -138,9 +141,9 @@ func (v *validator) top(types []byte) int {
 		have, want = have[1:], want[1:]
 	}
 	if !bytes.Equal(have, want) {
-		for i := len(have) - 1; i >= 0; i-- {
-			if have[i] != unknown && have[i] != want[i] {
-				v.r.failf("a value of type %s, where %s is wanted", typeName(have[i]), typeName(want[i]))
+		for i, got := range slices.Backward(have) {
+			if got != unknown && got != want[i] {
+				v.r.failf("a value of type %s, where %s is wanted", typeName(got), typeName(want[i]))
 				return n
 			}
 		}
