@@ -262,8 +262,8 @@ func TestWatchOneOfMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	serving := []string{
-		"busy", "deep", "drop", "edge-alloc", "guard-convert", "guard-select", "hostile", "late", "leak", "nan", "refuse-alloc", "room",
-		"swap", "table-grow", "traps", "unaligned-alloc", "wild-alloc",
+		"busy", "deep", "drop", "edge-alloc", "guard-convert", "guard-select", "hostile", "late", "leak", "log-late", "nan", "refuse-alloc", "room",
+		"swap", "table-grow", "traps", "unaligned-alloc", "wide", "wild-alloc",
 	}
 	refused := 0
 	for _, file := range guests {
