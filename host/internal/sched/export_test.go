@@ -17,13 +17,13 @@ func (s *Scheduler) SetClock(now func() time.Time) {
 	s.now, s.clock, s.since = now, now, now()
 }
 
-// Lines returns how many lines there are in all groups.
-func (s *Scheduler) Lines() (n int) {
+// Queues returns how many queues there are in all groups.
+func (s *Scheduler) Queues() (n int) {
 	s.lock()
 	defer s.mu.Unlock()
 	for _, g := range s.groups {
 		for i := range g.shares {
-			n += len(g.shares[i].lines)
+			n += len(g.shares[i].queues)
 		}
 	}
 	return n

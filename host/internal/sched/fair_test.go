@@ -119,8 +119,8 @@ func TestNewcomerIsNextInTurn(t *testing.T) {
 	for len(sim.tasks) > 0 {
 		sim.step()
 	}
-	if n := sim.s.Lines(); n != 0 {
-		t.Errorf("%d lines are left", n)
+	if n := sim.s.Queues(); n != 0 {
+		t.Errorf("%d queues are left", n)
 	}
 }
 
@@ -192,17 +192,17 @@ func TestDebtsAreBounded(t *testing.T) {
 	sim := simulate(t, sched.Config{Slots: 1, Capacity: 10, Age: time.Hour})
 	g := group(sim.s, 1)
 	sim.add("x", time.Millisecond, sched.Request{Group: g, Level: sched.Normal})
-	for i := range 3 * sched.MaxLines {
+	for i := range 3 * sched.MaxQueues {
 		n := string(rune(i))
 		sim.add("a"+n, time.Millisecond, sched.Request{Group: g, Level: sched.Normal, Tenant: n})
 		sim.step()
-		if lines := sim.s.Lines(); lines > sched.MaxLines+2 {
-			t.Fatalf("%d lines", lines)
+		if queues := sim.s.Queues(); queues > sched.MaxQueues+2 {
+			t.Fatalf("%d queues", queues)
 		}
 	}
 	sim.step()
-	if lines := sim.s.Lines(); lines != 0 {
-		t.Errorf("%d lines are left", lines)
+	if queues := sim.s.Queues(); queues != 0 {
+		t.Errorf("%d queues are left", queues)
 	}
 }
 
@@ -345,12 +345,12 @@ func TestTenantsHaveQueuesOfTheirOwn(t *testing.T) {
 		tickets = slices.Delete(tickets, next, next+1)
 	}
 	<-drained
-	if _, full := s.Full(flood); full || s.Lines() != 0 {
-		t.Errorf("full %v, %d lines are left", full, s.Lines())
+	if _, full := s.Full(flood); full || s.Queues() != 0 {
+		t.Errorf("full %v, %d queues are left", full, s.Queues())
 	}
 }
 
-// TestManyTenantsLockOutNobody has more tenants come than there are lines.
+// TestManyTenantsLockOutNobody has more tenants come than there are queues.
 func TestManyTenantsLockOutNobody(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 4, Policy: sched.Reject, Age: time.Hour})
 	g := group(s, 1)
@@ -365,7 +365,7 @@ func TestManyTenantsLockOutNobody(t *testing.T) {
 		}
 	}
 	var tickets []*sched.Ticket
-	for i := range sched.MaxLines + 1 {
+	for i := range sched.MaxQueues + 1 {
 		tickets = append(tickets, request(t, s, of(strconv.Itoa(i), false))) // the last has the rest's
 	}
 	for _, r := range []sched.Request{of("0", false), of("newcomer", false)} {
@@ -383,8 +383,8 @@ func TestManyTenantsLockOutNobody(t *testing.T) {
 		tickets[next].Release()
 		tickets = slices.Delete(tickets, next, next+1)
 	}
-	if st := s.Stats(); st.Depth != 0 || s.Lines() != 0 {
-		t.Errorf("stats %+v, %d lines are left", st, s.Lines())
+	if st := s.Stats(); st.Depth != 0 || s.Queues() != 0 {
+		t.Errorf("stats %+v, %d queues are left", st, s.Queues())
 	}
 	wantFull(of("newcomer", false), false)
 }
@@ -412,8 +412,8 @@ func TestTenantsTogetherAreBounded(t *testing.T) {
 	}
 }
 
-// TestCrowdedLinesDrain has submitters wait for room that others have.
-func TestCrowdedLinesDrain(t *testing.T) {
+// TestCrowdedQueuesDrain has submitters wait for room that others have.
+func TestCrowdedQueuesDrain(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 4, Policy: sched.Block, Age: time.Hour})
 	g := group(s, 1)
 	tickets := []*sched.Ticket{submit(t, s, g, nil)}

@@ -133,8 +133,8 @@ func TestTimeout(t *testing.T) {
 				t.Errorf("task %d: err %v after %v, want a timeout after %v", i, err, took, want)
 			}
 		}
-		if st := s.Stats(); st.Depth != 0 || st.Blocked != 0 || s.Lines() != 0 {
-			t.Errorf("stats %+v, %d lines", st, s.Lines())
+		if st := s.Stats(); st.Depth != 0 || st.Blocked != 0 || s.Queues() != 0 {
+			t.Errorf("stats %+v, %d queues", st, s.Queues())
 		}
 		running.Release()
 		wantHeld(t, submit(t, s, g, &serial))
@@ -235,7 +235,7 @@ func TestNextIsBounded(t *testing.T) {
 func TestJobsPayForThemselves(t *testing.T) {
 	sim := simulate(t, sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
 	g := group(sim.s, 1)
-	leader := submit(t, sim.s, g, nil) // has no line
+	leader := submit(t, sim.s, g, nil) // has no queue
 	wantHeld(t, leader)
 	of := func(tenant string) sched.Request {
 		return sched.Request{Group: g, Level: sched.Normal, Tenant: tenant, Weight: 1}
@@ -258,8 +258,8 @@ func TestJobsPayForThemselves(t *testing.T) {
 	for len(sim.tasks) > 0 {
 		sim.step()
 	}
-	if n := sim.s.Lines(); n != 0 {
-		t.Errorf("%d lines are left", n)
+	if n := sim.s.Queues(); n != 0 {
+		t.Errorf("%d queues are left", n)
 	}
 }
 
