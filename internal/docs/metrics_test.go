@@ -1,0 +1,77 @@
+package docs
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/server"
+)
+
+type noNetwork struct{}
+
+func (noNetwork) Stats() network.Stats { return network.Stats{} }
+
+var (
+	metricRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (gauge|counter|histogram) \\| (.*?) \\| ")
+	metricOf  = regexp.MustCompile(`^Desc\{fqName: "(\w+)", help: ".*", constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
+	word      = regexp.MustCompile(`\w+`)
+)
+
+// TestMetrics holds docs/reference/metrics.md to what is collected: each metric with its labels.
+func TestMetrics(t *testing.T) {
+	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{cascade.New(), tick.New()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	if _, err := server.New(h, codec.Builtin(), server.Options{Registry: registry}); err != nil {
+		t.Fatal(err)
+	}
+	if err := metrics.Register(registry, metrics.NewNetwork(noNetwork{})); err != nil {
+		t.Fatal(err)
+	}
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		defer close(ch)
+		registry.Describe(ch)
+	}()
+	collected := make(map[string]string)
+	for d := range ch {
+		m := metricOf.FindStringSubmatch(d.String())
+		if m == nil {
+			t.Fatalf("a description of another form: %s", d)
+		}
+		collected[m[1]] = strings.Join(word.FindAllString(m[2], -1), ", ")
+	}
+
+	documented := make(map[string]string)
+	for _, m := range metricRow.FindAllStringSubmatch(read(t, "docs/reference/metrics.md").text, -1) {
+		if _, twice := documented[m[1]]; twice {
+			t.Errorf("%s is documented twice", m[1])
+		}
+		documented[m[1]] = strings.Join(word.FindAllString(m[3], -1), ", ")
+	}
+	for _, name := range slices.Sorted(maps.Keys(collected)) {
+		if labels, ok := documented[name]; !ok {
+			t.Errorf("docs/reference/metrics.md lacks %s, of the labels %q", name, collected[name])
+		} else if labels != collected[name] {
+			t.Errorf("docs/reference/metrics.md: %s has the labels %q, the document says %q", name, collected[name], labels)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(documented)) {
+		if _, ok := collected[name]; !ok {
+			t.Errorf("docs/reference/metrics.md: nothing collects %s", name)
+		}
+	}
+}
