@@ -5,17 +5,13 @@ import (
 	"errors"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/framefit"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 )
-
-// maxBatch is how many tasks share a frame at most: enough that the crossing
-// into the guest weighs nothing, few enough that a frame is soon done.
-const maxBatch = 64
 
 // Result is the outcome of one task.
 type Result struct {
@@ -66,7 +62,7 @@ func (c *Client) RunBatchInto(ctx context.Context, transform string, results []R
 		return results
 	}
 	b := batch{tr, inputs, results}
-	most := tr.fits.most()
+	most := tr.fits.Most()
 	if at := min(tr.plugin.cfg.MaxInstances, (len(inputs)+most-1)/most); at > 1 {
 		c.runFrames(ctx, b, at)
 		return results
@@ -116,42 +112,13 @@ func (b *batch) next() (inputs [][]byte, results []Result) {
 
 // frameLen returns how many of the inputs are in the next frame.
 func frameLen(inputs [][]byte, tr *transform) int {
-	most, size := min(len(inputs), tr.fits.most()), 0
+	most, size := min(len(inputs), tr.fits.Most()), 0
 	for i := range most {
 		if size += frameSize(inputs[i]); size > tr.plugin.cfg.MaxInput && i > 0 {
 			return i
 		}
 	}
 	return most
-}
-
-// frameFit is how many tasks of a transform share a frame at most, by whether their
-// outputs fitted into one lately. The zero value is maxBatch.
-type frameFit struct {
-	less atomic.Int64 // than maxBatch, by so many
-	full atomic.Int64 // frames that fitted since
-}
-
-// fitsToGrow is how many full frames have to fit before larger ones are tried: trying costs
-// all their tasks a second run.
-const fitsToGrow = 64
-
-func (f *frameFit) most() int { return maxBatch - int(f.less.Load()) }
-
-// failed takes note that the outputs of so many tasks did not fit.
-func (f *frameFit) failed(tasks int) {
-	f.less.Store(int64(maxBatch - max(tasks/2, 1)))
-	f.full.Store(0)
-}
-
-// fitted takes note that those of so many did.
-func (f *frameFit) fitted(tasks int) {
-	most := f.most()
-	if most == maxBatch || tasks < most || f.full.Add(1) < fitsToGrow {
-		return
-	}
-	f.full.Store(0)
-	f.less.Store(int64(maxBatch - min(most+max(most/8, 1), maxBatch)))
 }
 
 // job is what one task has to do, for whoever does it.
@@ -176,11 +143,11 @@ type offered struct {
 // frame is what tasks that share a crossing cross with. Frames are used again.
 type frame struct {
 	task task // of those jobs that are its own
-	own  [maxBatch]job
+	own  [framefit.Max]job
 
 	jobs    []*job
-	items   [maxBatch]abi.Item
-	results [maxBatch]abi.Result
+	items   [framefit.Max]abi.Item
+	results [framefit.Max]abi.Result
 }
 
 // add adds a job of the frame's own task.
@@ -209,7 +176,7 @@ func (h *Host) reuse(f *frame) {
 // slot, and with nothing else that is the caller's, for tasks of others: those that have
 // shared a crossing in vain, and, if row is set, those that are next in turn.
 func (t *task) lead(ctx context.Context, a args, row bool) (r Result, rest func(*task)) {
-	size := t.transform.window.now()
+	size := t.transform.row.Size()
 	if size > 1 && t.version.cfg.Isolation.shares() {
 		if taken := t.gather(size-1, a.input); len(taken) > 0 {
 			return t.leadFrame(ctx, a, taken)
@@ -217,7 +184,7 @@ func (t *task) lead(ctx context.Context, a args, row bool) (r Result, rest func(
 	}
 	r = t.single(ctx, a)
 	if size > 1 && row {
-		if next, ok := t.ticket.Next(t.transform.window.target, nil); ok {
+		if next, ok := t.ticket.Next(t.transform.row.Target, nil); ok {
 			return r, func(t *task) { t.carry(next, size-2) }
 		}
 	}
@@ -233,24 +200,24 @@ func (t *task) carry(next sched.Taken, more int) {
 			return
 		}
 		runtime.Gosched()
-		next, ok = t.ticket.Next(t.transform.window.target, nil)
+		next, ok = t.ticket.Next(t.transform.row.Target, nil)
 	}
 }
 
 // gather takes over jobs that share a crossing with input.
 func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 	fit := &t.transform.fits
-	if fit.most() == 1 {
-		fit.fitted(1)
+	if fit.Most() == 1 {
+		fit.Fitted(1)
 	}
-	most = min(most, fit.most()-1)
+	most = min(most, fit.Most()-1)
 	size := frameSize(input)
 	fits := func(next any) bool {
 		size += frameSize(next.(*job).args.input)
 		return size <= t.transform.plugin.cfg.MaxInput
 	}
 	for range most {
-		next, ok := t.ticket.Next(t.transform.window.target, fits)
+		next, ok := t.ticket.Next(t.transform.row.Target, fits)
 		if !ok {
 			break
 		}
@@ -406,10 +373,10 @@ func (t *task) cross(f *frame) bool {
 	ended := ctx.Err() != nil
 	stop()
 	if fault != nil && errors.Is(fault, module.ErrOutputSum) {
-		t.transform.fits.failed(len(jobs))
+		t.transform.fits.Failed(len(jobs))
 	}
 	if fault == nil {
-		t.transform.fits.fitted(len(jobs))
+		t.transform.fits.Fitted(len(jobs))
 	}
 	again := fault != nil && (fault.Kind.guests() || ended || t.canary || errors.Is(fault, errReplaced))
 	gone := jobs[0].ctx.Err() != nil && same(jobs)

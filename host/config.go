@@ -13,6 +13,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/framefit"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
@@ -75,7 +76,7 @@ func (i Isolation) shares() bool { return i == IsolationFrame || i == IsolationS
 // batch is how many tasks share a crossing at most.
 func (i Isolation) batch() int {
 	if i.shares() {
-		return maxBatch
+		return framefit.Max
 	}
 	return 1
 }

@@ -385,7 +385,7 @@ func (h *Host) takeWorker(ctx context.Context) (giveBack func()) {
 
 func (h *Host) newVersion(p *plugin, r record, m *manifest.Manifest, e engine, cfg PluginConfig) *version {
 	v := &version{plugin: p, record: r, manifest: m, engine: e, cfg: cfg}
-	v.breaker.limit = cfg.BreakAfter
+	v.breaker.Limit = cfg.BreakAfter
 	v.ctx, v.cancel = context.WithCancelCause(h.ctx)
 	return v
 }

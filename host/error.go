@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/internal/foreign"
@@ -31,6 +32,9 @@ var (
 	ErrMemoryBudget = module.ErrBudget
 	// ErrPaused: the plugin is paused, see [Host.Pause].
 	ErrPaused = errors.New("plugin is paused")
+	// ErrSuspended: the plugin has failed so often in a row that the host gives it a rest, see
+	// PluginConfig.BreakAfter.
+	ErrSuspended = breaker.ErrSuspended
 )
 
 // errReplaced is why a version's tasks end that was replaced longer ago than they may take.
@@ -87,6 +91,17 @@ func (k Kind) guests() bool {
 		return true
 	}
 	return false
+}
+
+// outcome is what a task that ended so, or well if k is "", says of its plugin.
+func (k Kind) outcome() breaker.Outcome {
+	switch {
+	case k == "" || k == KindFailed || k == KindInvalidArgument:
+		return breaker.Worked
+	case k.guests():
+		return breaker.Broke
+	}
+	return breaker.Neither
 }
 
 // Error is a task that failed. Every error of a task is one. Tasks may have one in common, so

@@ -25,7 +25,7 @@ func (h *Host) JudgeCanary(plugin string) {
 	if err != nil {
 		panic(err)
 	}
-	p.serving.Load().trial.alarm <- struct{}{}
+	p.serving.Load().trial.JudgeNow()
 }
 
 // CanaryFault is what a canary of a plugin is to be rolled back for, "" for nothing.
@@ -38,7 +38,7 @@ func (h *Host) CanaryFault(plugin string) string {
 	if s.trial == nil {
 		return "it is gone"
 	}
-	return s.trial.fault(&p.cfg, true)
+	return s.trial.Fault(p.cfg.canaryLimits(), true)
 }
 
 // Samples reports whether tasks of a plugin are compared with the interpreter.
@@ -58,6 +58,3 @@ func (h *Host) SpoilSamples(plugin string) {
 	}
 	p.now().record.source.WASM = nil
 }
-
-// FormsOfJSON is the default of Config.JSON.
-var FormsOfJSON = formsOfJSON

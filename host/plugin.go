@@ -11,8 +11,11 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/framefit"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/host/internal/row"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
@@ -72,7 +75,7 @@ type version struct {
 	plugin   *plugin
 	manifest *manifest.Manifest
 	engine   engine
-	breaker  breaker
+	breaker  breaker.Breaker
 	sampler  *sampler      // of its tasks; nil without
 	tests    int           // of record.source.Tests, which it passed
 	loading  time.Duration // how long prepare took
@@ -121,14 +124,14 @@ type transform struct {
 	slot          int
 	group         *sched.Group
 	meter         meter
-	window        window
+	row           row.Row
 	// last is the version that does the tasks it still has, once no version that serves
 	// has it; nil before.
 	last atomic.Pointer[version]
 	full atomic.Pointer[Error] // see fullQueue
 	over chan struct{}         // the host's
 	// fits is how many tasks share a frame.
-	fits frameFit
+	fits framefit.Fit
 }
 
 // engine lends instances, of a guest or of native code.
@@ -229,11 +232,12 @@ func (h *Host) newTransform(p *plugin, spec manifest.Transform) *transform {
 	}
 	p.slots++
 	if h.cfg.Mode == Sandbox {
-		t.window.target = p.cfg.BatchTarget
+		t.row.Target = p.cfg.BatchTarget
 	}
-	t.window.warn = func(size int, cost time.Duration) {
+	t.row.Max = framefit.Max
+	t.row.Warn = func(size int, cost time.Duration) {
 		h.log.Warn("batches have been as small or as large as they can for 5 minutes",
-			"transform", t.name, "tasks", size, "task_takes", cost, "target", t.window.target)
+			"transform", t.name, "tasks", size, "task_takes", cost, "target", t.row.Target)
 	}
 	return t
 }

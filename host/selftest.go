@@ -11,6 +11,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/form"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/internal/foreign"
@@ -229,4 +230,13 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 		return nil, fmt.Errorf("the output is not of its media type: %w", err)
 	}
 	return done, jsondiff.Diff(output, c.Output)
+}
+
+// formsOfJSON is Config.JSON's default.
+func formsOfJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error), error) {
+	payload, encode, err := form.Translate(t.Input, t.Output, input)
+	if errors.Is(err, form.ErrUnknown) {
+		err = fmt.Errorf("there is no JSON form of %s and %s: set Config.JSON, for the built-in plugins to codec.Builtin().Translate", t.Input, t.Output)
+	}
+	return payload, encode, err
 }

@@ -164,9 +164,10 @@ func (h *Host) describe(p *plugin) Plugin {
 			d.Transforms = append(d.Transforms, v.describe(t))
 		}
 		if c := s.trial; c != nil {
+			n := c.Stats()
 			d.Canary = &Canary{
-				Version: c.version.manifest.Version, Hash: c.version.hash, Share: c.share, Since: c.began,
-				Tasks: c.sides[1].tasks.Load(), Failed: c.failed.Load(), Slowdown: c.slowdown(),
+				Version: c.version.manifest.Version, Hash: c.version.hash, Share: n.Share, Since: n.Since,
+				Tasks: n.Tasks, Failed: n.Failed, Slowdown: n.Slowdown,
 			}
 		}
 	}
@@ -267,10 +268,10 @@ func (h *Host) pluginStats(p *plugin) PluginStats {
 	if r, ok := v.engine.(sandbox); ok {
 		s.InstanceMemory = r.Info().Memory
 	}
-	s.Suspended, _ = v.breaker.stats()
+	s.Suspended, _ = v.breaker.Stats()
 	for _, t := range v.order {
 		tr := t.meter.stats(t.name)
-		tr.Window = t.window.now()
+		tr.Window = t.row.Size()
 		s.Transforms = append(s.Transforms, tr)
 	}
 	return s
@@ -286,7 +287,7 @@ type counted struct {
 
 // version adds what a version has counted so far.
 func (c *counted) version(v *version) {
-	_, n := v.breaker.stats()
+	_, n := v.breaker.Stats()
 	c.suspensions += n
 	c.verify.add(v.sampler.stats())
 	r, ok := v.engine.(sandbox)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/form"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
@@ -285,7 +287,7 @@ func (c *Client) queue(ctx context.Context, t *task, tr *transform, in *stream.E
 		err = ErrPaused
 	}
 	if err == nil {
-		_, err = tr.current().breaker.admit(false)
+		_, err = tr.current().breaker.Admit(false)
 	}
 	if err == nil {
 		r := c.request(tr, serial)
@@ -435,7 +437,7 @@ func (t *task) end() {
 
 // offers reports whether others may do the task while it waits.
 func (t *task) offers() bool {
-	return !t.ticket.Held() && t.stream == nil && t.transform.window.target != 0
+	return !t.ticket.Held() && t.stream == nil && t.transform.row.Target != 0
 }
 
 // offer lets others do the task while it waits. It returns nil if none may.
@@ -569,7 +571,7 @@ func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, 
 		fuel += burnt
 		failed := fault != nil || got.Status != abi.StatusOK
 		if !failed && blamed != nil {
-			blamed.fail(1)
+			blamed.Failed()
 		}
 		replaced := fault != nil && errors.Is(fault, errReplaced)
 		if !failed || !t.canary && !replaced || ctx.Err() != nil || t.h.ctx.Err() != nil {
@@ -676,14 +678,17 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		return 0, fault
 	}
 	v, spec := t.version, t.version.spec(t.transform)
-	rests, err := v.breaker.admit(true)
+	rests, err := v.breaker.Admit(true)
 	if err != nil {
 		return 0, t.transform.refusal(ctx, err)
 	}
 	ended, blame := KindHost, KindHost // should Run panic
 	defer func() {
-		if change := v.breaker.done(blame, rests); change != "" {
-			t.h.tellPlugin(v, change, "")
+		switch v.breaker.Done(blame.outcome(), rests) {
+		case breaker.Suspended:
+			t.h.tellPlugin(v, event.PluginSuspended, "")
+		case breaker.Recovered:
+			t.h.tellPlugin(v, event.PluginRecovered, "")
 		}
 	}()
 	if t.stream != nil {
@@ -699,7 +704,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		now := t.now()
 		took := now.Sub(began)
 		t.transform.meter.run.Observe(took)
-		t.transform.window.observe(now, took, len(items), t.waited)
+		t.transform.row.Observe(now, took, len(items), t.waited)
 		if t.trial != nil {
 			t.trial.observe(t, ended, took, len(items))
 		}
@@ -745,7 +750,7 @@ func (t *task) rejection(v *version, r *abi.Result, input []byte) *Error {
 	kind, message := KindFailed, string(r.Payload)
 	if r.Status == abi.StatusInvalidArgument {
 		kind = KindInvalidArgument
-		if spec := v.spec(t.transform); spec != nil && !isForm(spec.Input) && isJSON(input) {
+		if spec := v.spec(t.transform); spec != nil && !form.Known(spec.Input) && form.IsJSON(input) {
 			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
 				": package codec makes that of JSON (codec.Builtin().Translate)"
 		}

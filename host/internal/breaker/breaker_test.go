@@ -1,4 +1,4 @@
-package host
+package breaker
 
 import (
 	"errors"
@@ -10,10 +10,10 @@ import (
 // TestOneRestForABurst has many tasks under way that all fail.
 func TestOneRestForABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := breaker{limit: 4}
+		b := Breaker{Limit: 4}
 		burst := func(tasks int) (admitted []uint64) {
 			for range tasks {
-				if rests, err := b.admit(true); err == nil {
+				if rests, err := b.Admit(true); err == nil {
 					admitted = append(admitted, rests)
 				}
 			}
@@ -25,15 +25,15 @@ func TestOneRestForABurst(t *testing.T) {
 				t.Errorf("after %d rests %d tasks run, want %d", i, len(tasks), want)
 			}
 			for _, rests := range tasks {
-				b.done(KindTimeout, rests)
+				b.Done(Broke, rests)
 			}
 			time.Sleep(rest - time.Millisecond)
-			if _, err := b.admit(true); !errors.Is(err, ErrSuspended) {
+			if _, err := b.Admit(true); !errors.Is(err, ErrSuspended) {
 				t.Errorf("rest %d is over before %v", i, rest)
 			}
 			time.Sleep(2 * time.Millisecond)
 		}
-		if _, rests := b.stats(); rests != 3 {
+		if _, rests := b.Stats(); rests != 3 {
 			t.Errorf("%d rests, want 3", rests)
 		}
 	})
@@ -43,23 +43,23 @@ func TestOneRestForABurst(t *testing.T) {
 // after that.
 func TestTryEndsWithARest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := breaker{limit: 1}
+		b := Breaker{Limit: 1}
 		admit := func() uint64 {
-			rests, err := b.admit(true)
+			rests, err := b.Admit(true)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return rests
 		}
 		old := admit()
-		b.done(KindTrap, admit())
+		b.Done(Broke, admit())
 		time.Sleep(firstRest)
 		trying := admit()
-		b.done("", old)
-		b.done(KindTrap, admit())
-		b.done(KindTrap, trying)
+		b.Done(Worked, old)
+		b.Done(Broke, admit())
+		b.Done(Broke, trying)
 		time.Sleep(firstRest)
-		b.done("", admit())
+		b.Done(Worked, admit())
 	})
 }
 
@@ -67,21 +67,21 @@ func TestTryEndsWithARest(t *testing.T) {
 // tries, which stays the only one.
 func TestOldTasksDoNotTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := breaker{limit: 1}
-		old, _ := b.admit(true)
-		failing, _ := b.admit(true)
-		b.done(KindTrap, failing)
+		b := Breaker{Limit: 1}
+		old, _ := b.Admit(true)
+		failing, _ := b.Admit(true)
+		b.Done(Broke, failing)
 		time.Sleep(firstRest)
-		trying, err := b.admit(true)
+		trying, err := b.Admit(true)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.done(KindTrap, old)
-		if _, err := b.admit(true); !errors.Is(err, ErrSuspended) {
+		b.Done(Broke, old)
+		if _, err := b.Admit(true); !errors.Is(err, ErrSuspended) {
 			t.Errorf("err %v, want that another tries", err)
 		}
-		b.done("", trying)
-		if suspended, _ := b.stats(); suspended {
+		b.Done(Worked, trying)
+		if suspended, _ := b.Stats(); suspended {
 			t.Error("it is suspended after a success")
 		}
 	})

@@ -8,38 +8,6 @@ import (
 	"time"
 )
 
-func TestFrameFit(t *testing.T) {
-	var f frameFit
-	want := func(most int) {
-		t.Helper()
-		if got := f.most(); got != most {
-			t.Errorf("%d tasks share a frame, want %d", got, most)
-		}
-	}
-	fitted := func(tasks, times int) {
-		for range times {
-			f.fitted(tasks)
-		}
-	}
-	want(maxBatch)
-	f.failed(64)
-	want(32)
-	fitted(31, 1000) // says nothing of larger ones
-	want(32)
-	fitted(32, fitsToGrow-1)
-	want(32)
-	fitted(32, 1)
-	want(36)
-	f.failed(3)
-	want(1)
-	f.failed(1)
-	want(1)
-	for range maxBatch {
-		fitted(maxBatch, fitsToGrow)
-	}
-	want(maxBatch)
-}
-
 func TestJointContext(t *testing.T) {
 	var (
 		first  = errors.New("the first has gone")

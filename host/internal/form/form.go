@@ -1,25 +1,24 @@
-package host
+// Package form has how media types that are no plugin's own look in JSON, as package codec
+// has them: that imports host, which is to need no library for it.
+package form
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"unicode/utf8"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 )
 
-// form is how a media type that is no plugin's own looks in JSON.
+// form is how a media type looks in JSON.
 type form struct {
 	payload func(doc []byte) ([]byte, error)
 	encode  func(output []byte) ([]byte, error)
 }
 
-// formOf returns the form of a media type, which is the same as in package codec: that
-// imports this one, and this one is to need no library for it.
-func formOf(mediaType string) (f form, ok bool) {
+func of(mediaType string) (f form, ok bool) {
 	switch mediaType {
 	case manifest.MediaTypeJSON:
 		same := func(b []byte) ([]byte, error) { return b, nil }
@@ -32,21 +31,25 @@ func formOf(mediaType string) (f form, ok bool) {
 	return form{}, false
 }
 
-func isForm(mediaType string) bool {
-	_, ok := formOf(mediaType)
+// Known reports whether a media type has a form in JSON.
+func Known(mediaType string) bool {
+	_, ok := of(mediaType)
 	return ok
 }
 
-// formsOfJSON is Config.JSON's default.
-func formsOfJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error), error) {
-	in, known := formOf(t.Input)
-	out, too := formOf(t.Output)
+// Translate makes the payload of a task from JSON, and returns what makes JSON of its output.
+func Translate(input, output string, doc []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error) {
+	in, known := of(input)
+	out, too := of(output)
 	if !known || !too {
-		return nil, nil, fmt.Errorf("there is no JSON form of %s and %s: set Config.JSON, for the built-in plugins to codec.Builtin().Translate", t.Input, t.Output)
+		return nil, nil, ErrUnknown
 	}
-	payload, err := in.payload(input)
+	payload, err = in.payload(doc)
 	return payload, out.encode, err
 }
+
+// ErrUnknown is the error for a media type that has no form in JSON.
+var ErrUnknown = errors.New("the media type has no form in JSON")
 
 var (
 	errNoText  = &abi.FieldError{Field: "document", Rule: "must be a string"}
@@ -88,9 +91,9 @@ func toBytes(output []byte) ([]byte, error) {
 // maxLooked is the longest input that is looked at whether it is JSON, in bytes.
 const maxLooked = 64 << 10
 
-// isJSON reports whether an input that its transform has refused is an object or array of
+// IsJSON reports whether an input that its transform has refused is an object or array of
 // JSON, as of a caller who took the host for something that translates.
-func isJSON(input []byte) bool {
+func IsJSON(input []byte) bool {
 	input = bytes.TrimSpace(input)
 	return len(input) > 0 && len(input) <= maxLooked && (input[0] == '{' || input[0] == '[') && json.Valid(input)
 }

@@ -1,4 +1,5 @@
-package host
+// Package breaker gives a plugin rests that breaks its instances with every task.
+package breaker
 
 import (
 	"errors"
@@ -6,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/resonhost/resonhost/host/event"
 )
 
 // ErrSuspended is wrapped by the error of a task whose plugin has failed so often
@@ -21,10 +20,30 @@ const (
 	longestRest = 30 * time.Second
 )
 
-// breaker gives a plugin rests that breaks its instances with every task. After a
-// rest a single task tries.
-type breaker struct {
-	limit int // failures in a row; 0 is for ever
+// Outcome is how a task ended, as far as its plugin is to blame.
+type Outcome int
+
+// Outcomes.
+const (
+	Neither Outcome = iota // it says nothing of the plugin
+	Worked                 // the plugin did its part
+	Broke                  // it broke an instance
+)
+
+// Change is what a task's end changed.
+type Change int
+
+// Changes.
+const (
+	Same Change = iota
+	Suspended
+	Recovered
+)
+
+// Breaker suspends a plugin after Limit failures in a row; 0 is never. After a rest a single
+// task tries. Its methods may be called concurrently.
+type Breaker struct {
+	Limit int
 
 	// troubled is whether there were failures since the last success, or a rest: while it
 	// is false, tasks that do not fail pass without the lock. Both are written with mu held.
@@ -38,10 +57,10 @@ type breaker struct {
 	trying   bool // a task is out since the rest ended
 }
 
-// admit returns an error if the plugin rests. A task that runs is followed by done, with
+// Admit returns an error if the plugin rests. A task that runs is followed by Done, with
 // the number of rests that were before it. If try is false the task will not run at once,
 // and is not the one that tries.
-func (b *breaker) admit(try bool) (rests uint64, err error) {
+func (b *Breaker) Admit(try bool) (rests uint64, err error) {
 	// In this order: a rest that begins in between counts as later than the task.
 	if rests = b.rests.Load(); !b.troubled.Load() {
 		return rests, nil
@@ -61,12 +80,12 @@ func (b *breaker) admit(try bool) (rests uint64, err error) {
 	return b.rests.Load(), nil
 }
 
-// done records how a task that was admitted to try ended: whether the plugin did
-// its part, failed, or neither. It returns what that changed, if anything. The failure of one
-// that was admitted before the last rest is no reason for another: the rest is for it.
-func (b *breaker) done(kind Kind, rests uint64) (change event.Change) {
-	if b.limit == 0 || !kind.guests() && !b.troubled.Load() {
-		return ""
+// Done records how a task that was admitted to try ended. It returns what that changed. The
+// failure of one that was admitted before the last rest is no reason for another: the rest is
+// for it.
+func (b *Breaker) Done(how Outcome, rests uint64) (change Change) {
+	if b.Limit == 0 || how != Broke && !b.troubled.Load() {
+		return Same
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,27 +94,27 @@ func (b *breaker) done(kind Kind, rests uint64) (change event.Change) {
 		b.trying = false
 	}
 	switch {
-	case kind == "" || kind == KindFailed || kind == KindInvalidArgument:
+	case how == Worked:
 		if !b.until.IsZero() {
-			change = event.PluginRecovered
+			change = Recovered
 		}
 		b.failures, b.until, b.rest = 0, time.Time{}, 0
 		b.troubled.Store(false)
-	case kind.guests() && !before:
+	case how == Broke && !before:
 		b.troubled.Store(true)
-		if b.failures++; b.failures >= b.limit {
+		if b.failures++; b.failures >= b.Limit {
 			b.rest = min(max(firstRest, 2*b.rest), longestRest)
 			b.until = time.Now().Add(b.rest)
 			b.rests.Add(1)
 			b.trying = false // whoever did was let in before this
-			change = event.PluginSuspended
+			change = Suspended
 		}
 	}
 	return change
 }
 
-// stats returns whether the plugin is suspended, and how often it was.
-func (b *breaker) stats() (suspended bool, rests uint64) {
+// Stats returns whether the plugin is suspended, and how often it was.
+func (b *Breaker) Stats() (suspended bool, rests uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.until.IsZero(), b.rests.Load()

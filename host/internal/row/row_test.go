@@ -1,23 +1,24 @@
-package host
+package row
 
 import (
 	"testing"
 	"time"
 )
 
-func TestWindow(t *testing.T) {
+func TestRow(t *testing.T) {
+	const longest = 64
 	var warned []int
-	w := window{target: 100 * time.Microsecond, warn: func(size int, _ time.Duration) { warned = append(warned, size) }}
+	r := Row{Target: 100 * time.Microsecond, Max: longest, Warn: func(size int, _ time.Duration) { warned = append(warned, size) }}
 	now := time.Unix(0, 0)
 	waited := true
 	feed := func(took time.Duration, tasks, times int, every time.Duration) {
 		for range times {
 			now = now.Add(every)
-			w.observe(now, took, tasks, waited)
+			r.Observe(now, took, tasks, waited)
 		}
 	}
-	if w.now() != 1 {
-		t.Errorf("size %d before the first task, want 1", w.now())
+	if r.Size() != 1 {
+		t.Errorf("size %d before the first task, want 1", r.Size())
 	}
 	for _, c := range []struct {
 		took  time.Duration
@@ -27,13 +28,13 @@ func TestWindow(t *testing.T) {
 		{10 * time.Microsecond, 1, 10},
 		{80 * time.Microsecond, 4, 5},
 		{time.Second, 1, 1},
-		{time.Nanosecond, 1, maxBatch},
-		{0, 1, maxBatch},
+		{time.Nanosecond, 1, longest},
+		{0, 1, longest},
 		{100 * time.Microsecond, 1, 1},
 		{51 * time.Microsecond, 1, 1},
 	} {
 		feed(c.took, c.tasks, 300, time.Millisecond)
-		if got := w.now(); got != c.want {
+		if got := r.Size(); got != c.want {
 			t.Errorf("tasks of %v: %d in a row, want %d", c.took/time.Duration(c.tasks), got, c.want)
 		}
 	}
@@ -45,8 +46,8 @@ func TestWindow(t *testing.T) {
 		t.Errorf("warned of %v, want of 1", warned)
 	}
 	feed(time.Nanosecond, 1, 300, time.Minute)
-	if len(warned) != 2 || warned[1] != maxBatch {
-		t.Errorf("warned of %v, want of 1 and %d", warned, maxBatch)
+	if len(warned) != 2 || warned[1] != longest {
+		t.Errorf("warned of %v, want of 1 and %d", warned, longest)
 	}
 	// Nothing waits; or there are few tasks; or it is at one bound and then at the other.
 	waited = false
@@ -61,10 +62,10 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-func TestNoWindow(t *testing.T) {
-	var w window
-	w.observe(time.Unix(0, 0), time.Nanosecond, 1, true)
-	if w.now() != 1 {
-		t.Errorf("size %d, want 1", w.now())
+func TestNoRow(t *testing.T) {
+	var r Row
+	r.Observe(time.Unix(0, 0), time.Nanosecond, 1, true)
+	if r.Size() != 1 {
+		t.Errorf("size %d, want 1", r.Size())
 	}
 }
