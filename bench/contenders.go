@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host"
 	native "github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // batch is how many tasks a batch has.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/manifest"
-	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // cascadeInput is the JSON of cascade's argument: the state, and the key of the

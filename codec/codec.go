@@ -5,9 +5,9 @@ package codec
 import (
 	"fmt"
 
-	"github.com/resonhost/resonhost/abi/cascade"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // MaxBytes is the longest JSON document that is decoded, unless [Set.Allow] says otherwise.

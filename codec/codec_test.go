@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/cascade"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // pairs are the media types of what Builtin has codecs for.

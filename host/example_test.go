@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	plugin "github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // The examples run native plugins, so that they need no file. With

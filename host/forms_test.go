@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // TestScaffoldEmbeds has a directory of a plugin of text and its tests serve with no setting

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/resonhost/resonhost/host/internal/histogram"
 	"github.com/resonhost/resonhost/host/internal/pool"
+	"github.com/resonhost/resonhost/internal/histogram"
 )
 
 // Stats is a snapshot of a host. Counters count from [New].

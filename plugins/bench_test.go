@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/guest"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	cascadeplugin "github.com/resonhost/resonhost/plugins/cascade"
 	tickplugin "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // encode appends a message of a benchmark.

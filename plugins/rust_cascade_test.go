@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // TestRustCascade has both builds answer frames of random tasks: states of every kind, near

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // The indices of tick's transforms.

@@ -18,10 +18,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/resonance/cascade"
 	"github.com/resonhost/resonhost/server"
 )
 

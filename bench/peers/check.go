@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // Tolerances of numbers, those of testdata/vectors: relative, and absolute near zero.

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resonhost/resonhost/abi/cascade"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // child is a contender in a process of its own.

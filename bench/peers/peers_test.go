@@ -17,8 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

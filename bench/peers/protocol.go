@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // A contender is a process of its own, so that its memory and its processor time are

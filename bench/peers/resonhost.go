@@ -11,14 +11,14 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/guest"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	nativecascade "github.com/resonhost/resonhost/plugins/cascade"
 	nativetick "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 	"github.com/resonhost/resonhost/server"
 )
 

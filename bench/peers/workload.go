@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/resonhost/resonhost/abi/cascade"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // Workloads.

@@ -15,9 +15,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/host/network"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/trial"
+	"github.com/resonhost/resonhost/resonance/network"
 )
 
 // bench are the settings of a trial.

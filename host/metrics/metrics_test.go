@@ -18,7 +18,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
-	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/resonance/network"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

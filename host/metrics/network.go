@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resonhost/resonhost/host/network"
+	"github.com/resonhost/resonhost/resonance/network"
 )
 
 // NetworkSource has statistics: a [*network.Network].

@@ -12,9 +12,9 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
-	"github.com/resonhost/resonhost/host/network"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server"
 )
 

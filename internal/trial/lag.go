@@ -11,8 +11,8 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
-	"github.com/resonhost/resonhost/host/network"
 	"github.com/resonhost/resonhost/internal/rounded"
+	"github.com/resonhost/resonhost/resonance/network"
 )
 
 // ticks is what the ticks of nodes of a network were like.

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/host/network"
 	"github.com/resonhost/resonhost/internal/rounded"
 	ticktransform "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/network"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // Sizes are networks to measure.

@@ -20,10 +20,10 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/host/network"
 	"github.com/resonhost/resonhost/internal/rounded"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/network"
 )
 
 // Trial is what all trials are told.

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/internal/vectors"
 	plugin "github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // TestRecord has the plugin write, at once, the record of what Analyze spells out, to the

@@ -1,8 +1,8 @@
 package cascade
 
 import (
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 const manifest = `{

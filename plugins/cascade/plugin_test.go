@@ -12,10 +12,10 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/internal/vectors"
 	plugin "github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 var update = flag.Bool("update", false, "write the outputs of the self-tests into plugin.go")

@@ -23,7 +23,7 @@ package cascade
 import (
 	"math"
 
-	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/resonhost/resonhost/abi/cascade"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 func TestFalloff(t *testing.T) {

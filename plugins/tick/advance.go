@@ -3,7 +3,7 @@ package tick
 import (
 	"math"
 
-	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // The loop of this file does what AdvanceNodes does one by one, and is written for Go's

@@ -6,8 +6,8 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/resonhost/resonhost/abi/tick"
 	plugin "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // TestFastLoop has the fast loop do what the plain one does, for frequencies and times

@@ -3,7 +3,7 @@ package tick
 import (
 	"slices"
 
-	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // AdvancePlainly is AdvanceNodes without its fast loop.

@@ -2,7 +2,7 @@ package tick
 
 import (
 	"github.com/resonhost/resonhost/abi/guest"
-	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 const manifest = `{

@@ -14,9 +14,9 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
-	"github.com/resonhost/resonhost/abi/tick"
 	"github.com/resonhost/resonhost/internal/vectors"
 	plugin "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 var update = flag.Bool("update", false, "write the outputs of the self-tests into plugin.go")

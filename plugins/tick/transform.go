@@ -6,7 +6,7 @@ package tick
 import (
 	"math"
 
-	"github.com/resonhost/resonhost/abi/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 const phi = tick.Phi

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/resonhost/resonhost/abi/tick"
 	plugin "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 const now = 1_760_000_000_123

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/cascade"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
 // BenchmarkMetering runs cascade with counters and without, in turns, and reports

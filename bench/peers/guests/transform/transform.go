@@ -5,10 +5,10 @@ package transform
 import (
 	"errors"
 
-	"github.com/resonhost/resonhost/abi/cascade"
-	"github.com/resonhost/resonhost/abi/tick"
 	cascadetransform "github.com/resonhost/resonhost/plugins/cascade"
 	ticktransform "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // Names of the functions that every guest has.

@@ -18,7 +18,7 @@ const EMOTIONS: [f64; 5] = [528.0, 639.0, 741.0, 852.0, 963.0];
 /// The index of the emotion of no resonance.
 const NEUTRAL: usize = EMOTIONS.len();
 
-/// What a result is made of, as Analysis in abi/cascade/analysis.go.
+/// What a result is made of, as Analysis in resonance/cascade/analysis.go.
 pub struct Analysis {
     pub timestamp: i64,
     pub full: bool,

@@ -1,4 +1,4 @@
-//! What a stream keeps, as History in abi/cascade/state.go. It is read where it lies.
+//! What a stream keeps, as History in resonance/cascade/state.go. It is read where it lies.
 
 use core::arch::wasm32::*;
 use core::ptr;

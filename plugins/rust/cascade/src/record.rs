@@ -1,4 +1,4 @@
-//! The record of a result, as Analysis.AppendBinary in abi/cascade/analysis.go.
+//! The record of a result, as Analysis.AppendBinary in resonance/cascade/analysis.go.
 
 use core::arch::wasm32::*;
 use core::f64::consts::PI;

@@ -1,4 +1,4 @@
-//! The argument, as State in abi/cascade/state.go.
+//! The argument, as State in resonance/cascade/state.go.
 
 use crate::resonhost::Error;
 

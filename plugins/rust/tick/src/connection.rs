@@ -1,4 +1,4 @@
-//! The transform tick.connection, as abi/tick/connection.go and Connect in
+//! The transform tick.connection, as resonance/tick/connection.go and Connect in
 //! plugins/tick/transform.go.
 
 use crate::record::*;

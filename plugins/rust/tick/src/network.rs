@@ -1,4 +1,4 @@
-//! The transform tick.network, as abi/tick/network.go and AdvanceNetwork in
+//! The transform tick.network, as resonance/tick/network.go and AdvanceNetwork in
 //! plugins/tick/transform.go.
 
 use std::f64::consts::PI;

@@ -1,4 +1,4 @@
-//! The transform tick.node and its records, as in abi/tick/nodes.go and scan.go.
+//! The transform tick.node and its records, as in resonance/tick/nodes.go and scan.go.
 
 use core::arch::wasm32::*;
 

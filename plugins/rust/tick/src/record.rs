@@ -1,4 +1,4 @@
-//! Records and the rules of their fields, as in abi/tick/tick.go.
+//! Records and the rules of their fields, as in resonance/tick/tick.go.
 
 use crate::resonhost::Error;
 
