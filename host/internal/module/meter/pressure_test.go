@@ -94,6 +94,66 @@ func pressed(seed uint64, op operation) []byte {
 	return m.encode()
 }
 
+// looped writes a function that computes an operation of variables which are alive all through a
+// loop, more of them than there are registers, and stores the results. The loop ends by a jump back:
+// so each variable is wanted in the register that it begins a turn with, and pushes out what is there.
+func looped(seed uint64, op operation) []byte {
+	p := &pressure{Rand: rand.New(rand.NewPCG(seed, 3)), op: op, count: make(map[byte]int), first: make(map[byte]int)}
+	var locals []byte
+	for _, t := range valueTypes {
+		n := 0
+		if t == op.out || slices.Contains(op.in, t) {
+			n = 8 + p.IntN(32)
+		}
+		p.count[t], p.first[t] = n, len(locals)
+		for range n {
+			locals = append(locals, t)
+		}
+	}
+	turn := len(locals)
+	locals = append(locals, i32)
+	p.variables(func(t byte, v, at int) {
+		if p.IntN(8) == 0 {
+			p.add(konst(0), konst64(0), access(i64, 1), 0, u32(firstValues+at))
+		}
+		p.add(konst(0), access(t, 0), 0, u32(firstValues+at), 0x21, u32(v))
+	})
+	p.add(0x02, void, 0x03, void)
+	to, waiting := lastValues, 0 // results that wait on the stack
+	store := func() {
+		p.add(access(p.op.out, 1), 0, u32(to))
+		to += 16
+		waiting--
+	}
+	turns := func() { p.add(0x20, u32(turn), konst(1), 0x6a, 0x22, u32(turn), konst(20), 0x4a, 0x0d, 1) }
+	turns()
+	held := []int{1, 2, 8}[p.IntN(3)]
+	for range 1 + p.IntN(12) {
+		p.add(konst(0))
+		for _, t := range p.op.in {
+			p.get(t)
+		}
+		p.add(p.op.code)
+		if waiting++; p.IntN(6) == 0 {
+			turns()
+		}
+		for waiting > 0 && p.IntN(held) > 0 {
+			store()
+		}
+	}
+	for waiting > 0 {
+		store()
+	}
+	p.add(0x0c, 0, 0x0b, 0x0b)
+	p.variables(func(t byte, v, at int) {
+		p.add(konst(0), 0x20, u32(v), access(t, 1), 0, u32(lastValues+0x1000+at))
+	})
+	m := new(binary)
+	m.memory(1)
+	m.main(nil, nil, locals, p.code)
+	return m.encode()
+}
+
 // access is the load or the store of a type.
 func access(t byte, store int) []byte {
 	if t == v128 {
