@@ -215,7 +215,7 @@ func ended(ctx context.Context, e *Error, did string) {
 	e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
 }
 
-var faultKinds = map[module.Kind]Kind{
+var faultKinds = map[module.FaultKind]Kind{
 	module.Trap:        KindTrap,
 	module.Exit:        KindExit,
 	module.OutOfMemory: KindOutOfMemory,

@@ -30,6 +30,7 @@ import (
 
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/module/kind"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/store"
 	"github.com/resonhost/resonhost/host/internal/stream"
@@ -363,6 +364,7 @@ func frameLimits(cfg PluginConfig) module.FrameLimits {
 
 func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache, log *slog.Logger) module.Options {
 	return module.Options{
+		Kinds: kind.All(),
 		Binary: module.BinaryLimits{
 			Functions: uint64(cfg.MaxFunctions), Globals: uint64(cfg.MaxGlobals),
 			Exports: uint64(cfg.MaxExports), TableSize: uint64(cfg.MaxTable),

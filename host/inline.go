@@ -8,6 +8,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
+	frames "github.com/resonhost/resonhost/host/internal/module/kind/native"
 )
 
 // native is the engine of mode Inline. Its one worker keeps it from being called
@@ -68,7 +69,7 @@ func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error
 	if err != nil {
 		return 0, err
 	}
-	return 0, n.limits.ReadResults(frame, n.manifest.Transforms[c.Transform].StateBytes, &c)
+	return 0, frames.ReadResults(frame, &n.limits, n.manifest.Transforms[c.Transform].StateBytes, &c)
 }
 
 // Close implements engine.

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,7 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/cpu"
 
 	"github.com/resonhost/resonhost/host/internal/module/meter"
@@ -109,9 +107,21 @@ func processor() string {
 		cpu.X86.HasBMI1, cpu.X86.HasBMI2, cpu.X86.HasAVX, cpu.ARM64.HasATOMICS)
 }
 
-// entry is where what a rewritten binary of that hash is compiled to lies.
-func (c *Cache) entry(hash string, interrupt Interrupt) string {
-	return c.named(c.build, hash, interrupt == Runtime) // which has wazero add checks
+// entry is where what rewritten binaries are compiled to lies.
+func (c *Cache) entry(binaries []*rewritten, interrupt Interrupt) string {
+	return c.named(c.build, hashOfAll(binaries), interrupt == Runtime) // which has wazero add checks
+}
+
+// hashOfAll is the hash of rewritten binaries together.
+func hashOfAll(binaries []*rewritten) string {
+	if len(binaries) == 1 {
+		return binaries[0].Hash
+	}
+	var all []byte
+	for _, b := range binaries {
+		all = append(all, b.Hash...)
+	}
+	return hashOf(all)
 }
 
 func (c *Cache) named(of ...any) string {
@@ -121,14 +131,6 @@ func (c *Cache) named(of ...any) string {
 func hashOf(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-// rewritten is a binary that was rewritten, and its hash, by which what it is compiled to is
-// kept.
-type rewritten struct {
-	*meter.Module
-
-	Hash string `json:"hash"`
 }
 
 // has reports whether there is an entry, and it is whole.
@@ -200,17 +202,16 @@ func (c *Cache) prune(keep string) {
 }
 
 // rewrite rewrites a binary, or takes what it was rewritten to by the same program from the
-// cache.
-func (m *Module) rewrite(wasm []byte, opts meter.Options) (*rewritten, error) {
-	c := m.opts.Cache
+// cache, which may be nil.
+func (c *Cache) rewrite(wasm []byte, limits BinaryLimits, opts meter.Options) (*rewritten, error) {
 	entry := ""
 	if c != nil && c.rewriter != "" {
-		entry = c.named(c.rewriter, m.info.Hash, m.opts.Binary, opts)
+		entry = c.named(c.rewriter, hashOf(wasm), limits, opts)
 		if r := c.rewritten(entry); r != nil {
 			return r, nil
 		}
 	}
-	made, err := meter.Rewrite(wasm, m.opts.Binary, opts)
+	made, err := meter.Rewrite(wasm, limits, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -259,68 +260,6 @@ func (c *Cache) keep(entry string, r *rewritten) error {
 	}
 	if err == nil {
 		err = c.put(made, entry)
-	}
-	return err
-}
-
-// compileCached compiles a rewritten binary in a runtime of its own, by way of the cache if
-// there is one. Whatever the cache lacks, or a full disk, costs time and nothing else.
-func (m *Module) compileCached(ctx context.Context, r *rewritten) error {
-	c, rewritten := m.opts.Cache, r.WASM
-	if c == nil || m.opts.Interpret || c.build == "" { // there is nothing to keep of what is interpreted
-		return m.compileIn(ctx, "", rewritten)
-	}
-	entry := c.entry(r.Hash, m.opts.Interrupt)
-	if c.has(entry) {
-		err := m.compileIn(ctx, entry, rewritten)
-		m.info.Compiling = 0
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		c.log.Warn("a compiled plugin of the cache cannot be used", "error", err)
-		return m.compileIn(ctx, "", rewritten)
-	}
-	made, err := os.MkdirTemp(c.dir, store.TempPattern)
-	if err != nil {
-		c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
-		return m.compileIn(ctx, "", rewritten)
-	}
-	defer func() { _ = os.RemoveAll(made) }() // where it was not put in its place; store.Open gets what is left
-	err = m.compileIn(ctx, made, rewritten)
-	if err != nil && ctx.Err() == nil { // be it for the binary, or because nothing can be written
-		kept := err
-		if err = m.compileIn(ctx, "", rewritten); err == nil {
-			c.log.Warn("a compiled plugin is not kept in the cache", "error", kept)
-		}
-		return err
-	}
-	if err == nil {
-		if err := c.put(made, entry); err != nil {
-			c.log.Warn("a compiled plugin is not kept in the cache", "error", err)
-		}
-	}
-	return err
-}
-
-// compileIn compiles in a new runtime, which replaces the module's, with wazero's cache in
-// a directory unless that is "".
-func (m *Module) compileIn(ctx context.Context, dir string, rewritten []byte) (err error) {
-	if err := m.closeRuntime(ctx); err != nil {
-		return err
-	}
-	config := m.config
-	if dir != "" {
-		if m.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
-			return err
-		}
-		config = config.WithCompilationCache(m.cache)
-	}
-	m.runtime = newRuntime(ctx, config)
-	began := time.Now()
-	m.compiled, err = m.runtime.CompileModule(ctx, rewritten)
-	m.info.Compiling = time.Since(began)
-	if err == nil && ctx.Err() != nil { // wazero compiles nothing more and says nothing
-		err = context.Cause(ctx)
 	}
 	return err
 }

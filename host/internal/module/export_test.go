@@ -1,17 +1,19 @@
 package module
 
 import (
+	"slices"
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/module/memory"
 )
 
-func MemStats(in *Instance) memory.Stats { return in.memory.Stats() }
+func MemStats(in *Instance) memory.Stats { return in.parts[0].memory.Stats() }
 
 // StackFields returns the size of the stack of resonhost_run, in bytes, and whether its
 // addresses are known.
 func StackFields(in *Instance) (size uint64, addresses bool) {
-	s := &in.exports.run.stack
+	i := slices.IndexFunc(in.functions, func(f *function) bool { return f.name == "resonhost_run" })
+	s := &in.functions[i].stack
 	return s.size(), s.pointer.IsValid()
 }
 

@@ -8,56 +8,27 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/resonhost/resonhost/host/internal/module/contract"
 )
 
-// Kind says what went wrong in a call of an instance.
-type Kind int
+// Fault is a call that failed, and FaultKind what went wrong.
+type (
+	Fault     = contract.Fault
+	FaultKind = contract.FaultKind
+)
 
 // Kinds of a [Fault].
 const (
-	Trap        Kind = iota // the guest trapped
-	Exit                    // the guest ended itself
-	OutOfMemory             // the guest asked for more memory than it may have
-	ABI                     // the guest broke the contract of package abi
-	Fuel                    // the guest burnt more fuel than it may
-	Timeout                 // the call took longer than it may
-	Cancelled               // the call's context ended
-	Stopped                 // Limits.Stop ended
+	Trap        = contract.Trap
+	Exit        = contract.Exit
+	OutOfMemory = contract.OutOfMemory
+	ABI         = contract.ABI
+	Fuel        = contract.Fuel
+	Timeout     = contract.Timeout
+	Cancelled   = contract.Cancelled
+	Stopped     = contract.Stopped
 )
-
-func (k Kind) String() string {
-	return [...]string{"trap", "exit", "out of memory", "abi", "fuel", "timeout", "cancelled", "stopped"}[k]
-}
-
-// byGuest reports whether the guest ended the call, and not the host.
-func (k Kind) byGuest() bool { return k == Trap || k == Exit || k == OutOfMemory }
-
-// Fault is a call that failed. The instance must not be used again, unless it is of the task
-// alone.
-//
-//nolint:errname // what befell the guest; the host makes its Error of it
-type Fault struct {
-	Kind    Kind
-	Message string
-	// Stack is the guest's stack, a frame a line, and what it wrote to its
-	// standard error; empty where there is none.
-	Stack string
-	// Task is whether the guest did its part, and the task was too large for it or had
-	// too large an output.
-	Task bool
-	// Engine is whether it is a limit of the engine's, which another need not have.
-	Engine bool
-	// Cause is why the context ended, for Timeout, Cancelled and Stopped, and [ErrBudget]
-	// for OutOfMemory if that was it.
-	Cause error
-}
-
-func (f *Fault) Error() string { return f.Kind.String() + ": " + f.Message }
-func (f *Fault) Unwrap() error { return f.Cause }
-
-func abiFault(format string, args ...any) *Fault {
-	return &Fault{Kind: ABI, Message: fmt.Sprintf(format, args...)}
-}
 
 // ofTask reports whether an error is a [Fault] of the task alone.
 func ofTask(err error) bool {
@@ -85,11 +56,14 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		f.Message = export + " " + f.Message
 		return f
 	}
-	if f := in.memory.fault(export); f != nil {
+	if f := in.quota.fault(export); f != nil {
 		return f
 	}
 	if exited {
-		return &Fault{Kind: Exit, Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode())}
+		return &Fault{
+			Kind: Exit, ExitCode: exit.ExitCode(),
+			Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode()),
+		}
 	}
 	msg, stack := trace(err)
 	msg = strings.TrimPrefix(msg, "wasm error: ")
@@ -139,7 +113,7 @@ func (in *Instance) addOutput(f *Fault) {
 	if words == "" {
 		words = onOneLine(bytes.Split(in.logged, []byte("\n")))
 	}
-	if f.Kind.byGuest() && words != "" {
+	if f.Kind.ByGuest() && words != "" {
 		f.Message += "; its last words: " + words
 	}
 	tail := in.stderr.tail()

@@ -26,17 +26,6 @@ const (
 	Off
 )
 
-// Limits are those of one call, or none where they are zero.
-type Limits struct {
-	// Timeout is how long the guest may run, from Began on, which is now if zero.
-	Timeout time.Duration
-	Began   time.Time
-	// Fuel is how much fuel it may burn, with [Metered] alone.
-	Fuel uint64
-	// Stop ends the call by its own end.
-	Stop context.Context //nolint:containedctx // a second one beside the caller's
-}
-
 const (
 	// largestSlice is how much fuel a guest burns at most between two visits to
 	// the host, some 0.04 to 0.3 ms in which it holds up whoever waits for its
@@ -50,17 +39,6 @@ const (
 	// thread, which costs ten times as much as a visit.
 	turn = 200 * time.Microsecond
 )
-
-// deadline is when the timeout is over; zero without one.
-func (l *Limits) deadline() time.Time {
-	switch {
-	case l.Timeout <= 0:
-		return time.Time{}
-	case l.Began.IsZero():
-		return time.Now().Add(l.Timeout)
-	}
-	return l.Began.Add(l.Timeout)
-}
 
 // watch stops the guest of a [Metered] instance.
 type watch struct {
@@ -91,7 +69,7 @@ func (w *watch) begin(ctx context.Context, l *Limits) {
 	if w.fuel == nil {
 		return
 	}
-	w.deadline = l.deadline()
+	w.deadline = l.Deadline()
 	w.grant(0)
 }
 
@@ -244,15 +222,15 @@ var (
 	errStopped = errors.New("stopped")
 )
 
-// context returns a context that ends as the limits say, for [Runtime].
-func (l *Limits) context(ctx context.Context) (context.Context, context.CancelFunc) {
+// within returns a context that ends as the limits say, for [Runtime].
+func within(ctx context.Context, l *Limits) (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithCancelCause(ctx)
 	unhook := func() bool { return true }
 	if l.Stop != nil {
 		unhook = context.AfterFunc(l.Stop, func() { stop(errStopped) })
 	}
 	cancel := func() {}
-	if deadline := l.deadline(); !deadline.IsZero() {
+	if deadline := l.Deadline(); !deadline.IsZero() {
 		ctx, cancel = context.WithDeadlineCause(ctx, deadline, errTimeout)
 	}
 	return ctx, func() {

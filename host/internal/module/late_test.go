@@ -81,7 +81,7 @@ func TestLateEnds(t *testing.T) {
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
 		for i, spec := range m.Info().Manifest.Transforms {
-			for kind, l := range map[module.Kind]module.Limits{
+			for kind, l := range map[module.FaultKind]module.Limits{
 				module.Timeout: {Timeout: 10 * time.Millisecond},
 				module.Fuel:    {Fuel: 1_000_000},
 				module.Stopped: {Stop: stopped},

@@ -43,17 +43,27 @@ func (b *Budget) give(n uint64) { b.held.Add(-n) }
 // room.
 var ErrBudget = errors.New("no room in the memory budget")
 
-// linear is the linear memory of one instance, within the budget of all.
-type linear struct {
-	*memory.Memory
-
+// quota is how much linear memory one instance has and may have, in all its modules, within the
+// budget of all instances. Sizes are in bytes.
+type quota struct {
 	budget *Budget
-	held   uint64 // of budget
-	// denied is what memory was denied for in this call, and wanted how much it was, in bytes.
+	limit  uint64
+	size   uint64 // of all memories
+	held   uint64 // of budget: size, or more while the instance is made
+	// denied is what memory was denied for in this call, and wanted how much it was.
 	denied denial
 	wanted uint64
 	// starved is whether memory was denied for others' sake since the instance began, or was reset.
 	starved bool
+}
+
+// linear is a linear memory of one instance.
+type linear struct {
+	*memory.Memory
+
+	quota *quota
+	size  uint64 // in bytes
+	made  bool   // whether the module has a memory
 }
 
 // denial is what memory is denied for.
@@ -71,68 +81,77 @@ var (
 	_ experimental.LinearMemory    = (*linear)(nil)
 )
 
-// newLinear returns the memory of a new instance, of which as much as an instance
-// begins with is taken from the budget already: wazero cannot be refused that.
-func (m *Module) newLinear() (*linear, error) {
+// newQuota returns that of a new instance, for which as much as it begins with is taken from the
+// budget already: wazero cannot be refused that.
+func (m *Module) newQuota() (quota, error) {
 	if !m.opts.Budget.take(m.initial) {
-		return nil, fmt.Errorf("%w: an instance has %d bytes, and %d of %d are taken (MemoryBudget, --memory-budget)",
+		return quota{}, fmt.Errorf("%w: an instance has %d bytes, and %d of %d are taken (MemoryBudget, --memory-budget)",
 			ErrBudget, m.initial, m.opts.Budget.Held(), m.opts.Budget.Limit())
 	}
-	return &linear{Memory: memory.New(m.opts.MemoryLimit, memory.Shared), budget: m.opts.Budget, held: m.initial}, nil
+	return quota{budget: m.opts.Budget, limit: m.opts.MemoryLimit, held: m.initial}, nil
+}
+
+// newLinear returns a memory within it.
+func (r *quota) newLinear() *linear {
+	return &linear{Memory: memory.New(r.limit, memory.Shared), quota: r}
 }
 
 // Allocate implements [experimental.MemoryAllocator].
 func (l *linear) Allocate(capacity, maximum uint64) experimental.LinearMemory {
+	l.made = true
 	l.Memory.Allocate(capacity, maximum)
 	return l
 }
 
 // Reallocate implements [experimental.LinearMemory].
 func (l *linear) Reallocate(size uint64) []byte {
-	if size > l.Limit() { // refused without asking for room
-		return l.deny(byLimit, size)
+	r := l.quota
+	total := r.size - l.size + max(size, l.size)
+	if total > r.limit { // refused without asking for room
+		return r.deny(byLimit, total)
 	}
-	more := max(size, l.held) - l.held
-	if !l.budget.take(more) {
-		return l.deny(byBudget, size)
+	more := max(total, r.held) - r.held
+	if !r.budget.take(more) {
+		return r.deny(byBudget, total)
 	}
 	b := l.Memory.Reallocate(size)
 	if b == nil {
-		l.budget.give(more)
-		return l.deny(bySystem, size)
+		r.budget.give(more)
+		return r.deny(bySystem, total)
 	}
-	l.held += more
+	r.held += more
+	r.size, l.size = total, max(size, l.size)
 	return b
 }
 
-func (l *linear) deny(why denial, size uint64) []byte {
-	l.denied, l.wanted = why, size
-	l.starved = l.starved || why != byLimit
+func (r *quota) deny(why denial, size uint64) []byte {
+	r.denied, r.wanted = why, size
+	r.starved = r.starved || why != byLimit
 	return nil
 }
 
 // forget forgets that memory was denied: to a call that has ended.
-func (l *linear) forget() { l.denied = granted }
+func (r *quota) forget() { r.denied = granted }
 
 // Starved reports whether the guest was denied memory that others have, or that the system has
 // not, since the instance began or was [Instance.Reset]: its answers may depend on that.
-func (in *Instance) Starved() bool { return in.memory.starved }
+func (in *Instance) Starved() bool { return in.quota.starved }
 
 // fault is that of a call of export which did not survive that memory was denied to it; nil
 // if none was.
-func (l *linear) fault(export string) *Fault {
+func (r *quota) fault(export string) *Fault {
 	f := &Fault{Kind: OutOfMemory}
-	switch l.denied {
+	switch r.denied {
 	case granted:
 		return nil
 	case byLimit:
-		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, the limit is %d (MemoryLimit, --memory-limit)", export, l.wanted, l.Limit())
+		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, the limit is %d (MemoryLimit, --memory-limit)", export, r.wanted, r.limit)
 	case byBudget:
 		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, for which the memory budget of all plugins has no room: %d of %d bytes are taken (MemoryBudget, --memory-budget)",
-			export, l.wanted, l.budget.Held(), l.budget.Limit())
+			export, r.wanted, r.budget.Held(), r.budget.Limit())
 		f.Cause = ErrBudget
 	case bySystem:
-		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, which the system does not have", export, l.wanted)
+		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, which the system does not have", export, r.wanted)
 	}
 	return f
 }
@@ -140,6 +159,19 @@ func (l *linear) fault(export string) *Fault {
 // Free implements [experimental.LinearMemory].
 func (l *linear) Free() {
 	l.Memory.Free()
-	l.budget.give(l.held)
-	l.held = 0
+	l.quota.give(l.size)
+	l.size = 0
+}
+
+// give gives what a memory had back to the budget.
+func (r *quota) give(size uint64) {
+	r.size -= size
+	r.held -= size
+	r.budget.give(size)
+}
+
+// leave gives back what is left: what was taken for an instance that could not be made.
+func (r *quota) leave() {
+	r.budget.give(r.held)
+	r.held = 0
 }

@@ -4,67 +4,121 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
 )
 
-// contractFunction is one that a plugin must export.
-type contractFunction struct {
-	name            string
-	params, results []api.ValueType
-}
-
-var contract = []contractFunction{
-	{name: abi.ExportVersion, results: []api.ValueType{i32}},
-	{name: abi.ExportDescribe, results: []api.ValueType{i64}},
-	{name: abi.ExportAlloc, params: []api.ValueType{i32}, results: []api.ValueType{i32}},
-	{name: abi.ExportRun, params: []api.ValueType{i32, i32, i32}, results: []api.ValueType{i64}},
-}
-
-// checkLinks checks what a binary imports and exports, before anything is made of it.
-func (m *Module) checkLinks(wasm []byte) error {
+// inspect finds out of which kind a binary is, and checks what it imports and exports, before
+// anything is made of it.
+func (m *Module) inspect(wasm []byte) error {
 	links, err := meter.ReadLinks(wasm, m.opts.Binary)
-	for _, l := range links.Imports {
-		if l.Kind == meter.KindFunction {
-			m.info.Imports = append(m.info.Imports, meter.Plain(l.Module)+"."+signature(l))
-		}
+	m.list(links)
+	m.kind, m.info.Claim = contract.Of(m.opts.Kinds, links)
+	m.info.Kind = m.kind.Name()
+	g, unsound := grantedBy(m.kind)
+	if unsound != nil {
+		return StepInspect.in(unsound)
 	}
-	for _, l := range links.Exports {
-		if l.Kind == meter.KindFunction {
-			m.info.Exports = append(m.info.Exports, signature(l))
-		}
-	}
-	slices.Sort(m.info.Imports)
-	slices.Sort(m.info.Exports)
-	m.initial = links.Memory
-	m.constructs = constructsAlways(links)
-	kind := origin(links)
+	m.libraries = g.libraries
+	m.linked = links.Memory + g.memory
+	m.initial = m.linked
+	hint := origin(links, m.info.Claim != "" && !g.foreign(links))
 	if limit := (*meter.LimitError)(nil); err != nil && !errors.As(err, &limit) {
-		return StepInspect.in(errors.Join(kind, err)) // what it lacks could not be told
+		return StepInspect.in(errors.Join(hint, err)) // what it lacks could not be told
 	}
-	faults := errors.Join(checkImports(links), checkExports(links.Exports))
-	if err == nil && m.initial > m.opts.MemoryLimit {
-		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.initial, m.opts.MemoryLimit))
+	var lacks error
+	m.plugin, lacks = m.kind.Open(contract.Binary{Links: links, Companion: m.opts.Companion, Frames: m.opts.Frames})
+	faults := errors.Join(checkImports(links, g), lacks)
+	if err == nil && m.linked > m.opts.MemoryLimit {
+		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.linked, m.opts.MemoryLimit))
 	}
 	switch {
 	case err != nil:
-		return StepInspect.in(errors.Join(kind, faults, err))
+		return StepInspect.in(errors.Join(hint, faults, err))
 	case faults != nil:
-		return StepLink.in(errors.Join(kind, faults))
+		return StepLink.in(errors.Join(hint, faults))
+	}
+	if m.plugin.Doubt != "" {
+		m.info.Warnings = append(m.info.Warnings, m.plugin.Doubt)
 	}
 	return nil
 }
 
-// Errors name that many of each kind, and count the rest.
-const (
-	maxNamed  = 3
-	maxGroups = 8
-)
+// list has the functions that a binary imports and exports in what is known of it.
+func (m *Module) list(links *meter.Links) {
+	for _, l := range links.Imports {
+		if l.Kind == meter.KindFunction {
+			m.info.Imports = append(m.info.Imports, meter.Plain(l.Module)+"."+contract.Signature(l))
+		}
+	}
+	for _, l := range links.Exports {
+		if l.Kind == meter.KindFunction {
+			m.info.Exports = append(m.info.Exports, contract.Signature(l))
+		}
+	}
+	slices.Sort(m.info.Imports)
+	slices.Sort(m.info.Exports)
+}
+
+// grants is what guests of a kind may import.
+type grants struct {
+	functions map[[2]string]meter.Link // by module and name, without WASI's
+	modules   map[string]bool          // of all of them
+	libraries []string                 // names
+	memory    uint64                   // of the libraries, in bytes
+}
+
+// grantedBy returns what a kind grants. Its error is the kind's own fault.
+func grantedBy(k contract.Kind) (*grants, error) {
+	of := k.Grants()
+	g := &grants{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}}
+	add := func(module string, l meter.Link) {
+		g.functions[[2]string{module, l.Name}] = l
+		g.modules[module] = true
+	}
+	for _, f := range of.Functions {
+		add(f.Module, meter.Link{Name: f.Name, Params: f.Params, Results: f.Results, Typed: true})
+	}
+	for _, lib := range of.Libraries {
+		links, err := meter.ReadLinks(lib.WASM, meter.Limits{})
+		if err != nil {
+			return nil, fmt.Errorf("library %s: %w", lib.Name, err)
+		}
+		for _, l := range links.Exports {
+			if l.Kind == meter.KindFunction {
+				add(lib.Name, l)
+			}
+		}
+		g.libraries = append(g.libraries, lib.Name)
+		g.memory += links.Memory
+	}
+	return g, nil
+}
+
+// function returns the type of a function that is granted.
+func (g *grants) function(l meter.Link) (params, results []api.ValueType, ok bool) {
+	switch {
+	case l.Kind != meter.KindFunction:
+		return nil, nil, false
+	case l.Module == abi.ImportWASI:
+		return wasi.Signature(l.Name)
+	}
+	f, ok := g.functions[[2]string{l.Module, l.Name}]
+	return f.Params, f.Results, ok
+}
+
+// foreign reports whether a binary imports something of a module of which nothing is granted.
+func (g *grants) foreign(links *meter.Links) bool {
+	return slices.ContainsFunc(links.Imports, func(l meter.Link) bool { return !g.modules[l.Module] })
+}
+
+// maxGroups is how many groups of imports an error names. It counts the rest.
+const maxGroups = 8
 
 // group are imports of one kind from one module that the host does not have.
 type group struct {
@@ -89,23 +143,11 @@ func (g *group) Error() string {
 	if kind += "s"; g.kind == meter.KindMemory {
 		kind = "memories"
 	}
-	return fmt.Sprintf("imports %d %s of %s%s: %s", g.count, kind, meter.Plain(g.module), why, enumerate(g.names, g.count))
-}
-
-// enumerate writes names as a, b and c, or a, b, c and 37 more if there are count of them.
-func enumerate(names []string, count int) string {
-	last := names[len(names)-1]
-	if more := count - len(names); more > 0 {
-		last, names = fmt.Sprint(more, " more"), append(slices.Clip(names), "")
-	}
-	if len(names) == 1 {
-		return last
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + last
+	return fmt.Sprintf("imports %d %s of %s%s: %s", g.count, kind, meter.Plain(g.module), why, contract.Enumerate(g.names, g.count))
 }
 
 // checkImports joins all faults of imports.
-func checkImports(links *meter.Links) error {
+func checkImports(links *meter.Links, g *grants) error {
 	var groups []*group
 	type key struct {
 		module string
@@ -114,22 +156,22 @@ func checkImports(links *meter.Links) error {
 	index := make(map[key]*group)
 	var wrong []error
 	for _, l := range links.Imports {
-		params, results, ok := provided(l)
+		params, results, ok := g.function(l)
 		switch {
 		case !ok:
 			k := key{l.Module, l.Kind}
-			g := index[k]
-			if g == nil {
-				g = &group{module: l.Module, kind: l.Kind}
-				groups, index[k] = append(groups, g), g
+			of := index[k]
+			if of == nil {
+				of = &group{module: l.Module, kind: l.Kind}
+				groups, index[k] = append(groups, of), of
 			}
-			if g.count++; len(g.names) < maxNamed {
-				g.names = append(g.names, meter.Plain(l.Name))
+			if of.count++; len(of.names) < contract.MaxNamed {
+				of.names = append(of.names, meter.Plain(l.Name))
 			}
-		case l.Typed && (!slices.Equal(l.Params, params) || !slices.Equal(l.Results, results)):
+		case !contract.SameType(l, params, results):
 			has := l
 			has.Params, has.Results = params, results
-			wrong = append(wrong, fmt.Errorf("imports %s.%s, the host has %s", meter.Plain(l.Module), signature(l), signature(has)))
+			wrong = append(wrong, fmt.Errorf("imports %s.%s, the host has %s", meter.Plain(l.Module), contract.Signature(l), contract.Signature(has)))
 		}
 	}
 	var errs []error
@@ -152,84 +194,4 @@ func some(errs []error, what string) []error {
 		errs = append(errs[:maxGroups:maxGroups], fmt.Errorf("has %d more %s", more, what))
 	}
 	return errs
-}
-
-// provided returns the type of a function that the host provides.
-func provided(l meter.Link) (params, results []api.ValueType, ok bool) {
-	switch {
-	case l.Kind != meter.KindFunction:
-	case l.Module == abi.ImportWASI:
-		return wasi.Signature(l.Name)
-	case l.Module == abi.ImportModule && l.Name == abi.ImportLog:
-		return []api.ValueType{i32, i32, i32}, nil, true
-	}
-	return nil, nil, false
-}
-
-// checkExports joins all faults of exports.
-func checkExports(exports []meter.Link) error {
-	functions := make(map[string]meter.Link)
-	var memories []string
-	memory := false
-	for _, l := range exports {
-		switch l.Kind {
-		case meter.KindFunction:
-			functions[l.Name] = l
-		case meter.KindMemory:
-			memory = memory || l.Name == abi.ExportMemory
-			if len(memories) < maxNamed {
-				memories = append(memories, meter.Quote(l.Name))
-			}
-		}
-	}
-	var missing []string
-	var errs []error
-	for _, want := range contract {
-		l, ok := functions[want.name]
-		wanted := signature(meter.Link{Name: want.name, Params: want.params, Results: want.results, Typed: true})
-		if !ok {
-			missing = append(missing, wanted)
-		} else if l.Typed && (!slices.Equal(l.Params, want.params) || !slices.Equal(l.Results, want.results)) {
-			errs = append(errs, fmt.Errorf("exports %s, want %s", signature(l), wanted))
-		}
-	}
-	if l, ok := functions[abi.ExportInitialize]; ok && l.Typed && len(l.Params)+len(l.Results) > 0 {
-		errs = append(errs, fmt.Errorf("exports %s, want %s() → ()", signature(l), abi.ExportInitialize))
-	}
-	switch {
-	case len(missing) == len(contract):
-		errs = append(errs, fmt.Errorf("exports no function of the plugin contract: %s", enumerate(missing, len(missing))))
-	case len(missing) == 1:
-		errs = append(errs, fmt.Errorf("does not export the function %s", missing[0]))
-	case len(missing) > 1:
-		errs = append(errs, fmt.Errorf("does not export the functions %s", enumerate(missing, len(missing))))
-	}
-	_, reactor := functions[abi.ExportInitialize]
-	if _, command := functions["_start"]; command && !reactor {
-		errs = append(errs, errors.New("exports _start and no _initialize: it was built as a command and has to be a reactor, "+
-			"for which Go has -buildmode=c-shared, clang -mexec-model=reactor and Rust the crate type cdylib"))
-	}
-	if !memory {
-		errs = append(errs, fmt.Errorf("does not export a memory called %q (has [%s])", abi.ExportMemory, strings.Join(memories, " ")))
-	}
-	return errors.Join(errs...)
-}
-
-// signature writes a function as name(i32, i64) → i32, with () for no result.
-func signature(l meter.Link) string {
-	list := func(types []api.ValueType) string {
-		names := make([]string, len(types))
-		for i, t := range types {
-			names[i] = api.ValueTypeName(t)
-		}
-		return strings.Join(names, ", ")
-	}
-	name := meter.Plain(l.Name)
-	switch {
-	case !l.Typed:
-		return name
-	case len(l.Results) == 1:
-		return name + "(" + list(l.Params) + ") → " + list(l.Results)
-	}
-	return name + "(" + list(l.Params) + ") → (" + list(l.Results) + ")"
 }

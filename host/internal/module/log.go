@@ -127,3 +127,14 @@ func (s *stdio) tail() string {
 	s.buf = nil
 	return strings.TrimSuffix(t, "\n")
 }
+
+// log is what the guest logs by a function of its kind's.
+func (in *Instance) log(level slog.Level, msg []byte) {
+	msg = msg[:min(len(msg), maxLine)]
+	in.charge(lineBytes + len(msg))
+	if level >= slog.LevelError { // as guests log a panic before they trap
+		in.logged = append(in.logged[:0], msg[:min(len(msg), maxWords)]...)
+	}
+	// Levels beyond the named ones are none that a handler knows.
+	in.module.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", msg)
+}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/module/kind"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +36,7 @@ func read(tb testing.TB, guest string) []byte {
 
 func options() module.Options {
 	return module.Options{
-		MemoryLimit: 16 << 20, Frames: module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
+		Kinds: kind.All(), MemoryLimit: 16 << 20, Frames: module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
 		LogBytesPerSecond: 4 << 10, InitTimeout: time.Second,
 		Interrupt: module.Metered, CallDepth: 1000, StackLimit: 16 << 20, Log: slog.New(slog.DiscardHandler),
 		Budget: module.NewBudget(1 << 30), CompileTimeout: time.Minute,
@@ -175,12 +176,12 @@ func TestLoadJoinsAllFaults(t *testing.T) {
 // TestRun has every misbehaviour at a call, on both engines.
 func TestRun(t *testing.T) {
 	type want struct {
-		kind    module.Kind
+		kind    module.FaultKind
 		message string // its beginning
 		status  abi.Status
 		ok      bool // no fault
 	}
-	fault := func(k module.Kind, message string) want { return want{kind: k, message: message} }
+	fault := func(k module.FaultKind, message string) want { return want{kind: k, message: message} }
 	for transform, want := range map[string]want{
 		"echo":        {ok: true},
 		"trap":        fault(module.Trap, "resonhost_run: unreachable"),

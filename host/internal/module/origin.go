@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
@@ -101,9 +100,9 @@ func exports(l *meter.Links, prefix string) bool {
 }
 
 // origin says whose module a binary seems to be that is no plugin; nil if that is not known, or
-// if it keeps a part of the contract.
-func origin(l *meter.Links) error {
-	if slices.ContainsFunc(contract, func(f contractFunction) bool { return exports(l, f.name) }) && !foreign(l) {
+// if a kind knows it and all that it imports from.
+func origin(l *meter.Links, known bool) error {
+	if known {
 		return nil
 	}
 	for _, m := range makers {
@@ -112,9 +111,4 @@ func origin(l *meter.Links) error {
 		}
 	}
 	return nil
-}
-
-// foreign returns whether a module imports what the host does not have.
-func foreign(l *meter.Links) bool {
-	return imports(l, func(module, _ string) bool { return module != abi.ImportWASI && module != abi.ImportModule })
 }

@@ -14,80 +14,135 @@ import (
 // an instance that has not touched them, and one that touches them later does not
 // go back.
 type snapshot struct {
-	image   *memory.Image
-	globals []uint64 // as in Module.globals
-	system  wasi.System
-	room    room // for the largest frame of the self-tests
+	parts  []imaged // as in Instance.parts
+	system wasi.System
+	saved  any // by [contract.Guest.Save]
+}
+
+// imaged is a part of an instance, as it was.
+type imaged struct {
+	image   *memory.Image // nil if it has no memory
+	globals []uint64      // as in part.globals
 }
 
 // capture returns the instance's state, or nil and why it cannot be had.
-func (in *Instance) capture() (*snapshot, error) {
-	switch {
-	case len(in.module.opaque) > 0:
-		return nil, fmt.Errorf("it has variable globals (%q) that the host cannot set", in.module.opaque)
-	case in.touched():
+func (in *Instance) capture() (_ *snapshot, err error) {
+	if opaque := in.module.program.opaque(); len(opaque) > 0 {
+		return nil, fmt.Errorf("it has variable globals (%q) that the host cannot set", opaque)
+	}
+	if in.touched() {
 		return nil, errTouched
 	}
-	all, _ := in.mod.Memory().Read(0, in.mod.Memory().Size())
-	image, err := memory.NewImage(all, memory.Shared)
-	if err != nil {
-		return nil, err
-	}
-	s := &snapshot{image: image, room: in.room}
-	for _, g := range in.globals {
-		s.globals = append(s.globals, g.Get())
+	s := &snapshot{parts: make([]imaged, len(in.parts)), saved: in.guest.Save()}
+	for i := range in.parts {
+		p, of := &in.parts[i], &s.parts[i]
+		if mem := p.Memory(); mem != nil {
+			all, _ := mem.Read(0, mem.Size())
+			if of.image, err = memory.NewImage(all, memory.Shared); err != nil {
+				s.close()
+				return nil, err
+			}
+		}
+		for _, g := range p.globals {
+			of.globals = append(of.globals, g.Get())
+		}
 	}
 	in.system.Mark()
 	s.system = in.system
 	return s, nil
 }
 
+// close gives the images up. Instances that have them keep them.
+func (s *snapshot) close() {
+	if s == nil {
+		return
+	}
+	for i := range s.parts {
+		if im := s.parts[i].image; im != nil {
+			im.Close()
+		}
+	}
+}
+
 var errTouched = fmt.Errorf("its initialisation changes a table or drops a segment")
 
 // touched reports whether the instance did what no snapshot undoes.
-func (in *Instance) touched() bool { return in.dirty.Get() != 0 }
+func (in *Instance) touched() bool {
+	for i := range in.parts {
+		if in.parts[i].dirty.Get() != 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // adopt puts a linked instance into the state of a snapshot.
 func (in *Instance) adopt(s *snapshot) error {
-	if in.touched() { // by its start function; that of the snapshot's did not
+	if in.touched() { // by a start function; that of the snapshot's did not
 		return errTouched
 	}
-	mem := in.mod.Memory()
-	if size, want := uint64(mem.Size()), s.image.Size(); size < want {
-		if _, ok := mem.Grow(uint32((want - size) >> 16)); !ok {
-			return fmt.Errorf("cannot grow its memory from %d to %d bytes", size, want)
+	for i := range in.parts {
+		image := s.parts[i].image
+		if image == nil {
+			continue
 		}
-	}
-	if err := in.memory.Attach(s.image); err != nil {
-		return err
+		p := &in.parts[i]
+		mem := p.Memory()
+		if size, want := uint64(mem.Size()), image.Size(); size < want {
+			if _, ok := mem.Grow(uint32((want - size) >> 16)); !ok {
+				return fmt.Errorf("cannot grow its memory from %d to %d bytes", size, want)
+			}
+		}
+		if err := p.memory.Attach(image); err != nil {
+			return err
+		}
 	}
 	in.system.Adopt(&s.system)
 	in.putBack(s)
 	return nil
 }
 
-// putBack sets the guest's variables, and where its room is, to what they were.
+// putBack sets the variables of guest and libraries, and what the kind keeps, to what they were.
 func (in *Instance) putBack(s *snapshot) {
-	in.room = s.room
-	for i, g := range in.globals {
-		g.Set(s.globals[i])
+	in.guest.Restore(s.saved)
+	for i := range in.parts {
+		for k, g := range in.parts[i].globals {
+			g.Set(s.parts[i].globals[k])
+		}
 	}
 }
 
-// Grown reports whether the instance's memory is larger than that of a new one.
-func (in *Instance) Grown() bool { return in.memory.Grown() }
+// Grown reports whether a memory of the instance is larger than that of a new one.
+func (in *Instance) Grown() bool {
+	for i := range in.parts {
+		if in.parts[i].memory.Grown() {
+			return true
+		}
+	}
+	return false
+}
 
 // Reset puts the instance back into the state in which [Module.Instantiate]
 // returned it. If it returns false, the instance has grown, or otherwise become
 // what cannot be put back, and is of no more use.
 func (in *Instance) Reset() bool {
 	s := in.module.snapshot
-	if !in.usable || s == nil || in.touched() || !in.memory.Reset() {
+	if !in.usable || s == nil || in.touched() || !in.resetMemory() {
 		in.usable = false
 		return false
 	}
 	in.system.Reset()
-	in.memory.starved = false
+	in.quota.starved = false
 	in.putBack(s)
+	return true
+}
+
+// resetMemory puts all memories back.
+func (in *Instance) resetMemory() bool {
+	for i := range in.parts {
+		if m := in.parts[i].memory; m.made && !m.Reset() {
+			return false
+		}
+	}
 	return true
 }

@@ -14,7 +14,7 @@ const (
 	firstDepth = 256
 	// shortestStep and longestStep are how many calls it is from one look to the next.
 	shortestStep, longestStep = 16, 1024
-	// keptStack is the largest stack, in bytes, that an export keeps from one call to the
+	// keptStack is the largest stack, in bytes, that a function keeps from one call to the
 	// next. One that grew is at most half of that at first.
 	keptStack = 256 << 10
 	// growing is how many times a stack is taken of the budget: for itself, and for the one
@@ -22,30 +22,16 @@ const (
 	growing = 3
 )
 
-// export is a function of the guest's that the host calls. Wazero keeps the stack that a
-// function's calls have needed with the object it is called by, so a large one goes with that.
-type export struct {
-	name  string
-	fn    api.Function // nil if the guest does not export it
-	stack stack
-}
-
-func (in *Instance) export(name string) export {
-	e := export{name: name, fn: in.mod.ExportedFunction(name)}
-	e.stack = stackOf(e.fn)
-	return e
-}
-
-// letGo has a new stack made for the next call, unless the export's is small, and gives back
+// letGo has a new stack made for the next call, unless the function's is small, and gives back
 // what was taken of the budget for it.
-func (in *Instance) letGo(e *export) {
-	if e.stack.size() > keptStack {
-		*e = in.export(e.name)
+func (in *Instance) letGo(f *function) {
+	if f.stack.size() > keptStack {
+		f.find()
 	}
 	if w := &in.watch; w.depths > w.shallow { // the host had a look at it
 		w.depths = w.shallow
 		w.depth.Set(api.EncodeI32(w.shallow))
-		in.memory.budget.give(in.stackHeld)
+		in.quota.budget.give(in.stackHeld)
 		in.stackHeld = 0
 	}
 }
@@ -123,9 +109,9 @@ func (in *Instance) deepen() {
 		panic(f)
 	}
 	if more := growing*size - min(growing*size, in.stackHeld); more > 0 {
-		if !in.memory.budget.take(more) {
+		if !in.quota.budget.take(more) {
 			panic(in.tooDeep(OutOfMemory, "calls nest %d deep and have %d bytes of native stack, for which the memory budget of %d bytes has no room (MemoryBudget, --memory-budget)",
-				nested, size, in.memory.budget.Limit()))
+				nested, size, in.quota.budget.Limit()))
 		}
 		in.stackHeld += more
 	}
@@ -137,7 +123,7 @@ func (in *Instance) deepen() {
 	w.depth.Set(api.EncodeI32(left + int32(step)))
 }
 
-func (in *Instance) tooDeep(kind Kind, format string, args ...any) *Fault {
+func (in *Instance) tooDeep(kind FaultKind, format string, args ...any) *Fault {
 	name := theStart
 	if in.running != nil {
 		name = in.running.name

@@ -80,7 +80,7 @@ func TestStackLimits(t *testing.T) {
 		limit  uint64
 		budget uint64
 		calls  int
-		kind   module.Kind
+		kind   module.FaultKind
 		want   string
 	}{
 		{"depth", 1000, 80 << 20, 1 << 30, 1100, module.Trap, "resonhost_run: calls nest deeper than 1000, the limit (MaxCallDepth, --max-call-depth)"},

@@ -9,7 +9,6 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
-	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
 // What a task of a trial may take, and all of them together.
@@ -19,39 +18,11 @@ const (
 	trialFuel = 20_000_000
 )
 
-// noStartUp is what is wrong with a module whose constructors run at each call, and its cure.
-const noStartUp = "its constructors run at each call, since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): " +
-	"link it with clang -mexec-model=reactor, which exports _initialize"
-
-// constructsAlways reports whether the functions of the contract all begin with a call of one and
-// the same function, which takes and returns nothing, and there is no _initialize. So does a linker
-// that has no start-up object to run a program's constructors.
-func constructsAlways(links *meter.Links) bool {
-	first, found := uint32(0), 0
-	for _, l := range links.Exports {
-		switch {
-		case l.Kind != meter.KindFunction:
-		case l.Name == abi.ExportInitialize:
-			return false
-		case slices.ContainsFunc(contract, func(f contractFunction) bool { return f.name == l.Name }):
-			if !l.Constructs || found > 0 && l.FirstCall != first {
-				return false
-			}
-			first = l.FirstCall
-			found++
-		}
-	}
-	return found == len(contract)
-}
-
 // try runs each transform that has no self-test once, with an empty input or, if it takes JSON,
 // null, in an instance that then goes. A plugin may do with such an input what it likes, so a
-// failure is a warning; but if its start-up is missing, that is why, and every task would fail.
+// failure is a warning; but if there is a doubt about its binary, that is why, and every task would fail.
 // What takes too long is no failure: it is left, and the rest of the trial if that takes long.
 func (m *Module) try(ctx context.Context) error {
-	if m.constructs {
-		m.info.Warnings = append(m.info.Warnings, noStartUp)
-	}
 	if m.opts.Interrupt == Off { // an endless loop could not be stopped
 		return nil
 	}
@@ -92,8 +63,8 @@ func (m *Module) try(ctx context.Context) error {
 		}
 		fault := (*Fault)(nil)
 		switch failed := errors.As(err, &fault) && fault.Kind != Timeout && fault.Kind != Fuel; {
-		case failed && m.constructs && (fault.Kind == Trap || fault.Kind == Exit):
-			return errors.Join(fmt.Errorf("%s fails at an empty input (%w): %s", t.Name, err, noStartUp), closeInstance())
+		case failed && m.plugin.Doubt != "" && (fault.Kind == Trap || fault.Kind == Exit):
+			return errors.Join(fmt.Errorf("%s fails at an empty input (%w): %s", t.Name, err, m.plugin.Doubt), closeInstance())
 		case failed:
 			m.info.Warnings = append(m.info.Warnings, fmt.Sprintf(
 				"%s fails at an empty input (%v), and has no self-test that shows at which it does not", t.Name, err,

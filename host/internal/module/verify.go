@@ -12,9 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/store"
 )
@@ -200,7 +197,7 @@ func (c *Checker) Close(ctx context.Context) error {
 	if c == nil || c.second == nil {
 		return nil
 	}
-	err := errors.Join(c.release(), c.second.closeRuntime(ctx))
+	err := errors.Join(c.release(), c.second.program.close(ctx))
 	c.second = nil
 	return err
 }
@@ -215,11 +212,11 @@ func (c *Checker) settle() error {
 // NewChecker returns what checks calls of the module's instances, for as long as the module is
 // there. wasm is the module's binary, as it was.
 func (m *Module) NewChecker(ctx context.Context, wasm []byte) (*Checker, error) {
-	r, err := m.rewrite(wasm, m.rewriting())
+	binaries, err := m.rewrite(wasm)
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.newChecker(ctx, r)
+	c, err := m.newChecker(ctx, binaries)
 	if err != nil {
 		return nil, err
 	}
@@ -227,29 +224,24 @@ func (m *Module) NewChecker(ctx context.Context, wasm []byte) (*Checker, error) 
 	return c, err
 }
 
-func (m *Module) newChecker(ctx context.Context, r *rewritten) (*Checker, error) {
+func (m *Module) newChecker(ctx context.Context, binaries []*rewritten) (*Checker, error) {
 	opts := m.opts
 	opts.Interpret, opts.Verify, opts.Cache = true, false, nil
 	opts.Budget = NewBudget(opts.MemoryLimit + growing*2*opts.StackLimit)
 	if opts.Interrupt == Off { // it has to end
 		opts.Interrupt = Runtime
 	}
-	config := wazero.NewRuntimeConfigInterpreter().WithCloseOnContextDone(opts.Interrupt == Runtime).
-		WithDebugInfoEnabled(false).WithCoreFeatures(api.CoreFeaturesV2)
 	s := &Module{
-		opts: opts, config: config, log: newGuestLog(slog.New(slog.DiscardHandler), opts.LogBytesPerSecond),
-		globals: r.Globals, opaque: r.Opaque,
+		opts: opts, kind: m.kind, plugin: m.plugin, libraries: m.libraries, linked: m.linked, initial: m.linked,
+		log: newGuestLog(slog.New(slog.DiscardHandler), opts.LogBytesPerSecond),
 	}
 	c := &Checker{of: m, second: s}
-	err := s.compileIn(ctx, "", r.WASM)
-	if err == nil {
+	var err error
+	if s.program, err = compile(ctx, binaries, opts.compiling(), nil); err == nil {
 		err = s.provide(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx)))
-	}
-	if mem := s.compiled.ExportedMemories()[abi.ExportMemory]; mem != nil {
-		s.initial = uint64(mem.Min()) << 16
 	}
 	return c, nil
 }
@@ -271,12 +263,13 @@ type Verified struct {
 //
 // The checker is made when all else is done, and not beside the compiling: that has all processors,
 // and wazero's interpreter reads a binary to its end whatever becomes of the context.
-func (m *Module) verify(ctx context.Context, r *rewritten, answers []abi.Result) error {
+func (m *Module) verify(ctx context.Context, binaries []*rewritten, answers []abi.Result) error {
 	if !m.opts.Verify || m.opts.Interpret {
 		return nil
 	}
 	if cache := m.opts.Cache; cache != nil && cache.build != "" {
-		m.verdict = cache.named("verified", cache.build, r.Hash, m.opts.Interrupt, m.opts.RealClock, m.opts.RealRandom, hashOf(m.opts.Tests))
+		m.verdict = cache.named("verified", cache.build, hashOfAll(binaries), m.opts.Interrupt, m.opts.RealClock, m.opts.RealRandom,
+			hashOf(m.opts.Tests), hashOf(m.opts.Companion))
 		if cache.has(m.verdict) {
 			m.info.Verified.Cached, m.verdict = true, ""
 			return nil
@@ -284,7 +277,7 @@ func (m *Module) verify(ctx context.Context, r *rewritten, answers []abi.Result)
 	}
 	began := time.Now()
 	defer func() { m.info.Verified.Took = time.Since(began) }()
-	c, err := m.newChecker(ctx, r)
+	c, err := m.newChecker(ctx, binaries)
 	if err != nil {
 		if ctx.Err() == nil {
 			m.Unchecked(fmt.Errorf("%w: %w", ErrUnchecked, err))

@@ -1,0 +1,11 @@
+// Package kind lists the kinds of guests.
+package kind
+
+import (
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/kind/native"
+)
+
+// All returns the kinds of guests in the order in which they are asked whether a binary is
+// theirs.
+func All() []contract.Kind { return []contract.Kind{native.Kind{}} }

@@ -1,0 +1,160 @@
+package native
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+)
+
+// guest implements [contract.Guest].
+type guest struct {
+	in                                        contract.Instance
+	frames                                    *contract.FrameLimits
+	initialize, version, describe, alloc, run contract.Function // initialize is nil if the guest has none
+	room                                      room
+	stack                                     [3]uint64
+}
+
+// room is where the guest takes input frames of size bytes at most; none at first.
+type room struct{ ptr, size uint32 }
+
+func newGuest(in contract.Instance, b *contract.Binary) *guest {
+	g := &guest{
+		in: in, frames: &b.Frames,
+		version: in.Function(abi.ExportVersion), describe: in.Function(abi.ExportDescribe),
+		alloc: in.Function(abi.ExportAlloc), run: in.Function(abi.ExportRun),
+	}
+	if initializes(b.Links) {
+		g.initialize = in.Function(abi.ExportInitialize)
+	}
+	return g
+}
+
+// Initialize implements [contract.Guest].
+func (g *guest) Initialize(ctx context.Context) error {
+	if g.initialize == nil {
+		return nil
+	}
+	return g.initialize.Call(ctx, nil)
+}
+
+// Describe implements [contract.Guest]: it asks the guest for its version of the contract and its
+// manifest.
+func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
+	if err := g.version.Call(ctx, g.stack[:1]); err != nil {
+		return nil, err
+	}
+	if v := uint32(g.stack[0]); v != abi.Version {
+		return nil, fmt.Errorf("speaks version %d of the plugin contract, the host speaks %d", v, abi.Version)
+	}
+	if err := g.describe.Call(ctx, g.stack[:1]); err != nil {
+		return nil, err
+	}
+	ptr, n := abi.Unpack(g.stack[0])
+	if n > manifest.MaxBytes {
+		return nil, fmt.Errorf("its manifest has %d bytes, the limit is %d", n, manifest.MaxBytes)
+	}
+	doc, err := g.read(abi.ExportDescribe, ptr, n)
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Parse(doc)
+}
+
+// read returns what an export says that it returned.
+func (g *guest) read(export string, ptr, n uint32) ([]byte, error) {
+	mem := g.in.Memory()
+	b, ok := mem.Read(ptr, n)
+	if !ok {
+		return nil, contract.Broken("%s returned bytes %d to %d of a memory of %d", export, ptr, uint64(ptr)+uint64(n), mem.Size())
+	}
+	return b, nil
+}
+
+// makeRoom has the guest make room for a frame, and for those after it that are no larger.
+func (g *guest) makeRoom(ctx context.Context, size uint32) error {
+	g.room = room{} // what there was is the guest's again
+	g.stack[0] = uint64(size)
+	if err := g.alloc.Call(ctx, g.stack[:1]); err != nil {
+		return err
+	}
+	ptr := uint32(g.stack[0])
+	if ptr == 0 {
+		f := contract.Broken("%s refuses a frame of %d bytes", abi.ExportAlloc, size)
+		f.Task = true
+		return f
+	}
+	g.room = room{ptr, size}
+	return nil
+}
+
+// Run implements [contract.Guest].
+func (g *guest) Run(ctx context.Context, c contract.Call) error {
+	size := uint32(abi.InputSize(c.Items))
+	if size > g.room.size {
+		if err := g.makeRoom(ctx, size); err != nil {
+			return err
+		}
+	}
+	ptr := g.room.ptr
+	mem := g.in.Memory()
+	buf, ok := mem.Read(ptr, size)
+	if !ok || ptr%8 != 0 {
+		return contract.Broken("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, ptr, size, mem.Size())
+	}
+	abi.AppendInput(buf[:0:size], c.Items)
+	g.stack = [3]uint64{uint64(c.Transform), uint64(ptr), uint64(size)}
+	if err := g.run.Call(ctx, g.stack[:]); err != nil {
+		return err
+	}
+	outPtr, n := abi.Unpack(g.stack[0])
+	if err := g.frames.CheckOutput(abi.ExportRun, uint64(n), len(c.Results)); err != nil {
+		return err
+	}
+	frame, err := g.read(abi.ExportRun, outPtr, n)
+	if err != nil {
+		return err
+	}
+	maxState := 0
+	if m := g.in.Manifest(); m != nil {
+		maxState = m.Transforms[c.Transform].StateBytes
+	}
+	return ReadResults(frame, g.frames, maxState, &c)
+}
+
+// Save implements [contract.Guest]: the room is for the largest frame of the self-tests.
+func (g *guest) Save() any { return g.room }
+
+// Restore implements [contract.Guest].
+func (g *guest) Restore(saved any) { g.room = saved.(room) }
+
+// ReadResults checks an output frame and copies it into a call's results, as that says. A
+// state of more than maxState bytes is a fault, as is any number of results but that
+// wanted. Its errors are [*contract.Fault]s or [contract.ErrOutputSum], after which results have no
+// meaning.
+func ReadResults(frame []byte, limits *contract.FrameLimits, maxState int, c *contract.Call) error {
+	if err := limits.CheckOutput(abi.ExportRun, uint64(len(frame)), len(c.Results)); err != nil {
+		return err
+	}
+	r, err := abi.ReadOutput(frame)
+	if err != nil {
+		return contract.Broken("%s: %v", abi.ExportRun, err)
+	}
+	if r.Len() != len(c.Results) {
+		return contract.Broken("%s returned %d results for %d items", abi.ExportRun, r.Len(), len(c.Results))
+	}
+	for i := range c.Results {
+		got, err := r.Next()
+		if err != nil {
+			return contract.Broken("%s: %v", abi.ExportRun, err)
+		}
+		if len(got.State) > maxState {
+			return contract.Broken("%s: item %d has a state of %d bytes, the manifest states %d", abi.ExportRun, i, len(got.State), maxState)
+		}
+		c.Answer(i, got)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+// Package native is the kind of guests that keep the contract of package abi. They describe
+// themselves, and take frames of many items.
+package native
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+// Kind implements [contract.Kind].
+type Kind struct{}
+
+var _ contract.Kind = Kind{}
+
+// Name implements [contract.Kind].
+func (Kind) Name() string { return "native" }
+
+// Claims implements [contract.Kind].
+func (Kind) Claims(links *meter.Links) string {
+	for _, l := range links.Exports {
+		if isRequired(l) {
+			return "exports " + l.Name
+		}
+	}
+	return ""
+}
+
+// Grants implements [contract.Kind].
+func (Kind) Grants() contract.Grants {
+	return contract.Grants{Functions: []contract.HostFunction{{
+		Module: abi.ImportModule, Name: abi.ImportLog,
+		Params: []api.ValueType{i32, i32, i32}, ParamNames: []string{"level", "ptr", "len"},
+		Do: log,
+	}}}
+}
+
+// log is resonhost.log.
+func log(_ context.Context, in contract.Instance, mod api.Module, stack []uint64) {
+	level := slog.Level(api.DecodeI32(stack[0]))
+	ptr, n := api.DecodeU32(stack[1]), api.DecodeU32(stack[2])
+	msg, ok := mod.Memory().Read(ptr, n)
+	if !ok {
+		panic(contract.Broken("%s.%s was given bytes %d to %d of a memory of %d",
+			abi.ImportModule, abi.ImportLog, ptr, uint64(ptr)+uint64(n), mod.Memory().Size()))
+	}
+	in.Log(level, msg)
+}
+
+// turns is how often self-tests are run before the snapshot is taken: a guest of Go's needs some
+// tasks before its heap and its caches are such that the next task leaves little behind.
+const turns = 16
+
+// Open implements [contract.Kind].
+func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
+	errs := []error{checkExports(b.Links.Exports)}
+	if len(b.Companion) > 0 {
+		errs = append(errs, errCompanion)
+	}
+	p := contract.Plugin{
+		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, &b) },
+		WarmUp: contract.WarmUp{Turns: turns, Frames: true},
+	}
+	if constructsAlways(b.Links) {
+		p.Doubt = noStartUp
+	}
+	return p, errors.Join(errs...)
+}
