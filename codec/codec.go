@@ -1,13 +1,25 @@
 // Package codec stands between JSON, which exists at the edges, and the media
 // types of transforms.
+//
+// A [Set] has a [Codec] for each pair of media types. [New] has those of media types that are
+// no plugin's own. Who makes a plugin with media types of its own registers theirs:
+//
+//	set := codec.New()
+//	set.Register("application/vnd.example.query", "application/vnd.example.answer", codec.Func(
+//		func(doc []byte) (codec.Call, error) {
+//			var q Query // has Validate and AppendBinary
+//			if err := codec.Unmarshal(doc, &q); err != nil {
+//				return codec.Call{}, err
+//			}
+//			payload, err := q.AppendBinary(nil)
+//			return codec.Call{Payload: payload, Encode: codec.EncodeRecord[Answer]}, err
+//		}))
 package codec
 
 import (
 	"fmt"
 
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/resonance/cascade"
-	"github.com/resonhost/resonhost/resonance/tick"
 )
 
 // MaxBytes is the longest JSON document that is decoded, unless [Set.Allow] says otherwise.
@@ -36,39 +48,42 @@ type Call struct {
 	Encode func(output []byte) ([]byte, error)
 }
 
+// Func is a Codec that is a function.
+type Func func(doc []byte) (Call, error)
+
+// Decode implements Codec.
+func (f Func) Decode(doc []byte) (Call, error) { return f(doc) }
+
 // Set has a Codec for each pair of media types.
 type Set struct {
 	codecs   map[[2]string]Codec
 	maxBytes int
 }
 
-// Builtin returns a set with the codecs of cascade and tick, and of transforms
-// from and to any of application/json, text/plain (a JSON string) and
-// application/octet-stream (an object with the member base64; a string is taken
-// too, for its UTF-8).
-func Builtin() *Set {
+// New returns a set with the codecs of transforms from and to any of application/json,
+// text/plain (a JSON string) and application/octet-stream (an object with the member base64;
+// a string is taken too, for its UTF-8).
+func New() *Set {
 	s := &Set{codecs: make(map[[2]string]Codec), maxBytes: MaxBytes}
-	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, s.decoder(decodeCascade))
-	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, s.decoder(decodeNodes))
-	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, s.decoder(decodeNetwork))
-	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, s.decoder(decodeConnection))
 	for _, in := range forms {
 		for _, out := range forms {
-			s.Register(in.mediaType, out.mediaType, s.decoder(mixed(in, out)))
+			s.Register(in.mediaType, out.mediaType, mixed(in, out))
 		}
 	}
 	return s
 }
 
-// Register adds a codec, or replaces that of the same media types. It must not be
-// called while the set is in use.
-func (s *Set) Register(input, output string, c Codec) { s.codecs[[2]string{input, output}] = c }
+// Register adds a codec, or replaces that of the same media types. The set does not give it
+// documents of more than [Set.MaxBytes] bytes. It must not be called while the set is in use.
+func (s *Set) Register(input, output string, c Codec) {
+	s.codecs[[2]string{input, output}] = bounded{s, c}
+}
 
-// Allow has the set's own codecs decode documents of up to so many bytes. It must not be called
+// Allow has the set's codecs decode documents of up to so many bytes. It must not be called
 // while the set is in use.
 func (s *Set) Allow(maxBytes int) { s.maxBytes = maxBytes }
 
-// MaxBytes is the longest document that the set's own codecs decode.
+// MaxBytes is the longest document that the set's codecs decode.
 func (s *Set) MaxBytes() int { return s.maxBytes }
 
 // For returns the codec of a transform.
@@ -93,18 +108,16 @@ func (s *Set) Translate(t host.Transform, doc []byte) (payload []byte, encode fu
 	return call.Payload, call.Encode, nil
 }
 
-// decoder is a codec of a set's own.
-type decoder struct {
-	set    *Set
-	decode func(doc []byte) (Call, error)
+// bounded is a codec of a set, which bounds its documents.
+type bounded struct {
+	set   *Set
+	codec Codec
 }
 
-func (s *Set) decoder(decode func(doc []byte) (Call, error)) Codec { return decoder{s, decode} }
-
 // Decode implements Codec.
-func (d decoder) Decode(doc []byte) (Call, error) {
-	if len(doc) > d.set.maxBytes {
-		return Call{}, fault(document, "must have at most %d bytes, has %d", d.set.maxBytes, len(doc))
+func (b bounded) Decode(doc []byte) (Call, error) {
+	if len(doc) > b.set.maxBytes {
+		return Call{}, fault(document, "must have at most %d bytes, has %d", b.set.maxBytes, len(doc))
 	}
-	return d.decode(doc)
+	return b.codec.Decode(doc)
 }

@@ -2,7 +2,6 @@ package codec_test
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -11,25 +10,57 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/resonance/cascade"
-	"github.com/resonhost/resonhost/resonance/tick"
 )
 
-// pairs are the media types of what Builtin has codecs for.
+// pairs are the media types of codecs: those of New, and one that is registered.
 var pairs = map[string]host.Transform{
-	"cascade":    {Name: "cascade", Input: cascade.MediaTypeState, Output: cascade.MediaTypeResult},
-	"node":       {Name: "tick.node", Input: tick.MediaTypeNodes, Output: tick.MediaTypeNodesResult},
-	"network":    {Name: "tick.network", Input: tick.MediaTypeNetwork, Output: tick.MediaTypeNetwork},
-	"connection": {Name: "tick.connection", Input: tick.MediaTypeConnection, Output: tick.MediaTypeConnectionResult},
-	"json":       {Name: "json", Input: "application/json", Output: "application/json"},
-	"text":       {Name: "text", Input: "text/plain", Output: "text/plain"},
-	"bytes":      {Name: "bytes", Input: "application/octet-stream", Output: "application/octet-stream"},
-	"mixed":      {Name: "mixed", Input: "application/json", Output: "text/plain"},
+	"json":  {Name: "json", Input: "application/json", Output: "application/json"},
+	"text":  {Name: "text", Input: "text/plain", Output: "text/plain"},
+	"bytes": {Name: "bytes", Input: "application/octet-stream", Output: "application/octet-stream"},
+	"mixed": {Name: "mixed", Input: "application/json", Output: "text/plain"},
+	"query": {Name: "query", Input: "x/query", Output: "x/answer"},
+}
+
+// query is what a plugin with media types of its own takes, and answer what it gives.
+type query struct {
+	Number float64            `json:"number"`
+	Count  int64              `json:"count"`
+	Name   string             `json:"name"`
+	Parts  []query            `json:"parts"`
+	Sizes  map[string]float64 `json:"sizes"`
+}
+
+func (q *query) Validate() error {
+	if q.Count > 9 {
+		return &abi.FieldError{Field: "count", Rule: "must be at most 9"}
+	}
+	return nil
+}
+
+type answer struct {
+	Text string `json:"text"`
+}
+
+func (a *answer) UnmarshalBinary(b []byte) error {
+	if a.Text = string(b); a.Text != "yes" {
+		return errors.New("is no answer")
+	}
+	return nil
+}
+
+func decodeQuery(doc []byte) (codec.Call, error) {
+	var q query
+	if err := codec.Unmarshal(doc, &q); err != nil {
+		return codec.Call{}, err
+	}
+	return codec.Call{Payload: []byte(q.Name), Encode: codec.EncodeRecord[answer]}, nil
 }
 
 func of(tb testing.TB, name string) codec.Codec {
 	tb.Helper()
-	c, err := codec.Builtin().For(pairs[name])
+	set := codec.New()
+	set.Register("x/query", "x/answer", codec.Func(decodeQuery))
+	c, err := set.For(pairs[name])
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -38,57 +69,24 @@ func of(tb testing.TB, name string) codec.Codec {
 
 func TestDecodeRefuses(t *testing.T) {
 	for _, c := range []struct{ codec, name, doc, want string }{
-		{"cascade", "empty", " ", "document: is empty"},
-		{"cascade", "null", " null ", "document: must not be null"},
-		{"cascade", "array", `[]`, "document: must be an object"},
-		{"cascade", "unknown member", `{"phi": 1}`, "phi: is not a known field"},
-		{"cascade", "misspelt member", `{"phiValu": 1}`, `phiValu: is not a known field; did you mean "phiValue"?`},
-		{"cascade", "another case", `{"PhiValue": 1}`, `PhiValue: is not a known field; did you mean "phiValue"?`},
-		{"cascade", "misspelt stream", `{"strem": "a"}`, `strem: is not a known field; did you mean "stream"?`},
-		{"cascade", "prototype", `{"__proto__": {}}`, "__proto__: is not a known field"},
-		{"cascade", "escaped prototype", `{"\u005f_proto__": {}}`, "__proto__: is not a known field"},
-		{"cascade", "twice", `{"phiValue": 1, "phiValue": 1}`, "phiValue: is there twice"},
-		{"cascade", "twice, escaped", `{"phiValue": 1, "phiV\u0061lue": 1}`, "phiValue: is there twice"},
-		{"cascade", "string for a number", `{"phiValue": "1"}`, "phiValue: must be a number"},
-		{"cascade", "object for a number", `{"phiValue": {}}`, "phiValue: must be a number"},
-		{"cascade", "deep for a number", `{"phiValue": ` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, "phiValue: must be a number"},
-		{"cascade", "beyond a float", `{"phiValue": 1e999}`, "phiValue: is out of range"},
-		{"cascade", "beyond the bounds", `{"phiValue": 1e13}`, "phiValue: must be 0 or of a magnitude between 1e-12 and 1e12"},
-		{"cascade", "fraction of a ms", `{"timestamp": 0.5}`, "timestamp: must be a whole number in range"},
-		{"cascade", "timestamp", `{"timestamp": 9000000000000000}`, "timestamp: must be between -8.64e15 and 8.64e15"},
-		{"cascade", "timestamp beyond int64", `{"timestamp": 1` + strings.Repeat("0", 30) + `}`, "timestamp: is out of range"},
-		{"cascade", "detail", `{"detail": "most"}`, `detail: must be "full" or "summary"`},
-		{"cascade", "detail of another type", `{"detail": 1}`, "detail: must be a string"},
-		{"cascade", "empty stream", `{"stream": ""}`, "stream: must have 1 to 256 bytes, has 0"},
-		{"cascade", "long stream", `{"stream": "` + strings.Repeat("x", 257) + `"}`, "stream: must have 1 to 256 bytes, has 257"},
-		{"cascade", "stream of another type", `{"stream": 1}`, "stream: must be a string"},
-		{"cascade", "invalid UTF-8", "{\"stream\": \"\xff\"}", "document: is not valid JSON: invalid UTF-8, at byte 13"},
-		{"cascade", "two values", `{} {}`, "document: is not valid JSON: invalid character '{' after top-level value, at byte 4"},
-		{"cascade", "cut off", `{"phiValue": 1`, "document: is cut off, at byte 15"},
-		{"cascade", "bare NaN", `{"phiValue": NaN}`, "document: is not valid JSON: invalid character 'N' at start of value, at byte 14"},
-		{"cascade", "comment", `{/* */}`, "document: is not valid JSON: invalid character '/' at start of value, at byte 2"},
-		{"cascade", "trailing comma", `{"phiValue": 1,}`, "document: is not valid JSON: invalid character ',' at start of value, at byte 15"},
-
-		{"node", "no time", `{"nodes": []}`, "now_ms: is required"},
-		{"node", "null time", `{"now_ms": null, "nodes": []}`, "now_ms: is required"},
-		{"node", "no nodes", `{"now_ms": 1}`, "nodes: is required"},
-		{"node", "nested", `{"now_ms": 1, "nodes": [{"id": "a"}, {"id": "b", "frequency": []}]}`, "nodes[1].frequency: must be a number"},
-		{"node", "null node", `{"now_ms": 1, "nodes": [null]}`, "nodes[0].id: must have 1 to 128 bytes"},
-		{"node", "nested unknown", `{"now_ms": 1, "nodes": [{"id": "a", "frequncy": 1}]}`, `nodes[0].frequncy: is not a known field; did you mean "frequency"?`},
-		{"node", "out of bounds", `{"now_ms": 1, "nodes": [{"id": "a", "frequency": -1}]}`, "nodes[0].frequency: must be above 0 and at most 1e6"},
-		{"node", "pattern", `{"now_ms": 1, "nodes": [], "patterns": {"a": "b"}}`, "patterns.a: must be a number"},
-		{"node", "pattern twice", `{"now_ms": 1, "nodes": [], "patterns": {"a": 1, "a": 1}}`, "patterns.a: is there twice"},
-		{"node", "reserved pattern", `{"now_ms": 1, "nodes": [], "patterns": {"constructor": 1}}`, `patterns: "constructor" is reserved`},
-		{"node", "array for an object", `{"now_ms": 1, "nodes": [], "patterns": []}`, "patterns: must be an object"},
-		{"node", "object for an array", `{"now_ms": 1, "nodes": {}}`, "nodes: must be an array"},
-
-		{"network", "no network", `{"now_ms": 1}`, "network: is required"},
-		{"network", "no time", `{"network": {}}`, "now_ms: is required"},
-		{"network", "negative count", `{"now_ms": 1, "network": {"fields": {"a_field": {"total_resonances": -1}}}}`, "network.fields.a_field.total_resonances: must be a whole number in range"},
-		{"network", "metric", `{"now_ms": 1, "network": {"metrics": {"fieldStrenght": 1}}}`, `network.metrics.fieldStrenght: is not a known field; did you mean "fieldStrength"?`},
-
-		{"connection", "no frequency", `{"a": {}, "b": {}}`, "a.frequency: must be above 0 and at most 1e6"},
-		{"connection", "position", `{"a": {"position": {"z": 1}}}`, "a.position.z: is not a known field"},
+		{"query", "empty", " ", "document: is empty"},
+		{"query", "null", " null ", "document: must not be null"},
+		{"query", "array", `[]`, "document: must be an object"},
+		{"query", "unknown member", `{"amount": 1}`, "amount: is not a known field"},
+		{"query", "misspelt member", `{"parts": [{}, {"cout": 1}]}`, `parts[1].cout: is not a known field; did you mean "count"?`},
+		{"query", "another case", `{"Number": 1}`, `Number: is not a known field; did you mean "number"?`},
+		{"query", "escaped prototype", `{"\u005f_proto__": {}}`, "__proto__: is not a known field"},
+		{"query", "twice, escaped", `{"number": 1, "numb\u0065r": 1}`, "number: is there twice"},
+		{"query", "string for a number", `{"number": "1"}`, "number: must be a number"},
+		{"query", "beyond a float", `{"number": 1e999}`, "number: is out of range"},
+		{"query", "fraction", `{"count": 0.5}`, "count: must be a whole number in range"},
+		{"query", "number for a string", `{"name": 1}`, "name: must be a string"},
+		{"query", "object for an array", `{"parts": {}}`, "parts: must be an array"},
+		{"query", "array for an object", `{"sizes": []}`, "sizes: must be an object"},
+		{"query", "value of a map", `{"sizes": {"a": "b"}}`, "sizes.a: must be a number"},
+		{"query", "not valid by its own rules", `{"count": 10}`, "count: must be at most 9"},
+		{"query", "two values", `{} {}`, "document: is not valid JSON: invalid character '{' after top-level value, at byte 4"},
+		{"query", "cut off", `{"number": 1`, "document: is cut off, at byte 13"},
 
 		{"json", "empty", "", "document: is empty"},
 		{"json", "two values", `1 2`, "document: has something behind the value, at byte 2"},
@@ -133,34 +131,6 @@ func TestDecodeRefusesSize(t *testing.T) {
 	}
 }
 
-func TestCascade(t *testing.T) {
-	for _, c := range []struct {
-		doc, stream string
-		want        cascade.State
-	}{
-		// A clock would make the same line give two answers: no timestamp is 0.
-		{`{}`, "", cascade.State{Detail: cascade.DetailFull}},
-		{`{"phiValue": null, "stream": null}`, "", cascade.State{Detail: cascade.DetailFull}},
-		{
-			` {"awarenessLevel": 1, "coherenceScore": 2, "phiValue": 3, "emotionalResonance": 4, "creativeEmergence": 5, "timestamp": 6, "detail": "summary", "stream": "s"} `,
-			"s",
-			cascade.State{AwarenessLevel: 1, CoherenceScore: 2, PhiValue: 3, EmotionalResonance: 4, CreativeEmergence: 5, Timestamp: 6, Detail: cascade.DetailSummary},
-		},
-	} {
-		call, err := of(t, "cascade").Decode([]byte(c.doc))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got cascade.State
-		if err := got.UnmarshalBinary(call.Payload); err != nil {
-			t.Fatal(err)
-		}
-		if got != c.want || call.Stream != c.stream {
-			t.Errorf("%s: %+v of stream %q, want %+v of %q", c.doc, got, call.Stream, c.want, c.stream)
-		}
-	}
-}
-
 func TestForms(t *testing.T) {
 	for _, c := range []struct{ codec, doc, payload, output, line string }{
 		{"json", ` {"a": [1, 1e2]} `, ` {"a": [1, 1e2]} `, "{\n \"b\": 1.50\n}\n", `{"b":1.50}`},
@@ -169,6 +139,7 @@ func TestForms(t *testing.T) {
 		{"bytes", `{"base64": "AP8="}`, "\x00\xff", "\xff", `{"base64":"/w=="}`},
 		{"bytes", `"é"`, "é", "", `{"base64":""}`},
 		{"mixed", `[]`, `[]`, "text", `"text"`},
+		{"query", `{"name": "a"}`, "a", "yes", `{"text":"yes"}`},
 	} {
 		call, err := of(t, c.codec).Decode([]byte(c.doc))
 		if err != nil {
@@ -186,10 +157,7 @@ func TestForms(t *testing.T) {
 
 // TestEncodeRefuses is of plugins that do not answer in their media type.
 func TestEncodeRefuses(t *testing.T) {
-	docs := map[string]string{
-		"cascade": `{}`, "node": `{"now_ms": 1, "nodes": [{"id": "a"}]}`, "network": `{"now_ms": 1, "network": {}}`,
-		"connection": `{"a": {"frequency": 1}, "b": {"frequency": 1}}`, "json": `0`, "text": `""`,
-	}
+	docs := map[string]string{"json": `0`, "text": `""`, "query": `{}`}
 	for name, doc := range docs {
 		call, err := of(t, name).Decode([]byte(doc))
 		if err != nil {
@@ -202,7 +170,7 @@ func TestEncodeRefuses(t *testing.T) {
 }
 
 func TestFor(t *testing.T) {
-	_, err := codec.Builtin().For(host.Transform{Name: "x.y", Input: "a/b", Output: "c/d"})
+	_, err := codec.New().For(host.Transform{Name: "x.y", Input: "a/b", Output: "c/d"})
 	if want := "x.y has no JSON form: no codec for a/b and c/d"; err == nil || err.Error() != want {
 		t.Errorf("err %v, want %s", err, want)
 	}
@@ -237,34 +205,18 @@ func TestTakeStream(t *testing.T) {
 	}
 }
 
-// records are the messages that payloads are of.
-var records = map[string]func() message{
-	"cascade":    func() message { return new(cascade.State) },
-	"node":       func() message { return new(tick.Nodes) },
-	"network":    func() message { return new(tick.NetworkState) },
-	"connection": func() message { return new(tick.ConnectionRequest) },
-}
-
-type message interface {
-	encoding.BinaryUnmarshaler
-	Validate() error
-}
-
-// FuzzDecode feeds one document to every codec: none panics, each error is short
-// and names a field, and a payload is a valid record of its media type.
+// FuzzDecode feeds one document to every codec: none panics, and each error is short
+// and names a field.
 func FuzzDecode(f *testing.F) {
 	for _, doc := range []string{
-		`{"awarenessLevel": 0.5, "timestamp": 1760000000000, "stream": "s", "detail": "summary"}`,
-		`{"now_ms": 1, "nodes": [{"id": "a", "frequency": 432, "resonance_strength": 0.5, "state": "stopped", "harmonic_patterns": ["p"]}], "patterns": {"p": 0.25}}`,
-		`{"now_ms": 1, "network": {"metrics": {"fieldStrength": 0.5}, "fields": {"a": {"state": "paused"}}, "patterns": {"b": {"total_cycles": 3}}}}`,
-		`{"a": {"frequency": 1, "resonance_strength": 1, "position": {"x": 1, "y": 2, "layer": 0}}, "b": {"frequency": 2}}`,
+		`{"number": 0.5, "count": 3, "name": "s", "parts": [{}, {"sizes": {"a": 1}}]}`,
 		`{"base64": "AP8="}`, `"text"`, `[1, -0, 1e300, {"a": null}]`, `{"__proto__": 1}`, `{"a": 1, "a": 2}`, "\"\xff\"", `{"a":`,
 	} {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		for name := range pairs {
-			call, err := of(t, name).Decode(doc)
+			_, err := of(t, name).Decode(doc)
 			if err != nil {
 				fault := (*abi.FieldError)(nil)
 				if !errors.As(err, &fault) || fault.Field == "" || fault.Rule == "" {
@@ -278,43 +230,6 @@ func FuzzDecode(f *testing.F) {
 			if !json.Valid(doc) {
 				t.Fatalf("%s: took what is no JSON", name)
 			}
-			if record := records[name]; record != nil {
-				m := record()
-				if err := errors.Join(m.UnmarshalBinary(call.Payload), m.Validate()); err != nil {
-					t.Fatalf("%s: took what is not valid: %v", name, err)
-				}
-			}
-		}
-	})
-}
-
-// FuzzCascade goes from JSON to a message and back.
-func FuzzCascade(f *testing.F) {
-	f.Add([]byte(`{"awarenessLevel": 0.5, "phiValue": -1e-12, "timestamp": 1760000000000, "detail": "summary"}`))
-	f.Fuzz(func(t *testing.T, doc []byte) {
-		call, err := of(t, "cascade").Decode(doc)
-		if err != nil {
-			return
-		}
-		var state cascade.State
-		if err := state.UnmarshalBinary(call.Payload); err != nil {
-			t.Fatal(err)
-		}
-		if err := state.Validate(); err != nil {
-			t.Fatalf("took what does not validate: %v", err)
-		}
-		back, err := json.Marshal(&state)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := of(t, "cascade").Decode(back)
-		if err != nil {
-			t.Fatalf("%s: %v", back, err)
-		}
-		// A field of −0 is absent, as one of 0.
-		var second cascade.State
-		if err := second.UnmarshalBinary(again.Payload); err != nil || second != state {
-			t.Fatalf("%+v came back as %+v, err %v", state, second, err)
 		}
 	})
 }
@@ -323,15 +238,9 @@ func FuzzCascade(f *testing.F) {
 // one line of JSON.
 func FuzzEncode(f *testing.F) {
 	f.Add([]byte(`{"a": [1]}`))
-	f.Add(make([]byte, 168))
+	f.Add([]byte("yes"))
 	f.Fuzz(func(t *testing.T, output []byte) {
-		docs := map[string]string{
-			"cascade":    `{}`,
-			"node":       `{"now_ms": 1, "nodes": [{"id": "a"}]}`,
-			"network":    `{"now_ms": 1, "network": {}}`,
-			"connection": `{"a": {"frequency": 1}, "b": {"frequency": 1}}`,
-			"json":       `0`, "text": `""`, "bytes": `""`,
-		}
+		docs := map[string]string{"json": `0`, "text": `""`, "bytes": `""`, "query": `{}`}
 		for name, doc := range docs {
 			call, err := of(t, name).Decode([]byte(doc))
 			if err != nil {
@@ -343,16 +252,4 @@ func FuzzEncode(f *testing.F) {
 			}
 		}
 	})
-}
-
-// TestManyEmptyNodes has a document within the bounds that would cost a gigabyte.
-func TestManyEmptyNodes(t *testing.T) {
-	doc := []byte(`{"now_ms": 1, "nodes": [` + strings.TrimSuffix(strings.Repeat("{},", 2_700_000), ",") + `]}`)
-	c, err := codec.Builtin().For(host.Transform{Name: "tick.node", Input: tick.MediaTypeNodes, Output: tick.MediaTypeNodesResult})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Decode(doc); err == nil || err.Error() != "nodes: must be at most 1048576" {
-		t.Errorf("err %v", err)
-	}
 }

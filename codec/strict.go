@@ -26,8 +26,11 @@ func fault(field, rule string, args ...any) error {
 // document is the field of faults that concern the whole.
 const document = "document"
 
-// unmarshal decodes one JSON value, strictly, and validates it.
-func unmarshal[T any, P interface {
+// Unmarshal decodes one JSON value, strictly, and has it validate itself. It refuses null,
+// unknown and duplicate members, another case, invalid UTF-8 and text behind the value. Its
+// errors are [*abi.FieldError]s with the path of the member, such as nodes[3].frequency, or of
+// the field "document" for the whole; those of Validate are returned as they are.
+func Unmarshal[T any, P interface {
 	*T
 	Validate() error
 }](doc []byte, v P) error {
@@ -189,8 +192,9 @@ func check(doc []byte) error {
 	}
 }
 
-// checkStream checks the key of a stream.
-func checkStream(field, key string) error {
+// CheckStream checks the key of a stream, which a document has in the member called field. Its
+// error is an [*abi.FieldError].
+func CheckStream(field, key string) error {
 	if len(key) == 0 || len(key) > host.MaxStreamKey {
 		return fault(field, "must have 1 to %d bytes, has %d", host.MaxStreamKey, len(key))
 	}
@@ -236,7 +240,7 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 			return nil, "", explain(err)
 		}
 		key = string(unquoted)
-		if err := checkStream(clip(field), key); err != nil {
+		if err := CheckStream(clip(field), key); err != nil {
 			return nil, "", err
 		}
 	}
@@ -258,8 +262,9 @@ func without(doc []byte, from, to int64) []byte {
 	return slices.Concat(doc[:from], blank, doc[end:])
 }
 
-// encoded decodes a record and encodes it as JSON.
-func encoded[T any, P interface {
+// EncodeRecord decodes an output that is the record of a T, and returns the T as JSON: what
+// [Call] wants of its Encode.
+func EncodeRecord[T any, P interface {
 	*T
 	encoding.BinaryUnmarshaler
 }](output []byte) ([]byte, error) {
@@ -267,7 +272,8 @@ func encoded[T any, P interface {
 	if err := v.UnmarshalBinary(output); err != nil {
 		return nil, err
 	}
-	return marshal(v)
+	return Marshal(v)
 }
 
-func marshal(v any) ([]byte, error) { return json.Marshal(v, json.Deterministic(true)) }
+// Marshal encodes a value as JSON on one line, members of maps in order.
+func Marshal(v any) ([]byte, error) { return json.Marshal(v, json.Deterministic(true)) }

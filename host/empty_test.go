@@ -11,7 +11,7 @@ import (
 // TestEmpty has plugins come to a host that began without.
 func TestEmpty(t *testing.T) {
 	h := start(t, host.Config{
-		Empty: true, JSON: codec.Builtin().Translate,
+		Empty: true, JSON: codec.New().Translate,
 		Defaults:  host.PluginConfig{MemoryLimit: 16 << 20},
 		Overrides: map[string]host.PluginConfig{"later": {Weight: 2}},
 	})

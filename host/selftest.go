@@ -236,7 +236,7 @@ func (h *Host) runTest(ctx context.Context, v *version, in *registry.Instance, c
 func formsOfJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error), error) {
 	payload, encode, err := form.Translate(t.Input, t.Output, input)
 	if errors.Is(err, form.ErrUnknown) {
-		err = fmt.Errorf("there is no JSON form of %s and %s: set Config.JSON, for the built-in plugins to codec.Builtin().Translate", t.Input, t.Output)
+		err = fmt.Errorf("there is no JSON form of %s and %s: set Config.JSON to what translates them, such as Translate of a codec.Set with a codec for them", t.Input, t.Output)
 	}
 	return payload, encode, err
 }

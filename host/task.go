@@ -752,7 +752,7 @@ func (t *task) rejection(v *version, r *abi.Result, input []byte) *Error {
 		kind = KindInvalidArgument
 		if spec := v.spec(t.transform); spec != nil && !form.Known(spec.Input) && form.IsJSON(input) {
 			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
-				": package codec makes that of JSON (codec.Builtin().Translate)"
+				": a codec.Set with a codec for it makes that of JSON (Translate)"
 		}
 	}
 	return (&Error{Kind: kind, Transform: t.transform.name, Message: message}).of(v)

@@ -152,7 +152,7 @@ func TestRun(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var out strings.Builder
 			// A reader of one byte at a time meets every boundary.
-			sum, err := lines.Run(t.Context(), h, codec.Builtin(), c.transform, iotest.OneByteReader(strings.NewReader(c.in)), &out, c.opts)
+			sum, err := lines.Run(t.Context(), h, codec.New(), c.transform, iotest.OneByteReader(strings.NewReader(c.in)), &out, c.opts)
 			if err != nil || sum != c.sum {
 				t.Errorf("%+v, want %+v; err %v", sum, c.sum, err)
 			}
@@ -173,7 +173,7 @@ func TestRunRefuses(t *testing.T) {
 		"t.none": `t.none: unknown_transform: no plugin has a transform "t.none"`,
 		"t.own":  "t.own has no JSON form: no codec for application/vnd.t and application/vnd.t",
 	} {
-		sum, err := lines.Run(t.Context(), h, codec.Builtin(), transform, strings.NewReader("1\n"), io.Discard, lines.Options{})
+		sum, err := lines.Run(t.Context(), h, codec.New(), transform, strings.NewReader("1\n"), io.Discard, lines.Options{})
 		if err == nil || err.Error() != want || sum != (lines.Summary{}) {
 			t.Errorf("%+v, err %v, want %s", sum, err, want)
 		}
@@ -187,7 +187,7 @@ func TestRunAnswersAtOnce(t *testing.T) {
 	fromOut, out := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, out, lines.Options{})
+		_, err := lines.Run(t.Context(), h, codec.New(), "t.echo", in, out, lines.Options{})
 		ended <- err
 	}()
 	answers := bufio.NewReader(fromOut)
@@ -227,7 +227,7 @@ func TestRunEndsWithItsWriter(t *testing.T) {
 			}
 		}
 	}()
-	_, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, &limited{1000}, lines.Options{})
+	_, err := lines.Run(t.Context(), h, codec.New(), "t.echo", in, &limited{1000}, lines.Options{})
 	in.Close()
 	if !errors.Is(err, errFull) || err.Error() != "write: disk full" {
 		t.Errorf("err %v, want write: disk full", err)
@@ -245,7 +245,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		sum, err := lines.Run(ctx, h, codec.Builtin(), "t.echo", in, out, lines.Options{})
+		sum, err := lines.Run(ctx, h, codec.New(), "t.echo", in, out, lines.Options{})
 		if sum.Lines != 1 || sum.Failed != 0 {
 			t.Errorf("%+v, want the one line", sum)
 		}
@@ -266,7 +266,7 @@ func TestRunReadError(t *testing.T) {
 	h := start(t, nil)
 	r := io.MultiReader(strings.NewReader("1\n2\n3"), iotest.ErrReader(errors.New("gone")))
 	var out strings.Builder
-	sum, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", r, &out, lines.Options{})
+	sum, err := lines.Run(t.Context(), h, codec.New(), "t.echo", r, &out, lines.Options{})
 	if err == nil || err.Error() != "read: gone" {
 		t.Errorf("err %v, want read: gone", err)
 	}
@@ -302,7 +302,7 @@ func TestRunManyInSandbox(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	got, err := lines.Run(t.Context(), h, codec.Builtin(), "hostile.trap", strings.NewReader(in.String()), &out, lines.Options{StreamField: "s"})
+	got, err := lines.Run(t.Context(), h, codec.New(), "hostile.trap", strings.NewReader(in.String()), &out, lines.Options{StreamField: "s"})
 	if err != nil || got != sum {
 		t.Errorf("%+v, want %+v; err %v", got, sum, err)
 	}
@@ -323,7 +323,7 @@ func TestRunSideBySide(t *testing.T) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		in := strings.NewReader(strings.Repeat("{\"base64\": \"IQ==\"}\n", 20))
-		_, err := lines.Run(ctx, h, codec.Builtin(), "hostile.spin", in, io.Discard, lines.Options{})
+		_, err := lines.Run(ctx, h, codec.New(), "hostile.spin", in, io.Discard, lines.Options{})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err %v", err)
 		}
@@ -406,7 +406,7 @@ func TestRunHoldsLittle(t *testing.T) {
 	in := strings.NewReader(strings.Repeat(line, sent))
 	ended := make(chan error, 1)
 	go func() {
-		sum, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, out, lines.Options{Memory: m, MaxHeld: most})
+		sum, err := lines.Run(t.Context(), h, codec.New(), "t.echo", in, out, lines.Options{Memory: m, MaxHeld: most})
 		if sum.Failed != 0 {
 			t.Errorf("%d lines failed", sum.Failed)
 		}
@@ -433,7 +433,7 @@ func TestRunWithoutMemory(t *testing.T) {
 	m := &memory{limit: 100}
 	var out strings.Builder
 	in := "1\n\"" + strings.Repeat("x", 60) + "\"\n\"" + strings.Repeat("y", 200) + "\"\n4\n"
-	sum, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", strings.NewReader(in), &out, lines.Options{Memory: m, Window: 1})
+	sum, err := lines.Run(t.Context(), h, codec.New(), "t.echo", strings.NewReader(in), &out, lines.Options{Memory: m, Window: 1})
 	got := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if err != nil || sum != (lines.Summary{Lines: 4, Failed: 2}) || len(got) != 4 || got[0] != "1" || got[3] != "4" {
 		t.Errorf("%+v, err %v, %s", sum, err, out.String())
@@ -457,7 +457,7 @@ func TestRunProbes(t *testing.T) {
 	close(probe)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := lines.Run(t.Context(), h, codec.Builtin(), "t.echo", in, out, lines.Options{Probe: probe})
+		_, err := lines.Run(t.Context(), h, codec.New(), "t.echo", in, out, lines.Options{Probe: probe})
 		out.Close()
 		ended <- err
 	}()

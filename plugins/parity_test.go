@@ -11,6 +11,7 @@ import (
 	"github.com/resonhost/resonhost/internal/vectors"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance"
 )
 
 // TestVectors runs the transforms natively, without a host.
@@ -27,7 +28,7 @@ func TestVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, spec := range m.Transforms {
-			c, err := codec.Builtin().For(host.Transform{Name: spec.Name, Input: spec.Input, Output: spec.Output})
+			c, err := resonance.Codecs().For(host.Transform{Name: spec.Name, Input: spec.Input, Output: spec.Output})
 			if err != nil {
 				t.Fatal(err)
 			}

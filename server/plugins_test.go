@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/server"
 )
 
@@ -42,7 +42,7 @@ func TestChangePlugins(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer h.Close(t.Context())
-			s, err := server.New(h, codec.Builtin(), server.Options{})
+			s, err := server.New(h, resonance.Codecs(), server.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

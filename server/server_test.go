@@ -21,6 +21,7 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
 	"github.com/resonhost/resonhost/server"
 )
@@ -43,7 +44,7 @@ func serve(t *testing.T, change func(*host.Config, *server.Options)) *served {
 // serveWith is serve with codecs of the test's own.
 func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config, *server.Options)) *served {
 	t.Helper()
-	codecs := codec.Builtin()
+	codecs := resonance.Codecs()
 	register(codecs)
 	cfg := host.Config{
 		Plugins: []host.Source{

@@ -13,10 +13,10 @@ import (
 
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	nativecascade "github.com/resonhost/resonhost/plugins/cascade"
 	nativetick "github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
 	"github.com/resonhost/resonhost/resonance/tick"
 	"github.com/resonhost/resonhost/server"
@@ -135,7 +135,7 @@ func openHTTP(ctx context.Context, o options) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	codecs := codec.Builtin()
+	codecs := resonance.Codecs()
 	s, err := server.New(h, codecs, server.Options{})
 	if err != nil {
 		return nil, errors.Join(err, h.Close(ctx))

@@ -16,10 +16,10 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/lines"
+	"github.com/resonhost/resonhost/resonance"
 )
 
 func callCommand(std stdio) *cli.Command {
@@ -162,7 +162,7 @@ func serves(h *host.Host, transform string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := codec.Builtin().For(t); err != nil {
+	if _, err := resonance.Codecs().For(t); err != nil {
 		return &exit{exitUsage, err}
 	}
 	return nil

@@ -18,9 +18,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi/manifest"
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/server"
 )
 
@@ -111,7 +111,7 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
-	cfg.Host, cfg.Codecs, cfg.Logs = h, codec.Builtin(), logs
+	cfg.Host, cfg.Codecs, cfg.Logs = h, resonance.Codecs(), logs
 	cfg.MaxModule = max(o.host.Defaults.MaxModule, o.host.Overrides[cfg.Name].MaxModule)
 	cfg.Status = func(s string) { fmt.Fprintln(std.err, printable(s)) }
 	cfg.Report = (&devloop.Printer{W: std.out, Colour: colours(std.out)}).Print
@@ -136,7 +136,7 @@ func runBeside(ctx context.Context, h *host.Host, listener net.Listener, log *sl
 	if listener == nil {
 		return f(ctx)
 	}
-	srv, err := server.New(h, codec.Builtin(), server.Options{Logger: log})
+	srv, err := server.New(h, resonance.Codecs(), server.Options{Logger: log})
 	if err != nil {
 		return err
 	}

@@ -14,10 +14,10 @@ import (
 	"unicode"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/trust"
 )
 
@@ -66,7 +66,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 
 // setLoading sets what has to do with how plugins are loaded.
 func (o *options) setLoading(cfg *host.Config) error {
-	cfg.JSON = codec.Builtin().Translate
+	cfg.JSON = resonance.Codecs().Translate
 	switch o.cacheDir {
 	case "none":
 	case "":

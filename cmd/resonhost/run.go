@@ -17,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/timeslice"
 )
@@ -89,7 +90,7 @@ func (o *options) maxBody() int {
 
 // codecs are those of tasks as long as plugins take them.
 func (o *options) codecs() *codec.Set {
-	set := codec.Builtin()
+	set := resonance.Codecs()
 	set.Allow(max(codec.MaxBytes, o.maxBody()))
 	return set
 }

@@ -37,7 +37,7 @@ const buildScript = `LC_ALL=C sed -f edit guest.bin > hostile.wasm.new && mv hos
 func newProject(t *testing.T) *project {
 	t.Helper()
 	h, err := host.New(host.Config{
-		Empty: true, JSON: codec.Builtin().Translate,
+		Empty: true, JSON: codec.New().Translate,
 		Defaults: host.PluginConfig{MemoryLimit: 16 << 20, BreakAfter: -1},
 	})
 	if err != nil {
@@ -56,7 +56,7 @@ func newProject(t *testing.T) *project {
 	p.config = devloop.Config{
 		Dir: p.dir, Command: []string{"sh", "build.sh"}, Name: "hostile",
 		WASM: filepath.Join(p.dir, "hostile.wasm"), Tests: filepath.Join(p.dir, "hostile.test.ndjson"),
-		Host: h, Codecs: codec.Builtin(), Status: func(string) {},
+		Host: h, Codecs: codec.New(), Status: func(string) {},
 	}
 	return p
 }

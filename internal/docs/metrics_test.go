@@ -9,11 +9,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server"
 )
@@ -35,7 +35,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	if _, err := server.New(h, codec.Builtin(), server.Options{Registry: registry}); err != nil {
+	if _, err := server.New(h, resonance.Codecs(), server.Options{Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
 	if err := metrics.Register(registry, metrics.NewNetwork(noNetwork{})); err != nil {

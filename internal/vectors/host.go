@@ -3,13 +3,13 @@ package vectors
 import (
 	"context"
 
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/resonance"
 )
 
 // InHost runs calls in a host.
 func InHost(ctx context.Context, h *host.Host) Caller {
-	codecs := codec.Builtin()
+	codecs := resonance.Codecs()
 	return func(name, stream string, input []byte) ([]byte, error) {
 		transform, err := h.Lookup(name)
 		if err != nil {

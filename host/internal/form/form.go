@@ -1,5 +1,8 @@
-// Package form has how media types that are no plugin's own look in JSON, as package codec
-// has them: that imports host, which is to need no library for it.
+// Package form has how media types that are no plugin's own look in JSON, for self-tests.
+//
+// Package codec has the same for callers. It refuses more (members that are there twice,
+// reserved names, depth) and says where, for which it takes a JSON library that an embedder of
+// host is not to link. A test holds the two to one another.
 package form
 
 import (

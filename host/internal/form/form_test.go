@@ -23,7 +23,7 @@ func TestForms(t *testing.T) {
 			spec := host.Transform{Name: "x", Input: in, Output: out}
 			for _, doc := range docs {
 				payload, encode, err := form.Translate(in, out, []byte(doc))
-				want, wantEncode, wantErr := codec.Builtin().Translate(spec, []byte(doc))
+				want, wantEncode, wantErr := codec.New().Translate(spec, []byte(doc))
 				if (err != nil) != (wantErr != nil) || err == nil && strings.TrimSpace(string(payload)) != strings.TrimSpace(string(want)) {
 					t.Errorf("%s of %s: %q, err %v; codec has %q, err %v", in, doc, payload, err, want, wantErr)
 				}

@@ -1,0 +1,155 @@
+// Package resonance has what a program needs to serve the transforms cascade and tick to
+// those who speak JSON: their codecs. resonance/MESSAGES.md describes the JSON.
+//
+// Packages below have the rest of what knows these two: their messages as Go types (cascade,
+// tick), a network of nodes that tick advances (network), and metrics (metrics). The engine
+// and the edges know none of them.
+package resonance
+
+import (
+	"bytes"
+	"encoding"
+	"strconv"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/tick"
+)
+
+// Codecs returns a new set with the codecs of cascade, tick.node, tick.network and
+// tick.connection, and those of [codec.New].
+func Codecs() *codec.Set {
+	s := codec.New()
+	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, codec.Func(decodeCascade))
+	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, codec.Func(decodeNodes))
+	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, codec.Func(decodeNetwork))
+	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, codec.Func(decodeConnection))
+	return s
+}
+
+// cascadeInput is the JSON of cascade's argument: the state, and the key of the
+// stream whose history it belongs to.
+type cascadeInput struct {
+	cascade.State `json:",inline"`
+
+	Stream *string `json:"stream"`
+}
+
+func (in *cascadeInput) Validate() error {
+	if in.Stream != nil {
+		if err := codec.CheckStream("stream", *in.Stream); err != nil {
+			return err
+		}
+	}
+	return in.State.Validate()
+}
+
+func decodeCascade(doc []byte) (codec.Call, error) {
+	var in cascadeInput
+	if err := codec.Unmarshal(doc, &in); err != nil {
+		return codec.Call{}, err
+	}
+	call := codec.Call{Encode: codec.EncodeRecord[cascade.Result]}
+	if in.Stream != nil {
+		call.Stream = *in.Stream
+	}
+	return with(call, &in.State)
+}
+
+// with returns the call with a record as its payload.
+func with(c codec.Call, in encoding.BinaryAppender) (_ codec.Call, err error) {
+	c.Payload, err = in.AppendBinary(nil)
+	return c, err
+}
+
+// nodesInput is the JSON of tick.node's argument. What it requires hides the
+// member of that name.
+type nodesInput struct {
+	tick.NodesRequest `json:",inline"`
+
+	NowMS *float64     `json:"now_ms"`
+	Nodes *[]tick.Node `json:"nodes"`
+}
+
+func (in *nodesInput) Validate() error {
+	if in.NowMS == nil {
+		return required("now_ms")
+	}
+	if in.Nodes == nil {
+		return required("nodes")
+	}
+	in.NodesRequest.NowMS, in.NodesRequest.Nodes = *in.NowMS, *in.Nodes
+	return in.NodesRequest.Validate()
+}
+
+func required(field string) error { return &abi.FieldError{Field: field, Rule: "is required"} }
+
+func decodeNodes(doc []byte) (codec.Call, error) {
+	// Empty nodes cost 3 bytes here and a hundred as values: they are counted
+	// before they are made. What a string has of braces counts too, and does not
+	// come near the bound.
+	if n := bytes.Count(doc, []byte("{")); n > tick.MaxNodes+2 {
+		return codec.Call{}, &abi.FieldError{Field: "nodes", Rule: "must be at most " + strconv.Itoa(tick.MaxNodes)}
+	}
+	var in nodesInput
+	if err := codec.Unmarshal(doc, &in); err != nil {
+		return codec.Call{}, err
+	}
+	return with(codec.Call{Encode: func(output []byte) ([]byte, error) {
+		var res tick.NodesResult
+		if err := res.UnmarshalBinary(output); err != nil {
+			return nil, err
+		}
+		out, err := in.Respond(&res)
+		if err != nil {
+			return nil, err
+		}
+		return codec.Marshal(out)
+	}}, &in.NodesRequest)
+}
+
+// networkInput is the JSON of tick.network's argument, as nodesInput.
+type networkInput struct {
+	tick.NetworkRequest `json:",inline"`
+
+	NowMS   *float64      `json:"now_ms"`
+	Network *tick.Network `json:"network"`
+}
+
+func (in *networkInput) Validate() error {
+	if in.NowMS == nil {
+		return required("now_ms")
+	}
+	if in.Network == nil {
+		return required("network")
+	}
+	in.NetworkRequest.NowMS, in.NetworkRequest.Network = *in.NowMS, *in.Network
+	return in.NetworkRequest.Validate()
+}
+
+func decodeNetwork(doc []byte) (codec.Call, error) {
+	var in networkInput
+	if err := codec.Unmarshal(doc, &in); err != nil {
+		return codec.Call{}, err
+	}
+	return with(codec.Call{Encode: func(output []byte) ([]byte, error) {
+		var res tick.NetworkState
+		if err := res.UnmarshalBinary(output); err != nil {
+			return nil, err
+		}
+		out, err := in.Respond(&res)
+		if err != nil {
+			return nil, err
+		}
+		return codec.Marshal(out)
+	}}, &in.NetworkRequest)
+}
+
+func decodeConnection(doc []byte) (codec.Call, error) {
+	var in tick.ConnectionRequest
+	if err := codec.Unmarshal(doc, &in); err != nil {
+		return codec.Call{}, err
+	}
+	return with(codec.Call{Encode: codec.EncodeRecord[tick.ConnectionResult]}, &in)
+}
