@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,6 +57,9 @@ type Options struct {
 	// Registry is what /metrics shows and where the host's metrics are
 	// registered; default one of its own, with those of Go and the process.
 	Registry *prometheus.Registry
+	// Collectors are registered there as well: metrics that the host and the server do not
+	// have, such as a plugin's own.
+	Collectors []prometheus.Collector
 }
 
 // Server serves a host over HTTP.
@@ -117,7 +121,8 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		Name: "resonhost_http_held_limit_bytes", Help: "How many bytes requests may hold together.",
 	}, func() float64 { return float64(o.MaxHeld) })
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
-	for _, c := range []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused} {
+	own := []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
+	for _, c := range slices.Concat(own, o.Collectors) {
 		if err := metrics.Register(o.Registry, c); err != nil {
 			return nil, err
 		}

@@ -15,12 +15,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
 	"github.com/resonhost/resonhost/resonance"
+	"github.com/resonhost/resonhost/resonance/metrics"
 	"github.com/resonhost/resonhost/server"
 )
 
@@ -136,7 +138,7 @@ func runBeside(ctx context.Context, h *host.Host, listener net.Listener, log *sl
 	if listener == nil {
 		return f(ctx)
 	}
-	srv, err := server.New(h, resonance.Codecs(), server.Options{Logger: log})
+	srv, err := server.New(h, resonance.Codecs(), server.Options{Logger: log, Collectors: []prometheus.Collector{metrics.NewCascade(h)}})
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/resonance"
+	"github.com/resonhost/resonhost/resonance/metrics"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/timeslice"
 )
@@ -67,7 +69,10 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, err := server.New(h, o.codecs(), server.Options{Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld})
+	srv, err := server.New(h, o.codecs(), server.Options{
+		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld,
+		Collectors: []prometheus.Collector{metrics.NewCascade(h)},
+	})
 	if err != nil {
 		if f := (*abi.FieldError)(nil); errors.As(err, &f) {
 			err = usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))

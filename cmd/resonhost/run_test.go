@@ -113,6 +113,9 @@ func TestRun(t *testing.T) {
 	if want := `{"resonance_strength":0.7872681739502654,"connection_quality":0.95}`; code != http.StatusOK || strings.TrimSpace(body) != want {
 		t.Errorf("%d %s, want %s", code, body, want)
 	}
+	if _, metrics := d.get(t, "/metrics"); !strings.Contains(metrics, "\nresonance_cascade_latency_ms_count 0\n") || !strings.Contains(metrics, "\nresonance_cascade_window_size ") {
+		t.Errorf("the metrics lack those of cascade:\n%s", metrics)
+	}
 	http.DefaultClient.CloseIdleConnections()
 	if text, code := d.rest(t); code != exitOK || !strings.Contains(text, "msg=drained") {
 		t.Errorf("exit code %d, log\n%s", code, text)

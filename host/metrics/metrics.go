@@ -21,7 +21,7 @@ type Source interface{ Stats() host.Stats }
 // replaces; where they end in _ms they are in milliseconds. All others are in
 // base units.
 func New(s Source, opts ...Option) prometheus.Collector {
-	return named(&collector{source: s}, opts)
+	return With(&collector{source: s}, opts...)
 }
 
 // Option is how a collector is made.
@@ -33,7 +33,9 @@ type options struct{ name string }
 // apart in one registry. All of these need one: with one name, metrics have the same labels.
 func Name(name string) Option { return func(o *options) { o.name = name } }
 
-func named(c prometheus.Collector, opts []Option) prometheus.Collector {
+// With returns a collector as options say: what New does with its own. A package that collects
+// more of the same host takes options, too, and passes its collector through With.
+func With(c prometheus.Collector, opts ...Option) prometheus.Collector {
 	var o options
 	for _, set := range opts {
 		set(&o)
@@ -44,7 +46,7 @@ func named(c prometheus.Collector, opts []Option) prometheus.Collector {
 	return prometheus.WrapCollectorWith(prometheus.Labels{"host": o.name}, c)
 }
 
-// Register registers a collector of [New] or [NewNetwork]. Its error says what to do if the
+// Register registers a collector, such as that of [New]. Its error says what to do if the
 // registry has one already.
 func Register(r prometheus.Registerer, c prometheus.Collector) error {
 	err := r.Register(c)
@@ -66,8 +68,6 @@ var (
 	queueDepth   = desc("resonance_worker_queue_depth", "Tasks that wait for a worker.", "plugin")
 	taskDuration = desc("resonance_worker_task_duration_ms", "Time of a crossing into the plugin in milliseconds; tasks of one frame share one.", "transform")
 	errorsTotal  = desc("resonance_errors_total", "Tasks that failed.", "transform", "kind")
-	cascadeTime  = desc("resonance_cascade_latency_ms", "Time from the submission of a cascade task to its end in milliseconds.")
-	windowSize   = desc("resonance_cascade_window_size", "Cascade tasks that a worker does in a row while they wait, where it does so.")
 	workersUp    = desc("resonance_worker_active", "Workers that run a task.")
 	reserve      = desc("resonhost_worker_reserve_active", "Urgent tasks that run beyond the workers.")
 	workersIdle  = desc("resonance_worker_idle", "Workers that run none.")
@@ -110,7 +110,7 @@ var (
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		poolSize, queueDepth, taskDuration, errorsTotal, cascadeTime, windowSize, workersUp, workersIdle, reserve,
+		poolSize, queueDepth, taskDuration, errorsTotal, workersUp, workersIdle, reserve,
 		busy, blocked, dropped, retried, unknown, streams, streamsGone, tasks, queueWait, taskLatency,
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
 		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
@@ -187,18 +187,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				counter(tasks, n, t.Name, string(kind))
 				counter(errorsTotal, n, t.Name, string(kind))
 			}
-			ch <- histogram(taskDuration, &t.Run, time.Millisecond, t.Name)
-			ch <- histogram(queueWait, &t.Wait, time.Second, t.Name)
-			ch <- histogram(taskLatency, &t.Latency, time.Second, t.Name)
-			if t.Name == "cascade" {
-				ch <- histogram(cascadeTime, &t.Latency, time.Millisecond)
-				gauge(windowSize, t.Window)
-			}
+			ch <- Histogram(taskDuration, &t.Run, time.Millisecond, t.Name)
+			ch <- Histogram(queueWait, &t.Wait, time.Second, t.Name)
+			ch <- Histogram(taskLatency, &t.Latency, time.Second, t.Name)
 		}
 	}
 }
 
-func histogram(d *prometheus.Desc, h *host.Histogram, unit time.Duration, labels ...string) prometheus.Metric {
+// Histogram returns durations that a host has counted as a metric in a unit such as
+// [time.Second], with values of the labels of d.
+func Histogram(d *prometheus.Desc, h *host.Histogram, unit time.Duration, labels ...string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	cumulative := uint64(0)
 	for i, bound := range h.Bounds {

@@ -18,7 +18,6 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
-	"github.com/resonhost/resonhost/resonance/network"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,22 +58,10 @@ func stats() fixed {
 	}
 }
 
-type fixedNetwork network.Stats
-
-func (f fixedNetwork) Stats() network.Stats { return network.Stats(f) }
-
-var _ metrics.NetworkSource = (*network.Network)(nil)
-
-// registry holds the metrics of s, and of a network.
+// registry holds the metrics of s.
 func registry(s metrics.Source) *prometheus.Registry {
 	r := prometheus.NewPedanticRegistry()
-	histogram := func(first uint64) host.Histogram {
-		return host.Histogram{Bounds: []time.Duration{time.Millisecond}, Counts: []uint64{first, 1}, Count: first + 1, Sum: time.Duration(first) * time.Millisecond}
-	}
-	r.MustRegister(metrics.New(s), metrics.NewNetwork(fixedNetwork{
-		Nodes: 301, Active: 302, Capacity: 303, Connections: 304, Ticks: 305, Coalesced: 306, Failed: 307, FailedTasks: 308,
-		Lag: histogram(309), Took: histogram(310),
-	}))
+	r.MustRegister(metrics.New(s))
 	return r
 }
 
@@ -111,7 +98,7 @@ func TestExposition(t *testing.T) {
 // TestNames holds the names to Prometheus' rules, but for those that were promised
 // in milliseconds by the system that is replaced.
 func TestNames(t *testing.T) {
-	promised := map[string]bool{"resonance_scheduler_lag_ms": true, "resonance_worker_task_duration_ms": true, "resonance_cascade_latency_ms": true}
+	promised := map[string]bool{"resonance_worker_task_duration_ms": true}
 	problems, err := promlint.New(bytes.NewReader(exposition(t, registry(stats())))).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -198,16 +185,12 @@ func TestScrapesUnderLoad(t *testing.T) {
 func TestTwoHosts(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	for _, name := range []string{"a", "b"} {
-		for _, c := range []prometheus.Collector{
-			metrics.New(stats(), metrics.Name(name)), metrics.NewNetwork(fixedNetwork{Nodes: 1}, metrics.Name(name)),
-		} {
-			if err := metrics.Register(r, c); err != nil {
-				t.Fatal(err)
-			}
+		if err := metrics.Register(r, metrics.New(stats(), metrics.Name(name))); err != nil {
+			t.Fatal(err)
 		}
 	}
 	got := string(exposition(t, r))
-	for _, line := range []string{`resonhost_streams{host="a"} `, `resonhost_streams{host="b"} `, `resonhost_network_nodes{host="b"} 1`} {
+	for _, line := range []string{`resonhost_streams{host="a"} `, `resonhost_streams{host="b"} `} {
 		if !strings.Contains(got, line) {
 			t.Errorf("there is no %s", line)
 		}

@@ -10,10 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
+	"github.com/resonhost/resonhost/resonance/metrics"
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server"
 )
@@ -35,10 +35,9 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	if _, err := server.New(h, resonance.Codecs(), server.Options{Registry: registry}); err != nil {
-		t.Fatal(err)
-	}
-	if err := metrics.Register(registry, metrics.NewNetwork(noNetwork{})); err != nil {
+	if _, err := server.New(h, resonance.Codecs(), server.Options{
+		Registry: registry, Collectors: []prometheus.Collector{metrics.NewCascade(h), metrics.NewNetwork(noNetwork{})},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	ch := make(chan *prometheus.Desc)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/resonance/network"
 )
 
@@ -12,9 +13,10 @@ import (
 type NetworkSource interface{ Stats() network.Stats }
 
 // NewNetwork returns a collector of a network's statistics, which it reads when it is
-// scraped, with names like those of [New].
-func NewNetwork(s NetworkSource, opts ...Option) prometheus.Collector {
-	return named(&networkCollector{source: s}, opts)
+// scraped, with some names of the system that resonhost
+// replaces.
+func NewNetwork(s NetworkSource, opts ...metrics.Option) prometheus.Collector {
+	return metrics.With(&networkCollector{source: s}, opts...)
 }
 
 type networkCollector struct{ source NetworkSource }
@@ -60,6 +62,6 @@ func (c *networkCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(ticksLost, s.Coalesced)
 	counter(ticksFailed, s.Failed)
 	counter(ticksKept, s.FailedTasks)
-	ch <- histogram(schedulerLag, &s.Lag, time.Millisecond)
-	ch <- histogram(tickDuration, &s.Took, time.Second)
+	ch <- metrics.Histogram(schedulerLag, &s.Lag, time.Millisecond)
+	ch <- metrics.Histogram(tickDuration, &s.Took, time.Second)
 }

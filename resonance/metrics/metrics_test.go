@@ -1,0 +1,126 @@
+package metrics_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/resonhost/resonhost/host"
+	hostmetrics "github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/resonance/metrics"
+	"github.com/resonhost/resonhost/resonance/network"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var _ metrics.NetworkSource = (*network.Network)(nil)
+
+type fixed host.Stats
+
+func (f fixed) Stats() host.Stats { return host.Stats(f) }
+
+type fixedNetwork network.Stats
+
+func (f fixedNetwork) Stats() network.Stats { return network.Stats(f) }
+
+// collectors have another number in each place, so that none can stand for another.
+func collectors(opts ...hostmetrics.Option) []prometheus.Collector {
+	histogram := func(first uint64, bounds ...time.Duration) host.Histogram {
+		h := host.Histogram{Bounds: bounds, Sum: time.Duration(first) * time.Millisecond}
+		for i := range len(bounds) + 1 {
+			h.Counts = append(h.Counts, first+uint64(i))
+			h.Count += first + uint64(i)
+		}
+		return h
+	}
+	return []prometheus.Collector{
+		metrics.NewCascade(fixed{Plugins: []host.PluginStats{
+			{Transforms: []host.TransformStats{{Name: "tick.node", Window: 9, Latency: histogram(10)}}},
+			{Transforms: []host.TransformStats{{Name: "other"}, {
+				Name: "cascade", Window: 104, Latency: histogram(103, 25*time.Microsecond, 5*time.Millisecond, time.Second),
+			}}},
+		}}, opts...),
+		metrics.NewNetwork(fixedNetwork{
+			Nodes: 301, Active: 302, Capacity: 303, Connections: 304, Ticks: 305, Coalesced: 306, Failed: 307, FailedTasks: 308,
+			Lag: histogram(309, time.Millisecond), Took: histogram(310, time.Millisecond),
+		}, opts...),
+	}
+}
+
+func exposition(t *testing.T, r prometheus.Gatherer) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "metrics.txt")
+	if err := prometheus.WriteToTextfile(file, r); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestExposition(t *testing.T) {
+	const golden = "testdata/metrics.txt"
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(collectors()...)
+	got := exposition(t, r)
+	if *update {
+		if err := os.WriteFile(golden, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the exposition is not %s; if it is as it should be, go test ./resonance/metrics -update\n%s", golden, got)
+	}
+	// The names in milliseconds were promised by the system that is replaced.
+	problems, err := promlint.New(bytes.NewReader(got)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range problems {
+		names = append(names, p.Metric)
+	}
+	if got, want := strings.Join(names, " "), "resonance_cascade_latency_ms resonance_scheduler_lag_ms"; got != want {
+		t.Errorf("not named as metrics are to be: %s, want %s: %v", got, want, problems)
+	}
+}
+
+// TestNoCascade has a host without cascade say nothing of it.
+func TestNoCascade(t *testing.T) {
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(metrics.NewCascade(fixed{}))
+	if got := exposition(t, r); len(got) > 0 {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestTwoHosts has the metrics of two hosts in one registry, apart by their names.
+func TestTwoHosts(t *testing.T) {
+	r := prometheus.NewPedanticRegistry()
+	for _, name := range []string{"a", "b"} {
+		for _, c := range collectors(hostmetrics.Name(name)) {
+			if err := hostmetrics.Register(r, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := string(exposition(t, r))
+	for _, line := range []string{`resonance_cascade_window_size{host="a"} 104`, `resonhost_network_nodes{host="b"} 301`} {
+		if !strings.Contains(got, line) {
+			t.Errorf("there is no %s:\n%s", line, got)
+		}
+	}
+}
