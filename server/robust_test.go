@@ -60,7 +60,7 @@ func TestHalfClosed(t *testing.T) {
 		{"text", "1.1", "text/plain", "a", "HTTP/1.1 100 Continue\r\n\r\n", "waited a"},
 		{"HTTP/1.0", "1.0", "application/json", `"a"`, "", "\"waited a\"\n"},
 		{"lines", "1.1", server.MediaTypeLines, strings.Repeat("\"a\"\n", 3), "1\r\n \r\n", "\"waited a\"\n"},
-		{"lines, HTTP/1.0", "1.0", server.MediaTypeLines, strings.Repeat("\"a\"\n", 3), " ", "\"waited a\"\n\"waited a\"\n\"waited a\"\n"},
+		{"lines, HTTP/1.0", "1.0", server.MediaTypeLines, strings.Repeat("\"a\"\n", 3), "\r\n\r\n ", "\"waited a\"\n\"waited a\"\n\"waited a\"\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wait := make(chan struct{})
@@ -134,26 +134,48 @@ func TestTruncatedBody(t *testing.T) {
 	}
 }
 
-// TestPipelining has two requests in one write.
+// TestPipelining has two requests in one write, of which the first is still worked on when the
+// server sees that its client has closed its side.
 func TestPipelining(t *testing.T) {
-	s := serve(t, withNative(nil))
+	wait := make(chan struct{})
+	s := serve(t, withNative(wait))
 	conn := s.dial(t)
-	const one = "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\n"
+	const one = "POST /v1/transforms/n.wait HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n\r\n"
 	fmt.Fprint(conn, one+"1"+one+"2")
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(conn)
-	for _, want := range []string{"x", "xx"} {
+	next := func() (status int, body string) {
+		t.Helper()
 		answer, err := http.ReadResponse(r, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, err := io.ReadAll(answer.Body)
-		answer.Body.Close()
-		if err != nil || string(body) != want {
-			t.Errorf("%q, err %v, want %s", body, err, want)
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return answer.StatusCode, string(b)
+	}
+	// What it sends to see whether the client is still there comes before the answer. It may send
+	// it for the second request too.
+	if status, body := next(); status != http.StatusContinue || body != "" {
+		t.Errorf("at first: status %d, %q", status, body)
+	}
+	close(wait)
+	for _, want := range []string{"waited 1", "waited 2"} {
+		status, body := next()
+		for status == http.StatusContinue {
+			status, body = next()
+		}
+		if status != http.StatusOK || body != want {
+			t.Errorf("status %d, %q, want %s", status, body, want)
+		}
+	}
+	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {
+		t.Errorf("after the answers: %q, err %v", rest, err)
 	}
 }
 
