@@ -119,7 +119,7 @@ func TestDeployRefuses(t *testing.T) {
 			}
 			return nil
 		}
-		c.Defaults.InitTimeout = 200 * time.Millisecond // of those that spin
+		c.Defaults.InitTimeout = time.Second // of those that spin
 	})
 	guest := func(name string) host.Source {
 		return host.Source{Name: "swap", WASM: guesttest.HandWritten(t, name)}

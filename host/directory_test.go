@@ -255,7 +255,7 @@ func TestWatchOneOfMany(t *testing.T) {
 	dir := t.TempDir()
 	good := guesttest.Swap(t, guesttest.Version{Tag: "v1"})
 	save(t, dir, "swap.wasm", good)
-	w := watch(t, dir, "", func(c *host.Config) { c.Defaults.InitTimeout = 100 * time.Millisecond })
+	w := watch(t, dir, "", func(c *host.Config) { c.Defaults.InitTimeout = time.Second }) // of those that spin
 	w.await(event.PluginReady)
 	guests, err := filepath.Glob(filepath.Join(guesttest.Root(), "testdata/guests/*.wasm"))
 	if err != nil {

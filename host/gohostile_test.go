@@ -13,17 +13,13 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
-// raceTakesLong is a compile timeout for Go guests: under the race detector, on a busy
-// machine, the default is not enough.
-const raceTakesLong = time.Hour
-
 // TestGoGuest has what takes a Go runtime to go wrong.
 func TestGoGuest(t *testing.T) {
 	h := start(t, host.Config{
 		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
 		// Each task has an instance of its own, so that none meets the goroutines
 		// of another.
-		Defaults: host.PluginConfig{MaxCalls: 1, RunTimeout: 5 * time.Second, MemoryLimit: 64 << 20, CompileTimeout: raceTakesLong},
+		Defaults: host.PluginConfig{MaxCalls: 1, RunTimeout: 5 * time.Second, MemoryLimit: 64 << 20},
 	})
 	crashes := []host.Kind{host.KindTrap, host.KindExit}
 	for _, c := range []struct {

@@ -33,6 +33,9 @@ func handWritten(tb testing.TB, name string) host.Source {
 // start starts a host, which the test closes.
 func start(tb testing.TB, cfg host.Config) *host.Host {
 	tb.Helper()
+	if cfg.Defaults.CompileTimeout == 0 {
+		cfg.Defaults.CompileTimeout = time.Hour // a machine with other work takes long, and so does the race detector
+	}
 	h, err := host.New(cfg)
 	if err != nil {
 		tb.Fatal(err)

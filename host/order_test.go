@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
@@ -21,7 +22,7 @@ func TestStreamsKeepTheirOrder(t *testing.T) {
 	}
 	h := start(t, host.Config{
 		Plugins:  []host.Source{{Name: "count", WASM: guesttest.Build(t, "./testdata/guests/count")}},
-		Defaults: host.PluginConfig{BreakAfter: -1},
+		Defaults: host.PluginConfig{BreakAfter: -1, RunTimeout: time.Hour},
 	})
 	var all sync.WaitGroup
 	for p := range producers {

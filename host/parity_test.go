@@ -16,7 +16,7 @@ func TestVectors(t *testing.T) {
 	sandbox := func(e host.Engine) host.Config {
 		return host.Config{
 			PluginDir: guesttest.Dir(t, guesttest.Cascade, guesttest.Tick),
-			Defaults:  host.PluginConfig{Engine: e, CompileTimeout: raceTakesLong},
+			Defaults:  host.PluginConfig{Engine: e},
 		}
 	}
 	for name, cfg := range map[string]host.Config{

@@ -95,7 +95,7 @@ func TestNothingIsLeft(t *testing.T) {
 				Plugins:  plugins,
 				Workers:  1,
 				Logger:   slog.New(slog.NewTextHandler(log, nil)),
-				Defaults: host.PluginConfig{Isolation: isolation, CompileTimeout: raceTakesLong},
+				Defaults: host.PluginConfig{Isolation: isolation},
 			})
 			run := func(transform, input string) (string, error) {
 				out, err := h.Run(t.Context(), transform, []byte(input))
@@ -146,9 +146,8 @@ func TestNothingIsLeft(t *testing.T) {
 // gohostile.state tells the length of.
 func TestStreamsKeepApart(t *testing.T) {
 	h := start(t, host.Config{
-		Plugins:  []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
-		Workers:  1,
-		Defaults: host.PluginConfig{CompileTimeout: raceTakesLong},
+		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
+		Workers: 1,
 	})
 	for i, c := range []struct{ stream, want string }{{"a", "4"}, {"b", "4"}, {"a", "8"}, {"b", "8"}, {"c", "4"}} {
 		out, err := h.Stream(c.stream).Run(t.Context(), "gohostile.state", []byte("!abc"))
@@ -347,7 +346,7 @@ func TestRealClockSleeps(t *testing.T) {
 	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
 	h := start(t, host.Config{
 		Plugins:  []host.Source{gohostile},
-		Defaults: host.PluginConfig{Grant: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: time.Second, CompileTimeout: raceTakesLong},
+		Defaults: host.PluginConfig{Grant: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: time.Second},
 	})
 	if _, err := h.Run(t.Context(), "gohostile.sleep", []byte("!")); host.KindOf(err) != host.KindTimeout {
 		t.Errorf("err %v, want its run timeout", err)

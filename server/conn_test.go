@@ -22,9 +22,11 @@ const octets = "application/octet-stream"
 // TestStallTimeoutSparesTheTask has a task that takes longer than a client may
 // keep the server waiting, which is the task's affair and not the client's.
 func TestStallTimeoutSparesTheTask(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.StallTimeout = 50 * time.Millisecond })
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		o.StallTimeout, cfg.Overrides["hostile"] = time.Second, host.PluginConfig{RunTimeout: 2 * time.Second}
+	})
 	status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.spin", octets, "!")
-	if status != http.StatusGatewayTimeout || !strings.Contains(body, "ran longer than its run timeout of 1s") {
+	if status != http.StatusGatewayTimeout || !strings.Contains(body, "ran longer than its run timeout of 2s") {
 		t.Errorf("status %d, %s", status, body)
 	}
 }
@@ -33,7 +35,7 @@ func TestStallTimeoutSparesTheTask(t *testing.T) {
 // for longer than that.
 func TestStallTimeoutSparesTheEmptyBody(t *testing.T) {
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
-		o.StallTimeout = 50 * time.Millisecond
+		o.StallTimeout, cfg.Overrides["hostile"] = time.Second, host.PluginConfig{RunTimeout: 2 * time.Second}
 		cfg.Workers = 1
 	})
 	spinning := s.host.Submit(t.Context(), "hostile.spin", []byte("!"))
@@ -51,7 +53,7 @@ func TestStallTimeoutSparesTheEmptyBody(t *testing.T) {
 
 // TestStalledBody sends half a body, and then nothing.
 func TestStalledBody(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.StallTimeout = 50 * time.Millisecond })
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.StallTimeout = time.Second })
 	conn := s.dial(t)
 	fmt.Fprint(conn, "POST /v1/transforms/hostile.echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: 10\r\n\r\nhalf")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -60,7 +62,7 @@ func TestStalledBody(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "the body did not go on by 65536 bytes within 50ms") {
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "the body did not go on by 65536 bytes within 1s") {
 		t.Errorf("status %d, %s, err %v", resp.StatusCode, body, err)
 	}
 }
@@ -68,7 +70,7 @@ func TestStalledBody(t *testing.T) {
 // TestStalledReader sends lines and takes no answers: its tasks end, and with
 // them the request.
 func TestStalledReader(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.StallTimeout = 50 * time.Millisecond })
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.StallTimeout = time.Second })
 	conn := s.dial(t)
 	fmt.Fprint(conn, "POST /v1/transforms/hostile.echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
 	line := `"` + strings.Repeat("x", 100<<10) + `"` + "\n"

@@ -250,7 +250,7 @@ func TestCutAnswer(t *testing.T) {
 		s := serve(t, func(cfg *host.Config, o *server.Options) {
 			withNative(nil)(cfg, o)
 			cfg.Overrides = map[string]host.PluginConfig{"n": {MaxOutput: 64 << 20}}
-			o.StallTimeout, o.Logger = 100*time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+			o.StallTimeout, o.Logger = time.Second, slog.New(slog.NewTextHandler(&log, nil))
 		})
 		conn := s.dial(t)
 		body := "33000000"

@@ -47,6 +47,7 @@ func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config
 	codecs := resonance.Codecs()
 	register(codecs)
 	cfg := host.Config{
+		Defaults: host.PluginConfig{CompileTimeout: time.Hour}, // machines with other work take long
 		Plugins: []host.Source{
 			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
 		},
@@ -83,7 +84,6 @@ func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config
 // withCascade adds cascade, which takes seconds to compile under the race detector.
 func withCascade(t *testing.T) func(*host.Config, *server.Options) {
 	return func(cfg *host.Config, _ *server.Options) {
-		cfg.Defaults.CompileTimeout = time.Hour // under the race detector it takes long
 		cfg.Plugins = append(cfg.Plugins, host.Source{Name: "cascade", WASM: guesttest.Build(t, guesttest.Cascade)})
 	}
 }

@@ -69,6 +69,9 @@ func inline(tb testing.TB, p *native) *host.Host {
 
 func start(tb testing.TB, cfg host.Config) *host.Host {
 	tb.Helper()
+	if cfg.Defaults.CompileTimeout == 0 {
+		cfg.Defaults.CompileTimeout = time.Hour // a machine with other work takes long, and so does the race detector
+	}
 	h, err := host.New(cfg)
 	if err != nil {
 		tb.Fatal(err)

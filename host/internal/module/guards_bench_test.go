@@ -36,7 +36,7 @@ func BenchmarkGuards(b *testing.B) {
 			items, results, transform := []abi.Item{{Payload: make([]byte, 8)}}, make([]abi.Result, 1), 0
 			for _, unguarded := range []bool{false, true} {
 				opts := options()
-				opts.MemoryLimit, opts.InitTimeout, opts.CallDepth, opts.Unguarded = 64<<20, time.Minute, 100_000, unguarded
+				opts.MemoryLimit, opts.CallDepth, opts.Unguarded = 64<<20, 100_000, unguarded
 				m, err := module.Load(b.Context(), c.wasm, opts)
 				if err != nil {
 					b.Fatal(err)

@@ -24,7 +24,7 @@ func BenchmarkMetering(b *testing.B) {
 	var ins []*module.Instance
 	for _, i := range []module.Interrupt{module.Off, module.Metered} {
 		opts := options()
-		opts.Interrupt, opts.MemoryLimit, opts.InitTimeout = i, 64<<20, 10*time.Second
+		opts.Interrupt, opts.MemoryLimit = i, 64<<20
 		m, err := module.Load(b.Context(), guesttest.Build(b, guesttest.Cascade), opts)
 		if err != nil {
 			b.Fatal(err)
@@ -71,7 +71,7 @@ func BenchmarkIsolation(b *testing.B) {
 	}
 	items, results := []abi.Item{{Payload: input}}, make([]abi.Result, 1)
 	opts := options()
-	opts.MemoryLimit, opts.InitTimeout = 64<<20, 10*time.Second
+	opts.MemoryLimit = 64 << 20
 	m, err := module.Load(b.Context(), guesttest.Build(b, guesttest.Cascade), opts)
 	if err != nil {
 		b.Fatal(err)

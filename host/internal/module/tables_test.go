@@ -15,7 +15,7 @@ import (
 // everyday loads the guest of that name, and returns an instance and its transforms' names.
 func everyday(tb testing.TB, opts module.Options) (*module.Instance, []string) {
 	tb.Helper()
-	opts.MemoryLimit, opts.InitTimeout, opts.CallDepth = 64<<20, time.Minute, 100_000
+	opts.MemoryLimit, opts.CallDepth = 64<<20, 100_000
 	m, err := module.Load(tb.Context(), guesttest.Build(tb, guesttest.Everyday), opts)
 	if err != nil {
 		tb.Fatal(err)

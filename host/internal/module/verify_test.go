@@ -200,7 +200,7 @@ func TestVerifyUnchecked(t *testing.T) {
 // interpreter is its own.
 func TestVerifyTime(t *testing.T) {
 	opts := options()
-	opts.Verify, opts.InitTimeout = true, time.Second
+	opts.Verify, opts.InitTimeout = true, 3*time.Second
 	lines := 0
 	opts.Log = slog.New(&onRecord{Handler: slog.DiscardHandler, do: func() {
 		if lines++; lines == 16 { // of the last turn
