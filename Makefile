@@ -83,7 +83,7 @@ ARM64 := GOARCH=arm64 go test -exec qemu-aarch64-static -short -count=1 -timeout
 test-arm64: ## run what depends on the engine's machine code for arm64, by emulation; takes qemu-user-static
 	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is missing: install Debian's qemu-user-static"; exit 1; }
 	$(ARM64) -run '^TestVectors$$/^compiler$$' ./host
-	$(ARM64) -run '^Test(Run|RunBounds|LoadRefuses)$$' ./host/internal/module
+	$(ARM64) -run '^Test(Run|RunBounds|LoadRefuses|NaN)$$' ./host/internal/module
 	$(ARM64) -run '^Test(Semantics|Endless|Guard.*)$$' ./host/internal/module/meter
 	$(ARM64) ./host/internal/module/differ -workers 0
 

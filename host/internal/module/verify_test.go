@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,7 @@ func (h *onRecord) Handle(context.Context, slog.Record) error {
 // TestNaN has what the documentation says of NaNs: an engine gives the same bits every time, and
 // two need not give the same, with one NaN or two.
 func TestNaN(t *testing.T) {
+	agree := map[string]bool{"amd64": false, "arm64": true} // by architecture; of others nothing is said
 	for _, operands := range [][]byte{words(nanA, nanB), words(nanB, nanA), words(nanA, math.Float64bits(1))} {
 		var bits [2]uint64
 		for engine, interpret := range []bool{false, true} {
@@ -247,8 +249,8 @@ func TestNaN(t *testing.T) {
 				bits[engine] = b
 			}
 		}
-		if bits[0] == bits[1] {
-			t.Errorf("%x is %x in both engines: the documentation says that it need not be", operands, bits[0])
+		if want, known := agree[runtime.GOARCH]; known && (bits[0] == bits[1]) != want {
+			t.Errorf("%x is %x by the compiler and %x by the interpreter; want the same: %v", operands, bits[0], bits[1], want)
 		}
 	}
 }
