@@ -11,12 +11,12 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
-// TestStreamsKeepTheirOrder runs a thousand streams of a thousand tasks each, which
+// TestStreamsKeepTheirOrder runs a thousand streams of two hundred tasks each, which
 // count: in each stream every success has one more before it than the last, whatever
 // fails between them.
 func TestStreamsKeepTheirOrder(t *testing.T) {
 	const producers, perProducer = 8, 125
-	rounds := 1000
+	rounds := 200
 	if raceEnabled {
 		rounds = 20
 	}

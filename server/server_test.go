@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,7 +27,20 @@ import (
 	"github.com/resonhost/resonhost/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// compiled is a directory of compiled plugins that all hosts share: what they answer does not
+// depend on it, and to compile cascade takes long.
+var compiled string
+
+func TestMain(m *testing.M) {
+	var err error
+	if compiled, err = os.MkdirTemp("", "compiled"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(compiled) // what is left is the system's to clear
+		os.Exit(code)
+	}))
+}
 
 // served is a server over a real loopback listener, of the hostile guest and what a
 // test adds.
@@ -47,6 +61,7 @@ func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config
 	codecs := resonance.Codecs()
 	register(codecs)
 	cfg := host.Config{
+		CacheDir: compiled,
 		Defaults: host.PluginConfig{CompileTimeout: time.Hour}, // machines with other work take long
 		Plugins: []host.Source{
 			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
