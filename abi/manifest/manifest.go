@@ -4,11 +4,9 @@
 package manifest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,7 +39,7 @@ const (
 )
 
 // Manifest is how a plugin describes itself. [Parse] reads and checks
-// it; unknown members are errors.
+// it; members that are unknown, or there twice, are errors.
 type Manifest struct {
 	// Name is the plugin's name: lower-case letters, digits, '_' and '-', 64
 	// at most, a letter first.
@@ -117,8 +115,8 @@ func (c *Content) UnmarshalJSON(b []byte) error {
 	var v struct {
 		Base64 []byte `json:"base64"`
 	}
-	if err := unmarshalStrict(b, &v); err != nil {
-		return fmt.Errorf(`want a string or {"base64": "…"}: %w`, err)
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
 	}
 	*c = v.Base64
 	return nil
@@ -156,16 +154,21 @@ func Parse(b []byte) (*Manifest, error) {
 	if err := unmarshalStrict(b, m); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	if err := m.Validate(); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+	var errs []error
+	for _, err := range m.faults() { // of which each has a line of its own
+		errs = append(errs, fmt.Errorf("manifest: %w", err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
 
 // Validate checks every rule that the fields state and joins all faults; each
 // is a [*abi.FieldError].
-func (m *Manifest) Validate() error {
-	var errs []error
+func (m *Manifest) Validate() error { return errors.Join(m.faults()...) }
+
+func (m *Manifest) faults() (errs []error) {
 	fault := func(rule string, field string, args ...any) {
 		errs = append(errs, &abi.FieldError{Field: fmt.Sprintf(field, args...), Rule: rule})
 	}
@@ -219,21 +222,5 @@ func (m *Manifest) Validate() error {
 			fault("must be 0, 1 or 2", "self_tests[%d].status", i)
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// unmarshalStrict decodes one JSON value that fills b, without unknown members.
-func unmarshalStrict(b []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		if errors.Is(err, io.EOF) {
-			return errors.New("is empty")
-		}
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON value")
-	}
-	return nil
+	return errs
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
 // Fault is a call that failed, and FaultKind what went wrong.
@@ -78,10 +79,17 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	return &Fault{Kind: Trap, Message: export + ": " + msg, Stack: stack, Engine: overflow}
 }
 
-// trace parts an error of wazero's from the guest's stack.
+// trace parts an error of wazero's from the guest's stack. What the rewriter has guests call is
+// left out: their authors know nothing of it.
 func trace(err error) (msg, stack string) {
 	msg, stack, _ = strings.Cut(err.Error(), "\nwasm stack trace:\n")
-	return msg, strings.ReplaceAll(strings.TrimPrefix(stack, "\t"), "\n\t", "\n")
+	var frames []string
+	for frame := range strings.SplitSeq(stack, "\n") {
+		if frame = strings.TrimPrefix(frame, "\t"); !strings.HasPrefix(frame, meter.ImportModule+".") {
+			frames = append(frames, frame)
+		}
+	}
+	return msg, strings.Join(frames, "\n")
 }
 
 // interrupted is the fault of a call whose context ended. As with those below, the

@@ -19,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/module/kind"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -111,7 +112,7 @@ func TestLoadRefuses(t *testing.T) {
 		"describe-wild":    "abi: resonhost_describe returned bytes",
 		"describe-huge":    "its manifest has 4294967280 bytes, the limit is 262144",
 		"describe-long":    "its manifest has 300000 bytes, the limit is 262144",
-		"describe-notjson": "manifest: invalid character",
+		"describe-notjson": "manifest: document: is not valid JSON, near byte 2: invalid character",
 		"describe-bomb":    "manifest: ",
 		"no-startup": "no-startup fails at an empty input (trap: resonhost_run: unreachable): its constructors run at each call, since it was linked " +
 			"without a start-up object (-Wl,--no-entry or -nostartfiles): link it with clang -mexec-model=reactor, which exports _initialize",
@@ -250,6 +251,9 @@ func TestRun(t *testing.T) {
 					}
 					if want.kind == module.Trap && !strings.Contains(f.Stack, "(i32,i32) i32") {
 						t.Errorf("interpret %v: a trap without a stack: %q", interpret, f.Stack)
+					}
+					if strings.Contains(f.Stack, meter.ImportModule) { // nothing that an author knows
+						t.Errorf("interpret %v: a stack with the host's own frames: %q", interpret, f.Stack)
 					}
 					in = instantiate(t, m)
 				}

@@ -1,0 +1,217 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// document is the field of faults that concern the whole.
+const document = "document"
+
+// unmarshalStrict decodes one JSON value that fills b. Members that v does not have, under
+// exactly that name, or that are there twice are errors, as is a value of another kind; null is
+// as if the member were absent. What it says is in terms of the document, and so a walk of its
+// own goes before encoding/json's.
+func unmarshalStrict(b []byte, v any) error {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return errors.New("is empty")
+	}
+	w := walker{json.NewDecoder(bytes.NewReader(b))}
+	w.dec.UseNumber()
+	if err := w.value(reflect.TypeOf(v).Elem(), ""); err != nil {
+		return err
+	}
+	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON value")
+	}
+	return json.Unmarshal(b, v)
+}
+
+// walker walks a document beside the Go type that it is of. It goes no deeper than that.
+type walker struct{ dec *json.Decoder }
+
+var content = reflect.TypeFor[Content]()
+
+// value reads the value at a path.
+func (w walker) value(t reflect.Type, path string) error {
+	token, err := w.token()
+	if err != nil || token == nil {
+		return err
+	}
+	if t == content {
+		return w.content(token, path)
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		if token == json.Delim('{') {
+			return w.object(t, path)
+		}
+	case reflect.Slice:
+		if token == json.Delim('[') {
+			for i := 0; w.dec.More(); i++ {
+				if err := w.value(t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
+					return err
+				}
+			}
+			_, err := w.token()
+			return err
+		}
+	case reflect.String:
+		if _, ok := token.(string); ok {
+			return nil
+		}
+	case reflect.Int:
+		if n, ok := token.(json.Number); ok {
+			if _, err := strconv.Atoi(n.String()); err == nil {
+				return nil
+			}
+		}
+	case reflect.Uint32:
+		if n, ok := token.(json.Number); ok {
+			if _, err := strconv.ParseUint(n.String(), 10, 32); err == nil {
+				return nil
+			}
+		}
+	default:
+		return fault(path, "is of a type that manifests do not have, %v", t)
+	}
+	return fault(path, "must be %s, is %s", wanted(t), found(token))
+}
+
+// content reads the rest of a [Content] that begins with the token.
+func (w walker) content(token json.Token, path string) error {
+	switch token {
+	case json.Delim('{'):
+		return w.members([]string{"base64"}, path, func(_ int, path string) error {
+			token, err := w.token()
+			if err != nil || token == nil {
+				return err
+			}
+			s, ok := token.(string)
+			if !ok {
+				return fault(path, "must be a string in base64, is %s", found(token))
+			}
+			if _, err := base64.StdEncoding.DecodeString(s); err != nil {
+				return fault(path, "must be a string in base64, is none at byte %d", int64(err.(base64.CorruptInputError))+1) //nolint:errorlint // it is of no other type
+			}
+			return nil
+		})
+	default:
+		if _, ok := token.(string); ok {
+			return nil
+		}
+	}
+	return fault(path, `must be a string or {"base64": "…"}, is %s`, found(token))
+}
+
+// object reads the rest of an object.
+func (w walker) object(t reflect.Type, path string) error {
+	known := make([]string, t.NumField())
+	for i := range known {
+		known[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	}
+	return w.members(known, path, func(i int, path string) error { return w.value(t.Field(i).Type, path) })
+}
+
+// members reads the rest of an object, each member by f, which has its place among the known.
+func (w walker) members(known []string, path string, f func(i int, path string) error) error {
+	seen := make([]bool, len(known))
+	for w.dec.More() {
+		token, err := w.token()
+		if err != nil {
+			return err
+		}
+		name := token.(string) // the decoder takes nothing else there
+		at := clip(name)
+		if path != "" {
+			at = path + "." + at
+		}
+		i := slices.Index(known, name)
+		switch {
+		case i < 0:
+			return fault(at, "is not a known member; there are %s", strings.Join(known, ", "))
+		case seen[i]:
+			return fault(at, "is there twice")
+		}
+		seen[i] = true
+		if err := f(i, at); err != nil {
+			return err
+		}
+	}
+	_, err := w.token() // the end
+	return err
+}
+
+// token returns the decoder's next. An error says where it is, as far as the decoder knows that.
+func (w walker) token() (json.Token, error) {
+	token, err := w.dec.Token()
+	if err == nil {
+		return token, nil
+	}
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		return nil, fault(document, "is not valid JSON, near byte %d: %v", max(w.dec.InputOffset()+1, syntax.Offset), err)
+	}
+	return nil, fault(document, "is cut off, behind byte %d", w.dec.InputOffset())
+}
+
+func fault(field, rule string, args ...any) error {
+	if field == "" {
+		field = document
+	}
+	return &abi.FieldError{Field: field, Rule: fmt.Sprintf(rule, args...)}
+}
+
+// wanted says in words what a Go type holds.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	case reflect.String:
+		return "a string"
+	default:
+		return "a whole number in range"
+	}
+}
+
+// found says in words what a value is that begins with the token.
+func found(token json.Token) string {
+	switch v := token.(type) {
+	case json.Delim:
+		if v == '{' {
+			return "an object"
+		}
+		return "an array"
+	case json.Number:
+		return clip(v.String())
+	case string:
+		return fmt.Sprintf("the string %q", shortened(v))
+	default:
+		return fmt.Sprint(v) // true or false
+	}
+}
+
+// clip makes a foreign name short and printable.
+func clip(name string) string {
+	q := strconv.Quote(shortened(name))
+	return q[1 : len(q)-1]
+}
+
+func shortened(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
