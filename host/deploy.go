@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,6 +40,18 @@ const (
 	StepRollback    Step = "rollback" // it did serve, and was rolled back
 )
 
+// In is a reason as it is told beside the step: "STEP: " is in front of each line that does not
+// begin with the step's name itself.
+func (s Step) In(reason string) string {
+	lines := strings.Split(reason, "\n")
+	for i, line := range lines {
+		if rest, ok := strings.CutPrefix(line, string(s)); !ok || rest != "" && rest[0] != ' ' && rest[0] != ':' {
+			lines[i] = string(s) + ": " + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // LoadError is a source that could not become a plugin, or a new version of one.
 type LoadError struct {
 	// Source is its name, Hash the SHA-256 of the binary in hexadecimal, "" if none was
@@ -55,7 +68,13 @@ type LoadError struct {
 	Time time.Time
 }
 
-func (e *LoadError) Error() string { return "plugin " + e.Source + ": " + e.Err.Error() }
+// Error has "plugin SOURCE: " in front of each line of Err.
+func (e *LoadError) Error() string {
+	prefix := "plugin " + e.Source + ": "
+	return prefix + strings.ReplaceAll(e.Err.Error(), "\n", "\n"+prefix)
+}
+
+// Unwrap returns Err.
 func (e *LoadError) Unwrap() error { return e.Err }
 
 // newLoadError hashes the binary: it is not for who holds a lock, see [record.loadError].

@@ -15,7 +15,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/trial"
 	"github.com/resonhost/resonhost/resonance/network"
 )
@@ -122,7 +121,7 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	}
 	which := slices.Index(names, args[0])
 	if which < 0 {
-		return usagef("there is no bench %q%s", args[0], spell.DidYouMean(args[0], names))
+		return usagef("bench: there is no measurement %q%s", args[0], thereAre(args[0], names))
 	}
 	// Before anything is measured.
 	if b.nodes > network.MaxCapacity {

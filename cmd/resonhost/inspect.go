@@ -49,7 +49,7 @@ func inspectCommand(std stdio) *cli.Command {
 					return &exit{exitInterrupted, errInterrupted}
 				}
 				if err != nil {
-					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					errs = append(errs, &ofFile{name, err})
 					if o.json {
 						if err := printFailure(std.out, name, err); err != nil {
 							return err

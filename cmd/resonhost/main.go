@@ -65,7 +65,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	for _, w := range misspelt(app, os.Environ()) {
 		fmt.Fprintln(stderr, "resonhost: warning:", printable(w))
 	}
-	err := app.RunContext(ctx, interspersed(app, args))
+	args, err := interspersed(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, args)
+	}
 	if out.err != nil && !errors.Is(err, out.err) { // a command that wrote without a look
 		err = errors.Join(err, out.err)
 	}
@@ -119,7 +122,25 @@ func newApp(std stdio) *cli.App {
 }
 
 func unknownCommand(app *cli.App, name string) error {
-	return usagef("there is no command %q%s", name, spell.DidYouMean(name, commandNames(app)))
+	if ours := otherCommands[name]; ours != "" {
+		return usagef("there is no command %q; did you mean %q?", name, ours)
+	}
+	return usagef("there is no command %q%s", name, thereAre(name, commandNames(app)))
+}
+
+// otherCommands are other programs' names for ours.
+var otherCommands = map[string]string{
+	"serve": "run", "server": "run", "start": "run", "exec": "call", "invoke": "call", "list": "plugins ls", "ls": "plugins ls", "ps": "plugins ls",
+	"reload": "plugins reload", "rollback": "plugins rollback", "promote": "plugins promote", "pause": "plugins pause", "resume": "plugins resume",
+	"check": "validate", "verify": "validate", "test": "validate", "info": "inspect", "show": "inspect", "init": "new", "create": "new", "watch": "dev", "benchmark": "bench",
+}
+
+// thereAre suggests what is nearest to a name that there is not, or says which there are.
+func thereAre(name string, known []string) string {
+	if did := spell.DidYouMean(name, known); did != "" {
+		return did
+	}
+	return "; there are " + strings.Join(known, ", ")
 }
 
 func commandNames(app *cli.App) (names []string) {
@@ -152,6 +173,9 @@ func usageError(c *cli.Context, err error, _ bool) error {
 				hint = fmt.Sprintf("; did you mean %q?", ours)
 			}
 		}
+		if hint == "" && c.Command.Name != "" && c.Command.Name != c.App.Name {
+			hint = fmt.Sprintf("; resonhost %s --help lists them", c.Command.Name)
+		}
 		return usagef("there is no flag %s%s", typed, hint)
 	}
 	for _, w := range wordings {
@@ -180,10 +204,11 @@ var wordings = []struct {
 }
 
 // interspersed moves a command's flags before its arguments: package flag ends at
-// the first argument, and users do not.
-func interspersed(app *cli.App, args []string) []string {
+// the first argument, and users do not. A flag that is there twice is an error: one of its values
+// would have no effect.
+func interspersed(app *cli.App, args []string) ([]string, error) {
 	if len(args) < 2 {
-		return args
+		return args, nil
 	}
 	var cmd *cli.Command
 	for _, c := range app.Commands {
@@ -192,9 +217,10 @@ func interspersed(app *cli.App, args []string) []string {
 		}
 	}
 	if cmd == nil {
-		return args
+		return args, nil
 	}
 	var flags, rest []string
+	seen := make(map[string]bool)
 	for i := 2; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
@@ -206,18 +232,23 @@ func interspersed(app *cli.App, args []string) []string {
 			continue
 		}
 		if slices.Contains([]string{"-h", "-help", "--help"}, a) {
-			return append(args[:2:2], a) // of the command, whatever else there is
+			return append(args[:2:2], a), nil // of the command, whatever else there is
 		}
 		flags = append(flags, a)
+		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		if seen[name] {
+			return nil, usagef("--%s is there twice", name)
+		}
+		seen[name] = true
 		if takesValue(cmd, strings.TrimLeft(a, "-")) {
 			if i++; i == len(args) {
-				return append(args[:2:2], flags...) // package flag complains about the last
+				return append(args[:2:2], flags...), nil // package flag complains about the last
 			}
 			flags = append(flags, args[i])
 		}
 	}
 	out := append([]string{args[0], args[1]}, flags...)
-	return append(append(out, "--"), rest...)
+	return append(append(out, "--"), rest...), nil
 }
 
 // takesValue reports whether the argument after a flag is its value.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/server"
 )
 
@@ -62,7 +61,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	base, err := url.Parse(o.url)
 	switch {
 	case !slices.Contains(verbs, verb):
-		return usagef("there is no plugins %q%s", verb, spell.DidYouMean(verb, verbs))
+		return usagef("plugins: there is no command %q%s", verb, thereAre(verb, verbs))
 	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
 		return usagef("--url %s: must be a URL such as http://127.0.0.1:8080", o.url)
 	case verb == "ls" && len(args) > 1:
@@ -184,8 +183,10 @@ func printPlugins(w io.Writer, list []server.Plugin) error {
 			more = append(more, fmt.Sprintf("%s: answers differ from the interpreter's: %s", printable(name), printable(p.Mismatch)))
 		}
 		if f := p.Failure; f != nil {
-			more = append(more, fmt.Sprintf("%s: the newest version does not serve, since %s: %s: %s",
-				printable(p.Source), f.Time.Local().Format(time.DateTime), f.Step, printable(f.Error)))
+			for reason := range strings.Lines(f.Step.In(f.Error)) {
+				more = append(more, fmt.Sprintf("%s: the newest version does not serve, since %s: %s",
+					printable(p.Source), f.Time.Local().Format(time.DateTime), printable(strings.TrimSuffix(reason, "\n"))))
+			}
 		}
 	}
 	if err := t.Flush(); err != nil {

@@ -92,7 +92,7 @@ func TestRunSwaps(t *testing.T) {
 	does(`resonhost: unknown plugin "swop"`, 1, "pause", "swop")
 	does("resonhost: --state-rule: is for plugins rollback", 2, "ls", "--state-rule", "reset")
 	does(`resonhost: there is no flag --addr; did you mean "--url"?`, 2, "ls", "--addr", d.addr)
-	does(`resonhost: there is no plugins "rolback"; did you mean "rollback"?`, 2, "rolback", "swap")
+	does(`resonhost: plugins: there is no command "rolback"; did you mean "rollback"?`, 2, "rolback", "swap")
 	does("resonhost: say of which plugin: resonhost plugins pause NAME", 2, "pause")
 
 	stdout, _, _ := command(t, "plugins", "ls", url, "--json")

@@ -45,7 +45,7 @@ func validateCommand(std stdio) *cli.Command {
 				case err != nil && c.Context.Err() != nil:
 					return &exit{exitInterrupted, errInterrupted}
 				case err != nil:
-					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					errs = append(errs, &ofFile{name, err})
 					if o.json {
 						if err := printFailure(std.out, name, err); err != nil {
 							return err
@@ -83,7 +83,25 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 		return in, &exit{exitUsage, err}
 	}
 	if load := (*host.LoadError)(nil); errors.As(err, &load) {
-		return in, fmt.Errorf("%s: %w", load.Step, load.Err)
+		return in, &atStep{load}
 	}
 	return in, inFlags(err)
 }
+
+// atStep is a [host.LoadError] told with its step, by who has said of which source it is.
+type atStep struct{ *host.LoadError }
+
+func (e *atStep) Error() string { return e.Step.In(e.Err.Error()) }
+
+// ofFile is an error of a file, whose name each of its lines has.
+type ofFile struct {
+	name string
+	err  error
+}
+
+func (e *ofFile) Error() string {
+	prefix := e.name + ": "
+	return prefix + strings.ReplaceAll(e.err.Error(), "\n", "\n"+prefix)
+}
+
+func (e *ofFile) Unwrap() error { return e.err }

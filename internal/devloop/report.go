@@ -77,7 +77,7 @@ func (r *Report) Failed() bool {
 func (r *Report) reason() string {
 	switch {
 	case r.Refusal != nil && r.Refusal.Step != "":
-		return fmt.Sprintf("%s: %s", r.Refusal.Step, r.Refusal.Reason)
+		return r.Refusal.Step.In(r.Refusal.Reason)
 	case r.Refusal != nil:
 		return r.Refusal.Reason
 	case r.Error != "":

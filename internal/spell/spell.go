@@ -15,8 +15,12 @@ func DidYouMean(name string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// Nearest returns the one of known that is nearest to name, in letters of either case, or
-// "" if more than a third of its letters would have to change.
+// shortest is how long the beginning of a name must be to stand for it.
+const shortest = 3
+
+// Nearest returns the one of known that is nearest to name, in letters of either case. If more
+// than a third of its letters would have to change, it is the only one that begins with name, or
+// "" without one.
 func Nearest(name string, known []string) (best string) {
 	distance := 0
 	for _, k := range known {
@@ -28,26 +32,46 @@ func Nearest(name string, known []string) (best string) {
 			best, distance = k, d
 		}
 	}
+	if best == "" && len(strings.TrimLeft(name, "-")) >= shortest {
+		return begun(name, known)
+	}
 	return best
 }
 
-// slips is the Levenshtein distance of two words, in bytes.
+// begun returns the only one of known that begins with name, "" if there is none, or are several.
+func begun(name string, known []string) (only string) {
+	for _, k := range known {
+		if len(name) > len(k) || !strings.EqualFold(k[:len(name)], name) {
+			continue
+		}
+		if only != "" {
+			return ""
+		}
+		only = k
+	}
+	return only
+}
+
+// slips is how many bytes have to be changed, left out, put in, or swapped with the next, to
+// make one word of another.
 func slips(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := row[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			next[j+1] = min(cost, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }

@@ -7,12 +7,18 @@ import (
 )
 
 func TestDidYouMean(t *testing.T) {
-	known := []string{"phiValue", "run", "inspect", "a"}
+	known := []string{"phiValue", "run", "inspect", "a", "tick.node", "tick.network"}
 	for name, want := range map[string]string{
 		"phiValu":  `; did you mean "phiValue"?`,
 		"PHIVALUE": `; did you mean "phiValue"?`,
 		"inspetc":  `; did you mean "inspect"?`,
 		"rum":      `; did you mean "run"?`,
+		"rnu":      `; did you mean "run"?`,
+		"phi":      `; did you mean "phiValue"?`,
+		"Ins":      `; did you mean "inspect"?`,
+		"in":       "",
+		"tic":      "",
+		"tick.":    "",
 		"b":        "",
 		"serve":    "",
 		"":         "",
