@@ -93,6 +93,8 @@ type sample struct {
 	stateless bool
 	result    abi.Result
 	fuel      uint64
+
+	reached chan struct{} // if this is not nil, it is no task: it is closed when those before are compared
 }
 
 // sampled begins to compare the version's tasks, if that is wanted and can be.
@@ -124,6 +126,50 @@ func (s *sampler) stop() {
 		s.cancel()
 		<-s.stopped
 	}
+}
+
+// FinishVerifying waits until the tasks that were taken to be compared with the interpreter, see
+// [VerifySample], are compared, and those that come meanwhile as it likes. Its error is ctx's, if
+// that ends before; the comparison then goes on. [Host.Close] waits for none.
+func (h *Host) FinishVerifying(ctx context.Context) error {
+	h.mu.Lock()
+	var samplers []*sampler
+	for _, p := range h.plugins {
+		for _, v := range p.versions {
+			if v.sampler != nil {
+				samplers = append(samplers, v.sampler)
+			}
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range samplers {
+		if err := s.finish(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish waits until what is in the queue is compared, or the goroutine ends.
+func (s *sampler) finish(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	mark := sample{reached: make(chan struct{})}
+	select {
+	case s.queue <- mark:
+	case <-s.stopped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-mark.reached:
+	case <-s.stopped:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // offer takes a copy of a task whose turn it is, whose output lies behind so many bytes. It skips what
@@ -164,6 +210,10 @@ func (s *sampler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case t := <-s.queue:
+			if t.reached != nil {
+				close(t.reached)
+				continue
+			}
 			if s.off.Load() { // it was offered before
 				s.skipped.Add(1)
 				continue

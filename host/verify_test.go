@@ -91,6 +91,34 @@ func TestVerifySample(t *testing.T) {
 	}
 }
 
+// TestFinishVerifying has all that was taken be compared by then, and waits no longer than it may.
+func TestFinishVerifying(t *testing.T) {
+	h := sampling(t, func(*host.Config) {})
+	const tasks = 10 // which the queue has room for
+	for range tasks {
+		if _, err := h.Run(t.Context(), "nan", apart); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := h.FinishVerifying(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+	if err := h.FinishVerifying(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := verified(h); got != (host.VerifyStats{Checks: tasks, Mismatches: tasks}) {
+		t.Errorf("counted %+v", got)
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.FinishVerifying(t.Context()); err != nil {
+		t.Errorf("of a host that is closed: %v", err)
+	}
+}
+
 // TestVerifySuspend has the plugin paused at the first mismatch.
 func TestVerifySuspend(t *testing.T) {
 	h := sampling(t, func(c *host.Config) { c.Defaults.VerifySuspend = true })
