@@ -124,6 +124,9 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		return usagef("bench: there is no measurement %q%s", args[0], thereAre(args[0], names))
 	}
 	// Before anything is measured.
+	if b.swaps != 0 && args[0] != "swap" {
+		return usagef("--swaps: is for bench swap")
+	}
 	if b.nodes > network.MaxCapacity {
 		return usagef("--nodes: must be at most %d", network.MaxCapacity)
 	}

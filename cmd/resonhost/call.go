@@ -32,8 +32,9 @@ func callCommand(std stdio) *cli.Command {
 			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
 			"at most, or --max-input if that is more. One that fails gives {\"error\": {\"kind\",\n" +
 			"\"message\", \"line\"}} and harms no other. If its plugin broke, standard error has the\n" +
-			"plugin's stack and what it wrote last.\n\n" + exitCodes,
-		Flags:        flags(o.callSettings(), o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
+			"plugin's stack and what it wrote last. With --verify sample:N it ends when the tasks that\n" +
+			"were taken are compared.\n\n" + exitCodes,
+		Flags:        flags(o.callSettings(), []setting{o.drainSetting("once all lines are done, give the comparing of --verify sample:N `TIME` to finish")}, o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			switch c.NArg() {
@@ -96,9 +97,29 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	case err != nil:
 		return &exit{exitFailed, fmt.Errorf("stopped: %w", err)}
 	case sum.Failed > 0:
-		return &exit{exitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
+		err = &exit{exitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
 	}
-	return nil
+	return errors.Join(o.finishVerifying(ctx, h, log), err)
+}
+
+// finishVerifying has what was taken of the tasks be compared with the interpreter. Its error is
+// that answers differ.
+func (o *options) finishVerifying(ctx context.Context, h *host.Host, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, o.drainTimeout)
+	defer cancel()
+	if err := h.FinishVerifying(ctx); err != nil {
+		log.Warn("not all tasks that were taken are compared with the interpreter; --drain-timeout gives that longer", "timeout", o.drainTimeout, "error", err)
+	}
+	var all host.VerifyStats
+	plugins := h.Stats().Plugins
+	for i := range plugins {
+		v := &plugins[i].Verify
+		all.Checks, all.Mismatches = all.Checks+v.Checks, all.Mismatches+v.Mismatches
+	}
+	if all.Mismatches == 0 {
+		return nil
+	}
+	return &exit{exitMismatch, fmt.Errorf("the interpreter answers %d of %d tasks that were compared differently", all.Mismatches, all.Checks)}
 }
 
 func counted(n int) string {

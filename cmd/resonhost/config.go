@@ -21,8 +21,30 @@ import (
 const maxConfig = 1 << 20
 
 // readConfig reads the file of configuration, if there is one, and takes from it
-// what neither a flag nor the environment has set.
+// what neither a flag nor the environment has set. It warns of settings without effect.
 func (o *options) readConfig(c *cli.Context) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		if !c.IsSet(name) {
+			continue
+		}
+		s := setting{name: name}
+		if os.Getenv(s.env()) != "" {
+			o.given.add(name, byVariable, s.env())
+		} else {
+			o.given.add(name, byFlag, "--"+name)
+		}
+	}
+	if err := o.readFile(c); err != nil {
+		return err
+	}
+	for _, w := range o.withoutEffect(c.Command.Name) {
+		fmt.Fprintln(c.App.ErrWriter, "resonhost: warning:", printable(w))
+	}
+	return nil
+}
+
+func (o *options) readFile(c *cli.Context) error {
 	if o.configFile == "" {
 		return nil
 	}
@@ -81,15 +103,19 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 		}
 		return syntax(err)
 	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return errors.New("has more than one document")
+	var second yaml.Node
+	switch err := dec.Decode(&second); {
+	case err == nil:
+		return at(&second, "a second document begins here, and there may be one")
+	case !errors.Is(err, io.EOF):
+		return syntax(err)
 	}
 	top := doc.Content[0]
 	var overrides, weights *yaml.Node
 	// What the file has for settings that are set goes to options nobody uses.
 	own, unused := o.all(), newOptions().all()
 	names := append(keys(own), overridesKey, weightsKey)
-	err := members(top, "the file", names, func(key string, value *yaml.Node) error {
+	err := members(top, theFile, names, func(key string, value *yaml.Node) error {
 		switch key {
 		case overridesKey:
 			overrides = value
@@ -101,6 +127,8 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 		s := find(own, key)
 		if isSet(s.name) {
 			s = find(unused, key)
+		} else {
+			o.given.add(s.name, byFile, key)
 		}
 		return set(s, key, value)
 	})
@@ -114,8 +142,12 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 	return members(overrides, overridesKey, nil, func(plugin string, value *yaml.Node) error {
 		var cfg host.PluginConfig
 		settings := pluginSettings(&cfg)
-		err := members(value, overridesKey+"."+plugin, keys(settings), func(key string, value *yaml.Node) error {
-			return set(find(settings, key), overridesKey+"."+plugin+"."+key, value)
+		path := overridesKey + "." + plugin
+		o.overrides[plugin] = make(given)
+		err := members(value, path, keys(settings), func(key string, value *yaml.Node) error {
+			s := find(settings, key)
+			o.overrides[plugin].add(s.name, byFile, path+"."+key)
+			return set(s, path+"."+key, value)
 		})
 		o.host.Overrides[plugin] = cfg
 		return err
@@ -131,6 +163,9 @@ func (o *options) decodeWeights(n *yaml.Node) error {
 		return err
 	})
 }
+
+// theFile is what messages call the top of the file.
+const theFile = "the file"
 
 func syntax(err error) error {
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
@@ -156,6 +191,8 @@ func members(n *yaml.Node, what string, known []string, f func(key string, value
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			return at(k, "%s: a name must be a word", what)
+		case known != nil && !slices.Contains(known, k.Value) && what != theFile && slices.Contains(keys(newOptions().all()), k.Value):
+			return at(k, "%s: %s is a setting of the host, not of a plugin; set it at the top of the file", what, k.Value)
 		case known != nil && !slices.Contains(known, k.Value):
 			return at(k, "there is no setting %q%s", k.Value, spell.DidYouMean(k.Value, known))
 		case seen[k.Value]:

@@ -27,12 +27,14 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitPlugins     = 3
+	exitMismatch    = 4
 	exitInterrupted = 130
 )
 
 const exitCodes = `Exit codes: 0 all went well; 1 a line of input or a write failed, or tasks had
 to be interrupted; 2 wrong usage or configuration; 3 a plugin could not be
-loaded; 130 interrupted by a signal.`
+loaded; 4 call --verify sample:N has found that an interpreter answers a task
+differently; 130 interrupted by a signal.`
 
 // exit is an error with the exit code it leads to.
 type exit struct {

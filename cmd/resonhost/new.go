@@ -71,6 +71,9 @@ func (p *project) write(out io.Writer) error {
 	if err := manifest.CheckName(p.Name); err != nil {
 		return usagef("%q is no name for a plugin: %w%s", p.Name, err, suggestion(p.Name))
 	}
+	if p.Replace != "" && p.Language != "go" && p.Language != "tinygo" {
+		return usagef("--replace: is for plugins in Go")
+	}
 	if p.dir == "" {
 		p.dir = p.Name
 	}

@@ -91,6 +91,9 @@ type options struct {
 	json       bool
 	logLevel   slog.Level
 
+	given     given            // by readConfig
+	overrides map[string]given // likewise, of plugin_overrides
+
 	listen       string
 	drainTimeout time.Duration
 	trustTenant  bool
@@ -106,7 +109,7 @@ type options struct {
 }
 
 func newOptions() *options {
-	return &options{listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, url: "http://127.0.0.1:8080"}
+	return &options{given: make(given), overrides: make(map[string]given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, url: "http://127.0.0.1:8080"}
 }
 
 // config is the one setting that no file has.
@@ -250,10 +253,14 @@ func pluginSettings(c *host.PluginConfig) []setting {
 func (o *options) runSettings() []setting {
 	return append([]setting{
 		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one", o.listen, text{&o.listen}},
-		{"drain-timeout", "give tasks under way `TIME` to finish once the command is to end", o.drainTimeout.String(), duration{&o.drainTimeout, false}},
+		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", toggle{&o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", inBytes(server.DefaultMaxHeld), size[int64]{&o.maxHeld}},
 	}, o.processSettings()...)
+}
+
+func (o *options) drainSetting(usage string) setting {
+	return setting{"drain-timeout", usage, o.drainTimeout.String(), duration{&o.drainTimeout, false}}
 }
 
 // processSettings are about the process of a host that serves.

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// origin is where a setting was set.
+type origin int
+
+// Origins, which can be added up.
+const (
+	byFlag origin = 1 << iota
+	byVariable
+	byFile
+)
+
+// given are the settings that somebody has set, by their names.
+type given map[string]struct {
+	by   origin
+	word string // as it is spelt there
+}
+
+func (g given) add(name string, by origin, word string) {
+	s := g[name]
+	s.by, s.word = by, word
+	g[name] = s
+}
+
+// without says of those of the names that are set by one of the origins that they have no effect,
+// "" if none is.
+func (g given) without(effect string, by origin, names ...string) string {
+	var words []string
+	for _, n := range names {
+		if s := g[n]; s.by&by != 0 {
+			words = append(words, s.word)
+		}
+	}
+	switch len(words) {
+	case 0:
+		return ""
+	case 1:
+		return words[0] + " has no effect " + effect
+	}
+	slices.Sort(words)
+	return strings.Join(words, ", ") + " have no effect " + effect
+}
+
+// pluginEffects are settings of plugins that do nothing by what others are.
+var pluginEffects = []struct {
+	without string
+	when    func(c *host.PluginConfig) bool
+	names   []string
+}{
+	{
+		"without --verify sample:N", func(c *host.PluginConfig) bool { return c.VerifySuspend && c.Verify != host.VerifySample },
+		[]string{"verify-suspend"},
+	},
+	{
+		"with --engine interpreter", func(c *host.PluginConfig) bool {
+			return c.Engine == host.EngineInterpreter && c.Verify != 0 && c.Verify != host.VerifyOff
+		},
+		[]string{"verify"},
+	},
+	{"without --canary", func(c *host.PluginConfig) bool { return c.Canary <= 0 }, []string{"canary-time", "canary-errors", "canary-slowdown"}},
+	{
+		"with --interrupt runtime or off", func(c *host.PluginConfig) bool { return c.Interrupt != 0 && c.Interrupt != host.InterruptMetered },
+		[]string{"max-call-depth", "max-stack"},
+	},
+	{"with --interrupt off", func(c *host.PluginConfig) bool { return c.Interrupt == host.InterruptOff }, []string{"run-timeout"}},
+	{
+		"with --isolation fresh, which has a new instance for each task", func(c *host.PluginConfig) bool { return c.Isolation == host.IsolationFresh },
+		[]string{"max-calls", "max-age", "max-memory"},
+	},
+	{
+		"with as many --min-instances as --max-instances", func(c *host.PluginConfig) bool { return c.MinInstances > 0 && c.MinInstances == c.MaxInstances },
+		[]string{"idle-timeout"},
+	},
+}
+
+// sandboxes are the settings of the host that are about plugins.
+var sandboxes = []string{"plugins", "memory-budget", "cache-dir", "cache-bytes", "trust", "no-watch", "settle", "poll"}
+
+// commandEffects are flags that a command has, since it takes those of plugins, and can do
+// nothing with.
+var commandEffects = map[string][]string{
+	"call":     {"weight", "swap-timeout", "state-rule", "canary", "canary-time", "canary-errors", "canary-slowdown"},
+	"inspect":  ofServing,
+	"validate": ofServing,
+	"dev":      {"state-rule"},
+}
+
+var ofServing = []string{
+	"weight", "idle-timeout", "max-calls", "max-age", "max-memory", "batch-target", "swap-timeout", "state-rule",
+	"canary", "canary-time", "canary-errors", "canary-slowdown", "verify-suspend", "log-bytes-per-second",
+}
+
+// withoutEffect warns of settings that do nothing by what others are. The file and the environment
+// are there for all commands: of what one command has no use for, its flags alone are told.
+func (o *options) withoutEffect(command string) (warnings []string) {
+	const anywhere = byFlag | byVariable | byFile
+	warn := func(w string) {
+		if w != "" && !slices.Contains(warnings, w) {
+			warnings = append(warnings, w)
+		}
+	}
+	if o.host.Mode == host.Inline {
+		names := slices.Clone(sandboxes)
+		for _, s := range pluginSettings(new(host.PluginConfig)) {
+			if s.name != "max-input" && s.name != "max-output" {
+				names = append(names, s.name)
+			}
+		}
+		if o.host.Workers > 1 {
+			names = append(names, "workers")
+		}
+		warn(o.given.without("in mode inline", byFlag|byFile, names...))
+	} else {
+		d := &o.host.Defaults
+		for _, e := range pluginEffects {
+			if e.when(d) {
+				warn(o.given.without(e.without, anywhere, e.names...))
+			}
+		}
+		for _, plugin := range slices.Sorted(maps.Keys(o.overrides)) {
+			c := o.host.Overrides[plugin]
+			c.Verify, c.Engine = cmp.Or(c.Verify, d.Verify), cmp.Or(c.Engine, d.Engine)
+			c.Interrupt, c.Isolation, c.Canary = cmp.Or(c.Interrupt, d.Interrupt), cmp.Or(c.Isolation, d.Isolation), cmp.Or(c.Canary, d.Canary)
+			c.MinInstances, c.MaxInstances = cmp.Or(c.MinInstances, d.MinInstances), cmp.Or(c.MaxInstances, d.MaxInstances)
+			for _, e := range pluginEffects {
+				if e.when(&c) {
+					warn(o.overrides[plugin].without(e.without, anywhere, e.names...))
+				}
+			}
+		}
+	}
+	warn(o.given.without("on "+command, byFlag, commandEffects[command]...))
+	if o.noWatch {
+		warn(o.given.without("with --no-watch", anywhere, "settle", "poll"))
+	}
+	if o.cacheDir == "none" {
+		warn(o.given.without("with --cache-dir none", anywhere, "cache-bytes"))
+	}
+	if command == "run" && !o.trustTenant && len(o.host.TenantWeights) > 0 {
+		warn(weightsKey + " has no effect without --trust-tenant, by which requests say whose they are")
+	}
+	if command == "call" && o.host.Defaults.Verify != host.VerifySample {
+		warn(o.given.without("on call without --verify sample:N", byFlag, "drain-timeout"))
+	}
+	return warnings
+}
