@@ -354,7 +354,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		return nil, newLoadError(s, StepWarm, err)
 	}
 	info := r.Info()
-	for _, warning := range info.Warnings {
+	for _, warning := range warnings(info, cfg) {
 		h.log.Warn("a plugin may not do what it should", "plugin", info.Manifest.Name, "reason", warning)
 	}
 	if cfg.Isolation.resets() && info.NoReset != nil {

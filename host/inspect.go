@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/watch"
 )
 
@@ -58,6 +60,14 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	return inspection(m.Info(), cfg), m.Close(context.WithoutCancel(ctx))
 }
 
+// warnings are what may be wrong with a plugin by itself, and as it is configured.
+func warnings(info module.Info, cfg PluginConfig) []string {
+	if len(info.Growing) == 0 || !cfg.Isolation.resets() || info.NoReset != nil {
+		return info.Warnings
+	}
+	return append(slices.Clone(info.Warnings), strings.Join(info.Growing, ", ")+": "+registry.Growing)
+}
+
 // tooLarge is the error of a binary larger than PluginConfig.MaxModule.
 func tooLarge(limit int) error {
 	return fmt.Errorf("larger than %d bytes, the limit: raise --max-module (PluginConfig.MaxModule)", limit)
@@ -69,7 +79,7 @@ func inspection(info module.Info, cfg PluginConfig) Inspection {
 		Manifest: info.Manifest,
 		Hash:     info.Hash, Size: info.Size,
 		Imports: info.Imports, Exports: info.Exports,
-		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset, Warnings: info.Warnings,
+		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset, Warnings: warnings(info, cfg),
 	}
 }
 

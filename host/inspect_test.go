@@ -29,6 +29,28 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestInspectWarnsOfGrowth has a plugin be warned of whose frames grow their instance, where that
+// costs one, before it serves.
+func TestInspectWarnsOfGrowth(t *testing.T) {
+	wasm := guesttest.HandWritten(t, "hoard")
+	for isolation, want := range map[host.Isolation]bool{
+		host.IsolationPristine: false, // no task shares a frame
+		host.IsolationFrame:    true,
+		host.IsolationShared:   false, // what has grown goes on
+	} {
+		in, err := host.Inspect(t.Context(), wasm, host.PluginConfig{Isolation: isolation})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := slices.ContainsFunc(in.Warnings, func(w string) bool {
+			return strings.HasPrefix(w, "hoard: tasks grow their instance's memory, so that each costs a new instance: give the plugin a self-test")
+		})
+		if told != want {
+			t.Errorf("isolation %v: told %v, want %v: %q", isolation, told, want, in.Warnings)
+		}
+	}
+}
+
 func TestInspectRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, guest string

@@ -108,6 +108,9 @@ type Info struct {
 	Memory uint64
 	// Warnings are what may be wrong with it, and keeps it from nothing.
 	Warnings []string
+	// Growing are transforms of which a common task may grow its instance's memory: an empty one
+	// did, or a frame of those that share one. Those that have self-tests are not tried.
+	Growing []string
 	// NoReset is why instances cannot be put back, nil if they can.
 	NoReset error
 	// Compiling is how long compiling it took, 0 if that lay in the cache.

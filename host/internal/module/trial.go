@@ -70,13 +70,35 @@ func (m *Module) try(ctx context.Context) error {
 				"%s fails at an empty input (%v), and has no self-test that shows at which it does not", t.Name, err,
 			))
 		}
-		if !in.Usable() {
+		grows := false
+		if err == nil {
+			spent += m.tryFrame(ctx, in, index, item[0])
+			grows = in.Grown()
+		}
+		if grows {
+			m.info.Growing = append(m.info.Growing, t.Name)
+		}
+		if grows || !in.Usable() {
 			if err := closeInstance(); err != nil {
 				return err
 			}
 		}
 	}
 	return closeInstance()
+}
+
+// tryFrame runs as many of an item as share a frame, in an instance that is as a new one, unless
+// the item has grown it. What comes of them does not matter, but for the memory that they take.
+func (m *Module) tryFrame(ctx context.Context, in *Instance, index int, item abi.Item) (fuel uint64) {
+	if m.opts.Batch <= 1 || in.Grown() || !in.Reset() {
+		return 0
+	}
+	items := slices.Repeat([]abi.Item{item}, m.opts.Batch)
+	fuel, _ = in.Run(ctx, Call{
+		Transform: index, Items: items, Results: make([]abi.Result, len(items)),
+		Limits: Limits{Timeout: trialTime, Fuel: trialFuel},
+	})
+	return fuel
 }
 
 // tried is the error of a trial that could not go on: none if it has only taken too long.

@@ -12,6 +12,10 @@ const (
 	grownWithin = 10 * time.Second
 )
 
+// Growing is what is wrong with tasks that grow their instance's memory, and the cure.
+const Growing = "tasks grow their instance's memory, so that each costs a new instance: give the plugin a self-test as large as its common tasks " +
+	"or room from the start (guest.Plugin.Reserve), or let tasks share instances (isolation: shared)"
+
 // growth notices that most tasks grow their instance's memory.
 type growth struct {
 	mu    sync.Mutex

@@ -134,7 +134,7 @@ func (in *Instance) Return() {
 		p.pool.Remove(in.lent, pool.Replaced)
 	case p.isolation == Reset && !in.Reset():
 		if in.Grown() && p.growth.add(time.Now()) {
-			p.log.Warn("tasks grow their instance's memory, so that each costs a new instance: give the plugin a self-test as large as its common tasks or room from the start (guest.Plugin.Reserve), or let tasks share instances (isolation: shared)",
+			p.log.Warn(Growing,
 				"instances", manyGrown, "within", grownWithin)
 		}
 		p.pool.Remove(in.lent, pool.Replaced)

@@ -1,0 +1,16 @@
+;; Answers with nothing, and takes a page of memory more for a frame of several tasks. It has no self-test.
+(module
+  (memory (export "memory") 1)
+  (func (export "resonhost_abi") (result i32) (i32.const 1))
+  (func (export "resonhost_describe") (result i64) (i64.const 0x0000c000_00000089))
+  (func (export "resonhost_alloc") (param i32) (result i32) (i32.const 0x8000))
+  (func (export "resonhost_run") (param i32) (param $in i32) (param i32) (result i64)
+    (local $n i32)
+    (local.set $n (i32.load offset=4 (local.get $in)))
+    (if (i32.gt_u (local.get $n) (i32.const 1)) (then (drop (memory.grow (i32.const 1)))))
+    (i32.store (i32.const 0x204) (local.get $n))
+    (i64.or (i64.const 0x00000200_00000000)
+      (i64.extend_i32_u (i32.add (i32.const 8) (i32.mul (local.get $n) (i32.const 16))))))
+  (data (i32.const 0x200) "RHO1")
+  (data (i32.const 0xc000)
+    "{\"name\":\"hoard\",\"version\":\"1.0.0\",\"transforms\":[{\"name\":\"hoard\",\"input\":\"application/octet-stream\",\"output\":\"application/octet-stream\"}]}"))
