@@ -83,6 +83,7 @@ func (h *Host) decide(p *plugin, c *trial, result ReloadResult, why string) bool
 	change, log := event.PluginRolledBack, h.log.Warn
 	if result == ReloadPromoted {
 		next.current = c.version
+		c.version.since, c.version.by = time.Now(), result
 		change, log = event.PluginPromoted, h.log.Info
 		p.previous, p.rejected = &before.current.record, [32]byte{}
 	} else {

@@ -338,7 +338,7 @@ func (h *Host) prepare(ctx context.Context, p *plugin, s Source, before *serving
 		defer h.takeWorker(ctx)()
 	}
 	opts := moduleOptions(cfg, h.budget, h.modules, h.log.With("plugin", s.Name))
-	opts.Tests = s.Tests
+	opts.Tests, opts.Compiling = s.Tests, h.compiling
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
 		Module:      opts,
 		Isolation:   cfg.Isolation.ofInstances(),
@@ -448,6 +448,9 @@ func (h *Host) publishNext(p *plugin, v *version, d deployment) (_ ReloadResult,
 	default:
 		result, change = ReloadSwapped, event.PluginSwapped
 		p.rejected, p.previous = [32]byte{}, &before.current.record
+	}
+	if next.current == v {
+		v.since, v.by = time.Now(), result
 	}
 	return result, change, h.publishLocked(p, next), nil
 }

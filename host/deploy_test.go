@@ -70,7 +70,7 @@ func TestDeploy(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers(t, h, "", v1)
-	if p := h.Plugins()[0]; p.Version != "v1" || p.Previous != "" || p.Failure == nil || p.Failure.Step != host.StepRollback {
+	if p := h.Plugins()[0]; p.Version != "v1" || p.Previous != "" || p.Failure == nil || p.Failure.Step != host.StepRollback || p.By != host.ReloadRolledBack || p.Since.IsZero() {
 		t.Errorf("%+v", p)
 	}
 	if err := h.Rollback(t.Context(), "swap", 0); !errors.Is(err, host.ErrNoPrevious) {

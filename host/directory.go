@@ -85,32 +85,42 @@ func (h *Host) first(ctx context.Context, p *plugin, s Source) (*version, error)
 	h.setPaused(p, r)
 	served := h.recordOf(s.Name, r.Serving)
 	p.previous, p.rejected = h.recordOf(s.Name, r.Previous), fromHex(r.Rejected)
+	again := func(s Source) (*version, error) {
+		v, err := h.prepare(ctx, p, s, nil, deployment{})
+		if err == nil && served != nil {
+			v.since, v.by = r.Since, ReloadResult(r.By)
+		}
+		return v, err
+	}
 	if served == nil || served.identity == id {
-		return h.prepare(ctx, p, s, nil, deployment{})
+		return again(s)
 	}
 	switch id {
 	case p.rejected:
 		h.log.Warn("the newest version was rolled back; the one before it serves", "plugin", s.Name)
 		p.failure = newLoadError(s, StepRollback, errRolledBack)
-		return h.prepare(ctx, p, served.source, nil, deployment{})
+		if !r.RejectedAt.IsZero() {
+			p.failure.Time = r.RejectedAt
+		}
+		return again(served.source)
 	case fromHex(r.Trial):
 		if p.cfg.Canary > 0 {
 			h.log.Info("the newest version is a canary still", "plugin", s.Name)
 			h.mu.Lock()
 			h.trials = append(h.trials, s)
 			h.mu.Unlock()
-			return h.prepare(ctx, p, served.source, nil, deployment{})
+			return again(served.source)
 		}
 	}
 	v, err := h.prepare(ctx, p, s, nil, deployment{})
 	if err == nil {
-		p.previous, p.rejected = served, [32]byte{}
+		p.previous, p.rejected, v.by = served, [32]byte{}, ReloadSwapped
 		return v, nil
 	}
 	if ctx.Err() != nil {
 		return nil, err
 	}
-	if v, other := h.prepare(ctx, p, served.source, nil, deployment{}); other == nil {
+	if v, other := again(served.source); other == nil {
 		_ = h.refuse(p, s, err, deployment{}) // which tells it
 		h.log.Warn("the version that served last does so again", "plugin", s.Name, "version", v.manifest.Version, "hash", v.hash)
 		return v, nil
@@ -221,7 +231,12 @@ func (h *Host) save(p *plugin) error {
 	h.saving.Lock()
 	defer h.saving.Unlock()
 	h.mu.Lock()
-	serving, previous, rejected := p.serving.Load(), p.previous, p.rejected
+	serving, previous, rejected, failure := p.serving.Load(), p.previous, p.rejected, p.failure
+	var since time.Time
+	var by ReloadResult
+	if serving != nil {
+		since, by = serving.current.since, serving.current.by
+	}
 	h.mu.Unlock()
 	key := h.recordKey(p)
 	r := store.Record{Plugin: p.source, Dir: h.dir(), Paused: p.paused.Load()}
@@ -231,6 +246,7 @@ func (h *Host) save(p *plugin) error {
 		}
 		return h.store.Forget(key)
 	}
+	r.Since, r.By = since, string(by)
 	var err error
 	if r.Serving, err = h.keep(&serving.current.record); err != nil {
 		return err
@@ -242,6 +258,9 @@ func (h *Host) save(p *plugin) error {
 	}
 	if rejected != ([32]byte{}) {
 		r.Rejected = hex.EncodeToString(rejected[:])
+		if failure != nil && failure.Step == StepRollback {
+			r.RejectedAt = failure.Time
+		}
 	}
 	if serving.trial != nil {
 		id := serving.trial.version.record.identity

@@ -284,11 +284,41 @@ func TestWatchOneOfMany(t *testing.T) {
 	w.await(event.PluginSwapped)
 }
 
+// TestCompilingIsTold has a start that compiles say so at once, in a line.
+func TestCompilingIsTold(t *testing.T) {
+	var log strings.Builder
+	once := func(cache string) int {
+		log.Reset()
+		h := start(t, host.Config{
+			Plugins: []host.Source{tagged(t, "v0"), handWritten(t, "hostile")}, CacheDir: cache, Workers: 1,
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err := h.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(log.String(), "compiling plugins"); n > 0 && strings.Index(log.String(), "compiling plugins") > strings.Index(log.String(), "plugin is ready") {
+			t.Errorf("it is told too late:\n%s", log.String())
+		}
+		return strings.Count(log.String(), "compiling plugins")
+	}
+	cache := t.TempDir()
+	for i, c := range []struct {
+		cache string
+		want  int
+	}{{cache, 1}, {cache, 0}, {"", 1}, {"", 1}} {
+		if got := once(c.cache); got != c.want {
+			t.Errorf("start %d: told %d times, want %d:\n%s", i, got, c.want, log.String())
+		}
+	}
+}
+
 func TestCacheDir(t *testing.T) {
 	dir, cache := t.TempDir(), t.TempDir()
 	v := func(tag string) []byte { return guesttest.Swap(t, guesttest.Version{Tag: tag}) }
 	v1, v2, v3 := guesttest.SwapTag("v1"), guesttest.SwapTag("v2"), guesttest.SwapTag("v3")
+	var started time.Time
 	session := func(f func(w *watched)) {
+		started = time.Now()
 		w := watch(t, dir, cache, nil)
 		w.await(event.PluginReady)
 		f(w)
@@ -302,15 +332,23 @@ func TestCacheDir(t *testing.T) {
 		save(t, dir, "swap.wasm", v("v2"))
 		w.await(event.PluginSwapped)
 	})
+	var back host.Plugin
 	session(func(w *watched) { // which versions there were is known
 		answers(t, w, "", v2)
+		if p := w.Plugins()[0]; p.By != host.ReloadSwapped || p.Since.IsZero() || p.Since.After(started) {
+			t.Errorf("it serves since %v, by %q; the restart was at %v", p.Since, p.By, started)
+		}
 		if err := w.Rollback(t.Context(), "swap", 0); err != nil {
 			t.Fatal(err)
 		}
 		answers(t, w, "", v1)
+		back = w.Plugins()[0]
 	})
 	session(func(w *watched) { // and that one was rolled back
 		answers(t, w, "", v1)
+		if p := w.Plugins()[0]; p.By != host.ReloadRolledBack || !p.Since.Equal(back.Since) || p.Failure == nil || !p.Failure.Time.Equal(back.Failure.Time) {
+			t.Errorf("it serves since %v, by %q, and the failure is %v; before the restart it was %+v", p.Since, p.By, p.Failure, back)
+		}
 		if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.ReloadSwapped {
 			t.Errorf("%v, %v", r, err)
 		}

@@ -70,6 +70,7 @@ type Host struct {
 	telling                     sync.Mutex    // guards reloads, which Stats copies while tasks go on
 	read                        []watch.File  // by Start, from PluginDir
 	unread                      []*watch.File // those of them that cannot be read
+	compiling                   func()        // is called by Start's loading before it compiles; else nil
 	trials                      []Source      // that are to be deployed as canaries; Start's
 
 	table  atomic.Pointer[table] // nil until started; written with mu held
@@ -194,6 +195,9 @@ func (h *Host) startServing(versions []*version, follow *watch.Watcher, err erro
 		if err == nil {
 			switch clash := h.clashLocked(v); {
 			case clash == nil:
+				if v.since.IsZero() { // else it serves again
+					v.since, v.by = time.Now(), orDefault(v.by, ReloadLoaded)
+				}
 				h.publishLocked(v.plugin, &serving{current: v})
 				serve = append(serve, v)
 			case h.cfg.Watch:
@@ -263,6 +267,8 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	if err := h.checkOverrides(sources); err != nil {
 		return nil, err
 	}
+	h.compiling = h.tellCompiling(len(sources))
+	defer func() { h.compiling = nil }() // no version is made before the start has ended, but here
 	made := make([]*version, len(sources))
 	errs := make([]error, len(sources))
 	var g errgroup.Group
@@ -309,6 +315,18 @@ func (h *Host) load(ctx context.Context) (versions []*version, err error) {
 	made = slices.DeleteFunc(made, func(v *version) bool { return v == nil })
 	slices.SortStableFunc(made, func(a, b *version) int { return strings.Compare(a.manifest.Name, b.manifest.Name) })
 	return made, errors.Join(append(unread, errs...)...)
+}
+
+// tellCompiling returns what says, once, that a start of so many plugins compiles, which takes
+// seconds.
+func (h *Host) tellCompiling(plugins int) func() {
+	return sync.OnceFunc(func() {
+		if h.cfg.CacheDir == "" {
+			h.log.Info("compiling plugins, as at each start without a cache directory (CacheDir, --cache-dir)", "plugins", plugins)
+			return
+		}
+		h.log.Info("compiling plugins; the next start has them from the cache", "plugins", plugins, "dir", h.cfg.CacheDir)
+	})
 }
 
 // checkOverrides looks for settings of plugins that there are not. Where plugins may come later

@@ -88,6 +88,9 @@ type version struct {
 	// does not have. order has them as the manifest does. Both are set before it serves.
 	specs []*spec
 	order []*transform
+	// since is when it began to serve alone, and by what. Host.mu guards both, once it serves.
+	since time.Time
+	by    ReloadResult
 }
 
 // spec is a transform as one version has it.

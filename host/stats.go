@@ -108,6 +108,11 @@ type Plugin struct {
 	Name, Version, Hash string
 	// Transforms are in the manifest's order.
 	Transforms []Transform
+	// Since is when this version began to serve, alone if it was a canary first, and By what had it
+	// do so: ReloadLoaded, ReloadSwapped, ReloadPromoted or ReloadRolledBack. A restart changes
+	// neither, with Config.CacheDir and Config.Watch.
+	Since time.Time
+	By    ReloadResult
 	// Loading is how long its checks took, from the source to what could serve, and
 	// Compiling how much of that compiling did: 0 if it was compiled before, see
 	// Config.CacheDir.
@@ -173,6 +178,9 @@ func (h *Host) describe(p *plugin) Plugin {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if s != nil {
+		d.Since, d.By = s.current.since, s.current.by
+	}
 	d.Failure = p.failure
 	if p.previous != nil {
 		d.Previous = p.previous.hash

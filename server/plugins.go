@@ -24,6 +24,10 @@ type Plugin struct {
 	Suspended bool `json:"suspended"`
 	// Mismatch is of the last task that the interpreter answered differently.
 	Mismatch string `json:"mismatch,omitempty"`
+	// Since is when that version began to serve, and By what had it do so: loaded, swapped,
+	// promoted or rolled_back.
+	Since time.Time         `json:"since,omitzero"`
+	By    host.ReloadResult `json:"by,omitempty"`
 	// Previous is the hash of the version that a rollback goes back to.
 	Previous string   `json:"previous,omitempty"`
 	Canary   *Canary  `json:"canary,omitempty"`
@@ -79,6 +83,7 @@ func (s *Server) plugins() []Plugin {
 		out := Plugin{
 			Name: p.Name, Version: p.Version, Hash: p.Hash, Source: p.Source, Transforms: []Transform{},
 			Paused: p.Paused, Suspended: suspended[p.Source], Previous: p.Previous, Mismatch: p.Mismatch,
+			Since: p.Since, By: p.By,
 		}
 		for _, t := range p.Transforms {
 			out.Transforms = append(out.Transforms, Transform{

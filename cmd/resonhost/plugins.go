@@ -163,10 +163,18 @@ func state(p *server.Plugin) string {
 	return strings.Join(words, ", ")
 }
 
+// since says since when the version serves, and what had it do so.
+func since(p *server.Plugin) string {
+	if p.Since.IsZero() {
+		return "-"
+	}
+	return strings.TrimSpace(p.Since.Local().Format(time.DateTime) + " " + strings.ReplaceAll(string(p.By), "_", " "))
+}
+
 func printPlugins(w io.Writer, list []server.Plugin) error {
 	// A tabwriter keeps what goes wrong for Flush.
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tSTATE\tTRANSFORMS")
+	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tSTATE\tSINCE\tTRANSFORMS")
 	var more []string
 	for i := range list {
 		p := &list[i]
@@ -178,7 +186,7 @@ func printPlugins(w io.Writer, list []server.Plugin) error {
 		for i := range p.Transforms {
 			transforms[i] = p.Transforms[i].Name
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Hash[:min(12, len(p.Hash))]), state(p), dash(strings.Join(transforms, " ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Hash[:min(12, len(p.Hash))]), state(p), since(p), dash(strings.Join(transforms, " ")))
 		if p.Mismatch != "" {
 			more = append(more, fmt.Sprintf("%s: answers differ from the interpreter's: %s", printable(name), printable(p.Mismatch)))
 		}

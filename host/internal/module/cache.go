@@ -224,6 +224,11 @@ func (c *Cache) rewrite(wasm []byte, limits BinaryLimits, opts meter.Options) (*
 	return r, nil
 }
 
+// compiled reports whether binaries need not be compiled. The cache may be nil.
+func (c *Cache) compiled(binaries []*rewritten, interrupt Interrupt) bool {
+	return c != nil && c.build != "" && c.has(c.entry(binaries, interrupt))
+}
+
 // rewritten returns the binary of an entry, or nil.
 func (c *Cache) rewritten(entry string) *rewritten {
 	if !c.has(entry) {

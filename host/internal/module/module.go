@@ -70,6 +70,9 @@ type Options struct {
 	// the caller has besides the manifest's, and is going to compare, see Module.TakeChecker.
 	Verify bool
 	Tests  []byte
+	// Compiling is called before the binary is compiled, unless the cache has what comes of it, or
+	// it is nil.
+	Compiling func()
 	// Log receives what the plugin logs.
 	Log *slog.Logger
 }
@@ -212,6 +215,9 @@ func (m *Module) rewrite(wasm []byte) ([]*rewritten, error) {
 func (m *Module) compile(ctx context.Context, binaries []*rewritten) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.CompileTimeout, errCompileTimeout)
 	defer cancel()
+	if f := m.opts.Compiling; f != nil && !m.opts.Interpret && !m.opts.Cache.compiled(binaries, m.opts.Interrupt) {
+		f()
+	}
 	if m.program, err = compile(ctx, binaries, m.opts.compiling(), m.opts.Cache); err != nil {
 		return err
 	}

@@ -224,6 +224,11 @@ type Record struct {
 	// Trial is on trial, and Rejected was rolled back, by identities of the host's.
 	Trial    string `json:"trial,omitempty"`
 	Rejected string `json:"rejected,omitempty"`
+	// Since is when Serving began to serve, and By what had it do so; zero if that is not known.
+	Since time.Time `json:"since,omitzero"`
+	By    string    `json:"by,omitempty"`
+	// RejectedAt is when Rejected was rolled back.
+	RejectedAt time.Time `json:"rejected_at,omitzero"`
 	// Paused is whether it takes no tasks.
 	Paused bool `json:"paused,omitempty"`
 }
