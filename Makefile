@@ -58,7 +58,7 @@ test: build ## run all tests
 	go test -timeout $(TESTTIME) ./...
 
 race: build ## run the tests under the race detector that have something for it; RACEFLAGS
-	@packages=$$(go list ./...) || exit 1; set -x; \
+	@packages=$$(go list ./...) || exit 1; \
 	go test -race -timeout $(TESTTIME) -skip '^Test($(NO_RACE_BINARY)|$(NO_RACE_ALONE))$$' $(RACEFLAGS) \
 		$$(echo "$$packages" | grep -v '$(NO_RACE_PACKAGES)')
 

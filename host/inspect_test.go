@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
@@ -11,7 +12,7 @@ import (
 
 func TestInspect(t *testing.T) {
 	wasm := guesttest.Build(t, "./testdata/guests/echo")
-	in, err := host.Inspect(t.Context(), wasm, host.PluginConfig{})
+	in, err := host.Inspect(t.Context(), wasm, host.PluginConfig{CompileTimeout: time.Hour}) // a machine with other work takes long
 	if err != nil {
 		t.Fatal(err)
 	}
