@@ -25,7 +25,8 @@ const (
 	outputHeader = 16
 )
 
-// ErrFrame is wrapped by every error about a malformed frame.
+// ErrFrame is wrapped by every error about a malformed frame. The errors name the item, from 0,
+// its field, and the field's offset in the frame in bytes.
 var ErrFrame = errors.New("malformed frame")
 
 // frameError says where a frame is malformed. Package fmt would say it as well,
@@ -35,8 +36,10 @@ type frameError string
 func (e frameError) Error() string { return ErrFrame.Error() + ": " + string(e) }
 func (e frameError) Unwrap() error { return ErrFrame }
 
-func (r *reader) malformed(rule string) error {
-	return frameError("item " + strconv.Itoa(r.n-r.left) + ": " + rule)
+// malformed says what is wrong with a field of the item that is read, which begins at byte at of
+// the frame.
+func (r *reader) malformed(field string, at int, rule string) error {
+	return frameError("item " + strconv.Itoa(r.n-r.left) + ": " + field + " at byte " + strconv.Itoa(at) + ": " + rule)
 }
 
 // Item is one task of an input frame.
@@ -164,40 +167,52 @@ func appendPadded(dst, b []byte) []byte {
 // reader walks a frame whose every length is checked before it is used.
 type reader struct {
 	rest []byte
+	size int // of the frame
 	left int
 	n    int
 }
 
+// at returns the offset of rest in the frame.
+func (r *reader) at() int { return r.size - len(r.rest) }
+
 func newReader(frame []byte, magic uint32, header int) (reader, error) {
 	if len(frame) < frameHeader {
-		return reader{}, frameError(strconv.Itoa(len(frame)) + " bytes, shorter than a header")
+		return reader{}, frameError("it has " + strconv.Itoa(len(frame)) + " bytes, its header alone has " + strconv.Itoa(frameHeader))
 	}
 	if got := binary.LittleEndian.Uint32(frame); got != magic {
-		return reader{}, frameError("magic number 0x" + strconv.FormatUint(uint64(got), 16) + ", want 0x" + strconv.FormatUint(uint64(magic), 16))
+		return reader{}, frameError("magic number at byte 0: must be 0x" + strconv.FormatUint(uint64(magic), 16) + ", is 0x" + strconv.FormatUint(uint64(got), 16))
 	}
 	count := binary.LittleEndian.Uint32(frame[4:])
 	rest := frame[frameHeader:]
 	if uint64(count)*uint64(header) > uint64(len(rest)) {
-		return reader{}, frameError(strconv.FormatUint(uint64(count), 10) + " items cannot fit in " + strconv.Itoa(len(frame)) + " bytes")
+		return reader{}, frameError("count at byte 4: " + strconv.FormatUint(uint64(count), 10) + " items have headers of " +
+			strconv.FormatUint(uint64(count)*uint64(header), 10) + " bytes, and " + strconv.Itoa(len(rest)) + " bytes follow the count")
 	}
-	return reader{rest: rest, left: int(count), n: int(count)}, nil
+	return reader{rest: rest, size: len(frame), left: int(count), n: int(count)}, nil
 }
 
 // header returns the next n bytes, of which newReader's check makes no promise:
 // the items before it may have taken their room.
 func (r *reader) header(n int) ([]byte, error) {
 	if len(r.rest) < n {
-		return nil, r.malformed("is cut off")
+		return nil, r.malformed("header", r.at(), "must have "+strconv.Itoa(n)+" bytes, "+strconv.Itoa(len(r.rest))+" are left")
 	}
 	h := r.rest[:n]
 	r.rest = r.rest[n:]
 	return h, nil
 }
 
-func (r *reader) part(n uint32, name string) ([]byte, error) {
+// part returns the next n bytes and leaves out their padding. Byte at of the frame is where it has n.
+func (r *reader) part(n uint32, name string, at int) ([]byte, error) {
+	left := uint64(len(r.rest))
 	padded := (uint64(n) + 7) &^ 7
-	if padded > uint64(len(r.rest)) {
-		return nil, r.malformed(name + " of " + strconv.FormatUint(uint64(n), 10) + " bytes, " + strconv.Itoa(len(r.rest)) + " are left")
+	switch {
+	case uint64(n) > left:
+		return nil, r.malformed("length of the "+name, at,
+			strconv.FormatUint(uint64(n), 10)+" bytes from byte "+strconv.Itoa(r.at())+" on, of which "+strconv.FormatUint(left, 10)+" are left")
+	case padded > left:
+		return nil, r.malformed("padding of the "+name, r.at()+int(n),
+			"must have "+strconv.FormatUint(padded-uint64(n), 10)+" bytes, so that it ends at a multiple of 8; "+strconv.FormatUint(left-uint64(n), 10)+" are left")
 	}
 	p := r.rest[:n:n]
 	r.rest = r.rest[padded:]
@@ -206,7 +221,7 @@ func (r *reader) part(n uint32, name string) ([]byte, error) {
 
 func (r *reader) done() error {
 	if r.left == 0 && len(r.rest) != 0 {
-		return frameError(strconv.Itoa(len(r.rest)) + " bytes follow the last item")
+		return frameError("it must end at byte " + strconv.Itoa(r.at()) + ", with its last item; it has " + strconv.Itoa(r.size) + " bytes")
 	}
 	return nil
 }
@@ -227,7 +242,7 @@ func ReadInput(frame []byte) (r InputReader, err error) {
 func (r *InputReader) Reset(frame []byte) (err error) {
 	if len(frame) > frameHeader && binary.LittleEndian.Uint32(frame) == inputMagic { // the usual one
 		if n := binary.LittleEndian.Uint32(frame[4:]); n > 0 && uint64(n)*inputHeader <= uint64(len(frame)-frameHeader) {
-			r.r.rest, r.r.left, r.r.n = frame[frameHeader:], int(n), int(n)
+			r.r = reader{rest: frame[frameHeader:], size: len(frame), left: int(n), n: int(n)}
 			return nil
 		}
 	}
@@ -258,14 +273,15 @@ func (r *InputReader) Next() (it Item, err error) {
 }
 
 func (r *InputReader) next() (it Item, err error) {
+	at := r.r.at()
 	h, err := r.r.header(inputHeader)
 	if err != nil {
 		return Item{}, err
 	}
-	if it.Payload, err = r.r.part(binary.LittleEndian.Uint32(h), "payload"); err != nil {
+	if it.Payload, err = r.r.part(binary.LittleEndian.Uint32(h), "payload", at); err != nil {
 		return Item{}, err
 	}
-	if it.State, err = r.r.part(binary.LittleEndian.Uint32(h[4:]), "state"); err != nil {
+	if it.State, err = r.r.part(binary.LittleEndian.Uint32(h[4:]), "state", at+4); err != nil {
 		return Item{}, err
 	}
 	r.r.left--
@@ -292,21 +308,22 @@ func (r *OutputReader) Len() int { return r.r.left }
 // Next returns the next result, which must be there: see [OutputReader.Len].
 // Errors wrap [ErrFrame] and end the frame.
 func (r *OutputReader) Next() (res Result, err error) {
+	at := r.r.at()
 	h, err := r.r.header(outputHeader)
 	if err != nil {
 		return Result{}, err
 	}
 	res.Status = Status(binary.LittleEndian.Uint32(h))
 	if !res.Status.Valid() {
-		return Result{}, r.r.malformed("has " + res.Status.String())
+		return Result{}, r.r.malformed("status", at, "must be "+strconv.Itoa(int(StatusOK))+" to "+strconv.Itoa(int(StatusFailed))+", is "+strconv.FormatUint(uint64(res.Status), 10))
 	}
 	if reserved := binary.LittleEndian.Uint32(h[12:]); reserved != 0 {
-		return Result{}, r.r.malformed("reserved field is not 0")
+		return Result{}, r.r.malformed("reserved field", at+12, "must be 0, is "+strconv.FormatUint(uint64(reserved), 10))
 	}
-	if res.Payload, err = r.r.part(binary.LittleEndian.Uint32(h[4:]), "payload"); err != nil {
+	if res.Payload, err = r.r.part(binary.LittleEndian.Uint32(h[4:]), "payload", at+4); err != nil {
 		return Result{}, err
 	}
-	if res.State, err = r.r.part(binary.LittleEndian.Uint32(h[8:]), "state"); err != nil {
+	if res.State, err = r.r.part(binary.LittleEndian.Uint32(h[8:]), "state", at+8); err != nil {
 		return Result{}, err
 	}
 	r.r.left--

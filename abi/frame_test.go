@@ -102,22 +102,27 @@ func TestMalformedFrames(t *testing.T) {
 		read  func([]byte) error
 		want  string
 	}{
-		{"nothing", nil, input, "malformed frame: 0 bytes, shorter than a header"},
-		{"half a header", in[:7], input, "malformed frame: 7 bytes, shorter than a header"},
-		{"output for input", out, input, "malformed frame: magic number 0x314f4852, want 0x31494852"},
-		{"input for output", in, output, "malformed frame: magic number 0x31494852, want 0x314f4852"},
-		{"huge count", put(in, 4, 1<<32-1), input, "malformed frame: 4294967295 items cannot fit in 80 bytes"},
-		{"one item too many", put(in, 4, 5), input, "malformed frame: item 4: is cut off"},
-		{"one item too few", put(in, 4, 3), input, "malformed frame: 16 bytes follow the last item"},
-		{"huge payload", put(in, 8, 1<<32-1), input, "malformed frame: item 0: payload of 4294967295 bytes, 64 are left"},
-		{"huge state", put(in, 12, 1<<32-8), input, "malformed frame: item 0: state of 4294967288 bytes, 56 are left"},
-		{"cut off", in[:len(in)-1], input, "malformed frame: item 3: state of 8 bytes, 7 are left"},
-		{"no room for padding", in[:20], input, "malformed frame: 4 items cannot fit in 20 bytes"},
-		{"trailing", append(bytes.Clone(in), 0), input, "malformed frame: 1 bytes follow the last item"},
-		{"trailing an empty frame", append(abi.AppendInput(nil, nil), 1, 2, 3), input, "malformed frame: 3 bytes follow the last item"},
-		{"unknown status", put(out, 8, 3), output, "malformed frame: item 0: has status(3)"},
-		{"reserved", put(out, 20, 1), output, "malformed frame: item 0: reserved field is not 0"},
-		{"huge output", put(out, 12, 1<<31), output, "malformed frame: item 0: payload of 2147483648 bytes, 64 are left"},
+		{"nothing", nil, input, "malformed frame: it has 0 bytes, its header alone has 8"},
+		{"half a header", in[:7], input, "malformed frame: it has 7 bytes, its header alone has 8"},
+		{"output for input", out, input, "malformed frame: magic number at byte 0: must be 0x31494852, is 0x314f4852"},
+		{"input for output", in, output, "malformed frame: magic number at byte 0: must be 0x314f4852, is 0x31494852"},
+		{"huge count", put(in, 4, 1<<32-1), input, "malformed frame: count at byte 4: 4294967295 items have headers of 34359738360 bytes, and 72 bytes follow the count"},
+		{"one item too many", put(in, 4, 5), input, "malformed frame: item 4: header at byte 80: must have 8 bytes, 0 are left"},
+		{"one item too few", put(in, 4, 3), input, "malformed frame: it must end at byte 64, with its last item; it has 80 bytes"},
+		{"huge payload", put(in, 8, 1<<32-1), input, "malformed frame: item 0: length of the payload at byte 8: 4294967295 bytes from byte 16 on, of which 64 are left"},
+		{"huge state", put(in, 12, 1<<32-8), input, "malformed frame: item 0: length of the state at byte 12: 4294967288 bytes from byte 24 on, of which 56 are left"},
+		{"cut off", in[:len(in)-1], input, "malformed frame: item 3: length of the state at byte 68: 8 bytes from byte 72 on, of which 7 are left"},
+		{"cut off in a header", in[:44], input, "malformed frame: item 2: header at byte 40: must have 8 bytes, 4 are left"},
+		{"cut off in a payload", in[:50], input, "malformed frame: item 2: length of the payload at byte 40: 16 bytes from byte 48 on, of which 2 are left"},
+		{"no padding", abi.AppendInput(nil, items[:1])[:29], input, "malformed frame: item 0: padding of the state at byte 29: must have 3 bytes, so that it ends at a multiple of 8; 0 are left"},
+		{"half a padding", abi.AppendOutput(nil, results[:1])[:38], output, "malformed frame: item 0: padding of the state at byte 36: must have 4 bytes, so that it ends at a multiple of 8; 2 are left"},
+		{"no padding of a payload", put(abi.AppendInput(nil, items[:1]), 12, 0)[:23], input, "malformed frame: item 0: padding of the payload at byte 23: must have 1 bytes, so that it ends at a multiple of 8; 0 are left"},
+		{"no room for the headers", in[:20], input, "malformed frame: count at byte 4: 4 items have headers of 32 bytes, and 12 bytes follow the count"},
+		{"trailing", append(bytes.Clone(in), 0), input, "malformed frame: it must end at byte 80, with its last item; it has 81 bytes"},
+		{"trailing an empty frame", append(abi.AppendInput(nil, nil), 1, 2, 3), input, "malformed frame: it must end at byte 8, with its last item; it has 11 bytes"},
+		{"unknown status", put(out, 8, 3), output, "malformed frame: item 0: status at byte 8: must be 0 to 2, is 3"},
+		{"reserved", put(out, 20, 1), output, "malformed frame: item 0: reserved field at byte 20: must be 0, is 1"},
+		{"huge output", put(out, 12, 1<<31), output, "malformed frame: item 0: length of the payload at byte 12: 2147483648 bytes from byte 24 on, of which 64 are left"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := c.read(c.frame)
@@ -296,7 +301,7 @@ func ExampleReadOutput() {
 	// Output:
 	// ok: answer
 	// invalid argument: size: must be above 0
-	// malformed frame: 2 items cannot fit in 20 bytes true
+	// malformed frame: count at byte 4: 2 items have headers of 32 bytes, and 12 bytes follow the count true
 }
 
 // ExampleFinishResult writes a result in place.

@@ -204,16 +204,16 @@ func TestRun(t *testing.T) {
 		"growok":      {ok: true},
 		"wildptr":     fault(module.ABI, "resonhost_run returned bytes"),
 		"wraplen":     fault(module.ABI, "resonhost_run returned"),
-		"nothing":     fault(module.ABI, "resonhost_run: malformed frame: 0 bytes, shorter than a header"),
-		"shortframe":  fault(module.ABI, "resonhost_run: malformed frame: 4 bytes, shorter than a header"),
+		"nothing":     fault(module.ABI, "resonhost_run: malformed frame: it has 0 bytes, its header alone has 8"),
+		"shortframe":  fault(module.ABI, "resonhost_run: malformed frame: it has 4 bytes, its header alone has 8"),
 		"badmagic":    fault(module.ABI, "resonhost_run: malformed frame: magic number"),
-		"hugecount":   fault(module.ABI, "resonhost_run: malformed frame: 4294967295 items cannot fit"),
+		"hugecount":   fault(module.ABI, "resonhost_run: malformed frame: count at byte 4: 4294967295 items have headers of"),
 		"fewer":       fault(module.ABI, "resonhost_run returned 0 results for 1 items"),
 		"more":        fault(module.ABI, "resonhost_run returned 2 results for 1 items"),
-		"trailing":    fault(module.ABI, "resonhost_run: malformed frame: 8 bytes follow the last item"),
-		"badstatus":   fault(module.ABI, "resonhost_run: malformed frame: item 0: has status(7)"),
-		"reserved":    fault(module.ABI, "resonhost_run: malformed frame: item 0: reserved field is not 0"),
-		"hugelen":     fault(module.ABI, "resonhost_run: malformed frame: item 0: payload of 4294967295 bytes"),
+		"trailing":    fault(module.ABI, "resonhost_run: malformed frame: it must end at byte "),
+		"badstatus":   fault(module.ABI, "resonhost_run: malformed frame: item 0: status at byte 8: must be 0 to 2, is 7"),
+		"reserved":    fault(module.ABI, "resonhost_run: malformed frame: item 0: reserved field at byte 20: must be 0, is "),
+		"hugelen":     fault(module.ABI, "resonhost_run: malformed frame: item 0: length of the payload at byte 12: 4294967295 bytes from byte 24 on, of which "),
 		"badutf8":     {ok: true, status: abi.StatusFailed},
 		"escapes":     {ok: true, status: abi.StatusFailed},
 		"longmessage": {ok: true, status: abi.StatusFailed},
@@ -269,9 +269,9 @@ func TestRun(t *testing.T) {
 func TestRunAlloc(t *testing.T) {
 	for guest, want := range map[string]string{
 		"refuse-alloc":    "abi: resonhost_alloc refuses a frame of 32 bytes",
-		"wild-alloc":      "abi: resonhost_alloc returned 4294967288 for 32 bytes of a memory of ",
-		"edge-alloc":      "abi: resonhost_alloc returned ",
-		"unaligned-alloc": "abi: resonhost_alloc returned ",
+		"wild-alloc":      "abi: resonhost_alloc returned bytes 4294967288 to 4294967320 for a frame, of a memory of ",
+		"edge-alloc":      "abi: resonhost_alloc returned bytes ",
+		"unaligned-alloc": "abi: resonhost_alloc returned 32772, and must return a multiple of 8",
 	} {
 		t.Run(guest, func(t *testing.T) {
 			in := instantiate(t, load(t, guest, options()))
