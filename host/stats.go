@@ -230,6 +230,9 @@ func (h *Host) Lookup(transform string) (Transform, error) {
 	return t.current().describe(t), nil
 }
 
+// Workers returns how many tasks can run at once, as [Stats] has it. It takes no lock.
+func (h *Host) Workers() int { return h.cfg.Workers }
+
 // Stats returns a snapshot.
 func (h *Host) Stats() Stats {
 	q, st := h.sched.Stats(), h.streams.Stats()

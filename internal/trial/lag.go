@@ -91,7 +91,7 @@ func (t *Trial) Lag(ctx context.Context, nodes int) (*Report, error) {
 			lasts, rate, l := t.Duration, 0.0, &load{}
 			if factor > 0 {
 				t.tellf("%s: finding the capacity", name)
-				peak, err := capacity(ctx, client, w, h.Stats().Workers, max(t.Duration/10, 200*time.Millisecond))
+				peak, err := capacity(ctx, client, w, h.Workers(), max(t.Duration/10, 200*time.Millisecond))
 				if err != nil {
 					return err
 				}

@@ -86,7 +86,7 @@ type sum struct {
 }
 
 func newBearer(t *Trial, h *host.Host) (b *bearer, err error) {
-	b = &bearer{Trial: t, host: h, workers: h.Stats().Workers, part: max(t.Duration/(6*rounds), 20*time.Millisecond)}
+	b = &bearer{Trial: t, host: h, workers: h.Workers(), part: max(t.Duration/(6*rounds), 20*time.Millisecond)}
 	if b.cheap, err = cheap(); err != nil {
 		return nil, err
 	}

@@ -180,7 +180,7 @@ func New(cfg Config) (*Network, error) {
 		return nil, fmt.Errorf("network configuration: %w", err)
 	}
 	n := &Network{
-		cfg: cfg, log: cfg.Logger, client: cfg.Host.Client("", host.PriorityUrgent).Quiet(), dispatchers: cfg.Host.Stats().Workers,
+		cfg: cfg, log: cfg.Logger, client: cfg.Host.Client("", host.PriorityUrgent).Quiet(), dispatchers: cfg.Host.Workers(),
 		stop: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1), finished: make(chan *round, MaxPeriods),
 	}
 	n.feed.init()
