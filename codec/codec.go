@@ -117,7 +117,7 @@ type bounded struct {
 // Decode implements Codec.
 func (b bounded) Decode(doc []byte) (Call, error) {
 	if len(doc) > b.set.maxBytes {
-		return Call{}, fault(document, "must have at most %d bytes, has %d", b.set.maxBytes, len(doc))
+		return Call{}, fault(document, "must have at most %d bytes (Set.Allow, --max-input), has %d", b.set.maxBytes, len(doc))
 	}
 	return b.codec.Decode(doc)
 }

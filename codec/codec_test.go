@@ -125,7 +125,7 @@ func TestDecodeRefusesSize(t *testing.T) {
 	copy(doc, "{}")
 	for name := range pairs {
 		_, err := of(t, name).Decode(doc)
-		if want := "document: must have at most 8388608 bytes, has 8388609"; err == nil || err.Error() != want {
+		if want := "document: must have at most 8388608 bytes (Set.Allow, --max-input), has 8388609"; err == nil || err.Error() != want {
 			t.Errorf("%s: err %v, want %s", name, err, want)
 		}
 	}

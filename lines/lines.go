@@ -88,6 +88,20 @@ type ErrorBody struct {
 	Line int `json:"line,omitzero"`
 }
 
+// ReadError is the error of [Run] if its input failed. The lines before it were answered.
+type ReadError struct {
+	// Line is the number of the line that was to come next, or of which a part had come if Within.
+	Line   int
+	Within bool
+	// Err is the reader's.
+	Err error
+}
+
+func (e *ReadError) Error() string { return fmt.Sprintf("read line %d: %v", e.Line, e.Err) }
+
+// Unwrap returns the reader's error.
+func (e *ReadError) Unwrap() error { return e.Err }
+
 // NewErrorBody describes the error of a task. A codec's error is an invalid
 // argument.
 func NewErrorBody(err error, line int) ErrorBody {
@@ -105,7 +119,8 @@ func NewErrorBody(err error, line int) ErrorBody {
 //
 // Run ends with the input, when ctx ends, or when w fails; in the latter cases it
 // cancels what is under way, waits for it, and returns the error. A Read that
-// blocks then ends on its own.
+// blocks then ends on its own. If r fails, the lines that came whole are answered, and the
+// error is a [*ReadError].
 func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string, r io.Reader, w io.Writer, o Options) (Summary, error) {
 	t, err := h.Lookup(transform)
 	if err != nil {
@@ -128,7 +143,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &pipeline{
-		codec: c, transform: transform, opts: o, held: newLedger(o.MaxHeld, h.Stats().Workers, o.Memory),
+		codec: c, transform: transform, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
 		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
 	p.client = h.Client(o.Tenant, host.PriorityNormal).Within(func(n int) bool { return p.held.take(encoding*n, true) })
@@ -197,6 +212,9 @@ func (p *pipeline) read(ctx context.Context, r io.Reader) {
 	for n := 1; ; n++ {
 		l, end := p.readLine(br)
 		l.number = n
+		if l.fatal != nil {
+			l.fatal = &ReadError{Line: n, Within: len(l.text) > 0 || l.err != nil, Err: l.fatal}
+		}
 		if n == 1 && l.err == nil {
 			var err error
 			if l.text, err = foreign.UTF8(l.text); err != nil {
@@ -228,7 +246,7 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 			text := bytes.TrimSuffix(part, []byte("\n"))
 			switch {
 			case len(l.text)+len(text) > p.opts.MaxLine:
-				l.err = fmt.Errorf("the line is longer than %d bytes", p.opts.MaxLine)
+				l.err = fmt.Errorf("the line is longer than %d bytes, the limit (MaxLine, --max-input)", p.opts.MaxLine)
 				l.text = nil
 			case !p.held.take(len(text), false):
 				l.err = p.noMemory()
@@ -244,7 +262,7 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 		case errors.Is(err, io.EOF):
 			return l, true
 		case !errors.Is(err, bufio.ErrBufferFull):
-			l.fatal = fmt.Errorf("read: %w", err)
+			l.fatal = err
 			return l, true
 		}
 	}
@@ -253,7 +271,7 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 func (p *pipeline) noMemory() error {
 	return &host.Error{
 		Kind: host.KindQueueFull, Transform: p.transform, Err: host.ErrQueueFull,
-		Message: "the requests under way hold all the memory that they may",
+		Message: "the requests under way hold all the memory that they may (MaxHeld, --max-held)",
 	}
 }
 

@@ -164,7 +164,7 @@ func TestRun(t *testing.T) {
 }
 
 func tooLong(line int) string {
-	return fmt.Sprintf(`{"error":{"kind":"invalid_argument","message":"the line is longer than 8 bytes","line":%d}}`+"\n", line)
+	return fmt.Sprintf(`{"error":{"kind":"invalid_argument","message":"the line is longer than 8 bytes, the limit (MaxLine, --max-input)","line":%d}}`+"\n", line)
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -267,8 +267,8 @@ func TestRunReadError(t *testing.T) {
 	r := io.MultiReader(strings.NewReader("1\n2\n3"), iotest.ErrReader(errors.New("gone")))
 	var out strings.Builder
 	sum, err := lines.Run(t.Context(), h, codec.New(), "t.echo", r, &out, lines.Options{})
-	if err == nil || err.Error() != "read: gone" {
-		t.Errorf("err %v, want read: gone", err)
+	if at := (*lines.ReadError)(nil); !errors.As(err, &at) || at.Line != 3 || !at.Within || err.Error() != "read line 3: gone" {
+		t.Errorf("err %v, want read line 3: gone", err)
 	}
 	// What was cut off may not be what was meant.
 	if out.String() != "1\n2\n" || sum != (lines.Summary{Lines: 2}) {

@@ -110,6 +110,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 	// asked for it.
 	in := &progress{r: http.MaxBytesReader(underlying(w), r.Body, s.opts.MaxBody), control: control, timeout: s.opts.StallTimeout}
 	in.begin()
+	if out := responseOf(w); out != nil {
+		out.asked = true
+	}
 	size := 4 << 10 // at first, of a body of any length
 	if r.ContentLength >= 0 {
 		size = int(min(r.ContentLength+1, piece)) // with room to see its end
@@ -127,6 +130,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 			case errors.Is(err, io.EOF):
 				// Its passing would have the client seem gone, however long the task takes.
 				_ = control.SetReadDeadline(time.Time{})
+				if out := responseOf(w); out != nil {
+					out.whole = true
+				}
 				return b, true
 			case err != nil:
 				s.failBody(w, t, err)
@@ -142,7 +148,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 func (s *Server) bodyTooLarge(w http.ResponseWriter, t host.Transform) {
 	writeProblem(w, problem{
 		Status: http.StatusRequestEntityTooLarge, Kind: host.KindInvalidArgument, Transform: t.Name,
-		Detail: fmt.Sprintf("the body is longer than %d bytes", s.opts.MaxBody),
+		Detail: fmt.Sprintf("the body is longer than %d bytes, the limit (MaxBody, --max-input)", s.opts.MaxBody),
 	})
 }
 
@@ -155,14 +161,14 @@ func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error) {
 	p := problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Transform: t.Name, Detail: "the body broke off"}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p.Status, p.Kind = http.StatusRequestTimeout, host.KindTimeout
-		p.Detail = fmt.Sprintf("the body did not go on by %d bytes within %v", piece, s.opts.StallTimeout)
+		p.Detail = fmt.Sprintf("the body did not go on by %d bytes within %v (StallTimeout)", piece, s.opts.StallTimeout)
 	}
 	writeProblem(w, p)
 }
 
 // underlying is net/http's own writer, which wants to be told of a body that is too long.
 func underlying(w http.ResponseWriter) http.ResponseWriter {
-	if out, ok := w.(*response); ok {
+	if out := responseOf(w); out != nil {
 		return out.ResponseWriter
 	}
 	return w

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // Listener returns l with connections that tell a client that has sent all it has, and waits for
@@ -34,6 +36,7 @@ func (l listener) Accept() (net.Conn, error) {
 // ConnContext has the handler find the connection of a request. It is for [http.Server].
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if c, ok := c.(*conn); ok {
+		c.server = ctx
 		return context.WithValue(ctx, connKey{}, c)
 	}
 	return ctx
@@ -45,6 +48,10 @@ type connKey struct{}
 type conn struct {
 	*net.TCPConn
 
+	server context.Context // of all requests, which net/http does not end with the connection
+	broken atomic.Bool     // a body's client has closed its side, or let its time pass
+	spent  atomic.Bool     // nothing is read any more
+
 	mu    sync.Mutex // guards the rest, and is held while told is called
 	ended bool       // the client has closed its side
 	told  func()     // is called then; nil without
@@ -54,8 +61,15 @@ type conn struct {
 // one byte, for a client that goes; of all else it reads it asks for more at once. That one
 // Read does not end with the client's side, but when the whole connection has ended.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.spent.Load() {
+		return 0, net.ErrClosed
+	}
 	n, err := c.TCPConn.Read(p)
-	if len(p) != 1 || !errors.Is(err, io.EOF) {
+	ended := errors.Is(err, io.EOF)
+	if len(p) != 1 && (ended || errors.Is(err, os.ErrDeadlineExceeded)) {
+		c.broken.Store(true) // before net/http ends the request
+	}
+	if !ended {
 		return n, err
 	}
 	c.mu.Lock()
@@ -65,7 +79,52 @@ func (c *conn) Read(p []byte) (int, error) {
 		told()
 	}
 	c.mu.Unlock()
+	if len(p) != 1 {
+		return n, err
+	}
 	return 0, awaitEnd(c.TCPConn)
+}
+
+// outlive returns a context for the tasks of a request that came before its body broke off, at
+// which net/http ends the request's own. It ends with that otherwise, with the server's, and
+// when the client has gone. release frees it; interrupt must end all Reads of the connection.
+func outlive(r *http.Request, interrupt func()) (_ context.Context, release func()) {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok {
+		return r.Context(), func() {}
+	}
+	c.broken.Store(false) // which an earlier request may have left
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	own := context.AfterFunc(c.server, func() { cancel(context.Cause(c.server)) })
+	ended := make(chan struct{})
+	request := context.AfterFunc(r.Context(), func() {
+		defer close(ended)
+		// After the body broke off nobody reads, and this sees the connection's end.
+		if !c.broken.Load() || !errors.Is(awaitEnd(c.TCPConn), os.ErrDeadlineExceeded) {
+			cancel(context.Cause(r.Context()))
+		}
+	})
+	return ctx, func() {
+		own()
+		if !request() {
+			interrupt()
+			<-ended
+		}
+		cancel(nil)
+	}
+}
+
+// spend has the connection of a request serve no further one, whose beginning could be a rest of
+// this one's body. It reports whether it could.
+func spend(r *http.Request) bool {
+	if r.ProtoMajor > 1 { // where requests have frames of their own
+		return true
+	}
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if ok {
+		c.spent.Store(true)
+	}
+	return ok
 }
 
 // onEnd calls f once the client has closed its side, unless stop was called: after that f is

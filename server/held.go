@@ -114,6 +114,6 @@ func (s *Server) open(w http.ResponseWriter, t host.Transform, n int) (a *accoun
 func (s *Server) noRoom(w http.ResponseWriter, t host.Transform) {
 	writeProblem(w, problem{
 		Status: http.StatusTooManyRequests, Kind: host.KindQueueFull, Transform: t.Name,
-		Detail: fmt.Sprintf("the requests under way hold %d of the %d bytes that they may; try again when some have ended", s.held.held(), s.held.limit),
+		Detail: fmt.Sprintf("the requests under way hold %d of the %d bytes that they may (MaxHeld, --max-held); try again when some have ended", s.held.held(), s.held.limit),
 	})
 }

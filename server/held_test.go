@@ -122,7 +122,9 @@ func TestHeldIsBounded(t *testing.T) {
 
 // TestHeldIsRefused has requests that hold nearly all there is.
 func TestHeldIsRefused(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxBody, o.MaxHeld = 128<<10, 2<<20 })
+	s := serve(t, func(_ *host.Config, o *server.Options) {
+		o.MaxBody, o.MaxHeld, o.StallTimeout = 128<<10, 2<<20, time.Hour
+	})
 	var conns [31]net.Conn
 	half := strings.Repeat("x", 32<<10)
 	for i := range conns { // bodies that stop half-way
@@ -133,7 +135,7 @@ func TestHeldIsRefused(t *testing.T) {
 		await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") >= before+2*len(half) })
 	}
 	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, strings.Repeat(half, 2))
-	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 2097152 bytes that they may; try again when some have ended") {
+	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 2097152 bytes that they may (MaxHeld, --max-held); try again when some have ended") {
 		t.Errorf("a body: status %d, %v, %s", status, header, body)
 	}
 	status, header, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", server.MediaTypeLines, "1\n")

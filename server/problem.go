@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -38,8 +39,14 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
+	var doc bytes.Buffer
+	_ = json.NewEncoder(&doc).Encode(p) // which has nothing that could fail
+	h.Set("Content-Length", strconv.Itoa(doc.Len()))
+	if out := responseOf(w); out != nil {
+		out.refuse()
+	}
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // the client has gone, or it arrives
+	_, _ = w.Write(doc.Bytes()) // the client has gone, or it arrives
 }
 
 // retryAfter is when a refused client may come again, in seconds: a queue of

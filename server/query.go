@@ -45,8 +45,17 @@ func checkQuery(r *http.Request, known []string) error {
 // headers are those that this server defines.
 var headers = []string{HeaderStream, HeaderTenant}
 
-// checkHeaders refuses headers that are nearly this server's.
+// once are headers that decide how a body is read.
+var once = []string{"Content-Type", "Content-Encoding"}
+
+// checkHeaders refuses headers that are nearly this server's, and those that are there twice where
+// the first or the last would decide. Content-Length net/http has seen to.
 func checkHeaders(h http.Header) error {
+	for _, name := range once {
+		if len(h[name]) > 1 {
+			return &abi.FieldError{Field: name, Rule: "must not be there twice"}
+		}
+	}
 	for name := range h {
 		if !strings.Contains(name, "Reson") || slices.Contains(headers, name) {
 			continue

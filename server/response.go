@@ -16,11 +16,16 @@ import (
 type response struct {
 	http.ResponseWriter
 
+	request *http.Request
 	control *http.ResponseController // of ResponseWriter
 	timeout time.Duration
 	status  int   // 0 before the header
 	written int64 // bytes of the answer
 	err     error // with which the answer was cut short
+
+	asked   bool // the client was asked for the body
+	whole   bool // of which there is no more
+	lingers bool // what is left of it is read after the answer
 }
 
 // extend starts the timeout anew. A connection without deadlines has none to miss.
@@ -78,7 +83,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // handle adds a route whose requests are counted.
 func (s *Server) handle(pattern string, h http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		out := &response{ResponseWriter: w, control: http.NewResponseController(w), timeout: s.opts.StallTimeout}
+		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout}
 		s.inFlight.Inc()
 		if s.isDraining() { // the connection is of no more use, and soon gone
 			w.Header().Set("Connection", "close")
@@ -90,6 +95,9 @@ func (s *Server) handle(pattern string, h http.HandlerFunc) {
 		h(out, r)
 		if out.written > piece && out.err == nil {
 			_ = out.FlushError() // whose error is kept
+		}
+		if out.lingers {
+			s.linger(out)
 		}
 	})
 }

@@ -187,7 +187,7 @@ func TestTricklingClients(t *testing.T) {
 	})
 	for contentType, want := range map[string]string{
 		"text/plain":          "the body did not go on by 65536 bytes within 1s",
-		server.MediaTypeLines: `{"error":{"kind":"timeout","message":"a line did not go on by 65536 bytes within 1s; lines that are not answered before this were given up"}}`,
+		server.MediaTypeLines: `{"error":{"kind":"timeout","message":"line 1 did not go on by 65536 bytes within 1s (StallTimeout)","line":1}}`,
 	} {
 		conn := s.dial(t)
 		fmt.Fprintf(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 100000\r\n\r\n", contentType)
@@ -305,6 +305,27 @@ func TestMisspeltArguments(t *testing.T) {
 		status, _, body := s.do(t, c.method, c.path, c.contentType, `"1"`, header...)
 		if status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s %.80s: status %d, %s; want %d, %s", c.method, c.path, status, body, c.status, c.want)
+		}
+	}
+}
+
+// TestRepeatedHeaders has headers twice of which one decides.
+func TestRepeatedHeaders(t *testing.T) {
+	s := serve(t, withNative(nil))
+	const twice = ": must not be there twice"
+	for _, c := range []struct{ header, want string }{
+		{"Content-Type: text/plain\r\nContent-Type: application/json\r\nContent-Length: 1", "Content-Type" + twice},
+		{"Content-Type: text/plain\r\nContent-Type: text/plain\r\nContent-Length: 1", "Content-Type" + twice},
+		{"Content-Type: text/plain\r\nContent-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Length: 1", "Content-Encoding" + twice},
+		{"Content-Type: text/plain\r\nResonhost-Stream: a\r\nResonhost-Stream: a\r\nContent-Length: 1", "Resonhost-Stream" + twice},
+		{"Content-Type: text/plain\r\nResonhost-Tenant: a\r\nResonhost-Tenant: b\r\nContent-Length: 1", "Resonhost-Tenant" + twice},
+		{"Content-Type: text/plain\r\nContent-Length: 1\r\nContent-Length: 2", "400 Bad Request"}, // net/http's
+	} {
+		conn := s.dial(t)
+		fmt.Fprintf(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n\r\n1", c.header)
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 Bad Request\r\n") || !strings.Contains(string(answer), c.want) {
+			t.Errorf("%q: %s, err %v, want 400, %s", c.header, answer, err, c.want)
 		}
 	}
 }

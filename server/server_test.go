@@ -157,7 +157,7 @@ func TestProblems(t *testing.T) {
 		"long tenant":       {path: "cascade", contentType: state, header: []string{server.HeaderTenant, strings.Repeat("k", 257)}, status: 400, want: "Resonhost-Tenant: must have at most 256 bytes, has 257"},
 		"tenant of lines":   {path: "cascade", contentType: server.MediaTypeLines, header: []string{server.HeaderTenant, strings.Repeat("k", 257)}, status: 400, want: "Resonhost-Tenant: must have at most 256 bytes, has 257"},
 		"stream of lines":   {path: "cascade", contentType: server.MediaTypeLines, header: []string{server.HeaderStream, "a"}, status: 400, want: "Resonhost-Stream: is for single tasks; JSON lines have ?stream_field=NAME"},
-		"too large":         {path: "cascade", contentType: document, body: strings.Repeat(" ", 2<<10), status: 413, want: `{"title":"Request Entity Too Large","status":413,"detail":"the body is longer than 1024 bytes","kind":"invalid_argument","transform":"cascade"}`},
+		"too large":         {path: "cascade", contentType: document, body: strings.Repeat(" ", 2<<10), status: 413, want: `{"title":"Request Entity Too Large","status":413,"detail":"the body is longer than 1024 bytes, the limit (MaxBody, --max-input)","kind":"invalid_argument","transform":"cascade"}`},
 		"trap":              {path: "hostile.trap", contentType: octets, body: "!", status: 502, want: `"kind":"trap","transform":"hostile.trap","plugin":"hostile","version":"`},
 		"exit":              {path: "hostile.exit", contentType: octets, body: "!", status: 502, want: `"kind":"exit"`},
 		"abi":               {path: "hostile.wildptr", contentType: octets, body: "!", status: 502, want: `"kind":"abi"`},

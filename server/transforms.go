@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -338,28 +340,57 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	probe := make(chan struct{})
 	stop := whenHalfClosed(r, func() { close(probe) })
 	in := &lineProgress{progress: progress{r: r.Body, control: control, timeout: s.opts.StallTimeout}}
-	summary, err := lines.Run(r.Context(), s.host, s.codecs, t.Name, in, w, lines.Options{
+	ctx, release := outlive(r, in.end)
+	summary, err := lines.Run(ctx, s.host, s.codecs, t.Name, in, w, lines.Options{
 		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining,
 		Memory: a, MaxHeld: int(s.held.share), Probe: probe,
 		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
 	stop()
+	release()
 	last := lines.ErrorBody{}
+	broken := (*lines.ReadError)(nil)
 	switch {
 	case err == nil && summary.Stopped:
 		last = lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}
+	case errors.As(err, &broken):
+		last = s.brokenOff(broken)
 	case err != nil && in.stalled.Load(): // for which net/http has ended the context
-		last = lines.ErrorBody{Kind: host.KindTimeout, Message: fmt.Sprintf("a line did not go on by %d bytes within %v; lines that are not answered before this were given up", piece, s.opts.StallTimeout)}
+		last = lines.ErrorBody{Kind: host.KindTimeout, Message: fmt.Sprintf("a line did not go on by %d bytes within %v (StallTimeout); lines that are not answered before this were given up", piece, s.opts.StallTimeout)}
 	case err == nil:
 		return
 	}
 	in.end() // a Read may still wait for a line, and would hold up the answer's end
+	spent := spend(r)
+	_ = r.Body.Close() // net/http itself would do so when it is too late for it to find the body's end
 	if last.Kind != "" {
 		err = json.NewEncoder(w).Encode(lines.Failure{Error: last})
+		if err == nil && !spent {
+			err = errors.Join(control.Flush(), errors.New(last.Message))
+		}
 	}
 	if err != nil {
 		s.cutShort(r, t, err)
 	}
+}
+
+// brokenOff is the last line of an answer whose body did not come to its end.
+func (s *Server) brokenOff(at *lines.ReadError) lines.ErrorBody {
+	if errors.Is(at, os.ErrDeadlineExceeded) {
+		return lines.ErrorBody{
+			Kind: host.KindTimeout, Line: at.Line,
+			Message: fmt.Sprintf("line %d did not go on by %d bytes within %v (StallTimeout)", at.Line, piece, s.opts.StallTimeout),
+		}
+	}
+	where := "before"
+	if at.Within {
+		where = "within"
+	}
+	message := fmt.Sprintf("the body broke off %s line %d", where, at.Line)
+	if !errors.Is(at, io.ErrUnexpectedEOF) {
+		message += ": " + at.Err.Error()
+	}
+	return lines.ErrorBody{Kind: host.KindInvalidArgument, Message: message, Line: at.Line}
 }
 
 // cutShort breaks a connection off whose answer is not whole.

@@ -102,8 +102,11 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 	ptr := g.room.ptr
 	mem := g.in.Memory()
 	buf, ok := mem.Read(ptr, size)
-	if !ok || ptr%8 != 0 {
-		return contract.Broken("%s returned %d for %d bytes of a memory of %d", abi.ExportAlloc, ptr, size, mem.Size())
+	switch {
+	case !ok:
+		return contract.Broken("%s returned bytes %d to %d for a frame, of a memory of %d", abi.ExportAlloc, ptr, uint64(ptr)+uint64(size), mem.Size())
+	case ptr%8 != 0:
+		return contract.Broken("%s returned %d, and must return a multiple of 8", abi.ExportAlloc, ptr)
 	}
 	abi.AppendInput(buf[:0:size], c.Items)
 	g.stack = [3]uint64{uint64(c.Transform), uint64(ptr), uint64(size)}
