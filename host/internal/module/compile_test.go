@@ -38,7 +38,7 @@ func TestCompile(t *testing.T) {
 	dir := t.TempDir()
 	opts := Options{
 		Kinds: []contract.Kind{kind}, Interrupt: Metered, CallDepth: 1000, StackLimit: 16 << 20, MemoryLimit: 16 << 20,
-		Budget: NewBudget(1 << 30), Frames: FrameLimits{1 << 20, 1 << 20}, InitTimeout: time.Minute, CompileTimeout: time.Minute,
+		Budget: NewBudget(1 << 30), Frames: FrameLimits{MaxInput: 1 << 20, MaxOutput: 1 << 20}, InitTimeout: time.Minute, CompileTimeout: time.Minute,
 		LogBytesPerSecond: 1 << 10, Log: log, Cache: OpenCache(dir, 1<<30, log),
 	}
 	doc, err := json.Marshal(opts.compiling())

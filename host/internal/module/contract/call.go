@@ -51,21 +51,22 @@ const maxMessage = 4 << 10
 
 // Answer copies the outcome of an item out of the guest, into the call's results. A payload
 // that is a message is cut to what is passed on.
-func (c *Call) Answer(item int, got abi.Result) {
-	out := c.Results[item].Payload
-	c.Results[item] = abi.Result{Status: got.Status}
+func (c *Call) Answer(item int, got *abi.Result) {
+	r := &c.Results[item]
+	out := r.Payload
+	*r = abi.Result{Status: got.Status}
 	if got.Status != abi.StatusOK {
 		msg := got.Payload[:min(len(got.Payload), maxMessage)]
-		c.Results[item].Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
+		r.Payload = bytes.ToValidUTF8(msg, []byte("\uFFFD"))
 		return
 	}
 	if !c.Behind || out == nil {
 		out = []byte{} // an empty output is an output
 	}
-	c.Results[item].Payload = append(out, got.Payload...)
+	r.Payload = append(out, got.Payload...)
 	if !c.Stateless {
 		// Never the memory of the state before, which others may still read.
-		c.Results[item].State = append([]byte(nil), got.State...)
+		r.State = append([]byte(nil), got.State...)
 	}
 }
 

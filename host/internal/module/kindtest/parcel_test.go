@@ -159,7 +159,7 @@ func (g *parcelGuest) runItem(ctx context.Context, c *contract.Call) error {
 	if !ok {
 		return contract.Broken("%s left an output outside its memory", name)
 	}
-	c.Answer(g.item, abi.Result{Status: status, Payload: output})
+	c.Answer(g.item, &abi.Result{Status: status, Payload: output})
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tetratelabs/wazero/api"
+
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
@@ -57,7 +59,7 @@ func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
 	if n > manifest.MaxBytes {
 		return nil, fmt.Errorf("its manifest has %d bytes, the limit is %d", n, manifest.MaxBytes)
 	}
-	doc, err := g.read(abi.ExportDescribe, ptr, n)
+	doc, err := read(g.in.Memory(), abi.ExportDescribe, ptr, n)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +67,7 @@ func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
 }
 
 // read returns what an export says that it returned.
-func (g *guest) read(export string, ptr, n uint32) ([]byte, error) {
-	mem := g.in.Memory()
+func read(mem api.Memory, export string, ptr, n uint32) ([]byte, error) {
 	b, ok := mem.Read(ptr, n)
 	if !ok {
 		return nil, contract.Broken("%s returned bytes %d to %d of a memory of %d", export, ptr, uint64(ptr)+uint64(n), mem.Size())
@@ -117,7 +118,7 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 	if err := g.frames.CheckOutput(abi.ExportRun, uint64(n), len(c.Results)); err != nil {
 		return err
 	}
-	frame, err := g.read(abi.ExportRun, outPtr, n)
+	frame, err := read(mem, abi.ExportRun, outPtr, n)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func ReadResults(frame []byte, limits *contract.FrameLimits, maxState int, c *co
 		if len(got.State) > maxState {
 			return contract.Broken("%s: item %d has a state of %d bytes, the manifest states %d", abi.ExportRun, i, len(got.State), maxState)
 		}
-		c.Answer(i, got)
+		c.Answer(i, &got)
 	}
 	return nil
 }
