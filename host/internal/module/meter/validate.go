@@ -335,7 +335,11 @@ func (v *validator) instruction() {
 }
 
 // choice reads the rest of a select. The compiler takes it by its operands' type, whatever type it
-// says.
+// says. So does the result: what a typed select says is read, and then not used.
+//
+// In what cannot be reached operands may be missing, and so unknown. The type is that of the one which
+// is there, and unknown if neither is: then the result fits whatever is wanted of it. No guard is
+// asked for, as [body.choice] writes nothing where the code cannot be reached.
 func (v *validator) choice(typed bool) {
 	v.pop(typeI32)
 	t := v.pop(unknown)
