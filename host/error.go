@@ -1,44 +1,13 @@
 package host
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
 	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/module"
-	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/internal/foreign"
 )
-
-// Sentinels, for [errors.Is]. All come wrapped in an [*Error].
-var (
-	// ErrUnknownTransform: no plugin has a transform of that name.
-	ErrUnknownTransform = errors.New("unknown transform")
-	// ErrQueueFull: the queue had no room for the task, or dropped it for a newer one;
-	// and all that is [ErrTooLate].
-	ErrQueueFull = errors.New("queue is full")
-	// ErrTooLate: the tasks that stand before the task in its queue take so long that it
-	// could not begin by its context's deadline. It wraps ErrQueueFull.
-	ErrTooLate = fmt.Errorf("%w for the deadline", ErrQueueFull)
-	// ErrNoRoom: there was no room for the output, see [Client.Within].
-	ErrNoRoom = errors.New("there is no room for the output")
-	// ErrNotStarted: the host has not been started.
-	ErrNotStarted = errors.New("host is not started")
-	// ErrClosed: the host is closed or closing.
-	ErrClosed = errors.New("host is closed")
-	// ErrMemoryBudget: Config.MemoryBudget has no room for more memory of an instance, or for
-	// another instance. The same task may succeed when others have ended.
-	ErrMemoryBudget = module.ErrBudget
-	// ErrPaused: the plugin is paused, see [Host.Pause].
-	ErrPaused = errors.New("plugin is paused")
-	// ErrSuspended: the plugin has failed so often in a row that the host gives it a rest, see
-	// PluginConfig.BreakAfter.
-	ErrSuspended = breaker.ErrSuspended
-)
-
-// errReplaced is why a version's tasks end that was replaced longer ago than they may take.
-var errReplaced = errors.New("the version was replaced, and the task took longer than the swap timeout")
 
 // Kind says what kind of failure an [Error] is. Its text is stable: it appears in
 // JSON, in metric labels and in logs.
@@ -142,8 +111,36 @@ func KindOf(err error) Kind {
 	return KindHost
 }
 
-func fail(kind Kind, transform string, cause error) *Error {
-	return &Error{Kind: kind, Transform: transform, Message: cause.Error(), Err: cause}
+// Sentinels, for [errors.Is]. All come wrapped in an [*Error].
+var (
+	// ErrUnknownTransform: no plugin has a transform of that name.
+	ErrUnknownTransform = errors.New("unknown transform")
+	// ErrQueueFull: the queue had no room for the task, or dropped it for a newer one;
+	// and all that is [ErrTooLate].
+	ErrQueueFull = errors.New("queue is full")
+	// ErrTooLate: the tasks that stand before the task in its queue take so long that it
+	// could not begin by its context's deadline. It wraps ErrQueueFull.
+	ErrTooLate = fmt.Errorf("%w for the deadline", ErrQueueFull)
+	// ErrNoRoom: there was no room for the output, see [Client.Within].
+	ErrNoRoom = errors.New("there is no room for the output")
+	// ErrNotStarted: the host has not been started.
+	ErrNotStarted = errors.New("host is not started")
+	// ErrClosed: the host is closed or closing.
+	ErrClosed = errors.New("host is closed")
+	// ErrMemoryBudget: Config.MemoryBudget has no room for more memory of an instance, or for
+	// another instance. The same task may succeed when others have ended.
+	ErrMemoryBudget = module.ErrBudget
+	// ErrPaused: the plugin is paused, see [Host.Pause].
+	ErrPaused = errors.New("plugin is paused")
+	// ErrSuspended: the plugin has failed so often in a row that the host gives it a rest, see
+	// PluginConfig.BreakAfter.
+	ErrSuspended = breaker.ErrSuspended
+)
+
+var errPanicked = errors.New("the host panicked")
+
+func fail(kind Kind, name string, cause error) *Error {
+	return &Error{Kind: kind, Transform: name, Message: cause.Error(), Err: cause}
 }
 
 func unknownTransform(name string) *Error {
@@ -152,119 +149,4 @@ func unknownTransform(name string) *Error {
 		Kind: KindUnknownTransform, Transform: shown, Err: ErrUnknownTransform,
 		Message: fmt.Sprintf("no plugin has a transform %q", shown),
 	}
-}
-
-// of says which plugin was to run the task.
-func (e *Error) of(v *version) *Error {
-	e.Plugin, e.Version, e.Hash = v.manifest.Name, v.manifest.Version, v.hash
-	return e
-}
-
-// refusal is the error of a task that did not get a slot. ctx is what it waited
-// with.
-func (t *transform) refusal(ctx context.Context, err error) *Error {
-	if err == sched.ErrFull { //nolint:errorlint // Submit's, as it is
-		return t.fullQueue()
-	}
-	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull}).of(t.current())
-	switch {
-	case errors.Is(err, sched.ErrDropped):
-	case errors.Is(err, sched.ErrLate):
-		e.Err = ErrTooLate
-	case errors.Is(err, sched.ErrTimeout):
-		e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-	case errors.Is(err, sched.ErrRetired):
-		e.Err = err // for who can look the name up again
-	case errors.Is(err, ErrSuspended), errors.Is(err, ErrPaused):
-		e.Kind, e.Err = KindUnavailable, err
-	case errors.Is(err, sched.ErrClosed):
-		e.Kind, e.Message, e.Err = KindUnavailable, ErrClosed.Error(), ErrClosed
-	default:
-		ended(ctx, e, "waited")
-	}
-	return e
-}
-
-// fullQueue is the error of a full queue. Under overload most tasks have it, which are to
-// cost little: it is the same for all tasks of a version.
-func (t *transform) fullQueue() *Error {
-	v := t.current()
-	if e := t.full.Load(); e != nil && e.Hash == v.hash {
-		return e
-	}
-	e := (&Error{Kind: KindQueueFull, Transform: t.name, Message: sched.ErrFull.Error(), Err: ErrQueueFull}).of(v)
-	e.refused = &Pending{done: t.over, finished: true, result: Result{Err: e}}
-	t.full.Store(e)
-	return e
-}
-
-// ended says of a task whose context ended why.
-func ended(ctx context.Context, e *Error, did string) {
-	cause := context.Cause(ctx)
-	e.Kind, e.Err = KindCancelled, cause
-	if !errors.Is(cause, ctx.Err()) {
-		e.Err = errors.Join(ctx.Err(), cause)
-	}
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		e.Message = did + " past the caller's deadline"
-	default:
-		e.Message = "the caller cancelled while the task " + did
-		return
-	}
-	e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-}
-
-var faultKinds = map[module.FaultKind]Kind{
-	module.Trap:        KindTrap,
-	module.Exit:        KindExit,
-	module.OutOfMemory: KindOutOfMemory,
-	module.Fuel:        KindOutOfFuel,
-	module.ABI:         KindABI,
-}
-
-// failure is the error of a call that did not come back in order.
-func (t *task) failure(ctx context.Context, err error) *Error {
-	e := (&Error{Kind: KindHost, Transform: t.transform.name, Message: err.Error(), Err: err}).of(t.version)
-	fault := (*module.Fault)(nil)
-	switch {
-	case errors.As(err, &fault):
-		e.Message, e.Stack, e.Err = fault.Message, fault.Stack, fault.Cause
-		switch fault.Kind {
-		case module.Stopped:
-			e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task ran", ErrClosed
-			if cause := context.Cause(t.version.ctx); errors.Is(cause, errReplaced) {
-				e.Message, e.Err = cause.Error(), cause
-			}
-		case module.Timeout:
-			e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-			e.Message = fmt.Sprintf("ran longer than its run timeout of %v (RunTimeout, --run-timeout)", t.version.spec(t.transform).timeout)
-		case module.Cancelled:
-			ended(ctx, e, "ran")
-		default:
-			e.Kind = faultKinds[fault.Kind]
-		}
-	case errors.Is(err, module.ErrInputSize):
-		e.Kind = KindInvalidArgument
-	case errors.Is(err, module.ErrOutputSum):
-		e.Kind = KindABI // unless the tasks are run again one by one
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		ended(ctx, e, "ran")
-	}
-	return e
-}
-
-// notBorrowed is the error of a task that has a slot and gets no instance.
-func (t *task) notBorrowed(ctx context.Context, err error) *Error {
-	e := (&Error{Kind: KindHost, Transform: t.transform.name, Message: "no instance could be made: " + err.Error(), Err: err}).of(t.version)
-	if fault := (*module.Fault)(nil); errors.As(err, &fault) {
-		e.Stack = fault.Stack
-	}
-	if errors.Is(err, ErrMemoryBudget) {
-		e.Kind, e.Err = KindOutOfMemory, ErrMemoryBudget
-	}
-	if ctx.Err() != nil {
-		ended(ctx, e, "waited")
-	}
-	return e
 }

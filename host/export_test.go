@@ -1,27 +1,19 @@
 package host
 
 // Interrupted reports whether Close has lost its patience.
-func (h *Host) Interrupted() bool { return h.ctx.Err() != nil }
+func (h *Host) Interrupted() bool { return h.life.ctx.Err() != nil }
 
 // Closing reports whether Close has begun.
-func (h *Host) Closing() bool { return h.isClosing() }
+func (h *Host) Closing() bool { return h.life.is(stateClosing) }
 
 // Starting reports whether Start is under way.
 func (h *Host) Starting() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.state == starting
-}
-
-// ParseTests reads Source.Tests.
-func ParseTests(doc []byte) error {
-	_, err := parseTests(doc)
-	return err
+	return h.life.is(stateStarting)
 }
 
 // JudgeCanary has a plugin's canary judged at once.
 func (h *Host) JudgeCanary(plugin string) {
-	p, err := h.find(plugin)
+	p, err := h.plugins.find(plugin)
 	if err != nil {
 		panic(err)
 	}
@@ -30,7 +22,7 @@ func (h *Host) JudgeCanary(plugin string) {
 
 // CanaryFault is what a canary of a plugin is to be rolled back for, "" for nothing.
 func (h *Host) CanaryFault(plugin string) string {
-	p, err := h.find(plugin)
+	p, err := h.plugins.find(plugin)
 	if err != nil {
 		panic(err)
 	}
@@ -43,18 +35,18 @@ func (h *Host) CanaryFault(plugin string) string {
 
 // Samples reports whether tasks of a plugin are compared with the interpreter.
 func (h *Host) Samples(plugin string) bool {
-	p, err := h.find(plugin)
+	p, err := h.plugins.find(plugin)
 	if err != nil {
 		panic(err)
 	}
-	return p.now().sampler != nil
+	return p.current().sampler != nil
 }
 
 // SpoilSamples has the interpreter be unable to load a plugin. No task of it has run.
 func (h *Host) SpoilSamples(plugin string) {
-	p, err := h.find(plugin)
+	p, err := h.plugins.find(plugin)
 	if err != nil {
 		panic(err)
 	}
-	p.now().record.source.WASM = nil
+	p.current().record.source.WASM = nil
 }

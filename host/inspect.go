@@ -3,14 +3,9 @@ package host
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
-	"github.com/resonhost/resonhost/host/internal/registry"
-	"github.com/resonhost/resonhost/host/internal/watch"
 )
 
 // Inspection is what is known of a plugin that could serve.
@@ -60,19 +55,6 @@ func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, er
 	return inspection(m.Info(), cfg), m.Close(context.WithoutCancel(ctx))
 }
 
-// warnings are what may be wrong with a plugin by itself, and as it is configured.
-func warnings(info module.Info, cfg PluginConfig) []string {
-	if len(info.Growing) == 0 || !cfg.Isolation.resets() || info.NoReset != nil {
-		return info.Warnings
-	}
-	return append(slices.Clone(info.Warnings), strings.Join(info.Growing, ", ")+": "+registry.Growing)
-}
-
-// tooLarge is the error of a binary larger than PluginConfig.MaxModule.
-func tooLarge(limit int) error {
-	return fmt.Errorf("larger than %d bytes, the limit: raise --max-module (PluginConfig.MaxModule)", limit)
-}
-
 func inspection(info module.Info, cfg PluginConfig) Inspection {
 	return Inspection{
 		Limits:   cfg,
@@ -92,31 +74,17 @@ func Validate(ctx context.Context, s Source, cfg Config) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
-	defer h.cancel(ErrClosed)
-	defer h.end()
-	if err := h.openStore(); err != nil {
+	defer h.life.cancel(ErrClosed)
+	defer h.life.end()
+	ps := h.plugins
+	if ps.modules, ps.records, err = openCache(ps.cfg); err != nil {
 		return Inspection{}, err
 	}
-	v, err := h.prepare(ctx, h.newPlugin(s.Name), s, nil, deployment{})
+	v, err := ps.prepare(ctx, ps.newPlugin(s.Name), s, nil, deployment{})
 	if err != nil {
 		return Inspection{}, err
 	}
 	in := inspection(v.engine.(sandbox).Info(), v.cfg)
 	in.Tests = v.tests
-	v.cancel(nil)
-	return in, v.engine.Close(context.WithoutCancel(ctx))
-}
-
-// ReadSource reads a plugin's file NAME.wasm and what lies beside it, as a host does with
-// those of its plugin directory. limit bounds the file, in bytes.
-func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
-	name, ok := strings.CutSuffix(filepath.Base(file), ".wasm")
-	if !ok || name == "" {
-		return Source{}, fmt.Errorf("%s: must end in .wasm", file)
-	}
-	f, err := watch.ReadFile(ctx, watchConfig(filepath.Dir(file), func(string) int { return limit }), name)
-	if err != nil {
-		return Source{}, err
-	}
-	return sourceOf(&f), nil
+	return in, v.end(context.WithoutCancel(ctx))
 }

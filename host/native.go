@@ -2,8 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -11,36 +9,23 @@ import (
 	frames "github.com/resonhost/resonhost/host/internal/module/kind/native"
 )
 
+// Native is a plugin that is compiled into the program, such as a
+// guest.Plugin of package abi/guest. The host never calls it concurrently.
+type Native interface {
+	// Manifest returns the plugin's JSON manifest.
+	Manifest() string
+	// Run runs an input frame of package abi and returns the output frame,
+	// valid until the next call.
+	Run(index uint32, input []byte) ([]byte, error)
+}
+
 // native is the engine of mode Inline. Its one worker keeps it from being called
 // concurrently.
 type native struct {
-	plugin   Native
+	code     Native
 	manifest *manifest.Manifest
 	limits   module.FrameLimits
-	frame    []byte
-}
-
-func (h *Host) openNative(n Native) (*version, error) {
-	doc := n.Manifest()
-	m, err := manifest.Parse([]byte(doc))
-	if err != nil {
-		return nil, err
-	}
-	// There is no binary to tell versions apart by; the manifest is the next
-	// best.
-	sum := sha256.Sum256([]byte(doc))
-	p := h.newPlugin(m.Name)
-	cfg := &p.cfg
-	// Native code cannot be interrupted. Its tasks share no crossing, so that one
-	// that fails harms no other; the crossing is a call.
-	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
-	h.mu.Lock()
-	if h.plugins[p.source] == nil {
-		h.plugins[p.source] = p
-	} // else another has the name, and Start says so
-	h.mu.Unlock()
-	e := &native{plugin: n, manifest: m, limits: frameLimits(*cfg)}
-	return h.newVersion(p, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg), nil
+	input    []byte
 }
 
 // TryBorrow implements engine.
@@ -64,12 +49,12 @@ func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error
 	if err := n.limits.CheckInput(c.Items); err != nil {
 		return 0, err
 	}
-	n.frame = abi.AppendInput(n.frame[:0], c.Items)
-	frame, err := n.plugin.Run(uint32(c.Transform), n.frame)
+	n.input = abi.AppendInput(n.input[:0], c.Items)
+	output, err := n.code.Run(uint32(c.Transform), n.input)
 	if err != nil {
 		return 0, err
 	}
-	return 0, frames.ReadResults(frame, &n.limits, n.manifest.Transforms[c.Transform].StateBytes, &c)
+	return 0, frames.ReadResults(output, &n.limits, n.manifest.Transforms[c.Transform].StateBytes, &c)
 }
 
 // Close implements engine.

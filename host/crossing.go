@@ -1,0 +1,152 @@
+package host
+
+import (
+	"context"
+	"errors"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/sampler"
+)
+
+// crossing is what a task by itself crosses with.
+type crossing struct {
+	items   [1]abi.Item
+	results [1]abi.Result
+}
+
+// single runs the task by itself.
+func (t *task) single(ctx context.Context, a args) Result {
+	got, fuel, fault := t.alone(ctx, a)
+	t.looked = t.now() // and counting takes no time worth mentioning
+	r := t.result(t.looked, t.version, got, fuel, fault, a)
+	if e := t.stream; e != nil && r.Err == nil {
+		spec := t.version.spec(t.transform.slot)
+		if !spec.takes(e) {
+			t.r.reset.Add(1)
+		}
+		e.State, e.Format = got.State, spec.StateVersion
+	}
+	return r
+}
+
+// alone runs the task in a crossing of its own. What a canary fails, or a version that
+// had to end, the version beside it or after it does: transforms are pure, so that it
+// does no harm.
+func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
+	blamed := t.blamed
+	for {
+		got, burnt, fault := t.once(ctx, a)
+		fuel += burnt
+		failed := fault != nil || got.Status != abi.StatusOK
+		if !failed && blamed != nil {
+			blamed.Failed()
+		}
+		replaced := fault != nil && errors.Is(fault, errReplaced)
+		if !failed || !t.canary && !replaced || ctx.Err() != nil || t.r.ctx.Err() != nil {
+			return got, fuel, fault
+		}
+		ran := t.version
+		t.giveBack()
+		if t.canary {
+			t.settled = true
+			if !noRoom(fault) {
+				blamed = t.trial
+			}
+		}
+		if t.choose(); t.version == ran { // nothing has come after it
+			return got, fuel, fault
+		}
+		t.r.rerun.Add(1)
+	}
+}
+
+// once runs the task in one crossing.
+func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
+	x := pooled[crossing](&t.r.crossings)
+	x.items[0].Payload, x.results[0].Payload = a.input, a.dst
+	fuel, fault = t.timed(ctx, x.items[:], x.results[:])
+	got = x.results[0]
+	*x = crossing{} // it keeps nothing that is the caller's
+	t.r.crossings.Put(x)
+	return got, fuel, fault
+}
+
+// timed runs items on the task's instance within its limits, and measures them. An
+// instance that has to go back to its pool first, because it broke or because no
+// two tasks share one, is the task's no longer.
+func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) (fuel uint64, fault *Error) {
+	if fault := t.borrow(ctx); fault != nil { // there may have been one before
+		return 0, fault
+	}
+	v, spec := t.version, t.version.spec(t.transform.slot)
+	rests, err := v.breaker.Admit(true)
+	if err != nil {
+		return 0, t.transform.refusal(ctx, err)
+	}
+	ended, blame := KindHost, KindHost // should Run panic
+	defer func() {
+		switch v.breaker.Done(blame.outcome(), rests) {
+		case breaker.Suspended:
+			t.r.tell(v.label(), event.PluginSuspended, "")
+		case breaker.Recovered:
+			t.r.tell(v.label(), event.PluginRecovered, "")
+		}
+	}()
+	if t.stream != nil {
+		items[0].State = nil // that another version may have had
+		if spec.takes(t.stream) {
+			items[0].State = t.stream.State
+		}
+	}
+	behind := len(results[0].Payload)
+	in, began := t.instance, t.now()
+	keep := false // should Run panic
+	defer func() {
+		now := t.now()
+		took := now.Sub(began)
+		t.transform.counts.run.Observe(took)
+		t.transform.row.Observe(now, took, len(items), t.waited)
+		if t.trial != nil {
+			t.trial.observe(t.canary, ended, took, len(items), t.stream != nil)
+		}
+		if !keep {
+			t.instance = nil
+			in.Return()
+			return
+		}
+		t.looked = now
+	}()
+	fuel, err = in.Run(ctx, module.Call{
+		Transform: spec.index, Items: items, Results: results, Behind: true, Stateless: t.stream == nil,
+		Limits: module.Limits{Timeout: spec.timeout, Began: began, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
+	})
+	t.transform.counts.fuel.Add(fuel)
+	if err != nil {
+		fault := runFailure(ctx, t.transform, v, err)
+		if ended = fault.Kind; ctx.Err() != nil {
+			ended = KindCancelled // the caller's end is no failure of the plugin's
+		}
+		blame = ended
+		if errors.Is(err, ErrMemoryBudget) {
+			ended, blame = KindOutOfMemory, KindCancelled // nor is what others hold of the budget
+		}
+		if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {
+			blame = KindCancelled // nor is the size of a task, by which it would be suspended for all
+		}
+		return fuel, fault
+	}
+	ended, blame = "", ""
+	if v.sampler != nil && len(items) == 1 {
+		r := results[0]
+		r.Payload = r.Payload[behind:]
+		v.sampler.Offer(&sampler.Task{
+			Transform: spec.index, Name: spec.Name, Timeout: spec.timeout, Item: items[0], Stateless: t.stream == nil,
+			Result: r, Fuel: fuel, Starved: in.Starved(),
+		})
+	}
+	keep = v.cfg.Isolation.shares()
+	return fuel, nil
+}

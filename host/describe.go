@@ -1,0 +1,59 @@
+package host
+
+import "time"
+
+// Plugin describes a plugin: one that serves, or a source that could not.
+type Plugin struct {
+	// Source is the name of its [Source].
+	Source string
+	// Name and Version are the manifest's, Hash the SHA-256 of the binary in
+	// hexadecimal; "" while nothing serves.
+	Name, Version, Hash string
+	// Transforms are in the manifest's order.
+	Transforms []Transform
+	// Since is when this version began to serve, alone if it was a canary first, and By what had it
+	// do so: ReloadLoaded, ReloadSwapped, ReloadPromoted or ReloadRolledBack. A restart changes
+	// neither, with Config.CacheDir and Config.Watch.
+	Since time.Time
+	By    ReloadResult
+	// Loading is how long its checks took, from the source to what could serve, and
+	// Compiling how much of that compiling did: 0 if it was compiled before, see
+	// Config.CacheDir.
+	Loading, Compiling time.Duration
+	// Paused is whether it is, see [Host.Pause].
+	Paused bool
+	// Previous is the version that [Host.Rollback] goes back to, by the hash of its
+	// binary; "" without one.
+	Previous string
+	// Canary does a share of the tasks; nil without one.
+	Canary *Canary
+	// Mismatch is what the last task of the version was, among the first 16, that the interpreter
+	// answered differently, see VerifySample; "" without one.
+	Mismatch string
+	// Failure is why the newest source does not serve; nil if it does.
+	Failure *LoadError
+}
+
+// Canary is a version on trial, see PluginConfig.Canary.
+type Canary struct {
+	Version, Hash string
+	// Share is its share of the tasks, and Since when it began.
+	Share float64
+	Since time.Time
+	// Tasks is how many it did, and Failed how many of its tasks only the version beside
+	// it did. Slowdown is how much longer its tasks take on average; 0 if that is not
+	// known yet.
+	Tasks, Failed uint64
+	Slowdown      float64
+}
+
+// Transform describes a transform.
+type Transform struct {
+	Name string
+	// Input and Output are the media types of its payloads.
+	Input, Output string
+	// StateBytes is the most it keeps for a stream; 0 without state.
+	StateBytes int
+	// Timeout is the run timeout in force; 0 in mode Inline, which has none.
+	Timeout time.Duration
+}

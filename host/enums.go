@@ -1,0 +1,193 @@
+package host
+
+import (
+	"github.com/resonhost/resonhost/host/internal/framefit"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// Mode is where transforms run.
+type Mode int
+
+// Modes.
+const (
+	// Sandbox runs plugins as WebAssembly guests. It is the default.
+	Sandbox Mode = iota
+	// Inline runs Config.Native in the caller's goroutine, one task at a time
+	// over the whole host, without a sandbox: the way back to single-threaded
+	// operation, and the baseline of measurements. Native code cannot be
+	// interrupted, so that timeouts and cancellation end the waiting only.
+	Inline
+)
+
+// QueuePolicy says what becomes of a task that finds its queue full.
+type QueuePolicy int
+
+// Policies.
+const (
+	// Block makes the caller wait for room, as long as its context lasts. It is
+	// the default.
+	Block QueuePolicy = QueuePolicy(sched.Block)
+	// Reject refuses the task with [ErrQueueFull].
+	Reject QueuePolicy = QueuePolicy(sched.Reject)
+	// DropOldest refuses the task of the queue that has waited longest with [ErrQueueFull].
+	DropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
+)
+
+// Priority says whose tasks go first.
+type Priority int
+
+// Priorities. A lower one that has had no worker for 100 ms while its tasks wait goes
+// first once, every other time. In mode Inline they mean nothing: all tasks run in
+// the order in which they came.
+const (
+	// PriorityNormal is the default.
+	PriorityNormal Priority = iota
+	// PriorityUrgent is for what must be on time and takes little. It goes first, and
+	// where all workers, or all instances of its plugin, are taken, one urgent task can
+	// run beyond them, so that it need not wait for a task to end.
+	PriorityUrgent
+	// PriorityBulk is for what can wait for all others.
+	PriorityBulk
+)
+
+// Isolation is what a guest keeps from one task to the next.
+type Isolation int
+
+// Isolations.
+const (
+	// IsolationPristine keeps nothing: after each task the instance is exactly as
+	// it was after its initialisation, in memory, globals, tables, clock and
+	// random bytes, or is replaced. It is the default.
+	IsolationPristine Isolation = iota + 1
+	// IsolationFrame keeps nothing either, but tasks of one [Host.RunBatch] share
+	// a crossing into the guest, 64 at most, and so an instance.
+	IsolationFrame
+	// IsolationShared keeps everything, and lets tasks share a crossing: for
+	// plugins that are trusted to keep tasks apart.
+	IsolationShared
+	// IsolationFresh has a new instance for every task, at some hundred times the
+	// cost.
+	IsolationFresh
+)
+
+// resets reports whether instances are put back after use.
+func (i Isolation) resets() bool { return i == IsolationPristine || i == IsolationFrame }
+
+// shares reports whether the tasks of a batch have an instance in common.
+func (i Isolation) shares() bool { return i == IsolationFrame || i == IsolationShared }
+
+// together is how many tasks share a crossing at most.
+func (i Isolation) together() int {
+	if i.shares() {
+		return framefit.Max
+	}
+	return 1
+}
+
+func (i Isolation) ofInstances() registry.Isolation {
+	switch i {
+	case IsolationShared:
+		return registry.Shared
+	case IsolationFresh:
+		return registry.Fresh
+	}
+	return registry.Reset
+}
+
+// Interrupt is how a guest that does not return is stopped.
+type Interrupt int
+
+// Ways to stop a guest.
+const (
+	// InterruptMetered writes counters into the guest: every 100,000
+	// instructions or so it comes to the host, which looks at the task's
+	// deadline, cancellation and fuel and lets others run. It is the default.
+	InterruptMetered Interrupt = Interrupt(module.Metered)
+	// InterruptRuntime uses wazero's own checks, which make tight loops several
+	// times slower, and count no fuel.
+	InterruptRuntime Interrupt = Interrupt(module.Runtime)
+	// InterruptOff leaves out the checks. A guest that does not return holds
+	// its worker for ever, and may stop the whole process when Go collects
+	// garbage; timeouts do nothing: for trusted plugins alone.
+	InterruptOff Interrupt = Interrupt(module.Off)
+)
+
+// Grant is something that a plugin is granted beside computing.
+type Grant string
+
+// Grants.
+const (
+	// GrantClock is the system's time. Without it a plugin has a clock that
+	// begins anew with every task and advances by being read.
+	GrantClock Grant = "clock"
+	// GrantRandom is the system's randomness. Without it a plugin has the same
+	// random bytes for every task. Note that what it seeds before its first task
+	// is the same for every task in any case but IsolationShared.
+	GrantRandom Grant = "random"
+)
+
+// Engine is how wazero runs a guest.
+type Engine int
+
+// Engines.
+const (
+	// EngineCompiler compiles guests to machine code, on amd64 and arm64. It is
+	// the default; elsewhere it is EngineInterpreter.
+	EngineCompiler Engine = iota + 1
+	// EngineInterpreter interprets guests: slow, and the same everywhere. Their calls,
+	// all of them, nest at most 2,000 deep, whatever MaxCallDepth is; a deeper one is
+	// a trap.
+	EngineInterpreter
+)
+
+// Verify says what is done once more in wazero's interpreter, to see whether compiled code
+// answers the same: status, output and state to the last bit, and how much fuel that took.
+type Verify int
+
+// Ways to verify.
+const (
+	// VerifySelfTests compares the self-tests of a version before it serves, those of its
+	// manifest and of Source.Tests, as far as they do with 100 million units of fuel and 5 s.
+	// With IsolationShared only the first of Source.Tests is compared, since what the others
+	// answer may depend on those before them. The log warns of what is not compared, and the
+	// next start tries again.
+	// A version that answers differently is refused, at [StepVerify]. It is the default.
+	VerifySelfTests Verify = iota + 1
+	// VerifyOff compares nothing.
+	VerifyOff
+	// VerifySample also compares one in PluginConfig.VerifyEvery tasks that the guest answers, beside
+	// them: one at a time, in one goroutine for each version, which drops what comes too fast.
+	// It leaves out tasks that share a frame, those of more than a MiB, input and answer
+	// together, and those of plugins that are granted the clock or randomness, or whose
+	// isolation is IsolationShared: what these answer may depend on more than the task.
+	VerifySample
+)
+
+// StateRule says what becomes of a new version of a plugin that cannot read the states
+// that streams have of the version that serves, see manifest.Transform.
+type StateRule int
+
+// Rules.
+const (
+	// StateRefuse refuses the version.
+	StateRefuse StateRule = iota + 1
+	// StateReset has such streams begin anew, which Stats counts.
+	StateReset
+)
+
+// ReloadResult is what came of an attempt to change a plugin.
+type ReloadResult string
+
+// Results.
+const (
+	ReloadLoaded     ReloadResult = "loaded"    // it had not served before
+	ReloadSwapped    ReloadResult = "swapped"   // it serves in its predecessor's stead
+	ReloadUnchanged  ReloadResult = "unchanged" // it serves already
+	ReloadCanary     ReloadResult = "canary"    // it does a share of the tasks
+	ReloadPromoted   ReloadResult = "promoted"  // a canary serves alone
+	ReloadRolledBack ReloadResult = "rolled_back"
+	ReloadFailed     ReloadResult = "failed" // what served before does so still
+	ReloadUnloaded   ReloadResult = "unloaded"
+)

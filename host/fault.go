@@ -1,0 +1,144 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/form"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// errReplaced is why a version's tasks end that was replaced longer ago than they may take.
+var errReplaced = errors.New("the version was replaced, and the task took longer than the swap timeout")
+
+// ended says of a task whose context ended why.
+func ended(ctx context.Context, e *Error, did string) {
+	cause := context.Cause(ctx)
+	e.Kind, e.Err = KindCancelled, cause
+	if !errors.Is(cause, ctx.Err()) {
+		e.Err = errors.Join(ctx.Err(), cause)
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		e.Message = did + " past the caller's deadline"
+	default:
+		e.Message = "the caller cancelled while the task " + did
+		return
+	}
+	e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
+}
+
+// refusal is the error of a task that did not get a slot. ctx is what it waited
+// with.
+func (t *transform) refusal(ctx context.Context, err error) *Error {
+	if err == sched.ErrFull { //nolint:errorlint // Submit's, as it is
+		return t.fullQueue()
+	}
+	e := t.current().sign(&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull})
+	switch {
+	case errors.Is(err, sched.ErrDropped):
+	case errors.Is(err, sched.ErrLate):
+		e.Err = ErrTooLate
+	case errors.Is(err, sched.ErrTimeout):
+		e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
+	case errors.Is(err, sched.ErrRetired):
+		e.Err = err // for who can look the name up again
+	case errors.Is(err, ErrSuspended), errors.Is(err, ErrPaused):
+		e.Kind, e.Err = KindUnavailable, err
+	case errors.Is(err, sched.ErrClosed):
+		e.Kind, e.Message, e.Err = KindUnavailable, ErrClosed.Error(), ErrClosed
+	default:
+		ended(ctx, e, "waited")
+	}
+	return e
+}
+
+// fullQueue is the error of a full queue. Under overload most tasks have it, which are to
+// cost little: it is the same for all tasks of a version.
+func (t *transform) fullQueue() *Error {
+	v := t.current()
+	if e := t.full.Load(); e != nil && e.Hash == v.hash {
+		return e
+	}
+	e := v.sign(&Error{Kind: KindQueueFull, Transform: t.name, Message: sched.ErrFull.Error(), Err: ErrQueueFull})
+	e.refused = &Pending{done: t.over, finished: true, result: Result{Err: e}}
+	t.full.Store(e)
+	return e
+}
+
+var faultKinds = map[module.FaultKind]Kind{
+	module.Trap:        KindTrap,
+	module.Exit:        KindExit,
+	module.OutOfMemory: KindOutOfMemory,
+	module.Fuel:        KindOutOfFuel,
+	module.ABI:         KindABI,
+}
+
+// runFailure is the error of a call of a version that did not come back in order.
+func runFailure(ctx context.Context, t *transform, v *version, err error) *Error {
+	e := v.sign(&Error{Kind: KindHost, Transform: t.name, Message: err.Error(), Err: err})
+	fault := (*module.Fault)(nil)
+	switch {
+	case errors.As(err, &fault):
+		e.Message, e.Stack, e.Err = fault.Message, fault.Stack, fault.Cause
+		switch fault.Kind {
+		case module.Stopped:
+			e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task ran", ErrClosed
+			if cause := context.Cause(v.ctx); errors.Is(cause, errReplaced) {
+				e.Message, e.Err = cause.Error(), cause
+			}
+		case module.Timeout:
+			e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
+			e.Message = fmt.Sprintf("ran longer than its run timeout of %v (RunTimeout, --run-timeout)", v.spec(t.slot).timeout)
+		case module.Cancelled:
+			ended(ctx, e, "ran")
+		default:
+			e.Kind = faultKinds[fault.Kind]
+		}
+	case errors.Is(err, module.ErrInputSize):
+		e.Kind = KindInvalidArgument
+	case errors.Is(err, module.ErrOutputSum):
+		e.Kind = KindABI // unless the tasks are run again one by one
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		ended(ctx, e, "ran")
+	}
+	return e
+}
+
+// notBorrowed is the error of a task that has a slot and gets no instance.
+func notBorrowed(ctx context.Context, t *transform, v *version, err error) *Error {
+	e := v.sign(&Error{Kind: KindHost, Transform: t.name, Message: "no instance could be made: " + err.Error(), Err: err})
+	if fault := (*module.Fault)(nil); errors.As(err, &fault) {
+		e.Stack = fault.Stack
+	}
+	if errors.Is(err, ErrMemoryBudget) {
+		e.Kind, e.Err = KindOutOfMemory, ErrMemoryBudget
+	}
+	if ctx.Err() != nil {
+		ended(ctx, e, "waited")
+	}
+	return e
+}
+
+// rejection is the error of a version's result whose status is not ok.
+func rejection(t *transform, v *version, r *abi.Result, input []byte) *Error {
+	if r.Status == abi.StatusOK {
+		return nil
+	}
+	kind, message := KindFailed, string(r.Payload)
+	if r.Status == abi.StatusInvalidArgument {
+		kind = KindInvalidArgument
+		if spec := v.spec(t.slot); spec != nil && !form.Known(spec.Input) && form.IsJSON(input) {
+			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
+				": a codec.Set with a codec for it makes that of JSON (Translate)"
+		}
+	}
+	return v.sign(&Error{Kind: kind, Transform: t.name, Message: message})
+}
+
+// noRoom reports whether a task failed for what others hold of the memory budget, of which
+// no version is to blame.
+func noRoom(fault *Error) bool { return fault != nil && errors.Is(fault, ErrMemoryBudget) }

@@ -1,0 +1,88 @@
+// Package testcase reads the self-tests that lie beside a plugin: JSON lines.
+package testcase
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/resonhost/resonhost/internal/foreign"
+)
+
+// MaxBytes bounds a file of tests, in bytes.
+const MaxBytes = 8 << 20
+
+// Case is a test: a line of the file.
+type Case struct {
+	Name      string          `json:"name"`
+	Transform string          `json:"transform"`
+	Input     json.RawMessage `json:"input"`
+	// Either is set: the output, or the kind of error.
+	Output json.RawMessage `json:"output"`
+	Error  string          `json:"error"`
+	// Key is that of the stream whose state the test has; "" without.
+	Key string `json:"stream"`
+
+	Line int `json:"-"`
+}
+
+// Wrap says of which test an error is.
+func (c *Case) Wrap(err error) error {
+	name := ""
+	if c.Name != "" {
+		name = fmt.Sprintf(" %q", c.Name)
+	}
+	return fmt.Errorf("tests: line %d%s of %s: %w", c.Line, name, c.Transform, err)
+}
+
+// What a case must have.
+var (
+	errNoInput   = errors.New(`must have "transform" and "input"`)
+	errNoOutcome = errors.New(`must have either "output" or "error"`)
+)
+
+// Parse reads tests. Empty lines do not count. known reports whether there is a kind of error.
+func Parse(doc []byte, known func(kind string) bool) (cases []Case, err error) {
+	if len(doc) > MaxBytes {
+		return nil, fmt.Errorf("tests: %d bytes, the limit is %d", len(doc), MaxBytes)
+	}
+	doc, err = foreign.UTF8(doc)
+	if err != nil {
+		return nil, fmt.Errorf("tests: %w", err)
+	}
+	line := 0
+	for one := range bytes.Lines(doc) {
+		line++
+		if len(bytes.TrimSpace(one)) == 0 {
+			continue
+		}
+		c := Case{Line: line}
+		if err := c.parse(one, known); err != nil {
+			return nil, fmt.Errorf("tests: line %d: %w", line, err)
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}
+
+func (c *Case) parse(line []byte, known func(kind string) bool) error {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(c); err != nil {
+		return err
+	}
+	if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+		return errors.New("something follows the JSON value")
+	}
+	switch {
+	case c.Transform == "" || c.Input == nil:
+		return errNoInput
+	case (c.Output == nil) == (c.Error == ""):
+		return errNoOutcome
+	case c.Error != "" && !known(c.Error):
+		return fmt.Errorf("there is no error %q", c.Error)
+	}
+	return nil
+}

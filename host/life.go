@@ -1,0 +1,89 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// life is how far a host has come, and what ends with it.
+type life struct {
+	// ctx ends when running tasks must: when Close's patience does. ending ends when
+	// Close begins.
+	ctx    context.Context //nolint:containedctx // the life of all that the host runs
+	cancel context.CancelCauseFunc
+	ending context.Context //nolint:containedctx // likewise
+	end    context.CancelFunc
+
+	mu    sync.Mutex
+	state state // guarded by mu
+}
+
+type state int
+
+const (
+	stateCreated state = iota
+	stateStarting
+	stateStarted
+	stateClosing
+)
+
+func newLife() *life {
+	l := &life{}
+	l.ctx, l.cancel = context.WithCancelCause(context.Background())
+	l.ending, l.end = context.WithCancel(context.Background())
+	return l
+}
+
+// is reports whether the host has come so far, and no further.
+func (l *life) is(s state) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state == s
+}
+
+// start begins the start, of which there is one.
+func (l *life) start() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch l.state {
+	case stateCreated:
+		l.state = stateStarting
+		return nil
+	case stateClosing:
+		return ErrClosed
+	}
+	return errors.New("host is started already")
+}
+
+// started ends the start, unless the close has begun.
+func (l *life) started() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == stateStarting {
+		l.state = stateStarted
+	}
+}
+
+// close begins the close, and returns what was before.
+func (l *life) close() (before state) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, l.state = l.state, stateClosing
+	return before
+}
+
+// join adds one to what the close waits for, unless that has begun, or the host has not come
+// so far.
+func (l *life) join(group *sync.WaitGroup, far state) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.state == stateClosing:
+		return ErrClosed
+	case l.state < far:
+		return ErrNotStarted
+	}
+	group.Add(1)
+	return nil
+}

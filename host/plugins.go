@@ -1,0 +1,240 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/internal/foreign"
+)
+
+// ErrUnknownPlugin is wrapped by the error for a plugin that there is not.
+var ErrUnknownPlugin = errors.New("unknown plugin")
+
+// ErrFixed is wrapped by the error of what would change plugins where that cannot be: in
+// mode Inline, and for [Host.Reload] without a plugin directory.
+var ErrFixed = errors.New("the host's plugins are fixed")
+
+var errInline = fmt.Errorf("%w: mode Inline has none to load", ErrFixed)
+
+// ErrSuperseded is wrapped by the error of a transaction that a newer change of the
+// plugin has ended, such as a rollback.
+var ErrSuperseded = errors.New("a newer change of the plugin has come")
+
+// plugins is what a host has loaded, and what changes that.
+type plugins struct {
+	*runner
+
+	cfg      *Config
+	budget   *module.Budget
+	modules  *module.Cache // nil without Config.CacheDir
+	records  *records      // nil without Config.CacheDir and Watch
+	loads    *sched.Group  // of transactions, which take a worker's place; nil with one worker
+	attempts attempts
+	// compiling is called by Start's loading before it compiles; else nil.
+	compiling func()
+
+	// deploys are transactions, which begin before the close does; retiring is what goes on
+	// after them.
+	deploys, retiring sync.WaitGroup
+
+	// mu guards the rest. Nothing is hashed, copied or read from a file with it held.
+	mu      sync.Mutex
+	all     map[string]*plugin // by their sources' names
+	freeing []error            // of versions that were closed
+}
+
+func newPlugins(cfg *Config, r *runner) *plugins {
+	ps := &plugins{runner: r, cfg: cfg, budget: module.NewBudget(uint64(cfg.MemoryBudget)), all: make(map[string]*plugin)}
+	if cfg.Workers > 1 {
+		ps.loads = r.sched.NewGroup(r.sched.NewClass(cfg.Workers-1), 1)
+	}
+	return ps
+}
+
+// transact begins what changes plugins: it ends when the host does, which waits for it.
+func (ps *plugins) transact(ctx context.Context) (_ context.Context, done func(), err error) {
+	if err := ps.join(&ps.deploys, stateStarted); err != nil {
+		return nil, nil, err
+	}
+	if ps.cfg.Mode == Inline {
+		ps.deploys.Done()
+		return nil, nil, errInline
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(ps.ending, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		unhook()
+		cancel(nil)
+		ps.deploys.Done()
+	}, nil
+}
+
+// change begins what changes the plugin of that name.
+func (ps *plugins) change(ctx context.Context, name string) (_ context.Context, p *plugin, done func(), err error) {
+	ctx, done, err = ps.transact(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if p, err = ps.find(name); err != nil {
+		done()
+		return nil, nil, nil, err
+	}
+	return ctx, p, done, nil
+}
+
+// find returns the plugin of a source's name, or else a manifest's.
+func (ps *plugins) find(name string) (*plugin, error) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if p := ps.all[name]; p != nil {
+		return p, nil
+	}
+	for _, p := range ps.all {
+		if v := p.current(); v != nil && v.manifest.Name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("%w %q", ErrUnknownPlugin, foreign.Cut(name))
+}
+
+// place returns the plugin of a source's name, new if there is none, with deploying held
+// until leave is called. It waits for that until ctx is done.
+func (ps *plugins) place(ctx context.Context, name string) (_ *plugin, leave func(), err error) {
+	ps.mu.Lock()
+	p := ps.all[name]
+	if p == nil {
+		p = ps.newPlugin(name)
+		ps.all[name] = p
+	}
+	p.users++
+	ps.mu.Unlock()
+	forget := func() {
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		p.users--
+		ps.forgetLocked(p)
+	}
+	select {
+	case p.deploying <- struct{}{}:
+	case <-ctx.Done():
+		forget()
+		return nil, nil, fmt.Errorf("plugin %s: %w", name, context.Cause(ctx))
+	}
+	return p, func() {
+		<-p.deploying
+		forget()
+	}, nil
+}
+
+// forgetLocked forgets a plugin of which there is nothing to tell any more.
+func (ps *plugins) forgetLocked(p *plugin) {
+	if ps.all[p.source] == p && p.users == 0 && p.serving.Load() == nil && len(p.versions) == 0 && (p.failure == nil || !p.listed) {
+		delete(ps.all, p.source)
+		ps.sched.RemoveClass(p.class)
+	}
+}
+
+func (ps *plugins) newPlugin(source string) *plugin {
+	p := &plugin{source: source, deploying: make(chan struct{}, 1)}
+	p.cfg = ps.cfg.pluginConfig(source)
+	p.class = ps.sched.NewClass(p.cfg.MaxInstances)
+	return p
+}
+
+// add adds a new plugin for a source, unless there is one by that name already.
+func (ps *plugins) add(source string) *plugin {
+	p := ps.newPlugin(source)
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.all[source] == nil {
+		ps.all[source] = p
+	}
+	return p
+}
+
+// supersede ends the plugin's transaction that is under way.
+func (ps *plugins) supersede(p *plugin) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if p != nil && p.abort != nil {
+		p.abort(ErrSuperseded)
+	}
+}
+
+// servingLocked returns the plugins that serve, sorted by their manifests' names.
+func (ps *plugins) servingLocked() (list []*plugin) {
+	for _, p := range ps.all {
+		if p.current() != nil {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, func(a, b *plugin) int {
+		return strings.Compare(a.current().manifest.Name, b.current().manifest.Name)
+	})
+	return list
+}
+
+// describe returns the plugins that serve, sorted by name, and behind them those that could not.
+func (ps *plugins) describe() (list []Plugin) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range ps.servingLocked() {
+		list = append(list, p.describeLocked())
+	}
+	served := len(list)
+	for _, p := range ps.all {
+		if p.failure != nil && p.current() == nil {
+			list = append(list, p.describeLocked())
+		}
+	}
+	slices.SortFunc(list[served:], func(a, b Plugin) int { return strings.Compare(a.Source, b.Source) })
+	return list
+}
+
+// stats adds what is counted of plugins.
+func (ps *plugins) stats(s *Stats) {
+	s.Memory, s.MemoryBudget = ps.budget.Held(), ps.budget.Limit()
+	s.Reloads = ps.attempts.clone()
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for _, p := range ps.servingLocked() {
+		st := p.statsLocked()
+		st.QueueDepth = ps.sched.Depth(p.class)
+		s.Plugins = append(s.Plugins, st)
+	}
+}
+
+// remember keeps which versions of a plugin serve, and those versions, for the next
+// start.
+func (ps *plugins) remember(p *plugin) {
+	if err := ps.save(p); err != nil {
+		ps.log.Warn("which version serves is not kept for the next start", "plugin", p.source, "error", err)
+	}
+}
+
+// save keeps the record of a plugin: which versions serve, those versions, and whether it is paused.
+func (ps *plugins) save(p *plugin) error {
+	return ps.records.save(p.source, func() kept {
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		k := kept{serving: p.serving.Load(), previous: p.previous, rejected: p.rejected, paused: p.paused.Load()}
+		if v := p.current(); v != nil {
+			k.since, k.by = v.since, v.by
+		}
+		if p.failure != nil && p.failure.Step == StepRollback {
+			k.failed = p.failure.Time
+		}
+		return k
+	})
+}
+
+// attrs are what a log has of it, and more.
+func (l label) attrs(more ...any) []any {
+	return append([]any{"plugin", l.name, "version", l.release, "hash", l.hash}, more...)
+}

@@ -1,0 +1,207 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/module/kind"
+	"github.com/resonhost/resonhost/host/internal/registry"
+	"github.com/resonhost/resonhost/host/internal/sched"
+)
+
+// deployment is how a source is deployed.
+type deployment struct {
+	// canary lets a canary come of it; back says that it is an earlier version, which
+	// comes back.
+	canary, back bool
+	rule         StateRule // in the stead of the plugin's, unless it is 0
+}
+
+// prepare makes a version of a source that could serve: it is checked, and warm.
+func (ps *plugins) prepare(ctx context.Context, p *plugin, s Source, before *serving, d deployment) (*version, error) {
+	began := time.Now()
+	if len(s.WASM) > p.cfg.MaxModule {
+		return nil, newLoadError(s, StepRead, tooLarge(p.cfg.MaxModule))
+	}
+	if ps.cfg.Accept != nil {
+		if err := ps.cfg.Accept(ctx, s); err != nil {
+			return nil, newLoadError(s, StepAccept, err)
+		}
+	}
+	if before != nil && !d.back {
+		defer ps.takeWorker(ctx)()
+	}
+	v, err := ps.open(ctx, p, s, before)
+	if err != nil {
+		return nil, newLoadError(s, StepWarm, err)
+	}
+	if step, err := ps.try(ctx, v, before, d); err != nil {
+		return nil, newLoadError(s, step, errors.Join(err, v.end(context.WithoutCancel(ctx))))
+	}
+	v.loading = time.Since(began)
+	ps.sample(p, v)
+	return v, nil
+}
+
+// open makes a version of a source, with a pool as large as its predecessor's.
+func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *serving) (*version, error) {
+	cfg, warm := p.cfg, 0
+	if before != nil {
+		if r, ok := before.current.engine.(sandbox); ok {
+			warm = r.Pool().Size
+		}
+	}
+	opts := moduleOptions(cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
+	opts.Tests, opts.Compiling = s.Tests, ps.compiling
+	r, err := registry.Open(ctx, s.WASM, registry.Options{
+		Module:      opts,
+		Isolation:   cfg.Isolation.ofInstances(),
+		Min:         cfg.MinInstances,
+		Max:         cfg.MaxInstances + ps.cfg.reserve(),
+		Warm:        warm,
+		IdleTimeout: cfg.IdleTimeout,
+		MaxCalls:    cfg.MaxCalls,
+		MaxAge:      cfg.MaxAge,
+		MaxMemory:   uint64(cfg.MaxMemory),
+	})
+	if err != nil {
+		return nil, err
+	}
+	info := r.Info()
+	for _, warning := range warnings(info, cfg) {
+		ps.log.Warn("a plugin may not do what it should", "plugin", info.Manifest.Name, "reason", warning)
+	}
+	if cfg.Isolation.resets() && info.NoReset != nil {
+		cfg.Isolation = IsolationFresh
+		ps.log.Warn("every task has a new instance, since they cannot be reset", "plugin", info.Manifest.Name, "reason", info.NoReset)
+	}
+	return newVersion(ps.ctx, record{s, s.identity(), info.Hash}, info.Manifest, sandbox{r}, cfg), nil
+}
+
+// warnings are what may be wrong with a plugin by itself, and as it is configured.
+func warnings(info module.Info, cfg PluginConfig) []string {
+	if len(info.Growing) == 0 || !cfg.Isolation.resets() || info.NoReset != nil {
+		return info.Warnings
+	}
+	return append(slices.Clone(info.Warnings), strings.Join(info.Growing, ", ")+": "+registry.Growing)
+}
+
+// try has a version pass its tests, and sees whether it can go on with the states of streams.
+// With an error it returns the step at which that failed.
+func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deployment) (step Step, err error) {
+	translate := ps.cfg.JSON
+	if translate == nil {
+		translate = formsOfJSON
+	}
+	t := &tester{version: v, translate: translate, stop: ps.ending, states: make(map[[2]string][]byte)}
+	if v.tests, err = runTests(ctx, t); err != nil {
+		return StepSelfTest, err
+	}
+	if before != nil && orDefault(d.rule, v.cfg.StateRule) == StateRefuse {
+		return StepState, checkState(ps.streams.Formats, before.current, v, d.canary && v.cfg.Canary > 0)
+	}
+	return "", nil
+}
+
+func frameLimits(cfg PluginConfig) module.FrameLimits {
+	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
+}
+
+func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache, log *slog.Logger) module.Options {
+	return module.Options{
+		Kinds: kind.All(),
+		Binary: module.BinaryLimits{
+			Functions: uint64(cfg.MaxFunctions), Globals: uint64(cfg.MaxGlobals),
+			Exports: uint64(cfg.MaxExports), TableSize: uint64(cfg.MaxTable),
+			Types: uint64(cfg.MaxTypes), Imports: uint64(cfg.MaxImports), Tables: uint64(cfg.MaxTables),
+			Segments: uint64(cfg.MaxSegments), Elements: uint64(cfg.MaxElements), Arity: uint64(cfg.MaxArity),
+			Body: uint64(cfg.MaxFunctionSize), Locals: uint64(cfg.MaxLocals),
+			Jumps: uint64(cfg.MaxJumps), Flow: uint64(cfg.MaxFlow),
+		},
+		CompileTimeout:    cfg.CompileTimeout,
+		Cache:             cache,
+		MemoryLimit:       uint64(cfg.MemoryLimit),
+		Budget:            budget,
+		Batch:             cfg.Isolation.together(),
+		Frames:            frameLimits(cfg),
+		LogBytesPerSecond: cfg.LogBytesPerSecond,
+		InitTimeout:       cfg.InitTimeout,
+		Interrupt:         module.Interrupt(cfg.Interrupt),
+		CallDepth:         int32(cfg.MaxCallDepth),
+		StackLimit:        uint64(cfg.MaxStack),
+		RealClock:         slices.Contains(cfg.Grant, GrantClock),
+		RealRandom:        slices.Contains(cfg.Grant, GrantRandom),
+		Interpret:         cfg.Engine == EngineInterpreter,
+		Verify:            cfg.Verify != VerifyOff,
+		Log:               log,
+	}
+}
+
+// soon is for how long a transaction waits for a worker's place.
+const soon = 50 * time.Millisecond
+
+// takeWorker takes the place of a worker, so that what loads a plugin computes instead of
+// tasks and not beside them: it would keep its processor for 10 ms at a time, and those
+// tasks waiting that Go's scheduler has put there. Not from a single worker, and not where
+// none is to be had soon: it may be the plugin's own tasks that hang, and this the mend.
+// What it returns gives the place back.
+func (ps *plugins) takeWorker(ctx context.Context) (giveBack func()) {
+	none := func() {}
+	if ps.loads == nil {
+		return none
+	}
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	t, err := ps.sched.Submit(sched.Request{Group: ps.loads, Level: sched.Normal, Weight: 1})
+	if err == nil {
+		err = t.Wait(ctx)
+	}
+	if err != nil {
+		return none
+	}
+	return t.Release
+}
+
+// checkState compares what streams have kept of a plugin, and what the version that
+// serves may give them meanwhile, with what the next one takes. A canary's streams may
+// have to go back. formats returns the longest state of each format.
+func checkState(formats func(transform string) map[int]int, before, next *version, canary bool) error {
+	var errs []error
+	for i := range next.manifest.Transforms {
+		n := &next.manifest.Transforms[i]
+		at := slices.IndexFunc(before.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == n.Name })
+		if at < 0 {
+			continue
+		}
+		b := &before.manifest.Transforms[at]
+		kept := formats(n.Name)
+		if b.StateBytes > 0 {
+			kept[b.StateVersion] = max(kept[b.StateVersion], b.StateBytes)
+		}
+		for _, format := range slices.Sorted(maps.Keys(kept)) {
+			switch {
+			case n.StateBytes == 0:
+				errs = append(errs, fmt.Errorf("%s: streams have states, and version %s keeps none; the rule is to refuse that", n.Name, next.manifest.Version))
+			case !n.Reads(format):
+				errs = append(errs, fmt.Errorf("%s: streams have states of format %d, and version %s reads %v; the rule is to refuse that", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
+			case kept[format] > n.StateBytes:
+				errs = append(errs, fmt.Errorf("%s: streams have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
+			default:
+				continue
+			}
+			break
+		}
+		if canary && n.StateBytes > 0 && (!b.Reads(n.StateVersion) || n.StateBytes > b.StateBytes) {
+			errs = append(errs, fmt.Errorf("%s: a canary would leave states of format %d and up to %d bytes, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, n.StateBytes, before.manifest.Version))
+		}
+	}
+	return errors.Join(errs...)
+}

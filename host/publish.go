@@ -1,0 +1,150 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/resonhost/resonhost/host/event"
+)
+
+// retired is what does not serve any more.
+type retired struct {
+	transforms []*transform
+	versions   []*version
+}
+
+// publishLocked makes the plugin serve next, or nothing if that is nil, in one store.
+// What does not serve any more it returns for [plugins.retire].
+func (ps *plugins) publishLocked(p *plugin, next *serving) (gone retired) {
+	before := p.serving.Load()
+	kept := next.versions()
+	for _, v := range kept {
+		if v.specs == nil { // else tasks read them
+			p.bindLocked(v, ps.runner, ps.cfg.Mode == Sandbox)
+		}
+		if !slices.Contains(p.versions, v) {
+			p.versions = append(p.versions, v)
+		}
+	}
+	for _, v := range before.versions() {
+		if !slices.Contains(kept, v) {
+			gone.versions = append(gone.versions, v)
+		}
+	}
+	p.transforms = slices.DeleteFunc(p.transforms, func(t *transform) bool {
+		if slices.ContainsFunc(kept, func(v *version) bool { return v.spec(t.slot) != nil }) {
+			return false
+		}
+		for _, v := range before.versions() {
+			if v.spec(t.slot) != nil {
+				t.last.Store(v) // before the store below: its tasks find one or the other
+			}
+		}
+		gone.transforms = append(gone.transforms, t)
+		return true
+	})
+	p.serving.Store(next)
+	if ps.names.Load() != nil { // else the start has not ended
+		ps.nameLocked()
+	}
+	return gone
+}
+
+// nameLocked has tasks find the transforms that serve by their names.
+func (ps *plugins) nameLocked() {
+	names := make(map[string]*transform)
+	for _, p := range ps.all {
+		for _, t := range p.servedLocked() {
+			names[t.name] = t
+		}
+	}
+	ps.names.Store(&names)
+}
+
+// clashLocked returns an error if another plugin has the name of a version's manifest, which
+// is in front of all its transforms'.
+func (ps *plugins) clashLocked(p *plugin, v *version) error {
+	for _, source := range slices.Sorted(maps.Keys(ps.all)) {
+		other := ps.all[source]
+		if other == p {
+			continue
+		}
+		for _, o := range other.serving.Load().versions() {
+			if o.manifest.Name == v.manifest.Name {
+				return clash{v.manifest.Name, source}
+			}
+		}
+	}
+	return nil
+}
+
+// retire ends what [plugins.publishLocked] has taken out of service: tasks that wait for a
+// transform that is gone are done, by the version that had it; versions are closed once
+// their tasks have ended, which they must within SwapTimeout.
+func (ps *plugins) retire(p *plugin, gone retired) {
+	if len(gone.transforms)+len(gone.versions) == 0 {
+		return
+	}
+	ps.retiring.Go(func() {
+		began := time.Now()
+		patience := time.AfterFunc(p.cfg.SwapTimeout, func() {
+			for _, v := range gone.versions {
+				v.cancel(errReplaced)
+			}
+		})
+		defer patience.Stop()
+		for _, t := range gone.transforms {
+			<-ps.sched.Retire(t.group)
+		}
+		for _, v := range gone.versions {
+			ps.free(p, v)
+			ps.log.Info("an earlier version is closed", v.label().attrs("drained_in", time.Since(began))...)
+		}
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		ps.forgetLocked(p)
+	})
+}
+
+// free waits for a version's tasks and frees it.
+func (ps *plugins) free(p *plugin, v *version) {
+	err := v.end(context.Background())
+	if err != nil {
+		ps.log.Warn("a version could not be freed", "plugin", v.manifest.Name, "version", v.manifest.Version, "error", err)
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p.past.version(v)
+	p.versions = slices.DeleteFunc(p.versions, func(o *version) bool { return o == v })
+	if err != nil {
+		ps.freeing = append(ps.freeing, err)
+	}
+}
+
+// close frees all that is left.
+func (ps *plugins) close() error {
+	ps.mu.Lock()
+	var left []candidate
+	for _, p := range ps.all {
+		for _, v := range p.versions {
+			left = append(left, candidate{p, v})
+		}
+	}
+	ps.mu.Unlock()
+	for _, l := range left {
+		ps.free(l.plugin, l.version)
+		ps.tell(l.version.label(), event.PluginClosed, "")
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return errors.Join(ps.freeing...)
+}
+
+// candidate is a version of a plugin that could serve.
+type candidate struct {
+	plugin  *plugin
+	version *version
+}

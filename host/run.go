@@ -1,0 +1,86 @@
+package host
+
+import (
+	"context"
+	"runtime"
+	"time"
+)
+
+func (c *submitter) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
+	var t task
+	if err := t.admit(ctx, c, name, key, keyed); err != nil {
+		letOthersRun(err)
+		return nil, err
+	}
+	var mine *offered
+	switch {
+	case t.ticket.Held():
+	case t.transform.current().cfg.Isolation.shares():
+		mine = t.offer(ctx, a)
+	default:
+		t.waited = false // its caller does it, and no other
+	}
+	r := t.run(ctx, a, mine)
+	return r.Output, r.Err
+}
+
+// letOthersRun is what a caller does who waits for tasks, and whom a full queue refused:
+// if it tried again at once, it would keep a processor from them for 10 ms.
+func letOthersRun(refused error) {
+	if e, ok := refused.(*Error); ok && e.refused != nil { //nolint:errorlint // as it is
+		runtime.Gosched()
+	}
+}
+
+// await waits until the task can be run. If done is true it has ended: without having run,
+// or as another has done what it offered.
+func (t *task) await(ctx context.Context, mine *offered) (r Result, done bool) {
+	switch fault, taken := t.start(ctx); {
+	case taken:
+		if !mine.task.told { // it was not begun
+			t.announce(mine.result, 0)
+		}
+		return mine.result, true
+	case fault != nil:
+		return t.gone(fault), true
+	}
+	return Result{}, false
+}
+
+// run waits for the slot and runs the task to its end. What is left then to be done with
+// the slot another goroutine does, since the caller waits for no tasks of others. mine is
+// what the task has offered.
+func (t *task) run(ctx context.Context, a args, mine *offered) Result {
+	if mine != nil {
+		defer t.r.forget(mine)
+	}
+	if r, done := t.await(ctx, mine); done {
+		return r
+	}
+	heir := false
+	defer func() {
+		if !heir {
+			t.end()
+		}
+	}()
+	if t.stream != nil {
+		return t.single(ctx, a)
+	}
+	r, rest := t.lead(ctx, a, false)
+	if rest != nil {
+		heir = true
+		t.r.pending.Go(t.bequest(rest)) // for which Close waits, as for the slot
+	}
+	return r
+}
+
+// bequest returns what goes on with the task's slot and ends it. It has a copy of the
+// task, which thus can be on its caller's stack.
+func (t *task) bequest(rest func(*task)) func() {
+	heir := *t
+	heir.looked = time.Time{}
+	return func() {
+		defer heir.end()
+		rest(&heir)
+	}
+}

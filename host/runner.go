@@ -1,0 +1,104 @@
+package host
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/stream"
+)
+
+// runner is what runs tasks: they and their clients know it, and not their host.
+type runner struct {
+	*life
+
+	log     *slog.Logger
+	events  *event.Bus
+	sched   *sched.Scheduler
+	streams *stream.Store[sched.Serial]
+	pending sync.WaitGroup // of goroutines of tasks, which begin before the close does or while one has a slot
+	over    chan struct{}  // closed from the beginning: of tasks that are refused at once
+
+	// names is which transform a name is; nil until the host has started.
+	names atomic.Pointer[map[string]*transform]
+
+	crossings sync.Pool // of *crossing, since what a guest is called with is of the heap
+	offers    sync.Pool // of *offered
+	frames    sync.Pool // of *frame
+
+	retried, unknown, rerun, reset atomic.Uint64
+}
+
+func newRunner(cfg *Config, l *life) *runner {
+	r := &runner{
+		life: l, log: cfg.Logger, events: cfg.Events,
+		sched: sched.New(sched.Config{
+			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
+			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == Inline,
+		}),
+		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
+		over:    make(chan struct{}),
+	}
+	close(r.over)
+	return r
+}
+
+// ageing is how long a priority goes without a worker before higher ones step back.
+const ageing = 100 * time.Millisecond
+
+// pooled returns what one of a runner's pools has, new if it is empty.
+func pooled[T any](pool *sync.Pool) *T {
+	if used, ok := pool.Get().(*T); ok {
+		return used
+	}
+	return new(T)
+}
+
+// lookup returns the transform of that name. n tasks are for it, which are
+// counted if there is none.
+func (r *runner) lookup(name string, n int) (*transform, *Error) {
+	names := r.names.Load()
+	if names == nil {
+		if r.is(stateClosing) {
+			return nil, fail(KindUnavailable, name, ErrClosed)
+		}
+		return nil, fail(KindUnavailable, name, ErrNotStarted)
+	}
+	if tr := (*names)[name]; tr != nil {
+		return tr, nil
+	}
+	r.unknown.Add(uint64(n))
+	return nil, unknownTransform(name)
+}
+
+// tell makes an event of what became of a version.
+func (r *runner) tell(v label, change event.Change, detail string) {
+	r.events.Publish(event.PluginChanged{Plugin: v.name, Version: v.release, Hash: v.hash, Change: change, Detail: detail})
+}
+
+// interrupt ends all tasks. If there are none it does nothing and returns nil.
+func (r *runner) interrupt(cause error) error {
+	select {
+	case <-r.sched.Drained():
+		return nil
+	default:
+		r.cancel(ErrClosed)
+		return fmt.Errorf("tasks were interrupted: %w", cause)
+	}
+}
+
+// stats are those of what runs tasks.
+func (r *runner) stats() Stats {
+	q, st := r.sched.Stats(), r.streams.Stats()
+	return Stats{
+		Workers: q.Slots, Active: q.Active, Reserve: q.Reserve, Busy: q.Busy,
+		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
+		FramesRetried: r.retried.Load(), UnknownTransform: r.unknown.Load(),
+		Streams: st.Streams, StreamBytes: st.Bytes, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
+		StreamsReset: r.reset.Load(), Rerun: r.rerun.Load(),
+	}
+}

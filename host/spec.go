@@ -1,0 +1,26 @@
+package host
+
+import (
+	"time"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/stream"
+)
+
+// spec is a transform as one version has it.
+type spec struct {
+	manifest.Transform
+
+	index   int
+	timeout time.Duration
+}
+
+// takes reports whether the transform can have the state of a stream; any has none.
+func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
+	return len(e.State) == 0 || len(e.State) <= s.StateBytes && s.Reads(e.Format)
+}
+
+func (s *spec) describe() Transform {
+	return Transform{Name: s.Name, Input: s.Input, Output: s.Output, StateBytes: s.StateBytes, Timeout: s.timeout}
+}

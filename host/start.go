@@ -1,0 +1,340 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/watch"
+	"github.com/resonhost/resonhost/internal/spell"
+)
+
+// startup is what a start finds and makes.
+type startup struct {
+	*plugins
+
+	sources []Source      // that are to be loaded
+	files   []watch.File  // of PluginDir
+	unread  []*watch.File // those of them that cannot be read
+	made    []candidate   // what could serve
+	clashed []candidate   // of that what cannot, since another plugin has its name; with Watch
+
+	trialsMu sync.Mutex
+	trials   []Source // that are to be deployed as canaries
+}
+
+// load makes versions of all plugins. With an error it has those that were made.
+func (s *startup) load(ctx context.Context) (err error) {
+	if s.cfg.Mode == Inline {
+		return s.loadNative()
+	}
+	if s.modules, s.records, err = openCache(s.cfg); err != nil {
+		return err
+	}
+	if err := s.find(ctx); err != nil {
+		return err
+	}
+	if err := s.checkOverrides(); err != nil {
+		return err
+	}
+	return s.refuseFailed(ctx, s.prepareAll(ctx))
+}
+
+// find finds what is to be loaded: Config.Plugins and what PluginDir has.
+func (s *startup) find(ctx context.Context) error {
+	s.sources = slices.Clone(s.cfg.Plugins)
+	if s.cfg.PluginDir != "" {
+		files, err := watch.Read(ctx, dirConfig(s.cfg))
+		if err != nil {
+			return fmt.Errorf("plugin directory: %w", err)
+		}
+		if err := s.sort(files); err != nil {
+			return err
+		}
+	}
+	if len(s.sources) == 0 && !s.mayBeEmpty() {
+		return fmt.Errorf("no plugin: %s has no *.wasm file", s.cfg.PluginDir)
+	}
+	if len(s.sources)+len(s.unread) == 0 && s.cfg.Watch {
+		// A directory may be filled later, and is as often not the one that was meant.
+		s.log.Warn("there is no plugin yet: the plugin directory has no *.wasm file, and is watched for some", "dir", s.cfg.PluginDir)
+	}
+	return nil
+}
+
+// sort sorts files into sources and those that cannot be read.
+func (s *startup) sort(files []watch.File) error {
+	var errs []error
+	for i := range files {
+		f := &files[i]
+		switch {
+		case slices.ContainsFunc(s.sources, func(s Source) bool { return s.Name == f.Name }):
+			errs = append(errs, fmt.Errorf("plugin %s: it is in Plugins and in the plugin directory", f.Name))
+		case f.Err == nil:
+			s.sources = append(s.sources, sourceOf(f))
+		case s.cfg.Watch:
+			s.unread = append(s.unread, f)
+		default:
+			errs = append(errs, fmt.Errorf("plugin %s: %w", f.Name, f.Err))
+		}
+	}
+	s.files = files
+	return errors.Join(errs...)
+}
+
+// mayBeEmpty is whether plugins may come later.
+func (s *startup) mayBeEmpty() bool { return s.cfg.Watch || s.cfg.Empty }
+
+// checkOverrides looks for settings of plugins that there are not. Where plugins may come later
+// that is no error, and is told if there are others.
+func (s *startup) checkOverrides() error {
+	known := make([]string, 0, len(s.sources)+len(s.unread))
+	for _, s := range s.sources {
+		known = append(known, s.Name)
+	}
+	for _, f := range s.unread {
+		known = append(known, f.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.cfg.Overrides)) {
+		switch {
+		case slices.Contains(known, name), s.mayBeEmpty() && len(known) == 0:
+		case s.mayBeEmpty():
+			s.log.Warn("there are settings for a plugin that is not there"+spell.DidYouMean(name, known), "plugin", name)
+		default:
+			return noSuchPlugin(name, known)
+		}
+	}
+	return nil
+}
+
+func noSuchPlugin(name string, known []string) error {
+	return fmt.Errorf("Overrides[%q]: there is no such plugin%s", name, spell.DidYouMean(name, known))
+}
+
+// prepareAll makes versions of the sources, as many at a time as there are workers. It returns the
+// error of each source that could not serve, in its place.
+func (s *startup) prepareAll(ctx context.Context) []error {
+	s.compiling = s.tellCompiling(len(s.sources))
+	defer func() { s.compiling = nil }() // no version is made before the start has ended, but here
+	made, errs := make([]candidate, len(s.sources)), make([]error, len(s.sources))
+	var g errgroup.Group
+	g.SetLimit(s.cfg.Workers)
+	for i, source := range s.sources {
+		p := s.add(source.Name)
+		p.listed = s.cfg.Watch
+		g.Go(func() error {
+			began := time.Now()
+			v, err := s.first(ctx, p, source) // its plugin is nobody else's yet
+			if err == nil {
+				made[i] = candidate{p, v}
+				s.log.Info("plugin is ready", v.label().attrs("transforms", len(v.manifest.Transforms), "took", time.Since(began))...)
+			}
+			errs[i] = err
+			return nil
+		})
+	}
+	_ = g.Wait() // each error is kept in its place
+	s.made = slices.DeleteFunc(made, func(l candidate) bool { return l.version == nil })
+	slices.SortStableFunc(s.made, func(a, b candidate) int { return strings.Compare(a.version.manifest.Name, b.version.manifest.Name) })
+	return errs
+}
+
+// refuseFailed returns the errors of sources that could not serve; but with Watch, and if any
+// could, they are refused as if they came later.
+func (s *startup) refuseFailed(ctx context.Context, errs []error) error {
+	if s.cfg.Watch && ctx.Err() == nil && len(s.made) > 0 {
+		for i, source := range s.sources {
+			if errs[i] != nil {
+				_ = s.refuse(s.all[source.Name], source, errs[i], deployment{})
+			}
+		}
+		for _, f := range s.unread {
+			p := s.add(f.Name)
+			p.listed = true
+			_ = s.refuse(p, Source{Name: f.Name}, newLoadError(Source{Name: f.Name}, StepRead, f.Err), deployment{})
+		}
+		return nil
+	}
+	var unread []error
+	for _, f := range s.unread {
+		unread = append(unread, newLoadError(Source{Name: f.Name}, StepRead, f.Err))
+	}
+	return errors.Join(append(unread, errs...)...)
+}
+
+// first makes the version with which a plugin begins to serve: the source, unless that was
+// rolled back, is on trial, or cannot serve, and there is one that could.
+func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version, error) {
+	r, id := s.records.recall(source.Name), source.identity()
+	s.setPaused(p, r.Paused)
+	served := s.records.read(source.Name, r.Serving)
+	p.previous, p.rejected = s.records.read(source.Name, r.Previous), fromHex(r.Rejected)
+	again := func(source Source) (*version, error) {
+		v, err := s.prepare(ctx, p, source, nil, deployment{})
+		if err == nil && served != nil {
+			v.since, v.by = r.Since, ReloadResult(r.By)
+		}
+		return v, err
+	}
+	if served == nil || served.identity == id {
+		return again(source)
+	}
+	switch id {
+	case p.rejected:
+		s.log.Warn("the newest version was rolled back; the one before it serves", "plugin", source.Name)
+		p.failure = newLoadError(source, StepRollback, errRolledBack)
+		if !r.RejectedAt.IsZero() {
+			p.failure.Time = r.RejectedAt
+		}
+		return again(served.source)
+	case fromHex(r.Trial):
+		if p.cfg.Canary > 0 {
+			s.log.Info("the newest version is a canary still", "plugin", source.Name)
+			s.trialsMu.Lock()
+			s.trials = append(s.trials, source)
+			s.trialsMu.Unlock()
+			return again(served.source)
+		}
+	}
+	v, err := s.prepare(ctx, p, source, nil, deployment{})
+	if err == nil {
+		p.previous, p.rejected, v.by = served, [32]byte{}, ReloadSwapped
+		return v, nil
+	}
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if v, other := again(served.source); other == nil {
+		_ = s.refuse(p, source, err, deployment{}) // which tells it
+		s.log.Warn("the version that served last does so again", "plugin", source.Name, "version", v.manifest.Version, "hash", v.hash)
+		return v, nil
+	}
+	return nil, err
+}
+
+// tellCompiling returns what says, once, that a start of so many plugins compiles, which takes
+// seconds.
+func (s *startup) tellCompiling(plugins int) func() {
+	return sync.OnceFunc(func() {
+		if s.cfg.CacheDir == "" {
+			s.log.Info("compiling plugins, as at each start without a cache directory (CacheDir, --cache-dir)", "plugins", plugins)
+			return
+		}
+		s.log.Info("compiling plugins; the next start has them from the cache", "plugins", plugins, "dir", s.cfg.CacheDir)
+	})
+}
+
+func (s *startup) loadNative() error {
+	var errs []error
+	for i, n := range s.cfg.Native {
+		l, err := s.openNative(n)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))
+			continue
+		}
+		s.made = append(s.made, l)
+	}
+	for name := range s.cfg.Overrides {
+		if s.all[name] == nil {
+			errs = append(errs, noSuchPlugin(name, slices.Collect(maps.Keys(s.all))))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *startup) openNative(n Native) (candidate, error) {
+	doc := n.Manifest()
+	m, err := manifest.Parse([]byte(doc))
+	if err != nil {
+		return candidate{}, err
+	}
+	// There is no binary to tell versions apart by; the manifest is the next
+	// best.
+	sum := sha256.Sum256([]byte(doc))
+	p := s.add(m.Name) // if another has the name, serve says so
+	cfg := &p.cfg
+	// Native code cannot be interrupted. Its tasks share no crossing, so that one
+	// that fails harms no other; the crossing is a call.
+	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
+	e := &native{code: n, manifest: m, limits: frameLimits(*cfg)}
+	return candidate{p, newVersion(s.ctx, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg)}, nil
+}
+
+// serve publishes what was loaded, unless that failed or Close has begun. With Watch, what has
+// a name that another has does not serve.
+func (s *startup) serve(failed error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.is(stateClosing) {
+		failed = ErrClosed // whatever else failed, failed for this
+	}
+	var serve []candidate
+	for _, l := range s.made {
+		if failed == nil {
+			switch clash := s.clashLocked(l.plugin, l.version); {
+			case clash == nil:
+				if l.version.since.IsZero() { // else it serves again
+					l.version.since, l.version.by = time.Now(), orDefault(l.version.by, ReloadLoaded)
+				}
+				s.publishLocked(l.plugin, &serving{current: l.version})
+				serve = append(serve, l)
+			case s.cfg.Watch:
+				s.clashed = append(s.clashed, l)
+			default:
+				failed = l.version.record.loadError(StepPublish, clash)
+			}
+		}
+		if !slices.Contains(l.plugin.versions, l.version) { // for Close to find
+			l.plugin.versions = append(l.plugin.versions, l.version)
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	s.made = serve
+	s.nameLocked()
+	s.started()
+	return nil
+}
+
+// again are the files that are tried again: of plugins whose name another has.
+func (s *startup) again() map[string]fileChange {
+	again := make(map[string]fileChange)
+	for i := range s.files {
+		f := &s.files[i]
+		if slices.ContainsFunc(s.clashed, func(l candidate) bool { return l.plugin.source == f.Name }) {
+			again[f.Name] = fileChange{of: watch.Change{Name: f.Name, File: f}, delay: firstRetry, due: time.Now().Add(firstRetry)}
+		}
+	}
+	return again
+}
+
+// tell tells what serves and what does not, and begins trials that had begun.
+func (s *startup) tell(ctx context.Context) {
+	for _, l := range s.clashed { // as one that came later
+		_ = s.refuse(l.plugin, l.version.record.source, l.version.record.loadError(StepPublish, errClash), deployment{})
+		s.retire(l.plugin, retired{versions: []*version{l.version}})
+	}
+	for _, l := range s.made {
+		s.attempts.count(l.plugin.source, ReloadLoaded)
+		s.remember(l.plugin)
+		s.runner.tell(l.version.label(), event.PluginReady, "")
+		if l.plugin.paused.Load() {
+			s.runner.tell(l.version.label(), event.PluginPaused, "")
+		}
+	}
+	for _, source := range s.trials { // as they were; what fails is told
+		_, _ = s.deploy(ctx, source, deployment{canary: true})
+	}
+}

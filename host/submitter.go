@@ -1,0 +1,36 @@
+package host
+
+import (
+	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/stream"
+)
+
+// submitter is on whose behalf tasks are submitted, and what that means for them.
+type submitter struct {
+	r      *runner
+	tenant string
+	level  sched.Level
+	weight int
+	known  bool // has a queue of its own, however many tenants there are
+	quiet  bool // its tasks make no events
+	// room reports whether there is room for so many bytes of output; nil if there always is.
+	room  func(bytes int) bool
+	fault string // what is wrong with it, or "": its tasks fail of that
+}
+
+func (c *submitter) request(tr *transform, serial *sched.Serial) sched.Request {
+	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight, Known: c.known}
+}
+
+// check returns what is wrong with the submitter as the error of a task.
+func (c *submitter) check(tr *transform) *Error {
+	if c.fault == "" {
+		return nil
+	}
+	return tr.current().sign(&Error{Kind: KindInvalidArgument, Transform: tr.name, Message: c.fault})
+}
+
+// state returns the state of a stream, to be given back by a task's leaveStream.
+func (c *submitter) state(tr *transform, key string) *stream.Entry[sched.Serial] {
+	return c.r.streams.Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
+}

@@ -1,0 +1,102 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// validate lists every fault of a configuration with its defaults.
+func (c Config) validate() error {
+	var errs []error
+	check := func(ok bool, field, rule string, values ...any) {
+		if !ok {
+			errs = append(errs, &abi.FieldError{Field: field, Rule: fmt.Sprintf(rule, values...)})
+		}
+	}
+	check(c.Mode == Sandbox || c.Mode == Inline, "Mode", "must be Sandbox or Inline")
+	check(c.Mode != Inline || len(c.Native) > 0, "Native", "must have a plugin in mode Inline")
+	check(c.Mode != Sandbox || c.PluginDir != "" || len(c.Plugins) > 0 || c.Empty, "PluginDir", "must be set, or Plugins, in mode Sandbox")
+	limit := MaxWorkersPerCPU * runtime.GOMAXPROCS(0)
+	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
+	if c.Workers < 1 {
+		c.Workers = limit // or what depends on it would be faults as well
+	}
+	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
+	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
+	for tenant, w := range c.TenantWeights {
+		check(w >= 1 && w <= MaxWeight && len(tenant) <= MaxTenant, fmt.Sprintf("TenantWeights[%q]", tenant), "must be between 1 and %d, of a name of at most %d bytes", MaxWeight, MaxTenant)
+	}
+	check(!c.Watch || c.PluginDir != "" && c.Mode == Sandbox, "Watch", "needs PluginDir, in mode Sandbox")
+	check(c.Settle > 0 && c.Settle <= time.Minute, "Settle", "must be positive, and at most 1m")
+	check(c.Poll >= 10*time.Millisecond && c.Poll <= time.Hour, "Poll", "must be between 10ms and 1h")
+	check(c.CacheBytes > 0, "CacheBytes", "must be positive")
+	check(c.MemoryBudget >= 64<<10, "MemoryBudget", "must be at least 64 KiB")
+	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
+	check(c.MaxStreamBytes >= 64<<10, "MaxStreamBytes", "must be at least 64 KiB")
+	seen := make(map[string]bool)
+	for i, s := range c.Plugins {
+		field := fmt.Sprintf("Plugins[%d].Name", i)
+		check(s.Name != "", field, "must not be empty")
+		check(!seen[s.Name], field, "%q is there twice", s.Name)
+		seen[s.Name] = true
+	}
+	c.Defaults.validate(c, "Defaults", check)
+	for name, o := range c.Overrides {
+		c.Defaults.overriddenBy(o).validate(c, fmt.Sprintf("Overrides[%q]", name), check)
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+func (p PluginConfig) validate(c Config, path string, check func(ok bool, field, rule string, values ...any)) {
+	p = p.withDefaults(c)
+	check(p.MaxInstances >= 1 && p.MaxInstances <= c.Workers, path+".MaxInstances", "must be between 1 and the number of workers, %d", c.Workers)
+	check(p.MinInstances <= p.MaxInstances, path+".MinInstances", "must be at most MaxInstances, %d", p.MaxInstances)
+	check(p.Weight >= 1 && p.Weight <= MaxWeight, path+".Weight", "must be between 1 and %d", MaxWeight)
+	check(p.MemoryLimit >= 64<<10 && p.MemoryLimit <= MaxMemoryLimit, path+".MemoryLimit", "must be between 64 KiB and 2 GiB")
+	check(p.RunTimeout >= 0, path+".RunTimeout", "must not be negative")
+	check(p.InitTimeout > 0, path+".InitTimeout", "must be positive")
+	check(p.MaxInput >= 1<<10 && p.MaxInput <= MaxFrameBytes, path+".MaxInput", "must be between 1 KiB and 256 MiB")
+	check(p.MaxOutput >= 1<<10 && p.MaxOutput <= MaxFrameBytes, path+".MaxOutput", "must be between 1 KiB and 256 MiB")
+	check(p.MaxModule >= 1, path+".MaxModule", "must be positive")
+	check(p.LogBytesPerSecond >= 1, path+".LogBytesPerSecond", "must be positive")
+	check(p.Isolation >= IsolationPristine && p.Isolation <= IsolationFresh, path+".Isolation", "must be IsolationPristine, IsolationFrame, IsolationShared or IsolationFresh")
+	check(p.Interrupt >= InterruptMetered && p.Interrupt <= InterruptOff, path+".Interrupt", "must be InterruptMetered, InterruptRuntime or InterruptOff")
+	check(p.MaxFuel <= 1<<56, path+".MaxFuel", "must be at most 2^56")
+	check(p.MaxFuel == 0 || p.Interrupt == InterruptMetered, path+".MaxFuel", "needs metered interrupts, which count fuel")
+	for i, g := range p.Grant {
+		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grant[%d]", path, i), "must be GrantClock or GrantRandom")
+	}
+	check(p.CompileTimeout > 0, path+".CompileTimeout", "must be positive")
+	check(p.MaxFunctions >= 1, path+".MaxFunctions", "must be positive")
+	check(p.MaxGlobals >= 1, path+".MaxGlobals", "must be positive")
+	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
+	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
+	check(p.MaxStack >= 64<<10 && p.MaxStack <= 80<<20, path+".MaxStack", "must be between 64 KiB and 80 MiB")
+	check(p.MaxTypes >= 1, path+".MaxTypes", "must be positive")
+	check(p.MaxImports >= 1, path+".MaxImports", "must be positive")
+	check(p.MaxTables >= 1, path+".MaxTables", "must be positive")
+	check(p.MaxSegments >= 1, path+".MaxSegments", "must be positive")
+	check(p.MaxElements >= 1, path+".MaxElements", "must be positive")
+	check(p.MaxFunctionSize >= 1, path+".MaxFunctionSize", "must be positive")
+	check(p.MaxArity >= 1, path+".MaxArity", "must be positive")
+	check(p.MaxJumps >= 1, path+".MaxJumps", "must be positive")
+	check(p.MaxFlow >= 1, path+".MaxFlow", "must be positive")
+	check(p.MaxLocals >= 1 && p.MaxLocals <= 1_000_000, path+".MaxLocals", "must be between 1 and 1,000,000")
+	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
+	check(p.Verify >= VerifySelfTests && p.Verify <= VerifySample, path+".Verify", "must be VerifySelfTests, VerifyOff or VerifySample")
+	check(p.VerifyEvery >= 1, path+".VerifyEvery", "must be positive")
+	check(p.SwapTimeout > 0, path+".SwapTimeout", "must be positive")
+	check(p.StateRule == StateRefuse || p.StateRule == StateReset, path+".StateRule", "must be StateRefuse or StateReset")
+	check(p.Canary >= 0 && p.Canary <= 1, path+".Canary", "must be at most 1")
+	check(p.CanaryTime > 0, path+".CanaryTime", "must be positive")
+	check(p.CanaryErrors >= 0 && p.CanaryErrors <= 1, path+".CanaryErrors", "must be at most 1")
+	check(p.CanarySlowdown > 1, path+".CanarySlowdown", "must be more than 1")
+	check(p.Engine == EngineCompiler || p.Engine == EngineInterpreter, path+".Engine", "must be EngineCompiler or EngineInterpreter")
+}

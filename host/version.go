@@ -1,0 +1,108 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/pool"
+	"github.com/resonhost/resonhost/host/internal/sampler"
+)
+
+// record is a version as it was offered, from which it can be loaded again.
+type record struct {
+	source   Source
+	identity [32]byte
+	hash     string // of the binary, as Source.hash has it
+}
+
+// loadError is newLoadError of what was hashed before.
+func (r *record) loadError(step Step, err error) *LoadError {
+	return makeLoadError(r.source.Name, r.hash, step, err)
+}
+
+// version is one version of a plugin: a module with instances of its own.
+type version struct {
+	record // as it was offered; hash is what it is told apart by
+
+	manifest *manifest.Manifest
+	engine   engine
+	breaker  breaker.Breaker
+	sampler  *sampler.Sampler // of its tasks; nil without
+	tests    int              // of record.source.Tests, which it passed
+	loading  time.Duration    // how long prepare took
+	cfg      PluginConfig     // the plugin's, but for an isolation that the module cannot have
+	// ctx ends when its tasks must: when the host's patience ends, or that with a
+	// version that was replaced.
+	ctx    context.Context //nolint:containedctx // the life of it
+	cancel context.CancelCauseFunc
+	// specs are what it does of each transform, by transform.slot; nil for one that it
+	// does not have; slots are those of its transforms in the manifest's order. Both are set
+	// before it serves.
+	specs []*spec
+	slots []int
+	// since is when it began to serve alone, and by what. plugins.mu guards both, once it serves.
+	since time.Time
+	by    ReloadResult
+}
+
+// spec returns what the version does of a transform, nil if it does not have it.
+func (v *version) spec(slot int) *spec {
+	if slot < len(v.specs) {
+		return v.specs[slot]
+	}
+	return nil
+}
+
+func newVersion(until context.Context, r record, m *manifest.Manifest, e engine, cfg PluginConfig) *version {
+	v := &version{record: r, manifest: m, engine: e, cfg: cfg}
+	v.breaker.Limit = cfg.BreakAfter
+	v.ctx, v.cancel = context.WithCancelCause(until)
+	return v
+}
+
+// label is what a version is told apart by.
+type label struct{ name, release, hash string }
+
+func (v *version) label() label { return label{v.manifest.Name, v.manifest.Version, v.hash} }
+
+// sign says that the version was to run the task of an error.
+func (v *version) sign(e *Error) *Error {
+	e.Plugin, e.Version, e.Hash = v.manifest.Name, v.manifest.Version, v.hash
+	return e
+}
+
+// end stops what goes on for the version, and frees it: its tasks are waited for.
+func (v *version) end(ctx context.Context) error {
+	v.sampler.Stop() // which has the engine's snapshot
+	err := v.engine.Close(ctx)
+	v.cancel(nil)
+	return err
+}
+
+// counted is what a plugin's versions have counted.
+type counted struct {
+	made, failed, logDropped, suspensions uint64
+	left                                  [pool.Reasons]uint64
+	verify                                VerifyStats
+	size, lent                            int // of the version that was added last
+}
+
+// version adds what a version has counted so far.
+func (c *counted) version(v *version) {
+	_, n := v.breaker.Stats()
+	c.suspensions += n
+	c.verify.add(VerifyStats(v.sampler.Stats()))
+	r, ok := v.engine.(sandbox)
+	if !ok {
+		return
+	}
+	in := r.Pool()
+	c.made, c.failed = c.made+in.Created, c.failed+in.Failed
+	for i := range c.left {
+		c.left[i] += in.Left[i]
+	}
+	c.logDropped += r.LogDropped()
+	c.size, c.lent = in.Size, in.Lent
+}
