@@ -15,7 +15,7 @@ type Runner interface {
 // Call runs one task on Go values: in is encoded, and the output decoded into an
 // Out. If in has a method Validate() error, its error refuses the task first.
 //
-//	result, err := host.Call[cascade.Result](ctx, h, "cascade", &state)
+//	answer, err := host.Call[ask.Answer](ctx, h, "ask", &question)
 func Call[Out any, P interface {
 	*Out
 	encoding.BinaryUnmarshaler

@@ -36,7 +36,7 @@ type Config struct {
 	Accept func(ctx context.Context, s Source) error
 	// JSON translates the JSON of a task for the self-tests in Source.Tests: input becomes
 	// a payload, and encode makes JSON of what comes out. The Translate of package codec's
-	// Set is one, which knows the built-in plugins' media types too. Default takes tests of
+	// Set is one, which takes codecs for media types of a plugin's own. Default takes tests of
 	// application/json, text/plain (a JSON string) and application/octet-stream
 	// ({"base64": "…"}, or a string).
 	JSON func(t Transform, input []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)

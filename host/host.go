@@ -9,7 +9,7 @@
 //	…
 //	if err := h.Start(ctx); err != nil { … }
 //	defer h.Close(ctx)
-//	out, err := h.Run(ctx, "cascade", input)
+//	out, err := h.Run(ctx, "shout", input)
 //
 // All methods may be called concurrently.
 package host

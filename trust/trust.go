@@ -13,10 +13,10 @@
 // in for another, and each plugin's file of tests likewise. Or a plugin has a
 // signature of its own:
 //
-//	minisign -Sm cascade.wasm
+//	minisign -Sm shout.wasm
 //
 // Its name is in the signature's trusted comment, where minisign writes it unless
-// told otherwise (-t), as a field "file:cascade.wasm" between tabs. A signature
+// told otherwise (-t), as a field "file:shout.wasm" between tabs. A signature
 // whose trusted comment names another file, or none, is refused. A plugin's own
 // signature says nothing of its tests: whoever changes these can have the plugin
 // refused, but none accepted.
@@ -66,13 +66,13 @@ const (
 
 // Files are a plugin and what lies beside it. They are only read.
 type Files struct {
-	// Name is the plugin's file name, such as cascade.wasm.
+	// Name is the plugin's file name, such as shout.wasm.
 	Name string
 	// WASM is its contents. Their size is for the caller to bound.
 	WASM []byte
 	// Beside are other files of the directory by name. Those that matter are
-	// the plugin's signature (cascade.wasm.minisig) and its tests
-	// (cascade.test.ndjson), SHA256SUMS, and SHA256SUMS.minisig. Tests that
+	// the plugin's signature (shout.wasm.minisig) and its tests
+	// (shout.test.ndjson), SHA256SUMS, and SHA256SUMS.minisig. Tests that
 	// are going to be run must be there.
 	Beside map[string][]byte
 }

@@ -5,13 +5,14 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/resonhost/resonhost/internal/guestbuild"
 )
 
 // Packages of the built-in plugins, for [Build] and [Dir].
@@ -37,7 +38,9 @@ func Root() string {
 // output.
 func Build(tb testing.TB, pkg string) []byte {
 	tb.Helper()
-	return buildOnce(tb, pkg, func() ([]byte, error) { return build(pkg) })
+	return buildOnce(tb, pkg, func() ([]byte, error) {
+		return guestbuild.Go(context.Background(), Root(), pkg) // which outlives the test
+	})
 }
 
 func buildOnce(tb testing.TB, what string, build func() ([]byte, error)) []byte {
@@ -48,61 +51,6 @@ func buildOnce(tb testing.TB, what string, build func() ([]byte, error)) []byte 
 		tb.Fatal(err)
 	}
 	return wasm
-}
-
-type buildError struct {
-	command string
-	output  []byte
-	err     error
-}
-
-func (e *buildError) Error() string {
-	return e.command + ": " + e.err.Error() + "\n" + string(e.output)
-}
-
-func build(pkg string) ([]byte, error) {
-	dir, err := os.MkdirTemp("", "guest")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // what is left is the system's to clear
-	out := filepath.Join(dir, "guest.wasm")
-	cmd := exec.CommandContext(context.Background(), //nolint:gosec // the package is a test's constant
-		"go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", out, pkg)
-	cmd.Dir = Root()
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return nil, &buildError{"GOOS=wasip1 GOARCH=wasm " + strings.Join(cmd.Args, " "), output, err}
-	}
-	if err := readSources(cmd.Env, pkg); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(out)
-}
-
-// readSources reads what a guest is built from. The go command keeps the result of
-// a test until a file changes that the test has read, and does not see what the
-// build has.
-func readSources(env []string, pkg string) error {
-	cmd := exec.CommandContext(context.Background(), //nolint:gosec // as above
-		"go", "list", "-deps", "-f", "{{if .Module}}{{.Dir}}{{end}}", pkg)
-	cmd.Dir, cmd.Env = Root(), env
-	dirs, err := cmd.Output()
-	if err != nil {
-		return &buildError{strings.Join(cmd.Args, " "), dirs, err}
-	}
-	for dir := range strings.FieldsSeq(string(dirs)) {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			if _, err := os.ReadFile(file); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // Dir returns a directory that has the plugins of those packages, each called by

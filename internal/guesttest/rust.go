@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/resonhost/resonhost/internal/guestbuild"
 )
 
 // BuildRust returns the Rust build of the built-in plugin of that name. If it does not
@@ -21,7 +23,7 @@ func buildRust(file string) ([]byte, error) {
 	cmd := exec.CommandContext(context.Background(), "make", file) //nolint:gosec // the file is a test's constant
 	cmd.Dir = Root()
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return nil, &buildError{strings.Join(cmd.Args, " "), output, err}
+		return nil, &guestbuild.Error{Command: strings.Join(cmd.Args, " "), Output: output, Err: err}
 	}
 	return os.ReadFile(filepath.Join(Root(), file))
 }

@@ -1,0 +1,123 @@
+// Package hosttest tests a plugin as its users will have it: in the sandbox, with a host's
+// limits, as part of go test.
+//
+//	func TestPlugin(t *testing.T) {
+//		p := hosttest.Build(t, ".", host.Config{})
+//		p.Check(t, hosttest.Case{Input: "hello", Output: "HELLO!", MaxFuel: 50_000})
+//		p.Golden(t, "shout.test.ndjson", *update)
+//	}
+//
+// is a whole test of the plugin in Go that is in the test's directory; [Load] takes one that was
+// built from any language. The golden file has the form of the self-tests that lie beside a
+// plugin, NAME.test.ndjson, and can be the same file.
+//
+// A plugin must pass the self-tests of its manifest to be loaded at all. One that Go compiled
+// takes seconds to load: have cases share it, or set CacheDir of [host.Config].
+package hosttest
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guestbuild"
+)
+
+// Plugin is a plugin that serves in a host of its own, until its test has ended. Its methods
+// may be called concurrently.
+type Plugin struct {
+	host      *host.Host
+	plugin    host.Plugin
+	translate func(t host.Transform, doc []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)
+}
+
+// Build builds the plugin of the Go package in a directory, such as ".", and loads it like
+// [Load]. It takes the go command. What the plugin is called for cfg.Overrides is the
+// directory's name.
+func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
+	tb.Helper()
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	wasm, err := guestbuild.Go(tb.Context(), dir, ".")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return load(tb, host.Source{Name: filepath.Base(dir), WASM: wasm}, cfg)
+}
+
+// Load loads a plugin from its file, NAME.wasm. Tests beside it, NAME.test.ndjson, are left to
+// [Plugin.Golden]. A plugin that cannot be loaded fails the test at once, with what is wrong.
+//
+// cfg is the configuration of its host, whose zero value will do: Defaults has limits and grants,
+// among them MaxFuel, the most fuel that any task may burn. Without a Logger what the host and
+// the plugin log goes to the test's. JSON is what reads golden files of media types of the
+// plugin's own; the Translate of a [codec.Set] is one, and that of [codec.New] the default.
+func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
+	tb.Helper()
+	limit := cfg.Defaults.MaxModule
+	if limit <= 0 {
+		limit = host.DefaultMaxModule
+	}
+	s, err := host.ReadSource(tb.Context(), file, limit)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.Tests = nil
+	return load(tb, s, cfg)
+}
+
+func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
+	tb.Helper()
+	if cfg.PluginDir != "" || len(cfg.Plugins) > 0 || cfg.Mode != host.Sandbox {
+		tb.Fatal("hosttest: cfg must have no PluginDir, Plugins or Mode: it is for the one plugin, in the sandbox")
+	}
+	cfg.Plugins = []host.Source{s}
+	if cfg.JSON == nil {
+		cfg.JSON = codec.New().Translate
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
+	}
+	h, err := host.New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := h.Close(context.Background()); err != nil { // the test's context has ended
+			tb.Errorf("the host ends with %v", err)
+		}
+	})
+	if err := h.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return &Plugin{host: h, plugin: h.Plugins()[0], translate: cfg.JSON}
+}
+
+// Host returns the host, for what this package has no words for.
+func (p *Plugin) Host() *host.Host { return p.host }
+
+// run runs a task; of a stream, unless that is "".
+func (p *Plugin) run(ctx context.Context, transform, stream string, input []byte) host.Result {
+	var r host.Runner = p.host
+	if stream != "" {
+		r = p.host.Stream(stream)
+	}
+	pending := r.Submit(ctx, transform, input)
+	<-pending.Done() // the context ends it
+	return pending.Result()
+}
+
+// sub runs f as a subtest, where there are such.
+func sub(tb testing.TB, name string, f func(testing.TB)) {
+	tb.Helper()
+	if t, ok := tb.(*testing.T); ok {
+		t.Run(name, func(t *testing.T) { f(t) })
+		return
+	}
+	f(tb)
+}
