@@ -148,6 +148,9 @@ func (h *Host) Plugins() []Plugin {
 	return h.plugins.describe()
 }
 
+// Workers returns how many tasks can run at once, as [Stats] has it. It takes no lock.
+func (h *Host) Workers() int { return h.cfg.Workers }
+
 // Stats returns a snapshot.
 func (h *Host) Stats() Stats {
 	s := h.runner.stats()
