@@ -13,9 +13,10 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
-// Fault is a call that failed, and FaultKind what went wrong.
 type (
-	Fault     = contract.Fault
+	// Fault is a call that failed.
+	Fault = contract.Fault //nolint:errname // what befell the guest; the host makes its Error of it
+	// FaultKind says what went wrong.
 	FaultKind = contract.FaultKind
 )
 

@@ -19,7 +19,9 @@ import (
 // Instance is one instance of a module. It must not be used concurrently.
 type Instance struct {
 	module         *Module
-	parts          []linked // the guest, and then the libraries of its kind
+	parts          []linked            // the guest, and then the libraries of its kind
+	globals        []api.MutableGlobal // the programs' own, as in part.globals, of all parts
+	dirty          []api.Global        // of each part
 	guest          contract.Guest
 	functions      []*function // of its modules, that its kind calls
 	running        *function   // that the host calls; nil while none is
@@ -36,10 +38,8 @@ type Instance struct {
 
 // linked is a part of the program, of one instance.
 type linked struct {
-	mod     api.Module // nil before it is linked
-	memory  *linear
-	globals []api.MutableGlobal // the program's own, as in part.globals
-	dirty   api.Global
+	mod    api.Module // nil before it is linked
+	memory *linear
 }
 
 // context returns the context to call the guest with.
@@ -158,9 +158,9 @@ func (in *Instance) linkPart(ctx context.Context, i int) (err error) {
 		p.mod = nil
 		return in.ended(in.fault(ctx, theStart, err))
 	}
-	p.dirty = p.mod.ExportedGlobal(meter.DirtyExport)
+	in.dirty = append(in.dirty, p.mod.ExportedGlobal(meter.DirtyExport))
 	for _, name := range of.globals {
-		p.globals = append(p.globals, p.mod.ExportedGlobal(name).(api.MutableGlobal))
+		in.globals = append(in.globals, p.mod.ExportedGlobal(name).(api.MutableGlobal))
 	}
 	return nil
 }

@@ -228,7 +228,7 @@ func (m *Module) compile(ctx context.Context, binaries []*rewritten) (err error)
 var errCompileTimeout = fmt.Errorf("takes longer than its compile timeout: %w", context.DeadlineExceeded)
 
 // prepare makes the instance that all others begin with, and takes its snapshot. It returns the
-// answers to the self-tests, see [Module.examine].
+// answers to the self-tests, see [Module.warmUp] and [Module.testCold].
 func (m *Module) prepare(ctx context.Context) (answers []abi.Result, err error) {
 	in, err := m.Instantiate(ctx)
 	if err != nil {
@@ -236,14 +236,23 @@ func (m *Module) prepare(ctx context.Context) (answers []abi.Result, err error) 
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
 	defer cancel()
-	answers, err = m.examine(bounded, in)
+	cold := m.plugin.WarmUp.Turns == 0
+	err = StepDescribe.in(m.describe(bounded, in))
+	if err == nil && !cold {
+		answers, err = m.warmUp(bounded, in)
+		err = StepSelfTest.in(err)
+	}
 	err = in.ended(err)
 	if err == nil {
 		m.info.Memory = in.Memory()
 		m.initial = m.info.Memory
 		m.snapshot, m.info.NoReset = in.capture()
 	}
-	return answers, errors.Join(err, in.Close())
+	if err := errors.Join(err, in.Close()); err != nil || !cold {
+		return answers, err
+	}
+	answers, err = m.testCold(bounded)
+	return answers, StepSelfTest.in(err)
 }
 
 // Info returns what is known of the module. It must not be changed.

@@ -15,12 +15,9 @@ import (
 // begin the same everywhere.
 const warmUpFuel = 100_000_000
 
-// examine asks a fresh instance what it is, and runs its self-tests, of whose first turn it
-// returns the answers, up to where it was [Instance.Starved].
-func (m *Module) examine(ctx context.Context, in *Instance) (answers []abi.Result, err error) {
-	if err := m.describe(ctx, in); err != nil {
-		return nil, StepDescribe.in(err)
-	}
+// warmUp runs the self-tests on a fresh instance, as often as its kind wants it. It returns the
+// answers of the first turn, up to where the instance was [Instance.Starved].
+func (m *Module) warmUp(ctx context.Context, in *Instance) (answers []abi.Result, err error) {
 	var spent uint64
 	for turn := range m.plugin.WarmUp.Turns {
 		for i, c := range m.info.Manifest.SelfTests {
@@ -29,7 +26,7 @@ func (m *Module) examine(ctx context.Context, in *Instance) (answers []abi.Resul
 				answers = append(answers, got)
 			}
 			if err != nil {
-				return nil, StepSelfTest.in(fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err))
+				return nil, ofTest(i, &c, err)
 			}
 			spent += fuel
 		}
@@ -37,10 +34,31 @@ func (m *Module) examine(ctx context.Context, in *Instance) (answers []abi.Resul
 			break
 		}
 	}
-	if err := m.warmBatch(ctx, in); err != nil {
-		return nil, StepSelfTest.in(err)
+	return answers, m.warmBatch(ctx, in)
+}
+
+// testCold runs each self-test on an instance of its own, which begins with the snapshot. It
+// returns the answers, up to where one was [Instance.Starved].
+func (m *Module) testCold(ctx context.Context) (answers []abi.Result, err error) {
+	for i, c := range m.info.Manifest.SelfTests {
+		in, err := m.Instantiate(ctx)
+		if err != nil {
+			return nil, ofTest(i, &c, err)
+		}
+		got, _, err := m.selfTest(ctx, in, c)
+		if len(answers) == i && !in.Starved() {
+			answers = append(answers, got)
+		}
+		if err := errors.Join(err, in.Close()); err != nil {
+			return nil, ofTest(i, &c, err)
+		}
 	}
 	return answers, nil
+}
+
+// ofTest says of which self-test an error is.
+func ofTest(i int, c *manifest.SelfTest, err error) error {
+	return fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err)
 }
 
 // describe asks an instance for the manifest.

@@ -14,15 +14,10 @@ import (
 // an instance that has not touched them, and one that touches them later does not
 // go back.
 type snapshot struct {
-	parts  []imaged // as in Instance.parts
-	system wasi.System
-	saved  any // by [contract.Guest.Save]
-}
-
-// imaged is a part of an instance, as it was.
-type imaged struct {
-	image   *memory.Image // nil if it has no memory
-	globals []uint64      // as in part.globals
+	images  []*memory.Image // of each part; nil if it has no memory
+	globals []uint64        // as in Instance.globals
+	system  wasi.System
+	saved   any // by [contract.Guest.Save]
 }
 
 // capture returns the instance's state, or nil and why it cannot be had.
@@ -33,19 +28,18 @@ func (in *Instance) capture() (_ *snapshot, err error) {
 	if in.touched() {
 		return nil, errTouched
 	}
-	s := &snapshot{parts: make([]imaged, len(in.parts)), saved: in.guest.Save()}
+	s := &snapshot{images: make([]*memory.Image, len(in.parts)), saved: in.guest.Save()}
 	for i := range in.parts {
-		p, of := &in.parts[i], &s.parts[i]
-		if mem := p.Memory(); mem != nil {
+		if mem := in.parts[i].Memory(); mem != nil {
 			all, _ := mem.Read(0, mem.Size())
-			if of.image, err = memory.NewImage(all, memory.Shared); err != nil {
+			if s.images[i], err = memory.NewImage(all, memory.Shared); err != nil {
 				s.close()
 				return nil, err
 			}
 		}
-		for _, g := range p.globals {
-			of.globals = append(of.globals, g.Get())
-		}
+	}
+	for _, g := range in.globals {
+		s.globals = append(s.globals, g.Get())
 	}
 	in.system.Mark()
 	s.system = in.system
@@ -57,8 +51,8 @@ func (s *snapshot) close() {
 	if s == nil {
 		return
 	}
-	for i := range s.parts {
-		if im := s.parts[i].image; im != nil {
+	for _, im := range s.images {
+		if im != nil {
 			im.Close()
 		}
 	}
@@ -68,8 +62,8 @@ var errTouched = fmt.Errorf("its initialisation changes a table or drops a segme
 
 // touched reports whether the instance did what no snapshot undoes.
 func (in *Instance) touched() bool {
-	for i := range in.parts {
-		if in.parts[i].dirty.Get() != 0 {
+	for _, dirty := range in.dirty {
+		if dirty.Get() != 0 {
 			return true
 		}
 	}
@@ -82,7 +76,7 @@ func (in *Instance) adopt(s *snapshot) error {
 		return errTouched
 	}
 	for i := range in.parts {
-		image := s.parts[i].image
+		image := s.images[i]
 		if image == nil {
 			continue
 		}
@@ -105,10 +99,8 @@ func (in *Instance) adopt(s *snapshot) error {
 // putBack sets the variables of guest and libraries, and what the kind keeps, to what they were.
 func (in *Instance) putBack(s *snapshot) {
 	in.guest.Restore(s.saved)
-	for i := range in.parts {
-		for k, g := range in.parts[i].globals {
-			g.Set(s.parts[i].globals[k])
-		}
+	for i, g := range in.globals {
+		g.Set(s.globals[i])
 	}
 }
 

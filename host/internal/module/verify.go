@@ -288,6 +288,11 @@ func (m *Module) verify(ctx context.Context, binaries []*rewritten, answers []ab
 	m.checker = c // which Close frees
 	c.bounded, c.fuel, c.left, c.ordered = true, verifyFuel, verifyTime, true
 	c.second.info.Manifest = m.info.Manifest
+	if m.plugin.WarmUp.Turns == 0 { // each was run by itself
+		if err := c.settle(); err != nil {
+			return err
+		}
+	}
 	for i, t := range m.info.Manifest.SelfTests {
 		if i >= len(answers) {
 			m.Unchecked(ErrStarved)
@@ -299,7 +304,7 @@ func (m *Module) verify(ctx context.Context, binaries []*rewritten, answers []ab
 			call.Stateless, compiled.State = true, nil // which may depend on the time
 		}
 		if err := m.Verify(ctx, c, call, []abi.Result{compiled}, 0); err != nil {
-			return fmt.Errorf("self-test %d %q of %s: %w", i, t.Name, t.Transform, err)
+			return ofTest(i, &t, err)
 		}
 	}
 	if err := c.settle(); err != nil {

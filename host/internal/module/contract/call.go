@@ -63,7 +63,8 @@ func (c *Call) Answer(item int, got *abi.Result) {
 	if !c.Behind || out == nil {
 		out = []byte{} // an empty output is an output
 	}
-	r.Payload = append(out, got.Payload...)
+	out = append(out, got.Payload...)
+	r.Payload = out
 	if !c.Stateless {
 		// Never the memory of the state before, which others may still read.
 		r.State = append([]byte(nil), got.State...)

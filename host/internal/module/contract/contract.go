@@ -93,7 +93,9 @@ type Plugin struct {
 // WarmUp is what is done with an instance before the snapshot is taken, so that others begin
 // with caches that are filled and buffers that have grown.
 type WarmUp struct {
-	// Turns is how often self-tests are run at most, at least 1.
+	// Turns is how often the self-tests are run at most. With 0 the snapshot is of an instance that
+	// has run nothing, and each self-test then begins with that, such as where a guest ends with
+	// its first task.
 	Turns int
 	// Frames is whether frames of many items are run, where there are such.
 	Frames bool

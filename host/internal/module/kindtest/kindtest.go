@@ -216,7 +216,7 @@ func isolates(t *testing.T, s *Subject, opts module.Options) {
 // breaks has guests that end their own call.
 func breaks(t *testing.T, s *Subject, opts module.Options) {
 	m := s.load(t, opts)
-	m.fails(m.instance(), s.Trap, module.Trap, module.Limits{})
+	_ = m.fails(m.instance(), s.Trap, module.Trap, module.Limits{})
 	if s.Exit != "" {
 		if f := m.fails(m.instance(), s.Exit, module.Exit, module.Limits{}); f.ExitCode == 0 {
 			t.Errorf("it ended with exit code 0: %v", f)
@@ -237,11 +237,11 @@ func ends(t *testing.T, s *Subject, opts module.Options) {
 		module.Fuel:    {Fuel: 1_000_000},
 		module.Stopped: {Stop: stopped},
 	} {
-		m.fails(m.instance(), s.Spin, kind, l)
+		_ = m.fails(m.instance(), s.Spin, kind, l)
 	}
 	opts.Interrupt, opts.Budget = module.Runtime, module.NewBudget(1<<30)
 	m = s.load(t, opts)
-	m.fails(m.instance(), s.Spin, module.Timeout, module.Limits{Timeout: 10 * time.Millisecond})
+	_ = m.fails(m.instance(), s.Spin, module.Timeout, module.Limits{Timeout: 10 * time.Millisecond})
 }
 
 // grows has all memories of an instance bounded together.

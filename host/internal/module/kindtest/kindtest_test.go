@@ -1,6 +1,7 @@
 package kindtest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -29,7 +30,7 @@ func TestNative(t *testing.T) {
 
 func subject(tb testing.TB) kindtest.Subject {
 	return kindtest.Subject{
-		Kind: parcel{guesttest.HandWritten(tb, "parcel-kernel")}, WASM: guesttest.HandWritten(tb, "parcel"),
+		Kind: parcel{guesttest.HandWritten(tb, "parcel-kernel"), contract.WarmUp{Turns: 2, Frames: true}}, WASM: guesttest.HandWritten(tb, "parcel"),
 		Companion: []byte(`{"name": "parcel", "self_tests": [
 			{"name": "echo", "transform": "parcel.echo", "input": "abc", "output": "abc"},
 			{"name": "item", "transform": "parcel.item", "input": "", "output": "0"}]}`),
@@ -40,6 +41,20 @@ func subject(tb testing.TB) kindtest.Subject {
 
 // TestParcel has a kind pass that has a memory and globals beside its guest's, and state beside both.
 func TestParcel(t *testing.T) { kindtest.Run(t, subject(t)) }
+
+// TestParcelCold has the snapshot taken of an instance that has run nothing, so that no self-test
+// finds what one before it left.
+func TestParcelCold(t *testing.T) {
+	s := subject(t)
+	s.Companion = []byte(`{"name": "parcel", "self_tests": [
+		{"name": "first", "transform": "parcel.leave", "input": "", "output": ""},
+		{"name": "second", "transform": "parcel.leave", "input": "", "output": ""}]}`)
+	if _, err := module.Load(t.Context(), s.WASM, s.Options()); err == nil || !strings.Contains(err.Error(), `self-test 1 "second" of parcel.leave: output of 5 bytes is "mgkvh"`) {
+		t.Errorf("with a warm-up: %v", err)
+	}
+	s.Kind = parcel{guesttest.HandWritten(t, "parcel-kernel"), contract.WarmUp{}}
+	kindtest.Run(t, s)
+}
 
 // TestParcelItems has a kind without frames run the items of one, each by itself.
 func TestParcelItems(t *testing.T) {
@@ -57,7 +72,7 @@ func TestParcelItems(t *testing.T) {
 			Transform: index(m, transform), Items: []abi.Item{{Payload: []byte("a")}, {}, {Payload: []byte("\xff")}}, Results: results,
 		})
 		for i := range results {
-			if results[i].Status != want[i].Status || string(results[i].Payload) != string(want[i].Payload) {
+			if results[i].Status != want[i].Status || !bytes.Equal(results[i].Payload, want[i].Payload) {
 				t.Errorf("%s, item %d: %v %q, err %v", transform, i, results[i].Status, results[i].Payload, err)
 			}
 		}

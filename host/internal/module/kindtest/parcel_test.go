@@ -23,7 +23,10 @@ const (
 // transform, for one item at a time. Input and output lie in the memory of a library, and the
 // manifest comes from the exports and a companion file. The host has state of its own for each
 // instance.
-type parcel struct{ kernel []byte }
+type parcel struct {
+	kernel []byte
+	warmUp contract.WarmUp
+}
 
 func (parcel) Name() string { return "parcel" }
 
@@ -63,7 +66,7 @@ type parcelFile struct {
 	SelfTests []manifest.SelfTest `json:"self_tests"`
 }
 
-func (parcel) Open(b contract.Binary) (contract.Plugin, error) {
+func (p parcel) Open(b contract.Binary) (contract.Plugin, error) {
 	var file parcelFile
 	var exports []string
 	var errs []error
@@ -82,7 +85,7 @@ func (parcel) Open(b contract.Binary) (contract.Plugin, error) {
 		}
 	}
 	return contract.Plugin{
-		WarmUp: contract.WarmUp{Turns: 2, Frames: true},
+		WarmUp: p.warmUp,
 		Guest: func(in contract.Instance) contract.Guest {
 			kernel := in.Library("parcel")
 			g := &parcelGuest{file: &file, exports: exports, frames: b.Frames, kernel: kernel, begin: kernel.Function("begin"), output: kernel.Function("output")}
