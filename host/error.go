@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/module"
@@ -51,6 +52,9 @@ var kinds = [...]Kind{
 	KindInvalidArgument, KindUnknownTransform, KindQueueFull, KindTimeout, KindCancelled, KindFailed,
 	KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindUnavailable, KindHost,
 }
+
+// Kinds returns every Kind, in the order of the constants.
+func Kinds() []Kind { return slices.Clone(kinds[:]) }
 
 // guests reports whether a failure of this kind is the doing of one task's guest,
 // so that other tasks of its frame need not share it.

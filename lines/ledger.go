@@ -2,10 +2,6 @@ package lines
 
 import "sync"
 
-// encoding is how many times its size an output counts until it is JSON: itself, and what it
-// becomes. Only text of control characters becomes more, which is counted once it is there.
-const encoding = 3
-
 // ledger is what a Run holds.
 type ledger struct {
 	most   int

@@ -14,9 +14,11 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/invoke"
 )
 
 // Defaults of Options. Together they bound the memory that lines take.
@@ -75,19 +77,6 @@ type Summary struct {
 	Stopped bool
 }
 
-// Failure is the line that answers a task that failed.
-type Failure struct {
-	Error ErrorBody `json:"error"`
-}
-
-// ErrorBody says why a task failed.
-type ErrorBody struct {
-	Kind    host.Kind `json:"kind"`
-	Message string    `json:"message"`
-	// Line is the number of the line in the input, from 1.
-	Line int `json:"line,omitzero"`
-}
-
 // ReadError is the error of [Run] if its input failed. The lines before it were answered.
 type ReadError struct {
 	// Line is the number of the line that was to come next, or of which a part had come if Within.
@@ -102,17 +91,8 @@ func (e *ReadError) Error() string { return fmt.Sprintf("read line %d: %v", e.Li
 // Unwrap returns the reader's error.
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// NewErrorBody describes the error of a task. A codec's error is an invalid
-// argument.
-func NewErrorBody(err error, line int) ErrorBody {
-	if e := (*host.Error)(nil); errors.As(err, &e) {
-		return ErrorBody{Kind: e.Kind, Message: e.Message, Line: line}
-	}
-	return ErrorBody{Kind: host.KindInvalidArgument, Message: err.Error(), Line: line}
-}
-
 // Run runs a task for each line of r, blank ones left out, and writes to w a line
-// for each, in their order: the result, or a [Failure]. A line that fails harms no
+// for each, in their order: the result, or an [api.Failure]. A line that fails harms no
 // other. Tasks run side by side, those of one stream in their order. What is ready
 // is written at once, so that a caller can wait for the answer to a line before it
 // writes the next.
@@ -122,11 +102,7 @@ func NewErrorBody(err error, line int) ErrorBody {
 // blocks then ends on its own. If r fails, the lines that came whole are answered, and the
 // error is a [*ReadError].
 func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string, r io.Reader, w io.Writer, o Options) (Summary, error) {
-	t, err := h.Lookup(transform)
-	if err != nil {
-		return Summary{}, err
-	}
-	c, err := codecs.For(t)
+	t, err := invoke.Find(h, codecs, transform)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -143,10 +119,10 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &pipeline{
-		codec: c, transform: transform, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
+		transform: t, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
 		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
-	p.client = h.Client(o.Tenant, host.PriorityNormal).Within(func(n int) bool { return p.held.take(encoding*n, true) })
+	p.client = h.Client(o.Tenant, host.PriorityNormal).Within(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
 	go p.read(ctx, r)
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -176,8 +152,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 // each task that encodes its result, and one that writes.
 type pipeline struct {
 	client    *host.Client
-	codec     codec.Codec
-	transform string
+	transform *invoke.Transform
 	opts      Options
 	held      *ledger
 	input     chan line
@@ -249,7 +224,7 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 				l.err = fmt.Errorf("the line is longer than %d bytes, the limit (MaxLine, --max-input)", p.opts.MaxLine)
 				l.text = nil
 			case !p.held.take(len(text), false):
-				l.err = p.noMemory()
+				l.err = invoke.NoMemory(p.transform.Name)
 				l.text = nil
 			default:
 				l.held += len(text)
@@ -265,13 +240,6 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 			l.fatal = err
 			return l, true
 		}
-	}
-}
-
-func (p *pipeline) noMemory() error {
-	return &host.Error{
-		Kind: host.KindQueueFull, Transform: p.transform, Err: host.ErrQueueFull,
-		Message: "the requests under way hold all the memory that they may (MaxHeld, --max-held)",
 	}
 }
 
@@ -314,14 +282,15 @@ func (p *pipeline) submit(ctx context.Context) error {
 
 func (p *pipeline) task(ctx context.Context, l line) *answer {
 	a := &answer{number: l.number, held: l.held, done: make(chan struct{})}
-	pending, encode, payload, err := p.start(ctx, l)
-	a.held += payload
+	task, err := p.decode(l)
+	a.held += task.Size()
 	if err != nil {
 		a.err = err
 		p.held.done(a.held)
 		close(a.done)
 		return a
 	}
+	pending := task.Submit(ctx, p.client)
 	// Results can be large: encoding them one after the other would keep the
 	// workers waiting.
 	p.encoding.Go(func() {
@@ -332,10 +301,8 @@ func (p *pipeline) task(ctx context.Context, l line) *answer {
 			p.held.done(a.held)
 			return
 		}
-		taken := encoding * len(out)
-		if a.out, err = encode(out); err != nil {
-			a.err = &host.Error{Kind: host.KindABI, Transform: p.transform, Message: "the output is not of its media type: " + err.Error(), Err: err}
-		}
+		taken := invoke.Expansion * len(out)
+		a.out, a.err = task.Encode(out)
 		p.held.done(a.held + max(taken, len(a.out)))
 		p.held.add(len(a.out) - taken)
 		a.held += len(a.out)
@@ -343,34 +310,19 @@ func (p *pipeline) task(ctx context.Context, l line) *answer {
 	return a
 }
 
-// start submits the task of a line. held is what its payload has of the ledger.
-func (p *pipeline) start(ctx context.Context, l line) (_ *host.Pending, encode func([]byte) ([]byte, error), held int, err error) {
+// decode returns the task of a line, whose payload the ledger has then. With an error it is empty.
+func (p *pipeline) decode(l line) (invoke.Task, error) {
 	if l.err != nil {
-		return nil, nil, 0, l.err
+		return invoke.Task{}, l.err
 	}
-	doc, key := l.text, ""
-	if p.opts.StreamField != "" {
-		var err error
-		if doc, key, err = codec.TakeStream(doc, p.opts.StreamField); err != nil {
-			return nil, nil, 0, err
-		}
-	}
-	call, err := p.codec.Decode(doc)
+	task, err := p.transform.Decode(l.text, p.opts.StreamField)
 	switch {
 	case err != nil:
-		return nil, nil, 0, err
-	case key == "":
-		key = call.Stream
-	case call.Stream != "":
-		return nil, nil, 0, fmt.Errorf("stream: is there besides %s", foreign.Cut(p.opts.StreamField))
+		return invoke.Task{}, err
+	case !p.held.take(task.Size(), false):
+		return invoke.Task{}, invoke.NoMemory(p.transform.Name)
 	}
-	if held = len(call.Payload); !p.held.take(held, false) {
-		return nil, nil, 0, p.noMemory()
-	}
-	if key == "" {
-		return p.client.Submit(ctx, p.transform, call.Payload), call.Encode, held, nil
-	}
-	return p.client.Stream(key).Submit(ctx, p.transform, call.Payload), call.Encode, held, nil
+	return task, nil
 }
 
 // write writes the answers in order, until there are no more, w fails, or ctx ends
@@ -421,7 +373,7 @@ func (p *pipeline) writeAnswer(ctx context.Context, bw *bufio.Writer, w io.Write
 		if p.opts.Failed != nil {
 			p.opts.Failed(a.number, err)
 		}
-		if out, err = json.Marshal(Failure{NewErrorBody(err, a.number)}, jsontext.AllowInvalidUTF8(true)); err != nil {
+		if out, err = json.Marshal(api.Failure{Error: api.Of(p.transform.Name, err).At(a.number)}, jsontext.AllowInvalidUTF8(true)); err != nil {
 			return err
 		}
 	}

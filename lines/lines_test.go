@@ -95,18 +95,18 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "blank lines are counted and skipped", transform: "t.echo", in: "\n1\n \t\r\n\nx\n",
-			want: "1\n" + `{"error":{"kind":"invalid_argument","message":"document: is not valid JSON: invalid character 'x' at start of value, at byte 1","line":5}}` + "\n",
+			want: "1\n" + `{"error":{"status":400,"detail":"document: is not valid JSON: invalid character 'x' at start of value, at byte 1","kind":"invalid_argument","field":"document","transform":"t.echo","line":5}}` + "\n",
 			sum:  lines.Summary{Lines: 2, Failed: 1},
 		},
 		{
 			name: "failures", transform: "t.echo", in: "\"fail\"\n2\n{\"__proto__\":1}\n4\n",
-			want: `{"error":{"kind":"failed","message":"as asked","line":1}}` + "\n2\n" +
-				`{"error":{"kind":"invalid_argument","message":"__proto__: is a reserved name","line":3}}` + "\n4\n",
+			want: `{"error":{"status":422,"detail":"as asked","kind":"failed","transform":"t.echo","plugin":"t","version":"1","line":1}}` + "\n2\n" +
+				`{"error":{"status":400,"detail":"__proto__: is a reserved name","kind":"invalid_argument","field":"__proto__","transform":"t.echo","line":3}}` + "\n4\n",
 			sum: lines.Summary{Lines: 4, Failed: 2},
 		},
 		{
 			name: "output of another type", transform: "t.text", in: "1\n",
-			want: `{"error":{"kind":"abi","message":"the output is not of its media type: jsontext: invalid UTF-8","line":1}}` + "\n",
+			want: `{"error":{"status":502,"detail":"the output is not of its media type: jsontext: invalid UTF-8","kind":"abi","transform":"t.text","line":1}}` + "\n",
 			sum:  lines.Summary{Lines: 1, Failed: 1},
 		},
 		{
@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 		{
 			name: "streams", transform: "t.count", opts: lines.Options{StreamField: "s"},
 			in:   `{"s":"a"}` + "\n" + `{"s":"a"}` + "\n" + `{"s":"b"}` + "\n" + `{}` + "\n" + `{"s":null}` + "\n" + `{"s":7}` + "\n" + `{"s":"a"}` + "\n",
-			want: "1\n2\n1\n1\n1\n" + `{"error":{"kind":"invalid_argument","message":"s: must be a string, the key of a stream","line":6}}` + "\n3\n",
+			want: "1\n2\n1\n1\n1\n" + `{"error":{"status":400,"detail":"s: must be a string, the key of a stream","kind":"invalid_argument","field":"s","transform":"t.count","line":6}}` + "\n3\n",
 			sum:  lines.Summary{Lines: 7, Failed: 1},
 		},
 		{
@@ -137,7 +137,7 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "UTF-16", transform: "t.echo", in: "\xff\xfe1\x00\n\x002\x00\n\x00",
-			want: `{"error":{"kind":"invalid_argument","message":"the text is UTF-16, and must be UTF-8; no further line was read","line":1}}` + "\n",
+			want: `{"error":{"status":400,"detail":"the text is UTF-16, and must be UTF-8; no further line was read","kind":"invalid_argument","transform":"t.echo","line":1}}` + "\n",
 			sum:  lines.Summary{Lines: 1, Failed: 1},
 		},
 		{
@@ -164,7 +164,7 @@ func TestRun(t *testing.T) {
 }
 
 func tooLong(line int) string {
-	return fmt.Sprintf(`{"error":{"kind":"invalid_argument","message":"the line is longer than 8 bytes, the limit (MaxLine, --max-input)","line":%d}}`+"\n", line)
+	return fmt.Sprintf(`{"error":{"status":400,"detail":"the line is longer than 8 bytes, the limit (MaxLine, --max-input)","kind":"invalid_argument","transform":"t.echo","line":%d}}`+"\n", line)
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -287,11 +287,11 @@ func TestRunManyInSandbox(t *testing.T) {
 		switch {
 		case i%100 == 7: // traps
 			fmt.Fprintf(&in, "{\"s\": \"s%d\", \"base64\": \"IQ==\"}\n", i%5)
-			fmt.Fprintf(&want, `{"error":{"kind":"trap","message":"resonhost_run: unreachable","line":%d}}`+"\n", i+1)
+			fmt.Fprintf(&want, `{"error":{"status":502,"detail":"resonhost_run: unreachable","kind":"trap","transform":"hostile.trap","plugin":"hostile","version":"1.0.0","line":%d}}`+"\n", i+1)
 			sum.Failed++
 		case i%100 == 8:
 			fmt.Fprintf(&in, "{\"s\": %d, \"base64\": \"IQ==\"}\n", i)
-			fmt.Fprintf(&want, `{"error":{"kind":"invalid_argument","message":"s: must be a string, the key of a stream","line":%d}}`+"\n", i+1)
+			fmt.Fprintf(&want, `{"error":{"status":400,"detail":"s: must be a string, the key of a stream","kind":"invalid_argument","field":"s","transform":"hostile.trap","line":%d}}`+"\n", i+1)
 			sum.Failed++
 		case i%2 == 0:
 			fmt.Fprintf(&in, "\"%d\"\n", i)
@@ -307,7 +307,7 @@ func TestRunManyInSandbox(t *testing.T) {
 		t.Errorf("%+v, want %+v; err %v", got, sum, err)
 	}
 	if out.String() != want.String() {
-		t.Error("the answers are not those of the lines")
+		t.Errorf("the answers are not those of the lines: %.900s", out.String())
 	}
 }
 
@@ -439,7 +439,7 @@ func TestRunWithoutMemory(t *testing.T) {
 		t.Errorf("%+v, err %v, %s", sum, err, out.String())
 	}
 	for _, i := range []int{1, 2} {
-		if !strings.HasPrefix(got[i], `{"error":{"kind":"queue_full"`) {
+		if !strings.Contains(got[i], `"kind":"queue_full"`) {
 			t.Errorf("line %d: %s", i+1, got[i])
 		}
 	}

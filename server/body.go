@@ -146,10 +146,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 }
 
 func (s *Server) bodyTooLarge(w http.ResponseWriter, t host.Transform) {
-	writeProblem(w, problem{
-		Status: http.StatusRequestEntityTooLarge, Kind: host.KindInvalidArgument, Transform: t.Name,
-		Detail: fmt.Sprintf("the body is longer than %d bytes, the limit (MaxBody, --max-input)", s.opts.MaxBody),
-	})
+	p := problem(host.KindInvalidArgument, t.Name, fmt.Sprintf("the body is longer than %d bytes, the limit (MaxBody, --max-input)", s.opts.MaxBody))
+	p.Status = http.StatusRequestEntityTooLarge
+	writeProblem(w, p)
 }
 
 // failBody answers that a body did not come.
@@ -158,10 +157,10 @@ func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error) {
 		s.bodyTooLarge(w, t)
 		return
 	}
-	p := problem{Status: http.StatusBadRequest, Kind: host.KindInvalidArgument, Transform: t.Name, Detail: "the body broke off"}
+	p := problem(host.KindInvalidArgument, t.Name, "the body broke off")
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		p.Status, p.Kind = http.StatusRequestTimeout, host.KindTimeout
-		p.Detail = fmt.Sprintf("the body did not go on by %d bytes within %v (StallTimeout)", piece, s.opts.StallTimeout)
+		p = problem(host.KindTimeout, t.Name, fmt.Sprintf("the body did not go on by %d bytes within %v (StallTimeout)", piece, s.opts.StallTimeout))
+		p.Status = http.StatusRequestTimeout // the client's time, and not the task's
 	}
 	writeProblem(w, p)
 }

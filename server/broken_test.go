@@ -54,7 +54,7 @@ func TestBrokenOffLines(t *testing.T) {
 			close(wait)
 			rest, err := io.ReadAll(r)
 			got := strings.NewReplacer("\r\n", "").Replace(string(rest))
-			want := fmt.Sprintf(`{"error":{"kind":"invalid_argument","message":%q,"line":3}}`+"\n", c.want)
+			want := fmt.Sprintf(`{"error":{"status":400,"detail":%q,"kind":"invalid_argument","transform":"n.wait","line":3}}`+"\n", c.want)
 			if err != nil || !strings.Contains(got, "\"waited 1\"\n") || !strings.Contains(got, "\"waited 2\"\n") || !strings.Contains(got, want) || !strings.HasSuffix(got, "\n0") {
 				t.Errorf("%q, err %v, want both answers and %s", rest, err, want)
 			}
@@ -104,7 +104,7 @@ func TestStalledLineSparesOthers(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	if want := "\"waited 1\"\n{\"error\":{\"kind\":\"timeout\",\"message\":\"line 2 did not go on by 65536 bytes within 100ms (StallTimeout)\",\"line\":2}}\n"; err != nil || string(body) != want {
+	if want := "\"waited 1\"\n{\"error\":{\"status\":504,\"detail\":\"line 2 did not go on by 65536 bytes within 100ms (StallTimeout)\",\"kind\":\"timeout\",\"transform\":\"n.wait\",\"line\":2}}\n"; err != nil || string(body) != want {
 		t.Errorf("%q, err %v, want %q", body, err, want)
 	}
 	_, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n") // it may be closed by now

@@ -112,8 +112,5 @@ func (s *Server) open(w http.ResponseWriter, t host.Transform, n int) (a *accoun
 
 // noRoom refuses a request that would hold more than it may.
 func (s *Server) noRoom(w http.ResponseWriter, t host.Transform) {
-	writeProblem(w, problem{
-		Status: http.StatusTooManyRequests, Kind: host.KindQueueFull, Transform: t.Name,
-		Detail: fmt.Sprintf("the requests under way hold %d of the %d bytes that they may (MaxHeld, --max-held); try again when some have ended", s.held.held(), s.held.limit),
-	})
+	writeProblem(w, problem(host.KindQueueFull, t.Name, fmt.Sprintf("the requests under way hold %d of the %d bytes that they may (MaxHeld, --max-held); try again when some have ended", s.held.held(), s.held.limit)))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -120,7 +121,7 @@ func (s *Server) ended(out *response, r *http.Request, pattern string, panicked 
 		s.log.ErrorContext(r.Context(), "a handler panicked", "route", pattern, "panic", panicked, "stack", string(debug.Stack()))
 		code = aborted
 		if out.status == 0 {
-			writeProblem(out, problem{Status: http.StatusInternalServerError, Kind: host.KindHost, Detail: "the server has a defect, which it has logged"})
+			writeProblem(out, problem(host.KindHost, "", "the server has a defect, which it has logged"))
 			code, panicked = "500", nil
 		}
 	}
@@ -142,7 +143,7 @@ func (s *Server) route(method, path string, h http.HandlerFunc, parameters ...st
 			err = checkHeaders(r.Header)
 		}
 		if err != nil {
-			writeProblem(w, problemOf("", err))
+			writeProblem(w, api.Of("", err))
 			return
 		}
 		h(w, r)
@@ -158,13 +159,10 @@ func (s *Server) route(method, path string, h http.HandlerFunc, parameters ...st
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		writeProblem(w, problem{
-			Status: http.StatusMethodNotAllowed, Kind: "method_not_allowed",
-			Detail: "the method must be " + strings.Join(methods, " or "),
-		})
+		writeProblem(w, problem(api.KindMethodNotAllowed, "", "the method must be "+strings.Join(methods, " or ")))
 	})
 }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {
-	writeProblem(w, problem{Status: http.StatusNotFound, Kind: "not_found", Detail: "there is nothing here; / lists what there is"})
+	writeProblem(w, problem(api.KindNotFound, "", "there is nothing here; / lists what there is"))
 }

@@ -187,7 +187,7 @@ func TestTricklingClients(t *testing.T) {
 	})
 	for contentType, want := range map[string]string{
 		"text/plain":          "the body did not go on by 65536 bytes within 1s",
-		server.MediaTypeLines: `{"error":{"kind":"timeout","message":"line 1 did not go on by 65536 bytes within 1s (StallTimeout)","line":1}}`,
+		server.MediaTypeLines: `{"error":{"status":504,"detail":"line 1 did not go on by 65536 bytes within 1s (StallTimeout)","kind":"timeout","transform":"n.blow","line":1}}`,
 	} {
 		conn := s.dial(t)
 		fmt.Fprintf(conn, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 100000\r\n\r\n", contentType)
@@ -342,7 +342,7 @@ func TestByteOrderMarks(t *testing.T) {
 		{server.MediaTypeLines, "\ufeff\"1\"\n\"2\"\n", 200, "\"x\"\n\"xx\"\n"},
 		{server.MediaTypeLines, "\ufeff\n\"2\"\n", 200, "\"xx\"\n"},
 		{"application/json", "\xff\xfe\"\x001\x00\"\x00", 400, `"detail":"document: the text is UTF-16, and must be UTF-8"`},
-		{server.MediaTypeLines, "\"\x001\x00\"\x00\n\x00\"\x002\x00\"\x00\n\x00", 200, `{"error":{"kind":"invalid_argument","message":"the text is UTF-16, and must be UTF-8; no further line was read","line":1}}` + "\n"},
+		{server.MediaTypeLines, "\"\x001\x00\"\x00\n\x00\"\x002\x00\"\x00\n\x00", 200, `{"error":{"status":400,"detail":"the text is UTF-16, and must be UTF-8; no further line was read","kind":"invalid_argument","transform":"n.blow","line":1}}` + "\n"},
 	} {
 		status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", c.contentType, c.body)
 		if status != c.status || !strings.Contains(body, c.want) || status == 200 && body != c.want {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
@@ -146,7 +147,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 func (s *Server) Handler() http.Handler {
 	origins := http.NewCrossOriginProtection()
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, problem{Status: http.StatusForbidden, Kind: "cross_origin", Detail: "a browser sent a cross-origin request"})
+		writeProblem(w, problem(api.KindCrossOrigin, "", "a browser sent a cross-origin request"))
 	}))
 	return refuseForeignHosts(origins.Handler(s.mux))
 }
@@ -172,7 +173,7 @@ func refuseForeignHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 		if ok && local.IP.IsLoopback() && !namesLoopback(r.Host) {
-			writeProblem(w, problem{Status: http.StatusMisdirectedRequest, Kind: "foreign_host", Detail: "the Host header must name the loopback interface, such as localhost"})
+			writeProblem(w, problem(api.KindForeignHost, "", "the Host header must name the loopback interface, such as localhost"))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -252,7 +252,7 @@ func TestLinesAreInteractive(t *testing.T) {
 	answers.Buffer(nil, 1<<20)
 	for _, c := range [][2]string{
 		{`{"session": "a", "timestamp": 1}`, `{"timestamp":1,"harmonicScore"`},
-		{`{"session": "a", "timestamp": "2"}`, `{"error":{"kind":"invalid_argument","message":"timestamp: must be a whole number","line":2}}`},
+		{`{"session": "a", "timestamp": "2"}`, `{"error":{"status":400,"detail":"timestamp: must be a whole number","kind":"invalid_argument","field":"timestamp","transform":"cascade","line":2}}`},
 		{`{"session": "a", "timestamp": 3}`, `{"timestamp":3,"harmonicScore"`},
 	} {
 		if _, err := io.WriteString(out, c[0]+"\n"); err != nil {
@@ -263,7 +263,7 @@ func TestLinesAreInteractive(t *testing.T) {
 		}
 	}
 	s.server.SetDraining()
-	if !answers.Scan() || answers.Text() != `{"error":{"kind":"unavailable","message":"draining: further lines were not read"}}` {
+	if !answers.Scan() || answers.Text() != `{"error":{"status":503,"detail":"draining: further lines were not read","kind":"unavailable","transform":"cascade"}}` {
 		t.Errorf("at the end: %s, err %v", answers.Text(), answers.Err())
 	}
 	if answers.Scan() || answers.Err() != nil {

@@ -15,9 +15,11 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/lines"
 )
 
@@ -96,9 +98,7 @@ func (s *Server) accepted(t host.Transform) (types []string) {
 // unsupported answers that a body is not of a form that is taken, and which are.
 func (s *Server) unsupported(w http.ResponseWriter, t host.Transform, detail string) {
 	w.Header().Set("Accept", strings.Join(s.accepted(t), ", "))
-	writeProblem(w, problem{
-		Status: http.StatusUnsupportedMediaType, Kind: "unsupported_media_type", Transform: t.Name, Detail: detail,
-	})
+	writeProblem(w, problem(api.KindUnsupportedMediaType, t.Name, detail))
 }
 
 func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Transform) {
@@ -114,7 +114,8 @@ func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Trans
 	if !ok {
 		return
 	}
-	out, err := s.run(w, r, t.Name, "", body, func(n int) bool { return a.Take(n, true) })
+	task := invoke.Payload(t, body)
+	out, err := s.run(w, r, task, func(n int) bool { return a.Take(n, true) })
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
@@ -123,7 +124,7 @@ func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Trans
 }
 
 func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transform) {
-	c, err := s.codecs.For(t)
+	c, err := invoke.Of(t, s.codecs)
 	if err != nil {
 		s.unsupported(w, t, err.Error()+"; the Content-Type must be "+t.Input)
 		return
@@ -144,22 +145,20 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 		s.fail(w, r, t.Name, &abi.FieldError{Field: "document", Rule: err.Error()})
 		return
 	}
-	call, err := c.Decode(body)
+	task, err := c.Decode(body, "")
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	if !a.Take(len(call.Payload), false) {
+	if !a.Take(task.Size(), false) {
 		s.noRoom(w, t)
 		return
 	}
-	out, err := s.run(w, r, t.Name, call.Stream, call.Payload, func(n int) bool { return a.Take(encoded*n, true) })
+	out, err := s.run(w, r, task, func(n int) bool { return a.Take(invoke.Expansion*n, true) })
 	if err == nil {
 		before := len(out)
-		if out, err = call.Encode(out); err != nil {
-			err = &host.Error{Kind: host.KindABI, Transform: t.Name, Message: "the output is not of its media type: " + err.Error(), Err: err}
-		}
-		a.Add(len(out) - encoded*before)
+		out, err = task.Encode(out)
+		a.Add(len(out) - invoke.Expansion*before)
 	}
 	if err != nil {
 		s.fail(w, r, t.Name, err)
@@ -168,16 +167,12 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 	answer(w, manifest.MediaTypeJSON, append(out, '\n'))
 }
 
-// encoded is how many times its size an output counts until it is JSON: itself, and what it
-// becomes.
-const encoded = 3
-
 // single refuses what only JSON lines have.
 func single(w http.ResponseWriter, r *http.Request) bool {
 	if !r.URL.Query().Has(streamField) {
 		return true
 	}
-	writeProblem(w, problemOf("", &abi.FieldError{Field: streamField, Rule: "is for JSON lines; a single task has the header " + HeaderStream}))
+	writeProblem(w, api.Of("", &abi.FieldError{Field: streamField, Rule: "is for JSON lines; a single task has the header " + HeaderStream}))
 	return false
 }
 
@@ -186,7 +181,7 @@ const streamField = "stream_field"
 
 // run runs a task in the stream that its document or the request's header names,
 // if one does. room is for its output.
-func (s *Server) run(w http.ResponseWriter, r *http.Request, transform, stream string, payload []byte, room func(n int) bool) ([]byte, error) {
+func (s *Server) run(w http.ResponseWriter, r *http.Request, task invoke.Task, room func(n int) bool) ([]byte, error) {
 	tenant, err := s.tenantOf(r)
 	if err != nil {
 		return nil, err
@@ -195,10 +190,10 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, transform, stream s
 	switch {
 	case len(keys) > 1:
 		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there twice"}
-	case len(keys) == 1 && stream != "":
+	case len(keys) == 1 && task.Stream() != "":
 		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there besides the document's own stream"}
 	case len(keys) == 1:
-		stream = keys[0]
+		task = task.InStream(keys[0])
 	}
 	// Whether a client is still there that has closed its side is seen by writing alone: one
 	// that has gone answers with a reset. What can be written before an answer is that it is
@@ -208,11 +203,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, transform, stream s
 			w.WriteHeader(http.StatusContinue)
 		}
 	})()
-	client := s.host.Client(tenant, host.PriorityNormal).Within(room)
-	if len(keys) == 1 || stream != "" {
-		return client.Stream(stream).Run(r.Context(), transform, payload)
-	}
-	return client.Run(r.Context(), transform, payload)
+	return task.Run(r.Context(), s.host.Client(tenant, host.PriorityNormal).Within(room))
 }
 
 func (s *Server) tenantOf(r *http.Request) (string, error) {
@@ -241,14 +232,14 @@ func answer(w http.ResponseWriter, mediaType string, body []byte) {
 // fail answers with the error of a task. What the plugin's inside is like, or the
 // host's, goes into the log alone: a caller is not told.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, err error) {
-	p := problemOf(transform, err)
+	p := api.Of(transform, err)
 	switch {
 	case p.Kind == host.KindUnknownTransform:
 		p.Detail += suggest(transform, s.names())
 	case p.Kind == host.KindCancelled && errors.Is(context.Cause(r.Context()), context.Canceled):
 		// By net/http, at the connection's end: an interrupt of the daemon's has
 		// another cause, and its client is still there.
-		p.Status = statusClientClosed
+		p.Status = api.StatusClientClosed
 		s.log.DebugContext(r.Context(), "the client has gone", "transform", transform)
 	default:
 		s.logFailure(r.Context(), err)
@@ -259,7 +250,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, 
 // logFailure logs what a plugin's author or the operator has to know of an error.
 func (s *Server) logFailure(ctx context.Context, err error) {
 	e := (*host.Error)(nil)
-	if !errors.As(err, &e) || errors.Is(err, host.ErrMemoryBudget) || e.Stack == "" && statuses[e.Kind] != http.StatusBadGateway && statuses[e.Kind] != http.StatusInternalServerError {
+	if !errors.As(err, &e) || errors.Is(err, host.ErrMemoryBudget) {
+		return
+	}
+	status := api.RuleOf(e.Kind).Status
+	if e.Stack == "" && status != http.StatusBadGateway && status != http.StatusInternalServerError {
 		return
 	}
 	s.log.WarnContext(ctx, "a task failed", "transform", e.Transform, "kind", e.Kind,
@@ -348,15 +343,15 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	})
 	stop()
 	release()
-	last := lines.ErrorBody{}
+	last := api.Error{}
 	broken := (*lines.ReadError)(nil)
 	switch {
 	case err == nil && summary.Stopped:
-		last = lines.ErrorBody{Kind: host.KindUnavailable, Message: "draining: further lines were not read"}
+		last = problem(host.KindUnavailable, t.Name, "draining: further lines were not read")
 	case errors.As(err, &broken):
-		last = s.brokenOff(broken)
+		last = s.brokenOff(t, broken)
 	case err != nil && in.stalled.Load(): // for which net/http has ended the context
-		last = lines.ErrorBody{Kind: host.KindTimeout, Message: fmt.Sprintf("a line did not go on by %d bytes within %v (StallTimeout); lines that are not answered before this were given up", piece, s.opts.StallTimeout)}
+		last = problem(host.KindTimeout, t.Name, fmt.Sprintf("a line did not go on by %d bytes within %v (StallTimeout); lines that are not answered before this were given up", piece, s.opts.StallTimeout))
 	case err == nil:
 		return
 	}
@@ -364,9 +359,9 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	spent := spend(r)
 	_ = r.Body.Close() // net/http itself would do so when it is too late for it to find the body's end
 	if last.Kind != "" {
-		err = json.NewEncoder(w).Encode(lines.Failure{Error: last})
+		err = json.NewEncoder(w).Encode(api.Failure{Error: last})
 		if err == nil && !spent {
-			err = errors.Join(control.Flush(), errors.New(last.Message))
+			err = errors.Join(control.Flush(), errors.New(last.Detail))
 		}
 	}
 	if err != nil {
@@ -375,12 +370,9 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 }
 
 // brokenOff is the last line of an answer whose body did not come to its end.
-func (s *Server) brokenOff(at *lines.ReadError) lines.ErrorBody {
+func (s *Server) brokenOff(t host.Transform, at *lines.ReadError) api.Error {
 	if errors.Is(at, os.ErrDeadlineExceeded) {
-		return lines.ErrorBody{
-			Kind: host.KindTimeout, Line: at.Line,
-			Message: fmt.Sprintf("line %d did not go on by %d bytes within %v (StallTimeout)", at.Line, piece, s.opts.StallTimeout),
-		}
+		return problem(host.KindTimeout, t.Name, fmt.Sprintf("line %d did not go on by %d bytes within %v (StallTimeout)", at.Line, piece, s.opts.StallTimeout)).At(at.Line)
 	}
 	where := "before"
 	if at.Within {
@@ -390,7 +382,7 @@ func (s *Server) brokenOff(at *lines.ReadError) lines.ErrorBody {
 	if !errors.Is(at, io.ErrUnexpectedEOF) {
 		message += ": " + at.Err.Error()
 	}
-	return lines.ErrorBody{Kind: host.KindInvalidArgument, Message: message, Line: at.Line}
+	return problem(host.KindInvalidArgument, t.Name, message).At(at.Line)
 }
 
 // cutShort breaks a connection off whose answer is not whole.

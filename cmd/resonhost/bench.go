@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/trial"
 	"github.com/resonhost/resonhost/resonance/network"
@@ -157,7 +158,7 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		for _, name := range trial.Transforms {
 			if _, err := h.Lookup(name); err != nil {
 				err = fmt.Errorf("bench needs the plugins cascade and tick: %w", err)
-				return nil, &exit{exitPlugins, errors.Join(err, h.Close(ctx))}
+				return nil, &exit{api.ExitPlugins, errors.Join(err, h.Close(ctx))}
 			}
 		}
 		return h, nil
@@ -171,7 +172,7 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	r, err := trials[which].run(ctx, t, b)
 	if err != nil {
 		if ctx.Err() != nil {
-			return &exit{exitInterrupted, errInterrupted}
+			return &exit{api.ExitInterrupted, errInterrupted}
 		}
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/lines"
@@ -31,7 +32,7 @@ func callCommand(std stdio) *cli.Command {
 		Description: "Reads a task from each line and writes its result as a line, in the same order;\n" +
 			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
 			"at most, or --max-input if that is more. One that fails gives {\"error\": {\"kind\",\n" +
-			"\"message\", \"line\"}} and harms no other. If its plugin broke, standard error has the\n" +
+			"\"detail\", \"line\", …}} and harms no other. If its plugin broke, standard error has the\n" +
 			"plugin's stack and what it wrote last. With --verify sample:N it ends when the tasks that\n" +
 			"were taken are compared.\n\n" + exitCodes,
 		Flags:        flags(o.callSettings(), []setting{o.drainSetting("once all lines are done, give the comparing of --verify sample:N `TIME` to finish")}, o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
@@ -93,11 +94,11 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exit{exitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(sum.Lines))}
+		return &exit{api.ExitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(sum.Lines))}
 	case err != nil:
-		return &exit{exitFailed, fmt.Errorf("stopped: %w", err)}
+		return &exit{api.ExitFailed, fmt.Errorf("stopped: %w", err)}
 	case sum.Failed > 0:
-		err = &exit{exitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
+		err = &exit{api.ExitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
 	}
 	return errors.Join(o.finishVerifying(ctx, h, log), err)
 }
@@ -119,7 +120,7 @@ func (o *options) finishVerifying(ctx context.Context, h *host.Host, log *slog.L
 	if all.Mismatches == 0 {
 		return nil
 	}
-	return &exit{exitMismatch, fmt.Errorf("the interpreter answers %d of %d tasks that were compared differently", all.Mismatches, all.Checks)}
+	return &exit{api.ExitMismatch, fmt.Errorf("the interpreter answers %d of %d tasks that were compared differently", all.Mismatches, all.Checks)}
 }
 
 func counted(n int) string {
@@ -184,7 +185,7 @@ func serves(h *host.Host, transform string) error {
 		return err
 	}
 	if _, err := resonance.Codecs().For(t); err != nil {
-		return &exit{exitUsage, err}
+		return &exit{api.ExitUsage, err}
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func serves(h *host.Host, transform string) error {
 // servedByNone is an error if a host cannot start for a plugin's sake and no other plugin of the
 // directory has the transform either: its name may be what is wrong.
 func (o *options) servedByNone(ctx context.Context, transform string, why error) error {
-	if e := (*exit)(nil); !errors.As(why, &e) || e.code != exitPlugins {
+	if e := (*exit)(nil); !errors.As(why, &e) || e.code != api.ExitPlugins {
 		return nil
 	}
 	cfg := o.host

@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
 	"github.com/resonhost/resonhost/resonance"
@@ -127,7 +128,7 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 		return devloop.Run(ctx, cfg)
 	})
 	if err != nil && ctx.Err() != nil {
-		return &exit{exitInterrupted, errInterrupted}
+		return &exit{api.ExitInterrupted, errInterrupted}
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
@@ -50,14 +51,14 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 	}
 	if err := h.Start(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil, &exit{exitInterrupted, errInterrupted}
+			return nil, &exit{api.ExitInterrupted, errInterrupted}
 		}
-		code, text := exitPlugins, asPaths(err.Error())
+		code, text := api.ExitPlugins, asPaths(err.Error())
 		if override.MatchString(err.Error()) { // settings of a plugin that is not there
-			code = exitUsage
+			code = api.ExitUsage
 		}
 		if errors.Is(err, host.ErrCacheDir) {
-			code, text = exitUsage, text+"; --cache-dir names another, or none"
+			code, text = api.ExitUsage, text+"; --cache-dir names another, or none"
 		}
 		return nil, &exit{code, errors.New(text)}
 	}
@@ -143,7 +144,7 @@ func inFlags(err error) error {
 		}
 		errs = append(errs, e)
 	}
-	return &exit{exitUsage, errors.Join(errs...)}
+	return &exit{api.ExitUsage, errors.Join(errs...)}
 }
 
 var (

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -46,7 +47,7 @@ func inspectCommand(std stdio) *cli.Command {
 			for i, name := range c.Args().Slice() {
 				in, err := inspectFile(c, name, cfg)
 				if err != nil && c.Context.Err() != nil {
-					return &exit{exitInterrupted, errInterrupted}
+					return &exit{api.ExitInterrupted, errInterrupted}
 				}
 				if err != nil {
 					errs = append(errs, &ofFile{name, err})
@@ -64,7 +65,7 @@ func inspectCommand(std stdio) *cli.Command {
 					return err
 				}
 			}
-			return exitWith(exitPlugins, errs)
+			return exitWith(api.ExitPlugins, errs)
 		},
 	}
 }
@@ -89,7 +90,7 @@ func exitWith(code int, errs []error) error {
 func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return host.Inspection{}, &exit{exitUsage, reason(err)}
+		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close() // nothing was written to it
@@ -99,12 +100,12 @@ func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection,
 	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
 	wasm, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return host.Inspection{}, &exit{exitUsage, reason(err)}
+		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
 	}
 	// Without what lies beside it, so that it is told what it is, whatever its tests say.
 	in, err := host.Validate(c.Context, host.Source{Name: plugin, WASM: wasm}, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
-		return in, &exit{exitUsage, err}
+		return in, &exit{api.ExitUsage, err}
 	}
 	if load := (*host.LoadError)(nil); errors.As(err, &load) {
 		return in, load.Err

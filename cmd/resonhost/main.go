@@ -15,21 +15,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/terminal"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
-
-// Exit codes.
-const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitPlugins     = 3
-	exitMismatch    = 4
-	exitInterrupted = 130
-)
 
 const exitCodes = `Exit codes: 0 all went well; 1 a line of input or a write failed, or tasks had
 to be interrupted; 2 wrong usage or configuration; 3 a plugin could not be
@@ -46,7 +37,7 @@ func (e *exit) Error() string { return e.err.Error() }
 func (e *exit) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error {
-	return &exit{exitUsage, fmt.Errorf(format, args...)}
+	return &exit{api.ExitUsage, fmt.Errorf(format, args...)}
 }
 
 // heapFloor is how many bytes are taken and never touched, so that they cost nothing
@@ -75,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = errors.Join(err, out.err)
 	}
 	if err == nil {
-		return exitOK
+		return api.ExitOK
 	}
 	if e := cli.ExitCoder(nil); errors.As(err, &e) { // the library's, of help
 		err = unknownCommand(app, args[len(args)-1])
@@ -86,7 +77,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if e := (*exit)(nil); errors.As(err, &e) {
 		return e.code
 	}
-	return exitFailed
+	return api.ExitFailed
 }
 
 // stdio is what the command reads and writes.

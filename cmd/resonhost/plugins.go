@@ -15,7 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/api"
 )
 
 // verbs are what a running host can be asked to do with a plugin.
@@ -69,7 +69,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	case verb != "ls" && len(args) != 2:
 		return usagef("say of which plugin: resonhost plugins %s NAME", verb)
 	case verb == "ls":
-		var list server.Plugins
+		var list api.Plugins
 		if err := ask(ctx, http.MethodGet, base.JoinPath("v1", "plugins"), &list); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 		}
 		return printPlugins(std.out, list.Plugins)
 	}
-	var changed server.Changed
+	var changed api.Changed
 	at := base.JoinPath("v1", "plugins", url.PathEscape(args[1]), verb)
 	if rule != "" {
 		at.RawQuery = url.Values{"state_rule": {rule}}.Encode()
@@ -117,35 +117,33 @@ func ask(ctx context.Context, method string, at *url.URL, answer any) error {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return &exit{exitInterrupted, errInterrupted}
+			return &exit{api.ExitInterrupted, errInterrupted}
 		}
 		if e := (*url.Error)(nil); errors.As(err, &e) {
 			err = e.Err
 		}
-		return &exit{exitFailed, fmt.Errorf("no host answers at %s: %w; resonhost run serves one, --url says where", at.Host, err)}
+		return &exit{api.ExitFailed, fmt.Errorf("no host answers at %s: %w; resonhost run serves one, --url says where", at.Host, err)}
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return &exit{exitFailed, fmt.Errorf("the host at %s: %w", at.Host, err)}
+		return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %w", at.Host, err)}
 	}
 	if res.StatusCode != http.StatusOK {
-		var problem struct {
-			Detail string `json:"detail"`
-		}
+		var problem api.Error
 		if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
 			problem.Detail = res.Status
 		}
-		return &exit{exitFailed, errors.New(strings.ReplaceAll(problem.Detail, "?state_rule=reset", "--state-rule reset"))}
+		return &exit{api.ExitFailed, errors.New(strings.ReplaceAll(problem.Detail, "?state_rule=reset", "--state-rule reset"))}
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return &exit{exitFailed, fmt.Errorf("what answers at %s is no host: %w", at.Host, err)}
+		return &exit{api.ExitFailed, fmt.Errorf("what answers at %s is no host: %w", at.Host, err)}
 	}
 	return nil
 }
 
 // state says in a few words what a plugin does.
-func state(p *server.Plugin) string {
+func state(p *api.Plugin) string {
 	var words []string
 	switch {
 	case p.Hash == "":
@@ -164,14 +162,14 @@ func state(p *server.Plugin) string {
 }
 
 // since says since when the version serves, and what had it do so.
-func since(p *server.Plugin) string {
+func since(p *api.Plugin) string {
 	if p.Since.IsZero() {
 		return "-"
 	}
 	return strings.TrimSpace(p.Since.Local().Format(time.DateTime) + " " + strings.ReplaceAll(string(p.By), "_", " "))
 }
 
-func printPlugins(w io.Writer, list []server.Plugin) error {
+func printPlugins(w io.Writer, list []api.Plugin) error {
 	// A tabwriter keeps what goes wrong for Flush.
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tSTATE\tSINCE\tTRANSFORMS")

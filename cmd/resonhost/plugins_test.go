@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/guesttest"
-	"github.com/resonhost/resonhost/server"
 )
 
 // command runs a command in this process.
@@ -97,7 +97,7 @@ func TestRunSwaps(t *testing.T) {
 	does("resonhost: say of which plugin: resonhost plugins pause NAME", 2, "pause")
 
 	stdout, _, _ := command(t, "plugins", "ls", url, "--json")
-	var list server.Plugins
+	var list api.Plugins
 	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list.Plugins) != 1 || list.Plugins[0].Version != "v2" || list.Plugins[0].Failure == nil {
 		t.Errorf("%s: %v", stdout, err)
 	}
@@ -131,10 +131,10 @@ func TestRunSwaps(t *testing.T) {
 	does("swap: streams have states of format 1, and version v3 reads [0]; the rule is to refuse that; "+
 		"--state-rule reset has such streams begin anew", 1, "rollback", "swap")
 	does("swap v3 serving", 0, "rollback", "swap", "--state-rule", "reset")
-	if text, code := d.rest(t); code != exitOK || !strings.Contains(text, "drained") {
+	if text, code := d.rest(t); code != api.ExitOK || !strings.Contains(text, "drained") {
 		t.Errorf("code %d: %s", code, text)
 	}
-	if _, stderr, code := command(t, "plugins", "ls", url); code != exitFailed || !strings.Contains(stderr, "no host answers at "+d.addr) {
+	if _, stderr, code := command(t, "plugins", "ls", url); code != api.ExitFailed || !strings.Contains(stderr, "no host answers at "+d.addr) {
 		t.Errorf("code %d: %s", code, stderr)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/resonance"
@@ -190,7 +191,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	}
 	<-ended
 	if err := errors.Join(errs...); err != nil {
-		return &exit{exitFailed, err}
+		return &exit{api.ExitFailed, err}
 	}
 	d.log.Info("drained")
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -26,7 +27,7 @@ func TestRunTimeSlice(t *testing.T) {
 	if got := time.Duration(attr.Runtime); got != want {
 		t.Errorf("threads run for %v, want %v", got, want)
 	}
-	if log, code := d.rest(t); code != exitOK {
+	if log, code := d.rest(t); code != api.ExitOK {
 		t.Errorf("exit code %d\n%s", code, log)
 	}
 }

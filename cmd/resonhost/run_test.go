@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
@@ -117,7 +118,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("the metrics lack those of cascade:\n%s", metrics)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if text, code := d.rest(t); code != exitOK || !strings.Contains(text, "msg=drained") {
+	if text, code := d.rest(t); code != api.ExitOK || !strings.Contains(text, "msg=drained") {
 		t.Errorf("exit code %d, log\n%s", code, text)
 	}
 }
@@ -130,7 +131,7 @@ func TestRunMaxInput(t *testing.T) {
 		if code != want {
 			t.Errorf("with --max-input %s: %d %s, want %d", flag, code, body, want)
 		}
-		if log, code := d.rest(t); code != exitOK {
+		if log, code := d.rest(t); code != api.ExitOK {
 			t.Errorf("exit code %d\n%s", code, log)
 		}
 	}
@@ -181,7 +182,7 @@ func TestRunDrains(t *testing.T) {
 		t.Errorf("the request under way: %d %s", code, text)
 	}
 	http.DefaultClient.CloseIdleConnections()
-	if text, code := d.rest(t); code != exitOK {
+	if text, code := d.rest(t); code != api.ExitOK {
 		t.Errorf("exit code %d, log\n%s", code, text)
 	}
 }
@@ -214,7 +215,7 @@ func TestRunInterrupts(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	text, code := d.rest(t)
-	if want := "resonhost: tasks were interrupted: they took longer than the drain timeout, 100ms\n"; code != exitFailed || !strings.HasSuffix(text, want) {
+	if want := "resonhost: tasks were interrupted: they took longer than the drain timeout, 100ms\n"; code != api.ExitFailed || !strings.HasSuffix(text, want) {
 		t.Errorf("exit code %d, log\n%s", code, text)
 	}
 }
@@ -229,7 +230,7 @@ func TestRunAddressInUse(t *testing.T) {
 	addr := taken.Addr().String()
 	code := run(t.Context(), []string{"resonhost", "run", "--mode", "inline", "--listen", addr}, nil, io.Discard, &stderr)
 	want := "resonhost: --listen " + addr + ": the address is in use; choose another, or port 0 for any\n"
-	if code != exitUsage || stderr.String() != want {
+	if code != api.ExitUsage || stderr.String() != want {
 		t.Errorf("exit code %d, %s", code, stderr.String())
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/resonhost/resonhost/api"
 )
 
 // signalBurst is how long after the first signal further ones are taken for the same request.
@@ -36,7 +38,7 @@ func interruptible(ctx context.Context, stderr io.Writer) (_ context.Context, st
 	watch.Go(func() {
 		if s := watchSignals(signals, over, cancel); s != nil {
 			fmt.Fprintf(stderr, "resonhost: a second signal (%v): ended at once, without what was under way\n", s)
-			os.Exit(exitInterrupted)
+			os.Exit(api.ExitInterrupted)
 		}
 	})
 	return ctx, func() {

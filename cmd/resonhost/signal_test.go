@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
@@ -131,7 +132,7 @@ func TestSignalsDrain(t *testing.T) {
 			if code, text := read(t, resp); code != http.StatusOK || !strings.Contains(text, `"harmonicScore"`) {
 				t.Errorf("the request under way: %d %s", code, text)
 			}
-			if last, code := p.end(t); code != exitOK || !strings.Contains(last, "msg=drained") {
+			if last, code := p.end(t); code != api.ExitOK || !strings.Contains(last, "msg=drained") {
 				t.Errorf("exit code %d, %s", code, last)
 			}
 		})
@@ -235,8 +236,8 @@ func TestSecondSignal(t *testing.T) {
 	last, code := c.end(t)
 	close(ended)
 	<-gone
-	if want := "resonhost: a second signal (interrupt): ended at once, without what was under way"; code != exitInterrupted || last != want {
-		t.Errorf("exit code %d, %s, want %d, %s", code, last, exitInterrupted, want)
+	if want := "resonhost: a second signal (interrupt): ended at once, without what was under way"; code != api.ExitInterrupted || last != want {
+		t.Errorf("exit code %d, %s, want %d, %s", code, last, api.ExitInterrupted, want)
 	}
 	if took := time.Since(began); took < signalBurst {
 		t.Errorf("it ended after %v, want %v at least", took, signalBurst)
@@ -263,7 +264,7 @@ func TestCallInterrupted(t *testing.T) {
 		if err := syscall.Kill(syscall.Getpid(), sent); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-code; got != exitInterrupted || stderr.String() != "resonhost: interrupted after 1 line\n" {
+		if got := <-code; got != api.ExitInterrupted || stderr.String() != "resonhost: interrupted after 1 line\n" {
 			t.Errorf("%v: exit code %d, %s", sent, got, stderr.String())
 		}
 		toIn.Close()

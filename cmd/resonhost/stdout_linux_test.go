@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
@@ -106,8 +107,8 @@ func TestStdoutFails(t *testing.T) {
 					if err != nil {
 						t.Errorf("%v; %s", err, &stderr)
 					}
-				case !errors.As(err, &exit) || exit.ExitCode() != exitFailed:
-					t.Errorf("%v, want exit code %d; %s", err, exitFailed, &stderr)
+				case !errors.As(err, &exit) || exit.ExitCode() != api.ExitFailed:
+					t.Errorf("%v, want exit code %d; %s", err, api.ExitFailed, &stderr)
 				case !strings.HasSuffix(stderr.String(), want+"\n") || strings.Count(stderr.String(), want) != 1:
 					t.Errorf("got %s\nwant once, at the end, %s", &stderr, want)
 				}

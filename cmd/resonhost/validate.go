@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -43,7 +44,7 @@ func validateCommand(std stdio) *cli.Command {
 				in, err := validateFile(c, name, cfg)
 				switch {
 				case err != nil && c.Context.Err() != nil:
-					return &exit{exitInterrupted, errInterrupted}
+					return &exit{api.ExitInterrupted, errInterrupted}
 				case err != nil:
 					errs = append(errs, &ofFile{name, err})
 					if o.json {
@@ -63,7 +64,7 @@ func validateCommand(std stdio) *cli.Command {
 					}
 				}
 			}
-			return exitWith(exitPlugins, errs)
+			return exitWith(api.ExitPlugins, errs)
 		},
 	}
 }
@@ -76,11 +77,11 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 		if e := (*fs.PathError)(nil); errors.As(err, &e) && filepath.Clean(e.Path) == filepath.Clean(name) {
 			err = e.Err // else it is of what lies beside
 		}
-		return host.Inspection{}, &exit{exitUsage, err}
+		return host.Inspection{}, &exit{api.ExitUsage, err}
 	}
 	in, err := host.Validate(c.Context, s, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
-		return in, &exit{exitUsage, err}
+		return in, &exit{api.ExitUsage, err}
 	}
 	if load := (*host.LoadError)(nil); errors.As(err, &load) {
 		return in, &atStep{load}

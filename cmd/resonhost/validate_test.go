@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
@@ -26,8 +27,8 @@ func TestFaultsNameTheirFile(t *testing.T) {
 		{"plugin swap: manifest: ", []string{"call", "swap", "--plugins", dir}},
 	} {
 		_, stderr, code := command(t, c.args...)
-		if n := strings.Count(stderr, "\n"); code != exitPlugins || n != 3 || strings.Count(stderr, "resonhost: "+c.prefix) != n {
-			t.Errorf("%q: exit code %d, want %d, and three lines that begin with %q:\n%s", c.args, code, exitPlugins, c.prefix, stderr)
+		if n := strings.Count(stderr, "\n"); code != api.ExitPlugins || n != 3 || strings.Count(stderr, "resonhost: "+c.prefix) != n {
+			t.Errorf("%q: exit code %d, want %d, and three lines that begin with %q:\n%s", c.args, code, api.ExitPlugins, c.prefix, stderr)
 		}
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/jsondiff"
+	"github.com/resonhost/resonhost/invoke"
 )
 
 // rounds are how often a task is run for its time, and roundTime how long that may go on
@@ -38,9 +40,9 @@ type Task struct {
 	// it is another.
 	Change     string `json:"change"`
 	Difference string `json:"difference,omitempty"`
-	// Output is what came of it, or Error is why nothing did: of a kind of [host.Error].
+	// Output is what came of it, or Error is why nothing did.
 	Output json.RawMessage `json:"output,omitempty"`
-	Error  *TaskError      `json:"error,omitempty"`
+	Error  *api.Error      `json:"error,omitempty"`
 	// Nanoseconds is the median of Runs, as a caller of the host sees it; 0 if it was
 	// not run again. Fuel is what a run burnt. Those of the version before are 0 if there
 	// was none.
@@ -51,12 +53,6 @@ type Task struct {
 	FuelBefore        uint64 `json:"fuel_before,omitempty"`
 
 	key key
-}
-
-// TaskError is the failure of a task.
-type TaskError struct {
-	Kind    host.Kind `json:"kind"`
-	Message string    `json:"message"`
 }
 
 // Misbehaved reports whether the plugin broke down or could not be asked, rather than
@@ -83,7 +79,7 @@ type replayer struct {
 // every stream anew. Its error is ctx's.
 func (r *replayer) replay(ctx context.Context, inputs []input, only string, before []Task) ([]Task, error) {
 	tasks := make([]Task, len(inputs))
-	calls := make([]*codec.Call, len(inputs)) // nil of what is not run
+	calls := make([]*invoke.Task, len(inputs)) // nil of what is not run
 	seen := make(map[key]int)
 	for i := range inputs {
 		in, t := &inputs[i], &tasks[i]
@@ -95,16 +91,13 @@ func (r *replayer) replay(ctx context.Context, inputs []input, only string, befo
 		seen[t.key]++
 		t.key.nth = seen[t.key]
 		if t.Transform == "" {
-			t.Error = &TaskError{host.KindInvalidArgument, "the plugin has several transforms: say which, with {\"transform\": …, \"input\": …}"}
+			t.fail(errors.New("the plugin has several transforms: say which, with {\"transform\": …, \"input\": …}"))
 			continue
 		}
-		call, err := r.decode(t.Transform, in.doc)
+		call, err := r.decode(in, t.Transform)
 		if err != nil {
-			t.Error = taskError(err)
+			t.fail(err)
 			continue
-		}
-		if in.stream != "" {
-			call.Stream = in.stream
 		}
 		calls[i] = &call
 	}
@@ -126,33 +119,28 @@ func (r *replayer) replay(ctx context.Context, inputs []input, only string, befo
 	return tasks, nil
 }
 
-func (r *replayer) decode(transform string, doc []byte) (codec.Call, error) {
-	t, err := r.host.Lookup(transform)
+func (r *replayer) decode(in *input, transform string) (invoke.Task, error) {
+	t, err := invoke.Find(r.host, r.codecs, transform)
 	if err != nil {
-		return codec.Call{}, err
+		return invoke.Task{}, err
 	}
-	c, err := r.codecs.For(t)
-	if err != nil {
-		return codec.Call{}, err
+	task, err := t.Decode(in.doc, "")
+	if in.stream != "" {
+		task = task.InStream(in.stream)
 	}
-	return c.Decode(doc)
+	return task, err
 }
 
 // first runs the tasks once, for what they give and burn.
-func (r *replayer) first(ctx context.Context, tasks []Task, calls []*codec.Call) error {
+func (r *replayer) first(ctx context.Context, tasks []Task, calls []*invoke.Task) error {
 	r.round++
+	client := r.client()
 	for i, call := range calls {
 		if call == nil {
 			continue
 		}
 		t := &tasks[i]
-		var p *host.Pending
-		if call.Stream == "" {
-			p = r.host.Submit(ctx, t.Transform, call.Payload)
-		} else {
-			p = r.host.Stream(r.stream(call.Stream)).Submit(ctx, t.Transform, call.Payload)
-		}
-		result := p.Result()
+		result := r.now(call).Submit(ctx, client).Result()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -162,17 +150,17 @@ func (r *replayer) first(ctx context.Context, tasks []Task, calls []*codec.Call)
 			t.Output, err = call.Encode(result.Output)
 		}
 		if err != nil {
-			t.Error = taskError(err)
+			t.fail(err)
 		}
 	}
 	return nil
 }
 
 // time runs the tasks again. One that broke an instance did so once, which is enough.
-func (r *replayer) time(ctx context.Context, tasks []Task, calls []*codec.Call) error {
+func (r *replayer) time(ctx context.Context, tasks []Task, calls []*invoke.Task) error {
 	r.logs.drop() // what they log, they have logged
 	defer r.logs.release(false)
-	took := make([][]time.Duration, len(tasks))
+	client, took := r.client(), make([][]time.Duration, len(tasks))
 	began := time.Now()
 	for n := 0; n < rounds && time.Since(began) < roundTime; n++ {
 		r.round++
@@ -181,11 +169,7 @@ func (r *replayer) time(ctx context.Context, tasks []Task, calls []*codec.Call) 
 				continue
 			}
 			start := time.Now()
-			if call.Stream == "" {
-				_, _ = r.host.Run(ctx, tasks[i].Transform, call.Payload) // its outcome is known
-			} else {
-				_, _ = r.host.Stream(r.stream(call.Stream)).Run(ctx, tasks[i].Transform, call.Payload)
-			}
+			_, _ = r.now(call).Run(ctx, client) // its outcome is known
 			took[i] = append(took[i], time.Since(start))
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -202,16 +186,19 @@ func (r *replayer) time(ctx context.Context, tasks []Task, calls []*codec.Call) 
 	return nil
 }
 
-// stream is a key that no round had before.
-func (r *replayer) stream(key string) string {
-	return fmt.Sprintf("dev %d %x", r.round, sha256.Sum256([]byte(key)))
+func (r *replayer) client() *host.Client { return r.host.Client("", host.PriorityNormal) }
+
+// now is a task in this round: its stream has a key that no round had before.
+func (r *replayer) now(t *invoke.Task) invoke.Task {
+	if t.Stream() == "" {
+		return *t
+	}
+	return t.InStream(fmt.Sprintf("dev %d %x", r.round, sha256.Sum256([]byte(t.Stream()))))
 }
 
-func taskError(err error) *TaskError {
-	if e := (*host.Error)(nil); errors.As(err, &e) {
-		return &TaskError{e.Kind, e.Message}
-	}
-	return &TaskError{host.KindInvalidArgument, err.Error()} // a codec's
+func (t *Task) fail(err error) {
+	e := api.Of(t.Transform, err)
+	t.Error = &e
 }
 
 // compare tells a task's outcome from that of the version before.
@@ -220,14 +207,14 @@ func (t *Task) compare(b *Task) {
 	t.Change = Same
 	switch {
 	case t.Error != nil && b.Error != nil:
-		if *t.Error != *b.Error {
+		if told(t.Error) != told(b.Error) { // it may be of another version
 			t.Change = Changed
-			t.Difference = fmt.Sprintf("the error was %s, is %s", b.Error, t.Error)
+			t.Difference = fmt.Sprintf("the error was %s, is %s", told(b.Error), told(t.Error))
 		}
 	case t.Error != nil:
-		t.Change, t.Difference = Changed, fmt.Sprintf("was an output, is the error %s", t.Error)
+		t.Change, t.Difference = Changed, fmt.Sprintf("was an output, is the error %s", told(t.Error))
 	case b.Error != nil:
-		t.Change, t.Difference = Changed, fmt.Sprintf("was the error %s, is an output", b.Error)
+		t.Change, t.Difference = Changed, fmt.Sprintf("was the error %s, is an output", told(b.Error))
 	default:
 		t.Change, t.Difference = compareOutputs(b.Output, t.Output)
 	}
@@ -251,7 +238,7 @@ func compareOutputs(before, now []byte) (change, difference string) {
 	return Changed, fmt.Sprintf("%s: was %s, is %s", d.Where(), d.Want, d.Got)
 }
 
-func (e *TaskError) String() string { return fmt.Sprintf("%s: %s", e.Kind, e.Message) }
+func told(e *api.Error) string { return fmt.Sprintf("%s: %s", e.Kind, e.Detail) }
 
 func compact(doc []byte) string {
 	var b bytes.Buffer

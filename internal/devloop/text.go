@@ -196,7 +196,7 @@ func (p *page) task(t *Task) {
 	case t.Difference != "":
 		p.linef(colour, "  ", "%s", t.Difference)
 	case t.Error != nil && (t.Change == New || t.Misbehaved()):
-		p.linef(colour, "  ", "%s", t.Error)
+		p.linef(colour, "  ", "%s", told(t.Error))
 	case t.Change == New:
 		p.linef(faint, "  ", "%s", t.Output)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
 	"github.com/resonhost/resonhost/internal/terminal"
@@ -26,7 +27,7 @@ func TestPrint(t *testing.T) {
 		"loaded": {
 			devloop.Report{Plugin: "shout", Result: "loaded", Serving: before, Build: built, Seconds: 0.5, Tasks: []devloop.Task{
 				{Name: "a word", Change: devloop.New, Output: json.RawMessage(`"HELLO!"`), Nanoseconds: 5500, Runs: 101, Fuel: 27554},
-				{Name: "no text", Change: devloop.New, Error: &devloop.TaskError{host.KindInvalidArgument, "text: must not be empty"}, Nanoseconds: 999, Runs: 101},
+				{Name: "no text", Change: devloop.New, Error: &api.Error{Kind: host.KindInvalidArgument, Detail: "text: must not be empty"}, Nanoseconds: 999, Runs: 101},
 			}},
 			`shout 0.1.0 (eed6759b) serves
 built in 1.23 s, deployed in 0.50 s
@@ -44,8 +45,8 @@ memory of an instance 3.0 MiB
 			devloop.Report{Plugin: "shout", Result: "swapped", Before: before, Serving: after, Build: built, Seconds: 0.5, Tasks: []devloop.Task{
 				{Name: "one", Change: devloop.Same, Nanoseconds: 5_400_000, NanosecondsBefore: 5_000_000, Runs: 9, Fuel: 12_345_678_901, FuelBefore: 12_345_678_901},
 				{Name: "much \x1b[31m more than fits: " + strings.Repeat("日本", 20), Change: devloop.Changed, Difference: "a[3]: was 1, is " + strings.Repeat("9", 100), Nanoseconds: 1_500_000_000, NanosecondsBefore: 1000, Runs: 3, Fuel: 999_999_999, FuelBefore: 1_999_999_998},
-				{Name: "trap", Change: devloop.Same, Error: &devloop.TaskError{host.KindTrap, "unreachable"}, Fuel: 12},
-				{Name: "refused", Change: devloop.Same, Error: &devloop.TaskError{host.KindInvalidArgument, "not shown"}, Fuel: 120, FuelBefore: 119},
+				{Name: "trap", Change: devloop.Same, Error: &api.Error{Kind: host.KindTrap, Detail: "unreachable"}, Fuel: 12},
+				{Name: "refused", Change: devloop.Same, Error: &api.Error{Kind: host.KindInvalidArgument, Detail: "not shown"}, Fuel: 120, FuelBefore: 119},
 			}},
 			`shout 0.2.0 (c46d452a) serves, after 0.1.0 (eed6759b)
 built in 1.23 s, deployed in 0.50 s

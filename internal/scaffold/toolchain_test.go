@@ -137,7 +137,7 @@ func callTests(t *testing.T, resonhost, dir, name string) {
 				c := tests[n%len(tests)]
 				want := string(c.Output)
 				if c.Error != "" {
-					want = fmt.Sprintf(`{"error":{"kind":%q,"message":"text: must not be empty","line":%d}}`, c.Error, n+1)
+					want = fmt.Sprintf(`{"error":{"status":400,"detail":"text: must not be empty","kind":%q,"transform":%q,"plugin":%q,"version":"0.1.0","line":%d}}`, c.Error, name, name, n+1)
 				}
 				if lines.Text() != want {
 					t.Fatalf("line %d: %s, want %s", n+1, lines.Text(), want)

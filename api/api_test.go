@@ -1,0 +1,61 @@
+package api_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+)
+
+// TestRules has a rule for every kind, each with all that a rule must have.
+func TestRules(t *testing.T) {
+	of := make(map[host.Kind]api.Rule)
+	for _, r := range api.Rules() {
+		if _, twice := of[r.Kind]; twice {
+			t.Errorf("%s is there twice", r.Kind)
+		}
+		if http.StatusText(r.Status) == "" || r.Status < 400 || r.Exit <= api.ExitOK || r.Do == "" {
+			t.Errorf("%+v lacks something", r)
+		}
+		of[r.Kind] = r
+	}
+	for _, kind := range host.Kinds() {
+		if _, ok := of[kind]; !ok {
+			t.Errorf("there is no rule for %s", kind)
+		}
+		if got := api.RuleOf(kind); got != of[kind] {
+			t.Errorf("%s: %+v, want %+v", kind, got, of[kind])
+		}
+	}
+	if got := api.RuleOf("frob"); got.Status != http.StatusInternalServerError {
+		t.Errorf("a kind that there is not: %+v", got)
+	}
+}
+
+// TestOf tells errors of hosts, codecs and budgets as JSON.
+func TestOf(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		line int
+		want string
+	}{
+		{
+			&host.Error{Kind: host.KindTrap, Transform: "n.t", Plugin: "n", Version: "1.0.0", Hash: "ab", Message: "broke", Stack: "secret"}, 3,
+			`{"status":502,"detail":"broke","kind":"trap","transform":"t","plugin":"n","version":"1.0.0","line":3}`,
+		},
+		{fmt.Errorf("stream: %w", &abi.FieldError{Field: "a.b", Rule: "must be"}), 0, `{"status":400,"detail":"stream: a.b: must be","kind":"invalid_argument","field":"a.b","transform":"t"}`},
+		{errors.New("no JSON"), 1, `{"status":400,"detail":"no JSON","kind":"invalid_argument","transform":"t","line":1}`},
+		{&host.Error{Kind: host.KindOutOfMemory, Message: "full", Err: host.ErrMemoryBudget}, 0, `{"status":503,"detail":"full","kind":"out_of_memory","transform":"t"}`},
+		{&host.Error{Kind: "frob", Message: "new"}, 0, `{"status":500,"detail":"new","kind":"frob","transform":"t"}`},
+	} {
+		got, err := json.Marshal(api.Of("t", c.err).At(c.line))
+		if err != nil || string(got) != c.want {
+			t.Errorf("%v:\n%s\n%s, err %v", c.err, got, c.want, err)
+		}
+	}
+}

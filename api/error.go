@@ -1,0 +1,71 @@
+// Package api has what crosses HTTP and JSON lines in JSON: one shape of errors, and for each
+// kind of error its HTTP status, its exit code, and what to do.
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+)
+
+// MediaTypeProblem is the media type of an [Error] that is a whole answer of HTTP.
+const MediaTypeProblem = "application/problem+json"
+
+// Error is what every error looks like in JSON: as an answer of HTTP, as a line, and in the
+// reports of resonhost dev. It is a problem document of RFC 9457. Its type is left out, which
+// stands for about:blank; the member kind tells problems apart.
+type Error struct {
+	// Title is the phrase of the status. Only answers of HTTP have it.
+	Title string `json:"title,omitzero"`
+	// Status is the HTTP status. A line has the one that a single task would have had.
+	Status int `json:"status"`
+	// Detail says what happened. Of invalid_argument and failed it is the plugin's own, bounded,
+	// and not to be trusted.
+	Detail string `json:"detail"`
+	// Kind is a kind of package host, or one of this package.
+	Kind host.Kind `json:"kind"`
+	// Field is the argument that is at fault, "" if that is not known.
+	Field string `json:"field,omitzero"`
+	// Transform, Plugin and Version say what was to do the task, "" where none was reached.
+	Transform string `json:"transform,omitzero"`
+	Plugin    string `json:"plugin,omitzero"`
+	Version   string `json:"version,omitzero"`
+	// Line is the number of the line in the input, from 1; 0 of what is no line.
+	Line int `json:"line,omitzero"`
+}
+
+// Failure is the line that answers a task that failed.
+type Failure struct {
+	Error Error `json:"error"`
+}
+
+// New returns the error of a kind, with the status that the kind has.
+func New(kind host.Kind, detail string) Error {
+	return Error{Status: RuleOf(kind).Status, Kind: kind, Detail: detail}
+}
+
+// Of describes the error of a task. An error that is no [host.Error] is a codec's, which is an
+// invalid argument.
+func Of(transform string, err error) Error {
+	e := New(host.KindInvalidArgument, err.Error())
+	if task := (*host.Error)(nil); errors.As(err, &task) {
+		e = New(task.Kind, task.Message)
+		e.Plugin, e.Version = task.Plugin, task.Version
+	}
+	if field := (*abi.FieldError)(nil); errors.As(err, &field) {
+		e.Field = field.Field
+	}
+	if errors.Is(err, host.ErrMemoryBudget) { // the host's shortage, and no fault of the plugin's
+		e.Status = http.StatusServiceUnavailable
+	}
+	e.Transform = transform
+	return e
+}
+
+// At returns the error as that of a line, which is numbered from 1.
+func (e Error) At(line int) Error {
+	e.Line = line
+	return e
+}

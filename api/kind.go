@@ -1,0 +1,99 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// Kinds of a server's own, beside those of package host.
+const (
+	// KindNotFound: there is nothing at the path.
+	KindNotFound host.Kind = "not_found"
+	// KindMethodNotAllowed: the path has another method.
+	KindMethodNotAllowed host.Kind = "method_not_allowed"
+	// KindUnsupportedMediaType: the body has a form that the transform does not take.
+	KindUnsupportedMediaType host.Kind = "unsupported_media_type"
+	// KindUnknownPlugin: there is no plugin of the name.
+	KindUnknownPlugin host.Kind = "unknown_plugin"
+	// KindRefused: a plugin's new version does not serve.
+	KindRefused host.Kind = "refused"
+	// KindConflict: the plugin is not in a state in which that can be done.
+	KindConflict host.Kind = "conflict"
+	// KindCrossOrigin: a browser sent the request for a page of another origin.
+	KindCrossOrigin host.Kind = "cross_origin"
+	// KindForeignHost: the request's Host header names another machine.
+	KindForeignHost host.Kind = "foreign_host"
+)
+
+// Exit codes of the command.
+const (
+	// ExitOK: all went well.
+	ExitOK = 0
+	// ExitFailed: a line of input failed, or a write.
+	ExitFailed = 1
+	// ExitUsage: the command cannot do what it was told to.
+	ExitUsage = 2
+	// ExitPlugins: a plugin cannot serve.
+	ExitPlugins = 3
+	// ExitMismatch: an interpreter answers a task of call --verify sample:N differently.
+	ExitMismatch = 4
+	// ExitInterrupted: a signal came.
+	ExitInterrupted = 130
+)
+
+// StatusClientClosed is what others too have metrics and logs show for a client that went before
+// its answer came. It hardly reaches anybody.
+const StatusClientClosed = 499
+
+// Rule is what holds for one kind of error.
+type Rule struct {
+	Kind host.Kind
+	// Status is its HTTP status, and Exit the exit code of a command that ends for it.
+	Status, Exit int
+	// Retry is whether the same call may succeed later.
+	Retry bool
+	// Do says what to do.
+	Do string
+}
+
+var rules = []Rule{
+	{host.KindInvalidArgument, http.StatusBadRequest, ExitFailed, false, "Mend the argument that field or detail names."},
+	{host.KindUnknownTransform, http.StatusNotFound, ExitUsage, false, "Check the name; GET /v1/plugins lists the transforms."},
+	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, true, "Send fewer tasks at once, and this one again after Retry-After; or raise --queue or --workers."},
+	{host.KindTimeout, http.StatusGatewayTimeout, ExitFailed, true, "Give the task more time (--run-timeout, --queue-timeout, the caller's deadline), or less work."},
+	{host.KindCancelled, http.StatusServiceUnavailable, ExitFailed, true, "Send the task again if its result is still wanted."},
+	{host.KindFailed, http.StatusUnprocessableEntity, ExitFailed, false, "Read detail: the transform says why it could not do the task."},
+	{host.KindTrap, http.StatusBadGateway, ExitFailed, false, "Tell the plugin's author; the log has the guest's stack."},
+	{host.KindExit, http.StatusBadGateway, ExitFailed, false, "Tell the plugin's author; the log has what the guest wrote last."},
+	{host.KindOutOfMemory, http.StatusBadGateway, ExitFailed, false, "Raise --memory-limit, or send less; with status 503 the budget of all plugins is used up: raise --memory-budget, or send it again."},
+	{host.KindOutOfFuel, http.StatusGatewayTimeout, ExitFailed, false, "Raise --max-fuel, or send less."},
+	{host.KindABI, http.StatusBadGateway, ExitFailed, false, "Tell the plugin's author: the plugin broke its contract with the host."},
+	{host.KindUnavailable, http.StatusServiceUnavailable, ExitFailed, true, "Send the task again after Retry-After: the host starts, drains, or has the plugin paused or suspended."},
+	{host.KindHost, http.StatusInternalServerError, ExitFailed, false, "Look into the host's log."},
+	{KindNotFound, http.StatusNotFound, ExitFailed, false, "Check the path; GET / lists what there is."},
+	{KindMethodNotAllowed, http.StatusMethodNotAllowed, ExitFailed, false, "Use a method of the Allow header."},
+	{KindUnsupportedMediaType, http.StatusUnsupportedMediaType, ExitFailed, false, "Send a media type of the Accept header."},
+	{KindUnknownPlugin, http.StatusNotFound, ExitFailed, false, "Check the name; GET /v1/plugins lists the plugins."},
+	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, false, "Read detail: it names the step at which the plugin failed."},
+	{KindConflict, http.StatusConflict, ExitFailed, false, "Read detail: there is no earlier version, no canary, or no directory to reload from."},
+	{KindCrossOrigin, http.StatusForbidden, ExitFailed, false, "Call from the service's own origin, or from no browser."},
+	{KindForeignHost, http.StatusMisdirectedRequest, ExitFailed, false, "Name the loopback interface in the Host header, such as localhost."},
+}
+
+// Rules returns what holds for every kind of error, in the order of the reference.
+func Rules() []Rule { return append([]Rule(nil), rules...) }
+
+// RuleOf returns what holds for a kind. A kind that there is not counts as [host.KindHost].
+func RuleOf(kind host.Kind) Rule {
+	other := Rule{}
+	for _, r := range rules {
+		switch r.Kind {
+		case kind:
+			return r
+		case host.KindHost:
+			other = r
+		}
+	}
+	return other
+}

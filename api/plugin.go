@@ -1,0 +1,68 @@
+package api
+
+import (
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// Plugin is a plugin in answers of /v1/plugins.
+type Plugin struct {
+	// Name, Version and Hash are empty while nothing serves under the source's name.
+	Name       string      `json:"name"`
+	Version    string      `json:"version"`
+	Hash       string      `json:"hash"`
+	Source     string      `json:"source"`
+	Transforms []Transform `json:"transforms"`
+	Paused     bool        `json:"paused"`
+	// Suspended is whether it is given a rest, for failing in a row.
+	Suspended bool `json:"suspended"`
+	// Mismatch is of the last task that the interpreter answered differently.
+	Mismatch string `json:"mismatch,omitempty"`
+	// Since is when that version began to serve, and By what had it do so: loaded, swapped,
+	// promoted or rolled_back.
+	Since time.Time         `json:"since,omitzero"`
+	By    host.ReloadResult `json:"by,omitempty"`
+	// Previous is the hash of the version that a rollback goes back to.
+	Previous string       `json:"previous,omitempty"`
+	Canary   *Canary      `json:"canary,omitempty"`
+	Failure  *LoadFailure `json:"failure,omitempty"`
+}
+
+// Transform is a transform of a [Plugin].
+type Transform struct {
+	Name       string  `json:"name"`
+	Input      string  `json:"input"`
+	Output     string  `json:"output"`
+	StateBytes int     `json:"state_bytes"`
+	TimeoutS   float64 `json:"timeout_seconds"`
+}
+
+// Canary is a version on trial.
+type Canary struct {
+	Version string    `json:"version"`
+	Hash    string    `json:"hash"`
+	Share   float64   `json:"share"`
+	Since   time.Time `json:"since"`
+	Tasks   uint64    `json:"tasks"`
+	Failed  uint64    `json:"failed"`
+}
+
+// LoadFailure is why the newest version does not serve.
+type LoadFailure struct {
+	Hash  string    `json:"hash,omitempty"`
+	Step  host.Step `json:"step"`
+	Error string    `json:"error"`
+	Time  time.Time `json:"time"`
+}
+
+// Plugins is the answer of GET /v1/plugins.
+type Plugins struct {
+	Plugins []Plugin `json:"plugins"`
+}
+
+// Changed is the answer of POST /v1/plugins/{name}/{action}.
+type Changed struct {
+	Result host.ReloadResult `json:"result,omitempty"` // of reload
+	Plugin *Plugin           `json:"plugin,omitempty"`
+}

@@ -1,0 +1,134 @@
+// Package invoke does tasks that come as JSON, or as a payload of their transform's media type: it
+// decodes them, has a host run them, and encodes what comes of it. HTTP, JSON lines and resonhost
+// dev all do theirs by this package.
+package invoke
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
+)
+
+// Transform is a transform with what translates its JSON. It may be used concurrently.
+type Transform struct {
+	host.Transform
+
+	codec codec.Codec
+}
+
+// Find returns the transform of that name. Its error is a [*host.Error] if the host has no such
+// transform, and another if it has and there is no codec for it.
+func Find(h *host.Host, codecs *codec.Set, name string) (*Transform, error) {
+	t, err := h.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	return Of(t, codecs)
+}
+
+// Of is [Find] of a transform that was looked up.
+func Of(t host.Transform, codecs *codec.Set) (*Transform, error) {
+	c, err := codecs.For(t)
+	if err != nil {
+		return nil, err
+	}
+	return &Transform{t, c}, nil
+}
+
+// Task is a task that was decoded.
+type Task struct {
+	transform string
+	payload   []byte
+	stream    string
+	keyed     bool // it has a stream
+	encode    func(output []byte) ([]byte, error)
+}
+
+// Decode reads the JSON of a task. field names the member that is the key of the task's stream;
+// with "" only what the transform's own JSON has for it is one. Its error is the caller's fault,
+// and most often an [*abi.FieldError]. The task may share doc's memory.
+func (t *Transform) Decode(doc []byte, field string) (Task, error) {
+	key := ""
+	if field != "" {
+		var err error
+		if doc, key, err = codec.TakeStream(doc, field); err != nil {
+			return Task{}, err
+		}
+	}
+	call, err := t.codec.Decode(doc)
+	if err != nil {
+		return Task{}, err
+	}
+	task := Task{transform: t.Name, payload: call.Payload, stream: call.Stream, keyed: call.Stream != "", encode: call.Encode}
+	switch {
+	case key == "":
+		return task, nil
+	case task.keyed:
+		return Task{}, &abi.FieldError{Field: "stream", Rule: "is there besides " + foreign.Cut(field)}
+	}
+	return task.InStream(key), nil
+}
+
+// Payload returns the task of a payload, whose output is not encoded.
+func Payload(t host.Transform, payload []byte) Task { return Task{transform: t.Name, payload: payload} }
+
+// InStream returns the same task in the stream of that key, and in no other.
+func (t Task) InStream(key string) Task {
+	t.stream, t.keyed = key, true
+	return t
+}
+
+// Stream returns the key of the task's stream, "" without one.
+func (t Task) Stream() string { return t.stream }
+
+// Size returns the length of the task's payload in bytes.
+func (t Task) Size() int { return len(t.payload) }
+
+// Run runs the task and returns its output, for [Task.Encode].
+func (t Task) Run(ctx context.Context, c *host.Client) ([]byte, error) {
+	if t.keyed {
+		return c.Stream(t.stream).Run(ctx, t.transform, t.payload)
+	}
+	return c.Run(ctx, t.transform, t.payload)
+}
+
+// Submit is [Task.Run] without the waiting, as [host.Client.Submit] says.
+func (t Task) Submit(ctx context.Context, c *host.Client) *host.Pending {
+	if t.keyed {
+		return c.Stream(t.stream).Submit(ctx, t.transform, t.payload)
+	}
+	return c.Submit(ctx, t.transform, t.payload)
+}
+
+// Encode makes of an output what the caller gets: JSON on one line, without its end, if the task
+// came as JSON. An output that is not of its media type is the plugin's fault, and the error a
+// [*host.Error] of [host.KindABI].
+func (t Task) Encode(output []byte) ([]byte, error) {
+	if t.encode == nil {
+		return output, nil
+	}
+	doc, err := t.encode(output)
+	if err != nil {
+		return nil, &host.Error{
+			Kind: host.KindABI, Transform: t.transform, Err: err,
+			Message: fmt.Sprintf("the output is not of its media type: %v", err),
+		}
+	}
+	return doc, nil
+}
+
+// Expansion is how many times its size an output counts until it is JSON: itself, and what it
+// becomes. Only text of control characters becomes more, which is counted once it is there.
+const Expansion = 3
+
+// NoMemory is the error of a task for which the tasks under way leave no memory.
+func NoMemory(transform string) error {
+	return &host.Error{
+		Kind: host.KindQueueFull, Transform: transform, Err: host.ErrQueueFull,
+		Message: "the requests under way hold all the memory that they may",
+	}
+}

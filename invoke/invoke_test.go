@@ -1,0 +1,126 @@
+package invoke_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/invoke"
+)
+
+const manifest = `{"name": "t", "version": "1", "transforms": [
+	{"name": "t.count", "input": "application/json", "output": "application/json", "state_bytes": 64},
+	{"name": "t.text", "input": "application/json", "output": "text/plain"},
+	{"name": "t.own", "input": "application/vnd.t", "output": "application/vnd.t"}
+]}`
+
+// count answers with how many tasks of its stream there were, as digits.
+func count(t *guest.Task) error {
+	t.NextState = append(append([]byte(nil), t.State...), '1')
+	t.Output = append(t.Output, t.NextState...)
+	return nil
+}
+
+// garble answers with what is no text.
+func garble(t *guest.Task) error {
+	t.Output = append(t.Output, 0xff)
+	return nil
+}
+
+func start(t *testing.T) *host.Host {
+	t.Helper()
+	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, count, garble, count)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func TestFind(t *testing.T) {
+	h := start(t)
+	if _, err := invoke.Find(h, codec.New(), "t.frob"); host.KindOf(err) != host.KindUnknownTransform {
+		t.Errorf("err %v, want unknown_transform", err)
+	}
+	if _, err := invoke.Find(h, codec.New(), "t.own"); err == nil || err.Error() != "t.own has no JSON form: no codec for application/vnd.t and application/vnd.t" {
+		t.Errorf("err %v", err)
+	}
+}
+
+// TestStreams has tasks in the stream that their document names, in another, and in none.
+func TestStreams(t *testing.T) {
+	h := start(t)
+	counter, err := invoke.Find(h, codec.New(), "t.count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := h.Client("", host.PriorityNormal)
+	for _, s := range []struct{ doc, field, stream, want string }{
+		{`{"user": "a"}`, "user", "a", "1"},
+		{`{"user": "a"}`, "user", "a", "11"},
+		{`{"user": "b"}`, "user", "b", "1"},
+		{`{"user": "a"}`, "", "", "1"},
+		{`{}`, "user", "", "1"},
+	} {
+		task, err := counter.Decode([]byte(s.doc), s.field)
+		if err != nil || task.Stream() != s.stream {
+			t.Fatalf("%s: stream %q, want %q; err %v", s.doc, task.Stream(), s.stream, err)
+		}
+		out, err := task.Submit(t.Context(), c).Wait()
+		if err == nil {
+			out, err = task.Encode(out)
+		}
+		if err != nil || string(out) != s.want {
+			t.Errorf("%s: %s, want %s; err %v", s.doc, out, s.want, err)
+		}
+	}
+	task := invoke.Payload(counter.Transform, []byte("not JSON")).InStream("a")
+	out, err := task.Run(t.Context(), c)
+	if err != nil || string(out) != "111" || task.Size() != 8 {
+		t.Errorf("%s, want the stream to go on; err %v", out, err)
+	}
+	if _, err := task.InStream("").Run(t.Context(), c); host.KindOf(err) != host.KindInvalidArgument {
+		t.Errorf("an empty key: err %v", err)
+	}
+	field := (*abi.FieldError)(nil)
+	if _, err := counter.Decode([]byte(`{"user": 1}`), "user"); !errors.As(err, &field) || field.Field != "user" {
+		t.Errorf("a key that is none: err %v", err)
+	}
+	if _, err := counter.Decode([]byte(`{`), ""); !errors.As(err, &field) {
+		t.Errorf("a document that is cut off: err %v", err)
+	}
+}
+
+// TestEncode has an output that is not of its media type.
+func TestEncode(t *testing.T) {
+	h := start(t)
+	text, err := invoke.Find(h, codec.New(), "t.text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := text.Decode([]byte("1"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := task.Run(t.Context(), h.Client("", host.PriorityNormal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := task.Encode(out); host.KindOf(err) != host.KindABI {
+		t.Errorf("err %v, want abi", err)
+	}
+	if same, err := invoke.Payload(text.Transform, nil).Encode(out); err != nil || string(same) != string(out) {
+		t.Errorf("%q, err %v: a payload's output is what the caller gets", same, err)
+	}
+}
