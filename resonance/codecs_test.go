@@ -38,7 +38,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"cascade", "empty", " ", "document: is empty"},
 		{"cascade", "null", " null ", "document: must not be null"},
 		{"cascade", "array", `[]`, "document: must be an object"},
-		{"cascade", "unknown member", `{"phi": 1}`, "phi: is not a known field"},
+		{"cascade", "unknown member", `{"phi": 1}`, `phi: is not a known field; did you mean "phiValue"?`},
 		{"cascade", "misspelt member", `{"phiValu": 1}`, `phiValu: is not a known field; did you mean "phiValue"?`},
 		{"cascade", "another case", `{"PhiValue": 1}`, `PhiValue: is not a known field; did you mean "phiValue"?`},
 		{"cascade", "misspelt stream", `{"strem": "a"}`, `strem: is not a known field; did you mean "stream"?`},
@@ -101,7 +101,7 @@ func TestDecodeRefusesSize(t *testing.T) {
 	copy(doc, "{}")
 	for name := range transforms {
 		_, err := of(t, name).Decode(doc)
-		if want := "document: must have at most 8388608 bytes, has 8388609"; err == nil || err.Error() != want {
+		if want := "document: must have at most 8388608 bytes (Set.Allow, --max-input), has 8388609"; err == nil || err.Error() != want {
 			t.Errorf("%s: err %v, want %s", name, err, want)
 		}
 	}
