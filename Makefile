@@ -50,7 +50,7 @@ TESTTIME ?= 30m
 # built binary, which has none, and tests that compute on one goroutine what takes minutes under it,
 # which is mostly to compile a Go program. The package has no goroutine at all. All are in test.
 NO_RACE_PACKAGES := /host/internal/module/meter$$
-NO_RACE_BINARY   := Scripts|Dev|Docs|Vectors|ReadmePlugin|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
+NO_RACE_BINARY   := Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
 NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
 

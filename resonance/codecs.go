@@ -1,5 +1,5 @@
 // Package resonance has what a program needs to serve the transforms cascade and tick to
-// those who speak JSON: their codecs. resonance/MESSAGES.md describes the JSON.
+// those who speak JSON: their codecs. docs/reference/transforms.md describes the JSON.
 //
 // Packages below have the rest of what knows these two: their messages as Go types (cascade,
 // tick), a network of nodes that tick advances (network), and metrics (metrics). The engine

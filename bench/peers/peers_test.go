@@ -298,7 +298,7 @@ func TestRender(t *testing.T) {
 	}
 	var b strings.Builder
 	made().readme(&b)
-	if lines := strings.Count(b.String(), "\n"); lines != 20 {
+	if lines := strings.Count(b.String(), "\n"); lines != 13 {
 		t.Errorf("%d lines for a README:\n%s", lines, b.String())
 	}
 	{

@@ -427,29 +427,35 @@ in another order each round. Before a load is measured each has a turn to warm u
 
 // readme is a short table.
 func (m *measurements) readme(b *strings.Builder) {
-	shown := [...]string{
-		ofNative, ofPristine, ofPristineSIMD, ofFrame, ofFrameInto, ofFrameSIMD, ofShared, "HTTP, pristine", ofPiscina, ofOnce, ofExtism, "Extism, with a timeout", ofWapc, "go-plugin", "wazero, a new instance each",
+	shown := [...]struct{ contender, name string }{
+		{ofNative, ofNative},
+		{ofPristine, "resonhost, " + ofPristine},
+		{ofFrame, "resonhost, " + ofFrame},
+		{ofPiscina, ofPiscina},
+		{ofExtism, ofExtism},
+		{ofWapc, ofWapc},
+		{"go-plugin", "go-plugin"},
+		{"wazero, a new instance each", "wazero, a new instance each"},
 	}
 	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
 	m.writeDisturbed(b)
 	b.WriteByte('\n')
-	rows := [][]string{{"", "full cascades/s", "p99 at half load", "the same, short time slices", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
-	for _, k := range m.Contenders {
-		if !slices.Contains(shown[:], k.Name) {
+	rows := [][]string{{"", "full cascades/s", "p99 at half load", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
+	for _, c := range shown {
+		i := slices.IndexFunc(m.Contenders, func(k contender) bool { return k.Name == c.contender })
+		if i < 0 {
 			continue
 		}
-		row := []string{k.Name, "–", "–", "–", "–", k.Fresh, k.Stops}
+		k := m.Contenders[i]
+		row := []string{c.name, "–", "–", "–", k.Fresh, k.Stops}
 		if r := m.Closed[full][k.Name]; r != nil {
 			row[1] = count(median(r.Rate))
 		}
-		if r := m.Open[full][k.Name]; r != nil {
+		if r := m.Open[fullShort][k.Name]; r != nil { // as resonhost run has it
 			row[2] = short(median(r.P99))
 		}
-		if r := m.Open[fullShort][k.Name]; r != nil {
-			row[3] = short(median(r.P99))
-		}
 		if r := m.Alone[noop][k.Name]; r != nil {
-			row[4] = short(nanosecondsS / median(r.Rate))
+			row[3] = short(nanosecondsS / median(r.Rate))
 		}
 		rows = append(rows, row)
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
-// TestDocs does what the documents say, to the letter: each of those in docs, in an empty
-// directory beside a checkout, with resonhost in the PATH.
+// TestDocs does what the documents say, to the letter: README.md in a checkout, and each of those in
+// docs in an empty directory beside one, with resonhost in the PATH.
 //
 // A block of code of the language console is a session: a line that begins with $ is a command,
 // with further lines after a \, and what follows is what it prints. A line … stands for any lines,
@@ -31,6 +31,7 @@ import (
 //	<!-- edit: NAME -->     a diff of a file
 //	<!-- more -->           what the server prints later
 //	<!-- shows: NAME -->    lines that a file has
+//	<!-- as in: NAME -->    lines that a document of this repository has, which are tested there
 func TestDocs(t *testing.T) {
 	root := guesttest.Root()
 	var names []string
@@ -43,6 +44,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("README", func(t *testing.T) { runDocument(t, filepath.Join(root, "README.md"), "resonhost") })
 	for _, name := range names {
 		rel, err := filepath.Rel(root, name)
 		if err != nil {
@@ -57,6 +59,7 @@ var fenced = regexp.MustCompile("(?m)(?:^<!-- ([a-z ]+?)(?:: (\\S+))? -->\n\n?)?
 
 func runDocument(t *testing.T, file, dir string) {
 	t.Helper()
+	root := guesttest.Root()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +91,9 @@ func runDocument(t *testing.T, file, dir string) {
 		case what == "edit":
 			s.edit(name, body)
 		case what == "shows":
-			s.shows(name, body)
+			s.shows(filepath.Join(s.dir, filepath.FromSlash(name)), body)
+		case what == "as in":
+			s.shows(filepath.Join(root, filepath.FromSlash(name)), body)
 		case what == "more":
 			s.await(body)
 		case what == "" && language == "console":
@@ -180,14 +185,14 @@ func (s *session) edit(name, diff string) {
 }
 
 // shows checks that a file has the lines, one after the other.
-func (s *session) shows(name, lines string) {
+func (s *session) shows(file, lines string) {
 	s.t.Helper()
-	b, err := os.ReadFile(filepath.Join(s.dir, filepath.FromSlash(name)))
+	b, err := os.ReadFile(file)
 	if err != nil {
 		s.fatalf("%v", err)
 	}
 	if !strings.Contains(string(b), lines) {
-		s.fatalf("%s does not have these lines", name)
+		s.fatalf("%s does not have these lines", file)
 	}
 }
 

@@ -3,7 +3,6 @@ package docs
 import (
 	"flag"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -20,9 +19,6 @@ var lengths = flag.Bool("lengths", false, "log the mean of each document, and it
 // TestSentences holds documents to short sentences. Code, tables and headings do not count.
 func TestSentences(t *testing.T) {
 	for _, d := range documents(t) {
-		if !strings.HasPrefix(d.path, "docs/") {
-			continue // not yet
-		}
 		total, count, long := 0, 0, 0
 		var longest []int
 		texts := make(map[int]string)

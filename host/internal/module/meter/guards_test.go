@@ -128,7 +128,7 @@ func TestGuardsAreNeeded(t *testing.T) {
 		at := slices.IndexFunc(ops, func(op operation) bool { return op.name == c.op })
 		wasm := shapes[c.shape](c.seed, ops[at])
 		want := all[1].leaves(t, wasm, c.seed)
-		// Processors with BMI1 have instructions for both. An emulator can be one without, see RATIONALE.md.
+		// Processors with BMI1 have instructions for both. An emulator can be one without, see docs/rationale/engine.md.
 		needed := c.guard != meter.GuardBitCount || !cpu.X86.HasBMI1
 		if needed && bytes.Equal(all[0].leaves(t, wasm, c.seed), want) {
 			t.Errorf("guard %v is no longer needed with this wazero for %s: remove it", c.guard, c.op)
