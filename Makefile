@@ -1,6 +1,7 @@
 # `make help` lists the targets. Building, running and testing take Go and make
-# alone; lint also takes wat2wasm, of the Debian package wabt, scaffolds the toolchains
-# of other languages, whose Debian packages .ci/run has, fuzz-engine and bench-gate those of C and Rust,
+# alone, and curl for the tests of the documents; lint also takes wat2wasm and hunspell, of the
+# Debian packages wabt, hunspell and hunspell-en-gb, scaffolds the toolchains
+# of other languages, whose Debian packages .ci/run has, fuzz-engine those of C and Rust,
 # test-arm64 qemu-user-static, guests-simd cargo and libstd-rust-dev-wasm32, and bench-peers
 # those and nodejs and npm.
 
@@ -95,9 +96,8 @@ test-arm64: ## run what depends on the engine's machine code for arm64, by emula
 bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or BENCHFLAGS
 	cd bench && go run . $(BENCHFLAGS)
 
-bench-gate: build ## fail if ratios exceed the bounds of bench/gate.txt and bench/guards.txt; takes clang, lld and cargo as scaffolds does
+bench-gate: build ## fail if ratios of bench exceed the bounds of bench/gate.txt
 	cd bench && go run . -benchtime 400ms -gate gate.txt
-	go test -run '^$$' -bench '^Benchmark(Guards|Verify)$$' -benchtime 500ms ./host/internal/module -gate $(CURDIR)/bench/guards.txt
 
 bench-peers: guests guests-simd $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme ../README.md)
 	cd bench && go build -trimpath -o ../bin/peers/peers ./peers && ../bin/peers/peers $(BENCHFLAGS) $(PEERFLAGS)
@@ -111,9 +111,10 @@ bench/peers/piscina/node_modules/.package-lock.json: bench/peers/piscina/package
 	cd bench/peers/piscina && npm ci --no-audit --no-fund
 	@touch $@
 
-lint: ## check format, vet, linters, go.mod files and the compiled guests
+lint: ## check format, vet, linters, go.mod files, the compiled guests and the documents' spelling
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt these:"; echo "$$files"; exit 1; }
-	go vet -tags scaffolds ./...
+	go vet -tags scaffolds,spelling ./...
+	go test -tags spelling ./internal/docs
 	GOARCH=386 go build ./...
 	$(WASIP1) go vet ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./testdata/guests/...
 	cd bench && go vet ./... && $(WASIP1) go vet ./peers/guests/...

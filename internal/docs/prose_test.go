@@ -3,6 +3,7 @@ package docs
 import (
 	"flag"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -56,5 +57,13 @@ func TestSentences(t *testing.T) {
 				t.Logf("%s:%d: %d words: %s", d.path, l&0xffff, l>>16, texts[l])
 			}
 		}
+	}
+}
+
+// TestReadme holds the README to what a newcomer reads in a few minutes.
+func TestReadme(t *testing.T) {
+	const most = 150
+	if n := strings.Count(read(t, "README.md").text, "\n"); n > most {
+		t.Errorf("README.md has %d lines, must have at most %d: figures go to bench, details to docs", n, most)
 	}
 }
