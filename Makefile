@@ -1,7 +1,7 @@
 # `make help` lists the targets. Building, running and testing take Go and make
 # alone, and curl for the tests of the documents; lint also takes wat2wasm and hunspell, of the
 # Debian packages wabt, hunspell and hunspell-en-gb, scaffolds the toolchains
-# of other languages, whose Debian packages .ci/run has, fuzz-engine those of C and Rust,
+# of other languages, whose Debian packages .ci/run has, fuzz-engine and bench-gate those of C and Rust,
 # test-arm64 qemu-user-static, guests-simd cargo and libstd-rust-dev-wasm32, and bench-peers
 # those and nodejs and npm.
 
@@ -96,8 +96,9 @@ test-arm64: ## run what depends on the engine's machine code for arm64, by emula
 bench: build ## compare native, inline, WASM and batched WASM; BENCHTIME (1s) or BENCHFLAGS
 	cd bench && go run . $(BENCHFLAGS)
 
-bench-gate: build ## fail if ratios of bench exceed the bounds of bench/gate.txt
+bench-gate: build ## fail if ratios exceed the bounds of bench/gate.txt and bench/guards.txt; takes clang, lld and cargo as scaffolds does
 	cd bench && go run . -benchtime 400ms -gate gate.txt
+	go test -run '^$$' -bench '^Benchmark(Guards|Verify)$$' -benchtime 500ms ./host/internal/module -gate $(CURDIR)/bench/guards.txt
 
 bench-peers: guests guests-simd $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme ../README.md)
 	cd bench && go build -trimpath -o ../bin/peers/peers ./peers && ../bin/peers/peers $(BENCHFLAGS) $(PEERFLAGS)
