@@ -62,7 +62,7 @@ const (
 	// MaxWeight is the largest share of a plugin or tenant.
 	MaxWeight = 1000
 	// MaxMemoryLimit bounds PluginConfig.MemoryLimit. WebAssembly can address twice as much, but there
-	// wazero's compiler is not trusted with addresses; see RATIONALE.
+	// wazero's compiler is not trusted with addresses; see docs/rationale/sandbox.md.
 	MaxMemoryLimit = 2 << 30
 	// MaxFrameBytes bounds MaxInput and MaxOutput.
 	MaxFrameBytes = 256 << 20
