@@ -204,16 +204,3 @@ func TestReference(t *testing.T) {
 		t.Errorf("docs/reference has no table of %s", key)
 	}
 }
-
-// TestExitCodes holds docs/reference/errors.md to the exit codes that there are.
-func TestExitCodes(t *testing.T) {
-	b, err := os.ReadFile(filepath.Join(guesttest.Root(), "docs", "reference", "errors.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, code := range []int{exitOK, exitFailed, exitUsage, exitPlugins, exitMismatch, exitInterrupted} {
-		if !strings.Contains(string(b), fmt.Sprintf("\n| %d | ", code)) {
-			t.Errorf("docs/reference/errors.md lacks the exit code %d", code)
-		}
-	}
-}

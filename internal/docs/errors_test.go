@@ -1,53 +1,37 @@
 package docs
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"path/filepath"
+	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/api"
 )
 
-var kindRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d{3}) \\| .+ \\| .+ \\|$")
+var kindRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d{3}) \\| (\\d+) \\| .+ \\|$")
 
-// TestErrors holds docs/reference/errors.md to the kinds of errors that a host has: each with its
-// status and what to do.
+// TestErrors holds docs/reference/errors.md to the kinds of errors that there are, with their
+// statuses and exit codes.
 func TestErrors(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(guesttest.Root(), "host", "error.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
+	d := read(t, "docs/reference/errors.md")
+	documented := make(map[string]string)
+	for _, m := range kindRow.FindAllStringSubmatch(d.text, -1) {
+		documented[m[1]] = m[2] + ", " + m[3]
 	}
-	kinds := make(map[string]bool)
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok || len(spec.Names) != 1 || len(spec.Values) != 1 || !strings.HasPrefix(spec.Names[0].Name, "Kind") {
-			return true
+	for _, rule := range api.Rules() {
+		kind := string(rule.Kind)
+		if want := fmt.Sprintf("%d, %d", rule.Status, rule.Exit); documented[kind] != want {
+			t.Errorf("%s says of the kind %s: %q, want the status and exit code %s", d.path, kind, documented[kind], want)
 		}
-		if value, ok := spec.Values[0].(*ast.BasicLit); ok {
-			if kind, err := strconv.Unquote(value.Value); err == nil {
-				kinds[kind] = true
-			}
-		}
-		return true
-	})
-	if len(kinds) == 0 {
-		t.Fatal("host/error.go has no kinds")
+		delete(documented, kind)
 	}
-	documented := make(map[string]bool)
-	for _, m := range kindRow.FindAllStringSubmatch(read(t, "docs/reference/errors.md").text, -1) {
-		documented[m[1]] = true
-		if !kinds[m[1]] {
-			t.Errorf("docs/reference/errors.md: there is no kind %s", m[1])
-		}
+	for kind := range documented {
+		t.Errorf("%s: there is no kind %s", d.path, kind)
 	}
-	for kind := range kinds {
-		if !documented[kind] {
-			t.Errorf("docs/reference/errors.md lacks the kind %s, with its status and what to do", kind)
+	for _, code := range []int{api.ExitOK, api.ExitFailed, api.ExitUsage, api.ExitPlugins, api.ExitMismatch, api.ExitInterrupted} {
+		if !strings.Contains(d.text, fmt.Sprintf("\n| %d | ", code)) {
+			t.Errorf("%s lacks the exit code %d", d.path, code)
 		}
 	}
 }
