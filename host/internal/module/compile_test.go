@@ -22,8 +22,8 @@ type linkedKind struct {
 	library []byte
 }
 
-func (k linkedKind) Grants() contract.Grants {
-	g := k.Kind.Grants()
+func (k linkedKind) Imports() contract.Imports {
+	g := k.Kind.Imports()
 	g.Libraries = []contract.Library{{Name: "library", WASM: k.library}}
 	return g
 }
@@ -49,7 +49,7 @@ func TestCompile(t *testing.T) {
 	if err := json.Unmarshal(doc, &copied); err != nil || copied != opts.compiling() {
 		t.Fatalf("%s, err %v", doc, err)
 	}
-	libraries := kind.Grants().Libraries
+	libraries := kind.Imports().Libraries
 
 	// Without a cache, with an empty one, and with what that has kept then.
 	elsewhere := OpenCache(dir, 1<<30, log)

@@ -20,7 +20,7 @@ func (m *Module) inspect(wasm []byte) error {
 	m.list(links)
 	m.kind, m.info.Claim = contract.Of(m.opts.Kinds, links)
 	m.info.Kind = m.kind.Name()
-	g, unsound := grantedBy(m.kind)
+	g, unsound := importableBy(m.kind)
 	if unsound != nil {
 		return StepInspect.in(unsound)
 	}
@@ -65,18 +65,18 @@ func (m *Module) list(links *meter.Links) {
 	slices.Sort(m.info.Exports)
 }
 
-// grants is what guests of a kind may import.
-type grants struct {
+// importable is what guests of a kind may import.
+type importable struct {
 	functions map[[2]string]meter.Link // by module and name, without WASI's
 	modules   map[string]bool          // of all of them
 	libraries []string                 // names
 	memory    uint64                   // of the libraries, in bytes
 }
 
-// grantedBy returns what a kind grants. Its error is the kind's own fault.
-func grantedBy(k contract.Kind) (*grants, error) {
-	of := k.Grants()
-	g := &grants{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}}
+// importableBy returns what guests of a kind may import. Its error is the kind's own fault.
+func importableBy(k contract.Kind) (*importable, error) {
+	of := k.Imports()
+	g := &importable{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}}
 	add := func(module string, l meter.Link) {
 		g.functions[[2]string{module, l.Name}] = l
 		g.modules[module] = true
@@ -100,8 +100,8 @@ func grantedBy(k contract.Kind) (*grants, error) {
 	return g, nil
 }
 
-// function returns the type of a function that is granted.
-func (g *grants) function(l meter.Link) (params, results []api.ValueType, ok bool) {
+// function returns the type of a function that may be imported.
+func (g *importable) function(l meter.Link) (params, results []api.ValueType, ok bool) {
 	switch {
 	case l.Kind != meter.KindFunction:
 		return nil, nil, false
@@ -112,8 +112,8 @@ func (g *grants) function(l meter.Link) (params, results []api.ValueType, ok boo
 	return f.Params, f.Results, ok
 }
 
-// foreign reports whether a binary imports something of a module of which nothing is granted.
-func (g *grants) foreign(links *meter.Links) bool {
+// foreign reports whether a binary imports something of a module of which nothing may be imported.
+func (g *importable) foreign(links *meter.Links) bool {
 	return slices.ContainsFunc(links.Imports, func(l meter.Link) bool { return !g.modules[l.Module] })
 }
 
@@ -147,7 +147,7 @@ func (g *group) Error() string {
 }
 
 // checkImports joins all faults of imports.
-func checkImports(links *meter.Links, g *grants) error {
+func checkImports(links *meter.Links, g *importable) error {
 	var groups []*group
 	type key struct {
 		module string

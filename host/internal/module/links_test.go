@@ -138,6 +138,16 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestCompanion has a file that a plugin has no use for told.
+func TestCompanion(t *testing.T) {
+	opts := options()
+	opts.Companion = []byte("{}")
+	_, err := module.Load(t.Context(), read(t, "room"), opts)
+	if want := "has a companion file, and describes itself: remove the file"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // TestManyLinks has more imports than there may be. What they are is told all the same.
 func TestManyLinks(t *testing.T) {
 	imports := make([]string, 200_000)

@@ -208,7 +208,7 @@ func checkHeader(wasm []byte) error {
 
 // rewrite rewrites the binary and the libraries of its kind.
 func (m *Module) rewrite(wasm []byte) ([]*rewritten, error) {
-	return rewriteAll(wasm, m.kind.Grants().Libraries, m.opts.compiling(), m.opts.Cache)
+	return rewriteAll(wasm, m.kind.Imports().Libraries, m.opts.compiling(), m.opts.Cache)
 }
 
 // compile compiles what was rewritten, within the time for it.

@@ -23,8 +23,8 @@ type Kind interface {
 	// Claims returns which import or export shows that a binary is of this kind, such as
 	// "exports resonhost_abi"; "" if none does.
 	Claims(links *meter.Links) string
-	// Grants is what its guests may import, beside WASI.
-	Grants() Grants
+	// Imports is what its guests may import, beside WASI.
+	Imports() Imports
 	// Open checks a binary but for its imports, and says how its guests are run. The error joins
 	// all that is wrong with its exports and its companion.
 	Open(b Binary) (Plugin, error)
@@ -41,8 +41,8 @@ func Of(kinds []Kind, links *meter.Links) (k Kind, claim string) {
 	return kinds[0], ""
 }
 
-// Grants is what the guests of a kind may import. An import is granted by its module and name.
-type Grants struct {
+// Imports is what the guests of a kind may import. An import is granted by its module and name.
+type Imports struct {
 	Functions []HostFunction
 	// Libraries are linked to each instance, in this order: later ones may import earlier ones.
 	Libraries []Library

@@ -39,7 +39,7 @@ func (parcel) Claims(links *meter.Links) string {
 	return ""
 }
 
-func (p parcel) Grants() contract.Grants {
+func (p parcel) Imports() contract.Imports {
 	of := func(name string, params, results []api.ValueType, do func(*parcelGuest, contract.Instance, []uint64)) contract.HostFunction {
 		return contract.HostFunction{
 			Module: "parcel:host", Name: name, Params: params, Results: results,
@@ -48,7 +48,7 @@ func (p parcel) Grants() contract.Grants {
 			},
 		}
 	}
-	return contract.Grants{
+	return contract.Imports{
 		Functions: []contract.HostFunction{
 			of("item", nil, []api.ValueType{i32}, func(g *parcelGuest, _ contract.Instance, stack []uint64) { stack[0] = uint64(g.item) }),
 			of("remember", []api.ValueType{i32}, []api.ValueType{i32}, func(g *parcelGuest, _ contract.Instance, stack []uint64) {

@@ -32,9 +32,9 @@ func (Kind) Claims(links *meter.Links) string {
 	return ""
 }
 
-// Grants implements [contract.Kind].
-func (Kind) Grants() contract.Grants {
-	return contract.Grants{Functions: []contract.HostFunction{{
+// Imports implements [contract.Kind].
+func (Kind) Imports() contract.Imports {
+	return contract.Imports{Functions: []contract.HostFunction{{
 		Module: abi.ImportModule, Name: abi.ImportLog,
 		Params: []api.ValueType{i32, i32, i32}, ParamNames: []string{"level", "ptr", "len"},
 		Do: log,
