@@ -96,17 +96,7 @@ func decodeNodes(doc []byte) (codec.Call, error) {
 	if err := codec.Unmarshal(doc, &in); err != nil {
 		return codec.Call{}, err
 	}
-	return with(codec.Call{Encode: func(output []byte) ([]byte, error) {
-		var res tick.NodesResult
-		if err := res.UnmarshalBinary(output); err != nil {
-			return nil, err
-		}
-		out, err := in.Respond(&res)
-		if err != nil {
-			return nil, err
-		}
-		return codec.Marshal(out)
-	}}, &in.NodesRequest)
+	return with(codec.Call{Encode: responding(in.Respond)}, &in.NodesRequest)
 }
 
 // networkInput is the JSON of tick.network's argument, as nodesInput.
@@ -133,17 +123,25 @@ func decodeNetwork(doc []byte) (codec.Call, error) {
 	if err := codec.Unmarshal(doc, &in); err != nil {
 		return codec.Call{}, err
 	}
-	return with(codec.Call{Encode: func(output []byte) ([]byte, error) {
-		var res tick.NetworkState
+	return with(codec.Call{Encode: responding(in.Respond)}, &in.NetworkRequest)
+}
+
+// responding encodes what a request makes of its result's record.
+func responding[Result, Response any, P interface {
+	*Result
+	encoding.BinaryUnmarshaler
+}](respond func(P) (Response, error)) func(output []byte) ([]byte, error) {
+	return func(output []byte) ([]byte, error) {
+		res := P(new(Result))
 		if err := res.UnmarshalBinary(output); err != nil {
 			return nil, err
 		}
-		out, err := in.Respond(&res)
+		out, err := respond(res)
 		if err != nil {
 			return nil, err
 		}
 		return codec.Marshal(out)
-	}}, &in.NetworkRequest)
+	}
 }
 
 func decodeConnection(doc []byte) (codec.Call, error) {

@@ -101,34 +101,48 @@ func (s *Server) unsupported(w http.ResponseWriter, t host.Transform, detail str
 	writeProblem(w, problem(api.KindUnsupportedMediaType, t.Name, detail))
 }
 
-func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Transform) {
-	if !single(w, r) {
-		return
-	}
-	a, ok := s.open(w, t, bodyOverhead)
-	if !ok {
-		return
-	}
-	defer a.close()
-	body, ok := s.body(w, r, t, a)
-	if !ok {
-		return
-	}
-	task := invoke.Payload(t, body)
-	out, err := s.run(w, r, task, func(n int) bool { return a.Take(n, true) })
-	if err != nil {
-		s.fail(w, r, t.Name, err)
-		return
-	}
-	answer(w, t.Output, out)
+// form is how a single task comes and is answered.
+type form struct {
+	// decode makes the task of a body. What that takes beside the body it takes of the account.
+	decode    func(body []byte, a *account) (invoke.Task, error)
+	mediaType string // of the answer
+	end       string // of the answer
+	expansion int    // how many times its size an output counts until it is the answer
 }
 
+// runPayload does a task whose body is its payload, and whose answer is the output.
+func (s *Server) runPayload(w http.ResponseWriter, r *http.Request, t host.Transform) {
+	s.runSingle(w, r, t, form{
+		decode:    func(body []byte, _ *account) (invoke.Task, error) { return invoke.Payload(t, body), nil },
+		mediaType: t.Output, expansion: 1,
+	})
+}
+
+// runJSON does a task whose body and answer are JSON.
 func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transform) {
 	c, err := invoke.Of(t, s.codecs)
 	if err != nil {
 		s.unsupported(w, t, err.Error()+"; the Content-Type must be "+t.Input)
 		return
 	}
+	s.runSingle(w, r, t, form{
+		decode: func(body []byte, a *account) (invoke.Task, error) {
+			body, err := foreign.UTF8(body)
+			if err != nil {
+				return invoke.Task{}, &abi.FieldError{Field: "document", Rule: err.Error()}
+			}
+			task, err := c.Decode(body, "")
+			if err == nil && !a.Take(task.Size(), false) {
+				err = s.noMemory(t)
+			}
+			return task, err
+		},
+		mediaType: manifest.MediaTypeJSON, end: "\n", expansion: invoke.Expansion,
+	})
+}
+
+// runSingle does a single task.
+func (s *Server) runSingle(w http.ResponseWriter, r *http.Request, t host.Transform, f form) {
 	if !single(w, r) {
 		return
 	}
@@ -141,30 +155,22 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 	if !ok {
 		return
 	}
-	if body, err = foreign.UTF8(body); err != nil {
-		s.fail(w, r, t.Name, &abi.FieldError{Field: "document", Rule: err.Error()})
-		return
-	}
-	task, err := c.Decode(body, "")
+	task, err := f.decode(body, a)
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	if !a.Take(task.Size(), false) {
-		s.noRoom(w, t)
-		return
-	}
-	out, err := s.run(w, r, task, func(n int) bool { return a.Take(invoke.Expansion*n, true) })
+	out, err := s.run(w, r, task, func(n int) bool { return a.Take(f.expansion*n, true) })
 	if err == nil {
 		before := len(out)
 		out, err = task.Encode(out)
-		a.Add(len(out) - invoke.Expansion*before)
+		a.Add(len(out) - f.expansion*before)
 	}
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	answer(w, manifest.MediaTypeJSON, append(out, '\n'))
+	answer(w, f.mediaType, append(out, f.end...))
 }
 
 // single refuses what only JSON lines have.

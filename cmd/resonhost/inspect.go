@@ -32,42 +32,54 @@ func inspectCommand(std stdio) *cli.Command {
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return usagef("say which plugins to inspect: resonhost inspect FILE...")
-			}
-			if err := o.readConfig(c); err != nil {
-				return err
-			}
-			cfg := o.host
-			cfg.Logger = slog.New(slog.DiscardHandler)
-			if err := o.setLoading(&cfg); err != nil {
-				return err
-			}
-			var errs []error
-			for i, name := range c.Args().Slice() {
-				in, err := inspectFile(c, name, cfg)
-				if err != nil && c.Context.Err() != nil {
-					return &exit{api.ExitInterrupted, errInterrupted}
-				}
-				if err != nil {
-					errs = append(errs, &ofFile{name, err})
-					if o.json {
-						if err := printFailure(std.out, name, err); err != nil {
-							return err
-						}
-					}
-					continue
-				}
+			return o.eachFile(c, std, inspectFile, func(i int, name string, in host.Inspection) error {
 				if !o.json && i > 0 {
 					fmt.Fprintln(std.out)
 				}
-				if err := printInspection(std.out, name, in, o.json); err != nil {
-					return err
-				}
-			}
-			return exitWith(api.ExitPlugins, errs)
+				return printInspection(std.out, name, in, o.json)
+			})
 		},
 	}
+}
+
+// eachFile loads the plugins of the files that the command names, and shows what each is; i is
+// which one it is. A file that cannot serve does not keep it from those after it.
+func (o *options) eachFile(
+	c *cli.Context, std stdio,
+	load func(c *cli.Context, name string, cfg host.Config) (host.Inspection, error),
+	show func(i int, name string, in host.Inspection) error,
+) error {
+	if !c.Args().Present() {
+		return usagef("say which plugins to %s: resonhost %s FILE...", c.Command.Name, c.Command.Name)
+	}
+	if err := o.readConfig(c); err != nil {
+		return err
+	}
+	cfg := o.host
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	if err := o.setLoading(&cfg); err != nil {
+		return err
+	}
+	var errs []error
+	for i, name := range c.Args().Slice() {
+		in, err := load(c, name, cfg)
+		switch {
+		case err == nil:
+			err = show(i, name, in)
+		case c.Context.Err() != nil:
+			return &exit{api.ExitInterrupted, errInterrupted}
+		default:
+			fault := err
+			errs = append(errs, &ofFile{name, err})
+			if err = nil; o.json {
+				err = printFailure(std.out, name, fault)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return exitWith(api.ExitPlugins, errs)
 }
 
 // printFailure prints what --json has of a plugin that could not serve.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -28,43 +27,17 @@ func validateCommand(std stdio) *cli.Command {
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if !c.Args().Present() {
-				return usagef("say which plugins to validate: resonhost validate FILE...")
-			}
-			if err := o.readConfig(c); err != nil {
-				return err
-			}
-			cfg := o.host
-			cfg.Logger = slog.New(slog.DiscardHandler)
-			if err := o.setLoading(&cfg); err != nil {
-				return err
-			}
-			var errs []error
-			for _, name := range c.Args().Slice() {
-				in, err := validateFile(c, name, cfg)
-				switch {
-				case err != nil && c.Context.Err() != nil:
-					return &exit{api.ExitInterrupted, errInterrupted}
-				case err != nil:
-					errs = append(errs, &ofFile{name, err})
-					if o.json {
-						if err := printFailure(std.out, name, err); err != nil {
-							return err
-						}
-					}
-				case o.json:
-					if err := printInspection(std.out, name, in, true); err != nil {
-						return err
-					}
-				default:
-					fmt.Fprintf(std.out, "%s: %s %s could serve; it passed %d self-tests and %d tests\n",
-						printable(name), in.Manifest.Name, in.Manifest.Version, in.SelfTests, in.Tests)
-					for _, warning := range in.Warnings {
-						fmt.Fprintf(std.out, "%s: warning: %s\n", printable(name), printable(warning))
-					}
+			return o.eachFile(c, std, validateFile, func(_ int, name string, in host.Inspection) error {
+				if o.json {
+					return printInspection(std.out, name, in, true)
 				}
-			}
-			return exitWith(api.ExitPlugins, errs)
+				fmt.Fprintf(std.out, "%s: %s %s could serve; it passed %d self-tests and %d tests\n",
+					printable(name), in.Manifest.Name, in.Manifest.Version, in.SelfTests, in.Tests)
+				for _, warning := range in.Warnings {
+					fmt.Fprintf(std.out, "%s: warning: %s\n", printable(name), printable(warning))
+				}
+				return nil
+			})
 		},
 	}
 }

@@ -190,23 +190,9 @@ func (n *Network) SetField(name string, f tick.Field) error {
 	if err := checkNetwork(tick.Network{Fields: map[string]tick.Field{name: f}}); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	c := &n.graph.Load().core
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.fields.index[name]; !ok && len(c.fields.list) == tick.MaxPatterns {
-		return tooMany("fields")
-	}
-	i, isNew := c.fields.of(name)
-	if isNew {
-		c.state.Fields = append(c.state.Fields, tick.Field{})
-	}
-	c.state.Fields[i] = f
-	if c.touchedFields != nil {
-		c.touchedFields[i] = true
-	}
-	return nil
+	return n.change(func(c *core) error {
+		return set(&c.fields, &c.state.Fields, c.touchedFields, "fields", name, f)
+	})
 }
 
 // SetPattern adds a pattern, or replaces that of the name. Its strength is within 0
@@ -215,21 +201,35 @@ func (n *Network) SetPattern(name string, p tick.Pattern) error {
 	if err := checkNetwork(tick.Network{Patterns: map[string]tick.Pattern{name: p}}); err != nil {
 		return err
 	}
+	return n.change(func(c *core) error {
+		return set(&c.patterns, &c.state.Patterns, c.touchedPatterns, "patterns", name, p)
+	})
+}
+
+// change has f change what fields, patterns and metrics are.
+func (n *Network) change(f func(c *core) error) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	c := &n.graph.Load().core
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.patterns.index[name]; !ok && len(c.patterns.list) == tick.MaxPatterns {
-		return tooMany("patterns")
+	return f(c)
+}
+
+// set adds a value to a list, or replaces that of the name. touched, if a tick is under way, takes
+// note of which.
+func set[T any](names *names, list *[]T, touched map[int]bool, what, name string, value T) error {
+	if _, ok := names.index[name]; !ok && len(names.list) == tick.MaxPatterns {
+		return tooMany(what)
 	}
-	i, isNew := c.patterns.of(name)
+	i, isNew := names.of(name)
 	if isNew {
-		c.state.Patterns = append(c.state.Patterns, tick.Pattern{})
+		var zero T
+		*list = append(*list, zero)
 	}
-	c.state.Patterns[i] = p
-	if c.touchedPatterns != nil {
-		c.touchedPatterns[i] = true
+	(*list)[i] = value
+	if touched != nil {
+		touched[i] = true
 	}
 	return nil
 }
