@@ -94,8 +94,8 @@ func TestStalledLineSparesOthers(t *testing.T) {
 	})
 	conn := s.dial(t)
 	fmt.Fprint(conn, "POST /v1/transforms/n.wait HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 200\r\n\r\n\"1\"\n\"2")
-	pause := time.NewTimer(500 * time.Millisecond) // for the line to be late; if it is not yet, it will be
-	<-pause.C
+	await(t, func() bool { return s.host.Stats().Active == 1 })
+	await(t, func() bool { return !reading() }) // the line is late
 	close(wait)
 	r := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(r, nil)

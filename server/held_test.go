@@ -117,7 +117,7 @@ func TestHeldIsBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") == 0 })
+	await(t, func() bool { return s.server.Held() == 0 })
 }
 
 // TestHeldIsRefused has requests that hold nearly all there is.
@@ -130,9 +130,9 @@ func TestHeldIsRefused(t *testing.T) {
 	for i := range conns { // bodies that stop half-way
 		conn := s.dial(t)
 		conns[i] = conn
-		before := s.metric(t, "resonhost_http_held_bytes")
+		before := s.server.Held()
 		fmt.Fprintf(conn, "POST /v1/transforms/hostile.echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n%s", 2*len(half), half)
-		await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") >= before+2*len(half) })
+		await(t, func() bool { return s.server.Held() >= before+2*len(half) })
 	}
 	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, strings.Repeat(half, 2))
 	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 2097152 bytes that they may (MaxHeld, --max-held); try again when some have ended") {
@@ -145,10 +145,13 @@ func TestHeldIsRefused(t *testing.T) {
 	if s.metric(t, "resonhost_http_held_refused_total") != 2 {
 		t.Error("it is not counted")
 	}
+	if metric, held := s.metric(t, "resonhost_http_held_bytes"), s.server.Held(); metric != held {
+		t.Errorf("the metric says %d bytes, of %d", metric, held)
+	}
 	for _, conn := range conns {
 		conn.Close()
 	}
-	await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") == 0 })
+	await(t, func() bool { return s.server.Held() == 0 })
 	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, half); status != 200 || body != half {
 		t.Errorf("afterwards: status %d", status)
 	}
@@ -177,7 +180,7 @@ func TestHeldIsGivenBackOnce(t *testing.T) {
 			}
 			half := strings.Repeat("x", 700_000)
 			fmt.Fprint(conn, first, half)
-			await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") > len(half) })
+			await(t, func() bool { return s.server.Held() > len(half) })
 			if drain {
 				s.server.SetDraining()
 			} else {
@@ -190,18 +193,18 @@ func TestHeldIsGivenBackOnce(t *testing.T) {
 				})
 			}
 			await(t, func() bool { return s.metric(t, "resonhost_http_requests_in_flight") == 1 }) // the question itself
-			await(t, func() bool { return !bytes.Contains(stacks(), []byte("resonhost/lines.(*pipeline).read")) })
-			if held := s.metric(t, "resonhost_http_held_bytes"); held != 0 {
+			await(t, func() bool { return !reading() })
+			if held := s.server.Held(); held != 0 {
 				t.Errorf("%d bytes are held at the end", held)
 			}
 		})
 	}
 }
 
-// stacks are those of all goroutines.
-func stacks() []byte {
-	b := make([]byte, 1<<20)
-	return b[:runtime.Stack(b, true)]
+// reading reports whether the lines of a request are still read.
+func reading() bool {
+	stacks := make([]byte, 1<<20)
+	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("resonhost/lines.(*pipeline).read"))
 }
 
 func TestMaxHeldIsChecked(t *testing.T) {
@@ -229,7 +232,7 @@ func TestAnswerOfAnySize(t *testing.T) {
 	})
 	idle := s.dial(t)
 	fmt.Fprint(idle, "POST /v1/transforms/n.blow HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100\r\n\r\n")
-	await(t, func() bool { return s.metric(t, "resonhost_http_held_bytes") == 136<<10 })
+	await(t, func() bool { return s.server.Held() == 136<<10 })
 	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", "application/json", `"2000000"`); status != 200 || len(body) != 2_000_003 {
 		t.Errorf("status %d, %d bytes", status, len(body))
 	}
