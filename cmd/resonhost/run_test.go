@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -21,9 +20,9 @@ import (
 
 // daemonTest is a `resonhost run` in this process.
 type daemonTest struct {
-	addr string
+	serving
+
 	end  context.CancelFunc // what SIGTERM does
-	logs *bufio.Reader
 	code chan int
 }
 
@@ -34,7 +33,8 @@ func startRun(t *testing.T, args ...string) *daemonTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemonTest{end: cancel, logs: bufio.NewReader(r), code: make(chan int, 1)}
+	d := &daemonTest{end: cancel, code: make(chan int, 1)}
+	d.logs, d.ended = bufio.NewReader(r), func() any { return fmt.Sprint("exit code ", <-d.code) }
 	go func() {
 		code := run(ctx, append([]string{"resonhost", "run", "--listen", "127.0.0.1:0"}, args...), nil, io.Discard, w)
 		w.Close()
@@ -50,20 +50,6 @@ func startRun(t *testing.T, args ...string) *daemonTest {
 	return d
 }
 
-// await reads the log up to a line that matches.
-func (d *daemonTest) await(t *testing.T, pattern string) []string {
-	t.Helper()
-	for re := regexp.MustCompile(pattern); ; {
-		line, err := d.logs.ReadString('\n')
-		if err != nil {
-			t.Fatalf("the log ends without %s; exit code %d", pattern, <-d.code)
-		}
-		if m := re.FindStringSubmatch(line); m != nil {
-			return m
-		}
-	}
-}
-
 // rest ends the command and returns the rest of what it wrote, and its exit code.
 func (d *daemonTest) rest(t *testing.T) (string, int) {
 	t.Helper()
@@ -73,34 +59,6 @@ func (d *daemonTest) rest(t *testing.T) (string, int) {
 		t.Fatal(err)
 	}
 	return string(text), <-d.code
-}
-
-func (d *daemonTest) get(t *testing.T, path string) (int, string) {
-	t.Helper()
-	resp, err := http.Get("http://" + d.addr + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return read(t, resp)
-}
-
-func (d *daemonTest) post(t *testing.T, transform, mediaType string, body io.Reader) (int, string) {
-	t.Helper()
-	resp, err := http.Post("http://"+d.addr+"/v1/transforms/"+transform, mediaType, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return read(t, resp)
-}
-
-func read(t *testing.T, resp *http.Response) (int, string) {
-	t.Helper()
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(b)
 }
 
 func TestRun(t *testing.T) {
@@ -150,21 +108,7 @@ func (zeros) Read(b []byte) (int, error) {
 func TestRunDrains(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	d := startRun(t, "--mode", "inline")
-	const body = `{"awarenessLevel": 0.5}`
-	conn, err := net.Dial("tcp", d.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /v1/transforms/cascade HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
-		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
-	answers := bufio.NewReader(conn)
-	// The handler asks for the body: the request is under way.
-	for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
-		if line, err := answers.ReadString('\n'); err != nil || line != want {
-			t.Fatalf("%q, want %q; err %v", line, want, err)
-		}
-	}
+	answer := d.underWay(t)
 	d.end()
 	d.await(t, "msg=draining")
 	if code, body := d.get(t, "/readyz"); code != http.StatusServiceUnavailable {
@@ -173,14 +117,7 @@ func TestRunDrains(t *testing.T) {
 	if code, body := d.post(t, "cascade", "application/json", strings.NewReader("{}")); code != http.StatusServiceUnavailable {
 		t.Errorf("a task while it drains: %d %s", code, body)
 	}
-	fmt.Fprint(conn, body)
-	resp, err := http.ReadResponse(answers, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if code, text := read(t, resp); code != http.StatusOK || !strings.Contains(text, `"harmonicScore"`) {
-		t.Errorf("the request under way: %d %s", code, text)
-	}
+	answer()
 	http.DefaultClient.CloseIdleConnections()
 	if text, code := d.rest(t); code != api.ExitOK {
 		t.Errorf("exit code %d, log\n%s", code, text)
@@ -204,11 +141,7 @@ func TestRunInterrupts(t *testing.T) {
 		code, _ := d.post(t, "hostile.spin", "application/json", strings.NewReader(`"!"`))
 		answered <- code
 	}()
-	for { // until the task runs
-		if _, metrics := d.get(t, "/metrics"); strings.Contains(metrics, "resonance_worker_active 1\n") {
-			break
-		}
-	}
+	d.untilBusy(t)
 	d.end()
 	if code := <-answered; code != http.StatusServiceUnavailable {
 		t.Errorf("the task was answered with %d", code)

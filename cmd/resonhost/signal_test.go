@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,9 +25,9 @@ import (
 
 // child is a `resonhost run` in a process and a process group of its own.
 type child struct {
-	cmd  *exec.Cmd
-	log  *bufio.Scanner
-	addr string
+	serving
+
+	cmd *exec.Cmd
 }
 
 // startChild starts the command with a shell's traps, and waits until it serves.
@@ -48,28 +46,25 @@ func startChild(t *testing.T, traps string, args ...string) *child {
 		_ = cmd.Process.Kill() // it has ended, unless the test failed
 		http.DefaultClient.CloseIdleConnections()
 	})
-	c := &child{cmd: cmd, log: bufio.NewScanner(stderr)}
-	c.addr = c.await(t, `msg=listening addr=(\S+)`)
+	c := childOf(cmd, stderr)
+	c.addr = c.await(t, `msg=listening addr=(\S+)`)[1]
 	return c
 }
 
-// await reads the log up to a line that matches.
-func (c *child) await(t *testing.T, pattern string) string {
-	t.Helper()
-	for re := regexp.MustCompile(pattern); c.log.Scan(); {
-		if m := re.FindStringSubmatch(c.log.Text()); m != nil {
-			return m[1]
-		}
-	}
-	t.Fatalf("the log ends without %s: %v", pattern, c.cmd.Wait())
-	return ""
+// childOf is a command that has begun, and whose log is read.
+func childOf(cmd *exec.Cmd, log io.Reader) *child {
+	return &child{serving{logs: bufio.NewReader(log), ended: func() any { return cmd.Wait() }}, cmd}
 }
 
 // end waits for the process, and returns the last line of its log and its exit code.
 func (c *child) end(t *testing.T) (last string, code int) {
 	t.Helper()
-	for c.log.Scan() {
-		last = c.log.Text()
+	for {
+		line, err := c.logs.ReadString('\n')
+		if err != nil {
+			break
+		}
+		last = strings.TrimSuffix(line, "\n")
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(c.cmd.Wait(), &exit) {
 		return last, exit.ExitCode()
@@ -103,35 +98,14 @@ func TestSignalsDrain(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			p := startChild(t, c.traps, "--mode", "inline", "--drain-timeout", "1h")
-			const body = `{"awarenessLevel": 0.5}`
-			conn, err := net.Dial("tcp", p.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			fmt.Fprintf(conn, "POST /v1/transforms/cascade HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
-				"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", len(body))
-			answers := bufio.NewReader(conn)
-			// The handler asks for the body: the request is under way.
-			for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} {
-				if line, err := answers.ReadString('\n'); err != nil || line != want {
-					t.Fatalf("%q, want %q; err %v", line, want, err)
-				}
-			}
+			answer := p.underWay(t)
 			for _, k := range c.kills {
 				if err := syscall.Kill(k.whom*p.cmd.Process.Pid, k.signal); err != nil {
 					t.Fatal(err)
 				}
 			}
 			p.await(t, `msg=(draining)`)
-			fmt.Fprint(conn, body)
-			resp, err := http.ReadResponse(answers, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if code, text := read(t, resp); code != http.StatusOK || !strings.Contains(text, `"harmonicScore"`) {
-				t.Errorf("the request under way: %d %s", code, text)
-			}
+			answer()
 			if last, code := p.end(t); code != api.ExitOK || !strings.Contains(last, "msg=drained") {
 				t.Errorf("exit code %d, %s", code, last)
 			}
@@ -151,7 +125,7 @@ func TestLogIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	c := &child{cmd: cmd, log: bufio.NewScanner(r)}
+	c := childOf(cmd, r)
 	c.await(t, `msg=(listening)`)
 	r.Close()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -205,18 +179,7 @@ func TestSecondSignal(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 	}()
-	for busy := false; !busy; { // until the task runs
-		resp, err := http.Get("http://" + c.addr + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		metrics, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		busy = strings.Contains(string(metrics), "resonance_worker_active 1\n")
-	}
+	c.untilBusy(t)
 	began := time.Now()
 	if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
