@@ -22,7 +22,7 @@ type Plugin struct {
 	// Since is when that version began to serve, and By what had it do so: loaded, swapped,
 	// promoted or rolled_back.
 	Since time.Time         `json:"since,omitzero"`
-	By    host.ReloadResult `json:"by,omitempty"`
+	By    host.DeployResult `json:"by,omitempty"`
 	// Previous is the hash of the version that a rollback goes back to.
 	Previous string       `json:"previous,omitempty"`
 	Canary   *Canary      `json:"canary,omitempty"`
@@ -63,6 +63,6 @@ type Plugins struct {
 
 // Changed is the answer of POST /v1/plugins/{name}/{action}.
 type Changed struct {
-	Result host.ReloadResult `json:"result,omitempty"` // of reload
+	Result host.DeployResult `json:"result,omitempty"` // of reload
 	Plugin *Plugin           `json:"plugin,omitempty"`
 }

@@ -85,7 +85,7 @@ func (b *bench) cascades(ctx context.Context) ([]*contender, error) {
 		all = append(all, c)
 	}
 	add(hosted(ctx, "inline", "the host without a sandbox, Host.Run", "cascade", input, false,
-		host.Config{Mode: host.Inline, Native: []host.Native{native.New()}}))
+		host.Config{Mode: host.ModeInline, Native: []host.Native{native.New()}}))
 	for _, c := range []struct {
 		name      string
 		isolation host.Isolation

@@ -24,22 +24,22 @@ var ErrNoCanary = errors.New("there is no canary")
 // one that serves. A source that serves already changes nothing.
 //
 // Transactions of one plugin take place one after the other.
-func (h *Host) Deploy(ctx context.Context, s Source) (ReloadResult, error) {
+func (h *Host) Deploy(ctx context.Context, s Source) (DeployResult, error) {
 	return h.plugins.deploy(ctx, s, deployment{canary: true})
 }
 
 // Reload reads a plugin's file in Config.PluginDir again, named by its source or the
 // plugin's own name, and deploys it, also if it was refused before.
-func (h *Host) Reload(ctx context.Context, plugin string) (ReloadResult, error) {
+func (h *Host) Reload(ctx context.Context, plugin string) (DeployResult, error) {
 	if h.cfg.PluginDir == "" {
-		return ReloadFailed, fmt.Errorf("%w: there is no plugin directory", ErrFixed)
+		return DeployFailed, fmt.Errorf("%w: there is no plugin directory", ErrFixed)
 	}
 	if p, err := h.plugins.find(plugin); err == nil {
 		plugin = p.source
 	}
 	s, err := readSource(ctx, &h.cfg, plugin)
 	if err != nil {
-		return ReloadFailed, err
+		return DeployFailed, err
 	}
 	return h.Deploy(ctx, s)
 }
@@ -68,7 +68,7 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 	}
 	defer leave()
 	serving := p.serving.Load()
-	if serving != nil && serving.trial != nil && ps.decide(p, serving.trial, ReloadRolledBack, "by request") {
+	if serving != nil && serving.trial != nil && ps.decide(p, serving.trial, DeployRolledBack, "by request") {
 		return nil
 	}
 	ps.mu.Lock()
@@ -88,7 +88,7 @@ func (h *Host) Promote(plugin string) error {
 		return err
 	}
 	defer done()
-	if s := p.serving.Load(); s != nil && s.trial != nil && h.plugins.decide(p, s.trial, ReloadPromoted, "by request") {
+	if s := p.serving.Load(); s != nil && s.trial != nil && h.plugins.decide(p, s.trial, DeployPromoted, "by request") {
 		return nil
 	}
 	return fmt.Errorf("plugin %s: %w", plugin, ErrNoCanary)

@@ -44,6 +44,19 @@ func TestRunAppend(t *testing.T) {
 	}
 }
 
+// TestStreamAppend has tasks of a stream append their outputs.
+func TestStreamAppend(t *testing.T) {
+	s := hostile(t, nil).Stream("a")
+	room := make([]byte, 0, 64)
+	out, err := s.RunAppend(t.Context(), "hostile.echo", append(room, "> "...), []byte("x"))
+	if err != nil || string(out) != "> x" || &out[0] != &room[:1][0] {
+		t.Errorf("%q, err %v, want it behind the arrow, in place", out, err)
+	}
+	if out, err := s.SubmitAppend(t.Context(), "hostile.echo", []byte("> "), []byte("y")).Wait(); err != nil || string(out) != "> y" {
+		t.Errorf("%q, err %v", out, err)
+	}
+}
+
 // TestRunBatchInto gives the results of each batch to the next, which is longer or shorter,
 // and some of whose tasks fail.
 func TestRunBatchInto(t *testing.T) {

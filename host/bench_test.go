@@ -186,7 +186,7 @@ func full(tb testing.TB) *host.Host {
 	tb.Helper()
 	h := start(tb, host.Config{
 		Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(tb, guesttest.Version{Tag: "v1", Mode: 's'})}},
-		Workers: 1, QueueCapacity: 1, QueuePolicy: host.Reject, Defaults: host.PluginConfig{RunTimeout: time.Hour},
+		Workers: 1, QueueCapacity: 1, QueuePolicy: host.QueueReject, Defaults: host.PluginConfig{RunTimeout: time.Hour},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	running := []*host.Pending{h.Submit(ctx, "swap", []byte("!")), h.Submit(ctx, "swap", []byte("!"))}
@@ -226,7 +226,7 @@ func BenchmarkRefused(b *testing.B) {
 // BenchmarkAgain is the cost of a task where more callers than the queue has room for try
 // again at once when they are refused.
 func BenchmarkAgain(b *testing.B) {
-	h := hostile(b, func(cfg *host.Config) { cfg.Workers, cfg.QueueCapacity, cfg.QueuePolicy = 2, 64, host.Reject })
+	h := hostile(b, func(cfg *host.Config) { cfg.Workers, cfg.QueueCapacity, cfg.QueuePolicy = 2, 64, host.QueueReject })
 	b.SetParallelism(100)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

@@ -25,10 +25,10 @@ func (ps *plugins) judge(p *plugin, c *trial) {
 		}
 		switch verdict, why := c.Judge(limits); verdict {
 		case canary.RollBack:
-			ps.decide(p, c, ReloadRolledBack, why)
+			ps.decide(p, c, DeployRolledBack, why)
 			return
 		case canary.Promote:
-			ps.decide(p, c, ReloadPromoted, why)
+			ps.decide(p, c, DeployPromoted, why)
 			return
 		}
 	}
@@ -36,7 +36,7 @@ func (ps *plugins) judge(p *plugin, c *trial) {
 
 // decide ends a trial, unless it has ended: the canary becomes the version that serves,
 // or goes.
-func (ps *plugins) decide(p *plugin, c *trial, result ReloadResult, why string) bool {
+func (ps *plugins) decide(p *plugin, c *trial, result DeployResult, why string) bool {
 	ps.mu.Lock()
 	before := p.serving.Load()
 	if before == nil || before.trial != c {
@@ -45,7 +45,7 @@ func (ps *plugins) decide(p *plugin, c *trial, result ReloadResult, why string) 
 	}
 	next := &serving{current: before.current}
 	change, log := event.PluginRolledBack, ps.log.Warn
-	if result == ReloadPromoted {
+	if result == DeployPromoted {
 		next.current = c.version
 		c.version.since, c.version.by = time.Now(), result
 		change, log = event.PluginPromoted, ps.log.Info

@@ -115,7 +115,7 @@ func (c *Client) full(transform string) (drained <-chan struct{}, full bool, err
 func newClient(r *runner, cfg *Config, tenant string, p Priority) *Client {
 	weight, known := cfg.TenantWeights[tenant]
 	c := &Client{submitter{r: r, tenant: tenant, level: p.level(), weight: orDefault(weight, 1), known: known || tenant == ""}}
-	if cfg.Mode == Inline {
+	if cfg.Mode == ModeInline {
 		c.level = sched.Normal
 	}
 	switch {

@@ -33,7 +33,7 @@ func occupied(t *testing.T, change func(*host.Config)) (h *host.Host, free func(
 }
 
 func TestTenantsDoNotRefuseEachOther(t *testing.T) {
-	h, free := occupied(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 4, host.Reject })
+	h, free := occupied(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 4, host.QueueReject })
 	flood, modest := h.Client("flood", host.PriorityNormal), h.Client("guest", host.PriorityNormal)
 	var waiting []*host.Pending
 	for range 4 {
@@ -156,7 +156,7 @@ func TestWithin(t *testing.T) {
 		t.NextState = t.Output
 		return nil
 	}
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{guest.New(doc, count)}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(doc, count)}})
 	if err != nil {
 		t.Fatal(err)
 	}

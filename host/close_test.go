@@ -77,7 +77,7 @@ func (panicking) Run(uint32, []byte) ([]byte, error) { panic("defect") }
 
 // TestPanicCostsNothingElse has a caller that recovers.
 func TestPanicCostsNothingElse(t *testing.T) {
-	h := start(t, host.Config{Mode: host.Inline, Native: []host.Native{panicking{guest.New(gateManifest)}}})
+	h := start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{panicking{guest.New(gateManifest)}}})
 	for range 3 { // the only slot is free again each time
 		func() {
 			defer func() {
@@ -140,7 +140,7 @@ func TestClosedHostCounts(t *testing.T) {
 
 func TestInlineHeedsFrames(t *testing.T) {
 	h := start(t, host.Config{
-		Mode: host.Inline, Native: []host.Native{failing{guest.New(gateManifest)}},
+		Mode: host.ModeInline, Native: []host.Native{failing{guest.New(gateManifest)}},
 		Defaults: host.PluginConfig{MaxInstances: 2, MaxInput: 4 << 10},
 	})
 	_, err := h.Run(t.Context(), "gate", make([]byte, 4<<10))

@@ -11,7 +11,7 @@ import (
 // Config is how a host is set up. The zero value of a field is its default. In
 // durations and limits that say so, a negative value means none.
 type Config struct {
-	// Mode is where transforms run; default Sandbox.
+	// Mode is where transforms run; default ModeSandbox.
 	Mode Mode
 	// PluginDir is a directory of which every file NAME.wasm is a plugin. Files beside
 	// it are its too: NAME.test.ndjson is Source.Tests, and the signatures
@@ -34,22 +34,21 @@ type Config struct {
 	// Accept refuses sources before anything of them is read, if it returns an error:
 	// those without a signature, say, see package trust. Default accepts all.
 	Accept func(ctx context.Context, s Source) error
-	// JSON translates the JSON of a task for the self-tests in Source.Tests: input becomes
-	// a payload, and encode makes JSON of what comes out. The Translate of package codec's
-	// Set is one, which takes codecs for media types of a plugin's own. Default takes tests of
-	// application/json, text/plain (a JSON string) and application/octet-stream
+	// Translate is between JSON and the payloads of the self-tests in Source.Tests. The
+	// Translate of package codec's Set is one, which knows further media types. Default takes
+	// tests of application/json, text/plain (a JSON string) and application/octet-stream
 	// ({"base64": "…"}, or a string).
-	JSON func(t Transform, input []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)
+	Translate Translator
 	// Plugins are plugins besides those of PluginDir.
 	Plugins []Source
-	// Empty lets a host start without a plugin, for [Host.Deploy] to bring them. With
+	// StartEmpty lets a host start without a plugin, for [Host.Deploy] to bring them. With
 	// Watch it need not be set.
-	Empty bool
-	// Native are the plugins of mode Inline; Sandbox ignores them.
+	StartEmpty bool
+	// Native are the plugins of ModeInline; ModeSandbox ignores them.
 	Native []Native
 
 	// Workers is how many tasks run at once over all plugins; default
-	// GOMAXPROCS, at most MaxWorkersPerCPU times that. Inline has one.
+	// GOMAXPROCS, at most MaxWorkersPerCPU times that. ModeInline has one.
 	Workers int
 	// QueueCapacity is how many tasks wait at most for a worker, of one transform,
 	// priority and tenant; default 1024. Of all tenants together four times as many wait,
@@ -57,7 +56,7 @@ type Config struct {
 	// it gets, the less room has each, and always room for one.
 	QueueCapacity int
 	// QueuePolicy is what becomes of a task that finds the queue full; default
-	// Block.
+	// QueueBlock.
 	QueuePolicy QueuePolicy
 	// TenantWeights are the shares of tenants in the time that a transform has, see
 	// [Client]; default 1 each. Those named here always have a queue of their own.
@@ -83,8 +82,8 @@ type Config struct {
 	StreamAge time.Duration
 
 	// Defaults are the settings of every plugin, Overrides those of one, by its
-	// source's name, or in mode Inline its manifest's: a field that is not zero
-	// goes before Defaults. Inline heeds MaxInput and MaxOutput alone.
+	// source's name, or in ModeInline its manifest's: a field that is not zero
+	// goes before Defaults. ModeInline heeds MaxInput and MaxOutput alone.
 	Defaults  PluginConfig
 	Overrides map[string]PluginConfig
 
@@ -97,6 +96,8 @@ type Config struct {
 
 // PluginConfig is how one plugin is run.
 type PluginConfig struct {
+	BinaryLimits
+
 	// MinInstances are kept ready; default 1, negative none. MaxInstances exist
 	// at most; default and at most Config.Workers. There is one more while an urgent
 	// task runs beyond them, and until it has lain idle.
@@ -152,28 +153,11 @@ type PluginConfig struct {
 	// once with [ErrSuspended]: for 0.1 s, and each time twice as long, up to 30 s,
 	// until one succeeds. Default 20, negative never.
 	BreakAfter int
-	// Grant is what the plugin is granted; default, and if empty, nothing.
-	Grant []Grant
+	// Grants are what the plugin is granted; default, and if empty, nothing.
+	Grants []Grant
 	// CompileTimeout is how long compiling the plugin takes at most; default 1
 	// min.
 	CompileTimeout time.Duration
-	// MaxFunctions, MaxGlobals and MaxExports are how many of them the plugin's
-	// binary has at most, and MaxTable how many entries its tables have each;
-	// default 100,000, 1,000, 1,000 and 100,000.
-	MaxFunctions, MaxGlobals, MaxExports, MaxTable int
-	// MaxTypes, MaxImports, MaxTables, MaxSegments (of data and elements) and MaxElements
-	// (the entries of segments) are how many of them the binary has at most, and MaxArity how
-	// many parameters and results a type has; default 20,000, 1,000, 10, 200,000, 1,000,000
-	// and 1,000.
-	MaxTypes, MaxImports, MaxTables, MaxSegments, MaxElements, MaxArity int
-	// MaxFunctionSize is the largest function in bytes, and MaxLocals how many variables a
-	// function has at most, parameters included; default 4 MiB and 10,000, at most 1,000,000.
-	MaxFunctionSize, MaxLocals int
-	// MaxJumps is how many blocks and targets of jumps a function has at most, and MaxFlow
-	// that times how many variables it has; default 30,000 and 5,000,000. The compiler's time
-	// grows with the square of the former and with the latter, some 10 s at the defaults, and
-	// CompileTimeout does not interrupt its work on one function.
-	MaxJumps, MaxFlow int
 	// MaxCallDepth is how deep the guest's calls may nest, with
 	// InterruptMetered. It counts the calls without which recursion is not
 	// possible: indirect ones, and calls of functions that do not stand before
@@ -219,3 +203,28 @@ type PluginConfig struct {
 	CanaryErrors   float64
 	CanarySlowdown float64
 }
+
+// BinaryLimits bound what a plugin's binary has, so that compiling it takes neither for ever nor
+// all memory.
+type BinaryLimits struct {
+	// MaxFunctions, MaxGlobals and MaxExports are how many of them the plugin's
+	// binary has at most, and MaxTable how many entries its tables have each;
+	// default 100,000, 1,000, 1,000 and 100,000.
+	MaxFunctions, MaxGlobals, MaxExports, MaxTable int
+	// MaxTypes, MaxImports, MaxTables, MaxSegments (of data and elements) and MaxElements
+	// (the entries of segments) are how many of them the binary has at most, and MaxArity how
+	// many parameters and results a type has; default 20,000, 1,000, 10, 200,000, 1,000,000
+	// and 1,000.
+	MaxTypes, MaxImports, MaxTables, MaxSegments, MaxElements, MaxArity int
+	// MaxFunctionSize is the largest function in bytes, and MaxLocals how many variables a
+	// function has at most, parameters included; default 4 MiB and 10,000, at most 1,000,000.
+	MaxFunctionSize, MaxLocals int
+	// MaxJumps is how many blocks and targets of jumps a function has at most, and MaxFlow
+	// that times how many variables it has; default 30,000 and 5,000,000. The compiler's time
+	// grows with the square of the former and with the latter, some 10 s at the defaults, and
+	// CompileTimeout does not interrupt its work on one function.
+	MaxJumps, MaxFlow int
+}
+
+// Translator makes the payload of a task of JSON, and returns what makes JSON of its output.
+type Translator func(t Transform, input []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)

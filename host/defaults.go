@@ -84,7 +84,7 @@ func noneBelowZero[T int | int64 | float64 | time.Duration](v T) T { return max(
 func (c Config) withDefaults() Config {
 	c.Workers = orDefault(c.Workers, runtime.GOMAXPROCS(0))
 	c.TenantWeights = maps.Clone(c.TenantWeights)
-	if c.Mode == Inline {
+	if c.Mode == ModeInline {
 		c.Workers = 1
 	}
 	c.QueueCapacity = orDefault(c.QueueCapacity, DefaultQueueCapacity)
@@ -109,7 +109,7 @@ func (c Config) pluginConfig(source string) PluginConfig {
 // reserve is how many urgent tasks run beyond Workers; one native plugin must not be
 // called by two.
 func (c Config) reserve() int {
-	if c.Mode == Inline {
+	if c.Mode == ModeInline {
 		return 0
 	}
 	return 1
@@ -117,11 +117,12 @@ func (c Config) reserve() int {
 
 // overriddenBy returns p with the fields of o that are not zero.
 func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
-	grants := p.Grant
-	if o.Grant != nil {
-		grants = o.Grant
+	grants := p.Grants
+	if o.Grants != nil {
+		grants = o.Grants
 	}
 	return PluginConfig{
+		BinaryLimits:      p.BinaryLimits.overriddenBy(o.BinaryLimits),
 		Weight:            orDefault(o.Weight, p.Weight),
 		MinInstances:      orDefault(o.MinInstances, p.MinInstances),
 		MaxInstances:      orDefault(o.MaxInstances, p.MaxInstances),
@@ -141,22 +142,8 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		MaxFuel:           orDefault(o.MaxFuel, p.MaxFuel),
 		BreakAfter:        orDefault(o.BreakAfter, p.BreakAfter),
 		BatchTarget:       orDefault(o.BatchTarget, p.BatchTarget),
-		Grant:             grants,
+		Grants:            grants,
 		CompileTimeout:    orDefault(o.CompileTimeout, p.CompileTimeout),
-		MaxFunctions:      orDefault(o.MaxFunctions, p.MaxFunctions),
-		MaxGlobals:        orDefault(o.MaxGlobals, p.MaxGlobals),
-		MaxExports:        orDefault(o.MaxExports, p.MaxExports),
-		MaxTable:          orDefault(o.MaxTable, p.MaxTable),
-		MaxTypes:          orDefault(o.MaxTypes, p.MaxTypes),
-		MaxImports:        orDefault(o.MaxImports, p.MaxImports),
-		MaxTables:         orDefault(o.MaxTables, p.MaxTables),
-		MaxSegments:       orDefault(o.MaxSegments, p.MaxSegments),
-		MaxElements:       orDefault(o.MaxElements, p.MaxElements),
-		MaxFunctionSize:   orDefault(o.MaxFunctionSize, p.MaxFunctionSize),
-		MaxLocals:         orDefault(o.MaxLocals, p.MaxLocals),
-		MaxArity:          orDefault(o.MaxArity, p.MaxArity),
-		MaxJumps:          orDefault(o.MaxJumps, p.MaxJumps),
-		MaxFlow:           orDefault(o.MaxFlow, p.MaxFlow),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		MaxStack:          orDefault(o.MaxStack, p.MaxStack),
 		Engine:            orDefault(o.Engine, p.Engine),
@@ -175,7 +162,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.Weight = orDefault(p.Weight, 1)
 	p.MaxInstances = orDefault(p.MaxInstances, c.Workers)
-	if c.Mode == Inline {
+	if c.Mode == ModeInline {
 		p.MinInstances, p.MaxInstances = 1, 1
 	}
 	p.MinInstances = noneBelowZero(orDefault(p.MinInstances, min(DefaultMinInstances, p.MaxInstances)))
@@ -193,20 +180,7 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.BreakAfter = noneBelowZero(orDefault(p.BreakAfter, DefaultBreakAfter))
 	p.BatchTarget = noneBelowZero(orDefault(p.BatchTarget, DefaultBatchTarget))
 	p.CompileTimeout = orDefault(p.CompileTimeout, DefaultCompileTimeout)
-	p.MaxFunctions = orDefault(p.MaxFunctions, DefaultMaxFunctions)
-	p.MaxGlobals = orDefault(p.MaxGlobals, DefaultMaxGlobals)
-	p.MaxExports = orDefault(p.MaxExports, DefaultMaxExports)
-	p.MaxTable = orDefault(p.MaxTable, DefaultMaxTable)
-	p.MaxTypes = orDefault(p.MaxTypes, DefaultMaxTypes)
-	p.MaxImports = orDefault(p.MaxImports, DefaultMaxImports)
-	p.MaxTables = orDefault(p.MaxTables, DefaultMaxTables)
-	p.MaxSegments = orDefault(p.MaxSegments, DefaultMaxSegments)
-	p.MaxElements = orDefault(p.MaxElements, DefaultMaxElements)
-	p.MaxFunctionSize = orDefault(p.MaxFunctionSize, DefaultMaxFunctionSize)
-	p.MaxLocals = orDefault(p.MaxLocals, DefaultMaxLocals)
-	p.MaxArity = orDefault(p.MaxArity, DefaultMaxArity)
-	p.MaxJumps = orDefault(p.MaxJumps, DefaultMaxJumps)
-	p.MaxFlow = orDefault(p.MaxFlow, DefaultMaxFlow)
+	p.BinaryLimits = defaultLimits.overriddenBy(p.BinaryLimits)
 	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
 	p.MaxStack = orDefault(p.MaxStack, DefaultMaxStack)
 	p.Engine = orDefault(p.Engine, EngineCompiler)
@@ -219,4 +193,41 @@ func (p PluginConfig) withDefaults(c Config) PluginConfig {
 	p.CanaryErrors = noneBelowZero(orDefault(p.CanaryErrors, DefaultCanaryErrors))
 	p.CanarySlowdown = orDefault(p.CanarySlowdown, DefaultCanarySlowdown)
 	return p
+}
+
+var defaultLimits = BinaryLimits{
+	MaxFunctions:    DefaultMaxFunctions,
+	MaxGlobals:      DefaultMaxGlobals,
+	MaxExports:      DefaultMaxExports,
+	MaxTable:        DefaultMaxTable,
+	MaxTypes:        DefaultMaxTypes,
+	MaxImports:      DefaultMaxImports,
+	MaxTables:       DefaultMaxTables,
+	MaxSegments:     DefaultMaxSegments,
+	MaxElements:     DefaultMaxElements,
+	MaxFunctionSize: DefaultMaxFunctionSize,
+	MaxLocals:       DefaultMaxLocals,
+	MaxArity:        DefaultMaxArity,
+	MaxJumps:        DefaultMaxJumps,
+	MaxFlow:         DefaultMaxFlow,
+}
+
+// overriddenBy returns l with the fields of o that are not zero.
+func (l BinaryLimits) overriddenBy(o BinaryLimits) BinaryLimits {
+	return BinaryLimits{
+		MaxFunctions:    orDefault(o.MaxFunctions, l.MaxFunctions),
+		MaxGlobals:      orDefault(o.MaxGlobals, l.MaxGlobals),
+		MaxExports:      orDefault(o.MaxExports, l.MaxExports),
+		MaxTable:        orDefault(o.MaxTable, l.MaxTable),
+		MaxTypes:        orDefault(o.MaxTypes, l.MaxTypes),
+		MaxImports:      orDefault(o.MaxImports, l.MaxImports),
+		MaxTables:       orDefault(o.MaxTables, l.MaxTables),
+		MaxSegments:     orDefault(o.MaxSegments, l.MaxSegments),
+		MaxElements:     orDefault(o.MaxElements, l.MaxElements),
+		MaxFunctionSize: orDefault(o.MaxFunctionSize, l.MaxFunctionSize),
+		MaxLocals:       orDefault(o.MaxLocals, l.MaxLocals),
+		MaxArity:        orDefault(o.MaxArity, l.MaxArity),
+		MaxJumps:        orDefault(o.MaxJumps, l.MaxJumps),
+		MaxFlow:         orDefault(o.MaxFlow, l.MaxFlow),
+	}
 }

@@ -9,25 +9,25 @@ import (
 	"github.com/resonhost/resonhost/host/event"
 )
 
-func (ps *plugins) deploy(ctx context.Context, s Source, d deployment) (ReloadResult, error) {
+func (ps *plugins) deploy(ctx context.Context, s Source, d deployment) (DeployResult, error) {
 	ctx, done, err := ps.transact(ctx)
 	if err != nil {
-		return ReloadFailed, err
+		return DeployFailed, err
 	}
 	defer done()
 	if s.Name == "" || len(s.Name) > maxSourceName {
-		return ReloadFailed, &LoadError{Source: s.Name, Step: StepRead, Err: fmt.Errorf("its name must have 1 to %d bytes", maxSourceName), Time: time.Now()}
+		return DeployFailed, &LoadError{Source: s.Name, Step: StepRead, Err: fmt.Errorf("its name must have 1 to %d bytes", maxSourceName), Time: time.Now()}
 	}
 	p, leave, err := ps.place(ctx, s.Name)
 	if err != nil {
-		return ReloadFailed, err
+		return DeployFailed, err
 	}
 	defer leave()
 	return ps.transaction(ctx, p, s, d)
 }
 
 // transaction deploys a source. p.deploying is held.
-func (ps *plugins) transaction(ctx context.Context, p *plugin, s Source, d deployment) (ReloadResult, error) {
+func (ps *plugins) transaction(ctx context.Context, p *plugin, s Source, d deployment) (DeployResult, error) {
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	ps.mu.Lock()
@@ -44,50 +44,50 @@ func (ps *plugins) transaction(ctx context.Context, p *plugin, s Source, d deplo
 	switch {
 	case err == nil:
 	case ctx.Err() != nil: // which is no fault of the source's
-		return ReloadFailed, fmt.Errorf("plugin %s: %w", s.Name, context.Cause(ctx))
+		return DeployFailed, fmt.Errorf("plugin %s: %w", s.Name, context.Cause(ctx))
 	default:
-		return ReloadFailed, ps.refuse(p, s, err, d)
+		return DeployFailed, ps.refuse(p, s, err, d)
 	}
 	ps.attempts.count(p.source, result)
 	ps.remember(p)
-	if result != ReloadUnchanged {
+	if result != DeployUnchanged {
 		ps.log.Info("plugin is "+string(result), v.label().attrs("took", time.Since(began))...)
 	}
 	return result, nil
 }
 
 // install does a transaction. p.deploying is held.
-func (ps *plugins) install(ctx context.Context, p *plugin, s Source, d deployment) (ReloadResult, *version, error) {
+func (ps *plugins) install(ctx context.Context, p *plugin, s Source, d deployment) (DeployResult, *version, error) {
 	id := s.identity()
 	before := p.serving.Load()
 	if before != nil && before.current.record.identity == id {
 		if before.trial != nil {
-			ps.decide(p, before.trial, ReloadRolledBack, "since the source is that of the version beside it again")
+			ps.decide(p, before.trial, DeployRolledBack, "since the source is that of the version beside it again")
 		}
 		ps.mu.Lock()
 		p.failure, p.refused = nil, [32]byte{}
 		ps.mu.Unlock()
-		return ReloadUnchanged, before.current, nil
+		return DeployUnchanged, before.current, nil
 	}
 	if before != nil && before.trial != nil && before.trial.version.record.identity == id {
-		return ReloadUnchanged, before.trial.version, nil
+		return DeployUnchanged, before.trial.version, nil
 	}
 	v, err := ps.prepare(ctx, p, s, before, d)
 	if err != nil {
-		return ReloadFailed, nil, err
+		return DeployFailed, nil, err
 	}
 	result, err := ps.publish(p, v, d)
 	if err != nil {
-		return ReloadFailed, nil, errors.Join(err, v.end(context.WithoutCancel(ctx)))
+		return DeployFailed, nil, errors.Join(err, v.end(context.WithoutCancel(ctx)))
 	}
 	return result, v, nil
 }
 
 // publish makes a version serve that could.
-func (ps *plugins) publish(p *plugin, v *version, d deployment) (ReloadResult, error) {
+func (ps *plugins) publish(p *plugin, v *version, d deployment) (DeployResult, error) {
 	result, change, retired, err := ps.publishNext(p, v, d)
 	if err != nil {
-		return ReloadFailed, err
+		return DeployFailed, err
 	}
 	ps.retire(p, retired)
 	if s := p.serving.Load(); s != nil && s.trial != nil && s.trial.version == v {
@@ -97,7 +97,7 @@ func (ps *plugins) publish(p *plugin, v *version, d deployment) (ReloadResult, e
 	return result, nil
 }
 
-func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ ReloadResult, _ event.Change, _ retired, err error) {
+func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployResult, _ event.Change, _ retired, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.is(stateClosing) {
@@ -107,20 +107,20 @@ func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ ReloadRes
 		return "", "", retired{}, v.record.loadError(StepPublish, err)
 	}
 	before := p.serving.Load()
-	next, result, change := &serving{current: v}, ReloadLoaded, event.PluginReady
+	next, result, change := &serving{current: v}, DeployLoaded, event.PluginReady
 	p.failure, p.refused = nil, [32]byte{}
 	switch {
 	case before == nil:
 	case d.back:
-		result, change = ReloadRolledBack, event.PluginRolledBack
+		result, change = DeployRolledBack, event.PluginRolledBack
 		p.rejected, p.previous = before.current.record.identity, nil
 		p.failure = before.current.record.loadError(StepRollback, errRolledBack)
 	case d.canary && p.cfg.Canary > 0:
-		result, change = ReloadCanary, event.PluginCanary
+		result, change = DeployCanary, event.PluginCanary
 		next = &serving{current: before.current, trial: newTrial(v, p.cfg.Canary)}
 		p.rejected = [32]byte{}
 	default:
-		result, change = ReloadSwapped, event.PluginSwapped
+		result, change = DeploySwapped, event.PluginSwapped
 		p.rejected, p.previous = [32]byte{}, &before.current.record
 	}
 	if next.current == v {
@@ -143,7 +143,7 @@ func (ps *plugins) refuse(p *plugin, s Source, err error, d deployment) *LoadErr
 	}
 	serving := p.current()
 	ps.mu.Unlock()
-	ps.attempts.count(p.source, ReloadFailed)
+	ps.attempts.count(p.source, DeployFailed)
 	if again { // which is told
 		ps.log.Debug("a plugin is refused again", "plugin", s.Name, "step", string(e.Step), "error", e.Err)
 		return e
@@ -180,7 +180,7 @@ func (ps *plugins) unload(ctx context.Context, source string) error {
 	if v == nil {
 		return nil
 	}
-	ps.attempts.count(p.source, ReloadUnloaded)
+	ps.attempts.count(p.source, DeployUnloaded)
 	ps.log.Info("plugin is unloaded", v.label().attrs()...)
 	ps.tell(v.label(), event.PluginUnloaded, "")
 	return nil

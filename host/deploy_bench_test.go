@@ -15,10 +15,10 @@ func BenchmarkDeploy(b *testing.B) {
 		return host.Source{Name: "cascade", WASM: append(slices.Clone(wasm), 0, 3, 1, 'v', byte(n))}
 	}
 	h := start(b, host.Config{Plugins: []host.Source{version(0)}, CacheDir: b.TempDir()})
-	deploy(b, h, version(1), host.ReloadSwapped)
+	deploy(b, h, version(1), host.DeploySwapped)
 	n := 0
 	for b.Loop() {
-		deploy(b, h, version(n%2), host.ReloadSwapped)
+		deploy(b, h, version(n%2), host.DeploySwapped)
 		n++
 	}
 }

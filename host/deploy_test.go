@@ -36,7 +36,7 @@ func swapHost(tb testing.TB, change func(*host.Config)) *host.Host {
 	return start(tb, cfg)
 }
 
-func deploy(tb testing.TB, h *host.Host, s host.Source, want host.ReloadResult) {
+func deploy(tb testing.TB, h *host.Host, s host.Source, want host.DeployResult) {
 	tb.Helper()
 	if got, err := h.Deploy(context.Background(), s); err != nil || got != want {
 		tb.Fatalf("deploy: %v, %v, want %v", got, err, want)
@@ -57,8 +57,8 @@ func TestDeploy(t *testing.T) {
 	h := swapHost(t, func(c *host.Config) { c.Events = bus })
 	v1, v2 := guesttest.SwapTag("v1"), guesttest.SwapTag("v2")
 	answers(t, h, "", v1)
-	deploy(t, h, tagged(t, "v1"), host.ReloadUnchanged)
-	deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+	deploy(t, h, tagged(t, "v1"), host.DeployUnchanged)
+	deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 	answers(t, h, "", v2)
 	if err := h.Rollback(t.Context(), "swap", 99); err == nil || err.Error() != "rule: must be 0, StateRefuse or StateReset, is StateRule(99)" {
 		t.Errorf("rolled back by a rule that there is not: %v", err)
@@ -70,14 +70,14 @@ func TestDeploy(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers(t, h, "", v1)
-	if p := h.Plugins()[0]; p.Version != "v1" || p.Previous != "" || p.Failure == nil || p.Failure.Step != host.StepRollback || p.By != host.ReloadRolledBack || p.Since.IsZero() {
+	if p := h.Plugins()[0]; p.Version != "v1" || p.Previous != "" || p.Failure == nil || p.Failure.Step != host.StepRollback || p.By != host.DeployRolledBack || p.Since.IsZero() {
 		t.Errorf("%+v", p)
 	}
 	if err := h.Rollback(t.Context(), "swap", 0); !errors.Is(err, host.ErrNoPrevious) {
 		t.Errorf("rolled back twice: %v", err)
 	}
-	deploy(t, h, tagged(t, "v2"), host.ReloadSwapped) // by request it may come again
-	deploy(t, h, host.Source{Name: "other", WASM: guesttest.HandWritten(t, "hostile")}, host.ReloadLoaded)
+	deploy(t, h, tagged(t, "v2"), host.DeploySwapped) // by request it may come again
+	deploy(t, h, host.Source{Name: "other", WASM: guesttest.HandWritten(t, "hostile")}, host.DeployLoaded)
 	if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil {
 		t.Error(err)
 	}
@@ -104,8 +104,8 @@ func TestDeploy(t *testing.T) {
 	if got := strings.Join(told, ", "); got != want {
 		t.Errorf("told %s, want %s", got, want)
 	}
-	results := h.Stats().Reloads["swap"]
-	if results[host.ReloadLoaded] != 1 || results[host.ReloadSwapped] != 2 || results[host.ReloadUnchanged] != 1 || results[host.ReloadRolledBack] != 1 {
+	results := h.Stats().Deploys["swap"]
+	if results[host.DeployLoaded] != 1 || results[host.DeploySwapped] != 2 || results[host.DeployUnchanged] != 1 || results[host.DeployRolledBack] != 1 {
 		t.Errorf("counted %v", results)
 	}
 }
@@ -168,7 +168,7 @@ func TestDeployRefuses(t *testing.T) {
 			}
 			result, err := h.Deploy(t.Context(), c.source)
 			var load *host.LoadError
-			if result != host.ReloadFailed || !errors.As(err, &load) {
+			if result != host.DeployFailed || !errors.As(err, &load) {
 				t.Fatalf("%v, %v", result, err)
 			}
 			if load.Step != c.step || load.Source != "swap" || !strings.HasPrefix(err.Error(), "plugin swap: ") || !strings.Contains(err.Error(), c.want) {
@@ -180,10 +180,10 @@ func TestDeployRefuses(t *testing.T) {
 			}
 		})
 	}
-	if s := h.Stats(); s.Reloads["swap"][host.ReloadFailed] < 20 || s.Plugins[1].Instances > 2 {
-		t.Errorf("%+v", s.Reloads)
+	if s := h.Stats(); s.Deploys["swap"][host.DeployFailed] < 20 || s.Plugins[1].Instances > 2 {
+		t.Errorf("%+v", s.Deploys)
 	}
-	deploy(t, h, tagged(t, "v1"), host.ReloadUnchanged) // which is the end of the failure
+	deploy(t, h, tagged(t, "v1"), host.DeployUnchanged) // which is the end of the failure
 	if p := h.Plugins()[1]; p.Failure != nil {
 		t.Errorf("%+v", p)
 	}
@@ -229,7 +229,7 @@ func TestDeployWhileServing(t *testing.T) {
 				})
 			}
 			for i := range 50 {
-				deploy(t, h, sources[(i+1)%len(sources)], host.ReloadSwapped)
+				deploy(t, h, sources[(i+1)%len(sources)], host.DeploySwapped)
 			}
 			stop.Store(true)
 			callers.Wait()
@@ -264,7 +264,7 @@ func TestDeployDrains(t *testing.T) {
 	t.Run("those that wait run on the new one", func(t *testing.T) {
 		h, running, end := setup(t, nil)
 		waiting := h.Submit(t.Context(), "swap", []byte("x"))
-		deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+		deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 		select {
 		case <-running.Done():
 			t.Error("the task that runs has ended")
@@ -280,7 +280,7 @@ func TestDeployDrains(t *testing.T) {
 	})
 	t.Run("those that run too long begin anew", func(t *testing.T) {
 		h, running, _ := setup(t, func(c *host.Config) { c.Defaults.SwapTimeout = time.Millisecond })
-		deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+		deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 		if out, err := running.Wait(); err != nil || string(out) != v2 {
 			t.Errorf("%q, %v", out, err)
 		}
@@ -291,7 +291,7 @@ func TestDeployDrains(t *testing.T) {
 	t.Run("a transform that is gone does what it had", func(t *testing.T) {
 		h, _, end := setup(t, nil)
 		waiting := h.Submit(t.Context(), "swap", []byte("x"))
-		deploy(t, h, version(t, guesttest.Version{Tag: "v2", Stateless: true, Manifest: `{"name": "swap", "version": "2", "transforms": [{"name": "swap.new", "input": "a/b", "output": "a/b"}]}`}), host.ReloadSwapped)
+		deploy(t, h, version(t, guesttest.Version{Tag: "v2", Stateless: true, Manifest: `{"name": "swap", "version": "2", "transforms": [{"name": "swap.new", "input": "a/b", "output": "a/b"}]}`}), host.DeploySwapped)
 		if _, err := h.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrUnknownTransform) {
 			t.Errorf("a task of the transform that is gone: %v", err)
 		}
@@ -316,7 +316,7 @@ func TestDeployDrains(t *testing.T) {
 		if out, err := waiting.Wait(); err != nil || string(out) != v1 {
 			t.Errorf("the task that waited: %q, %v", out, err)
 		}
-		deploy(t, h, tagged(t, "v2"), host.ReloadLoaded)
+		deploy(t, h, tagged(t, "v2"), host.DeployLoaded)
 		answers(t, h, "", v2)
 	})
 	t.Run("unloading ends what takes too long", func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestDeployDrains(t *testing.T) {
 	})
 	t.Run("a host that closes", func(t *testing.T) {
 		h, _, _ := setup(t, nil)
-		deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+		deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := h.Close(ctx); err == nil {
@@ -358,7 +358,7 @@ func TestPause(t *testing.T) {
 	if _, err := h.Stream("a").Submit(t.Context(), "swap", nil).Wait(); !errors.Is(err, host.ErrPaused) {
 		t.Errorf("%v", err)
 	}
-	deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+	deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 	if p := h.Plugins()[0]; !p.Paused || p.Version != "v2" {
 		t.Errorf("%+v", p)
 	}
@@ -405,7 +405,7 @@ func TestStates(t *testing.T) {
 		h := swapHost(t, func(cfg *host.Config) { cfg.Plugins = []host.Source{stateful(t, "v1", bytes16)} })
 		s := h.Stream("a")
 		answers(t, s, "", v1)
-		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2, "state_reads": [0]`), host.ReloadSwapped)
+		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2, "state_reads": [0]`), host.DeploySwapped)
 		answers(t, s, "", v2+v1)
 		answers(t, s, "", v2+v2)
 		// Its predecessor does not read what it has left.
@@ -428,7 +428,7 @@ func TestStates(t *testing.T) {
 			cfg.Defaults.StateRule = host.StateReset
 		})
 		answers(t, h.Stream("a"), "", v1)
-		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2`), host.ReloadSwapped)
+		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2`), host.DeploySwapped)
 		if err := h.Rollback(t.Context(), "swap", host.StateRefuse); err == nil || !strings.Contains(err.Error(), "states of format 2") {
 			t.Errorf("%v", err)
 		}
@@ -443,8 +443,8 @@ func TestStates(t *testing.T) {
 		})
 		s := h.Stream("a")
 		answers(t, s, "", v1)
-		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2`), host.ReloadSwapped)
-		deploy(t, h, stateful(t, "v3", bytes16+`, "state_version": 2`), host.ReloadSwapped)
+		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2`), host.DeploySwapped)
+		deploy(t, h, stateful(t, "v3", bytes16+`, "state_version": 2`), host.DeploySwapped)
 		answers(t, s, "", v3)
 		answers(t, s, "", v3+v3)
 		if n := h.Stats().StreamsReset; n != 1 {
@@ -483,7 +483,7 @@ func TestCanary(t *testing.T) {
 		for what, mode := range map[string]byte{"traps": 't', "fails": 'f'} {
 			t.Run("one that "+what+", "+name, func(t *testing.T) {
 				h, told := canaryHost(t, func(c *host.PluginConfig) { c.Isolation = isolation })
-				deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: mode}), host.ReloadCanary)
+				deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: mode}), host.DeployCanary)
 				for range 100 { // nobody notices
 					answers(t, h, "!", v1)
 				}
@@ -508,7 +508,7 @@ func TestCanary(t *testing.T) {
 	}
 	t.Run("one that is slow", func(t *testing.T) {
 		h, told := canaryHost(t, func(c *host.PluginConfig) { c.CanarySlowdown = 10 })
-		deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: 'w'}), host.ReloadCanary)
+		deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: 'w'}), host.DeployCanary)
 		for h.Plugins()[0].Canary.Slowdown == 0 {
 			if _, err := h.Run(t.Context(), "swap", []byte("!")); err != nil {
 				t.Fatal(err)
@@ -522,7 +522,7 @@ func TestCanary(t *testing.T) {
 	})
 	t.Run("one that is good", func(t *testing.T) {
 		h, told := canaryHost(t, func(c *host.PluginConfig) { c.CanaryTime = 20 * time.Millisecond })
-		deploy(t, h, tagged(t, "v2"), host.ReloadCanary)
+		deploy(t, h, tagged(t, "v2"), host.DeployCanary)
 		await(t, told, event.PluginPromoted)
 		answers(t, h, "", v2)
 		if p := h.Plugins()[0]; p.Version != "v2" || p.Previous == "" || p.Canary != nil {
@@ -531,27 +531,27 @@ func TestCanary(t *testing.T) {
 	})
 	t.Run("by request", func(t *testing.T) {
 		h, _ := canaryHost(t, func(*host.PluginConfig) {})
-		deploy(t, h, tagged(t, "v2"), host.ReloadCanary)
-		deploy(t, h, tagged(t, "v2"), host.ReloadUnchanged)
-		deploy(t, h, tagged(t, "v3"), host.ReloadCanary) // in its stead
+		deploy(t, h, tagged(t, "v2"), host.DeployCanary)
+		deploy(t, h, tagged(t, "v2"), host.DeployUnchanged)
+		deploy(t, h, tagged(t, "v3"), host.DeployCanary) // in its stead
 		if err := h.Rollback(t.Context(), "swap", 0); err != nil {
 			t.Fatal(err)
 		}
 		answers(t, h, "", v1)
-		deploy(t, h, tagged(t, "v2"), host.ReloadCanary)
+		deploy(t, h, tagged(t, "v2"), host.DeployCanary)
 		if err := h.Promote("swap"); err != nil {
 			t.Fatal(err)
 		}
 		answers(t, h, "", v2)
-		deploy(t, h, tagged(t, "v3"), host.ReloadCanary)
-		deploy(t, h, tagged(t, "v2"), host.ReloadUnchanged) // which ends it
+		deploy(t, h, tagged(t, "v3"), host.DeployCanary)
+		deploy(t, h, tagged(t, "v2"), host.DeployUnchanged) // which ends it
 		if p := h.Plugins()[0]; p.Canary != nil {
 			t.Errorf("%+v", p.Canary)
 		}
 	})
 	t.Run("a stream stays with one", func(t *testing.T) {
 		h, _ := canaryHost(t, func(*host.PluginConfig) {})
-		deploy(t, h, tagged(t, "v2"), host.ReloadCanary)
+		deploy(t, h, tagged(t, "v2"), host.DeployCanary)
 		seen := make(map[string]int)
 		for i := range 64 {
 			s := h.Stream(fmt.Sprint(i))

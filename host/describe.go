@@ -12,10 +12,10 @@ type Plugin struct {
 	// Transforms are in the manifest's order.
 	Transforms []Transform
 	// Since is when this version began to serve, alone if it was a canary first, and By what had it
-	// do so: ReloadLoaded, ReloadSwapped, ReloadPromoted or ReloadRolledBack. A restart changes
+	// do so: DeployLoaded, DeploySwapped, DeployPromoted or DeployRolledBack. A restart changes
 	// neither, with Config.CacheDir and Config.Watch.
 	Since time.Time
-	By    ReloadResult
+	By    DeployResult
 	// Loading is how long its checks took, from the source to what could serve, and
 	// Compiling how much of that compiling did: 0 if it was compiled before, see
 	// Config.CacheDir.
@@ -54,6 +54,6 @@ type Transform struct {
 	Input, Output string
 	// StateBytes is the most it keeps for a stream; 0 without state.
 	StateBytes int
-	// Timeout is the run timeout in force; 0 in mode Inline, which has none.
+	// Timeout is the run timeout in force; 0 in ModeInline, which has none.
 	Timeout time.Duration
 }

@@ -115,7 +115,7 @@ func TestWatch(t *testing.T) {
 	save(t, dir, "other.wasm", guesttest.HandWritten(t, "hostile"))
 	w.await(event.PluginReady)
 	answers(t, w, "", guesttest.SwapTag("v2"))
-	if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.ReloadSwapped { // but for a request
+	if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.DeploySwapped { // but for a request
 		t.Errorf("%v, %v", r, err)
 	}
 	w.await(event.PluginSwapped)
@@ -335,7 +335,7 @@ func TestCacheDir(t *testing.T) {
 	var back host.Plugin
 	session(func(w *watched) { // which versions there were is known
 		answers(t, w, "", v2)
-		if p := w.Plugins()[0]; p.By != host.ReloadSwapped || p.Since.IsZero() || p.Since.After(started) {
+		if p := w.Plugins()[0]; p.By != host.DeploySwapped || p.Since.IsZero() || p.Since.After(started) {
 			t.Errorf("it serves since %v, by %q; the restart was at %v", p.Since, p.By, started)
 		}
 		if err := w.Rollback(t.Context(), "swap", 0); err != nil {
@@ -346,10 +346,10 @@ func TestCacheDir(t *testing.T) {
 	})
 	session(func(w *watched) { // and that one was rolled back
 		answers(t, w, "", v1)
-		if p := w.Plugins()[0]; p.By != host.ReloadRolledBack || !p.Since.Equal(back.Since) || p.Failure == nil || !p.Failure.Time.Equal(back.Failure.Time) {
+		if p := w.Plugins()[0]; p.By != host.DeployRolledBack || !p.Since.Equal(back.Since) || p.Failure == nil || !p.Failure.Time.Equal(back.Failure.Time) {
 			t.Errorf("it serves since %v, by %q, and the failure is %v; before the restart it was %+v", p.Since, p.By, p.Failure, back)
 		}
-		if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.ReloadSwapped {
+		if r, err := w.Reload(t.Context(), "swap"); err != nil || r != host.DeploySwapped {
 			t.Errorf("%v, %v", r, err)
 		}
 		answers(t, w, "", v2)
@@ -410,7 +410,7 @@ func TestCacheIsBounded(t *testing.T) {
 	cache := t.TempDir()
 	h := start(t, host.Config{Plugins: []host.Source{tagged(t, "v0")}, CacheDir: cache, CacheBytes: 200 << 10})
 	for i := range 20 {
-		deploy(t, h, tagged(t, "v"+hex.EncodeToString([]byte{byte(i + 1)})), host.ReloadSwapped)
+		deploy(t, h, tagged(t, "v"+hex.EncodeToString([]byte{byte(i + 1)})), host.DeploySwapped)
 	}
 	entries, err := os.ReadDir(filepath.Join(cache, "compiled"))
 	if err != nil {

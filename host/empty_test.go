@@ -11,7 +11,7 @@ import (
 // TestEmpty has plugins come to a host that began without.
 func TestEmpty(t *testing.T) {
 	h := start(t, host.Config{
-		Empty: true, JSON: codec.New().Translate,
+		StartEmpty: true, Translate: codec.New().Translate,
 		Defaults:  host.PluginConfig{MemoryLimit: 16 << 20},
 		Overrides: map[string]host.PluginConfig{"later": {Weight: 2}},
 	})
@@ -28,7 +28,7 @@ func TestEmpty(t *testing.T) {
 		t.Errorf("%v, want %s", err, want)
 	}
 	s.Tests = nil
-	if r, err := h.Deploy(t.Context(), s); r != host.ReloadLoaded || err != nil {
+	if r, err := h.Deploy(t.Context(), s); r != host.DeployLoaded || err != nil {
 		t.Errorf("%s, %v", r, err)
 	}
 	if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil {

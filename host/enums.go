@@ -12,13 +12,13 @@ type Mode int
 
 // Modes.
 const (
-	// Sandbox runs plugins as WebAssembly guests. It is the default.
-	Sandbox Mode = iota
-	// Inline runs Config.Native in the caller's goroutine, one task at a time
+	// ModeSandbox runs plugins as WebAssembly guests. It is the default.
+	ModeSandbox Mode = iota
+	// ModeInline runs Config.Native in the caller's goroutine, one task at a time
 	// over the whole host, without a sandbox: the way back to single-threaded
 	// operation, and the baseline of measurements. Native code cannot be
 	// interrupted, so that timeouts and cancellation end the waiting only.
-	Inline
+	ModeInline
 )
 
 // QueuePolicy says what becomes of a task that finds its queue full.
@@ -26,20 +26,20 @@ type QueuePolicy int
 
 // Policies.
 const (
-	// Block makes the caller wait for room, as long as its context lasts. It is
+	// QueueBlock makes the caller wait for room, as long as its context lasts. It is
 	// the default.
-	Block QueuePolicy = QueuePolicy(sched.Block)
-	// Reject refuses the task with [ErrQueueFull].
-	Reject QueuePolicy = QueuePolicy(sched.Reject)
-	// DropOldest refuses the task of the queue that has waited longest with [ErrQueueFull].
-	DropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
+	QueueBlock QueuePolicy = QueuePolicy(sched.Block)
+	// QueueReject refuses the task with [ErrQueueFull].
+	QueueReject QueuePolicy = QueuePolicy(sched.Reject)
+	// QueueDropOldest refuses the task of the queue that has waited longest with [ErrQueueFull].
+	QueueDropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
 )
 
 // Priority says whose tasks go first.
 type Priority int
 
 // Priorities. A lower one that has had no worker for 100 ms while its tasks wait goes
-// first once, every other time. In mode Inline they mean nothing: all tasks run in
+// first once, every other time. In ModeInline they mean nothing: all tasks run in
 // the order in which they came.
 const (
 	// PriorityNormal is the default.
@@ -177,17 +177,17 @@ const (
 	StateReset
 )
 
-// ReloadResult is what came of an attempt to change a plugin.
-type ReloadResult string
+// DeployResult is what came of an attempt to change a plugin.
+type DeployResult string
 
 // Results.
 const (
-	ReloadLoaded     ReloadResult = "loaded"    // it had not served before
-	ReloadSwapped    ReloadResult = "swapped"   // it serves in its predecessor's stead
-	ReloadUnchanged  ReloadResult = "unchanged" // it serves already
-	ReloadCanary     ReloadResult = "canary"    // it does a share of the tasks
-	ReloadPromoted   ReloadResult = "promoted"  // a canary serves alone
-	ReloadRolledBack ReloadResult = "rolled_back"
-	ReloadFailed     ReloadResult = "failed" // what served before does so still
-	ReloadUnloaded   ReloadResult = "unloaded"
+	DeployLoaded     DeployResult = "loaded"    // it had not served before
+	DeploySwapped    DeployResult = "swapped"   // it serves in its predecessor's stead
+	DeployUnchanged  DeployResult = "unchanged" // it serves already
+	DeployCanary     DeployResult = "canary"    // it does a share of the tasks
+	DeployPromoted   DeployResult = "promoted"  // a canary serves alone
+	DeployRolledBack DeployResult = "rolled_back"
+	DeployFailed     DeployResult = "failed" // what served before does so still
+	DeployUnloaded   DeployResult = "unloaded"
 )

@@ -57,7 +57,7 @@ func TestEvents(t *testing.T) {
 func TestTasksThatNeverRanAreTold(t *testing.T) {
 	bus := event.New(0)
 	h := hostile(t, func(cfg *host.Config) {
-		cfg.Events, cfg.Workers, cfg.QueuePolicy, cfg.QueueCapacity = bus, 1, host.DropOldest, 1
+		cfg.Events, cfg.Workers, cfg.QueuePolicy, cfg.QueueCapacity = bus, 1, host.QueueDropOldest, 1
 		cfg.Defaults.RunTimeout = time.Minute
 	})
 	spinning, stop := context.WithCancel(t.Context())

@@ -14,7 +14,7 @@ import (
 // The examples run native plugins, so that they need no file. With
 // host.Config{PluginDir: "bin/plugins"} the same calls run sandboxed guests.
 func exampleHost() *host.Host {
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{plugin.New(), counter()}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{plugin.New(), counter()}})
 	if err == nil {
 		err = h.Start(context.Background())
 	}

@@ -131,7 +131,7 @@ func TestBudgetSparesCanary(t *testing.T) {
 					_, err := h.Run(t.Context(), "leak", []byte(input))
 					return err
 				}
-				deploy(t, h, larger, host.ReloadCanary)
+				deploy(t, h, larger, host.DeployCanary)
 				// The pool may have made the canary another instance before the other version grows.
 				until(t, "the version beside it has room to grow", func() bool {
 					err := run("p")

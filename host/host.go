@@ -1,15 +1,26 @@
 // Package host runs CPU-heavy transforms as sandboxed WebAssembly plugins, and is
 // the package to embed.
 //
-// A [Host] loads plugins, keeps a pool of instances of each, and gives out tasks
-// to a bounded number of workers. Tasks are bytes in and bytes out, in the media
-// types that the plugin's manifest states; [Call] does it for Go types.
-//
 //	h, err := host.New(host.Config{PluginDir: "bin/plugins"})
-//	…
+//	if err != nil { … }
 //	if err := h.Start(ctx); err != nil { … }
 //	defer h.Close(ctx)
-//	out, err := h.Run(ctx, "shout", input)
+//	out, err := h.Run(ctx, "shout", []byte("hello")) // "HELLO!"
+//
+// A [Host] loads the plugins of a directory ([Config]), keeps a pool of instances of each, and
+// gives tasks to a bounded number of workers. A task is bytes in and bytes out, in the media types
+// that the plugin's manifest states: see [Host.Plugins]. [Call] and [CallJSON] are for Go values. The error
+// of a task is an [*Error], whose Kind says what to do; that of a plugin that cannot serve is a
+// [*LoadError].
+//
+// Four types run tasks. Host has the plain ways: Run waits for the task, Submit does not, and
+// RunBatch runs many. A [Client] has them too, and what takes more care: memory of the caller's
+// ([Client.RunAppend] and the like), full queues ([Client.Drain]); it is for a tenant, at a
+// priority. A [Stream] has the ways of a client that run one task, since its tasks run one after
+// the other. A [Runner] has Run alone, and is what functions take.
+//
+// Plugins change while tasks run: [Host.Deploy], or Config.Watch. [Inspect] tries a plugin without
+// a host. [Host.Stats] counts, package event tells.
 //
 // All methods may be called concurrently.
 package host
@@ -59,7 +70,7 @@ func New(cfg Config) (*Host, error) {
 // With Config.Watch, an earlier version of a plugin serves where the newest was rolled
 // back or cannot serve, if Config.CacheDir has one. What cannot serve otherwise is refused
 // as if it came later, as long as any other can; and there need be no plugin yet, as with
-// Config.Empty.
+// Config.StartEmpty.
 func (h *Host) Start(ctx context.Context) error {
 	if err := h.life.start(); err != nil {
 		return err
@@ -99,7 +110,7 @@ func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte,
 }
 
 // Submit is [Host.Run] without the waiting for the task, but for room in the
-// queue if its policy is [Block]. Tasks take their places in the order of
+// queue if its policy is [QueueBlock]. Tasks take their places in the order of
 // Submit's calls. The host reads input until the task has ended. Tasks that are refused at
 // once may have one Pending in common.
 func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pending {

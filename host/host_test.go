@@ -351,7 +351,7 @@ func TestOneName(t *testing.T) {
 	named := func(transform string) host.Native {
 		return guest.New(`{"name": "x", "version": "1", "transforms": [{"name": "x.`+transform+`", "input": "text/plain", "output": "text/plain"}]}`, nil)
 	}
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{named("a"), named("b")}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{named("a"), named("b")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +390,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	})
 	for _, want := range []string{
 		"PluginDir: must be set", "Workers: must be between 1 and", "QueueCapacity: must be at least 1",
-		"QueuePolicy: must be Block, Reject or DropOldest", "MaxStreams: must be at least 1",
+		"QueuePolicy: must be QueueBlock, QueueReject or QueueDropOldest", "MaxStreams: must be at least 1",
 		"Defaults.MemoryLimit: must be between 64 KiB and 2 GiB", `Overrides["x"].RunTimeout: must not be negative`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -451,7 +451,7 @@ func (g *gate) pass() string {
 func inline(t *testing.T, change func(*host.Config)) (*host.Host, *gate) {
 	t.Helper()
 	g := newGate()
-	cfg := host.Config{Mode: host.Inline, Native: []host.Native{g}}
+	cfg := host.Config{Mode: host.ModeInline, Native: []host.Native{g}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -516,7 +516,7 @@ func TestStreamKey(t *testing.T) {
 
 func TestQueuePolicies(t *testing.T) {
 	t.Run("reject", func(t *testing.T) {
-		h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 1, host.Reject })
+		h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 1, host.QueueReject })
 		a := h.Submit(t.Context(), "gate", []byte("a"))
 		b := h.Submit(t.Context(), "gate", []byte("b"))
 		_, err := h.Run(t.Context(), "gate", []byte("c"))
@@ -532,7 +532,7 @@ func TestQueuePolicies(t *testing.T) {
 		}
 	})
 	t.Run("drop oldest", func(t *testing.T) {
-		h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 1, host.DropOldest })
+		h, g := inline(t, func(cfg *host.Config) { cfg.QueueCapacity, cfg.QueuePolicy = 1, host.QueueDropOldest })
 		a := h.Submit(t.Context(), "gate", []byte("a"))
 		b := h.Submit(t.Context(), "gate", []byte("b"))
 		c := h.Submit(t.Context(), "gate", []byte("c"))
@@ -675,7 +675,7 @@ func TestCloseDropsTheQueue(t *testing.T) {
 
 // TestFailedTaskKeepsState has a native transform that fails and states a state.
 func TestFailedTaskKeepsState(t *testing.T) {
-	h := start(t, host.Config{Mode: host.Inline, Native: []host.Native{failing{guest.New(gateManifest)}}})
+	h := start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{failing{guest.New(gateManifest)}}})
 	s := h.Stream("s")
 	for _, c := range [][2]string{{"one", ""}, {"fail", ""}, {"two", "one"}} {
 		out, err := s.Run(t.Context(), "gate", []byte(c[0]))

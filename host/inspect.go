@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
@@ -30,29 +29,10 @@ type Inspection struct {
 	// NoReset is why its instances cannot be put back after a task, so that it
 	// needs a new one for each; nil if they can.
 	NoReset error
-	// Tests is how many of Source.Tests there are, and passed; 0 of Inspect, which has
-	// none.
+	// Tests is how many of Source.Tests there are, and passed.
 	Tests int
 	// Limits are the settings that hold for it.
 	Limits PluginConfig
-}
-
-// Inspect loads a plugin as [Host.Start] would, its self-tests included, and says
-// what it is. The plugin need not be one of a host.
-func Inspect(ctx context.Context, wasm []byte, cfg PluginConfig) (Inspection, error) {
-	c := Config{Plugins: []Source{{Name: "inspected", WASM: wasm}}, Defaults: cfg}.withDefaults()
-	if err := c.validate(); err != nil {
-		return Inspection{}, fmt.Errorf("plugin configuration: %w", err)
-	}
-	cfg = c.pluginConfig("inspected")
-	if len(wasm) > cfg.MaxModule {
-		return Inspection{}, tooLarge(cfg.MaxModule)
-	}
-	m, err := module.Load(ctx, wasm, moduleOptions(cfg, module.NewBudget(uint64(c.MemoryBudget)), nil, c.Logger))
-	if err != nil {
-		return Inspection{}, err
-	}
-	return inspection(m.Info(), cfg), m.Close(context.WithoutCancel(ctx))
 }
 
 func inspection(info module.Info, cfg PluginConfig) Inspection {
@@ -65,11 +45,11 @@ func inspection(info module.Info, cfg PluginConfig) Inspection {
 	}
 }
 
-// Validate does with a source all that [Host.Deploy] would, on a host of that
+// Inspect does with a source all that [Host.Deploy] would, on a host of that
 // configuration, but for serving it. Its error is a [*LoadError], or of the
 // configuration. Of this, Plugins, PluginDir and Watch do not matter.
-func Validate(ctx context.Context, s Source, cfg Config) (Inspection, error) {
-	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, Sandbox
+func Inspect(ctx context.Context, s Source, cfg Config) (Inspection, error) {
+	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, ModeSandbox
 	h, err := New(cfg)
 	if err != nil {
 		return Inspection{}, err

@@ -12,7 +12,7 @@ import (
 
 func TestInspect(t *testing.T) {
 	wasm := guesttest.Build(t, "./testdata/guests/echo")
-	in, err := host.Inspect(t.Context(), wasm, host.PluginConfig{CompileTimeout: time.Hour}) // a machine with other work takes long
+	in, err := host.Inspect(t.Context(), host.Source{Name: "echo", WASM: wasm}, host.Config{Defaults: host.PluginConfig{CompileTimeout: time.Hour}}) // a machine with other work takes long
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestInspectWarnsOfGrowth(t *testing.T) {
 		host.IsolationFrame:    true,
 		host.IsolationShared:   false, // what has grown goes on
 	} {
-		in, err := host.Inspect(t.Context(), wasm, host.PluginConfig{Isolation: isolation})
+		in, err := host.Inspect(t.Context(), host.Source{Name: "hoard", WASM: wasm}, host.Config{Defaults: host.PluginConfig{Isolation: isolation}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,13 +58,13 @@ func TestInspectRefuses(t *testing.T) {
 		cfg         host.PluginConfig
 		want        string
 	}{
-		{"not a plugin", "text", host.PluginConfig{}, "not a WebAssembly module of version 1"},
-		{"too large", "hostile", host.PluginConfig{MaxModule: 100}, "larger than 100 bytes, the limit"},
-		{"self-test", "selftest-fails", host.PluginConfig{}, "self-test 0"},
-		{"configuration", "hostile", host.PluginConfig{MemoryLimit: 1}, "plugin configuration: Defaults.MemoryLimit: must be between 64 KiB and 2 GiB"},
+		{"not a plugin", "text", host.PluginConfig{}, "plugin p: not a WebAssembly module of version 1"},
+		{"too large", "hostile", host.PluginConfig{MaxModule: 100}, "plugin p: larger than 100 bytes, the limit"},
+		{"self-test", "selftest-fails", host.PluginConfig{}, "plugin p: self-test 0"},
+		{"configuration", "hostile", host.PluginConfig{MemoryLimit: 1}, "host configuration: Defaults.MemoryLimit: must be between 64 KiB and 2 GiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := host.Inspect(t.Context(), guesttest.HandWritten(t, c.guest), c.cfg)
+			_, err := host.Inspect(t.Context(), host.Source{Name: "p", WASM: guesttest.HandWritten(t, c.guest)}, host.Config{Defaults: c.cfg})
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("err %v, want %s…", err, c.want)
 			}

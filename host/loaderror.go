@@ -101,6 +101,6 @@ func (clash) Is(target error) bool { return target == errClash }
 
 var errRolledBack = errors.New("rolled back by request")
 
-// ErrCacheDir is wrapped by the error of [Host.Start] and [Validate] for a
+// ErrCacheDir is wrapped by the error of [Host.Start] and [Inspect] for a
 // Config.CacheDir that cannot be used.
 var ErrCacheDir = errors.New("cache directory")

@@ -19,7 +19,7 @@ type Native interface {
 	Run(index uint32, input []byte) ([]byte, error)
 }
 
-// native is the engine of mode Inline. Its one worker keeps it from being called
+// native is the engine of ModeInline. Its one worker keeps it from being called
 // concurrently.
 type native struct {
 	code     Native

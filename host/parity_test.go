@@ -20,7 +20,7 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for name, cfg := range map[string]host.Config{
-		"inline":      {Mode: host.Inline, Native: []host.Native{cascade.New(), tick.New()}},
+		"inline":      {Mode: host.ModeInline, Native: []host.Native{cascade.New(), tick.New()}},
 		"compiler":    sandbox(host.EngineCompiler),
 		"interpreter": sandbox(host.EngineInterpreter),
 	} {

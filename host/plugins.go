@@ -17,7 +17,7 @@ import (
 var ErrUnknownPlugin = errors.New("unknown plugin")
 
 // ErrFixed is wrapped by the error of what would change plugins where that cannot be: in
-// mode Inline, and for [Host.Reload] without a plugin directory.
+// ModeInline, and for [Host.Reload] without a plugin directory.
 var ErrFixed = errors.New("the host's plugins are fixed")
 
 var errInline = fmt.Errorf("%w: mode Inline has none to load", ErrFixed)
@@ -62,7 +62,7 @@ func (ps *plugins) transact(ctx context.Context) (_ context.Context, done func()
 	if err := ps.join(&ps.deploys, stateStarted); err != nil {
 		return nil, nil, err
 	}
-	if ps.cfg.Mode == Inline {
+	if ps.cfg.Mode == ModeInline {
 		ps.deploys.Done()
 		return nil, nil, errInline
 	}
@@ -200,7 +200,7 @@ func (ps *plugins) describe() (list []Plugin) {
 // stats adds what is counted of plugins.
 func (ps *plugins) stats(s *Stats) {
 	s.Memory, s.MemoryBudget = ps.budget.Held(), ps.budget.Limit()
-	s.Reloads = ps.attempts.clone()
+	s.Deploys = ps.attempts.clone()
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	for _, p := range ps.servingLocked() {

@@ -97,7 +97,7 @@ func warnings(info module.Info, cfg PluginConfig) []string {
 // try has a version pass its tests, and sees whether it can go on with the states of streams.
 // With an error it returns the step at which that failed.
 func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deployment) (step Step, err error) {
-	translate := ps.cfg.JSON
+	translate := ps.cfg.Translate
 	if translate == nil {
 		translate = formsOfJSON
 	}
@@ -115,17 +115,21 @@ func frameLimits(cfg PluginConfig) module.FrameLimits {
 	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
 }
 
+func binaryLimits(l BinaryLimits) module.BinaryLimits {
+	return module.BinaryLimits{
+		Functions: uint64(l.MaxFunctions), Globals: uint64(l.MaxGlobals),
+		Exports: uint64(l.MaxExports), TableSize: uint64(l.MaxTable),
+		Types: uint64(l.MaxTypes), Imports: uint64(l.MaxImports), Tables: uint64(l.MaxTables),
+		Segments: uint64(l.MaxSegments), Elements: uint64(l.MaxElements), Arity: uint64(l.MaxArity),
+		Body: uint64(l.MaxFunctionSize), Locals: uint64(l.MaxLocals),
+		Jumps: uint64(l.MaxJumps), Flow: uint64(l.MaxFlow),
+	}
+}
+
 func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache, log *slog.Logger) module.Options {
 	return module.Options{
-		Kinds: kind.All(),
-		Binary: module.BinaryLimits{
-			Functions: uint64(cfg.MaxFunctions), Globals: uint64(cfg.MaxGlobals),
-			Exports: uint64(cfg.MaxExports), TableSize: uint64(cfg.MaxTable),
-			Types: uint64(cfg.MaxTypes), Imports: uint64(cfg.MaxImports), Tables: uint64(cfg.MaxTables),
-			Segments: uint64(cfg.MaxSegments), Elements: uint64(cfg.MaxElements), Arity: uint64(cfg.MaxArity),
-			Body: uint64(cfg.MaxFunctionSize), Locals: uint64(cfg.MaxLocals),
-			Jumps: uint64(cfg.MaxJumps), Flow: uint64(cfg.MaxFlow),
-		},
+		Kinds:             kind.All(),
+		Binary:            binaryLimits(cfg.BinaryLimits),
 		CompileTimeout:    cfg.CompileTimeout,
 		Cache:             cache,
 		MemoryLimit:       uint64(cfg.MemoryLimit),
@@ -137,8 +141,8 @@ func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache,
 		Interrupt:         module.Interrupt(cfg.Interrupt),
 		CallDepth:         int32(cfg.MaxCallDepth),
 		StackLimit:        uint64(cfg.MaxStack),
-		RealClock:         slices.Contains(cfg.Grant, GrantClock),
-		RealRandom:        slices.Contains(cfg.Grant, GrantRandom),
+		RealClock:         slices.Contains(cfg.Grants, GrantClock),
+		RealRandom:        slices.Contains(cfg.Grants, GrantRandom),
 		Interpret:         cfg.Engine == EngineInterpreter,
 		Verify:            cfg.Verify != VerifyOff,
 		Log:               log,

@@ -23,7 +23,7 @@ func (ps *plugins) publishLocked(p *plugin, next *serving) (gone retired) {
 	kept := next.versions()
 	for _, v := range kept {
 		if v.specs == nil { // else tasks read them
-			p.bindLocked(v, ps.runner, ps.cfg.Mode == Sandbox)
+			p.bindLocked(v, ps.runner, ps.cfg.Mode == ModeSandbox)
 		}
 		if !slices.Contains(p.versions, v) {
 			p.versions = append(p.versions, v)

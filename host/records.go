@@ -99,7 +99,7 @@ type kept struct {
 	// since and by are the serving version's, and failed is when the one that was rolled back
 	// was; zero if that is not so.
 	since, failed time.Time
-	by            ReloadResult
+	by            DeployResult
 }
 
 // save keeps what now returns, which is the newest.

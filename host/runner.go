@@ -38,7 +38,7 @@ func newRunner(cfg *Config, l *life) *runner {
 		life: l, log: cfg.Logger, events: cfg.Events,
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
-			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == Inline,
+			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == ModeInline,
 		}),
 		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
 		over:    make(chan struct{}),

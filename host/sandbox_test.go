@@ -165,7 +165,7 @@ func TestDenial(t *testing.T) {
 		Workers:      3,
 		MemoryBudget: 256 << 20,
 		Defaults: host.PluginConfig{
-			RunTimeout: time.Minute, BreakAfter: -1, MaxOutput: 1 << 20, MaxTable: 1000, MaxInstances: 2,
+			RunTimeout: time.Minute, BreakAfter: -1, MaxOutput: 1 << 20, BinaryLimits: host.BinaryLimits{MaxTable: 1000}, MaxInstances: 2,
 		},
 	})
 	number := func(n byte) []byte { return []byte{n, 0, 0, 0, 0, 0, 0, 0} }
@@ -346,7 +346,7 @@ func TestRealClockSleeps(t *testing.T) {
 	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
 	h := start(t, host.Config{
 		Plugins:  []host.Source{gohostile},
-		Defaults: host.PluginConfig{Grant: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: time.Second},
+		Defaults: host.PluginConfig{Grants: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: time.Second},
 	})
 	if _, err := h.Run(t.Context(), "gohostile.sleep", []byte("!")); host.KindOf(err) != host.KindTimeout {
 		t.Errorf("err %v, want its run timeout", err)

@@ -18,7 +18,7 @@ import (
 // tester runs the tests that came with a version.
 type tester struct {
 	version   *version
-	translate func(t Transform, input []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)
+	translate Translator
 	stop      context.Context //nolint:containedctx // ends what the guest does
 	states    map[[2]string][]byte
 }
@@ -86,7 +86,7 @@ func (t *tester) runAll(ctx context.Context, cases []testcase.Case, verify bool)
 		switch {
 		case err != nil:
 			return nil, c.Wrap(err)
-		case done == nil || !verify || len(v.cfg.Grant) > 0: // answers may depend on the time
+		case done == nil || !verify || len(v.cfg.Grants) > 0: // answers may depend on the time
 		case in.Starved():
 			v.engine.(sandbox).Module().Unchecked(module.ErrStarved)
 		case !fresh:
@@ -187,11 +187,11 @@ func wanted(c *testcase.Case, kind Kind, message string) error {
 	return fmt.Errorf("got the error %s (%s), want the error %s", kind, message, want)
 }
 
-// formsOfJSON is Config.JSON's default.
+// formsOfJSON is Config.Translate's default.
 func formsOfJSON(t Transform, input []byte) ([]byte, func([]byte) ([]byte, error), error) {
 	payload, encode, err := form.Translate(t.Input, t.Output, input)
 	if errors.Is(err, form.ErrUnknown) {
-		err = fmt.Errorf("there is no JSON form of %s and %s: set Config.JSON to what translates them, such as Translate of a codec.Set with a codec for them", t.Input, t.Output)
+		err = fmt.Errorf("there is no JSON form of %s and %s: set Config.Translate to what translates them, such as Translate of a codec.Set with a codec for them", t.Input, t.Output)
 	}
 	return payload, encode, err
 }

@@ -36,7 +36,7 @@ type startup struct {
 
 // load makes versions of all plugins. With an error it has those that were made.
 func (s *startup) load(ctx context.Context) (err error) {
-	if s.cfg.Mode == Inline {
+	if s.cfg.Mode == ModeInline {
 		return s.loadNative()
 	}
 	if s.modules, s.records, err = openCache(s.cfg); err != nil {
@@ -94,7 +94,7 @@ func (s *startup) sort(files []watch.File) error {
 }
 
 // mayBeEmpty is whether plugins may come later.
-func (s *startup) mayBeEmpty() bool { return s.cfg.Watch || s.cfg.Empty }
+func (s *startup) mayBeEmpty() bool { return s.cfg.Watch || s.cfg.StartEmpty }
 
 // checkOverrides looks for settings of plugins that there are not. Where plugins may come later
 // that is no error, and is told if there are others.
@@ -183,7 +183,7 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 	again := func(source Source) (*version, error) {
 		v, err := s.prepare(ctx, p, source, nil, deployment{})
 		if err == nil && served != nil {
-			v.since, v.by = r.Since, ReloadResult(r.By)
+			v.since, v.by = r.Since, DeployResult(r.By)
 		}
 		return v, err
 	}
@@ -209,7 +209,7 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 	}
 	v, err := s.prepare(ctx, p, source, nil, deployment{})
 	if err == nil {
-		p.previous, p.rejected, v.by = served, [32]byte{}, ReloadSwapped
+		p.previous, p.rejected, v.by = served, [32]byte{}, DeploySwapped
 		return v, nil
 	}
 	if ctx.Err() != nil {
@@ -285,7 +285,7 @@ func (s *startup) serve(failed error) error {
 			switch clash := s.clashLocked(l.plugin, l.version); {
 			case clash == nil:
 				if l.version.since.IsZero() { // else it serves again
-					l.version.since, l.version.by = time.Now(), orDefault(l.version.by, ReloadLoaded)
+					l.version.since, l.version.by = time.Now(), orDefault(l.version.by, DeployLoaded)
 				}
 				s.publishLocked(l.plugin, &serving{current: l.version})
 				serve = append(serve, l)
@@ -327,7 +327,7 @@ func (s *startup) tell(ctx context.Context) {
 		s.retire(l.plugin, retired{versions: []*version{l.version}})
 	}
 	for _, l := range s.made {
-		s.attempts.count(l.plugin.source, ReloadLoaded)
+		s.attempts.count(l.plugin.source, DeployLoaded)
 		s.remember(l.plugin)
 		s.runner.tell(l.version.label(), event.PluginReady, "")
 		if l.plugin.paused.Load() {

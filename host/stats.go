@@ -33,9 +33,9 @@ type Stats struct {
 	// Rerun is how many tasks another version of the plugin did, because a canary failed
 	// them, or the one they ran on had to end.
 	Rerun uint64
-	// Reloads is what came of attempts to change plugins, by source and result. Of very
+	// Deploys is what came of attempts to change plugins, by source and result. Of very
 	// many sources the further ones count as "".
-	Reloads map[string]map[ReloadResult]uint64
+	Deploys map[string]map[DeployResult]uint64
 	// Memory is how much linear memory all instances have, in bytes, and
 	// MemoryBudget how much they may.
 	Memory, MemoryBudget uint64
@@ -50,7 +50,7 @@ type PluginStats struct {
 	// task, and MaxInstances how many there can be, but one for an urgent task.
 	Instances, InUse, MaxInstances int
 	// InstanceMemory is the linear memory that an instance has once it is made, in bytes;
-	// 0 in mode Inline.
+	// 0 in ModeInline.
 	InstanceMemory uint64
 	// Created is how many instances were made; CreateFailed how many could not
 	// be. Broken, Retired and Evicted are how many were freed because they
@@ -80,9 +80,9 @@ type TransformStats struct {
 	Errors map[Kind]uint64
 	// Fuel is how much all tasks burnt.
 	Fuel uint64
-	// Window is how many tasks that wait a worker does in a row where it does so, see
+	// Row is how many tasks that wait a worker does in a row where it does so, see
 	// PluginConfig.BatchTarget, and Joined how many were done so, after another's.
-	Window int
+	Row    int
 	Joined uint64
 	// Wait is how long tasks waited for a worker, and Run how long crossings into
 	// the guest took; tasks of one batch share a wait, those of one frame both. Latency is from the

@@ -16,7 +16,17 @@ func (s *Stream) Run(ctx context.Context, transform string, input []byte) ([]byt
 	return s.of.run(ctx, transform, s.key, true, args{input: input})
 }
 
+// RunAppend is [Client.RunAppend] in the stream.
+func (s *Stream) RunAppend(ctx context.Context, transform string, dst, input []byte) ([]byte, error) {
+	return s.of.run(ctx, transform, s.key, true, args{input, dst})
+}
+
 // Submit is [Host.Submit] in the stream.
 func (s *Stream) Submit(ctx context.Context, transform string, input []byte) *Pending {
 	return s.of.submit(ctx, transform, s.key, true, args{input: input})
+}
+
+// SubmitAppend is [Client.SubmitAppend] in the stream.
+func (s *Stream) SubmitAppend(ctx context.Context, transform string, dst, input []byte) *Pending {
+	return s.of.submit(ctx, transform, s.key, true, args{input, dst})
 }

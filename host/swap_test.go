@@ -46,7 +46,7 @@ func TestSwapWithoutPause(t *testing.T) {
 				})
 			}
 			for i := range 200 {
-				deploy(t, h, tagged(t, []string{"v2", "v3"}[i%2]), host.ReloadSwapped)
+				deploy(t, h, tagged(t, []string{"v2", "v3"}[i%2]), host.DeploySwapped)
 			}
 			cancel()
 			callers.Wait()
@@ -77,7 +77,7 @@ func TestChangesTogether(t *testing.T) {
 		}
 	}
 	all.Wait()
-	deploy(t, h, version(t, guesttest.Version{Tag: "last"}), map[bool]host.ReloadResult{true: host.ReloadLoaded, false: host.ReloadCanary}[len(h.Stats().Plugins) == 0])
+	deploy(t, h, version(t, guesttest.Version{Tag: "last"}), map[bool]host.DeployResult{true: host.DeployLoaded, false: host.DeployCanary}[len(h.Stats().Plugins) == 0])
 	_ = h.Promote("swap")
 	answers(t, h, "", guesttest.SwapTag("last"))
 }
@@ -89,9 +89,9 @@ func TestReplacedTwice(t *testing.T) {
 	})
 	p := h.Submit(t.Context(), "swap", []byte("!"))
 	until(t, "the task runs", func() bool { return h.Stats().Active > 0 })
-	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: 's'}), host.ReloadSwapped)
+	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: 's'}), host.DeploySwapped)
 	until(t, "it runs anew", func() bool { return h.Stats().Rerun == 1 })
-	deploy(t, h, tagged(t, "v3"), host.ReloadSwapped)
+	deploy(t, h, tagged(t, "v3"), host.DeploySwapped)
 	if out, err := p.Wait(); err != nil || string(out) != guesttest.SwapTag("v3") {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -110,7 +110,7 @@ func TestReplacedInStream(t *testing.T) {
 	answers(t, s, "", guesttest.SwapTag("v1"))
 	p := s.Submit(t.Context(), "swap", []byte("!"))
 	until(t, "the task runs", func() bool { return h.Stats().Active > 0 })
-	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Manifest: manifest("v2", "2")}), host.ReloadSwapped)
+	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Manifest: manifest("v2", "2")}), host.DeploySwapped)
 	if out, err := p.Wait(); string(out) != guesttest.SwapTag("v2") {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -129,7 +129,7 @@ func TestBatchAcrossRetirement(t *testing.T) {
 	done := make(chan []host.Result)
 	go func() { done <- h.RunBatch(context.Background(), "swap", inputs) }()
 	until(t, "the batch runs", func() bool { return h.Stats().Active > 0 })
-	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Manifest: `{"name": "swap", "version": "v2", "transforms": [{"name": "swap", "input": "text/markdown", "output": "text/plain", "state_bytes": 16}]}`}), host.ReloadSwapped)
+	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Manifest: `{"name": "swap", "version": "v2", "transforms": [{"name": "swap", "input": "text/markdown", "output": "text/plain", "state_bytes": 16}]}`}), host.DeploySwapped)
 	for i, r := range <-done {
 		if r.Err != nil {
 			t.Fatalf("task %d: %v", i, r.Err)
@@ -143,7 +143,7 @@ func TestStatesOfOldStreams(t *testing.T) {
 		c.Plugins = []host.Source{stateful(t, "v1", bytes16+`, "state_version": 1`)}
 	})
 	answers(t, h.Stream("a"), "", guesttest.SwapTag("v1"))
-	deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2, "state_reads": [1]`), host.ReloadSwapped)
+	deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2, "state_reads": [1]`), host.DeploySwapped)
 	for _, c := range []struct{ state, want string }{
 		{bytes16 + `, "state_version": 3, "state_reads": [2]`, "swap: streams have states of format 1, and version v3 reads [3 2]"},
 		{"", "swap: streams have states, and version v3 keeps none"},
@@ -180,7 +180,7 @@ func TestCanaryInFrames(t *testing.T) {
 // TestCanaryThatHangs has callers give up what a canary does not end.
 func TestCanaryThatHangs(t *testing.T) {
 	h := swapHost(t, func(c *host.Config) { c.Defaults.Canary, c.Defaults.CanaryTime = 0.5, time.Hour })
-	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: 's'}), host.ReloadCanary)
+	deploy(t, h, version(t, guesttest.Version{Tag: "v2", Mode: 's'}), host.DeployCanary)
 	until(t, "the canary is rolled back", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
@@ -291,7 +291,7 @@ func TestCacheTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
-				if _, err := host.Validate(t.Context(), tagged(t, "v1"), host.Config{CacheDir: cache}); err != nil {
+				if _, err := host.Inspect(t.Context(), tagged(t, "v1"), host.Config{CacheDir: cache}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -343,7 +343,7 @@ func TestMendWhileAllHang(t *testing.T) {
 	for range 8 {
 		hanging = append(hanging, h.Submit(t.Context(), "swap", []byte("!")))
 	}
-	deploy(t, h, tagged(t, "v2"), host.ReloadSwapped)
+	deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 	for _, p := range hanging {
 		if out, err := p.Wait(); err != nil || string(out) != guesttest.SwapTag("v2") {
 			t.Errorf("%q, %v", out, err)

@@ -44,6 +44,6 @@ func (t *transform) count(e *Error, n int) error {
 
 func (t *transform) stats() TransformStats {
 	s := t.counts.stats(t.name)
-	s.Window = t.row.Size()
+	s.Row = t.row.Size()
 	return s
 }

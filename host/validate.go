@@ -19,20 +19,20 @@ func (c Config) validate() error {
 			errs = append(errs, &abi.FieldError{Field: field, Rule: fmt.Sprintf(rule, values...)})
 		}
 	}
-	check(c.Mode == Sandbox || c.Mode == Inline, "Mode", "must be Sandbox or Inline")
-	check(c.Mode != Inline || len(c.Native) > 0, "Native", "must have a plugin in mode Inline")
-	check(c.Mode != Sandbox || c.PluginDir != "" || len(c.Plugins) > 0 || c.Empty, "PluginDir", "must be set, or Plugins, in mode Sandbox")
+	check(c.Mode == ModeSandbox || c.Mode == ModeInline, "Mode", "must be ModeSandbox or ModeInline")
+	check(c.Mode != ModeInline || len(c.Native) > 0, "Native", "must have a plugin in ModeInline")
+	check(c.Mode != ModeSandbox || c.PluginDir != "" || len(c.Plugins) > 0 || c.StartEmpty, "PluginDir", "must be set, or Plugins, in ModeSandbox")
 	limit := MaxWorkersPerCPU * runtime.GOMAXPROCS(0)
 	check(c.Workers >= 1 && c.Workers <= limit, "Workers", "must be between 1 and %d", limit)
 	if c.Workers < 1 {
 		c.Workers = limit // or what depends on it would be faults as well
 	}
 	check(c.QueueCapacity >= 1, "QueueCapacity", "must be at least 1")
-	check(c.QueuePolicy >= Block && c.QueuePolicy <= DropOldest, "QueuePolicy", "must be Block, Reject or DropOldest")
+	check(c.QueuePolicy >= QueueBlock && c.QueuePolicy <= QueueDropOldest, "QueuePolicy", "must be QueueBlock, QueueReject or QueueDropOldest")
 	for tenant, w := range c.TenantWeights {
 		check(w >= 1 && w <= MaxWeight && len(tenant) <= MaxTenant, fmt.Sprintf("TenantWeights[%q]", tenant), "must be between 1 and %d, of a name of at most %d bytes", MaxWeight, MaxTenant)
 	}
-	check(!c.Watch || c.PluginDir != "" && c.Mode == Sandbox, "Watch", "needs PluginDir, in mode Sandbox")
+	check(!c.Watch || c.PluginDir != "" && c.Mode == ModeSandbox, "Watch", "needs PluginDir, in ModeSandbox")
 	check(c.Settle > 0 && c.Settle <= time.Minute, "Settle", "must be positive, and at most 1m")
 	check(c.Poll >= 10*time.Millisecond && c.Poll <= time.Hour, "Poll", "must be between 10ms and 1h")
 	check(c.CacheBytes > 0, "CacheBytes", "must be positive")
@@ -70,25 +70,12 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.Interrupt >= InterruptMetered && p.Interrupt <= InterruptOff, path+".Interrupt", "must be InterruptMetered, InterruptRuntime or InterruptOff")
 	check(p.MaxFuel <= 1<<56, path+".MaxFuel", "must be at most 2^56")
 	check(p.MaxFuel == 0 || p.Interrupt == InterruptMetered, path+".MaxFuel", "needs metered interrupts, which count fuel")
-	for i, g := range p.Grant {
-		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grant[%d]", path, i), "must be GrantClock or GrantRandom")
+	for i, g := range p.Grants {
+		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grants[%d]", path, i), "must be GrantClock or GrantRandom")
 	}
 	check(p.CompileTimeout > 0, path+".CompileTimeout", "must be positive")
-	check(p.MaxFunctions >= 1, path+".MaxFunctions", "must be positive")
-	check(p.MaxGlobals >= 1, path+".MaxGlobals", "must be positive")
-	check(p.MaxExports >= 1, path+".MaxExports", "must be positive")
-	check(p.MaxTable >= 1, path+".MaxTable", "must be positive")
+	p.BinaryLimits.validate(path, check)
 	check(p.MaxStack >= 64<<10 && p.MaxStack <= 80<<20, path+".MaxStack", "must be between 64 KiB and 80 MiB")
-	check(p.MaxTypes >= 1, path+".MaxTypes", "must be positive")
-	check(p.MaxImports >= 1, path+".MaxImports", "must be positive")
-	check(p.MaxTables >= 1, path+".MaxTables", "must be positive")
-	check(p.MaxSegments >= 1, path+".MaxSegments", "must be positive")
-	check(p.MaxElements >= 1, path+".MaxElements", "must be positive")
-	check(p.MaxFunctionSize >= 1, path+".MaxFunctionSize", "must be positive")
-	check(p.MaxArity >= 1, path+".MaxArity", "must be positive")
-	check(p.MaxJumps >= 1, path+".MaxJumps", "must be positive")
-	check(p.MaxFlow >= 1, path+".MaxFlow", "must be positive")
-	check(p.MaxLocals >= 1 && p.MaxLocals <= 1_000_000, path+".MaxLocals", "must be between 1 and 1,000,000")
 	check(p.MaxCallDepth >= 1 && p.MaxCallDepth <= 1_000_000, path+".MaxCallDepth", "must be between 1 and 1,000,000")
 	check(p.Verify >= VerifySelfTests && p.Verify <= VerifySample, path+".Verify", "must be VerifySelfTests, VerifyOff or VerifySample")
 	check(p.VerifyEvery >= 1, path+".VerifyEvery", "must be positive")
@@ -99,4 +86,21 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.CanaryErrors >= 0 && p.CanaryErrors <= 1, path+".CanaryErrors", "must be at most 1")
 	check(p.CanarySlowdown > 1, path+".CanarySlowdown", "must be more than 1")
 	check(p.Engine == EngineCompiler || p.Engine == EngineInterpreter, path+".Engine", "must be EngineCompiler or EngineInterpreter")
+}
+
+func (l BinaryLimits) validate(path string, check func(ok bool, field, rule string, values ...any)) {
+	check(l.MaxFunctions >= 1, path+".MaxFunctions", "must be positive")
+	check(l.MaxGlobals >= 1, path+".MaxGlobals", "must be positive")
+	check(l.MaxExports >= 1, path+".MaxExports", "must be positive")
+	check(l.MaxTable >= 1, path+".MaxTable", "must be positive")
+	check(l.MaxTypes >= 1, path+".MaxTypes", "must be positive")
+	check(l.MaxImports >= 1, path+".MaxImports", "must be positive")
+	check(l.MaxTables >= 1, path+".MaxTables", "must be positive")
+	check(l.MaxSegments >= 1, path+".MaxSegments", "must be positive")
+	check(l.MaxElements >= 1, path+".MaxElements", "must be positive")
+	check(l.MaxFunctionSize >= 1, path+".MaxFunctionSize", "must be positive")
+	check(l.MaxLocals >= 1 && l.MaxLocals <= 1_000_000, path+".MaxLocals", "must be between 1 and 1,000,000")
+	check(l.MaxArity >= 1, path+".MaxArity", "must be positive")
+	check(l.MaxJumps >= 1, path+".MaxJumps", "must be positive")
+	check(l.MaxFlow >= 1, path+".MaxFlow", "must be positive")
 }

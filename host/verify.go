@@ -22,7 +22,7 @@ func (ps *plugins) sample(p *plugin, v *version) {
 	switch {
 	case cfg.Isolation == IsolationShared:
 		reason = "its instances keep what tasks leave, so that answers may depend on it"
-	case len(cfg.Grant) > 0:
+	case len(cfg.Grants) > 0:
 		reason = "it is granted the clock or randomness, so that answers may depend on it"
 	}
 	if reason != "" {
@@ -57,7 +57,7 @@ func (ps *plugins) suspend(ctx context.Context, p *plugin, v *version) {
 	}
 	defer done()
 	if serving := p.serving.Load(); serving != nil && serving.trial != nil && serving.trial.version == v &&
-		ps.decide(p, serving.trial, ReloadRolledBack, "since the interpreter answers differently") {
+		ps.decide(p, serving.trial, DeployRolledBack, "since the interpreter answers differently") {
 		return
 	}
 	ps.switchPaused(p, true, v) // one that serves no more leaves the others be

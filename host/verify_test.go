@@ -32,7 +32,7 @@ var (
 	apart = numbers(0x7ff8000000000def, 0xfff8000000000abc)
 )
 
-// inBase64 is Config.JSON for bytes.
+// inBase64 is Config.Translate for bytes.
 func inBase64(_ host.Transform, input []byte) (payload []byte, encode func([]byte) ([]byte, error), err error) {
 	err = json.Unmarshal(input, &payload)
 	return payload, func(output []byte) ([]byte, error) { return json.Marshal(output) }, err
@@ -143,7 +143,7 @@ func TestVerifyCanary(t *testing.T) {
 		c.Defaults.Canary, c.Defaults.VerifySuspend = 1, true
 		c.Plugins[0] = other(t)
 	})
-	deploy(t, h, handWritten(t, "nan"), host.ReloadCanary)
+	deploy(t, h, handWritten(t, "nan"), host.DeployCanary)
 	if _, err := h.Run(t.Context(), "nan", apart); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestVerifyIsLate(t *testing.T) {
 		meanwhile func(t *testing.T, h *host.Host)
 		paused    bool
 	}{
-		"replaced":    {false, func(t *testing.T, h *host.Host) { deploy(t, h, other(t), host.ReloadSwapped) }, false},
+		"replaced":    {false, func(t *testing.T, h *host.Host) { deploy(t, h, other(t), host.DeploySwapped) }, false},
 		"rolled back": {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Rollback(t.Context(), "nan", 0)) }, false},
 		"promoted":    {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Promote("nan")) }, true},
 	} {
@@ -207,7 +207,7 @@ func TestVerifyIsLate(t *testing.T) {
 				}
 			})
 			if c.canary {
-				deploy(t, h, other(t), host.ReloadCanary)
+				deploy(t, h, other(t), host.DeployCanary)
 			}
 			if _, err := h.Run(t.Context(), "nan", apart); err != nil {
 				t.Fatal(err)
@@ -241,7 +241,7 @@ func TestVerifyClosing(t *testing.T) {
 		c.Logger, c.Defaults.VerifySuspend = slog.New(log), true
 		c.Defaults.Canary, c.Defaults.CanaryTime = 1, time.Hour
 	})
-	deploy(t, h, other(t), host.ReloadCanary)
+	deploy(t, h, other(t), host.DeployCanary)
 	if _, err := h.Run(t.Context(), "nan", apart); err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestVerifyClosing(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	if n := h.Stats().Reloads["nan"][host.ReloadRolledBack]; n != 0 {
+	if n := h.Stats().Deploys["nan"][host.DeployRolledBack]; n != 0 {
 		t.Errorf("rolled back %d times", n)
 	}
 }
@@ -266,7 +266,7 @@ func TestVerifyLeavesOut(t *testing.T) {
 		want   host.VerifyStats
 	}{
 		"shared":      {func(c *host.Config) { c.Defaults.Isolation = host.IsolationShared }, apart, host.VerifyStats{}},
-		"clock":       {func(c *host.Config) { c.Defaults.Grant = []host.Grant{host.GrantClock} }, apart, host.VerifyStats{}},
+		"clock":       {func(c *host.Config) { c.Defaults.Grants = []host.Grant{host.GrantClock} }, apart, host.VerifyStats{}},
 		"interpreter": {func(c *host.Config) { c.Defaults.Engine = host.EngineInterpreter }, apart, host.VerifyStats{}},
 		"self-tests":  {func(c *host.Config) { c.Defaults.Verify = host.VerifySelfTests }, apart, host.VerifyStats{}},
 		"every other": {func(c *host.Config) { c.Defaults.VerifyEvery = 2 }, alike, host.VerifyStats{Checks: 2}},
@@ -316,7 +316,7 @@ func TestVerifyCannot(t *testing.T) {
 // code answers, bits of a NaN, passes there and is refused.
 func TestVerifyTests(t *testing.T) {
 	ctx := t.Context()
-	cfg := host.Config{Plugins: []host.Source{handWritten(t, "nan")}, JSON: inBase64, CacheDir: t.TempDir(), Defaults: host.PluginConfig{Verify: host.VerifyOff}}
+	cfg := host.Config{Plugins: []host.Source{handWritten(t, "nan")}, Translate: inBase64, CacheDir: t.TempDir(), Defaults: host.PluginConfig{Verify: host.VerifyOff}}
 	h := start(t, cfg)
 	test := func(input []byte) []byte {
 		out, err := h.Run(ctx, "nan", input)
@@ -328,17 +328,17 @@ func TestVerifyTests(t *testing.T) {
 	same, differs := test(alike), test(apart)
 	s := handWritten(t, "nan")
 	s.Tests = differs
-	if _, err := host.Validate(ctx, s, cfg); err != nil {
+	if _, err := host.Inspect(ctx, s, cfg); err != nil {
 		t.Errorf("with verify off: %v", err)
 	}
 	for range 2 { // the cache has what was verified, and not what was refused
 		cfg.Defaults.Verify = host.VerifySelfTests
 		s.Tests = same
-		if _, err := host.Validate(ctx, s, cfg); err != nil {
+		if _, err := host.Inspect(ctx, s, cfg); err != nil {
 			t.Error(err)
 		}
 		s.Tests = slices.Concat(same, differs)
-		_, err := host.Validate(ctx, s, cfg)
+		_, err := host.Inspect(ctx, s, cfg)
 		at := (*host.LoadError)(nil)
 		if !errors.As(err, &at) || at.Step != host.StepVerify || !strings.Contains(err.Error(), "tests: line 2 of nan: compiled code and wazero's interpreter answer differently: the output of 8 bytes") ||
 			!strings.Contains(err.Error(), "they differ in the bits of NaNs alone") {
@@ -366,7 +366,7 @@ func TestVerifyStarved(t *testing.T) {
 	h := sampling(t, func(c *host.Config) {
 		c.Plugins = []host.Source{handWritten(t, "grow")}
 		c.Plugins[0].Tests = []byte(`{"transform": "grow", "input": "", "output": "AQAAAA=="}`)
-		c.JSON = inBase64
+		c.Translate = inBase64
 		c.MemoryBudget = 1 << 20
 	})
 	got, err := h.Run(t.Context(), "grow", nil)
@@ -380,8 +380,8 @@ func TestVerifyStarved(t *testing.T) {
 func TestVerifyShared(t *testing.T) {
 	line := `{"transform": "wide", "input": "AQAAAA==", "output": ""}` + "\n"
 	start(t, host.Config{
-		Plugins: []host.Source{{Name: "wide", WASM: handWritten(t, "wide").WASM, Tests: []byte(line + line)}},
-		JSON:    inBase64, Defaults: host.PluginConfig{Isolation: host.IsolationShared},
+		Plugins:   []host.Source{{Name: "wide", WASM: handWritten(t, "wide").WASM, Tests: []byte(line + line)}},
+		Translate: inBase64, Defaults: host.PluginConfig{Isolation: host.IsolationShared},
 	})
 }
 
@@ -409,7 +409,7 @@ func TestVerifyTestsTime(t *testing.T) {
 	last := -1 // the line of the test is that of the guest's last run
 	for range 2 {
 		lines := 0
-		cfg := host.Config{Plugins: []host.Source{s}, JSON: inBase64, Defaults: host.PluginConfig{InitTimeout: 2 * time.Second}}
+		cfg := host.Config{Plugins: []host.Source{s}, Translate: inBase64, Defaults: host.PluginConfig{InitTimeout: 2 * time.Second}}
 		cfg.Logger = slog.New(&onRecord{Handler: slog.DiscardHandler, do: func(r slog.Record) {
 			if r.Message != "done" {
 				return

@@ -44,7 +44,7 @@ type version struct {
 	slots []int
 	// since is when it began to serve alone, and by what. plugins.mu guards both, once it serves.
 	since time.Time
-	by    ReloadResult
+	by    DeployResult
 }
 
 // spec returns what the version does of a transform, nil if it does not have it.

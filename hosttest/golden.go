@@ -124,7 +124,7 @@ func (p *Plugin) outcome(ctx context.Context, l *line, file string) (*line, erro
 		return &got, nil //nolint:nilerr // it is what the task gives
 	}
 	if err != nil {
-		return nil, fmt.Errorf("input: %w; host.Config.JSON says how", err)
+		return nil, fmt.Errorf("input: %w; host.Config.Translate says how", err)
 	}
 	stream := ""
 	if l.Stream != "" {

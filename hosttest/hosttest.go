@@ -31,7 +31,7 @@ import (
 type Plugin struct {
 	host      *host.Host
 	plugin    host.Plugin
-	translate func(t host.Transform, doc []byte) (payload []byte, encode func(output []byte) ([]byte, error), err error)
+	translate host.Translator
 }
 
 // Build builds the plugin of the Go package in a directory, such as ".", and loads it like
@@ -55,7 +55,7 @@ func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
 //
 // cfg is the configuration of its host, whose zero value will do: Defaults has limits and grants,
 // among them MaxFuel, the most fuel that any task may burn. Without a Logger what the host and
-// the plugin log goes to the test's. JSON is what reads golden files of media types of the
+// the plugin log goes to the test's. Translate is what reads golden files of media types of the
 // plugin's own; the Translate of a [codec.Set] is one, and that of [codec.New] the default.
 func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
 	tb.Helper()
@@ -73,12 +73,12 @@ func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
 
 func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
 	tb.Helper()
-	if cfg.PluginDir != "" || len(cfg.Plugins) > 0 || cfg.Mode != host.Sandbox {
+	if cfg.PluginDir != "" || len(cfg.Plugins) > 0 || cfg.Mode != host.ModeSandbox {
 		tb.Fatal("hosttest: cfg must have no PluginDir, Plugins or Mode: it is for the one plugin, in the sandbox")
 	}
 	cfg.Plugins = []host.Source{s}
-	if cfg.JSON == nil {
-		cfg.JSON = codec.New().Translate
+	if cfg.Translate == nil {
+		cfg.Translate = codec.New().Translate
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
@@ -95,7 +95,7 @@ func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
 	if err := h.Start(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
-	return &Plugin{host: h, plugin: h.Plugins()[0], translate: cfg.JSON}
+	return &Plugin{host: h, plugin: h.Plugins()[0], translate: cfg.Translate}
 }
 
 // Host returns the host, for what this package has no words for.
@@ -103,11 +103,11 @@ func (p *Plugin) Host() *host.Host { return p.host }
 
 // run runs a task; of a stream, unless that is "".
 func (p *Plugin) run(ctx context.Context, transform, stream string, input []byte) host.Result {
-	var r host.Runner = p.host
+	submit := p.host.Submit
 	if stream != "" {
-		r = p.host.Stream(stream)
+		submit = p.host.Stream(stream).Submit
 	}
-	pending := r.Submit(ctx, transform, input)
+	pending := submit(ctx, transform, input)
 	<-pending.Done() // the context ends it
 	return pending.Result()
 }

@@ -220,7 +220,7 @@ func TestCannotLoad(t *testing.T) {
 		"no file":    {func(tb testing.TB) { hosttest.Load(tb, "none.wasm", host.Config{}) }, "none.wasm"},
 		"no plugin":  {func(tb testing.TB) { hosttest.Load(tb, broken, host.Config{}) }, "plugin broken: "},
 		"no package": {func(tb testing.TB) { hosttest.Build(tb, t.TempDir(), host.Config{}) }, "GOOS=wasip1 GOARCH=wasm go build"},
-		"inline":     {func(tb testing.TB) { hosttest.Load(tb, broken, host.Config{Mode: host.Inline}) }, "in the sandbox"},
+		"inline":     {func(tb testing.TB) { hosttest.Load(tb, broken, host.Config{Mode: host.ModeInline}) }, "in the sandbox"},
 		"config":     {func(tb testing.TB) { hosttest.Load(tb, broken, host.Config{Workers: -1}) }, "Workers"},
 	} {
 		got := record(t.Context(), func(tb testing.TB) {

@@ -33,7 +33,7 @@ func garble(t *guest.Task) error {
 
 func start(t *testing.T) *host.Host {
 	t.Helper()
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, count, garble, count)}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(manifest, count, garble, count)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func start(tb testing.TB, change func(*host.Config)) *host.Host {
 		return nil
 	}
 	never := func(*guest.Task) error { return errors.New("called without a codec") }
-	cfg := host.Config{Mode: host.Inline, Native: []host.Native{guest.New(manifest, echo, count, garble, never)}}
+	cfg := host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(manifest, echo, count, garble, never)}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -346,7 +346,7 @@ func hostile(t *testing.T, change func(*host.Config)) *host.Host {
 		t.Fatal(err)
 	}
 	return start(t, func(c *host.Config) {
-		c.Mode, c.Native = host.Sandbox, nil
+		c.Mode, c.Native = host.ModeSandbox, nil
 		c.Plugins = []host.Source{{Name: "hostile", WASM: wasm}}
 		change(c)
 	})

@@ -44,7 +44,7 @@ func withNative(wait <-chan struct{}) func(*host.Config, *server.Options) {
 		return nil
 	}
 	return func(cfg *host.Config, _ *server.Options) {
-		cfg.Mode, cfg.Plugins, cfg.Overrides = host.Inline, nil, nil
+		cfg.Mode, cfg.Plugins, cfg.Overrides = host.ModeInline, nil, nil
 		cfg.Native = []host.Native{guest.New(nativeManifest, blow, block, never)}
 	}
 }
@@ -208,7 +208,7 @@ func reading() bool {
 }
 
 func TestMaxHeldIsChecked(t *testing.T) {
-	h, err := host.New(host.Config{Empty: true})
+	h, err := host.New(host.Config{StartEmpty: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 func TestChangePlugins(t *testing.T) {
 	sandbox := host.Config{Plugins: []host.Source{{Name: "file", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}}
-	inline := host.Config{Mode: host.Inline, Native: []host.Native{cascade.New()}}
+	inline := host.Config{Mode: host.ModeInline, Native: []host.Native{cascade.New()}}
 	for _, c := range []struct {
 		cfg          host.Config
 		method, path string

@@ -298,7 +298,7 @@ func TestTenantIsIgnored(t *testing.T) {
 
 func TestQueueFull(t *testing.T) {
 	s := serve(t, func(cfg *host.Config, _ *server.Options) {
-		cfg.Workers, cfg.QueueCapacity, cfg.QueuePolicy = 1, 1, host.Reject
+		cfg.Workers, cfg.QueueCapacity, cfg.QueuePolicy = 1, 1, host.QueueReject
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	running := s.host.Submit(ctx, "hostile.spin", []byte("!"))

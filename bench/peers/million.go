@@ -38,7 +38,7 @@ func (b *bout) millionOf(ctx context.Context, o options, native bool) (float64, 
 	t.Open = func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
 		cfg := host.Config{Workers: o.workers}
 		if native {
-			cfg = host.Config{Mode: host.Inline, Native: natives()}
+			cfg = host.Config{Mode: host.ModeInline, Native: natives()}
 		} else {
 			var err error
 			if cfg.Plugins, err = o.sources(); err != nil {

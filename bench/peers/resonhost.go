@@ -24,7 +24,7 @@ import (
 
 // hosts are how resonhost is set up.
 var hosts = map[string]host.Config{
-	kindInline:      {Mode: host.Inline},
+	kindInline:      {Mode: host.ModeInline},
 	kindPristine:    {Defaults: host.PluginConfig{Isolation: host.IsolationPristine}},
 	kindPristineOff: {Defaults: host.PluginConfig{Isolation: host.IsolationPristine, Interrupt: host.InterruptOff}},
 	kindFrame:       {Defaults: host.PluginConfig{Isolation: host.IsolationFrame}},
@@ -44,7 +44,7 @@ var transforms = map[string]struct{ name, mediaType string }{
 
 func startHost(ctx context.Context, o options, cfg host.Config) (*host.Host, error) {
 	cfg.Workers = o.workers
-	if cfg.Mode == host.Inline {
+	if cfg.Mode == host.ModeInline {
 		cfg.Workers = 0
 		cfg.Native = natives()
 	} else {

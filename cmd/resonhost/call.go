@@ -216,7 +216,7 @@ func (o *options) servedByNone(ctx context.Context, transform string, why error)
 		if err != nil {
 			continue // likewise
 		}
-		in, err := host.Validate(ctx, s, cfg)
+		in, err := host.Inspect(ctx, s, cfg)
 		if err != nil {
 			continue // likewise
 		}

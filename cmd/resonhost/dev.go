@@ -98,7 +98,7 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 	log := slog.New(guestsOnly{o.logger(std.err).Handler(), logs})
 	// An author tries what may not be done yet: that a plugin fails again and again is no
 	// reason to suspend it, nor streams of an earlier one to refuse it.
-	o.host.Empty, o.host.Logger = true, log
+	o.host.StartEmpty, o.host.Logger = true, log
 	if err := o.setLoading(&o.host); err != nil {
 		return err
 	}

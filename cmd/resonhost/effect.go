@@ -108,7 +108,7 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 			warnings = append(warnings, w)
 		}
 	}
-	if o.host.Mode == host.Inline {
+	if o.host.Mode == host.ModeInline {
 		names := slices.Clone(sandboxes)
 		for _, s := range pluginSettings(new(host.PluginConfig)) {
 			if s.name != "max-input" && s.name != "max-output" {

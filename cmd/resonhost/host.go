@@ -36,7 +36,7 @@ func (o *options) logger(w io.Writer) *slog.Logger {
 func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, error) {
 	cfg := o.host
 	cfg.Logger = log
-	if cfg.Mode == host.Inline {
+	if cfg.Mode == host.ModeInline {
 		cfg.Native = []host.Native{cascade.New(), tick.New()}
 		cfg.Watch = false
 	} else if err := checkPluginDir(cfg.PluginDir); err != nil {
@@ -67,7 +67,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 
 // setLoading sets what has to do with how plugins are loaded.
 func (o *options) setLoading(cfg *host.Config) error {
-	cfg.JSON = resonance.Codecs().Translate
+	cfg.Translate = resonance.Codecs().Translate
 	switch o.cacheDir {
 	case "none":
 	case "":

@@ -115,7 +115,7 @@ func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection,
 		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
 	}
 	// Without what lies beside it, so that it is told what it is, whatever its tests say.
-	in, err := host.Validate(c.Context, host.Source{Name: plugin, WASM: wasm}, cfg)
+	in, err := host.Inspect(c.Context, host.Source{Name: plugin, WASM: wasm}, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
 		return in, &exit{api.ExitUsage, err}
 	}

@@ -141,7 +141,7 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 		{"plugins", "load every plugin of `DIR`: its files that end in .wasm", "", text{&c.PluginDir}},
 		{
 			"mode", "run in `MODE` sandbox, or inline: the built-in transforms natively, one task at a time, no plugins", "sandbox",
-			choice[host.Mode]{&c.Mode, []string{"sandbox", "inline"}, []host.Mode{host.Sandbox, host.Inline}},
+			choice[host.Mode]{&c.Mode, []string{"sandbox", "inline"}, []host.Mode{host.ModeSandbox, host.ModeInline}},
 		},
 		{"workers", "run `N` tasks at once", "the number of CPUs", count{p: &c.Workers}},
 		{"queue-capacity", "let at most `N` tasks of one transform, priority and tenant wait", fmt.Sprint(host.DefaultQueueCapacity), count{p: &c.QueueCapacity}},
@@ -149,7 +149,7 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 			"queue-policy", "when a queue is full, `DO` block, reject or drop-oldest", "block",
 			choice[host.QueuePolicy]{
 				&c.QueuePolicy, []string{"block", "reject", "drop-oldest"},
-				[]host.QueuePolicy{host.Block, host.Reject, host.DropOldest},
+				[]host.QueuePolicy{host.QueueBlock, host.QueueReject, host.QueueDropOldest},
 			},
 		},
 		{"queue-timeout", "let a task wait `TIME` at most, or none for ever", queueTimeout, duration{&c.QueueTimeout, true}},
@@ -214,7 +214,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		},
 		{"max-fuel", "let a task burn `N` units of fuel at most, each about an instruction, or none for no limit", "none", fuel{&c.MaxFuel}},
 		{"batch-target", "go on with waiting tasks of a transform for `TIME`, or none for one at a time", host.DefaultBatchTarget.String(), duration{&c.BatchTarget, true}},
-		{"grant", "grant plugins `LIST` of clock, random", "neither", grants{&c.Grant}},
+		{"grant", "grant plugins `LIST` of clock, random", "neither", grants{&c.Grants}},
 		{"compile-timeout", "let the compiling of a plugin take `TIME` at most", host.DefaultCompileTimeout.String(), duration{&c.CompileTimeout, false}},
 		{"max-functions", "load plugins of `N` functions at most", fmt.Sprint(host.DefaultMaxFunctions), count{p: &c.MaxFunctions}},
 		{"max-globals", "load plugins of `N` globals at most", fmt.Sprint(host.DefaultMaxGlobals), count{p: &c.MaxGlobals}},

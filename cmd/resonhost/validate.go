@@ -52,7 +52,7 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 		}
 		return host.Inspection{}, &exit{api.ExitUsage, err}
 	}
-	in, err := host.Validate(c.Context, s, cfg)
+	in, err := host.Inspect(c.Context, s, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
 		return in, &exit{api.ExitUsage, err}
 	}

@@ -145,7 +145,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(streamsGone, s.StreamsExpired, "age")
 	counter(streamsGone, s.StreamsReset, "format")
 	counter(rerun, s.Rerun)
-	for plugin, results := range s.Reloads {
+	for plugin, results := range s.Deploys {
 		for result, n := range results {
 			counter(reloads, n, plugin, string(result))
 		}
@@ -182,7 +182,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			counter(tasks, t.OK, t.Name, "ok")
 			counter(fuel, t.Fuel, t.Name)
 			counter(joined, t.Joined, t.Name)
-			gauge(window, t.Window, t.Name)
+			gauge(window, t.Row, t.Name)
 			for kind, n := range t.Errors {
 				counter(tasks, n, t.Name, string(kind))
 				counter(errorsTotal, n, t.Name, string(kind))

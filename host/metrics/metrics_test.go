@@ -38,12 +38,12 @@ func stats() fixed {
 		return host.Histogram{Bounds: bounds, Counts: counts, Count: 4*first + 6, Sum: time.Duration(first) * 1500 * time.Millisecond}
 	}
 	transform := func(name string, n uint64, errors map[host.Kind]uint64) host.TransformStats {
-		return host.TransformStats{Name: name, OK: n, Window: int(n) + 4, Joined: n + 5, Errors: errors, Wait: histogram(n + 1), Run: histogram(n + 2), Latency: histogram(n + 3)}
+		return host.TransformStats{Name: name, OK: n, Row: int(n) + 4, Joined: n + 5, Errors: errors, Wait: histogram(n + 1), Run: histogram(n + 2), Latency: histogram(n + 3)}
 	}
 	return fixed{
 		Workers: 8, Active: 3, Reserve: 1, Busy: 1500 * time.Millisecond, QueueDepth: 25, Blocked: 2, Dropped: 4,
 		FramesRetried: 5, UnknownTransform: 6, Streams: 7, StreamsEvicted: 9, StreamsExpired: 10, StreamsReset: 11, Rerun: 12,
-		Reloads: map[string]map[host.ReloadResult]uint64{"cascade": {host.ReloadLoaded: 1, host.ReloadFailed: 2}, "broken": {host.ReloadFailed: 3}},
+		Deploys: map[string]map[host.DeployResult]uint64{"cascade": {host.DeployLoaded: 1, host.DeployFailed: 2}, "broken": {host.DeployFailed: 3}},
 		Plugins: []host.PluginStats{
 			{
 				Plugin: host.Plugin{Source: "c", Name: "cascade", Version: "1.2.0", Hash: "c0ffee"}, Instances: 11, InUse: 12, MaxInstances: 13,
@@ -124,7 +124,7 @@ func TestScrapesUnderLoad(t *testing.T) {
 		t.Output = append(t.Output, strings.ToUpper(string(t.Input))...)
 		return nil
 	})
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{plugin}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{plugin}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -281,10 +281,10 @@ func (l *loop) deploy(ctx context.Context, r *Report) error {
 		}
 		return nil
 	}
-	if result == host.ReloadUnchanged && r.Serving.Hash != r.Before.Hash { // it came in a cycle that ended early
-		r.Result = string(host.ReloadSwapped)
+	if result == host.DeployUnchanged && r.Serving.Hash != r.Before.Hash { // it came in a cycle that ended early
+		r.Result = string(host.DeploySwapped)
 		if r.Before.Hash == "" {
-			r.Result = string(host.ReloadLoaded)
+			r.Result = string(host.DeployLoaded)
 		}
 	}
 	inputs, err := readInputs(l.Tests, true)

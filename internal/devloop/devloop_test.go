@@ -37,7 +37,7 @@ const buildScript = `LC_ALL=C sed -f edit guest.bin > hostile.wasm.new && mv hos
 func newProject(t *testing.T) *project {
 	t.Helper()
 	h, err := host.New(host.Config{
-		Empty: true, JSON: codec.New().Translate,
+		StartEmpty: true, Translate: codec.New().Translate,
 		Defaults: host.PluginConfig{MemoryLimit: 16 << 20, BreakAfter: -1},
 	})
 	if err != nil {

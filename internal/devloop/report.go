@@ -6,7 +6,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 )
 
-// Results of a build, besides those of [host.ReloadResult].
+// Results of a build, besides those of [host.DeployResult].
 const (
 	BuildFailed = "build_failed"
 	Refused     = "refused" // by the host, or there was nothing to deploy
@@ -16,7 +16,7 @@ const (
 // Report is what came of a build.
 type Report struct {
 	Plugin string `json:"plugin"`
-	// Result is one of [host.ReloadResult], BuildFailed, Refused or Gone.
+	// Result is one of [host.DeployResult], BuildFailed, Refused or Gone.
 	Result string `json:"result"`
 	// Serving is what serves now, and Before what did at the report before.
 	Serving Version `json:"serving,omitzero"`

@@ -117,10 +117,10 @@ func (p *page) buildFailed(b *Build) {
 }
 
 func (p *page) deployed(r *Report) {
-	switch host.ReloadResult(r.Result) {
-	case host.ReloadUnchanged:
+	switch host.DeployResult(r.Result) {
+	case host.DeployUnchanged:
 		p.linef(plain, "", "%s serves, unchanged", r.Serving.name())
-	case host.ReloadSwapped:
+	case host.DeploySwapped:
 		p.linef(good, "", "%s serves, after %s", r.Serving.name(), strings.TrimPrefix(r.Before.name(), r.Serving.Plugin+" "))
 	default:
 		p.linef(good, "", "%s serves", r.Serving.name())

@@ -30,7 +30,7 @@ var (
 
 // TestMetrics holds docs/reference/metrics.md to what is collected: each metric with its labels.
 func TestMetrics(t *testing.T) {
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{cascade.New(), tick.New()}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{cascade.New(), tick.New()}})
 	if err != nil {
 		t.Fatal(err)
 	}

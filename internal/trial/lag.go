@@ -120,7 +120,7 @@ func (t *Trial) Lag(ctx context.Context, nodes int) (*Report, error) {
 		})
 		return seen, err
 	}
-	reject := func(c *host.Config) { c.QueuePolicy = host.Reject }
+	reject := func(c *host.Config) { c.QueuePolicy = host.QueueReject }
 	if _, err := measure("none", reject, 0); err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (t *Trial) Lag(ctx context.Context, nodes int) (*Report, error) {
 		return nil, err
 	}
 	inline, err := measure("2 × capacity, inline", func(c *host.Config) {
-		c.Mode, c.QueuePolicy = host.Inline, host.Reject
+		c.Mode, c.QueuePolicy = host.ModeInline, host.QueueReject
 	}, 2)
 	if err != nil {
 		return nil, err

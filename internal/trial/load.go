@@ -39,7 +39,7 @@ func (t *Trial) Load(ctx context.Context) (*Report, error) {
 	r := newReport(fmt.Sprintf("cascades, with a queue of %d, in %d rounds", host.DefaultQueueCapacity, rounds),
 		"load", "offered/s", "done/s", "refused", "p50", "p95", "p99", "slowest", "late p99", "host p50", "host p99", "heap")
 	err := t.with(ctx, func(c *host.Config) {
-		c.QueuePolicy, c.QueueCapacity = host.Reject, host.DefaultQueueCapacity
+		c.QueuePolicy, c.QueueCapacity = host.QueueReject, host.DefaultQueueCapacity
 		c.QueueTimeout, c.Defaults.RunTimeout = time.Minute, time.Minute // on a machine that is slow, too
 	}, func(h *host.Host) error {
 		b, err := newBearer(t, h)

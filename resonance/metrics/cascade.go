@@ -41,7 +41,7 @@ func (c *cascadeCollector) Collect(ch chan<- prometheus.Metric) {
 		for j := range s.Plugins[i].Transforms {
 			if t := &s.Plugins[i].Transforms[j]; t.Name == "cascade" {
 				ch <- metrics.Histogram(cascadeTime, &t.Latency, time.Millisecond)
-				ch <- prometheus.MustNewConstMetric(windowSize, prometheus.GaugeValue, float64(t.Window))
+				ch <- prometheus.MustNewConstMetric(windowSize, prometheus.GaugeValue, float64(t.Row))
 			}
 		}
 	}

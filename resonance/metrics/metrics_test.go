@@ -42,9 +42,9 @@ func collectors(opts ...hostmetrics.Option) []prometheus.Collector {
 	}
 	return []prometheus.Collector{
 		metrics.NewCascade(fixed{Plugins: []host.PluginStats{
-			{Transforms: []host.TransformStats{{Name: "tick.node", Window: 9, Latency: histogram(10)}}},
+			{Transforms: []host.TransformStats{{Name: "tick.node", Row: 9, Latency: histogram(10)}}},
 			{Transforms: []host.TransformStats{{Name: "other"}, {
-				Name: "cascade", Window: 104, Latency: histogram(103, 25*time.Microsecond, 5*time.Millisecond, time.Second),
+				Name: "cascade", Row: 104, Latency: histogram(103, 25*time.Microsecond, 5*time.Millisecond, time.Second),
 			}}},
 		}}, opts...),
 		metrics.NewNetwork(fixedNetwork{

@@ -64,7 +64,7 @@ func inline(tb testing.TB, p *native) *host.Host {
 		p = &native{}
 	}
 	p.Plugin = ticks.New()
-	return start(tb, host.Config{Mode: host.Inline, Native: []host.Native{p}})
+	return start(tb, host.Config{Mode: host.ModeInline, Native: []host.Native{p}})
 }
 
 func start(tb testing.TB, cfg host.Config) *host.Host {
@@ -218,7 +218,7 @@ func TestSandboxAgrees(t *testing.T) {
 	binary := guesttest.Build(t, guesttest.Tick)
 	var got [2]map[string]float64
 	var state [2]tick.Network
-	for i, mode := range []host.Mode{host.Inline, host.Sandbox} {
+	for i, mode := range []host.Mode{host.ModeInline, host.ModeSandbox} {
 		synctest.Test(t, func(t *testing.T) {
 			h := start(t, host.Config{Mode: mode, Native: []host.Native{ticks.New()}, Plugins: []host.Source{{Name: "tick", WASM: binary}}})
 			n := open(t, network.Config{Host: h, ChunkNodes: 7})
@@ -683,7 +683,7 @@ ChunkNodes: must be 1 to 1048576, is 1073741824`
 
 func TestStart(t *testing.T) {
 	h := inline(t, nil)
-	bare, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{guest.New(`{"name": "tick", "version": "1.0.0",
+	bare, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(`{"name": "tick", "version": "1.0.0",
 		"transforms": [{"name": "tick.node", "input": "a/b", "output": "c/d"}]}`, func(*guest.Task) error { return nil })}})
 	if err != nil {
 		t.Fatal(err)
@@ -817,7 +817,7 @@ func TestStartStopStress(t *testing.T) {
 }
 
 func ExampleNetwork() {
-	h, err := host.New(host.Config{Mode: host.Inline, Native: []host.Native{ticks.New()}})
+	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{ticks.New()}})
 	if err != nil {
 		fmt.Println(err)
 		return
