@@ -39,6 +39,7 @@ type Instance struct {
 // linked is a part of the program, of one instance.
 type linked struct {
 	mod    api.Module // nil before it is linked
+	mem    api.Memory // likewise, and if it has none
 	memory *linear
 }
 
@@ -157,6 +158,9 @@ func (in *Instance) linkPart(ctx context.Context, i int) (err error) {
 	if p.mod, err = in.module.program.runtime.InstantiateModule(in.context(ctx), of.CompiledModule, config); err != nil {
 		p.mod = nil
 		return in.ended(in.fault(ctx, theStart, err))
+	}
+	if p.memory.made {
+		p.mem = p.mod.Memory()
 	}
 	in.dirty = append(in.dirty, p.mod.ExportedGlobal(meter.DirtyExport))
 	for _, name := range of.globals {

@@ -111,7 +111,7 @@ var _ contract.Instance = inside{}
 func (in inside) Function(name string) contract.Function { return in.function(0, name) }
 
 // Memory implements [contract.Module].
-func (in inside) Memory() api.Memory { return in.parts[0].Memory() }
+func (in inside) Memory() api.Memory { return in.parts[0].mem }
 
 // Library implements [contract.Instance].
 func (in inside) Library(name string) contract.Module {
@@ -143,15 +143,7 @@ type library struct {
 func (l library) Function(name string) contract.Function { return l.in.function(l.part, name) }
 
 // Memory implements [contract.Module].
-func (l library) Memory() api.Memory { return l.in.parts[l.part].Memory() }
-
-// Memory returns the part's memory, nil if it has none.
-func (p *linked) Memory() api.Memory {
-	if p.mod == nil || !p.memory.made {
-		return nil
-	}
-	return p.mod.Memory()
-}
+func (l library) Memory() api.Memory { return l.in.parts[l.part].mem }
 
 // function returns an export of a part of the instance.
 func (in *Instance) function(part int, name string) *function {

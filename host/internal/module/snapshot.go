@@ -30,7 +30,7 @@ func (in *Instance) capture() (_ *snapshot, err error) {
 	}
 	s := &snapshot{images: make([]*memory.Image, len(in.parts)), saved: in.guest.Save()}
 	for i := range in.parts {
-		if mem := in.parts[i].Memory(); mem != nil {
+		if mem := in.parts[i].mem; mem != nil {
 			all, _ := mem.Read(0, mem.Size())
 			if s.images[i], err = memory.NewImage(all, memory.Shared); err != nil {
 				s.close()
@@ -81,7 +81,7 @@ func (in *Instance) adopt(s *snapshot) error {
 			continue
 		}
 		p := &in.parts[i]
-		mem := p.Memory()
+		mem := p.mem
 		if size, want := uint64(mem.Size()), image.Size(); size < want {
 			if _, ok := mem.Grow(uint32((want - size) >> 16)); !ok {
 				return fmt.Errorf("cannot grow its memory from %d to %d bytes", size, want)
