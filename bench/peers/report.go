@@ -440,7 +440,7 @@ func (m *measurements) readme(b *strings.Builder) {
 	fmt.Fprintf(b, "%s, %d cores, %s, Node.js %s; medians of %d rounds in turns\n", m.Machine.CPU, m.Machine.Cores, m.Machine.Go, m.Machine.Node, m.Rounds)
 	m.writeDisturbed(b)
 	b.WriteByte('\n')
-	rows := [][]string{{"", "full cascades/s", "p99 at half load", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
+	rows := [][]string{{"", "full cascades/s", "p99 at half load, short time slices", "no-op, one caller", "fresh memory each task?", "interruptible?"}}
 	for _, c := range shown {
 		i := slices.IndexFunc(m.Contenders, func(k contender) bool { return k.Name == c.contender })
 		if i < 0 {

@@ -266,7 +266,7 @@ func (s *session) command(text, want string) {
 		s.await(want)
 		return
 	}
-	deadline := time.Now().Add(3 * time.Minute)
+	deadline := time.Now().Add(10 * time.Minute)
 	for {
 		// The directory goes on to the next command.
 		cmd := exec.Command("sh", "-c", s.here(text)+"\ncode=$?; pwd >\"$RESONHOST_TEST_PWD\"; exit $code")
