@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,7 +56,7 @@ func TestDocs(t *testing.T) {
 }
 
 // fenced is a block of code with its language, and what a comment before it says of it.
-var fenced = regexp.MustCompile("(?m)(?:^<!-- ([a-z ]+?)(?:: (\\S+))? -->\n\n?)?^```(\\S*)[^\n]*\n((?s).*?)^```$")
+var fenced = regexp.MustCompile("(?m)^(?:<!-- ([a-z ]+?)(?:: (\\S+))? -->\n\n?)?```(\\S*)[^\n]*\n((?s).*?)^```$")
 
 func runDocument(t *testing.T, file, dir string) {
 	t.Helper()
@@ -64,7 +65,7 @@ func runDocument(t *testing.T, file, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := fenced.FindAllStringSubmatchIndex(string(text), -1)
+	blocks := fenced.FindAllSubmatchIndex(text, -1)
 	var s *session
 	for _, at := range blocks {
 		part := func(i int) string {
@@ -272,7 +273,7 @@ func (s *session) command(text, want string) {
 		cmd := exec.Command("sh", "-c", s.here(text)+"\ncode=$?; pwd >\"$RESONHOST_TEST_PWD\"; exit $code")
 		cmd.Dir = s.dir
 		pwd := filepath.Join(s.top, "pwd")
-		cmd.Env = append(s.env, "RESONHOST_TEST_PWD="+pwd)
+		cmd.Env = slices.Concat(s.env, []string{"RESONHOST_TEST_PWD=" + pwd})
 		if s.addr != "" {
 			cmd.Env = append(cmd.Env, "RESONHOST_URL=http://"+s.addr)
 		}
@@ -321,7 +322,7 @@ func (s *session) start(text string) {
 	s.t.Helper()
 	j := &background{wrote: make(chan struct{}, 1), done: make(chan struct{})}
 	j.cmd = exec.Command("sh", "-c", "exec "+s.here(text))
-	j.cmd.Dir, j.cmd.Env, j.cmd.Stdout, j.cmd.Stderr = s.dir, append(s.env, "RESONHOST_LISTEN=127.0.0.1:0"), j, j
+	j.cmd.Dir, j.cmd.Env, j.cmd.Stdout, j.cmd.Stderr = s.dir, slices.Concat(s.env, []string{"RESONHOST_LISTEN=127.0.0.1:0"}), j, j
 	if err := j.cmd.Start(); err != nil {
 		s.fatalf("$ %s: %v", text, err)
 	}

@@ -133,7 +133,7 @@ func commandReference(c *cli.Command) string {
 			delete(has, name)
 		}
 	}
-	if all := append(whole, parts...); len(all) > 0 {
+	if all := slices.Concat(whole, parts); len(all) > 0 {
 		fmt.Fprintf(&b, "Settings: %s.\n\n", strings.Join(all, "; "))
 	}
 	delete(has, "config")
