@@ -22,7 +22,7 @@ func Call[Out any, P interface {
 	*Out
 	encoding.BinaryUnmarshaler
 }](ctx context.Context, r Runner, transform string, in encoding.BinaryAppender) (Out, error) {
-	return call(ctx, r, transform, in, func() ([]byte, error) { return in.AppendBinary(nil) }, func(output []byte, out *Out) error {
+	return callAs(ctx, r, transform, in, func() ([]byte, error) { return in.AppendBinary(nil) }, func(output []byte, out *Out) error {
 		return P(out).UnmarshalBinary(output)
 	})
 }
@@ -33,12 +33,12 @@ func Call[Out any, P interface {
 //
 //	words, err := host.CallJSON[[]string](ctx, h, "split", text)
 func CallJSON[Out any](ctx context.Context, r Runner, transform string, in any) (Out, error) {
-	return call(ctx, r, transform, in, func() ([]byte, error) { return json.Marshal(in) }, func(output []byte, out *Out) error {
+	return callAs(ctx, r, transform, in, func() ([]byte, error) { return json.Marshal(in) }, func(output []byte, out *Out) error {
 		return json.Unmarshal(output, out)
 	})
 }
 
-func call[Out any](ctx context.Context, r Runner, transform string, in any, encode func() ([]byte, error), decode func([]byte, *Out) error) (out Out, err error) {
+func callAs[Out any](ctx context.Context, r Runner, transform string, in any, encode func() ([]byte, error), decode func([]byte, *Out) error) (out Out, err error) {
 	if v, ok := in.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
 			return out, fail(KindInvalidArgument, transform, err)

@@ -96,10 +96,7 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		}
 	}()
 	if t.stream != nil {
-		items[0].State = nil // that another version may have had
-		if spec.takes(t.stream) {
-			items[0].State = t.stream.State
-		}
+		items[0].State = spec.stateOf(t.stream)
 	}
 	behind := len(results[0].Payload)
 	in, began := t.instance, t.now()
@@ -140,11 +137,11 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	}
 	ended, blame = "", ""
 	if v.sampler != nil && len(items) == 1 {
-		r := results[0]
-		r.Payload = r.Payload[behind:]
+		done := results[0]
+		done.Payload = done.Payload[behind:]
 		v.sampler.Offer(&sampler.Task{
 			Transform: spec.index, Name: spec.Name, Timeout: spec.timeout, Item: items[0], Stateless: t.stream == nil,
-			Result: r, Fuel: fuel, Starved: in.Starved(),
+			Result: done, Fuel: fuel, Starved: in.Starved(),
 		})
 	}
 	keep = v.cfg.Isolation.shares()

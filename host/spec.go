@@ -24,3 +24,11 @@ func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
 func (s *spec) describe() Transform {
 	return Transform{Name: s.Name, Input: s.Input, Output: s.Output, StateBytes: s.StateBytes, Timeout: s.timeout}
 }
+
+// stateOf returns the state of a stream that the transform begins with: none, if it cannot have it.
+func (s *spec) stateOf(e *stream.Entry[sched.Serial]) []byte {
+	if s.takes(e) {
+		return e.State
+	}
+	return nil
+}
