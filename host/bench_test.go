@@ -10,6 +10,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // BenchmarkRun is the cost of a task beside the transform's own.
@@ -184,7 +185,7 @@ func BenchmarkRunBeside(b *testing.B) {
 // full returns a host whose queue for swap is full, as long as the test lasts.
 func full(tb testing.TB) *host.Host {
 	tb.Helper()
-	h := start(tb, host.Config{
+	h := hosted.Start(tb, host.Config{
 		Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(tb, guesttest.Version{Tag: "v1", Mode: 's'})}},
 		Workers: 1, QueueCapacity: 1, QueuePolicy: host.QueueReject, Defaults: host.PluginConfig{RunTimeout: time.Hour},
 	})

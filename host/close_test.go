@@ -10,6 +10,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // TestCloseHurriesClose has one Close without hurry, and one with.
@@ -77,7 +78,7 @@ func (panicking) Run(uint32, []byte) ([]byte, error) { panic("defect") }
 
 // TestPanicCostsNothingElse has a caller that recovers.
 func TestPanicCostsNothingElse(t *testing.T) {
-	h := start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{panicking{guest.New(gateManifest)}}})
+	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{panicking{guest.New(gateManifest)}}})
 	for range 3 { // the only slot is free again each time
 		func() {
 			defer func() {
@@ -139,7 +140,7 @@ func TestClosedHostCounts(t *testing.T) {
 }
 
 func TestInlineHeedsFrames(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Mode: host.ModeInline, Native: []host.Native{failing{guest.New(gateManifest)}},
 		Defaults: host.PluginConfig{MaxInstances: 2, MaxInput: 4 << 10},
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // BenchmarkDeploy swaps two versions of cascade that were compiled before.
@@ -14,7 +15,7 @@ func BenchmarkDeploy(b *testing.B) {
 	version := func(n int) host.Source { // with a section that nobody reads
 		return host.Source{Name: "cascade", WASM: append(slices.Clone(wasm), 0, 3, 1, 'v', byte(n))}
 	}
-	h := start(b, host.Config{Plugins: []host.Source{version(0)}, CacheDir: b.TempDir()})
+	h := hosted.Start(b, host.Config{Plugins: []host.Source{version(0)}, CacheDir: b.TempDir()})
 	deploy(b, h, version(1), host.DeploySwapped)
 	n := 0
 	for b.Loop() {

@@ -13,6 +13,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // version is a source of the guest "swap".
@@ -33,7 +34,7 @@ func swapHost(tb testing.TB, change func(*host.Config)) *host.Host {
 	if change != nil {
 		change(&cfg)
 	}
-	return start(tb, cfg)
+	return hosted.Start(tb, cfg)
 }
 
 func deploy(tb testing.TB, h *host.Host, s host.Source, want host.DeployResult) {

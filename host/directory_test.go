@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // watched is a host whose plugin directory is watched.
@@ -37,7 +38,7 @@ func watch(tb testing.TB, dir, cache string, change func(*host.Config)) *watched
 	if change != nil {
 		change(&cfg)
 	}
-	w.Host = start(tb, cfg)
+	w.Host = hosted.Start(tb, cfg)
 	return w
 }
 
@@ -289,7 +290,7 @@ func TestCompilingIsTold(t *testing.T) {
 	var log strings.Builder
 	once := func(cache string) int {
 		log.Reset()
-		h := start(t, host.Config{
+		h := hosted.Start(t, host.Config{
 			Plugins: []host.Source{tagged(t, "v0"), handWritten(t, "hostile")}, CacheDir: cache, Workers: 1,
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
@@ -408,7 +409,7 @@ func TestCacheDir(t *testing.T) {
 // TestCacheIsBounded compiles more than there is room for.
 func TestCacheIsBounded(t *testing.T) {
 	cache := t.TempDir()
-	h := start(t, host.Config{Plugins: []host.Source{tagged(t, "v0")}, CacheDir: cache, CacheBytes: 200 << 10})
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{tagged(t, "v0")}, CacheDir: cache, CacheBytes: 200 << 10})
 	for i := range 20 {
 		deploy(t, h, tagged(t, "v"+hex.EncodeToString([]byte{byte(i + 1)})), host.DeploySwapped)
 	}

@@ -6,11 +6,12 @@ import (
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // TestEmpty has plugins come to a host that began without.
 func TestEmpty(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		StartEmpty: true, Translate: codec.New().Translate,
 		Defaults:  host.PluginConfig{MemoryLimit: 16 << 20},
 		Overrides: map[string]host.PluginConfig{"later": {Weight: 2}},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // TestFaults has each fault that a guest can cause have one kind, and each limit named with
@@ -55,7 +56,7 @@ func TestFaults(t *testing.T) {
 			if c.config != nil {
 				c.config(&cfg)
 			}
-			h := start(t, cfg)
+			h := hosted.Start(t, cfg)
 			transform, input := c.guest, []byte("!23456789")
 			if c.transform != "" {
 				transform += "." + c.transform
@@ -75,7 +76,7 @@ func TestFaults(t *testing.T) {
 // TestBudgetIsOneKind has a budget that is exhausted be of one kind, whether it is an instance
 // that grows for which there is no room, or one that is made; and suspend no plugin.
 func TestBudgetIsOneKind(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins:      []host.Source{handWritten(t, "hostile"), handWritten(t, "leak")},
 		Workers:      2,
 		MemoryBudget: 6 << 20, // an instance of hostile has 4 MiB
@@ -119,7 +120,7 @@ func TestBudgetSparesCanary(t *testing.T) {
 	for name, isolation := range map[string]host.Isolation{"pristine": host.IsolationPristine, "fresh": host.IsolationFresh, "frame": host.IsolationFrame, "shared": host.IsolationShared} {
 		for _, batch := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", batch ", batch), func(t *testing.T) {
-				h := start(t, host.Config{
+				h := hosted.Start(t, host.Config{
 					Plugins: []host.Source{handWritten(t, "leak")}, Workers: 1,
 					MemoryBudget: 65 << 16, // pages, of which an instance has one, and the canary's 64
 					Defaults:     host.PluginConfig{Isolation: isolation, Canary: 1, CanaryTime: time.Hour},
@@ -158,7 +159,7 @@ func TestGrowthIsTold(t *testing.T) {
 	var log strings.Builder
 	for _, isolation := range []host.Isolation{host.IsolationShared, host.IsolationFrame} {
 		log.Reset()
-		h := start(t, host.Config{
+		h := hosted.Start(t, host.Config{
 			Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1,
 			Defaults: host.PluginConfig{Isolation: isolation, MemoryLimit: 1 << 30, RunTimeout: time.Minute},
 			Logger:   slog.New(slog.NewTextHandler(&log, nil)),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
@@ -24,7 +25,7 @@ func TestScaffoldEmbeds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := start(t, host.Config{PluginDir: dir})
+	h := hosted.Start(t, host.Config{PluginDir: dir})
 	if out, err := h.Run(t.Context(), "swap", []byte("any")); err != nil || string(out) != "v1.............." {
 		t.Errorf("%q, err %v", out, err)
 	}
@@ -32,7 +33,7 @@ func TestScaffoldEmbeds(t *testing.T) {
 
 // TestJSONForRecord has a caller who gives JSON where a record is wanted be told so.
 func TestJSONForRecord(t *testing.T) {
-	h := start(t, host.Config{PluginDir: guesttest.Dir(t, guesttest.Cascade)})
+	h := hosted.Start(t, host.Config{PluginDir: guesttest.Dir(t, guesttest.Cascade)})
 	run := map[string]func(input []byte) error{
 		"Run":      func(input []byte) error { _, err := h.Run(t.Context(), "cascade", input); return err },
 		"Submit":   func(input []byte) error { _, err := h.Submit(t.Context(), "cascade", input).Wait(); return err },

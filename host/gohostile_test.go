@@ -11,11 +11,12 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // TestGoGuest has what takes a Go runtime to go wrong.
 func TestGoGuest(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
 		// Each task has an instance of its own, so that none meets the goroutines
 		// of another.

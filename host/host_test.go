@@ -20,6 +20,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,27 +29,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func handWritten(tb testing.TB, name string) host.Source {
 	tb.Helper()
 	return host.Source{Name: name, WASM: guesttest.HandWritten(tb, name)}
-}
-
-// start starts a host, which the test closes.
-func start(tb testing.TB, cfg host.Config) *host.Host {
-	tb.Helper()
-	if cfg.Defaults.CompileTimeout == 0 {
-		cfg.Defaults.CompileTimeout = time.Hour // a machine with other work takes long, and so does the race detector
-	}
-	h, err := host.New(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := h.Start(context.Background()); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := h.Close(context.Background()); err != nil {
-			tb.Error(err)
-		}
-	})
-	return h
 }
 
 func hostile(tb testing.TB, change func(*host.Config)) *host.Host {
@@ -60,7 +40,7 @@ func hostile(tb testing.TB, change func(*host.Config)) *host.Host {
 	if change != nil {
 		change(&cfg)
 	}
-	return start(tb, cfg)
+	return hosted.Start(tb, cfg)
 }
 
 func TestRunAfterEveryFailure(t *testing.T) {
@@ -372,7 +352,7 @@ func TestPluginDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h := start(t, host.Config{PluginDir: dir, Overrides: map[string]host.PluginConfig{"leak": {RunTimeout: 7 * time.Second}}})
+	h := hosted.Start(t, host.Config{PluginDir: dir, Overrides: map[string]host.PluginConfig{"leak": {RunTimeout: 7 * time.Second}}})
 	plugins := h.Plugins()
 	if len(plugins) != 2 || plugins[0].Name != "hostile" || plugins[1].Name != "leak" {
 		t.Fatalf("plugins %+v", plugins)
@@ -455,7 +435,7 @@ func inline(t *testing.T, change func(*host.Config)) (*host.Host, *gate) {
 	if change != nil {
 		change(&cfg)
 	}
-	return start(t, cfg), g
+	return hosted.Start(t, cfg), g
 }
 
 func TestInlineIsSingleThreaded(t *testing.T) {
@@ -675,7 +655,7 @@ func TestCloseDropsTheQueue(t *testing.T) {
 
 // TestFailedTaskKeepsState has a native transform that fails and states a state.
 func TestFailedTaskKeepsState(t *testing.T) {
-	h := start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{failing{guest.New(gateManifest)}}})
+	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{failing{guest.New(gateManifest)}}})
 	s := h.Stream("s")
 	for _, c := range [][2]string{{"one", ""}, {"fail", ""}, {"two", "one"}} {
 		out, err := s.Run(t.Context(), "gate", []byte(c[0]))

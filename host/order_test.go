@@ -9,6 +9,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // TestStreamsKeepTheirOrder runs a thousand streams of two hundred tasks each, which
@@ -20,7 +21,7 @@ func TestStreamsKeepTheirOrder(t *testing.T) {
 	if raceEnabled {
 		rounds = 20
 	}
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins:  []host.Source{{Name: "count", WASM: guesttest.Build(t, "./testdata/guests/count")}},
 		Defaults: host.PluginConfig{BreakAfter: -1, RunTimeout: time.Hour},
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/internal/vectors"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
@@ -25,7 +26,7 @@ func TestVectors(t *testing.T) {
 		"interpreter": sandbox(host.EngineInterpreter),
 	} {
 		t.Run(name, func(t *testing.T) {
-			vectors.Check(t, vectors.InHost(t.Context(), start(t, cfg)))
+			vectors.Check(t, vectors.InHost(t.Context(), hosted.Start(t, cfg)))
 		})
 	}
 }

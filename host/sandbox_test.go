@@ -12,6 +12,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // TestRoomIsAskedForOnce has a guest that counts how often it was asked for room: for the
@@ -30,7 +31,7 @@ func TestRoomIsAskedForOnce(t *testing.T) {
 		{"shared", host.IsolationShared, []byte{2, 2, 2, 2, 3, 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := start(t, host.Config{
+			h := hosted.Start(t, host.Config{
 				Plugins: []host.Source{handWritten(t, "room")}, Workers: 1, Defaults: host.PluginConfig{Isolation: c.isolation},
 			})
 			for i, n := range inputs {
@@ -51,7 +52,7 @@ func TestSizeOfATaskSuspendsNobody(t *testing.T) {
 	} {
 		plugin, _, _ := strings.Cut(transform, ".")
 		for _, isolation := range []host.Isolation{host.IsolationPristine, host.IsolationShared} {
-			h := start(t, host.Config{
+			h := hosted.Start(t, host.Config{
 				Plugins: []host.Source{handWritten(t, plugin)}, Workers: 1,
 				Defaults: host.PluginConfig{Isolation: isolation, MaxOutput: 1 << 10, BreakAfter: 2},
 			})
@@ -91,7 +92,7 @@ func TestNothingIsLeft(t *testing.T) {
 					t.Errorf("%d lines of output, want 5:\n%s", n, log)
 				}
 			})
-			h := start(t, host.Config{
+			h := hosted.Start(t, host.Config{
 				Plugins:  plugins,
 				Workers:  1,
 				Logger:   slog.New(slog.NewTextHandler(log, nil)),
@@ -145,7 +146,7 @@ func TestNothingIsLeft(t *testing.T) {
 // TestStreamsKeepApart has a stream's task look at the state it is given, which
 // gohostile.state tells the length of.
 func TestStreamsKeepApart(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
 		Workers: 1,
 	})
@@ -160,7 +161,7 @@ func TestStreamsKeepApart(t *testing.T) {
 // TestDenial has guests take all they can get, of time, memory, tables, logs and
 // answers, while another plugin's tasks go on.
 func TestDenial(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins:      []host.Source{handWritten(t, "hostile"), handWritten(t, "busy"), handWritten(t, "table-grow"), handWritten(t, "leak")},
 		Workers:      3,
 		MemoryBudget: 256 << 20,
@@ -282,7 +283,7 @@ func TestMemoryBudget(t *testing.T) {
 
 // TestBreaker has a plugin that only fails rest, and then recover.
 func TestBreaker(t *testing.T) {
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins:   []host.Source{handWritten(t, "hostile"), handWritten(t, "leak")},
 		Overrides: map[string]host.PluginConfig{"hostile": {BreakAfter: 3}},
 	})
@@ -344,7 +345,7 @@ func TestBreaker(t *testing.T) {
 // TestRealClockSleeps has a guest that sleeps for an hour.
 func TestRealClockSleeps(t *testing.T) {
 	gohostile := host.Source{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}
-	h := start(t, host.Config{
+	h := hosted.Start(t, host.Config{
 		Plugins:  []host.Source{gohostile},
 		Defaults: host.PluginConfig{Grants: []host.Grant{host.GrantClock, host.GrantRandom}, RunTimeout: time.Second},
 	})

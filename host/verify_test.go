@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // numbers are two f64s, of which the guest nan answers with the lesser.
@@ -46,7 +47,7 @@ func sampling(t *testing.T, change func(*host.Config)) *host.Host {
 		Defaults: host.PluginConfig{Verify: host.VerifySample, VerifyEvery: 1},
 	}
 	change(&cfg)
-	return start(t, cfg)
+	return hosted.Start(t, cfg)
 }
 
 func verified(h *host.Host) host.VerifyStats { return h.Stats().Plugins[0].Verify }
@@ -317,7 +318,7 @@ func TestVerifyCannot(t *testing.T) {
 func TestVerifyTests(t *testing.T) {
 	ctx := t.Context()
 	cfg := host.Config{Plugins: []host.Source{handWritten(t, "nan")}, Translate: inBase64, CacheDir: t.TempDir(), Defaults: host.PluginConfig{Verify: host.VerifyOff}}
-	h := start(t, cfg)
+	h := hosted.Start(t, cfg)
 	test := func(input []byte) []byte {
 		out, err := h.Run(ctx, "nan", input)
 		if err != nil {
@@ -379,7 +380,7 @@ func TestVerifyStarved(t *testing.T) {
 // TestVerifyShared has tests whose state depends on those before them, in an instance for all.
 func TestVerifyShared(t *testing.T) {
 	line := `{"transform": "wide", "input": "AQAAAA==", "output": ""}` + "\n"
-	start(t, host.Config{
+	hosted.Start(t, host.Config{
 		Plugins:   []host.Source{{Name: "wide", WASM: handWritten(t, "wide").WASM, Tests: []byte(line + line)}},
 		Translate: inBase64, Defaults: host.PluginConfig{Isolation: host.IsolationShared},
 	})
@@ -390,7 +391,7 @@ func TestVerifyBlank(t *testing.T) {
 	dir := t.TempDir()
 	s := handWritten(t, "room")
 	s.Tests = []byte("\n")
-	start(t, host.Config{Plugins: []host.Source{s}, CacheDir: dir})
+	hosted.Start(t, host.Config{Plugins: []host.Source{s}, CacheDir: dir})
 	var kept bool
 	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
 		kept = kept || filepath.Base(name) == "verified"
@@ -418,7 +419,7 @@ func TestVerifyTestsTime(t *testing.T) {
 				<-time.After(cfg.Defaults.InitTimeout)
 			}
 		}})
-		start(t, cfg)
+		hosted.Start(t, cfg)
 		if last > 0 && lines != last || lines == 0 {
 			t.Errorf("%d lines, then %d", last, lines)
 		}

@@ -1,7 +1,6 @@
 package invoke_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/invoke"
 )
 
@@ -33,19 +33,7 @@ func garble(t *guest.Task) error {
 
 func start(t *testing.T) *host.Host {
 	t.Helper()
-	h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(manifest, count, garble, count)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+	return hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(manifest, count, garble, count)}})
 }
 
 func TestFind(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/lines"
 )
 
@@ -61,19 +62,7 @@ func start(tb testing.TB, change func(*host.Config)) *host.Host {
 	if change != nil {
 		change(&cfg)
 	}
-	h, err := host.New(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := h.Start(context.Background()); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := h.Close(context.Background()); err != nil {
-			tb.Error(err)
-		}
-	})
-	return h
+	return hosted.Start(tb, cfg)
 }
 
 func TestRun(t *testing.T) {

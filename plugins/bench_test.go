@@ -2,7 +2,6 @@ package plugins_test
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	cascadeplugin "github.com/resonhost/resonhost/plugins/cascade"
 	tickplugin "github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance/cascade"
@@ -29,20 +29,6 @@ func encode(b *testing.B, m interface {
 		b.Fatal(err)
 	}
 	return record
-}
-
-// startHost starts a host, which is closed at the end of the test.
-func startHost(tb testing.TB, cfg host.Config) *host.Host {
-	tb.Helper()
-	h, err := host.New(cfg)
-	if err == nil {
-		err = h.Start(tb.Context())
-	}
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = h.Close(context.Background()) })
-	return h
 }
 
 // chunk is a task of n nodes with a pattern each.
@@ -109,7 +95,7 @@ func BenchmarkGuests(b *testing.B) {
 					continue
 				}
 				started := func(i host.Isolation) *host.Host {
-					return startHost(b, host.Config{
+					return hosted.Start(b, host.Config{
 						Plugins:  []host.Source{{Name: c.source, WASM: guest.wasm}},
 						Defaults: host.PluginConfig{Isolation: i},
 					})

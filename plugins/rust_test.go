@@ -17,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/internal/vectors"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
@@ -60,7 +61,7 @@ func TestRustVectors(t *testing.T) {
 		sources = append(sources, host.Source{Name: name, WASM: rustBuild(t, name)})
 	}
 	for _, isolation := range []host.Isolation{host.IsolationPristine, host.IsolationShared} {
-		h := startHost(t, host.Config{Plugins: sources, Defaults: host.PluginConfig{Isolation: isolation}})
+		h := hosted.Start(t, host.Config{Plugins: sources, Defaults: host.PluginConfig{Isolation: isolation}})
 		vectors.Check(t, vectors.InHost(t.Context(), h))
 	}
 }
@@ -166,7 +167,7 @@ func readResults(tb testing.TB, frame []byte) (all []abi.Result) {
 func compareHosted(t *testing.T, name, transform string, tasks int, input func() []byte) {
 	t.Helper()
 	started := func(wasm []byte) *host.Host {
-		return startHost(t, host.Config{Plugins: []host.Source{{Name: name, WASM: wasm}}, Defaults: host.PluginConfig{Isolation: host.IsolationShared}})
+		return hosted.Start(t, host.Config{Plugins: []host.Source{{Name: name, WASM: wasm}}, Defaults: host.PluginConfig{Isolation: host.IsolationShared}})
 	}
 	inGo, inRust := started(guesttest.Build(t, "./plugins/"+name+"/wasm")), started(rustBuild(t, name))
 	refused := 0

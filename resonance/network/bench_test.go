@@ -6,6 +6,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	ticks "github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance/tick"
 )
@@ -39,7 +40,7 @@ func BenchmarkChunk(b *testing.B) {
 		})
 		for name, isolation := range map[string]host.Isolation{"pristine": host.IsolationPristine, "shared": host.IsolationShared} {
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
-				h := start(b, host.Config{Plugins: source, Defaults: host.PluginConfig{Isolation: isolation}})
+				h := hosted.Start(b, host.Config{Plugins: source, Defaults: host.PluginConfig{Isolation: isolation}})
 				input, err := a.AppendBinary(nil)
 				if err != nil {
 					b.Fatal(err)

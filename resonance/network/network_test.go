@@ -23,6 +23,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	ticks "github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/resonance/tick"
@@ -64,27 +65,7 @@ func inline(tb testing.TB, p *native) *host.Host {
 		p = &native{}
 	}
 	p.Plugin = ticks.New()
-	return start(tb, host.Config{Mode: host.ModeInline, Native: []host.Native{p}})
-}
-
-func start(tb testing.TB, cfg host.Config) *host.Host {
-	tb.Helper()
-	if cfg.Defaults.CompileTimeout == 0 {
-		cfg.Defaults.CompileTimeout = time.Hour // a machine with other work takes long, and so does the race detector
-	}
-	h, err := host.New(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := h.Start(context.Background()); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := h.Close(context.Background()); err != nil {
-			tb.Error(err)
-		}
-	})
-	return h
+	return hosted.Start(tb, host.Config{Mode: host.ModeInline, Native: []host.Native{p}})
 }
 
 // open makes a network, which the test closes before its host.
@@ -220,7 +201,7 @@ func TestSandboxAgrees(t *testing.T) {
 	var state [2]tick.Network
 	for i, mode := range []host.Mode{host.ModeInline, host.ModeSandbox} {
 		synctest.Test(t, func(t *testing.T) {
-			h := start(t, host.Config{Mode: mode, Native: []host.Native{ticks.New()}, Plugins: []host.Source{{Name: "tick", WASM: binary}}})
+			h := hosted.Start(t, host.Config{Mode: mode, Native: []host.Native{ticks.New()}, Plugins: []host.Source{{Name: "tick", WASM: binary}}})
 			n := open(t, network.Config{Host: h, ChunkNodes: 7})
 			for k := range 30 {
 				create(t, n, network.NodeSpec{
@@ -715,7 +696,7 @@ func TestStart(t *testing.T) {
 }
 
 func TestCloseInterrupts(t *testing.T) {
-	h := start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)}}, Workers: 1})
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)}}, Workers: 1})
 	n := open(t, network.Config{Host: h, NodePeriod: time.Millisecond})
 	create(t, n, make([]network.NodeSpec, 100)...)
 	run(t, n)
@@ -730,7 +711,7 @@ func TestCloseInterrupts(t *testing.T) {
 // TestHammer does everything at once.
 func TestHammer(t *testing.T) {
 	bus := event.New(0)
-	h := start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)}}})
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)}}})
 	var logged strings.Builder
 	n := open(t, network.Config{
 		Host: h, NodePeriod: time.Millisecond, NetworkPeriod: time.Millisecond, ChunkNodes: 16, Events: bus, Logger: logger(&logged),
