@@ -19,7 +19,7 @@ PEERS     := echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests guests-simd build run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test bench-smoke peers-smoke lint check soak guests-wat FORCE
+.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test bench-smoke peers-smoke lint check soak guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,15 @@ bin/plugins-simd/%.wasm: FORCE
 build: guests ## build the plugins and bin/resonhost
 	go build -trimpath -ldflags='-X main.version=$(VERSION)' -o bin/resonhost ./cmd/resonhost
 
+# A version of a plugin has its name, so that each lies in a directory of its own.
+EXAMPLES := shout/shout louder/shout greet/greet
+
+examples: build $(EXAMPLES:%=bin/examples/%.wasm) ## build the examples' plugins to bin/examples
+
+bin/examples/%.wasm: FORCE
+	@mkdir -p $(@D)
+	$(WASIP1) go build -buildmode=c-shared -trimpath -ldflags=-w -o $@ ./examples/plugins/$(*D)
+
 run: build ## serve both plugins on the loopback interface
 	bin/resonhost run --plugins bin/plugins
 
@@ -51,7 +60,7 @@ TESTTIME ?= 30m
 # built binary, which has none, and tests that compute on one goroutine what takes minutes under it,
 # which is mostly to compile a Go program. The package has no goroutine at all. All are in test.
 NO_RACE_PACKAGES := /host/internal/module/meter$$
-NO_RACE_BINARY   := Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
+NO_RACE_BINARY   := Examples|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
 NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
 
@@ -117,11 +126,11 @@ lint: ## check format, vet, linters, go.mod files, the compiled guests and the d
 	go vet -tags scaffolds,spelling ./...
 	go test -tags spelling ./internal/docs
 	GOARCH=386 go build ./...
-	$(WASIP1) go vet ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./testdata/guests/...
+	$(WASIP1) go vet ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... ./testdata/guests/...
 	cd bench && go vet ./... && $(WASIP1) go vet ./peers/guests/...
 	@# Its cache has the paths of the checkout it was filled from.
 	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
-	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... && cd bench && $$linter run -c ../.golangci.yml ./...
+	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... && cd bench && $$linter run -c ../.golangci.yml ./...
 	for module in . tools bench; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
 	@for wasm in testdata/guests/*.wasm testdata/guests/proposals/*.wasm; do \

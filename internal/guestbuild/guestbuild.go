@@ -39,16 +39,16 @@ func Go(ctx context.Context, dir, pkg string) ([]byte, error) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return nil, &Error{"GOOS=wasip1 GOARCH=wasm " + strings.Join(cmd.Args, " "), output, err}
 	}
-	if err := readSources(ctx, cmd, pkg); err != nil {
+	if err := ReadSources(ctx, cmd, pkg); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(out)
 }
 
-// readSources reads what a guest is built from. The go command keeps the result of
+// ReadSources reads what a go command builds a package from. The go command keeps the result of
 // a test until a file changes that the test has read, and does not see what the
 // build has.
-func readSources(ctx context.Context, build *exec.Cmd, pkg string) error {
+func ReadSources(ctx context.Context, build *exec.Cmd, pkg string) error {
 	cmd := exec.CommandContext(ctx, //nolint:gosec // as above
 		"go", "list", "-deps", "-f", "{{if .Module}}{{.Dir}}{{end}}", pkg)
 	cmd.Dir, cmd.Env = build.Dir, build.Env
