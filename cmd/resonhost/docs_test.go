@@ -56,7 +56,7 @@ func TestDocs(t *testing.T) {
 }
 
 // fenced is a block of code with its language, and what a comment before it says of it.
-var fenced = regexp.MustCompile("(?m)^(?:<!-- ([a-z ]+?)(?:: (\\S+))? -->\n\n?)?```(\\S*)[^\n]*\n((?s).*?)^```$")
+var fenced = regexp.MustCompile("(?ms)^(?:<!-- ([a-z ]+?)(?:: (\\S+))? -->\n\n?)?```(\\S*)[^\n]*\n(.*?\n)```\n")
 
 func runDocument(t *testing.T, file, dir string) {
 	t.Helper()
