@@ -40,9 +40,11 @@ func (t *transform) refusal(ctx context.Context, err error) *Error {
 	e := t.current().sign(&Error{Kind: KindQueueFull, Transform: t.name, Message: err.Error(), Err: ErrQueueFull})
 	switch {
 	case errors.Is(err, sched.ErrDropped):
+		e.Message += " (QueueCapacity, --queue-capacity; QueuePolicy, --queue-policy)"
 	case errors.Is(err, sched.ErrLate):
 		e.Err = ErrTooLate
 	case errors.Is(err, sched.ErrTimeout):
+		e.Message += " (QueueTimeout, --queue-timeout)"
 		e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
 	case errors.Is(err, sched.ErrRetired):
 		e.Err = err // for who can look the name up again
@@ -63,7 +65,7 @@ func (t *transform) fullQueue() *Error {
 	if e := t.full.Load(); e != nil && e.Hash == v.hash {
 		return e
 	}
-	e := v.sign(&Error{Kind: KindQueueFull, Transform: t.name, Message: sched.ErrFull.Error(), Err: ErrQueueFull})
+	e := v.sign(&Error{Kind: KindQueueFull, Transform: t.name, Message: sched.ErrFull.Error() + " (QueueCapacity, --queue-capacity)", Err: ErrQueueFull})
 	e.refused = &Pending{done: t.over, finished: true, result: Result{Err: e}}
 	t.full.Store(e)
 	return e

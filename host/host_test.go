@@ -500,7 +500,7 @@ func TestQueuePolicies(t *testing.T) {
 		a := h.Submit(t.Context(), "gate", []byte("a"))
 		b := h.Submit(t.Context(), "gate", []byte("b"))
 		_, err := h.Run(t.Context(), "gate", []byte("c"))
-		if host.KindOf(err) != host.KindQueueFull || !errors.Is(err, host.ErrQueueFull) {
+		if host.KindOf(err) != host.KindQueueFull || !errors.Is(err, host.ErrQueueFull) || !strings.HasSuffix(err.Error(), "queue is full (QueueCapacity, --queue-capacity)") {
 			t.Errorf("err %v, want queue full", err)
 		}
 		g.pass()
@@ -516,7 +516,7 @@ func TestQueuePolicies(t *testing.T) {
 		a := h.Submit(t.Context(), "gate", []byte("a"))
 		b := h.Submit(t.Context(), "gate", []byte("b"))
 		c := h.Submit(t.Context(), "gate", []byte("c"))
-		if _, err := b.Wait(); !errors.Is(err, host.ErrQueueFull) {
+		if _, err := b.Wait(); !errors.Is(err, host.ErrQueueFull) || !strings.HasSuffix(err.Error(), "dropped from a full queue (QueueCapacity, --queue-capacity; QueuePolicy, --queue-policy)") {
 			t.Errorf("err %v, want queue full", err)
 		}
 		g.pass()
@@ -556,7 +556,7 @@ func TestQueuePolicies(t *testing.T) {
 			a := h.Submit(t.Context(), "gate", []byte("a"))
 			began := time.Now()
 			_, err := h.Run(t.Context(), "gate", []byte("b"))
-			if host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waited longer than the queue timeout") {
+			if host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), "waited longer than the queue timeout (QueueTimeout, --queue-timeout)") {
 				t.Errorf("err %v, want a queue timeout", err)
 			}
 			if took := time.Since(began); took != time.Second {
