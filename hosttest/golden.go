@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/jsondiff"
+	"github.com/resonhost/resonhost/internal/strictjson"
 )
 
 // line is a task of a golden file, in the form of [host.Source].Tests.
@@ -93,13 +93,8 @@ func parseLine(text []byte) (*line, error) {
 		return nil, nil //nolint:nilnil // see above
 	}
 	var l line
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&l); err != nil {
+	if err := strictjson.Unmarshal(text, &l); err != nil {
 		return nil, err
-	}
-	if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-		return nil, errors.New("something follows the JSON value")
 	}
 	if l.Transform == "" || l.Input == nil {
 		return nil, errors.New(`must have "transform" and "input"`)
@@ -119,11 +114,11 @@ func (p *Plugin) outcome(ctx context.Context, l *line, file string) (*line, erro
 		return nil, err
 	}
 	payload, encode, err := p.translate(spec, l.Input)
-	if field := (*abi.FieldError)(nil); errors.As(err, &field) {
+	switch field := (*abi.FieldError)(nil); {
+	case errors.As(err, &field): // which is what the task gives
 		got.Error, got.why = host.KindInvalidArgument, err
-		return &got, nil //nolint:nilerr // it is what the task gives
-	}
-	if err != nil {
+		return &got, nil
+	case err != nil:
 		return nil, fmt.Errorf("input: %w; host.Config.Translate says how", err)
 	}
 	stream := ""

@@ -183,7 +183,7 @@ func TestGoldenUpdates(t *testing.T) {
 		t.Errorf("after updating: %q", got)
 	}
 	for text, want := range map[string]string{
-		`{`: "unexpected EOF", `{"transform": "x"}`: `must have "transform" and "input"`, `{"transform": "x", "inputs": 1}`: "unknown field",
+		`{`: "is cut off", `{"transform": "x"}`: `must have "transform" and "input"`, `{"transform": "x", "inputs": 1}`: "inputs: is not a known member",
 		`{"transform": "x", "input": 1} 2`: "something follows", `{"transform": "x", "input": 1, "output": 1, "error": "trap"}`: "either",
 		`{"transform": "x", "input": 1}`: "unknown_transform",
 	} {

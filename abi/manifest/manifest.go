@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/strictjson"
 )
 
 // Bounds of a manifest, so that describing a plugin costs a host little.
@@ -151,7 +152,7 @@ func Parse(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("manifest: %d bytes, the limit is %d", len(b), MaxBytes)
 	}
 	m := new(Manifest)
-	if err := unmarshalStrict(b, m); err != nil {
+	if err := strictjson.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	var errs []error

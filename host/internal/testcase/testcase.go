@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/strictjson"
 )
 
 // MaxBytes bounds a file of tests, in bytes.
@@ -68,13 +69,8 @@ func Parse(doc []byte, known func(kind string) bool) (cases []Case, err error) {
 }
 
 func (c *Case) parse(line []byte, known func(kind string) bool) error {
-	dec := json.NewDecoder(bytes.NewReader(line))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(c); err != nil {
+	if err := strictjson.Unmarshal(line, c); err != nil {
 		return err
-	}
-	if _, more := dec.Token(); !errors.Is(more, io.EOF) {
-		return errors.New("something follows the JSON value")
 	}
 	switch {
 	case c.Transform == "" || c.Input == nil:
@@ -82,7 +78,7 @@ func (c *Case) parse(line []byte, known func(kind string) bool) error {
 	case (c.Output == nil) == (c.Error == ""):
 		return errNoOutcome
 	case c.Error != "" && !known(c.Error):
-		return fmt.Errorf("there is no error %q", c.Error)
+		return &abi.FieldError{Field: "error", Rule: fmt.Sprintf("there is no kind of error %q", foreign.Cut(c.Error))}
 	}
 	return nil
 }

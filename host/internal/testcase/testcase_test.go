@@ -30,9 +30,16 @@ func TestRefused(t *testing.T) {
 		`{"transform": "t", "output": 2}`:                                   `must have "transform" and "input"`,
 		`{"transform": "t", "input": 1}`:                                    `must have either "output" or "error"`,
 		`{"transform": "t", "input": 1, "output": 2, "error": "failed"}`:    `must have either "output" or "error"`,
-		`{"transform": "t", "input": 1, "error": "fail"}`:                   `there is no error "fail"`,
+		`{"transform": "t", "input": 1, "error": "fail"}`:                   `error: there is no kind of error "fail"`,
 		`{"transform": "t", "input": 1, "output": 2} {}`:                    "something follows the JSON value",
-		`{"transform": "t", "input": 1, "output": 2, "Line": 3, "more": 1}`: `json: unknown field "Line"`,
+		`{"transform": "t", "input": 1, "output": 2, "Line": 3, "more": 1}`: `Line: is not a known member; there are name, transform, input, output, error, stream`,
+		`{"transform": "t", "-": 1}`:                                        `-: is not a known member; there are name, transform, input, output, error, stream`,
+		`{"transform": 7}`:                                                  `transform: must be a string, is 7`,
+		`{"stream": {"key": "s"}}`:                                          `stream: must be a string, is an object`,
+		`{"input": 1, "input": 1}`:                                          `input: is there twice`,
+		`[1]`:                                                               `document: must be an object, is an array`,
+		`{"input": {"a": [1, }`:                                             `document: is not valid JSON, near byte 19: invalid character '}' looking for beginning of value`,
+		`{"input": {"a": [1`:                                                `document: is cut off, behind byte 18`,
 	} {
 		if err := parse([]byte("\n" + line)); err == nil || err.Error() != "tests: line 2: "+want {
 			t.Errorf("%s: err %v, want %s", line, err, want)

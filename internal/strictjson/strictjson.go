@@ -1,4 +1,6 @@
-package manifest
+// Package strictjson decodes JSON that people write, and says what is wrong with it in terms of the
+// document: by the path of a member, and what was expected there.
+package strictjson
 
 import (
 	"bytes"
@@ -18,15 +20,19 @@ import (
 // document is the field of faults that concern the whole.
 const document = "document"
 
-// unmarshalStrict decodes one JSON value that fills b. Members that v does not have, under
-// exactly that name, or that are there twice are errors, as is a value of another kind; null is
-// as if the member were absent. What it says is in terms of the document, and so a walk of its
-// own goes before encoding/json's.
-func unmarshalStrict(b []byte, v any) error {
+// Unmarshal decodes one JSON value that fills b into the struct that v points to. Members that it
+// does not have, under exactly that name, or that are there twice are errors, as is a value of
+// another kind; null is as if the member were absent. The error is an [*abi.FieldError] if it is of
+// a part of the document.
+//
+// Fields may be structs, slices, strings, ints and uint32s, [json.RawMessage] for any value, and
+// other slices of bytes, which have a method of their own to decode a string or {"base64": "…"}.
+func Unmarshal(b []byte, v any) error {
+	// What encoding/json says is in terms of Go, and so a walk of its own goes before.
 	if len(bytes.TrimSpace(b)) == 0 {
 		return errors.New("is empty")
 	}
-	w := walker{json.NewDecoder(bytes.NewReader(b))}
+	w := walker{json.NewDecoder(bytes.NewReader(b)), len(b)}
 	w.dec.UseNumber()
 	if err := w.value(reflect.TypeOf(v).Elem(), ""); err != nil {
 		return err
@@ -38,17 +44,24 @@ func unmarshalStrict(b []byte, v any) error {
 }
 
 // walker walks a document beside the Go type that it is of. It goes no deeper than that.
-type walker struct{ dec *json.Decoder }
+type walker struct {
+	dec  *json.Decoder
+	size int // of the document
+}
 
-var content = reflect.TypeFor[Content]()
+var anyValue = reflect.TypeFor[json.RawMessage]()
 
 // value reads the value at a path.
 func (w walker) value(t reflect.Type, path string) error {
+	if t == anyValue {
+		var v json.RawMessage
+		return w.located(w.dec.Decode(&v))
+	}
 	token, err := w.token()
 	if err != nil || token == nil {
 		return err
 	}
-	if t == content {
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 		return w.content(token, path)
 	}
 	switch t.Kind() {
@@ -83,12 +96,12 @@ func (w walker) value(t reflect.Type, path string) error {
 			}
 		}
 	default:
-		return fault(path, "is of a type that manifests do not have, %v", t)
+		return fault(path, "is of a type that is not decoded, %v", t)
 	}
 	return fault(path, "must be %s, is %s", wanted(t), found(token))
 }
 
-// content reads the rest of a [Content] that begins with the token.
+// content reads the rest of bytes that begin with the token.
 func (w walker) content(token json.Token, path string) error {
 	switch token {
 	case json.Delim('{'):
@@ -116,11 +129,15 @@ func (w walker) content(token json.Token, path string) error {
 
 // object reads the rest of an object.
 func (w walker) object(t reflect.Type, path string) error {
-	known := make([]string, t.NumField())
-	for i := range known {
-		known[i], _, _ = strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	var known []string
+	var types []reflect.Type
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			known, types = append(known, name), append(types, f.Type)
+		}
 	}
-	return w.members(known, path, func(i int, path string) error { return w.value(t.Field(i).Type, path) })
+	return w.members(known, path, func(i int, path string) error { return w.value(types[i], path) })
 }
 
 // members reads the rest of an object, each member by f, which has its place among the known.
@@ -152,16 +169,21 @@ func (w walker) members(known []string, path string, f func(i int, path string) 
 	return err
 }
 
-// token returns the decoder's next. An error says where it is, as far as the decoder knows that.
+// token returns the decoder's next.
 func (w walker) token() (json.Token, error) {
 	token, err := w.dec.Token()
+	return token, w.located(err)
+}
+
+// located says where an error of the decoder is, as far as the decoder knows that.
+func (w walker) located(err error) error {
 	if err == nil {
-		return token, nil
+		return nil
 	}
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
-		return nil, fault(document, "is not valid JSON, near byte %d: %v", max(w.dec.InputOffset()+1, syntax.Offset), err)
+		return fault(document, "is not valid JSON, near byte %d: %v", max(w.dec.InputOffset()+1, syntax.Offset), err)
 	}
-	return nil, fault(document, "is cut off, behind byte %d", w.dec.InputOffset())
+	return fault(document, "is cut off, behind byte %d", w.size)
 }
 
 func fault(field, rule string, args ...any) error {
