@@ -17,8 +17,8 @@ type trial struct {
 func newTrial(v *version, share float64) *trial { return &trial{canary.New(share), v} }
 
 // canaryLimits are what a canary of the plugin must keep to.
-func (c *PluginConfig) canaryLimits() canary.Limits {
-	return canary.Limits{Time: c.CanaryTime, Errors: c.CanaryErrors, Slowdown: c.CanarySlowdown}
+func (p *PluginConfig) canaryLimits() canary.Limits {
+	return canary.Limits{Time: p.CanaryTime, Errors: p.CanaryErrors, Slowdown: p.CanarySlowdown}
 }
 
 // takes reports whether the canary does a task of the transform in that slot. Of a stream it
@@ -34,11 +34,11 @@ func (c *trial) takes(slot int, inStream bool, key string) bool {
 }
 
 // observe takes note of tasks that a side did, and how that ended.
-func (c *trial) observe(canary bool, how Kind, took time.Duration, tasks int, inStream bool) {
+func (c *trial) observe(onTrial bool, how Kind, took time.Duration, tasks int, inStream bool) {
 	switch how {
 	case KindCancelled: // their callers' end
-		c.GivenUp(canary, tasks)
+		c.GivenUp(onTrial, tasks)
 	case "":
-		c.Did(canary, tasks, took, inStream)
+		c.Did(onTrial, tasks, took, inStream)
 	}
 }

@@ -70,7 +70,7 @@ func (o *options) eachFile(
 			return &exit{api.ExitInterrupted, errInterrupted}
 		default:
 			fault := err
-			errs = append(errs, &ofFile{name, err})
+			errs = append(errs, &fileError{name, err})
 			if err = nil; o.json {
 				err = printFailure(std.out, name, fault)
 			}

@@ -57,25 +57,25 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 		return in, &exit{api.ExitUsage, err}
 	}
 	if load := (*host.LoadError)(nil); errors.As(err, &load) {
-		return in, &atStep{load}
+		return in, &stepError{load}
 	}
 	return in, inFlags(err)
 }
 
-// atStep is a [host.LoadError] told with its step, by who has said of which source it is.
-type atStep struct{ *host.LoadError }
+// stepError is a [host.LoadError] told with its step, by who has said of which source it is.
+type stepError struct{ *host.LoadError }
 
-func (e *atStep) Error() string { return e.Step.In(e.Err.Error()) }
+func (e *stepError) Error() string { return e.Step.In(e.Err.Error()) }
 
-// ofFile is an error of a file, whose name each of its lines has.
-type ofFile struct {
+// fileError is an error of a file, whose name each of its lines has.
+type fileError struct {
 	name string
 	err  error
 }
 
-func (e *ofFile) Error() string {
+func (e *fileError) Error() string {
 	prefix := e.name + ": "
 	return prefix + strings.ReplaceAll(e.err.Error(), "\n", "\n"+prefix)
 }
 
-func (e *ofFile) Unwrap() error { return e.err }
+func (e *fileError) Unwrap() error { return e.err }
