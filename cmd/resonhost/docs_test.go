@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -253,8 +254,8 @@ var everyday = map[string]string{"make run": "resonhost run --plugins bin/plugin
 // serves are commands that go on until they are told to end.
 var servers = regexp.MustCompile(`^resonhost (run|dev [^|]*)\b`)
 
-// looks are commands that change nothing: what they show may take a while to come.
-var looks = regexp.MustCompile(`^(resonhost plugins ls|curl -s localhost:8080/[^ ]*$)`)
+// looks are commands that show what became of a plugin's file.
+var looks = regexp.MustCompile(`^resonhost plugins ls$`)
 
 func (s *session) command(text, want string) {
 	s.t.Helper()
@@ -267,39 +268,53 @@ func (s *session) command(text, want string) {
 		s.await(want)
 		return
 	}
-	deadline := time.Now().Add(10 * time.Minute)
-	for {
-		// The directory goes on to the next command.
-		cmd := exec.Command("sh", "-c", s.here(text)+"\ncode=$?; pwd >\"$RESONHOST_TEST_PWD\"; exit $code")
-		cmd.Dir = s.dir
-		pwd := filepath.Join(s.top, "pwd")
-		cmd.Env = slices.Concat(s.env, []string{"RESONHOST_TEST_PWD=" + pwd})
-		if s.addr != "" {
-			cmd.Env = append(cmd.Env, "RESONHOST_URL=http://"+s.addr)
+	if s.job != nil && looks.MatchString(text) {
+		s.awaitFiles()
+	}
+	// The directory goes on to the next command.
+	cmd := exec.Command("sh", "-c", s.here(text)+"\ncode=$?; pwd >\"$RESONHOST_TEST_PWD\"; exit $code")
+	cmd.Dir = s.dir
+	pwd := filepath.Join(s.top, "pwd")
+	cmd.Env = slices.Concat(s.env, []string{"RESONHOST_TEST_PWD=" + pwd})
+	if s.addr != "" {
+		cmd.Env = append(cmd.Env, "RESONHOST_URL=http://"+s.addr)
+	}
+	out, err := cmd.CombinedOutput()
+	if dir, err := os.ReadFile(pwd); err == nil {
+		s.dir = strings.TrimSpace(string(dir))
+	}
+	if want == "" && err == nil || want != "" && pattern(want, true).MatchString(normal(s.there(string(out)))) {
+		return
+	}
+	s.fatalf("$ %s: %v\n%s\nwant\n%s", text, err, s.there(string(out)), want)
+}
+
+// awaitFiles waits until the server has told of each plugin of its directory what became of the
+// file as it is now: whether it serves or is refused. It tells that once it is so.
+func (s *session) awaitFiles() {
+	s.t.Helper()
+	files, err := filepath.Glob(filepath.Join(s.job.plugins, "*.wasm"))
+	if err != nil || len(files) == 0 {
+		s.fatalf("no plugins in %s: %v", s.job.plugins, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			s.fatalf("%v", err)
 		}
-		out, err := cmd.CombinedOutput()
-		if dir, err := os.ReadFile(pwd); err == nil {
-			s.dir = strings.TrimSpace(string(dir))
-		}
-		switch {
-		case want == "" && err == nil:
-			return
-		case want != "" && pattern(want, true).MatchString(normal(s.there(string(out)))):
-			return
-		case !looks.MatchString(text) || time.Now().After(deadline):
-			s.fatalf("$ %s: %v\n%s\nwant\n%s", text, err, s.there(string(out)), want)
-		}
-		time.Sleep(50 * time.Millisecond) // what it shows comes from another process
+		s.awaitOutput(func(out string) bool { return strings.Contains(out, fmt.Sprintf("hash=%x", sha256.Sum256(b))) },
+			"what became of "+file)
 	}
 }
 
 // background is a command that goes on.
 type background struct {
-	cmd   *exec.Cmd
-	wrote chan struct{} // has something if there is further output
-	mu    sync.Mutex
-	out   bytes.Buffer // guarded by mu
-	done  chan struct{}
+	cmd     *exec.Cmd
+	plugins string        // the directory, if it has one
+	wrote   chan struct{} // has something if there is further output
+	mu      sync.Mutex
+	out     bytes.Buffer // guarded by mu
+	done    chan struct{}
 }
 
 func (j *background) Write(b []byte) (int, error) {
@@ -330,6 +345,9 @@ func (s *session) start(text string) {
 		defer close(j.done)
 		_ = j.cmd.Wait() // of a signal
 	}()
+	if m := regexp.MustCompile(`--plugins (\S+)`).FindStringSubmatch(text); m != nil {
+		j.plugins = filepath.Join(s.dir, m[1])
+	}
 	s.job, s.seen = j, 0
 	s.t.Cleanup(func() {
 		_ = j.cmd.Process.Signal(syscall.SIGTERM)
@@ -342,26 +360,50 @@ var listening = regexp.MustCompile(`(?:addr=|serving at http://)(127\.0\.0\.1:\d
 // await waits until the server has printed the text, since it began or since it last had.
 func (s *session) await(want string) {
 	s.t.Helper()
+	s.awaitOutput(func(out string) bool {
+		if m := listening.FindStringSubmatch(out); m != nil {
+			s.addr = m[1]
+		}
+		lines := normal(s.there(out[:strings.LastIndexByte(out, '\n')+1]))[s.seen:]
+		if at := pattern(want, false).FindStringIndex(lines); at != nil {
+			s.seen += at[1]
+			return true
+		}
+		if at, ok := deviates(lines, want); ok {
+			s.fatalf("the server printed\n%s\nwant\n%s", at, want)
+		}
+		return false
+	}, want)
+}
+
+// deviates reports whether what was printed cannot go on to what is wanted, and returns where.
+func deviates(lines, want string) (line string, ok bool) {
+	printed := slices.Collect(strings.Lines(lines))
+	for i, w := range slices.Collect(strings.Lines(want)) {
+		switch {
+		case i == len(printed), w == "…\n":
+			return "", false
+		case !pattern(w, true).MatchString(printed[i]):
+			return printed[i], true
+		}
+	}
+	return "", false
+}
+
+// awaitOutput waits until what the server has printed is ok, which it asks at each change.
+func (s *session) awaitOutput(ok func(out string) bool, want string) {
+	s.t.Helper()
 	if s.job == nil {
 		s.fatalf("there is no server")
 	}
 	deadline := time.After(10 * time.Minute)
-	for {
-		out := s.job.output()
-		if m := listening.FindStringSubmatch(out); m != nil {
-			s.addr = m[1]
-		}
-		lines := normal(s.there(out[:strings.LastIndexByte(out, '\n')+1]))
-		if at := pattern(want, false).FindStringIndex(lines[s.seen:]); at != nil {
-			s.seen += at[1]
-			return
-		}
+	for !ok(s.job.output()) {
 		select {
 		case <-s.job.wrote:
 		case <-s.job.done:
 			s.fatalf("the server has ended:\n%s\nwant\n%s", s.there(s.job.output()), want)
 		case <-deadline:
-			s.fatalf("the server printed\n%s\nwant\n%s", s.there(out), want)
+			s.fatalf("the server printed\n%s\nwant\n%s", s.there(s.job.output()), want)
 		}
 	}
 }
