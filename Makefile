@@ -58,7 +58,8 @@ run: build ## serve both plugins on the loopback interface
 TESTTIME ?= 30m
 # What race leaves out, by name, because its detector finds nothing there: tests that drive the
 # built binary, which has none, and tests that compute on one goroutine what takes minutes under it,
-# which is mostly to compile a Go program. The package has no goroutine at all. All are in test.
+# which is mostly to compile a Go program, as all examples do. The package has no goroutine at all.
+# All are in test.
 NO_RACE_PACKAGES := /host/internal/module/meter$$
 NO_RACE_BINARY   := Examples|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
 NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
@@ -69,7 +70,7 @@ test: build ## run all tests
 
 race: build ## run the tests under the race detector that have something for it; RACEFLAGS
 	@packages=$$(go list ./...) || exit 1; \
-	go test -race -timeout $(TESTTIME) -skip '^Test($(NO_RACE_BINARY)|$(NO_RACE_ALONE))$$' $(RACEFLAGS) \
+	go test -race -timeout $(TESTTIME) -skip '^(Test($(NO_RACE_BINARY)|$(NO_RACE_ALONE))$$|Example)' $(RACEFLAGS) \
 		$$(echo "$$packages" | grep -v '$(NO_RACE_PACKAGES)')
 
 scaffolds: ## build what resonhost new writes and the plugins' Rust with each language's toolchain, and test it

@@ -23,7 +23,19 @@ import (
 	"github.com/resonhost/resonhost/internal/hosted"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// exampleDir is a directory for the examples.
+var exampleDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if exampleDir, err = os.MkdirTemp("", "examples"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(exampleDir) // what is left is the system's to clear
+		os.Exit(code)
+	}))
+}
 
 // handWritten is a guest of testdata/guests.
 func handWritten(tb testing.TB, name string) host.Source {

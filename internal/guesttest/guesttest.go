@@ -21,6 +21,9 @@ const (
 	Tick    = "./plugins/tick/wasm"
 	// Everyday does what Go programs do, in a transform each that needs no input.
 	Everyday = "./testdata/guests/everyday"
+	// Shout is a plugin of the examples, and Louder its version 2.
+	Shout  = "./examples/plugins/shout"
+	Louder = "./examples/plugins/louder"
 )
 
 // built has a func() ([]byte, error) for each guest that was asked for, so that
@@ -38,19 +41,24 @@ func Root() string {
 // output.
 func Build(tb testing.TB, pkg string) []byte {
 	tb.Helper()
-	return buildOnce(tb, pkg, func() ([]byte, error) {
-		return guestbuild.Go(context.Background(), Root(), pkg) // which outlives the test
-	})
-}
-
-func buildOnce(tb testing.TB, what string, build func() ([]byte, error)) []byte {
-	tb.Helper()
-	once, _ := built.LoadOrStore(what, sync.OnceValues(build))
-	wasm, err := once.(func() ([]byte, error))()
+	wasm, err := Built(pkg)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return wasm
+}
+
+// Built is [Build] for those that have no test, such as examples. The error is a
+// [*guestbuild.Error].
+func Built(pkg string) ([]byte, error) {
+	return buildOnce(pkg, func() ([]byte, error) {
+		return guestbuild.Go(context.Background(), Root(), pkg) // which outlives the test
+	})
+}
+
+func buildOnce(what string, build func() ([]byte, error)) ([]byte, error) {
+	once, _ := built.LoadOrStore(what, sync.OnceValues(build))
+	return once.(func() ([]byte, error))()
 }
 
 // Dir returns a directory that has the plugins of those packages, each called by

@@ -16,7 +16,11 @@ import (
 func BuildRust(tb testing.TB, name string) []byte {
 	tb.Helper()
 	file := "bin/plugins-simd/" + name + ".wasm"
-	return buildOnce(tb, file, func() ([]byte, error) { return buildRust(file) })
+	wasm, err := buildOnce(file, func() ([]byte, error) { return buildRust(file) })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return wasm
 }
 
 func buildRust(file string) ([]byte, error) {
