@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,62 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 )
+
+func TestBatchHarmsNoNeighbour(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		isolation host.Isolation
+		retried   uint64
+	}{{"pristine", host.IsolationPristine, 0}, {"frame", host.IsolationFrame, 3}, {"shared", host.IsolationShared, 3}} {
+		t.Run(c.name, func(t *testing.T) {
+			h := hostile(t, func(cfg *host.Config) {
+				cfg.Defaults.RunTimeout, cfg.Defaults.Isolation = time.Second, c.isolation
+			})
+			batchHarmsNoNeighbour(t, h)
+			if got := h.Stats().FramesRetried; got != c.retried {
+				t.Errorf("%d frames retried, want %d", got, c.retried)
+			}
+			if got := h.RunBatch(t.Context(), "hostile.echo", nil); got == nil || len(got) != 0 {
+				t.Errorf("%v for nothing", got)
+			}
+		})
+	}
+}
+
+func batchHarmsNoNeighbour(t *testing.T, h *host.Host) {
+	for transform, kind := range map[string]host.Kind{
+		"hostile.trap": host.KindTrap, "hostile.spin": host.KindTimeout, "hostile.badutf8": host.KindFailed, "hostile.fewer": host.KindABI,
+	} {
+		inputs := make([][]byte, 200)
+		for i := range inputs {
+			inputs[i] = []byte(strconv.Itoa(i))
+		}
+		inputs[70] = []byte("!")
+		for i, r := range h.RunBatch(t.Context(), transform, inputs) {
+			if i == 70 {
+				if host.KindOf(r.Err) != kind {
+					t.Errorf("%s: the bad item: %q, err %v", transform, r.Output, r.Err)
+				}
+			} else if r.Err != nil || !bytes.Equal(r.Output, inputs[i]) {
+				t.Errorf("%s: item %d: %q, err %v", transform, i, r.Output, r.Err)
+			}
+		}
+	}
+}
+
+func TestBatchSplitsByBytes(t *testing.T) {
+	h := hostile(t, func(cfg *host.Config) { cfg.Defaults.MaxInput, cfg.Defaults.Isolation = 4<<10, host.IsolationFrame })
+	inputs := [][]byte{make([]byte, 3000), make([]byte, 3000), make([]byte, 5000), make([]byte, 10)}
+	for i, r := range h.RunBatch(t.Context(), "hostile.echo", inputs) {
+		if i == 2 {
+			if host.KindOf(r.Err) != host.KindInvalidArgument {
+				t.Errorf("the item that is too large: err %v", r.Err)
+			}
+		} else if r.Err != nil || len(r.Output) != len(inputs[i]) {
+			t.Errorf("item %d: %d bytes, err %v", i, len(r.Output), r.Err)
+		}
+	}
+}
 
 // transformStats are those of one transform.
 func transformStats(t *testing.T, h *host.Host, name string) host.TransformStats {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -29,6 +30,44 @@ type never string
 var errNever = errors.New("never")
 
 func (never) Validate() error { return errNever }
+
+type text string
+
+func (t text) AppendBinary(b []byte) ([]byte, error) { return append(b, t...), nil }
+
+func (t *text) UnmarshalBinary(b []byte) error {
+	if string(b) == "?" {
+		return errors.New("a question")
+	}
+	*t = text(b)
+	return nil
+}
+
+func (t text) Validate() error {
+	if t == "" {
+		return &abi.FieldError{Field: "text", Rule: "must not be empty"}
+	}
+	return nil
+}
+
+func TestCall(t *testing.T) {
+	h := hostile(t, nil)
+	out, err := host.Call[text](t.Context(), h, "hostile.echo", text("hello"))
+	if err != nil || out != "hello" {
+		t.Errorf("%q, err %v", out, err)
+	}
+	_, err = host.Call[text](t.Context(), h, "hostile.echo", text(""))
+	if want := "hostile.echo: invalid_argument: text: must not be empty"; err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
+	}
+	if f := (*abi.FieldError)(nil); !errors.As(err, &f) {
+		t.Errorf("%v has no field", err)
+	}
+	_, err = host.Call[text](t.Context(), h, "hostile.echo", text("?"))
+	if host.KindOf(err) != host.KindABI {
+		t.Errorf("err %v, want abi", err)
+	}
+}
 
 func TestCallJSON(t *testing.T) {
 	got, err := host.CallJSON[[]string](t.Context(), words{}, "split", "a b")

@@ -6,12 +6,96 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/hosted"
 )
+
+func TestCloseDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, g := inline(t, nil)
+		a := h.Submit(t.Context(), "gate", []byte("a"))
+		b := h.Submit(t.Context(), "gate", []byte("b"))
+		closed := make(chan error)
+		go func() { closed <- h.Close(t.Context()) }()
+		synctest.Wait()
+		if _, err := h.Run(t.Context(), "gate", nil); !errors.Is(err, host.ErrClosed) || host.KindOf(err) != host.KindUnavailable {
+			t.Errorf("err %v, want ErrClosed", err)
+		}
+		g.pass()
+		g.pass()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		for _, p := range []*host.Pending{a, b} {
+			if _, err := p.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Errorf("closed again: %v", err)
+		}
+	})
+}
+
+func TestCloseInterrupts(t *testing.T) {
+	h, err := host.New(host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	running := h.Submit(t.Context(), "hostile.spin", []byte("!"))
+	queued := h.Submit(t.Context(), "hostile.spin", []byte("!"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "tasks were interrupted: ") {
+		t.Errorf("err %v, want that tasks were interrupted", err)
+	}
+	for _, p := range []*host.Pending{running, queued} {
+		if _, err := p.Wait(); !errors.Is(err, host.ErrClosed) {
+			t.Errorf("err %v, want ErrClosed", err)
+		}
+	}
+}
+
+// TestCloseDropsTheQueue has tasks that would succeed, were they begun.
+func TestCloseDropsTheQueue(t *testing.T) {
+	h, g := inline(t, nil)
+	running := h.Submit(t.Context(), "gate", []byte("a"))
+	<-g.entered
+	var queued []*host.Pending
+	for range 10 {
+		queued = append(queued, h.Submit(t.Context(), "gate", []byte("b")))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := make(chan error)
+	go func() { closed <- h.Close(ctx) }()
+	// The one that runs cannot be interrupted; it ends once Close has lost its
+	// patience.
+	for !h.Interrupted() {
+		if t.Context().Err() != nil {
+			t.Fatal("Close did not interrupt")
+		}
+	}
+	g.let <- struct{}{}
+	if err := <-closed; !errors.Is(err, context.Canceled) {
+		t.Errorf("err %v, want that tasks were interrupted", err)
+	}
+	if out, err := running.Wait(); err != nil || string(out) != "a" {
+		t.Errorf("the task that ran: %q, err %v", out, err)
+	}
+	for _, p := range queued {
+		if _, err := p.Wait(); !errors.Is(err, host.ErrClosed) || host.KindOf(err) != host.KindUnavailable {
+			t.Errorf("a queued task: err %v, want ErrClosed", err)
+		}
+	}
+}
 
 // TestCloseHurriesClose has one Close without hurry, and one with.
 func TestCloseHurriesClose(t *testing.T) {

@@ -91,7 +91,7 @@ func (p *plugin) newTransform(spec manifest.Transform, r *runner, sandboxed bool
 	}
 	t.row.Max = framefit.Max
 	t.row.Warn = func(size int, cost time.Duration) {
-		r.log.Warn("batches have been as small or as large as they can for 5 minutes",
+		r.log.Warn("rows of tasks have been as short or as long as they can for 5 minutes",
 			"transform", t.name, "tasks", size, "task_takes", cost, "target", t.row.Target)
 	}
 	return t
