@@ -60,7 +60,7 @@ type Rule struct {
 var rules = []Rule{
 	{host.KindInvalidArgument, http.StatusBadRequest, ExitFailed, false, "Mend the argument that field or detail names."},
 	{host.KindUnknownTransform, http.StatusNotFound, ExitUsage, false, "Check the name; GET /v1/plugins lists the transforms."},
-	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, true, "Send fewer tasks at once, and this one again after Retry-After; or raise --queue or --workers."},
+	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, true, "Send fewer tasks at once, and this one again after Retry-After; or raise --queue-capacity or --workers."},
 	{host.KindTimeout, http.StatusGatewayTimeout, ExitFailed, true, "Give the task more time (--run-timeout, --queue-timeout, the caller's deadline), or less work."},
 	{host.KindCancelled, http.StatusServiceUnavailable, ExitFailed, true, "Send the task again if its result is still wanted."},
 	{host.KindFailed, http.StatusUnprocessableEntity, ExitFailed, false, "Read detail: the transform says why it could not do the task."},

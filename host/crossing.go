@@ -32,37 +32,6 @@ func (t *task) single(ctx context.Context, a args) Result {
 	return r
 }
 
-// alone runs the task in a crossing of its own. What a canary fails, or a version that
-// had to end, the version beside it or after it does: transforms are pure, so that it
-// does no harm.
-func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
-	blamed := t.blamed
-	for {
-		got, burnt, fault := t.once(ctx, a)
-		fuel += burnt
-		failed := fault != nil || got.Status != abi.StatusOK
-		if !failed && blamed != nil {
-			blamed.Failed()
-		}
-		replaced := fault != nil && errors.Is(fault, errReplaced)
-		if !failed || !t.canary && !replaced || ctx.Err() != nil || t.r.ctx.Err() != nil {
-			return got, fuel, fault
-		}
-		ran := t.version
-		t.giveBack()
-		if t.canary {
-			t.settled = true
-			if !noRoom(fault) {
-				blamed = t.trial
-			}
-		}
-		if t.choose(); t.version == ran { // nothing has come after it
-			return got, fuel, fault
-		}
-		t.r.rerun.Add(1)
-	}
-}
-
 // once runs the task in one crossing.
 func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
 	x := pooled[crossing](&t.r.crossings)

@@ -101,8 +101,8 @@ type Interrupt int
 
 // Ways to stop a guest.
 const (
-	// InterruptMetered writes counters into the guest: every 100,000
-	// instructions or so it comes to the host, which looks at the task's
+	// InterruptMetered writes counters into the guest: after some 8,000 to 500,000
+	// instructions, as many as take 0.3 ms at most, it comes to the host, which looks at the task's
 	// deadline, cancellation and fuel and lets others run. It is the default.
 	InterruptMetered Interrupt = Interrupt(module.Metered)
 	// InterruptRuntime uses wazero's own checks, which make tight loops several
