@@ -33,7 +33,7 @@ func (s Status) String() string {
 }
 
 // FieldError is an argument that breaks a rule. A transform that returns one
-// gives its item [StatusInvalidArgument].
+// gives its item [StatusInvalidArgument]; its caller gets the text alone, "Field: Rule".
 type FieldError struct {
 	// Field is the path of the argument, such as nodes[3].frequency.
 	Field string

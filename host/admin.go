@@ -49,8 +49,9 @@ func (h *Host) Reload(ctx context.Context, plugin string) (DeployResult, error) 
 // until it changes there, or by [Host.Reload]. A transaction of the plugin that is under
 // way ends for it.
 //
-// A rule goes before PluginConfig.StateRule, which 0 stands for: with StateReset it goes back
-// to a version that cannot read the states that streams have by now.
+// rule is what becomes of states of streams that the earlier version cannot read: StateRefuse
+// lets the rollback fail for them, StateReset has those streams begin anew; 0 is the plugin's
+// PluginConfig.StateRule.
 func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) error {
 	if rule != 0 && rule != StateRefuse && rule != StateReset {
 		return fmt.Errorf("rule: must be 0, StateRefuse or StateReset, is StateRule(%d)", rule)

@@ -26,7 +26,8 @@ type Config struct {
 	// the directory is looked at, whatever the file system tells; default 2 s.
 	Settle, Poll time.Duration
 	// CacheDir keeps what plugins were compiled to, for any host, and with Watch the
-	// versions that served, for [Host.Rollback] and the next start. Only the user, and
+	// versions that served, for [Host.Rollback] and the next start. A plugin that Go compiled
+	// takes seconds to start without it. It is made if it is not there. Only the user, and
 	// root, may be able to write there. Default none.
 	CacheDir string
 	// CacheBytes bounds both kinds in CacheDir each; default 1 GiB.

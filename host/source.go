@@ -93,7 +93,8 @@ func watchConfig(dir string, limit func(name string) int) watch.Config {
 }
 
 // ReadSource reads a plugin's file NAME.wasm and what lies beside it, as a host does with
-// those of its plugin directory. limit bounds the file, in bytes.
+// those of its plugin directory. NAME is the Source's, and so what [Host.Deploy] takes it for a
+// version of. limit bounds the file, in bytes; [DefaultMaxModule] is a host's own.
 func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
 	name, ok := strings.CutSuffix(filepath.Base(file), ".wasm")
 	if !ok || name == "" {
