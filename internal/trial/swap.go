@@ -37,7 +37,9 @@ func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
 		return nil, err
 	}
 	for _, part := range []func(context.Context) error{
-		func(ctx context.Context) error { return s.serving(ctx, swaps) }, s.saving, s.starting,
+		func(ctx context.Context) error { return s.serving(ctx, swaps) },
+		func(ctx context.Context) error { return s.saving(ctx, min(20, swaps), min(5, max(1, swaps/10))) },
+		func(ctx context.Context) error { return s.starting(ctx, min(11, max(1, swaps/10))) },
 	} {
 		if err := part(ctx); err != nil {
 			return nil, err
@@ -105,7 +107,7 @@ func (s *swapTrial) serving(ctx context.Context, swaps int) error {
 		if err := l.begin(ctx, h, callers); err != nil {
 			return err
 		}
-		for n := range 100 { // until both are compiled, and the process is as large as it gets
+		for n := range max(2, min(100, swaps)) { // until both are compiled, and the process is as large as it gets
 			if err := deploy(n % 2); err != nil {
 				l.end()
 				return err
@@ -248,8 +250,9 @@ func (l *closedLoad) end() {
 	l.all.Wait()
 }
 
-// saving measures from the saving of a file to the first task of the new version.
-func (s *swapTrial) saving(ctx context.Context) error {
+// saving measures from the saving of a file to the first task of the new version, so many times of
+// one that was compiled before, and of one that was not.
+func (s *swapTrial) saving(ctx context.Context, compiled, fresh int) error {
 	bus := event.New(0)
 	defer func() { _ = bus.Close(context.WithoutCancel(ctx)) }()
 	told := make(chan event.PluginChanged, 16)
@@ -311,11 +314,11 @@ func (s *swapTrial) saving(ctx context.Context) error {
 		if _, _, err := measure(2, 0, 2); err != nil { // to be in the cache
 			return err
 		}
-		warm, _, err := measure(20, 0, 2)
+		warm, _, err := measure(compiled, 0, 2)
 		if err != nil {
 			return err
 		}
-		_, beyond, err := measure(5, 1000, 5)
+		_, beyond, err := measure(fresh, 1000, fresh)
 		if err != nil {
 			return err
 		}
@@ -325,15 +328,15 @@ func (s *swapTrial) saving(ctx context.Context) error {
 	})
 }
 
-// starting measures the start of a host with both plugins, compiled before.
-func (s *swapTrial) starting(ctx context.Context) error {
+// starting measures the start of a host with both plugins, compiled before, so many times.
+func (s *swapTrial) starting(ctx context.Context, times int) error {
 	s.tellf("starting hosts")
 	w, err := cheap()
 	if err != nil {
 		return err
 	}
 	var took []time.Duration
-	for range 11 {
+	for range times {
 		var began time.Time
 		err := s.with(ctx, func(*host.Config) { began = time.Now() }, func(h *host.Host) error {
 			_, err := h.Run(ctx, transform, w.input)
