@@ -93,6 +93,9 @@ func (h *Host) Start(ctx context.Context) error {
 	default:
 		watcher.Close()
 	}
+	if err == nil {
+		s.refuseClashed() // while Close waits: it frees what is not retired
+	}
 	close(h.loaded)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))

@@ -56,13 +56,15 @@ func (l *life) start() error {
 	return errors.New("host is started already")
 }
 
-// started ends the start, unless the close has begun.
-func (l *life) started() {
+// started ends the start, and reports whether it could: once the close has begun there is none.
+func (l *life) started() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == stateStarting {
-		l.state = stateStarted
+	if l.state != stateStarting {
+		return false
 	}
+	l.state = stateStarted
+	return true
 }
 
 // close begins the close, and returns what was before.

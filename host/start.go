@@ -299,12 +299,14 @@ func (s *startup) serve(failed error) error {
 			l.plugin.versions = append(l.plugin.versions, l.version)
 		}
 	}
-	if failed != nil {
+	switch {
+	case failed != nil:
 		return failed
+	case !s.started():
+		return ErrClosed // meanwhile: Close finds the versions
 	}
 	s.made = serve
 	s.nameLocked()
-	s.started()
 	return nil
 }
 
@@ -320,12 +322,16 @@ func (s *startup) again() map[string]fileChange {
 	return again
 }
 
-// tell tells what serves and what does not, and begins trials that had begun.
-func (s *startup) tell(ctx context.Context) {
-	for _, l := range s.clashed { // as one that came later
+// refuseClashed refuses the versions whose name another plugin has, as if they had come later.
+func (s *startup) refuseClashed() {
+	for _, l := range s.clashed {
 		_ = s.refuse(l.plugin, l.version.record.source, l.version.record.loadError(StepPublish, errClash), deployment{})
 		s.retire(l.plugin, retired{versions: []*version{l.version}})
 	}
+}
+
+// tell tells what serves, and begins trials that had begun.
+func (s *startup) tell(ctx context.Context) {
 	for _, l := range s.made {
 		s.attempts.count(l.plugin.source, DeployLoaded)
 		s.remember(l.plugin)
