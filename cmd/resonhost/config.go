@@ -29,7 +29,7 @@ func (o *options) readConfig(c *cli.Context) error {
 			continue
 		}
 		s := setting{name: name}
-		if os.Getenv(s.env()) != "" {
+		if c.Count(name) == 0 && os.Getenv(s.env()) != "" {
 			o.given.add(name, byVariable, s.env())
 		} else {
 			o.given.add(name, byFlag, "--"+name)

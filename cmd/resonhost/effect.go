@@ -120,17 +120,13 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 		}
 		warn(o.given.without("in mode inline", byFlag|byFile, names...))
 	} else {
-		d := &o.host.Defaults
 		for _, e := range pluginEffects {
-			if e.when(d) {
+			if o.everywhere(e.when) {
 				warn(o.given.without(e.without, anywhere, e.names...))
 			}
 		}
 		for _, plugin := range slices.Sorted(maps.Keys(o.overrides)) {
-			c := o.host.Overrides[plugin]
-			c.Verify, c.Engine = cmp.Or(c.Verify, d.Verify), cmp.Or(c.Engine, d.Engine)
-			c.Interrupt, c.Isolation, c.Canary = cmp.Or(c.Interrupt, d.Interrupt), cmp.Or(c.Isolation, d.Isolation), cmp.Or(c.Canary, d.Canary)
-			c.MinInstances, c.MaxInstances = cmp.Or(c.MinInstances, d.MinInstances), cmp.Or(c.MaxInstances, d.MaxInstances)
+			c := o.overridden(plugin)
 			for _, e := range pluginEffects {
 				if e.when(&c) {
 					warn(o.overrides[plugin].without(e.without, anywhere, e.names...))
@@ -148,8 +144,31 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 	if command == "run" && !o.trustTenant && len(o.host.TenantWeights) > 0 {
 		warn(weightsKey + " has no effect without --trust-tenant, by which requests say whose they are")
 	}
-	if command == "call" && o.host.Defaults.Verify != host.VerifySample {
+	if command == "call" && o.everywhere(func(c *host.PluginConfig) bool { return c.Verify != host.VerifySample }) {
 		warn(o.given.without("on call without --verify sample:N", byFlag, "drain-timeout"))
 	}
 	return warnings
+}
+
+// everywhere reports whether a condition holds for plugins without an override and for each that
+// has one. A setting that is for all of them has an effect if it has one on any.
+func (o *options) everywhere(when func(c *host.PluginConfig) bool) bool {
+	if !when(&o.host.Defaults) {
+		return false
+	}
+	for plugin := range o.overrides {
+		if c := o.overridden(plugin); !when(&c) {
+			return false
+		}
+	}
+	return true
+}
+
+// overridden returns how a plugin with an override is run, as far as pluginEffects ask.
+func (o *options) overridden(plugin string) host.PluginConfig {
+	c, d := o.host.Overrides[plugin], &o.host.Defaults
+	c.Verify, c.VerifySuspend, c.Engine = cmp.Or(c.Verify, d.Verify), c.VerifySuspend || d.VerifySuspend, cmp.Or(c.Engine, d.Engine)
+	c.Interrupt, c.Isolation, c.Canary = cmp.Or(c.Interrupt, d.Interrupt), cmp.Or(c.Isolation, d.Isolation), cmp.Or(c.Canary, d.Canary)
+	c.MinInstances, c.MaxInstances = cmp.Or(c.MinInstances, d.MinInstances), cmp.Or(c.MaxInstances, d.MaxInstances)
+	return c
 }

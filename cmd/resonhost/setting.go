@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -40,8 +41,30 @@ func (s setting) flag() cli.Flag {
 		}
 	}
 	return &cli.GenericFlag{
-		Name: s.name, Usage: s.usage, EnvVars: []string{s.env()}, DefaultText: s.def, Value: s.value,
+		Name: s.name, Usage: s.usage, EnvVars: []string{s.env()}, DefaultText: s.def,
+		Value: &countedValue{Generic: s.value, env: s.env()},
 	}
+}
+
+// countedValue is one that knows how often its flag was given, as those of a [cli.BoolFlag] do. It
+// implements [cli.Countable].
+type countedValue struct {
+	cli.Generic
+
+	env string // sets the value once, if there is one
+	n   int
+}
+
+func (c *countedValue) Set(s string) error {
+	c.n++
+	return c.Generic.Set(s)
+}
+
+func (c *countedValue) Count() int {
+	if os.Getenv(c.env) != "" {
+		return c.n - 1
+	}
+	return c.n
 }
 
 func flags(lists ...[]setting) (all []cli.Flag) {
