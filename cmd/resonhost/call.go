@@ -104,11 +104,13 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 }
 
 // finishVerifying has what was taken of the tasks be compared with the interpreter. Its error is
-// that answers differ.
+// that answers differ, or that ctx has ended before all were compared.
 func (o *options) finishVerifying(ctx context.Context, h *host.Host, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, o.drainTimeout)
+	timeout, cancel := context.WithTimeout(ctx, o.drainTimeout)
 	defer cancel()
-	if err := h.FinishVerifying(ctx); err != nil {
+	err := h.FinishVerifying(timeout)
+	interrupted := err != nil && ctx.Err() != nil
+	if err != nil && !interrupted {
 		log.Warn("not all tasks that were taken are compared with the interpreter; --drain-timeout gives that longer", "timeout", o.drainTimeout, "error", err)
 	}
 	var all host.VerifyStats
@@ -117,7 +119,10 @@ func (o *options) finishVerifying(ctx context.Context, h *host.Host, log *slog.L
 		v := &plugins[i].Verify
 		all.Checks, all.Mismatches = all.Checks+v.Checks, all.Mismatches+v.Mismatches
 	}
-	if all.Mismatches == 0 {
+	switch {
+	case all.Mismatches == 0 && interrupted:
+		return &exit{api.ExitInterrupted, errInterrupted}
+	case all.Mismatches == 0:
 		return nil
 	}
 	return &exit{api.ExitMismatch, fmt.Errorf("the interpreter answers %d of %d tasks that were compared differently", all.Mismatches, all.Checks)}

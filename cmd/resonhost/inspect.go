@@ -114,7 +114,9 @@ func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection,
 	if err := errors.Join(err, f.Close()); err != nil {
 		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
 	}
-	// Without what lies beside it, so that it is told what it is, whatever its tests say.
+	// Without what lies beside it, so that it is told what it is, whatever its tests say and
+	// whoever has signed it.
+	cfg.Accept = nil
 	in, err := host.Inspect(c.Context, host.Source{Name: plugin, WASM: wasm}, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
 		return in, &exit{api.ExitUsage, err}
