@@ -2,6 +2,7 @@ package hosttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -26,11 +27,14 @@ type Case struct {
 	// in application/json the same value.
 	Output string
 	// Error is the kind of error that there must be in place of an output, such as
-	// [host.KindInvalidArgument], and Message something that must be in its text.
+	// [host.KindInvalidArgument], and Message something that must be in its text. A Message
+	// without an Error fails the case.
 	Error   host.Kind
 	Message string
 	// MaxFuel is the most fuel that the task may burn; default any. The same binary burns the
-	// same for the same input and state.
+	// same for the same input and state. Only a plugin that is interrupted by
+	// [host.InterruptMetered], the default, burns fuel: with another a case that has a MaxFuel
+	// fails.
 	MaxFuel uint64
 }
 
@@ -49,6 +53,12 @@ func (p *Plugin) Check(tb testing.TB, cases ...Case) {
 
 // check returns what is not as it should be.
 func (p *Plugin) check(ctx context.Context, c *Case) error {
+	switch {
+	case c.Message != "" && c.Error == "":
+		return errors.New("Message: is for a case with an Error, and there is none")
+	case c.MaxFuel > 0 && !p.metered:
+		return errors.New("MaxFuel: the plugin burns no fuel; leave Interrupt of its configuration at host.InterruptMetered")
+	}
 	transform := c.Transform
 	if transform == "" {
 		transform = p.plugin.Transforms[0].Name
@@ -57,7 +67,7 @@ func (p *Plugin) check(ctx context.Context, c *Case) error {
 	if err != nil {
 		return err
 	}
-	got := p.run(ctx, transform, c.Stream, []byte(c.Input))
+	got := run(ctx, p.host.Client("", host.PriorityNormal), transform, c.Stream, []byte(c.Input))
 	switch {
 	case got.Err != nil && c.Error == "":
 		return fmt.Errorf("got the error %w, want an output", got.Err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/jsondiff"
 	"github.com/resonhost/resonhost/internal/strictjson"
 )
@@ -34,7 +35,7 @@ type line struct {
 //	{"transform": "shout", "input": "", "error": "invalid_argument"}
 //
 // Lines with the same "stream" follow one another with a state, which is apart from that of
-// [Case]. With update, what a task now gives is written into the lines where it is another: so a
+// [Case] and of another call of Golden. With update, what a task now gives is written into the lines where it is another: so a
 // new line needs neither output nor error. A flag of the test's own says so:
 //
 //	var update = flag.Bool("update", false, "write the golden files anew")
@@ -44,6 +45,11 @@ func (p *Plugin) Golden(tb testing.TB, file string, update bool) {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if doc, err = foreign.UTF8(doc); err != nil {
+		tb.Fatalf("%s: %v", file, err)
+	}
+	// Each tenant has streams of its own.
+	client := p.host.Client(fmt.Sprintf("golden %d", p.goldens.Add(1)), host.PriorityNormal)
 	var updated bytes.Buffer
 	changed, n := false, 0
 	for text := range bytes.Lines(doc) {
@@ -60,7 +66,7 @@ func (p *Plugin) Golden(tb testing.TB, file string, update bool) {
 			}
 			sub(tb, name, func(tb testing.TB) {
 				tb.Helper()
-				got, err := p.outcome(tb.Context(), l, file)
+				got, err := p.outcome(tb.Context(), l, client)
 				if err != nil {
 					tb.Errorf("%s: %v", where, err)
 					return
@@ -106,7 +112,7 @@ func parseLine(text []byte) (*line, error) {
 }
 
 // outcome returns the line with what its task now gives.
-func (p *Plugin) outcome(ctx context.Context, l *line, file string) (*line, error) {
+func (p *Plugin) outcome(ctx context.Context, l *line, c *host.Client) (*line, error) {
 	got := *l
 	got.Output, got.Error = nil, ""
 	spec, err := p.host.Lookup(l.Transform)
@@ -121,15 +127,10 @@ func (p *Plugin) outcome(ctx context.Context, l *line, file string) (*line, erro
 	case err != nil:
 		return nil, fmt.Errorf("input: %w; host.Config.Translate says how", err)
 	}
-	stream := ""
-	if l.Stream != "" {
-		stream = file + " " + l.Stream
-		stream = stream[max(0, len(stream)-host.MaxStreamKey):]
-	}
-	res := p.run(ctx, l.Transform, stream, payload)
+	res := run(ctx, c, l.Transform, l.Stream, payload)
 	if res.Err != nil {
 		got.Error, got.why = host.KindOf(res.Err), res.Err
-		return &got, nil
+		return &got, nil //nolint:nilerr // got has it
 	}
 	if got.Output, err = encode(res.Output); err != nil {
 		return nil, fmt.Errorf("the output is not of its media type: %w", err)

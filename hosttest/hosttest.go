@@ -16,9 +16,11 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/resonhost/resonhost/codec"
@@ -32,6 +34,8 @@ type Plugin struct {
 	host      *host.Host
 	plugin    host.Plugin
 	translate host.Translator
+	metered   bool
+	goldens   atomic.Int64 // how many calls of Golden there were
 }
 
 // Build builds the plugin of the Go package in a directory, such as ".", and loads it like
@@ -95,17 +99,18 @@ func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
 	if err := h.Start(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
-	return &Plugin{host: h, plugin: h.Plugins()[0], translate: cfg.Translate}
+	interrupt := cmp.Or(cfg.Overrides[s.Name].Interrupt, cfg.Defaults.Interrupt, host.InterruptMetered)
+	return &Plugin{host: h, plugin: h.Plugins()[0], translate: cfg.Translate, metered: interrupt == host.InterruptMetered}
 }
 
 // Host returns the host, for what this package has no words for.
 func (p *Plugin) Host() *host.Host { return p.host }
 
-// run runs a task; of a stream, unless that is "".
-func (p *Plugin) run(ctx context.Context, transform, stream string, input []byte) host.Result {
-	submit := p.host.Submit
+// run runs a task; of a stream of the client, unless that is "".
+func run(ctx context.Context, c *host.Client, transform, stream string, input []byte) host.Result {
+	submit := c.Submit
 	if stream != "" {
-		submit = p.host.Stream(stream).Submit
+		submit = c.Stream(stream).Submit
 	}
 	pending := submit(ctx, transform, input)
 	<-pending.Done() // the context ends it

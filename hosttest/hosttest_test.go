@@ -97,6 +97,7 @@ func TestCheck(t *testing.T) {
 		hosttest.Case{Name: "exits", Input: "exit", Error: host.KindExit},
 	)
 	p.Golden(t, "testdata/count.test.ndjson", *update)
+	p.Golden(t, "testdata/count.test.ndjson", false) // with streams of its own
 }
 
 func TestCheckFails(t *testing.T) {
@@ -111,12 +112,19 @@ func TestCheckFails(t *testing.T) {
 			hosttest.Case{Transform: "swpa"},
 			hosttest.Case{Output: "tag.............", MaxFuel: 1},
 			hosttest.Case{Output: "tag............."},
+			hosttest.Case{Output: "tag.............", Message: "tag"},
 		)
+		p := hosttest.Load(tb, file, host.Config{
+			Defaults:  host.PluginConfig{Interrupt: host.InterruptMetered},
+			Overrides: map[string]host.PluginConfig{"swap": {Interrupt: host.InterruptRuntime}},
+		})
+		p.Check(tb, hosttest.Case{Output: "tag............."}, hosttest.Case{Output: "tag.............", MaxFuel: 1 << 40})
 	})
 	const failed = "got the error swap: failed: tag............., want "
 	want := []string{
 		`got "tag.............", want "other"`, failed + "an output", failed + "one of kind trap", failed + `one with "else"`,
 		`got the output "tag.............", want an error of kind failed`, "swpa: unknown_transform: ", "burnt ",
+		"Message: is for a case with an Error", "MaxFuel: the plugin burns no fuel",
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%q", got)
@@ -181,6 +189,14 @@ func TestGoldenUpdates(t *testing.T) {
 	}
 	if got := golden(false); len(got) > 0 {
 		t.Errorf("after updating: %q", got)
+	}
+	write("\ufeff" + after)
+	if got := golden(false); len(got) > 0 {
+		t.Errorf("with a byte order mark: %q", got)
+	}
+	write("\xff\xfe{\x00")
+	if got := golden(false); len(got) != 1 || got[0] != file+": the text is UTF-16, and must be UTF-8" {
+		t.Errorf("in UTF-16: %q", got)
 	}
 	for text, want := range map[string]string{
 		`{`: "is cut off", `{"transform": "x"}`: `must have "transform" and "input"`, `{"transform": "x", "inputs": 1}`: "inputs: is not a known member",
