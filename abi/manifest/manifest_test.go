@@ -103,6 +103,16 @@ func TestParseNull(t *testing.T) {
 	}
 }
 
+// TestContentRefuses has contents that are decoded by themselves held to their form too.
+func TestContentRefuses(t *testing.T) {
+	for _, doc := range []string{`{"base64": "AA==", "text": "x"}`, `{"base46": "AA=="}`, `{"base64": "A"}`, `1`} {
+		var c manifest.Content
+		if err := json.Unmarshal([]byte(doc), &c); err == nil {
+			t.Errorf("%s: taken as %q", doc, c)
+		}
+	}
+}
+
 func ExampleParse() {
 	m, err := manifest.Parse([]byte(`{
 		"name": "shout", "version": "1.0.0",
