@@ -1,7 +1,7 @@
 // Package host runs CPU-heavy transforms as sandboxed WebAssembly plugins, and is
 // the package to embed.
 //
-//	h, err := host.New(host.Config{PluginDir: "bin/plugins"})
+//	h, err := host.New(host.Config{PluginDir: "bin/examples/shout"}) // as make examples builds it
 //	if err != nil { … }
 //	if err := h.Start(ctx); err != nil { … }
 //	defer h.Close(ctx)

@@ -20,7 +20,7 @@ var ErrUnknownPlugin = errors.New("unknown plugin")
 // ModeInline, and for [Host.Reload] without a plugin directory.
 var ErrFixed = errors.New("the host's plugins are fixed")
 
-var errInline = fmt.Errorf("%w: mode Inline has none to load", ErrFixed)
+var errInline = fmt.Errorf("%w: ModeInline has none to load", ErrFixed)
 
 // ErrSuperseded is wrapped by the error of a transaction that a newer change of the
 // plugin has ended, such as a rollback.

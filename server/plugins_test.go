@@ -31,7 +31,7 @@ func TestChangePlugins(t *testing.T) {
 		{sandbox, http.MethodPost, "swap/reload", http.StatusConflict, "there is no plugin directory"},
 		{sandbox, http.MethodPost, "swap/explode", http.StatusNotFound, `"kind":"not_found"`},
 		{sandbox, http.MethodGet, "swap/pause", http.StatusMethodNotAllowed, "the method must be POST"},
-		{inline, http.MethodPost, "cascade/pause", http.StatusConflict, "the host's plugins are fixed: mode Inline has none to load"},
+		{inline, http.MethodPost, "cascade/pause", http.StatusConflict, "the host's plugins are fixed: ModeInline has none to load"},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			h, err := host.New(c.cfg)
