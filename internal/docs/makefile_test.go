@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ var (
 	makeVariable = regexp.MustCompile(`(?m)^([A-Z0-9_]+) *[:?]?= *(.*)$`)
 	// testPattern is what a command of the Makefile has of the names of tests.
 	testPattern  = regexp.MustCompile(`-(?:run|skip|bench) '([^']+)'`)
-	makePackage  = regexp.MustCompile(`(?:^|\s)\./([\w/-]+?)(/\.\.\.)?(?:\s|;|\)|$)`)
+	makePackage  = regexp.MustCompile(`(?:^|\s)\./([\w/-]+?)(/\.{3})?(?:\s|;|\)|$)`)
 	alternatives = regexp.MustCompile(`^(.*?)\(([^()]*)\)(.*)$`)
 	testFunction = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w*)\(`)
 )
@@ -89,12 +90,7 @@ func expand(pattern string) (all []string) {
 }
 
 func matchesAny(re *regexp.Regexp, names []string) bool {
-	for _, name := range names {
-		if re.MatchString(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(names, re.MatchString)
 }
 
 // testFunctions are the names of the tests of packages.
