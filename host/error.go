@@ -92,7 +92,7 @@ type Error struct {
 	// at most 512 bytes, on one line, without control characters.
 	Message string
 	// Stack is the guest's stack and the end of its standard error, where there
-	// is one. It is the plugin's own too.
+	// is one. It is the plugin's own too. Of a codec that panicked it is the goroutine's.
 	Stack string
 	// Err is the cause, for [errors.Is]; nil where there is none but Message.
 	Err error

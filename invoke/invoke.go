@@ -6,6 +6,8 @@ package invoke
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"strings"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
@@ -41,7 +43,7 @@ func Of(t host.Transform, codecs *codec.Set) (*Transform, error) {
 
 // Task is a task that was decoded.
 type Task struct {
-	transform string
+	transform host.Transform
 	payload   []byte
 	stream    string
 	keyed     bool // it has a stream
@@ -50,7 +52,8 @@ type Task struct {
 
 // Decode reads the JSON of a task. field names the member that is the key of the task's stream;
 // with "" only what the transform's own JSON has for it is one. Its error is the caller's fault,
-// and most often an [*abi.FieldError]. The task may share doc's memory.
+// and most often an [*abi.FieldError]. A panic of the codec's is a [*host.Error] of
+// [host.KindHost]. The task may share doc's memory.
 func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 	key := ""
 	if field != "" {
@@ -59,11 +62,11 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 			return Task{}, err
 		}
 	}
-	call, err := t.codec.Decode(doc)
+	call, err := t.call(doc)
 	if err != nil {
 		return Task{}, err
 	}
-	task := Task{transform: t.Name, payload: call.Payload, stream: call.Stream, keyed: call.Stream != "", encode: call.Encode}
+	task := Task{transform: t.Transform, payload: call.Payload, stream: call.Stream, keyed: call.Stream != "", encode: call.Encode}
 	switch {
 	case key == "":
 		return task, nil
@@ -73,8 +76,28 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 	return task.InStream(key), nil
 }
 
+// call has the codec decode.
+func (t *Transform) call(doc []byte) (call codec.Call, err error) {
+	defer caught(&t.Transform, &err)
+	return t.codec.Decode(doc)
+}
+
+// caught makes an error of a codec's panic. A codec may be anybody's, and its defect is to end one
+// task and not the process. It is to be deferred.
+func caught(t *host.Transform, err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	cause, _ := v.(error)
+	*err = &host.Error{
+		Kind: host.KindHost, Transform: t.Name, Err: cause, Stack: string(debug.Stack()),
+		Message: fmt.Sprintf("the codec for %s and %s panicked: %s", t.Input, t.Output, foreign.Cut(strings.ToValidUTF8(fmt.Sprint(v), "\uFFFD"))),
+	}
+}
+
 // Payload returns the task of a payload, whose output is not encoded.
-func Payload(t host.Transform, payload []byte) Task { return Task{transform: t.Name, payload: payload} }
+func Payload(t host.Transform, payload []byte) Task { return Task{transform: t, payload: payload} }
 
 // InStream returns the same task in the stream of that key, and in no other.
 func (t Task) InStream(key string) Task {
@@ -91,30 +114,31 @@ func (t Task) Size() int { return len(t.payload) }
 // Run runs the task and returns its output, for [Task.Encode].
 func (t Task) Run(ctx context.Context, c *host.Client) ([]byte, error) {
 	if t.keyed {
-		return c.Stream(t.stream).Run(ctx, t.transform, t.payload)
+		return c.Stream(t.stream).Run(ctx, t.transform.Name, t.payload)
 	}
-	return c.Run(ctx, t.transform, t.payload)
+	return c.Run(ctx, t.transform.Name, t.payload)
 }
 
 // Submit is [Task.Run] without the waiting, as [host.Client.Submit] says.
 func (t Task) Submit(ctx context.Context, c *host.Client) *host.Pending {
 	if t.keyed {
-		return c.Stream(t.stream).Submit(ctx, t.transform, t.payload)
+		return c.Stream(t.stream).Submit(ctx, t.transform.Name, t.payload)
 	}
-	return c.Submit(ctx, t.transform, t.payload)
+	return c.Submit(ctx, t.transform.Name, t.payload)
 }
 
 // Encode makes of an output what the caller gets: JSON on one line, without its end, if the task
 // came as JSON. An output that is not of its media type is the plugin's fault, and the error a
-// [*host.Error] of [host.KindABI].
-func (t Task) Encode(output []byte) ([]byte, error) {
+// [*host.Error] of [host.KindABI]. A panic of the codec's is one of [host.KindHost].
+func (t Task) Encode(output []byte) (doc []byte, err error) {
 	if t.encode == nil {
 		return output, nil
 	}
-	doc, err := t.encode(output)
+	defer caught(&t.transform, &err)
+	doc, err = t.encode(output)
 	if err != nil {
 		return nil, &host.Error{
-			Kind: host.KindABI, Transform: t.transform, Err: err,
+			Kind: host.KindABI, Transform: t.transform.Name, Err: err,
 			Message: fmt.Sprintf("the output is not of its media type: %v", err),
 		}
 	}

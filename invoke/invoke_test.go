@@ -3,6 +3,7 @@ package invoke_test
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
@@ -111,5 +112,37 @@ func TestEncode(t *testing.T) {
 	}
 	if same, err := invoke.Payload(text.Transform, nil).Encode(out); err != nil || !bytes.Equal(same, out) {
 		t.Errorf("%q, err %v: a payload's output is what the caller gets", same, err)
+	}
+}
+
+// TestPanics has codecs with a defect: it ends the task.
+func TestPanics(t *testing.T) {
+	h := start(t)
+	for _, c := range []struct {
+		name   string
+		decode func([]byte) (codec.Call, error)
+	}{
+		{"decode", func([]byte) (codec.Call, error) { panic(strings.Repeat("x", 1000)) }},
+		{"encode", func([]byte) (codec.Call, error) {
+			return codec.Call{Encode: func([]byte) ([]byte, error) { panic(errors.New(strings.Repeat("x", 1000))) }}, nil
+		}},
+	} {
+		codecs := codec.New()
+		codecs.Register("application/vnd.t", "application/vnd.t", codec.Func(c.decode))
+		own, err := invoke.Find(h, codecs, "t.own")
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, err := own.Decode([]byte("{}"), "")
+		if err == nil {
+			_, err = task.Encode(nil)
+		}
+		e := (*host.Error)(nil)
+		if !errors.As(err, &e) || e.Kind != host.KindHost || e.Transform != "t.own" || !strings.Contains(e.Stack, "TestPanics") {
+			t.Fatalf("%s: err %v, want one of kind host with the stack", c.name, err)
+		}
+		if !strings.HasPrefix(e.Message, "the codec for application/vnd.t and application/vnd.t panicked: xxx") || len(e.Message) > 300 {
+			t.Errorf("%s: %s", c.name, e.Message)
+		}
 	}
 }

@@ -34,7 +34,8 @@ type Options struct {
 	StreamField string
 	// Tenant is on whose behalf the tasks are submitted, see [host.Client].
 	Tenant string
-	// Window is how many tasks are under way at once; default DefaultWindow.
+	// Window is how many lines wait between the submitter and the writer; default DefaultWindow.
+	// Each of the two has one more in hand, so that Window+2 tasks are under way at most.
 	Window int
 	// MaxLine is the longest line in bytes; default, and at most, what the codecs decode.
 	MaxLine int
@@ -138,7 +139,6 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		}
 	})
 	err = p.submit(ctx)
-	close(p.answers) // with which the writer ends
 	writing.Wait()
 	p.encoding.Wait()
 	p.summary.Stopped = p.stopped
@@ -245,6 +245,7 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 
 // submit takes a place for the task of each line, until the input or ctx ends.
 func (p *pipeline) submit(ctx context.Context) error {
+	defer close(p.answers) // with which the writer ends
 	for {
 		select {
 		case <-ctx.Done():

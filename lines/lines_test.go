@@ -460,3 +460,33 @@ func TestRunProbes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestPanics has a codec with a defect: it fails the line, and no other.
+func TestPanics(t *testing.T) {
+	h := start(t, nil)
+	codecs := codec.New()
+	codecs.Register("application/json", "application/json", codec.Func(func(doc []byte) (codec.Call, error) {
+		if string(doc) == "1" {
+			panic("decoding")
+		}
+		return codec.Call{Payload: doc, Encode: func(output []byte) ([]byte, error) {
+			if string(output) == "2" {
+				panic("encoding")
+			}
+			return output, nil
+		}}, nil
+	}))
+	var out strings.Builder
+	var failed []error
+	sum, err := lines.Run(t.Context(), h, codecs, "t.echo", strings.NewReader("1\n2\n3\n"), &out, lines.Options{
+		Failed: func(_ int, err error) { failed = append(failed, err) },
+	})
+	if err != nil || sum != (lines.Summary{Lines: 3, Failed: 2}) || !strings.HasSuffix(out.String(), "\n3\n") {
+		t.Errorf("%+v, err %v: %s", sum, err, out.String())
+	}
+	for i, err := range failed {
+		if e := (*host.Error)(nil); !errors.As(err, &e) || e.Kind != host.KindHost || e.Stack == "" {
+			t.Errorf("line %d: err %v, want one of kind host with the stack", i+1, err)
+		}
+	}
+}

@@ -1,5 +1,12 @@
 package server
 
+import "net/http"
+
 // Held is the metric resonhost_http_held_bytes, which tests await: to gather all metrics takes long
 // under the race detector.
 func (s *Server) Held() int { return int(s.held.held()) }
+
+// Panic adds a route whose handler has a defect.
+func (s *Server) Panic(pattern string) {
+	s.handle(pattern, func(http.ResponseWriter, *http.Request) { panic("a defect") })
+}

@@ -403,24 +403,47 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// panics is a codec with a defect.
-type panics struct{}
-
-func (panics) Decode([]byte) (codec.Call, error) { panic(errors.New("a defect")) }
-
 func TestPanicsAreCounted(t *testing.T) {
 	var log lockedBuffer
-	s := serveWith(t, func(set *codec.Set) { set.Register(octets, octets, panics{}) }, func(_ *host.Config, o *server.Options) {
-		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	})
-	status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/json", "{}")
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s.server.Panic("GET /panic")
+	status, _, body := s.do(t, http.MethodGet, "/panic", "", "")
 	if status != 500 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "a defect\"") {
 		t.Errorf("status %d, %s", status, body)
 	}
-	if s.metric(t, "resonhost_http_panics_total") != 1 || s.metric(t, "resonhost_http_held_bytes") != 0 || s.metric(t, "resonhost_http_requests_in_flight") != 1 {
+	if s.metric(t, "resonhost_http_panics_total") != 1 || s.metric(t, "resonhost_http_requests_in_flight") != 1 {
 		t.Error("it is not counted")
 	}
 	if n := strings.Count(log.String(), `panic="a defect"`); n != 1 {
 		t.Errorf("logged %d times: %s", n, log.String())
+	}
+}
+
+// TestCodecPanics has codecs with a defect: it fails the task, and is logged.
+func TestCodecPanics(t *testing.T) {
+	for name, c := range map[string]codec.Func{
+		"decode": func([]byte) (codec.Call, error) { panic(errors.New("a defect")) },
+		"encode": func([]byte) (codec.Call, error) {
+			return codec.Call{Encode: func([]byte) ([]byte, error) { panic(errors.New("a defect")) }}, nil
+		},
+	} {
+		var log lockedBuffer
+		s := serveWith(t, func(set *codec.Set) { set.Register(octets, octets, c) }, func(_ *host.Config, o *server.Options) {
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/json", "{}")
+		if status != 500 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "goroutine") {
+			t.Errorf("%s: status %d, %s", name, status, body)
+		}
+		status, _, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", server.MediaTypeLines, "{}\n")
+		if status != 200 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "goroutine") {
+			t.Errorf("%s, by lines: status %d, %s", name, status, body)
+		}
+		if s.metric(t, "resonhost_http_panics_total") != 0 || s.metric(t, "resonhost_http_held_bytes") != 0 || s.metric(t, "resonhost_http_requests_in_flight") != 1 {
+			t.Errorf("%s: it counts as a handler's, or left something", name)
+		}
+		if n := strings.Count(log.String(), `stack="goroutine`); n != 2 || !strings.Contains(log.String(), "panicked: a defect") {
+			t.Errorf("%s: logged %d times: %s", name, n, log.String())
+		}
 	}
 }
