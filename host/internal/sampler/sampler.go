@@ -53,7 +53,7 @@ type Sampler struct {
 
 	checks, mismatches, skipped, dropped atomic.Uint64
 	dropping                             atomic.Bool // which was logged
-	off                                  atomic.Bool // as there is no checker
+	off                                  atomic.Bool // as there is no checker, or it was stopped
 	last                                 atomic.Pointer[string]
 }
 
@@ -85,9 +85,11 @@ type sample struct {
 	reached chan struct{} // if this is not nil, it is no task: it is closed when those before are compared
 }
 
-// Stop ends the goroutine and waits for it. It is fine without one.
+// Stop ends the goroutine and waits for it. What was not compared by then is skipped, as is what
+// is offered from then on. It is fine without one.
 func (s *Sampler) Stop() {
 	if s != nil {
+		s.off.Store(true)
 		s.cancel()
 		<-s.stopped
 	}
@@ -131,6 +133,9 @@ func (s *Sampler) Offer(t *Task) {
 		taken.Result.Payload, taken.Result.State = bytes.Clone(t.Result.Payload), bytes.Clone(t.Result.State)
 		select {
 		case s.queue <- sample{Task: taken}:
+			if s.off.Load() { // since the look above: there may be nobody to take it
+				s.skipQueue()
+			}
 			return
 		default:
 		}
@@ -141,11 +146,31 @@ func (s *Sampler) Offer(t *Task) {
 	}
 }
 
+// skipQueue skips what is in the queue.
+func (s *Sampler) skipQueue() {
+	for {
+		select {
+		case t := <-s.queue:
+			if t.reached != nil {
+				close(t.reached)
+			} else {
+				s.skipped.Add(1)
+			}
+		default:
+			return
+		}
+	}
+}
+
 // run compares what is offered. The checker is made for the first: it has the binary once more.
 func (s *Sampler) run(ctx context.Context) {
 	defer close(s.stopped)
 	var checker *module.Checker
 	defer func() { _ = checker.Close(context.WithoutCancel(ctx)) }() // it frees memory and has nothing to report
+	defer func() {
+		s.off.Store(true)
+		s.skipQueue()
+	}()
 	for {
 		select {
 		case <-ctx.Done():
@@ -165,8 +190,8 @@ func (s *Sampler) run(ctx context.Context) {
 					if ctx.Err() == nil {
 						s.cfg.Log.Warn("tasks cannot be compared with the interpreter", "plugin", s.cfg.Plugin, "error", err)
 					}
-					s.off.Store(true)
 					s.skipped.Add(1)
+					s.off.Store(true)
 					continue
 				}
 			}
@@ -183,6 +208,7 @@ func (s *Sampler) check(ctx context.Context, checker *module.Checker, t *Task) {
 	differ := (*module.Mismatch)(nil)
 	switch {
 	case ctx.Err() != nil:
+		s.skipped.Add(1)
 	case err == nil:
 		s.checks.Add(1)
 	case errors.As(err, &differ):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -75,6 +76,51 @@ func TestTooFast(t *testing.T) {
 	s.Stop()
 	if err := s.Finish(t.Context()); err != nil {
 		t.Errorf("err %v after the end", err)
+	}
+}
+
+// TestStopped has tasks that wait, and others that come, as the sampler ends: running tasks outlive
+// it. All are counted and none is held.
+func TestStopped(t *testing.T) {
+	var log bytes.Buffer
+	s, allow := begin(t, 1, &log)
+	for range maxSamples / 2 {
+		s.Offer(&Task{Name: "t"})
+	}
+	s.cancel()
+	allow()
+	s.Stop()
+	if got, want := s.Stats(), (Stats{Skipped: maxSamples / 2}); got != want {
+		t.Errorf("%+v in the end, want %+v", got, want)
+	}
+	for range 2 * maxSamples {
+		s.Offer(&Task{Name: "t"})
+	}
+	if got, want := s.Stats(), (Stats{Skipped: maxSamples/2 + 2*maxSamples}); got != want || len(s.queue) > 0 {
+		t.Errorf("%+v after the end, %d in the queue; want %+v", got, len(s.queue), want)
+	}
+	if log.Len() > 0 {
+		t.Errorf("it is told: %s", log.String())
+	}
+}
+
+// TestStopping has tasks come while the sampler ends.
+func TestStopping(t *testing.T) {
+	const callers, each = 4, 200
+	s, allow := begin(t, 1, new(bytes.Buffer))
+	allow()
+	var offering sync.WaitGroup
+	for range callers {
+		offering.Go(func() {
+			for range each {
+				s.Offer(&Task{Name: "t"})
+			}
+		})
+	}
+	s.Stop()
+	offering.Wait()
+	if got := s.Stats(); got.Skipped+got.Dropped != callers*each || len(s.queue) > 0 {
+		t.Errorf("%+v of %d tasks, %d in the queue", got, callers*each, len(s.queue))
 	}
 }
 
