@@ -205,26 +205,59 @@ func TestTakeStream(t *testing.T) {
 	}
 }
 
-// FuzzDecode feeds one document to every codec: none panics, and each error is short
-// and names a field.
+// nested returns a document of so many objects, each the member called name of that before it,
+// around another.
+func nested(levels int, name, inner string) string {
+	return strings.Repeat(`{"`+name+`": `, levels) + inner + strings.Repeat("}", levels)
+}
+
+// TestLongPath has errors tell the end of a path that is long.
+func TestLongPath(t *testing.T) {
+	const twice = `{"a": 1, "a": 2}`
+	for _, c := range []struct{ doc, want string }{
+		{nested(2, "b", twice), "b.b.a: is there twice"},
+		{nested(2, "b", "["+twice+"]"), "b.b[0].a: is there twice"},
+		{nested(127, "b", twice), strings.Repeat("b.", 127) + "a: is there twice"},
+		{nested(128, "b", twice), "…" + strings.Repeat(".b", 127) + ".a: is there twice"},
+		{nested(3000, strings.Repeat("n", 200), twice), "…" + strings.Repeat("."+strings.Repeat("n", 64)+"…", 3) + ".a: is there twice"},
+		{nested(2, strings.Repeat("0", 200)+"1", twice), strings.Repeat(strings.Repeat("0", 64)+"….", 2) + "a: is there twice"},
+	} {
+		if _, _, err := codec.TakeStream([]byte(c.doc), "user"); err == nil || err.Error() != c.want {
+			t.Errorf("%.50s: %.1000v\nwant %s", c.doc, err, c.want)
+		}
+	}
+}
+
+// isShort checks that an error is short and names a field.
+func isShort(t *testing.T, of string, err error) {
+	t.Helper()
+	fault := (*abi.FieldError)(nil)
+	if !errors.As(err, &fault) || fault.Field == "" || fault.Rule == "" {
+		t.Fatalf("%s: %T %v", of, err, err)
+	}
+	if len(fault.Field) > 600 || len(fault.Rule) > 500 || len(err.Error()) > 1200 {
+		t.Fatalf("%s: an error of %d bytes: %.1200v", of, len(err.Error()), err)
+	}
+}
+
+// FuzzDecode feeds one document to every codec, and to what takes the key of a stream: none
+// panics, and each error is short and names a field.
 func FuzzDecode(f *testing.F) {
 	for _, doc := range []string{
 		`{"number": 0.5, "count": 3, "name": "s", "parts": [{}, {"sizes": {"a": 1}}]}`,
 		`{"base64": "AP8="}`, `"text"`, `[1, -0, 1e300, {"a": null}]`, `{"__proto__": 1}`, `{"a": 1, "a": 2}`, "\"\xff\"", `{"a":`,
+		nested(60, strings.Repeat("n", 64), `{"constructor": 1}`), nested(1000, strings.Repeat("\\u0001", 64), `{"a": 1, "a": 2}`),
 	} {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
+		if _, _, err := codec.TakeStream(doc, "a"); err != nil {
+			isShort(t, "TakeStream", err)
+		}
 		for name := range pairs {
 			_, err := of(t, name).Decode(doc)
 			if err != nil {
-				fault := (*abi.FieldError)(nil)
-				if !errors.As(err, &fault) || fault.Field == "" || fault.Rule == "" {
-					t.Fatalf("%s: %T %v", name, err, err)
-				}
-				if len(fault.Rule) > 500 {
-					t.Fatalf("%s: %v", name, err)
-				}
+				isShort(t, name, err)
 				continue
 			}
 			if !json.Valid(doc) {

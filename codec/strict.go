@@ -83,23 +83,26 @@ func explain(err error) error {
 	return fault(where, "%v", semantic.Err)
 }
 
-// path writes /nodes/3/frequency as nodes[3].frequency.
+// path writes /nodes/3/frequency as nodes[3].frequency. Of a long one it writes the end.
 func path(p jsontext.Pointer) string {
-	var b strings.Builder
-	for token := range p.Tokens() {
-		if _, err := strconv.Atoi(token); err == nil && b.Len() > 0 {
-			b.WriteString("[" + token + "]")
-			continue
+	const most, digits = 256, 20
+	text := ""
+	for p != "" {
+		token := p.LastToken()
+		p = p.Parent()
+		step := "." + clip(token)
+		if _, err := strconv.Atoi(token); err == nil && p != "" && len(token) <= digits {
+			step = "[" + token + "]"
 		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
+		if text != "" && len(step)+len(text) > most {
+			return "…" + text
 		}
-		b.WriteString(clip(token))
+		text = step + text
 	}
-	if b.Len() == 0 {
+	if text = strings.TrimPrefix(text, "."); text == "" {
 		return document
 	}
-	return b.String()
+	return text
 }
 
 // clip makes a foreign name short and printable.
