@@ -91,10 +91,12 @@ func (f *function) Call(ctx context.Context, stack []uint64) error {
 		return contract.Broken("%s is no function that can be called", f.name)
 	}
 	in := f.in
-	before := in.running
+	if in.running != nil { // its context would become its own parent
+		return contract.Broken("%s is called while %s runs: a host function must not call its instance", f.name, in.running.name)
+	}
 	in.running = f
 	err := f.fn.CallWithStack(in.context(ctx), stack)
-	in.running = before
+	in.running = nil
 	in.letGo(f)
 	if err != nil {
 		return in.fault(ctx, f.name, err)

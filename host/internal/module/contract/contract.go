@@ -57,7 +57,8 @@ type HostFunction struct {
 	// Do is called with the instance whose guest calls, the module that calls, which is the
 	// guest or a library, and the parameters, in whose place it puts the results. It ends the
 	// guest's call by a panic with a [*Fault]. What it does for the guest it bills by
-	// [Instance.Charge]. It is also called while the instance is made, by a start function.
+	// [Instance.Charge]. It must not call the instance, which [Function.Call] refuses. It is also
+	// called while the instance is made, by a start function.
 	Do func(ctx context.Context, in Instance, mod api.Module, stack []uint64)
 }
 
@@ -114,7 +115,8 @@ type Guest interface {
 	// Run runs items through a transform. It copies outcomes by [Call.Answer].
 	Run(ctx context.Context, c Call) error
 	// Save returns what the snapshot is to keep beside memories, globals and WASI's state. Restore
-	// goes back to that, at every reset; it may be what another guest of the plugin has saved.
+	// goes back to that, at every reset; it may be what another guest of the plugin has saved. All
+	// instances of the plugin share the value and restore it concurrently, so it must not be changed.
 	Save() any
 	Restore(saved any)
 }
@@ -150,6 +152,7 @@ type Module interface {
 // Function is an exported function.
 type Function interface {
 	// Call calls it under the instance's limits. Parameters lie in the stack, as results do then, whose
-	// length is that of whichever are more. Its errors are [*Fault]s.
+	// length is that of whichever are more. Its errors are [*Fault]s. Calls do not nest: one from
+	// within a host function is a fault.
 	Call(ctx context.Context, stack []uint64) error
 }

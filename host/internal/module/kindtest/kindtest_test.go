@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tetratelabs/wazero/api"
 	"go.uber.org/goleak"
 
 	"github.com/resonhost/resonhost/abi"
@@ -96,6 +97,56 @@ func TestParcelBilled(t *testing.T) {
 	}
 	if a, b := fuel(1), fuel(2); b <= a {
 		t.Errorf("an item of a byte takes %d of fuel, of two %d", a, b)
+	}
+}
+
+// calling is parcel with a host function that calls its instance.
+type calling struct {
+	parcel
+
+	do func(err error)
+}
+
+func (c calling) Imports() contract.Imports {
+	imports := c.parcel.Imports()
+	for i := range imports.Functions {
+		if f := &imports.Functions[i]; f.Name == "item" {
+			f.Do = func(ctx context.Context, in contract.Instance, _ api.Module, stack []uint64) {
+				c.do(in.Guest().(*parcelGuest).begin.Call(ctx, []uint64{0}))
+				stack[0] = 7
+			}
+		}
+	}
+	return imports
+}
+
+// TestNestedCall has a host function call its instance, which is refused.
+func TestNestedCall(t *testing.T) {
+	s := subject(t)
+	s.Companion = []byte(`{"name": "parcel"}`)
+	var refused error
+	raise := false
+	s.Kind = calling{s.Kind.(parcel), func(err error) {
+		if refused = err; raise {
+			panic(err)
+		}
+	}}
+	m := load(t, s)
+	in, err := m.Instantiate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := module.Call{Transform: index(m, "parcel.item"), Items: make([]abi.Item, 1), Results: make([]abi.Result, 1)}
+	_, err = in.Run(t.Context(), call)
+	if f := (*module.Fault)(nil); !errors.As(refused, &f) || f.Kind != module.ABI || f.Message != "begin is called while item runs: a host function must not call its instance" {
+		t.Errorf("refused by %v", refused)
+	}
+	if err != nil || string(call.Results[0].Payload) != "7" {
+		t.Errorf("the task answers %q, err %v", call.Results[0].Payload, err)
+	}
+	raise = true
+	if _, err = in.Run(t.Context(), call); !errors.Is(err, refused) || in.Usable() {
+		t.Errorf("err %v, want %v", err, refused)
 	}
 }
 
