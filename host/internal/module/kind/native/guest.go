@@ -23,13 +23,14 @@ type guest struct {
 // room is where the guest takes input frames of size bytes at most; none at first.
 type room struct{ ptr, size uint32 }
 
-func newGuest(in contract.Instance, b *contract.Binary) *guest {
+// newGuest returns the part of an instance. initialized is whether the guest has what initializes it.
+func newGuest(in contract.Instance, frames *contract.FrameLimits, initialized bool) *guest {
 	g := &guest{
-		in: in, frames: &b.Frames,
+		in: in, frames: frames,
 		version: in.Function(abi.ExportVersion), describe: in.Function(abi.ExportDescribe),
 		alloc: in.Function(abi.ExportAlloc), run: in.Function(abi.ExportRun),
 	}
-	if initializes(b.Links) {
+	if initialized {
 		g.initialize = in.Function(abi.ExportInitialize)
 	}
 	return g

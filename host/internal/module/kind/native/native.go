@@ -63,8 +63,9 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	if len(b.Companion) > 0 {
 		errs = append(errs, errCompanion)
 	}
+	frames, initialized := b.Frames, initializes(b.Links)
 	p := contract.Plugin{
-		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, &b) },
+		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, &frames, initialized) },
 		WarmUp: contract.WarmUp{Turns: turns, Frames: true},
 	}
 	if constructsAlways(b.Links) {
