@@ -78,19 +78,19 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 
 // call has the codec decode.
 func (t *Transform) call(doc []byte) (call codec.Call, err error) {
-	defer caught(&t.Transform, &err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(&t.Transform, v)
+		}
+	}()
 	return t.codec.Decode(doc)
 }
 
-// caught makes an error of a codec's panic. A codec may be anybody's, and its defect is to end one
-// task and not the process. It is to be deferred.
-func caught(t *host.Transform, err *error) {
-	v := recover()
-	if v == nil {
-		return
-	}
+// panicked makes an error of what a codec panicked with. A codec may be anybody's, and its defect is
+// to end one task and not the process. It is called by who recovers, for the stack.
+func panicked(t *host.Transform, v any) error {
 	cause, _ := v.(error)
-	*err = &host.Error{
+	return &host.Error{
 		Kind: host.KindHost, Transform: t.Name, Err: cause, Stack: string(debug.Stack()),
 		Message: fmt.Sprintf("the codec for %s and %s panicked: %s", t.Input, t.Output, foreign.Cut(strings.ToValidUTF8(fmt.Sprint(v), "\uFFFD"))),
 	}
@@ -134,7 +134,11 @@ func (t Task) Encode(output []byte) (doc []byte, err error) {
 	if t.encode == nil {
 		return output, nil
 	}
-	defer caught(&t.transform, &err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(&t.transform, v)
+		}
+	}()
 	doc, err = t.encode(output)
 	if err != nil {
 		return nil, &host.Error{
