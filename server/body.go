@@ -47,6 +47,7 @@ type lineProgress struct {
 
 	within  bool        // a line
 	stalled atomic.Bool // it did not go on
+	ended   atomic.Bool // the body, or what came of it
 
 	mu   sync.Mutex // guards over, and is held while a deadline is set
 	over bool       // nothing of the body is wanted any more
@@ -80,6 +81,7 @@ func (p *lineProgress) Read(b []byte) (int, error) {
 	switch before := p.within; {
 	case err != nil: // the last Read; of a deadline that passes later the client would seem gone
 		p.stalled.Store(p.within && errors.Is(err, os.ErrDeadlineExceeded))
+		p.ended.Store(true)
 		p.deadline(time.Time{})
 	case n == 0:
 	case b[n-1] == '\n':
@@ -131,7 +133,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 				// Its passing would have the client seem gone, however long the task takes.
 				_ = control.SetReadDeadline(time.Time{})
 				if out := responseOf(w); out != nil {
-					out.whole = true
+					out.whole, out.waits = true, false
 				}
 				return b, true
 			case err != nil:

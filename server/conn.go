@@ -52,21 +52,27 @@ type conn struct {
 	broken atomic.Bool     // a body's client has closed its side, or let its time pass
 	spent  atomic.Bool     // nothing is read any more
 
+	unread atomic.Pointer[func() bool] // whether there is more of a body of lines to read; nil outside one
+
 	mu    sync.Mutex // guards the rest, and is held while told is called
 	ended bool       // the client has closed its side
 	told  func()     // is called then; nil without
 }
 
 // Read implements [net.Conn]. While a handler runs that has the whole request, net/http reads
-// one byte, for a client that goes; of all else it reads it asks for more at once. That one
-// Read does not end with the client's side, but when the whole connection has ended.
+// one byte, for a client that goes. That one Read does not end with the client's side, but when
+// the whole connection has ended. All else that net/http reads goes into a buffer, which asks for
+// one byte as well when it is full but for that. In a body of lines, which may take for ever,
+// whileUnread tells; elsewhere such a Read ends with its deadline.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.spent.Load() {
 		return 0, net.ErrClosed
 	}
 	n, err := c.TCPConn.Read(p)
 	ended := errors.Is(err, io.EOF)
-	if len(p) != 1 && (ended || errors.Is(err, os.ErrDeadlineExceeded)) {
+	unread := c.unread.Load()
+	within := len(p) != 1 || unread != nil && (*unread)()
+	if within && (ended || errors.Is(err, os.ErrDeadlineExceeded)) {
 		c.broken.Store(true) // before net/http ends the request
 	}
 	if !ended {
@@ -79,7 +85,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		told()
 	}
 	c.mu.Unlock()
-	if len(p) != 1 {
+	if within {
 		return n, err
 	}
 	return 0, awaitEnd(c.TCPConn)
@@ -142,6 +148,18 @@ func (c *conn) onEnd(f func()) (stop func()) {
 		defer c.mu.Unlock()
 		c.told = nil
 	}
+}
+
+// whileUnread has the request's connection ask f whether its body is still being read, until stop
+// is called. f must be safe for concurrent use. A client's end that comes with the body's may be taken
+// for one before it: outlive spares the tasks then.
+func whileUnread(r *http.Request, f func() bool) (stop func()) {
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok {
+		return func() {}
+	}
+	c.unread.Store(&f)
+	return func() { c.unread.Store(nil) }
 }
 
 // whenHalfClosed is onEnd of the request's connection, if that can tell.

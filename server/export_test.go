@@ -10,3 +10,6 @@ func (s *Server) Held() int { return int(s.held.held()) }
 func (s *Server) Panic(pattern string) {
 	s.handle(pattern, func(http.ResponseWriter, *http.Request) { panic("a defect") })
 }
+
+// Handle adds a route of a test's own.
+func (s *Server) Handle(pattern string, h http.HandlerFunc) { s.handle(pattern, h) }

@@ -31,19 +31,22 @@ func (w *response) refuse() {
 	case w.control.EnableFullDuplex() != nil:
 		return
 	}
+	w.waits = false
 	w.Header().Set("Connection", "close")
 	w.lingers = w.asked || r.Header.Get("Expect") == "" // else the client does not send before it has an answer
 }
 
 // linger sends the answer, and then reads what the client still sends, as far as the bounds above.
 // To close a connection with bytes that nobody has read resets it, and a client who sends all of a
-// body before it reads would lose the answer.
-func (s *Server) linger(w *response) {
+// body before it reads would lose the answer. It reports whether the body came to its end.
+func (s *Server) linger(w *response) (whole bool) {
 	if w.FlushError() != nil {
-		return
+		return false
 	}
 	rest := &remainder{server: s, w: w, end: time.Now().Add(s.opts.StallTimeout)}
-	_, _ = io.CopyN(io.Discard, rest, lingerBytes) // it ends one way or another
+	_, err := io.CopyN(io.Discard, rest, lingerBytes) // it ends one way or another
+	w.extend()                                        // for the answer's end
+	return errors.Is(err, io.EOF)
 }
 
 // remainder is the rest of a body, until it is too late for it.

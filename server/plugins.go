@@ -73,6 +73,7 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		notFound(w, r)
 		return
 	}
+	s.boundBody(w, r) // anew, as the change may have taken longer
 	if load := (*host.LoadError)(nil); r.PathValue("action") == "rollback" && errors.As(err, &load) && load.Step == host.StepState {
 		err = fmt.Errorf("%w; "+resetStates+" has such streams begin anew", err)
 	}

@@ -24,13 +24,27 @@ type response struct {
 	written int64 // bytes of the answer
 	err     error // with which the answer was cut short
 
+	waits   bool // net/http may wait for the rest of the body before it sends anything
 	asked   bool // the client was asked for the body
 	whole   bool // of which there is no more
 	lingers bool // what is left of it is read after the answer
 }
 
 // extend starts the timeout anew. A connection without deadlines has none to miss.
-func (w *response) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) }
+func (w *response) extend() {
+	timeout := w.timeout
+	if w.waits { // which is the body's time, and not the answer's
+		timeout *= 2
+	}
+	_ = w.control.SetWriteDeadline(time.Now().Add(timeout))
+}
+
+// begun takes note of a header that goes out by itself.
+func (w *response) begun() {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+}
 
 // WriteHeader implements [http.ResponseWriter].
 func (w *response) WriteHeader(status int) {
@@ -44,6 +58,7 @@ func (w *response) WriteHeader(status int) {
 // Write implements [http.ResponseWriter]. A client who takes a large answer slowly, but does, is
 // as good as any: the time is for a piece, and not for all.
 func (w *response) Write(p []byte) (n int, err error) {
+	w.begun()
 	for {
 		now := p[n:min(len(p), n+piece)]
 		w.extend()
@@ -70,6 +85,7 @@ func (w *response) fail(err error) {
 
 // FlushError sends what is buffered.
 func (w *response) FlushError() error {
+	w.begun()
 	w.extend()
 	err := w.control.Flush()
 	if err != nil {
@@ -84,7 +100,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // handle adds a route whose requests are counted.
 func (s *Server) handle(pattern string, h http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout}
+		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout, waits: r.ContentLength != 0}
 		s.inFlight.Inc()
 		if s.isDraining() { // the connection is of no more use, and soon gone
 			w.Header().Set("Connection", "close")

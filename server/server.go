@@ -149,7 +149,20 @@ func (s *Server) Handler() http.Handler {
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, problem(api.KindCrossOrigin, "", "a browser sent a cross-origin request"))
 	}))
-	return refuseForeignHosts(origins.Handler(s.mux))
+	next := refuseForeignHosts(origins.Handler(s.mux))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.boundBody(w, r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// boundBody has what the handler leaves of a body come within StallTimeout: net/http reads it before
+// it answers, or after, and would wait for ever.
+func (s *Server) boundBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 { // else its passing would have the client seem gone
+		// A connection without deadlines has none to miss.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.StallTimeout))
+	}
 }
 
 // SetDraining has /readyz say that the server is going, and refuses further tasks

@@ -147,7 +147,7 @@ func TestProblems(t *testing.T) {
 		"no content type":   {path: "cascade", body: "{}", status: 415, want: `{"title":"Unsupported Media Type","status":415,"detail":"the Content-Type must be application/json, application/x-ndjson or application/vnd.resonhost.cascade.state","kind":"unsupported_media_type","transform":"cascade"}`},
 		"bad content type":  {path: "cascade", contentType: "text/;;", body: "{}", status: 415, want: "the Content-Type must be"},
 		"compressed":        {path: "cascade", contentType: document, body: "{}", header: []string{"Content-Encoding", "gzip"}, status: 415, want: "a body of Content-Encoding \\\"gzip\\\" is not taken"},
-		"charset":           {path: "cascade", contentType: document + "; charset=latin1", body: "{}", status: 415, want: "the charset of JSON must be utf-8"},
+		"charset":           {path: "cascade", contentType: document + "; charset=latin1", body: "{}", status: 415, want: "the charset of JSON and text must be utf-8"},
 		"bad JSON":          {path: "cascade", contentType: document, body: "{", status: 400, want: `"kind":"invalid_argument","field":"document"`},
 		"bad field":         {path: "cascade", contentType: document + "; charset=utf-8", body: `{"phiValue": "much"}`, status: 400, want: `{"title":"Bad Request","status":400,"detail":"phiValue: must be a number","kind":"invalid_argument","field":"phiValue","transform":"cascade"}`},
 		"bad record":        {path: "cascade", contentType: state, body: "short", status: 400, want: `{"title":"Bad Request","status":400,"detail":"state: must be a record of 56 bytes, has 5","kind":"invalid_argument","transform":"cascade","plugin":"cascade","version":"1.0.0"}`},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,8 +49,6 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 		s.unavailable(w, "draining")
 		return
 	}
-	// For what is left of the body if it is not read here; net/http does.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.opts.StallTimeout))
 	t, err := s.host.Lookup(r.PathValue("name"))
 	if err != nil {
 		s.fail(w, r, foreign.Cut(r.PathValue("name")), err)
@@ -65,10 +64,10 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
 		w.Header().Set("Accept-Encoding", "identity")
 		unsupported(fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is, without the header", encoding))
+	case charset != "" && !strings.EqualFold(charset, "utf-8") && (kind != t.Input || kind == manifest.MediaTypeJSON || strings.HasPrefix(kind, "text/")):
+		unsupported(fmt.Sprintf("the charset of JSON and text must be utf-8, not %.40q", charset))
 	case kind == t.Input && kind != manifest.MediaTypeJSON:
 		s.runPayload(w, r, t)
-	case charset != "" && !strings.EqualFold(charset, "utf-8"):
-		unsupported(fmt.Sprintf("the charset of JSON must be utf-8, not %.40q", charset))
 	case kind == manifest.MediaTypeJSON:
 		s.runJSON(w, r, t)
 	case kind == MediaTypeLines:
@@ -327,8 +326,11 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.log.WarnContext(r.Context(), "no full duplex", "error", err)
 	}
+	if out := responseOf(w); out != nil {
+		out.waits = false
+	}
 	_ = control.SetReadDeadline(time.Time{}) // lines may pause
-	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+	if r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
 		// The answer's header comes before the first line, which the client would not send after
 		// it. Of that Read would ask.
 		w.WriteHeader(http.StatusContinue)
@@ -339,16 +341,16 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		s.cutShort(r, t, err)
 	}
 	probe := make(chan struct{})
-	stop := whenHalfClosed(r, func() { close(probe) })
+	defer whenHalfClosed(r, func() { close(probe) })()
 	in := &lineProgress{progress: progress{r: r.Body, control: control, timeout: s.opts.StallTimeout}}
+	defer whileUnread(r, func() bool { return !in.ended.Load() })()
 	ctx, release := outlive(r, in.end)
+	defer release()
 	summary, err := lines.Run(ctx, s.host, s.codecs, t.Name, in, w, lines.Options{
 		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining,
 		Memory: a, MaxHeld: int(s.held.share), Probe: probe,
 		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
-	stop()
-	release()
 	last := api.Error{}
 	broken := (*lines.ReadError)(nil)
 	switch {
@@ -358,7 +360,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		last = s.brokenOff(t, broken)
 	case err != nil && in.stalled.Load(): // for which net/http has ended the context
 		last = problem(host.KindTimeout, t.Name, fmt.Sprintf("a line did not go on by %d bytes within %v (StallTimeout); lines that are not answered before this were given up", piece, s.opts.StallTimeout))
-	case err == nil:
+	case err == nil && (in.ended.Load() || s.linger(responseOf(w))): // lines may end before the body
 		return
 	}
 	in.end() // a Read may still wait for a line, and would hold up the answer's end
@@ -366,9 +368,9 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	_ = r.Body.Close() // net/http itself would do so when it is too late for it to find the body's end
 	if last.Kind != "" {
 		err = json.NewEncoder(w).Encode(api.Failure{Error: last})
-		if err == nil && !spent {
-			err = errors.Join(control.Flush(), errors.New(last.Detail))
-		}
+	}
+	if err == nil && !spent {
+		err = errors.Join(control.Flush(), errors.New(cmp.Or(last.Detail, "further lines were not read")))
 	}
 	if err != nil {
 		s.cutShort(r, t, err)
