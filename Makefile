@@ -58,9 +58,10 @@ run: build ## serve both plugins on the loopback interface
 TESTTIME ?= 30m
 # What race leaves out, by name, because its detector finds nothing there: tests that drive the
 # built binary, which has none, and tests that compute on one goroutine what takes minutes under it,
-# which is mostly to compile a Go program, as all examples do. The package has no goroutine at all.
+# which is mostly to compile a Go program, as all examples and hosttest do. The package meter has no
+# goroutine at all.
 # All are in test.
-NO_RACE_PACKAGES := /host/internal/module/meter$$
+NO_RACE_PACKAGES := /host/internal/module/meter$$|/hosttest$$
 NO_RACE_BINARY   := Examples|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
 NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
@@ -71,7 +72,7 @@ test: build ## run all tests
 race: build ## run the tests under the race detector that have something for it; RACEFLAGS
 	@packages=$$(go list ./...) || exit 1; \
 	go test -race -timeout $(TESTTIME) -skip '^(Test($(NO_RACE_BINARY)|$(NO_RACE_ALONE))$$|Example)' $(RACEFLAGS) \
-		$$(echo "$$packages" | grep -v '$(NO_RACE_PACKAGES)')
+		$$(echo "$$packages" | grep -vE '$(NO_RACE_PACKAGES)')
 
 scaffolds: ## build what resonhost new writes and the plugins' Rust with each language's toolchain, and test it
 	go test -tags scaffolds -count=1 -run '^Test(Toolchains|RustOutput)$$' ./internal/scaffold

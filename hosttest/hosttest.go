@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
@@ -61,6 +62,8 @@ func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
 // among them MaxFuel, the most fuel that any task may burn. Without a Logger what the host and
 // the plugin log goes to the test's. Translate is what reads golden files of media types of the
 // plugin's own; the Translate of a [codec.Set] is one, and that of [codec.New] the default.
+// CompileTimeout and InitTimeout are 10 min by default: a machine with other work is no fault of the
+// plugin's.
 func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
 	tb.Helper()
 	limit := cfg.Defaults.MaxModule
@@ -75,12 +78,17 @@ func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
 	return load(tb, s, cfg)
 }
 
+// patience is how long compiling a plugin, and making an instance, may take.
+const patience = 10 * time.Minute
+
 func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
 	tb.Helper()
 	if cfg.PluginDir != "" || len(cfg.Plugins) > 0 || cfg.Mode != host.ModeSandbox {
 		tb.Fatal("hosttest: cfg must have no PluginDir, Plugins or Mode: it is for the one plugin, in the sandbox")
 	}
 	cfg.Plugins = []host.Source{s}
+	cfg.Defaults.CompileTimeout = cmp.Or(cfg.Defaults.CompileTimeout, patience)
+	cfg.Defaults.InitTimeout = cmp.Or(cfg.Defaults.InitTimeout, patience)
 	if cfg.Translate == nil {
 		cfg.Translate = codec.New().Translate
 	}
