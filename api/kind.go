@@ -51,34 +51,32 @@ type Rule struct {
 	Kind host.Kind
 	// Status is its HTTP status, and Exit the exit code of a command that ends for it.
 	Status, Exit int
-	// Retry is whether the same call may succeed later.
-	Retry bool
 	// Do says what to do.
 	Do string
 }
 
 var rules = []Rule{
-	{host.KindInvalidArgument, http.StatusBadRequest, ExitFailed, false, "Mend the argument that field or detail names."},
-	{host.KindUnknownTransform, http.StatusNotFound, ExitUsage, false, "Check the name; GET /v1/plugins lists the transforms."},
-	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, true, "Send fewer tasks at once, and this one again after Retry-After; or raise --queue-capacity or --workers."},
-	{host.KindTimeout, http.StatusGatewayTimeout, ExitFailed, true, "Give the task more time (--run-timeout, --queue-timeout, the caller's deadline), or less work."},
-	{host.KindCancelled, http.StatusServiceUnavailable, ExitFailed, true, "Send the task again if its result is still wanted."},
-	{host.KindFailed, http.StatusUnprocessableEntity, ExitFailed, false, "Read detail: the transform says why it could not do the task."},
-	{host.KindTrap, http.StatusBadGateway, ExitFailed, false, "Tell the plugin's author; the log has the guest's stack."},
-	{host.KindExit, http.StatusBadGateway, ExitFailed, false, "Tell the plugin's author; the log has what the guest wrote last."},
-	{host.KindOutOfMemory, http.StatusBadGateway, ExitFailed, false, "Raise --memory-limit, or send less; with status 503 the budget of all plugins is used up: raise --memory-budget, or send it again."},
-	{host.KindOutOfFuel, http.StatusGatewayTimeout, ExitFailed, false, "Raise --max-fuel, or send less."},
-	{host.KindABI, http.StatusBadGateway, ExitFailed, false, "Tell the plugin's author: the plugin broke its contract with the host."},
-	{host.KindUnavailable, http.StatusServiceUnavailable, ExitFailed, true, "Send the task again after Retry-After: the host starts, drains, or has the plugin paused or suspended."},
-	{host.KindHost, http.StatusInternalServerError, ExitFailed, false, "Look into the host's log."},
-	{KindNotFound, http.StatusNotFound, ExitFailed, false, "Check the path; GET / lists what there is."},
-	{KindMethodNotAllowed, http.StatusMethodNotAllowed, ExitFailed, false, "Use a method of the Allow header."},
-	{KindUnsupportedMediaType, http.StatusUnsupportedMediaType, ExitFailed, false, "Send a media type of the Accept header."},
-	{KindUnknownPlugin, http.StatusNotFound, ExitFailed, false, "Check the name; GET /v1/plugins lists the plugins."},
-	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, false, "Read detail: it names the step at which the plugin failed."},
-	{KindConflict, http.StatusConflict, ExitFailed, false, "Read detail: there is no earlier version, no canary, or no directory to reload from."},
-	{KindCrossOrigin, http.StatusForbidden, ExitFailed, false, "Call from the service's own origin, or from no browser."},
-	{KindForeignHost, http.StatusMisdirectedRequest, ExitFailed, false, "Name the loopback interface in the Host header, such as localhost."},
+	{host.KindInvalidArgument, http.StatusBadRequest, ExitFailed, "Mend the argument that field or detail names."},
+	{host.KindUnknownTransform, http.StatusNotFound, ExitUsage, "Check the name; GET /v1/plugins lists the transforms."},
+	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, "Send fewer tasks at once, and this one again after Retry-After; or raise --queue-capacity or --workers."},
+	{host.KindTimeout, http.StatusGatewayTimeout, ExitFailed, "Give the task more time (--run-timeout, --queue-timeout, the caller's deadline), or less work."},
+	{host.KindCancelled, http.StatusServiceUnavailable, ExitFailed, "Send the task again if its result is still wanted."},
+	{host.KindFailed, http.StatusUnprocessableEntity, ExitFailed, "Read detail: the transform says why it could not do the task."},
+	{host.KindTrap, http.StatusBadGateway, ExitFailed, "Tell the plugin's author; the log has the guest's stack."},
+	{host.KindExit, http.StatusBadGateway, ExitFailed, "Tell the plugin's author; the log has what the guest wrote last."},
+	{host.KindOutOfMemory, http.StatusBadGateway, ExitFailed, "Raise --memory-limit, or send less; with status 503 the budget of all plugins is used up: raise --memory-budget, or send it again."},
+	{host.KindOutOfFuel, http.StatusGatewayTimeout, ExitFailed, "Raise --max-fuel, or send less."},
+	{host.KindABI, http.StatusBadGateway, ExitFailed, "Tell the plugin's author: the plugin broke its contract with the host."},
+	{host.KindUnavailable, http.StatusServiceUnavailable, ExitFailed, "Send the task again after Retry-After: the host starts, drains, or has the plugin paused or suspended."},
+	{host.KindHost, http.StatusInternalServerError, ExitFailed, "Look into the host's log."},
+	{KindNotFound, http.StatusNotFound, ExitFailed, "Check the path; GET / lists what there is."},
+	{KindMethodNotAllowed, http.StatusMethodNotAllowed, ExitFailed, "Use a method of the Allow header."},
+	{KindUnsupportedMediaType, http.StatusUnsupportedMediaType, ExitFailed, "Send a media type of the Accept header."},
+	{KindUnknownPlugin, http.StatusNotFound, ExitFailed, "Check the name; GET /v1/plugins lists the plugins."},
+	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, "Read detail: it names the step at which the plugin failed."},
+	{KindConflict, http.StatusConflict, ExitFailed, "Read detail: there is no earlier version, no canary, or no directory to reload from."},
+	{KindCrossOrigin, http.StatusForbidden, ExitFailed, "Call from the service's own origin, or from no browser."},
+	{KindForeignHost, http.StatusMisdirectedRequest, ExitFailed, "Name the loopback interface in the Host header, such as localhost."},
 }
 
 // Rules returns what holds for every kind of error, in the order of the reference.

@@ -87,12 +87,14 @@ func (t *Transform) call(doc []byte) (call codec.Call, err error) {
 }
 
 // panicked makes an error of what a codec panicked with. A codec may be anybody's, and its defect is
-// to end one task and not the process. It is called by who recovers, for the stack.
+// to end one task and not the process. What it panicked with may be anything, so that the stack has it,
+// which is for the log, and not the message, which is for the caller. It is called by who recovers.
 func panicked(t *host.Transform, v any) error {
 	cause, _ := v.(error)
+	value := foreign.Cut(strings.ToValidUTF8(fmt.Sprint(v), "\uFFFD"))
 	return &host.Error{
-		Kind: host.KindHost, Transform: t.Name, Err: cause, Stack: string(debug.Stack()),
-		Message: fmt.Sprintf("the codec for %s and %s panicked: %s", t.Input, t.Output, foreign.Cut(strings.ToValidUTF8(fmt.Sprint(v), "\uFFFD"))),
+		Kind: host.KindHost, Transform: t.Name, Err: cause, Stack: "panic: " + value + "\n" + string(debug.Stack()),
+		Message: fmt.Sprintf("the codec for %s and %s panicked", t.Input, t.Output),
 	}
 }
 

@@ -432,17 +432,17 @@ func TestCodecPanics(t *testing.T) {
 			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		})
 		status, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", "application/json", "{}")
-		if status != 500 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "goroutine") {
+		if status != 500 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "goroutine") || strings.Contains(body, "a defect") {
 			t.Errorf("%s: status %d, %s", name, status, body)
 		}
 		status, _, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", server.MediaTypeLines, "{}\n")
-		if status != 200 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "goroutine") {
+		if status != 200 || !strings.Contains(body, `"kind":"host"`) || strings.Contains(body, "goroutine") || strings.Contains(body, "a defect") {
 			t.Errorf("%s, by lines: status %d, %s", name, status, body)
 		}
 		if s.metric(t, "resonhost_http_panics_total") != 0 || s.metric(t, "resonhost_http_held_bytes") != 0 || s.metric(t, "resonhost_http_requests_in_flight") != 1 {
 			t.Errorf("%s: it counts as a handler's, or left something", name)
 		}
-		if n := strings.Count(log.String(), `stack="goroutine`); n != 2 || !strings.Contains(log.String(), "panicked: a defect") {
+		if n := strings.Count(log.String(), `stack="panic: a defect`); n != 2 {
 			t.Errorf("%s: logged %d times: %s", name, n, log.String())
 		}
 	}
