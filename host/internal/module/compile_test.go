@@ -22,8 +22,8 @@ type linkedKind struct {
 	library []byte
 }
 
-func (k linkedKind) Imports() contract.Imports {
-	g := k.Kind.Imports()
+func (k linkedKind) Imports(b contract.Binary) contract.Imports {
+	g := k.Kind.Imports(b)
 	g.Libraries = []contract.Library{{Name: "library", WASM: k.library}}
 	return g
 }
@@ -49,7 +49,7 @@ func TestCompile(t *testing.T) {
 	if err := json.Unmarshal(doc, &copied); err != nil || copied != opts.compiling() {
 		t.Fatalf("%s, err %v", doc, err)
 	}
-	libraries := kind.Imports().Libraries
+	libraries := kind.Imports(contract.Binary{}).Libraries
 
 	// Without a cache, with an empty one, and with what that has kept then.
 	elsewhere := OpenCache(dir, 1<<30, log)

@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
@@ -18,9 +19,23 @@ import (
 func (m *Module) inspect(wasm []byte) error {
 	links, err := meter.ReadLinks(wasm, m.opts.Binary)
 	m.list(links)
-	m.kind, m.info.Claim = contract.Of(m.opts.Kinds, links)
+	var file *companion.File
+	if m.opts.Companion != nil {
+		var wrong error
+		if file, wrong = companion.Parse(m.opts.Companion); wrong != nil {
+			return StepInspect.in(fmt.Errorf("companion file: %w", wrong))
+		}
+	}
+	var unknown error
+	if m.kind, m.info.Claim, unknown = contract.Of(m.opts.Kinds, links, file); unknown != nil {
+		return StepInspect.in(unknown)
+	}
 	m.info.Kind = m.kind.Name()
-	g, unsound := importableBy(m.kind)
+	b := contract.Binary{
+		Links: links, Name: m.opts.Name, Hash: m.info.Hash, Companion: file, Embedder: m.opts.Embedder, Frames: m.opts.Frames,
+	}
+	m.imports = m.kind.Imports(b)
+	g, unsound := newImportable(&m.imports)
 	if unsound != nil {
 		return StepInspect.in(unsound)
 	}
@@ -32,7 +47,7 @@ func (m *Module) inspect(wasm []byte) error {
 		return StepInspect.in(errors.Join(hint, err)) // what it lacks could not be told
 	}
 	var lacks error
-	m.plugin, lacks = m.kind.Open(contract.Binary{Links: links, Companion: m.opts.Companion, Frames: m.opts.Frames})
+	m.plugin, lacks = m.kind.Open(b)
 	faults := errors.Join(checkImports(links, g), lacks)
 	if err == nil && m.linked > m.opts.MemoryLimit {
 		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.linked, m.opts.MemoryLimit))
@@ -42,6 +57,10 @@ func (m *Module) inspect(wasm []byte) error {
 		return StepInspect.in(errors.Join(hint, faults, err))
 	case faults != nil:
 		return StepLink.in(errors.Join(hint, faults))
+	}
+	m.info.Single = m.plugin.Single
+	if m.plugin.Single {
+		m.opts.Batch = 1
 	}
 	if m.plugin.Doubt != "" {
 		m.info.Warnings = append(m.info.Warnings, m.plugin.Doubt)
@@ -65,7 +84,7 @@ func (m *Module) list(links *meter.Links) {
 	slices.Sort(m.info.Exports)
 }
 
-// importable is what guests of a kind may import.
+// importable is what a guest may import.
 type importable struct {
 	functions map[[2]string]meter.Link // by module and name, without WASI's
 	modules   map[string]bool          // of all of them
@@ -73,9 +92,8 @@ type importable struct {
 	memory    uint64                   // of the libraries, in bytes
 }
 
-// importableBy returns what guests of a kind may import. Its error is the kind's own fault.
-func importableBy(k contract.Kind) (*importable, error) {
-	of := k.Imports()
+// newImportable returns what a guest may import. Its error is the kind's own fault.
+func newImportable(of *contract.Imports) (*importable, error) {
 	g := &importable{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}}
 	add := func(module string, l meter.Link) {
 		g.functions[[2]string{module, l.Name}] = l

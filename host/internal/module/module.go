@@ -28,9 +28,13 @@ type BinaryLimits = meter.Limits
 type Options struct {
 	// Kinds are the kinds of guests that there may be, see [contract.Of].
 	Kinds []contract.Kind
-	// Companion is the file beside the plugin that says what its binary does not, for kinds that
-	// want one; nil without one.
+	// Name is the plugin's source's, by which one is called that says nothing else.
+	Name string
+	// Companion is the file beside the plugin that says what its binary does not, see package
+	// companion; nil without one.
 	Companion []byte
+	// Embedder is what the program that embeds the host gives to the plugin.
+	Embedder contract.Embedder
 	// Binary bounds what is compiled.
 	Binary BinaryLimits
 	// CompileTimeout bounds the compiling.
@@ -80,9 +84,10 @@ type Options struct {
 // Module is a compiled version of a plugin that was seen to work. Its methods
 // may be called concurrently.
 type Module struct {
-	opts   Options
-	kind   contract.Kind
-	plugin contract.Plugin
+	opts    Options
+	kind    contract.Kind
+	imports contract.Imports
+	plugin  contract.Plugin
 	// libraries are the names of those of its kind, as parts of the program behind the guest.
 	libraries []string
 	program   *program
@@ -111,6 +116,9 @@ type Info struct {
 	Memory uint64
 	// Warnings are what may be wrong with it, and keeps it from nothing.
 	Warnings []string
+	// Single is whether a frame has one item and instances are never shared, see
+	// [contract.Plugin].
+	Single bool
 	// Growing are transforms of which a common task may grow its instance's memory: an empty one
 	// did, or a frame of those that share one. Those that have self-tests are not tried.
 	Growing []string
@@ -208,7 +216,7 @@ func checkHeader(wasm []byte) error {
 
 // rewrite rewrites the binary and the libraries of its kind.
 func (m *Module) rewrite(wasm []byte) ([]*rewritten, error) {
-	return rewriteAll(wasm, m.kind.Imports().Libraries, m.opts.compiling(), m.opts.Cache)
+	return rewriteAll(wasm, m.imports.Libraries, m.opts.compiling(), m.opts.Cache)
 }
 
 // compile compiles what was rewritten, within the time for it.

@@ -24,7 +24,7 @@ func (m *Module) provide(ctx context.Context) error {
 		return err
 	}
 	modules := make(map[string][]contract.HostFunction)
-	for _, f := range m.kind.Imports().Functions {
+	for _, f := range m.imports.Functions {
 		modules[f.Module] = append(modules[f.Module], f)
 	}
 	for name, functions := range modules {

@@ -126,6 +126,9 @@ func (in inside) Guest() contract.Guest { return in.guest }
 // Manifest implements [contract.Instance].
 func (in inside) Manifest() *manifest.Manifest { return in.module.info.Manifest }
 
+// Embedder implements [contract.Instance].
+func (in inside) Embedder() *contract.Embedder { return &in.module.opts.Embedder }
+
 // System implements [contract.Instance].
 func (in inside) System() *wasi.System { return &in.system }
 

@@ -232,7 +232,7 @@ func (m *Module) newChecker(ctx context.Context, binaries []*rewritten) (*Checke
 		opts.Interrupt = Runtime
 	}
 	s := &Module{
-		opts: opts, kind: m.kind, plugin: m.plugin, libraries: m.libraries, linked: m.linked, initial: m.linked,
+		opts: opts, kind: m.kind, imports: m.imports, plugin: m.plugin, libraries: m.libraries, linked: m.linked, initial: m.linked,
 		log: newGuestLog(slog.New(slog.DiscardHandler), opts.LogBytesPerSecond),
 	}
 	c := &Checker{of: m, second: s}

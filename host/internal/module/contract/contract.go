@@ -6,13 +6,16 @@ package contract
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // Kind is a kind of guest: one way in which tasks cross between the host and a binary. It has no
@@ -23,22 +26,33 @@ type Kind interface {
 	// Claims returns which import or export shows that a binary is of this kind, such as
 	// "exports resonhost_abi"; "" if none does.
 	Claims(links *meter.Links) string
-	// Imports is what its guests may import, beside WASI.
-	Imports() Imports
+	// Imports is what a binary may import, beside WASI.
+	Imports(b Binary) Imports
 	// Open checks a binary but for its imports, and says how its guests are run. The error joins
 	// all that is wrong with its exports and its companion.
 	Open(b Binary) (Plugin, error)
 }
 
-// Of returns the kind that claims a binary, and by what. If none does it is the first of them,
-// which is to say what the binary lacks.
-func Of(kinds []Kind, links *meter.Links) (k Kind, claim string) {
+// Of returns the kind that the companion file names, or the first that claims the binary, and by
+// what. If none does it is the first of all, which says what the binary lacks. The error is of a
+// name that no kind has.
+func Of(kinds []Kind, links *meter.Links, file *companion.File) (k Kind, claim string, err error) {
+	if file != nil && file.Kind != "" {
+		var names []string
+		for _, k := range kinds {
+			if k.Name() == file.Kind {
+				return k, "its companion file says so", nil
+			}
+			names = append(names, k.Name())
+		}
+		return nil, "", fmt.Errorf("companion file: kind: there is no %q, but %s%s", meter.Plain(file.Kind), Enumerate(names, len(names)), spell.DidYouMean(file.Kind, names))
+	}
 	for _, k := range kinds {
 		if claim := k.Claims(links); claim != "" {
-			return k, claim
+			return k, claim, nil
 		}
 	}
-	return kinds[0], ""
+	return kinds[0], "", nil
 }
 
 // Imports is what the guests of a kind may import. An import is granted by its module and name.
@@ -74,10 +88,46 @@ type Library struct {
 // Binary is what a kind knows of a plugin.
 type Binary struct {
 	Links *meter.Links
+	// Name is the plugin's source's, by which one is called that says nothing else.
+	Name string
+	// Hash is the SHA-256 of the binary, in hexadecimal.
+	Hash string
 	// Companion is the file beside the plugin that says what its binary does not; nil without one.
-	Companion []byte
+	Companion *companion.File
+	// Embedder is what the program that embeds the host gives to the plugin.
+	Embedder Embedder
 	// Frames bounds what goes into guests and comes out. The former is checked already.
 	Frames FrameLimits
+}
+
+// Embedder is what the program that embeds the host gives to a plugin. Its methods may be called
+// concurrently. A nil field gives nothing.
+type Embedder struct {
+	// Functions are host functions by name. What they are given, and what they return, are bytes:
+	// an argument is the guest's memory, valid until the function returns. The context ends with
+	// the task. An error, which a panic is too, is told the guest where its kind has a way for that,
+	// and is a fault elsewhere.
+	Functions map[string]func(ctx context.Context, args [][]byte) ([]byte, error)
+	// Fetch sends a request, if it may; nil if the guest may send none.
+	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)
+}
+
+// FetchRequest is an HTTP request of a guest's.
+type FetchRequest struct {
+	Method, URL string
+	Header      map[string]string
+	Body        []byte
+	// AllowedHosts are patterns of host names that this plugin may send requests to.
+	AllowedHosts []string
+	// MaxBytes is the longest body of a response; a longer one is an error.
+	MaxBytes int64
+}
+
+// FetchResponse is the answer to a [FetchRequest].
+type FetchResponse struct {
+	Status int
+	Header map[string]string
+	Body   []byte
 }
 
 // Plugin is a binary that its kind has checked.
@@ -86,6 +136,9 @@ type Plugin struct {
 	Guest func(in Instance) Guest
 	// WarmUp is what is done before the snapshot is taken.
 	WarmUp WarmUp
+	// Single is whether an instance runs one item between two resets: a frame has one item then,
+	// and instances are never shared between tasks.
+	Single bool
 	// Doubt is what may be wrong with the binary, and how to mend it; "" if nothing is. It is a
 	// warning, and an error if a guest fails at its trial.
 	Doubt string
@@ -131,6 +184,8 @@ type Instance interface {
 	Guest() Guest
 	// Manifest is the plugin's; nil before it is described.
 	Manifest() *manifest.Manifest
+	// Embedder is what [Binary.Embedder] is.
+	Embedder() *Embedder
 	// System is the state of WASI.
 	System() *wasi.System
 	// Charge bills the guest for bytes that the host moves for it. It panics with a [*Fault] if the

@@ -107,8 +107,8 @@ type calling struct {
 	do func(err error)
 }
 
-func (c calling) Imports() contract.Imports {
-	imports := c.parcel.Imports()
+func (c calling) Imports(b contract.Binary) contract.Imports {
+	imports := c.parcel.Imports(b)
 	for i := range imports.Functions {
 		if f := &imports.Functions[i]; f.Name == "item" {
 			f.Do = func(ctx context.Context, in contract.Instance, _ api.Module, stack []uint64) {

@@ -2,7 +2,6 @@ package kindtest_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
@@ -39,7 +39,7 @@ func (parcel) Claims(links *meter.Links) string {
 	return ""
 }
 
-func (p parcel) Imports() contract.Imports {
+func (p parcel) Imports(contract.Binary) contract.Imports {
 	of := func(name string, params, results []api.ValueType, do func(*parcelGuest, contract.Instance, []uint64)) contract.HostFunction {
 		return contract.HostFunction{
 			Module: "parcel:host", Name: name, Params: params, Results: results,
@@ -60,20 +60,12 @@ func (p parcel) Imports() contract.Imports {
 	}
 }
 
-// parcelFile is the companion of a parcel.
-type parcelFile struct {
-	Name      string
-	SelfTests []manifest.SelfTest `json:"self_tests"`
-}
-
 func (p parcel) Open(b contract.Binary) (contract.Plugin, error) {
-	var file parcelFile
+	file := b.Companion
 	var exports []string
 	var errs []error
-	if len(b.Companion) == 0 {
+	if file == nil {
 		errs = append(errs, errors.New("has no companion file"))
-	} else if err := json.Unmarshal(b.Companion, &file); err != nil {
-		errs = append(errs, fmt.Errorf("companion: %w", err))
 	}
 	for _, l := range b.Links.Exports {
 		switch {
@@ -88,7 +80,7 @@ func (p parcel) Open(b contract.Binary) (contract.Plugin, error) {
 		WarmUp: p.warmUp,
 		Guest: func(in contract.Instance) contract.Guest {
 			kernel := in.Library("parcel")
-			g := &parcelGuest{file: &file, exports: exports, frames: b.Frames, kernel: kernel, begin: kernel.Function("begin"), output: kernel.Function("output")}
+			g := &parcelGuest{file: file, exports: exports, frames: b.Frames, kernel: kernel, begin: kernel.Function("begin"), output: kernel.Function("output")}
 			for _, name := range exports {
 				g.run = append(g.run, in.Function(name))
 			}
@@ -99,7 +91,7 @@ func (p parcel) Open(b contract.Binary) (contract.Plugin, error) {
 
 // parcelGuest implements [contract.Guest].
 type parcelGuest struct {
-	file          *parcelFile
+	file          *companion.File
 	exports       []string
 	frames        contract.FrameLimits
 	kernel        contract.Module
@@ -118,11 +110,7 @@ func (g *parcelGuest) Describe(context.Context) (*manifest.Manifest, error) {
 			Name: g.file.Name + "." + name, Input: manifest.MediaTypeBytes, Output: manifest.MediaTypeBytes,
 		})
 	}
-	doc, err := json.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	return manifest.Parse(doc) // which has all checks
+	return &m, m.Validate()
 }
 
 func (g *parcelGuest) Run(ctx context.Context, c contract.Call) error {

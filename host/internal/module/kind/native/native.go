@@ -33,7 +33,7 @@ func (Kind) Claims(links *meter.Links) string {
 }
 
 // Imports implements [contract.Kind].
-func (Kind) Imports() contract.Imports {
+func (Kind) Imports(contract.Binary) contract.Imports {
 	return contract.Imports{Functions: []contract.HostFunction{{
 		Module: abi.ImportModule, Name: abi.ImportLog,
 		Params: []api.ValueType{i32, i32, i32}, ParamNames: []string{"level", "ptr", "len"},
@@ -60,7 +60,7 @@ const turns = 16
 // Open implements [contract.Kind].
 func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	errs := []error{checkExports(b.Links.Exports)}
-	if len(b.Companion) > 0 {
+	if b.Companion != nil {
 		errs = append(errs, errCompanion)
 	}
 	frames, initialized := b.Frames, initializes(b.Links)

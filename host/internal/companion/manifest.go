@@ -1,0 +1,91 @@
+package companion
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+)
+
+// Plugin is a binary that does not describe itself.
+type Plugin struct {
+	// Source is the name of its source, Hash the SHA-256 of its binary in hexadecimal.
+	Source, Hash string
+	// Exports are the functions that could be transforms.
+	Exports []string
+	// StateBytes is the longest state of transforms that are derived; 0 keeps none.
+	StateBytes int
+}
+
+// Manifest returns the manifest of a binary that does not describe itself, and for each of its
+// transforms what the file or the export says of it. f may be nil: there is no file. Without
+// transforms in the file, each export is one: NAME.EXPORT, and NAME too if there is one export.
+func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
+	if f == nil {
+		f = new(File)
+	}
+	m := &manifest.Manifest{Name: f.Name, Version: f.Version, SelfTests: f.SelfTests}
+	if m.Name == "" {
+		m.Name = plain(p.Source, true)
+	}
+	if m.Version == "" {
+		m.Version = "sha256-" + p.Hash[:min(12, len(p.Hash))]
+	}
+	all := f.Transforms
+	if len(all) == 0 {
+		all = derive(m.Name, p)
+	}
+	for i := range all {
+		t := &all[i]
+		m.Transforms = append(m.Transforms, manifest.Transform{
+			Name: t.Name, Input: orBytes(t.Input), Output: orBytes(t.Output),
+			TimeoutMS: int(t.Timeout.Milliseconds()), StateBytes: t.StateBytes,
+		})
+	}
+	if len(all) == 0 {
+		return nil, nil, errors.New("exports no function that could be a transform: declare transforms in NAME" + Suffix)
+	}
+	if err := m.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("say in NAME%s how it is to be called: %w", Suffix, err)
+	}
+	return m, all, nil
+}
+
+func derive(name string, p Plugin) (all []Transform) {
+	add := func(as, export string) {
+		all = append(all, Transform{Name: as, Export: export, StateBytes: p.StateBytes})
+	}
+	if len(p.Exports) == 1 {
+		add(name, p.Exports[0])
+	}
+	for _, e := range p.Exports {
+		if as := name + "." + plain(e, false); as != name {
+			add(as, e)
+		}
+	}
+	return all
+}
+
+func orBytes(mediaType string) string {
+	if mediaType == "" {
+		return manifest.MediaTypeBytes
+	}
+	return mediaType
+}
+
+// plain makes a name of a foreign one: lower case, with _ for what names do not have. The name of a
+// plugin has no dot, and begins with a letter.
+func plain(s string, plugin bool) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '-', r == '_', r == '.' && !plugin:
+			return r
+		}
+		return '_'
+	}, strings.ToLower(s))
+	if plugin && (s == "" || s[0] < 'a' || s[0] > 'z') {
+		s = "p" + s
+	}
+	return s
+}
