@@ -201,9 +201,17 @@ func (c *Cache) prune(keep string) {
 	}
 }
 
+// rewritten is a binary that was rewritten, and its hash, by which what it is compiled to is
+// kept.
+type rewritten struct {
+	*meter.Module
+
+	Hash string `json:"hash"`
+}
+
 // rewrite rewrites a binary, or takes what it was rewritten to by the same program from the
 // cache, which may be nil.
-func (c *Cache) rewrite(wasm []byte, limits BinaryLimits, opts meter.Options) (*rewritten, error) {
+func (c *Cache) rewrite(wasm []byte, limits meter.Limits, opts meter.Options) (*rewritten, error) {
 	entry := ""
 	if c != nil && c.rewriter != "" {
 		entry = c.named(c.rewriter, hashOf(wasm), limits, opts)

@@ -59,14 +59,6 @@ func (o CompileOptions) config() wazero.RuntimeConfig {
 		WithCoreFeatures(api.CoreFeaturesV2)
 }
 
-// rewritten is a binary that was rewritten, and its hash, by which what it is compiled to is
-// kept.
-type rewritten struct {
-	*meter.Module
-
-	Hash string `json:"hash"`
-}
-
 // rewriteAll rewrites a guest's binary, and then the libraries that it is linked to.
 //
 // What it returns depends on nothing but its arguments, and not on what the cache holds: that

@@ -1,24 +1,23 @@
 package module
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"strings"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/resonhost/resonhost/host/internal/module/contract"
-	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
 )
 
 // Instance is one instance of a module. It must not be used concurrently.
 type Instance struct {
-	module         *Module
+	template       *template
 	parts          []linked            // the guest, and then the libraries of its kind
 	globals        []api.MutableGlobal // the programs' own, as in part.globals, of all parts
 	dirty          []api.Global        // of each part
@@ -43,9 +42,25 @@ type linked struct {
 	memory *linear
 }
 
+// function is an exported function that the host calls. Wazero keeps the stack that a
+// function's calls have needed with the object it is called by, so a large one goes with that.
+type function struct {
+	in    *Instance
+	part  int // whose it is
+	name  string
+	fn    api.Function // nil before the instance is linked, or if there is none
+	stack stack
+}
+
+// find looks the function up anew.
+func (f *function) find() {
+	f.fn = f.in.parts[f.part].mod.ExportedFunction(f.name)
+	f.stack = stackOf(f.fn)
+}
+
 // context returns the context to call the guest with.
 func (in *Instance) context(ctx context.Context) context.Context {
-	if in.module.opts.Interrupt == Runtime {
+	if in.template.opts.Interrupt == Runtime {
 		// A goroutine of wazero's may look at it when the call is over already.
 		return &callContext{ctx, in}
 	}
@@ -74,118 +89,6 @@ func (c *callContext) Value(key any) any {
 // caller returns the instance that called a host function.
 func caller(ctx context.Context) *Instance { return ctx.Value(instanceKey{}).(*Instance) }
 
-// Instantiate makes an instance that is ready for tasks.
-func (m *Module) Instantiate(ctx context.Context) (*Instance, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
-	defer cancel()
-	in, err := m.link(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if m.snapshot != nil {
-		err = in.adopt(m.snapshot)
-	} else {
-		in.watch.begin(ctx, &Limits{})
-		err = in.ended(in.guest.Initialize(ctx))
-	}
-	if err == nil && m.opts.Interrupt == Runtime && ctx.Err() != nil {
-		err = interrupted(ctx) // it may be closed any moment
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("instantiate: %w", err), in.Close())
-	}
-	in.usable = true
-	return in, nil
-}
-
-// theStart is what messages call the function that wazero calls as it makes an instance.
-const theStart = "the module's start"
-
-// link makes an instance as wazero does it, which runs the modules' start
-// functions and nothing else.
-func (m *Module) link(ctx context.Context) (_ *Instance, err error) {
-	in := &Instance{
-		module: m, parts: make([]linked, len(m.program.parts)),
-		stdout: stdio{out: m.log, level: slog.LevelInfo, source: "stdout", hold: true},
-		stderr: stdio{out: m.log, level: slog.LevelWarn, source: "stderr", hold: true},
-	}
-	in.call.in = in
-	charge := in.charge
-	in.stdout.charge, in.stderr.charge = charge, charge
-	in.watch.slice = smallestSlice // until it is known how long one takes: all of its memory may be untouched
-	in.system = wasi.System{
-		Stdout: &in.stdout, Stderr: &in.stderr, RealClock: m.opts.RealClock, RealRandom: m.opts.RealRandom,
-		Charge: charge, Sleep: in.sleep,
-	}
-	if in.quota, err = m.newQuota(); err != nil {
-		return nil, err
-	}
-	in.guest = m.plugin.Guest(inside{in})
-	in.watch.begin(ctx, &Limits{})
-	if err := in.linkAll(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("instantiate: %w", err), in.Close())
-	}
-	for _, f := range in.functions {
-		f.find()
-	}
-	if m.opts.Interrupt == Metered {
-		in.watch.watchOver(in.parts[0].mod)
-	}
-	return in, nil
-}
-
-// linkAll links the libraries, in their order, and the guest.
-func (in *Instance) linkAll(ctx context.Context) error {
-	if len(in.parts) > 1 {
-		ctx = experimental.WithImportResolver(ctx, in.library)
-		for i := range in.parts[1:] {
-			if err := in.linkPart(ctx, i+1); err != nil {
-				return err
-			}
-		}
-	}
-	return in.linkPart(ctx, 0)
-}
-
-// linkPart makes the instance's own of a part of the program.
-func (in *Instance) linkPart(ctx context.Context, i int) (err error) {
-	of, p := &in.module.program.parts[i], &in.parts[i]
-	p.memory = in.quota.newLinear()
-	// Names are left out so that a runtime can hold many instances, and start
-	// functions so that their failures are told as any other call's.
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	ctx = experimental.WithMemoryAllocator(ctx, p.memory)
-	if p.mod, err = in.module.program.runtime.InstantiateModule(in.context(ctx), of.CompiledModule, config); err != nil {
-		p.mod = nil
-		return in.ended(in.fault(ctx, theStart, err))
-	}
-	if p.memory.made {
-		p.mem = p.mod.Memory()
-	}
-	in.dirty = append(in.dirty, p.mod.ExportedGlobal(meter.DirtyExport))
-	for _, name := range of.globals {
-		in.globals = append(in.globals, p.mod.ExportedGlobal(name).(api.MutableGlobal))
-	}
-	return nil
-}
-
-// library returns the instance's library that guests import by that name, nil if it has none.
-func (in *Instance) library(name string) api.Module {
-	if i := in.module.libraryAt(name); i > 0 {
-		return in.parts[i].mod
-	}
-	return nil // there may be a module of the host's
-}
-
-// libraryAt returns which part a library is, -1 if there is none by that name.
-func (m *Module) libraryAt(name string) int {
-	i := slices.Index(m.libraries, name)
-	if i < 0 {
-		return -1
-	}
-	return i + 1
-}
-
 // Memory returns the size of the linear memory in bytes, of all memories if there are several.
 func (in *Instance) Memory() uint64 { return in.quota.size }
 
@@ -207,4 +110,98 @@ func (in *Instance) Close() error {
 	}
 	in.quota.leave()
 	return errors.Join(errs...)
+}
+
+// Starved reports whether the guest was denied memory that others have, or that the system has
+// not, since the instance began or was [Instance.Reset]: its answers may depend on that.
+func (in *Instance) Starved() bool { return in.quota.starved }
+
+// log is what the guest logs by a function of its kind's.
+func (in *Instance) log(level slog.Level, msg []byte) {
+	msg = msg[:min(len(msg), maxLine)]
+	in.watch.charge(lineBytes + len(msg))
+	if level >= slog.LevelError { // as guests log a panic before they trap
+		in.logged = append(in.logged[:0], msg[:min(len(msg), maxWords)]...)
+	}
+	// Levels beyond the named ones are none that a handler knows.
+	in.template.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", msg)
+}
+
+// ended disposes of what the guest wrote during what ended with err, and returns
+// err: none of it reaches the next task.
+func (in *Instance) ended(err error) error {
+	if err != nil {
+		if f := (*Fault)(nil); errors.As(err, &f) {
+			in.addOutput(f)
+		}
+	}
+	in.stdout.flush()
+	in.stderr.flush()
+	in.logged = in.logged[:0]
+	return err
+}
+
+// fault tells from what a call of export returned what happened.
+func (in *Instance) fault(ctx context.Context, export string, err error) *Fault {
+	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
+		if f.Kind >= Fuel {
+			f.Message = export + " " + f.Message
+		}
+		if f.Kind != ABI {
+			_, f.Stack = trace(err) // where it was
+		}
+		return f
+	}
+	// A guest can exit with any code, the runtime's own included: only the
+	// context tells whether the host stopped it.
+	exit := (*sys.ExitError)(nil)
+	exited := errors.As(err, &exit)
+	if exited && ctx.Err() != nil {
+		f := interrupted(ctx)
+		f.Message = export + " " + f.Message
+		return f
+	}
+	if f := in.quota.fault(export); f != nil {
+		return f
+	}
+	if exited {
+		return &Fault{
+			Kind: Exit, ExitCode: exit.ExitCode(),
+			Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode()),
+		}
+	}
+	msg, stack := trace(err)
+	msg = strings.TrimPrefix(msg, "wasm error: ")
+	overflow := msg == "stack overflow"
+	switch {
+	case !overflow:
+	case in.template.opts.Interpret:
+		msg += ": calls nest deeper than 2000, the interpreter's limit"
+	default:
+		msg += ": calls nest so deep that their native stack reached wazero's bound of 100 MB"
+	}
+	return &Fault{Kind: Trap, Message: export + ": " + msg, Stack: stack, Engine: overflow}
+}
+
+// theStart is what messages call the function that wazero calls as it makes an instance.
+const theStart = "the module's start"
+
+// addOutput adds to the stack what the guest wrote last, and to the message why it ended, if
+// it ended by itself and says so.
+func (in *Instance) addOutput(f *Fault) {
+	words := in.stderr.words()
+	if words == "" {
+		words = in.stdout.reason() // where TinyGo's runtime writes
+	}
+	if words == "" {
+		words = onOneLine(bytes.Split(in.logged, []byte("\n")))
+	}
+	if f.Kind.ByGuest() && words != "" {
+		f.Message += "; its last words: " + words
+	}
+	tail := in.stderr.tail()
+	if f.Stack != "" && tail != "" {
+		f.Stack += "\n"
+	}
+	f.Stack += tail
 }

@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -130,6 +129,13 @@ func (w *watch) glance() {
 	w.yield(now)
 }
 
+// forgive takes back what the guest owes for calls that nest too deep.
+func (w *watch) forgive() {
+	if fuel := int64(w.fuel.Get()); fuel < -meter.TooDeep/2 {
+		w.fuel.Set(uint64(fuel + (-fuel+meter.TooDeep/2)/meter.TooDeep*meter.TooDeep))
+	}
+}
+
 // visit is called when a slice is used up. It panics with a [*Fault] if the guest has to stop.
 func (w *watch) visit() {
 	now := time.Now()
@@ -154,24 +160,9 @@ func (w *watch) watchOver(mod api.Module) {
 	}
 }
 
-// yield is what the guest calls when its slice is used up.
-func yield(ctx context.Context, mod api.Module, _ []uint64) {
-	in := caller(ctx)
-	if in.watch.fuel == nil { // its start function: the instance is being made
-		in.watch.watchOver(mod)
-	}
-	in.deepen()
-	if int64(in.watch.fuel.Get()) < 0 {
-		in.watch.visit()
-	} else { // it came for the depth of its calls, or in the midst of what takes long
-		in.watch.glance()
-	}
-}
-
 // charge bills the guest for what the host does for it, and panics with a [*Fault] if it
 // has to stop: a guest that has the host work does not come to it by its fuel alone.
-func (in *Instance) charge(bytes int) {
-	w := &in.watch
+func (w *watch) charge(bytes int) {
 	if w.fuel == nil {
 		return
 	}
@@ -189,8 +180,7 @@ const maxUnseen = 64 << 10
 const bytesPerFuel = 64
 
 // sleep is what a guest with a real clock sleeps by.
-func (in *Instance) sleep(ctx context.Context, d time.Duration) error {
-	w := &in.watch
+func (w *watch) sleep(ctx context.Context, d time.Duration) error {
 	timeout := false
 	if !w.deadline.IsZero() {
 		if left := time.Until(w.deadline); left < d {
@@ -215,12 +205,6 @@ func (in *Instance) sleep(ctx context.Context, d time.Duration) error {
 	}
 	return nil
 }
-
-// Causes of contexts.
-var (
-	errTimeout = fmt.Errorf("timeout: %w", context.DeadlineExceeded)
-	errStopped = errors.New("stopped")
-)
 
 // within returns a context that ends as the limits say, for [Runtime].
 func within(ctx context.Context, l *Limits) (context.Context, context.CancelFunc) {

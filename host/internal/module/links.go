@@ -26,15 +26,15 @@ func (m *Module) inspect(wasm []byte) error {
 			return StepInspect.in(fmt.Errorf("companion file: %w", wrong))
 		}
 	}
-	var unknown error
-	if m.kind, m.info.Claim, unknown = contract.Of(m.opts.Kinds, links, file); unknown != nil {
+	kind, claim, unknown := contract.Of(m.opts.Kinds, links, file)
+	if unknown != nil {
 		return StepInspect.in(unknown)
 	}
-	m.info.Kind = m.kind.Name()
+	m.info.Kind, m.info.Claim = kind.Name(), claim
 	b := contract.Binary{
 		Links: links, Name: m.opts.Name, Hash: m.info.Hash, Companion: file, Embedder: m.opts.Embedder, Frames: m.opts.Frames,
 	}
-	m.imports = m.kind.Imports(b)
+	m.imports = kind.Imports(b)
 	g, unsound := newImportable(&m.imports)
 	if unsound != nil {
 		return StepInspect.in(unsound)
@@ -47,7 +47,7 @@ func (m *Module) inspect(wasm []byte) error {
 		return StepInspect.in(errors.Join(hint, err)) // what it lacks could not be told
 	}
 	var lacks error
-	m.plugin, lacks = m.kind.Open(b)
+	m.plugin, lacks = kind.Open(b)
 	faults := errors.Join(checkImports(links, g), lacks)
 	if err == nil && m.linked > m.opts.MemoryLimit {
 		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.linked, m.opts.MemoryLimit))

@@ -128,13 +128,39 @@ func (s *stdio) tail() string {
 	return strings.TrimSuffix(t, "\n")
 }
 
-// log is what the guest logs by a function of its kind's.
-func (in *Instance) log(level slog.Level, msg []byte) {
-	msg = msg[:min(len(msg), maxLine)]
-	in.charge(lineBytes + len(msg))
-	if level >= slog.LevelError { // as guests log a panic before they trap
-		in.logged = append(in.logged[:0], msg[:min(len(msg), maxWords)]...)
+// maxHead is how much is kept of what follows a headline that had to go to the log, in
+// bytes: enough to find the first frame of a Go stack that is not the runtime's.
+const maxHead = 4 << 10
+
+// remember keeps a headline that goes to the log, and what follows it.
+func (s *stdio) remember(line []byte) {
+	switch {
+	case isHeadline(line):
+		s.head = s.head[:0]
+	case len(s.head) == 0 || len(s.head) > maxHead:
+		return
 	}
-	// Levels beyond the named ones are none that a handler knows.
-	in.module.log.write(min(max(level, slog.LevelDebug), slog.LevelError), "log", msg)
+	s.head = append(append(s.head, line[:min(len(line), maxHead)]...), '\n')
+}
+
+// words returns the guest's last words on one line: of a Go program why it ended and where,
+// of another the last lines that it wrote.
+func (s *stdio) words() string {
+	text := s.buf
+	if headline(text) < 0 && len(s.head) > 0 {
+		text = append(s.head, text...)
+	}
+	at := headline(text)
+	if at < 0 {
+		return onOneLine(lastLines(text))
+	}
+	return onOneLine(goReason(text[at:]))
+}
+
+// reason returns why a program says that it ended, if it does.
+func (s *stdio) reason() string {
+	if at := headline(s.buf); at >= 0 {
+		return onOneLine(goReason(s.buf[at:]))
+	}
+	return ""
 }

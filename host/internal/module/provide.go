@@ -11,11 +11,11 @@ import (
 )
 
 // provide makes what guests and libraries may import of the host.
-func (m *Module) provide(ctx context.Context) error {
-	if err := wasi.Instantiate(ctx, m.program.runtime, func(ctx context.Context) *wasi.System { return &caller(ctx).system }); err != nil {
+func (t *template) provide(ctx context.Context) error {
+	if err := wasi.Instantiate(ctx, t.program.runtime, func(ctx context.Context) *wasi.System { return &caller(ctx).system }); err != nil {
 		return err
 	}
-	_, err := m.program.runtime.NewHostModuleBuilder(meter.ImportModule).
+	_, err := t.program.runtime.NewHostModuleBuilder(meter.ImportModule).
 		NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(yield), nil, nil).
 		Export(meter.ImportYield).
@@ -24,11 +24,11 @@ func (m *Module) provide(ctx context.Context) error {
 		return err
 	}
 	modules := make(map[string][]contract.HostFunction)
-	for _, f := range m.imports.Functions {
+	for _, f := range t.imports.Functions {
 		modules[f.Module] = append(modules[f.Module], f)
 	}
 	for name, functions := range modules {
-		b := m.program.runtime.NewHostModuleBuilder(name)
+		b := t.program.runtime.NewHostModuleBuilder(name)
 		for _, f := range functions {
 			do := func(ctx context.Context, mod api.Module, stack []uint64) { f.Do(ctx, inside{caller(ctx)}, mod, stack) }
 			b = b.NewFunctionBuilder().
@@ -42,4 +42,18 @@ func (m *Module) provide(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// yield is what the guest calls when its slice is used up.
+func yield(ctx context.Context, mod api.Module, _ []uint64) {
+	in := caller(ctx)
+	if in.watch.fuel == nil { // its start function: the instance is being made
+		in.watch.watchOver(mod)
+	}
+	in.deepen()
+	if int64(in.watch.fuel.Get()) < 0 {
+		in.watch.visit()
+	} else { // it came for the depth of its calls, or in the midst of what takes long
+		in.watch.glance()
+	}
 }

@@ -12,34 +12,18 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
 )
 
-// What host and kinds of guests have in common.
-type (
-	// Call is a crossing into the guest.
-	Call = contract.Call
-	// Limits are those of one call.
-	Limits = contract.Limits
-	// FrameLimits are the largest frames.
-	FrameLimits = contract.FrameLimits
-)
-
-// Errors of [Instance.Run], beside a [*Fault].
-var (
-	ErrInputSize = contract.ErrInputSize
-	ErrOutputSum = contract.ErrOutputSum
-)
-
 // Run runs items through a transform and returns how much fuel that took, 0
 // unless the module is [Metered].
 //
 // After a [*Fault] the results have no meaning, and the instance is not [Instance.Usable]
 // unless it is of the task alone.
 func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
-	if err := in.module.opts.Frames.CheckInput(c.Items); err != nil {
+	if err := in.template.opts.Frames.CheckInput(c.Items); err != nil {
 		return 0, err
 	}
 	in.usable = false
 	in.quota.forget()
-	if in.module.opts.Interrupt == Runtime {
+	if in.template.opts.Interrupt == Runtime {
 		var cancel context.CancelFunc
 		ctx, cancel = within(ctx, &c.Limits)
 		defer cancel()
@@ -48,41 +32,11 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	err = in.ended(in.guest.Run(ctx, c))
 	// With Runtime, a context that ends as the guest returns may still close the
 	// instance.
-	in.usable = (err == nil || errors.Is(err, ErrOutputSum) || ofTask(err)) && (in.module.opts.Interrupt != Runtime || ctx.Err() == nil)
+	in.usable = (err == nil || errors.Is(err, ErrOutputSum) || ofTask(err)) && (in.template.opts.Interrupt != Runtime || ctx.Err() == nil)
 	fuel = in.watch.used()
 	in.watch.end()
 	in.call.Context = nil //nolint:fatcontext // it is the caller's, and let go of
 	return fuel, err
-}
-
-// ended disposes of what the guest wrote during what ended with err, and returns
-// err: none of it reaches the next task.
-func (in *Instance) ended(err error) error {
-	if err != nil {
-		if f := (*Fault)(nil); errors.As(err, &f) {
-			in.addOutput(f)
-		}
-	}
-	in.stdout.flush()
-	in.stderr.flush()
-	in.logged = in.logged[:0]
-	return err
-}
-
-// function is an exported function that the host calls. Wazero keeps the stack that a
-// function's calls have needed with the object it is called by, so a large one goes with that.
-type function struct {
-	in    *Instance
-	part  int // whose it is
-	name  string
-	fn    api.Function // nil before the instance is linked, or if there is none
-	stack stack
-}
-
-// find looks the function up anew.
-func (f *function) find() {
-	f.fn = f.in.parts[f.part].mod.ExportedFunction(f.name)
-	f.stack = stackOf(f.fn)
 }
 
 // Call implements [contract.Function].
@@ -117,23 +71,23 @@ func (in inside) Memory() api.Memory { return in.parts[0].mem }
 
 // Library implements [contract.Instance].
 func (in inside) Library(name string) contract.Module {
-	return library{in.Instance, in.module.libraryAt(name)}
+	return library{in.Instance, in.template.libraryAt(name)}
 }
 
 // Guest implements [contract.Instance].
 func (in inside) Guest() contract.Guest { return in.guest }
 
 // Manifest implements [contract.Instance].
-func (in inside) Manifest() *manifest.Manifest { return in.module.info.Manifest }
+func (in inside) Manifest() *manifest.Manifest { return in.template.manifest }
 
 // Embedder implements [contract.Instance].
-func (in inside) Embedder() *contract.Embedder { return &in.module.opts.Embedder }
+func (in inside) Embedder() *contract.Embedder { return &in.template.opts.Embedder }
 
 // System implements [contract.Instance].
 func (in inside) System() *wasi.System { return &in.system }
 
 // Charge implements [contract.Instance].
-func (in inside) Charge(bytes int) { in.charge(bytes) }
+func (in inside) Charge(bytes int) { in.watch.charge(bytes) }
 
 // Log implements [contract.Instance].
 func (in inside) Log(level slog.Level, msg []byte) { in.log(level, msg) }

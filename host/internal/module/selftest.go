@@ -20,7 +20,7 @@ const warmUpFuel = 100_000_000
 func (m *Module) warmUp(ctx context.Context, in *Instance) (answers []abi.Result, err error) {
 	var spent uint64
 	for turn := range m.plugin.WarmUp.Turns {
-		for i, c := range m.info.Manifest.SelfTests {
+		for i, c := range m.manifest.SelfTests {
 			got, fuel, err := m.selfTest(ctx, in, c)
 			if turn == 0 && !in.Starved() {
 				answers = append(answers, got)
@@ -40,7 +40,7 @@ func (m *Module) warmUp(ctx context.Context, in *Instance) (answers []abi.Result
 // testCold runs each self-test on an instance of its own, which begins with the snapshot. It
 // returns the answers, up to where one was [Instance.Starved].
 func (m *Module) testCold(ctx context.Context) (answers []abi.Result, err error) {
-	for i, c := range m.info.Manifest.SelfTests {
+	for i, c := range m.manifest.SelfTests {
 		in, err := m.Instantiate(ctx)
 		if err != nil {
 			return nil, ofTest(i, &c, err)
@@ -64,7 +64,8 @@ func ofTest(i int, c *manifest.SelfTest, err error) error {
 // describe asks an instance for the manifest.
 func (m *Module) describe(ctx context.Context, in *Instance) (err error) {
 	in.watch.begin(ctx, &Limits{})
-	m.info.Manifest, err = in.guest.Describe(ctx)
+	m.manifest, err = in.guest.Describe(ctx)
+	m.info.Manifest = m.manifest
 	return err
 }
 
@@ -75,12 +76,12 @@ func (m *Module) warmBatch(ctx context.Context, in *Instance) error {
 		return nil
 	}
 	last := make(map[int]manifest.SelfTest)
-	for _, c := range m.info.Manifest.SelfTests {
+	for _, c := range m.manifest.SelfTests {
 		if c.Status == abi.StatusOK {
 			last[m.index(c.Transform)] = c
 		}
 	}
-	for index := range m.info.Manifest.Transforms {
+	for index := range m.manifest.Transforms {
 		c, ok := last[index]
 		if !ok {
 			continue
@@ -98,7 +99,7 @@ func (m *Module) warmBatch(ctx context.Context, in *Instance) error {
 }
 
 func (m *Module) index(transform string) int {
-	return slices.IndexFunc(m.info.Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == transform })
+	return slices.IndexFunc(m.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == transform })
 }
 
 func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) (answer abi.Result, fuel uint64, err error) {
@@ -127,20 +128,4 @@ func outcome(r abi.Result) string {
 func differ(got, want []byte) error {
 	at, g, w := firstDifference(got, want)
 	return fmt.Errorf("output of %d bytes is %s from byte %d on, want %s of %d bytes%s", len(got), g, at, w, len(want), nanNote(got, want))
-}
-
-// firstDifference returns where two byte strings part, and excerpts of both from there on.
-func firstDifference(a, b []byte) (at int, fromA, fromB string) {
-	for at < min(len(a), len(b)) && a[at] == b[at] {
-		at++
-	}
-	const most = 24
-	excerpt := func(b []byte) string {
-		b = b[at:]
-		if len(b) > most {
-			return fmt.Sprintf("%q…", b[:most])
-		}
-		return fmt.Sprintf("%q", b)
-	}
-	return at, excerpt(a), excerpt(b)
 }

@@ -39,8 +39,8 @@ func (m *Module) try(ctx context.Context) error {
 		in = nil
 		return err
 	}
-	for index, t := range m.info.Manifest.Transforms {
-		if spent > trialFuel || slices.ContainsFunc(m.info.Manifest.SelfTests, func(c manifest.SelfTest) bool { return c.Transform == t.Name }) {
+	for index, t := range m.manifest.Transforms {
+		if spent > trialFuel || slices.ContainsFunc(m.manifest.SelfTests, func(c manifest.SelfTest) bool { return c.Transform == t.Name }) {
 			continue
 		}
 		if in == nil {

@@ -8,13 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	// maxWords is how much of a guest's last words the message of an error has, in bytes.
-	maxWords = 512
-	// maxHead is how much is kept of what follows a headline that had to go to the log, in
-	// bytes: enough to find the first frame of a Go stack that is not the runtime's.
-	maxHead = 4 << 10
-)
+// maxWords is how much of a guest's last words the message of an error has, in bytes.
+const maxWords = 512
 
 // headlines are how Go's runtime begins to say why it ends, whatever a task wrote before and
 // however long a stack follows.
@@ -43,39 +38,6 @@ func headline(text []byte) int {
 		i += n + 1
 	}
 	return at
-}
-
-// remember keeps a headline that goes to the log, and what follows it.
-func (s *stdio) remember(line []byte) {
-	switch {
-	case isHeadline(line):
-		s.head = s.head[:0]
-	case len(s.head) == 0 || len(s.head) > maxHead:
-		return
-	}
-	s.head = append(append(s.head, line[:min(len(line), maxHead)]...), '\n')
-}
-
-// words returns the guest's last words on one line: of a Go program why it ended and where,
-// of another the last lines that it wrote.
-func (s *stdio) words() string {
-	text := s.buf
-	if headline(text) < 0 && len(s.head) > 0 {
-		text = append(s.head, text...)
-	}
-	at := headline(text)
-	if at < 0 {
-		return onOneLine(lastLines(text))
-	}
-	return onOneLine(goReason(text[at:]))
-}
-
-// reason returns why a program says that it ended, if it does.
-func (s *stdio) reason() string {
-	if at := headline(s.buf); at >= 0 {
-		return onOneLine(goReason(s.buf[at:]))
-	}
-	return ""
 }
 
 // goReason returns of what Go's runtime writes as it ends the paragraph that says why, and

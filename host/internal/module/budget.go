@@ -81,14 +81,14 @@ var (
 	_ experimental.LinearMemory    = (*linear)(nil)
 )
 
-// newQuota returns that of a new instance, for which as much as it begins with is taken from the
-// budget already: wazero cannot be refused that.
-func (m *Module) newQuota() (quota, error) {
-	if !m.opts.Budget.take(m.initial) {
+// newQuota returns that of a new instance, for which the initial bytes that it begins with are taken from the
+// budget already: wazero cannot be refused those.
+func newQuota(b *Budget, limit, initial uint64) (quota, error) {
+	if !b.take(initial) {
 		return quota{}, fmt.Errorf("%w: an instance has %d bytes, and %d of %d are taken (MemoryBudget, --memory-budget)",
-			ErrBudget, m.initial, m.opts.Budget.Held(), m.opts.Budget.Limit())
+			ErrBudget, initial, b.Held(), b.Limit())
 	}
-	return quota{budget: m.opts.Budget, limit: m.opts.MemoryLimit, held: m.initial}, nil
+	return quota{budget: b, limit: limit, held: initial}, nil
 }
 
 // newLinear returns a memory within it.
@@ -132,10 +132,6 @@ func (r *quota) deny(why denial, size uint64) []byte {
 
 // forget forgets that memory was denied: to a call that has ended.
 func (r *quota) forget() { r.denied = granted }
-
-// Starved reports whether the guest was denied memory that others have, or that the system has
-// not, since the instance began or was [Instance.Reset]: its answers may depend on that.
-func (in *Instance) Starved() bool { return in.quota.starved }
 
 // fault is that of a call of export which did not survive that memory was denied to it; nil
 // if none was.
