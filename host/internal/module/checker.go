@@ -120,7 +120,7 @@ func (c *Checker) check(ctx context.Context, call Call, compiled []abi.Result, f
 	if starved {
 		return errors.Join(ErrStarved, err)
 	}
-	if f := (*Fault)(nil); errors.As(err, &f) {
+	if f := (*Fault)(nil); errors.As(err, &f) && !errors.Is(err, errAgain) {
 		if f.Engine || f.Kind != Trap && f.Kind != Exit && f.Kind != ABI {
 			return fmt.Errorf("%w: %w", ErrUnchecked, err)
 		}
@@ -181,7 +181,7 @@ func newChecker(ctx context.Context, of *template, binaries []*rewritten) (*Chec
 		opts.Interrupt = Runtime
 	}
 	s := &template{
-		opts: opts, imports: of.imports, plugin: of.plugin, libraries: of.libraries, linked: of.linked, initial: of.linked,
+		opts: opts, again: true, imports: of.imports, plugin: of.plugin, libraries: of.libraries, linked: of.linked, initial: of.linked,
 		manifest: of.manifest, log: newGuestLog(slog.New(slog.DiscardHandler), opts.LogBytesPerSecond),
 	}
 	c := &Checker{of: of, second: s}

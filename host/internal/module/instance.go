@@ -33,6 +33,7 @@ type Instance struct {
 	watch          watch
 	// usable is false from the beginning of a call until it has ended well.
 	usable bool
+	spent  bool // see [contract.Instance]
 }
 
 // linked is a part of the program, of one instance.

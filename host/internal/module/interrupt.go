@@ -206,20 +206,21 @@ func (w *watch) sleep(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// within returns a context that ends as the limits say, for [Runtime].
-func within(ctx context.Context, l *Limits) (context.Context, context.CancelFunc) {
-	ctx, stop := context.WithCancelCause(ctx)
+// within returns a context that ends with stop, which may be nil, and at a deadline, unless that is
+// zero.
+func within(ctx, stop context.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
 	unhook := func() bool { return true }
-	if l.Stop != nil {
-		unhook = context.AfterFunc(l.Stop, func() { stop(errStopped) })
+	if stop != nil {
+		unhook = context.AfterFunc(stop, func() { end(errStopped) })
 	}
 	cancel := func() {}
-	if deadline := l.Deadline(); !deadline.IsZero() {
+	if !deadline.IsZero() {
 		ctx, cancel = context.WithDeadlineCause(ctx, deadline, errTimeout)
 	}
 	return ctx, func() {
 		cancel()
 		unhook()
-		stop(nil)
+		end(nil)
 	}
 }

@@ -25,14 +25,14 @@ func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
 	in.quota.forget()
 	if in.template.opts.Interrupt == Runtime {
 		var cancel context.CancelFunc
-		ctx, cancel = within(ctx, &c.Limits)
+		ctx, cancel = within(ctx, c.Stop, c.Deadline())
 		defer cancel()
 	}
 	in.watch.begin(ctx, &c.Limits)
 	err = in.ended(in.guest.Run(ctx, c))
 	// With Runtime, a context that ends as the guest returns may still close the
 	// instance.
-	in.usable = (err == nil || errors.Is(err, ErrOutputSum) || ofTask(err)) && (in.template.opts.Interrupt != Runtime || ctx.Err() == nil)
+	in.usable = (err == nil || errors.Is(err, ErrOutputSum) || ofTask(err)) && !in.spent && (in.template.opts.Interrupt != Runtime || ctx.Err() == nil)
 	fuel = in.watch.used()
 	in.watch.end()
 	in.call.Context = nil //nolint:fatcontext // it is the caller's, and let go of
@@ -88,6 +88,12 @@ func (in inside) System() *wasi.System { return &in.system }
 
 // Charge implements [contract.Instance].
 func (in inside) Charge(bytes int) { in.watch.charge(bytes) }
+
+// Outside implements [contract.Instance].
+func (in inside) Outside(f func(context.Context) error) error { return in.outside(f) }
+
+// Spend implements [contract.Instance].
+func (in inside) Spend() { in.spent = true }
 
 // Log implements [contract.Instance].
 func (in inside) Log(level slog.Level, msg []byte) { in.log(level, msg) }

@@ -10,6 +10,8 @@ import (
 // template is what the instances of a module are made from, and have in common.
 type template struct {
 	opts Options
+	// again is whether its instances do calls a second time, to compare answers.
+	again bool
 	// imports are what its kind lets the guest import, and plugin what it makes of the binary.
 	imports contract.Imports
 	plugin  contract.Plugin

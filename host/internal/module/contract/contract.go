@@ -191,6 +191,13 @@ type Instance interface {
 	// Charge bills the guest for bytes that the host moves for it. It panics with a [*Fault] if the
 	// guest has to stop.
 	Charge(bytes int)
+	// Outside calls f for a host function: what waits, or has effects outside of the instance, such as
+	// a function of the embedder's. The context of f ends when the guest has to stop, and then Outside
+	// panics with the [*Fault]. A panic of f is an error. Nothing of f is called where a task is done a
+	// second time to compare answers.
+	Outside(f func(ctx context.Context) error) error
+	// Spend has the instance be of no further use once the call has ended, though that may end well.
+	Spend()
 	// Log passes a message of the guest's on to the plugin's log, and bills it.
 	Log(level slog.Level, msg []byte)
 }
