@@ -138,6 +138,7 @@ lint: ## check format, vet, linters, go.mod files, the compiled guests and the d
 	@for wasm in testdata/guests/*.wasm testdata/guests/proposals/*.wasm; do \
 		cmp bin/guests-wat/$${wasm#testdata/guests/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
 	done
+	@cmp bin/guests-wat/extism-kernel.wasm host/internal/module/kind/extism/kernel.wasm || { echo "run make guests-wat and commit"; exit 1; }
 
 bench-test: ## run the tests of bench
 	cd bench && go test -timeout $(TESTTIME) ./...

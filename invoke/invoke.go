@@ -159,6 +159,6 @@ const Expansion = 3
 func NoMemory(transform string) error {
 	return &host.Error{
 		Kind: host.KindQueueFull, Transform: transform, Err: host.ErrQueueFull,
-		Message: "the requests under way hold all the memory that they may (MaxHeld, --max-held); try again when some have ended",
+		Message: "the requests under way hold all the memory that they may (MaxHeld, --max-held)",
 	}
 }

@@ -132,7 +132,7 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 			}
 			task, err := c.Decode(body, "")
 			if err == nil && !a.Take(task.Size(), false) {
-				err = invoke.NoMemory(t.Name)
+				err = s.noMemory(t)
 			}
 			return task, err
 		},

@@ -16,6 +16,10 @@ mkdir -p "$out/proposals"
 for wat in proposals/*.wat; do
 	wat2wasm --enable-all --debug-names "$wat" -o "$out/${wat%.wat}.wasm"
 done
+# The library of Extism's guests is the host's, which embeds it.
+kernel=../../host/internal/module/kind/extism/kernel.wat
+[ "$out" = . ] && to=${kernel%.wat}.wasm || to=$out/extism-kernel.wasm
+wat2wasm "$kernel" -o "$to"
 
 : >"$out/empty.wasm"
 head -c 1000 "$out/hostile.wasm" >"$out/truncated.wasm"

@@ -74,8 +74,8 @@ func TestLinks(t *testing.T) {
 			"imports 2 functions of a, which the host does not grant: a and b\n" + noContract: foreign([]string{"a a", "a b"}, []string{"c"}),
 		"seems to be a module that wasm-bindgen made for JavaScript: build without wasm-bindgen, as resonhost new --lang rust has it\n" +
 			"imports __wbindgen_placeholder__.__wbindgen_throw, which the host does not grant\n" + noContract: foreign([]string{"__wbindgen_placeholder__ __wbindgen_throw"}, nil),
-		"seems to be a plugin of Extism" + another + "\n" +
-			"imports 2 functions of extism:host/env, which the host does not grant: input_length and output_set\n" + noContract: foreign([]string{"extism:host/env input_length", "extism:host/env output_set"}, nil),
+		"seems to be a plugin of Extism from before its version 1: build it with a plug-in development kit of version 1\n" +
+			"imports 2 functions of env, which the host does not grant: extism_input_length and extism_output_set\n" + noContract: foreign([]string{"env extism_input_length", "env extism_output_set"}, nil),
 		"seems to be a guest of waPC" + another + "\n" +
 			"imports wapc.__guest_request, which the host does not grant\n" + noContract: foreign([]string{"wapc __guest_request"}, nil),
 		"seems to be a filter of Proxy-Wasm" + another + "\n" +

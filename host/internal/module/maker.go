@@ -27,10 +27,8 @@ var makers = []maker{
 			return module == "wbg" || strings.HasPrefix(module, "__wbindgen_") || strings.HasSuffix(module, "_bg.js") || strings.HasPrefix(name, "__wbindgen_")
 		})
 	}},
-	{"a plugin of Extism", another, func(l *meter.Links) bool {
-		return imports(l, func(module, name string) bool {
-			return strings.HasPrefix(module, "extism:") || module == "env" && strings.HasPrefix(name, "extism_")
-		})
+	{"a plugin of Extism from before its version 1", "build it with a plug-in development kit of version 1", func(l *meter.Links) bool {
+		return named(l, "env", "extism_")
 	}},
 	{"a guest of waPC", another, from("wapc")},
 	{"a filter of Proxy-Wasm", another, func(l *meter.Links) bool {

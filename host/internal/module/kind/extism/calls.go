@@ -1,0 +1,138 @@
+package extism
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+// errFailed ends the call of a guest whose task fails, see guest.failed. It is no fault.
+var errFailed = errors.New("the task fails")
+
+// fail ends the guest's call. The task fails with that message.
+func (g *guest) fail(msg string) {
+	g.failed = msg
+	panic(errFailed)
+}
+
+// hostFunctions are those of the host's that the kernel gives on.
+func hostFunctions() []contract.HostFunction {
+	of := func(name string, params, results int, do func(g *guest, h heap, stack []uint64)) contract.HostFunction {
+		f := contract.HostFunction{Module: ownModule, Name: name, Params: offsets(params), Results: offsets(results)}
+		f.Do = func(_ context.Context, in contract.Instance, _ api.Module, stack []uint64) {
+			g := in.Guest().(*guest)
+			do(g, g.heap(), stack)
+		}
+		return f
+	}
+	logs := func(name string, level slog.Level) contract.HostFunction {
+		return of(name, 1, 0, func(g *guest, h heap, stack []uint64) {
+			g.in.Log(level, h.block(name, stack[0]))
+			h.free(stack[0])
+		})
+	}
+	status := of("http_status_code", 0, 1, func(g *guest, _ heap, stack []uint64) { stack[0] = uint64(g.response.status) })
+	status.Results = []api.ValueType{i32}
+	return []contract.HostFunction{
+		of("config_get", 1, 1, configGet), of("var_get", 1, 1, varGet), of("var_set", 2, 0, varSet),
+		of("http_request", 2, 1, httpRequest), status, of("http_headers", 0, 1, httpHeaders),
+		logs("log_trace", slog.LevelDebug), logs("log_debug", slog.LevelDebug), logs("log_info", slog.LevelInfo),
+		logs("log_warn", slog.LevelWarn), logs("log_error", slog.LevelError),
+	}
+}
+
+// offsets are so many of them.
+func offsets(n int) (all []api.ValueType) {
+	for range n {
+		all = append(all, i64)
+	}
+	return all
+}
+
+// The functions below free blocks that they are given only once there is a block for what they
+// return: some kits free them as well, and would free that otherwise.
+
+func configGet(g *guest, h heap, stack []uint64) {
+	key := stack[0]
+	name := h.block("config_get", key)
+	value, ok := "", false
+	if f := g.of.binary.Companion; f != nil {
+		value, ok = f.Config[string(name)]
+	}
+	stack[0] = 0
+	if ok {
+		stack[0] = g.give(h, []byte(value))
+	}
+	h.free(key)
+}
+
+func varGet(g *guest, h heap, stack []uint64) {
+	key := stack[0]
+	value := g.variables.values[string(h.block("var_get", key))]
+	stack[0] = g.give(h, value)
+	h.free(key)
+}
+
+func varSet(g *guest, h heap, stack []uint64) {
+	name, value := h.block("var_set", stack[0]), []byte(nil)
+	if stack[1] != 0 {
+		value = h.block("var_set", stack[1])
+	}
+	g.in.Charge(len(name) + len(value))
+	if err := g.variables.set(string(name), value); err != nil {
+		g.fail(err.Error())
+	}
+	h.free(stack[0])
+	h.free(stack[1])
+}
+
+// give returns a block with a copy of data, which the guest is billed for; 0 if that is empty.
+func (g *guest) give(h heap, data []byte) uint64 {
+	g.in.Charge(len(data))
+	return h.alloc(data)
+}
+
+// isUserFunction reports whether a function of the embedder's can be of that type.
+func isUserFunction(l meter.Link) bool {
+	for _, t := range l.Params {
+		if t != i64 {
+			return false
+		}
+	}
+	return len(l.Results) == 0 || len(l.Results) == 1 && l.Results[0] == i64
+}
+
+// userFunction is a function of the embedder's as a guest imports it. What it is given, and what it
+// returns, are offsets; 0 is nothing.
+func userFunction(l meter.Link, do func(ctx context.Context, args [][]byte) ([]byte, error)) contract.HostFunction {
+	return contract.HostFunction{
+		Module: userModule, Name: l.Name, Params: l.Params, Results: l.Results,
+		Do: func(_ context.Context, in contract.Instance, _ api.Module, stack []uint64) {
+			g := in.Guest().(*guest)
+			h, args, size := g.heap(), make([][]byte, len(l.Params)), 0
+			for i := range args {
+				if stack[i] != 0 {
+					args[i] = h.block(l.Name, stack[i])
+				}
+				size += len(args[i])
+			}
+			in.Charge(size)
+			var result []byte
+			err := in.Outside(func(ctx context.Context) (err error) {
+				result, err = do(ctx, args)
+				return err
+			})
+			if err != nil {
+				g.fail(meter.Plain(l.Name) + ": " + err.Error())
+			}
+			if len(l.Results) > 0 {
+				stack[0] = g.give(g.heap(), result)
+			}
+		},
+	}
+}

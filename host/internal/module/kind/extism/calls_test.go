@@ -1,0 +1,273 @@
+package extism_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// TestAnswers has what each function of the kits' does.
+func TestAnswers(t *testing.T) {
+	var log bytes.Buffer
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) {
+		o.Companion = []byte("name: x\nconfig: {lang: en, empty: \"\"}")
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	const ok, failed = abi.StatusOK, abi.StatusFailed
+	for _, c := range []struct {
+		transform, input string
+		status           abi.Status
+		output           string
+	}{
+		{"noop", "abc", ok, ""},
+		{"echo", "abcdefghijk", ok, "abcdefghijk"},
+		{"began", "", ok, "001"},
+		{"config", "lang", ok, "en"},
+		{"config", "empty", ok, ""},
+		{"config", "none", ok, ""},
+		{"fill", "abc", ok, "abc"},
+		{"remove", "", ok, ""},
+		{"count", "", ok, "001"},
+		{"log", "words", ok, "000"},
+		{"fail", "why", failed, "why"},
+		{"fail", "\xff", failed, "\uFFFD"},
+		{"fail", strings.Repeat("x", 5000), failed, strings.Repeat("x", 4096)},
+		{"failzero", "", failed, "no luck"},
+		{"failcode", "", failed, "failcode returned -3"},
+		{"done", "abc", ok, "abc"},
+		{"freed", "abc", ok, "abc"},
+		{"lengths", "abc", ok, "003"},
+		{"http", `{"url": "http://example.com"}`, failed, "http_request: this host sends no requests for its plugins"},
+		{"headers", `{"url": "http://example.com"}`, failed, "http_request: this host sends no requests for its plugins"},
+	} {
+		got, err := m.run("x."+c.transform, item(c.input))
+		if err != nil || got[0].Status != c.status || string(got[0].Payload) != c.output {
+			t.Errorf("%s(%.20q) is %v %.100q, err %v; want %v %.100q", c.transform, c.input, got[0].Status, got[0].Payload, err, c.status, c.output)
+		}
+	}
+	for _, line := range []string{"level=DEBUG", "level=INFO", "level=WARN", "level=ERROR"} {
+		if !strings.Contains(log.String(), line+" msg=words source=log") {
+			t.Errorf("no line of %s is logged:\n%s", line, &log)
+		}
+	}
+}
+
+// TestHostile has what a guest must not do.
+func TestHostile(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), nil)
+	for transform, want := range map[string]string{
+		"wildload":      "trap: wildload: unreachable",
+		"wildloadfar":   "trap: wildloadfar: unreachable",
+		"wildloadend":   "trap: wildloadend: out of bounds memory access",
+		"wildstore":     "trap: wildstore: unreachable",
+		"wildstorebyte": "trap: wildstorebyte: unreachable",
+		"wildoutput":    "abi: wildoutput returned a frame of 8388607 bytes, the limit is 4194304 (MaxOutput, --max-output)",
+		"wildoutputfar": "abi: output_set was given 8 bytes at the offset 4294968320, of a memory of 1048576",
+		"hugeoutput":    "abi: hugeoutput returned a frame of 18446744073709551615 bytes, the limit is 4194304 (MaxOutput, --max-output)",
+		"wildkey":       "abi: config_get was given the offset 12345, which is no block of memory",
+		"wildlog":       "abi: log_info was given the offset 18446744073709551600, which is no block of memory",
+		"spoil":         "trap: spoil: unreachable",
+		"spoilhost":     "abi: wrote into a block of memory that it had freed",
+	} {
+		_, err := m.run("x."+transform, item(""))
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", transform, err, want)
+		}
+	}
+	if got, err := m.run("x.wilderror", item("")); err != nil || got[0].Status != abi.StatusOK {
+		t.Errorf("an error that is none: %v, %v", got, err)
+	}
+}
+
+// TestReuse has blocks that are freed used again, by the guest and by the host.
+func TestReuse(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), nil)
+	in := m.instance()
+	if got, err := m.runIn(in, "x.reuse", item("")); err != nil || got[0].Status != abi.StatusOK || in.Grown() {
+		t.Errorf("%v, err %v; the memory has grown: %v", got, err, in.Grown())
+	}
+}
+
+// TestSpent has an instance go whose guest ended itself, or was ended by a function of the host's,
+// though the task has an answer.
+func TestSpent(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), nil)
+	for transform, spent := range map[string]bool{"echo": false, "fail": false, "done": true, "http": true} {
+		in := m.instance()
+		if _, err := m.runIn(in, "x."+transform, item("{}")); err != nil || in.Usable() == spent || in.Reset() == spent {
+			t.Errorf("%s: usable %v, err %v", transform, in.Usable(), err)
+		}
+	}
+	// Other items need another instance: that of each is for the caller to find.
+	if _, err := m.run("x.done", item("a"), item("b")); err == nil {
+		t.Error("a frame goes on after the guest has ended itself")
+	}
+}
+
+// TestUserFunctions has the embedder's functions called.
+func TestUserFunctions(t *testing.T) {
+	var noted []string
+	functions := map[string]func(context.Context, [][]byte) ([]byte, error){
+		"note": func(_ context.Context, args [][]byte) ([]byte, error) {
+			noted = append(noted, string(args[0]))
+			return nil, nil
+		},
+		"join": func(_ context.Context, args [][]byte) ([]byte, error) { return bytes.Join(args, []byte("+")), nil },
+		"shout": func(ctx context.Context, args [][]byte) ([]byte, error) {
+			switch string(args[0]) {
+			case "error":
+				return nil, errors.New("no voice")
+			case "panic":
+				panic("very secret")
+			case "wait":
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case "long":
+				return bytes.Repeat(args[0], 50_000), nil
+			}
+			return bytes.ToUpper(args[0]), nil
+		},
+	}
+	m := load(t, guesttest.HandWritten(t, "extism-user"), func(o *module.Options) { o.Embedder.Functions = functions })
+	for input, want := range map[string]string{
+		"abc": "ABC+abc", "error": "shout: no voice", "panic": "shout: it panicked", "long": strings.Repeat("long", 50_000) + "+long", "": "+",
+	} {
+		got, err := m.run("x.shout", item(input))
+		if failed := strings.HasPrefix(want, "shout: "); err != nil || (got[0].Status == abi.StatusFailed) != failed || string(got[0].Payload) != want {
+			t.Errorf("%q: %v %.100q, err %v", input, got[0].Status, got[0].Payload, err)
+		}
+	}
+	if len(noted) == 0 {
+		t.Error("a function without a result is not called")
+	}
+	if got, err := m.run("x.nothing", item("")); err != nil || len(got[0].Payload) != 0 {
+		t.Errorf("no argument: %v, err %v", got, err)
+	}
+	_, err := m.instance().Run(t.Context(), module.Call{
+		Transform: m.index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Timeout: 10 * time.Millisecond},
+	})
+	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Timeout {
+		t.Errorf("a function that waits: %v", err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	_, err = m.instance().Run(t.Context(), module.Call{
+		Transform: m.index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Stop: stopped},
+	})
+	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Stopped {
+		t.Errorf("a function that waits while the guest is stopped: %v", err)
+	}
+	// What has effects is not done twice.
+	c, err := m.NewChecker(t.Context(), guesttest.HandWritten(t, "extism-user"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := len(noted)
+	call := module.Call{Transform: m.index("x.shout"), Items: []abi.Item{item("abc")}}
+	if err := c.Check(t.Context(), call, []abi.Result{{Payload: []byte("ABC+abc")}}, 0); !errors.Is(err, module.ErrUnchecked) || len(noted) != before {
+		t.Errorf("a task that calls the embedder is checked: %v", err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFetch has requests that guests send, and what comes of them.
+func TestFetch(t *testing.T) {
+	var last contract.FetchRequest
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) {
+		o.Companion = []byte("name: x\nallowed_hosts: [\"*.example.com\"]")
+		o.Embedder.Fetch = func(_ context.Context, r contract.FetchRequest) (contract.FetchResponse, error) {
+			last = r
+			if r.URL == "http://no.example.com" {
+				return contract.FetchResponse{}, errors.New("no such host")
+			}
+			return contract.FetchResponse{Status: 404, Header: map[string]string{"x-a": "b"}, Body: append([]byte("for "), r.Body...)}, nil
+		}
+	})
+	const to = `{"url": "http://a.example.com", "method": "purge", "headers": {"X-B": "c"}}`
+	for _, c := range []struct{ transform, input, want string }{
+		{"http", to, "for "},
+		{"status", to, "404"},
+		{"headers", to, `{"x-a":"b"}`},
+		{"http", `{"url": "http://no.example.com"}`, "http_request: no such host"},
+		{"http", `{`, "http_request was given no request: unexpected end of JSON input"},
+		{"post", to, "for greeting"},
+	} {
+		if got, err := m.run("x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
+			t.Errorf("%s(%s) is %v %q, err %v", c.transform, c.input, got[0].Status, got[0].Payload, err)
+		}
+	}
+	if last.Method != "purge" || last.Header["X-B"] != "c" || strings.Join(last.AllowedHosts, " ") != "*.example.com" || last.MaxBytes != 50<<20 {
+		t.Errorf("the request is %+v", last)
+	}
+}
+
+// TestVariables has a stream keep them, and no other task.
+func TestVariables(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) { o.Frames.MaxInput = 2 << 20 })
+	in := m.instance()
+	for range 2 {
+		if got, err := m.runIn(in, "x.count", item("")); err != nil || string(got[0].Payload) != "001" {
+			t.Errorf("without a state: %v, err %v", got, err)
+		}
+	}
+	var state []byte
+	for _, want := range []string{"001", "002", "003"} {
+		got, err := m.run("x.count", abi.Item{State: state})
+		if err != nil || string(got[0].Payload) != want {
+			t.Fatalf("with a state: %v, err %v; want %s", got, err, want)
+		}
+		state = got[0].State
+	}
+	if want := "\x01\x05count\x03"; !strings.HasPrefix(string(state), want) || len(state) != len(want)+3 {
+		t.Errorf("the state is %q", state)
+	}
+	if got, err := m.run("x.count", abi.Item{State: []byte("junk")}); err != nil || got[0].Status != abi.StatusFailed ||
+		!strings.Contains(string(got[0].Payload), "the state of the stream is of format 106") {
+		t.Errorf("with what is no state: %v, err %v", got, err)
+	}
+	if got, err := m.run("x.remove", abi.Item{State: state}); err != nil || got[0].State != nil {
+		t.Errorf("a state without variables: %v, err %v", got, err)
+	}
+	if got, err := m.run("x.fill", item(strings.Repeat("x", 700_000))); err != nil || got[0].Status != abi.StatusOK {
+		t.Errorf("a variable that replaces itself counts twice: %v %.100q, err %v", got[0].Status, got[0].Payload, err)
+	}
+	if got, err := m.run("x.fill", item(strings.Repeat("x", 1<<20-8))); err != nil || got[0].Status != abi.StatusFailed ||
+		!strings.HasPrefix(string(got[0].Payload), "the variables are full: ") {
+		t.Errorf("too large a variable: %v %.100q, err %v", got[0].Status, got[0].Payload, err)
+	}
+}
+
+// TestRefused has binaries refused with the reason.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct{ guest, companion, want string }{
+		{"extism-user", "name: x", "imports 3 functions of extism:host/user, which the host does not grant: shout, join and note"},
+		{"parcel", "kind: extism", "imports 5 functions of parcel, which the host does not grant"},
+	} {
+		s := subject(t)
+		opts := s.Options()
+		opts.Companion = []byte(c.companion)
+		if _, err := module.Load(t.Context(), guesttest.HandWritten(t, c.guest), opts); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.guest, err, c.want)
+		}
+	}
+	// It imports a function with a float.
+	wasm := []byte("\x00asm\x01\x00\x00\x00" + "\x01\x08\x02\x60\x01\x7d\x00\x60\x00\x00" +
+		"\x02\x18\x01\x10extism:host/user\x03log\x00\x00" + "\x03\x02\x01\x01" + "\x07\x07\x01\x03run\x00\x01" + "\x0a\x04\x01\x02\x00\x0b")
+	s := subject(t)
+	opts := s.Options()
+	opts.Embedder.Functions = map[string]func(context.Context, [][]byte) ([]byte, error){"log": nil}
+	if _, err := module.Load(t.Context(), wasm, opts); err == nil || !strings.Contains(err.Error(), "imports extism:host/user.log(f32) → (): a function of the embedder's takes and returns offsets, which are i64, and returns one at most") {
+		t.Errorf("a function with a float: %v", err)
+	}
+}

@@ -1,0 +1,177 @@
+// Package extism is the kind of guests that were made with a plug-in development kit of Extism's, of
+// version 1. They do not describe themselves: each function without parameters that returns an i32
+// or nothing can be a transform. They take one item at a time.
+package extism
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+const (
+	i32 = api.ValueTypeI32
+	i64 = api.ValueTypeI64
+)
+
+// Modules that guests import from. The library imports the host's functions from ownModule and gives
+// them on.
+const (
+	envModule  = "extism:host/env"
+	userModule = "extism:host/user"
+	ownModule  = "resonhost:extism"
+)
+
+// Kind implements [contract.Kind].
+type Kind struct{}
+
+var _ contract.Kind = Kind{}
+
+// Name implements [contract.Kind].
+func (Kind) Name() string { return "extism" }
+
+// Claims implements [contract.Kind].
+func (Kind) Claims(links *meter.Links) string {
+	for _, l := range links.Imports {
+		if l.Module == envModule || l.Module == userModule {
+			return "imports " + l.Module + "." + meter.Plain(l.Name)
+		}
+	}
+	return ""
+}
+
+// Imports implements [contract.Kind].
+func (Kind) Imports(b contract.Binary) contract.Imports {
+	functions := hostFunctions()
+	for _, l := range b.Links.Imports {
+		if l.Module == userModule && l.Kind == meter.KindFunction && b.Embedder.Functions[l.Name] != nil {
+			functions = append(functions, userFunction(l, b.Embedder.Functions[l.Name]))
+		}
+	}
+	return contract.Imports{Functions: functions, Libraries: []contract.Library{{Name: envModule, WASM: kernel}}}
+}
+
+// Limits of Extism's, which its manifests set.
+const (
+	defaultVariables = 1 << 20
+	defaultResponse  = 50 << 20
+)
+
+// turns is how often self-tests are run before the snapshot is taken, as for guests of the native
+// kind.
+const turns = 16
+
+// Open implements [contract.Kind].
+func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
+	var errs []error
+	of := &plugin{binary: b, functions: make(map[string]meter.Link)}
+	keeps := false
+	for _, l := range b.Links.Imports {
+		switch {
+		case l.Module == envModule && l.Name == "var_set":
+			keeps = true
+		case l.Module == userModule && l.Kind == meter.KindFunction && l.Typed && !isUserFunction(l):
+			errs = append(errs, fmt.Errorf("imports %s.%s: a function of the embedder's takes and returns offsets, which are i64, and returns one at most", userModule, contract.Signature(l)))
+		}
+	}
+	var exports []string
+	for _, l := range b.Links.Exports {
+		if l.Kind != meter.KindFunction {
+			continue
+		}
+		of.functions[l.Name] = l
+		if isTransform(l) && !isRuntime(l.Name) {
+			exports = append(exports, l.Name)
+		}
+	}
+	described := companion.Plugin{Source: b.Name, Hash: b.Hash, Exports: exports}
+	if keeps {
+		described.StateBytes = min(defaultVariables, manifest.MaxStateBytes)
+	}
+	m, transforms, err := b.Companion.Manifest(described)
+	if err != nil {
+		return contract.Plugin{}, errors.Join(append(errs, err)...)
+	}
+	for i := range m.Transforms {
+		m.Transforms[i].StateVersion = stateVersion
+	}
+	of.manifest, of.transforms = m, transforms
+	errs = append(errs, of.check()...)
+	return contract.Plugin{
+		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, of) },
+		WarmUp: contract.WarmUp{Turns: turns},
+	}, errors.Join(errs...)
+}
+
+// plugin is what the instances of a binary have in common.
+type plugin struct {
+	binary     contract.Binary
+	functions  map[string]meter.Link // exported ones, by name
+	manifest   *manifest.Manifest
+	transforms []companion.Transform
+}
+
+// check returns what is wrong with the transforms' functions.
+func (p *plugin) check() (errs []error) {
+	for i := range p.transforms {
+		t := &p.transforms[i]
+		if t.Export == "" {
+			t.Export = t.Name
+		}
+		l, ok := p.functions[t.Export]
+		switch {
+		case !ok:
+			errs = append(errs, fmt.Errorf("exports no function %q, which the transform %s is to call", meter.Plain(t.Export), t.Name))
+		case !isTransform(l):
+			errs = append(errs, fmt.Errorf("exports %s, which cannot be the transform %s: it must be of the type () → i32 or () → ()", contract.Signature(l), t.Name))
+		}
+	}
+	return errs
+}
+
+// isTransform reports whether a function is of a type that transforms have.
+func isTransform(l meter.Link) bool {
+	return contract.SameType(l, nil, []api.ValueType{i32}) || contract.SameType(l, nil, nil)
+}
+
+// isRuntime reports whether a function of such a type is known to be of a language's runtime.
+func isRuntime(name string) bool {
+	for _, prefix := range []string{"_", "hs_", "emscripten_", "asyncify_", "cabi_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return name == "go_scheduler" || name == "main"
+}
+
+// initializers are what a guest may have to be called before all else, see [newGuest].
+const (
+	initReactor  = "_initialize"
+	initHaskell  = "hs_init"
+	constructors = "__wasm_call_ctors"
+)
+
+// has reports whether a function of that type is exported.
+func (p *plugin) has(name string, params ...api.ValueType) bool {
+	l, ok := p.functions[name]
+	return ok && contract.SameType(l, params, l.Results) && len(l.Results) <= 1
+}
+
+// initialize has a guest initialise its runtime, as Extism's SDKs have it, and always.
+func (g *guest) Initialize(ctx context.Context) error {
+	for _, call := range g.initializers {
+		var stack [2]uint64
+		if err := call.Call(ctx, stack[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+;; A guest of Extism's that calls functions of the program that embeds the host.
+(module
+  (import "extism:host/env" "input_offset" (func $input_offset (result i64)))
+  (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+  (import "extism:host/user" "shout" (func $shout (param i64) (result i64)))
+  (import "extism:host/user" "join" (func $join (param i64 i64) (result i64)))
+  (import "extism:host/user" "note" (func $note (param i64)))
+  (memory (export "memory") 1)
+  (func $answer (param $at i64) (call $output_set (local.get $at) (call $length (local.get $at))))
+  (func (export "shout") (result i32)
+    (call $note (call $input_offset))
+    (call $answer (call $join (call $shout (call $input_offset)) (call $input_offset)))
+    (i32.const 0))
+  (func (export "nothing") (result i32) (call $answer (call $shout (i64.const 0))) (i32.const 0)))
