@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/resonhost/resonhost/host/internal/module/memory"
@@ -64,6 +65,8 @@ type linear struct {
 	quota *quota
 	size  uint64 // in bytes
 	made  bool   // whether the module has a memory
+	// shrinking is whether the memory is to become as large as its image, see [linear.shrink].
+	shrinking bool
 }
 
 // denial is what memory is denied for.
@@ -106,6 +109,12 @@ func (l *linear) Allocate(capacity, maximum uint64) experimental.LinearMemory {
 // Reallocate implements [experimental.LinearMemory].
 func (l *linear) Reallocate(size uint64) []byte {
 	r := l.quota
+	if l.shrinking {
+		b := l.Memory.Shrink()
+		r.give(l.size - uint64(len(b)))
+		l.size = uint64(len(b))
+		return b
+	}
 	total := r.size - l.size + max(size, l.size)
 	if total > r.limit { // refused without asking for room
 		return r.deny(byLimit, total)
@@ -122,6 +131,17 @@ func (l *linear) Reallocate(size uint64) []byte {
 	r.held += more
 	r.size, l.size = total, max(size, l.size)
 	return b
+}
+
+// shrink resets a memory that may have grown, as [memory.Memory.Shrink] does. Wazero has no way to
+// make a memory smaller. But it takes whatever it gets when it grows one, and does not mind that
+// the memory has fewer bytes then than before (TestShrinks). It does not ask if the memory has as many
+// as it may have at all, which leaves it as it is.
+func (l *linear) shrink(mem api.Memory) bool {
+	l.shrinking = true
+	defer func() { l.shrinking = false }()
+	_, ok := mem.Grow(1)
+	return ok
 }
 
 func (r *quota) deny(why denial, size uint64) []byte {

@@ -57,12 +57,12 @@ func (in *Instance) tooDeep(kind FaultKind, format string, args ...any) *Fault {
 }
 
 // letGo has a new stack made for the next call, unless the function's is small, and gives back
-// what was taken of the budget for it.
-func (in *Instance) letGo(f *function) {
+// what was taken of the budget for it. After a call that ended early, calls nest in none again.
+func (in *Instance) letGo(f *function, early bool) {
 	if f.stack.size() > keptStack {
 		f.find()
 	}
-	if w := &in.watch; w.depths > w.shallow { // the host had a look at it
+	if w := &in.watch; w.depths > w.shallow || early && w.depth != nil { // the host had a look at it
 		w.depths = w.shallow
 		w.depth.Set(api.EncodeI32(w.shallow))
 		in.quota.budget.give(in.stackHeld)

@@ -90,7 +90,8 @@ func (in *Instance) Grown() bool {
 
 // Reset puts the instance back into the state in which [Module.Instantiate]
 // returned it. If it returns false, the instance has grown, or otherwise become
-// what cannot be put back, and is of no more use.
+// what cannot be put back, and is of no more use. One that runs a single item between two resets
+// may have grown: a program that begins with each task takes its memory anew.
 func (in *Instance) Reset() bool {
 	s := in.template.snapshot
 	if !in.usable || s == nil || in.touched() || !in.resetMemory() {
@@ -106,7 +107,14 @@ func (in *Instance) Reset() bool {
 // resetMemory puts all memories back.
 func (in *Instance) resetMemory() bool {
 	for i := range in.parts {
-		if m := in.parts[i].memory; m.made && !m.Reset() {
+		p := &in.parts[i]
+		switch {
+		case !p.memory.made:
+		case in.template.plugin.Single && p.memory.Grown():
+			if !p.memory.shrink(p.mem) {
+				return false
+			}
+		case !p.memory.Reset():
 			return false
 		}
 	}

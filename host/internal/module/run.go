@@ -51,7 +51,7 @@ func (f *function) Call(ctx context.Context, stack []uint64) error {
 	in.running = f
 	err := f.fn.CallWithStack(in.context(ctx), stack)
 	in.running = nil
-	in.letGo(f)
+	in.letGo(f, err != nil)
 	if err != nil {
 		return in.fault(ctx, f.name, err)
 	}

@@ -21,17 +21,17 @@ const (
 
 // copies is a keeper that knows which pages are copies. What is no copy is the
 // image's as it is, so nothing else needs to be looked at, and pages that tasks only
-// read stay mapped.
+// read stay mapped. A page behind the image is one if the system has given it any memory.
 type copies struct {
 	m     *mapping
 	pages *pagemap
-	size  uintptr
 	page  uintptr
+	zeros []byte // a page
 	// known has the copies, in the order of addresses: all of them, as long as the
 	// process has had no faults but those counted in seen.
 	known []uintptr
 	seen  int64
-	state []pageState // of each page
+	state []pageState // of each page, as far as was usable by the last reset
 	given []span      // room for reset
 }
 
@@ -66,14 +66,12 @@ func (p *pageState) waits(over bool) bool {
 	return true
 }
 
-func newCopies(m *mapping, size uintptr) *copies {
+func newCopies(m *mapping) *copies {
 	page := uintptr(os.Getpagesize())
-	c := &copies{
-		m: m, pages: m.image.file.pages, size: size, page: page,
-		seen: -1, state: make([]pageState, size/page), given: make([]span, 0, maxGiven),
+	return &copies{
+		m: m, pages: m.image.file.pages, page: page, zeros: make([]byte, page),
+		seen: -1, given: make([]span, 0, maxGiven),
 	}
-	c.forget()
-	return c
 }
 
 func (c *copies) resident() int { return len(c.known) }
@@ -86,13 +84,15 @@ func (c *copies) forget() {
 }
 
 func (c *copies) reset() error {
+	for uintptr(len(c.state)) < c.m.usable/c.page {
+		c.state = append(c.state, pageState{idle: fresh})
+	}
 	if err := c.look(); err != nil {
 		// There may be copies that are not known.
 		c.forget()
 		c.seen = -1
-		return c.m.drop(span{0, c.size})
+		return c.m.drop(span{0, c.m.usable})
 	}
-	image := c.m.image.Bytes()
 	over := len(c.known) > maxKept
 	c.given = c.given[:0]
 	kept := c.known[:0]
@@ -101,7 +101,7 @@ func (c *copies) reset() error {
 		isNew := page.idle == fresh
 		switch {
 		case over && isNew: // whatever it is like
-		case restoreBlock(c.m.slice(span{at, at + c.page}), image[at:at+c.page]), isNew:
+		case restoreBlock(c.m.slice(span{at, at + c.page}), c.original(at)), isNew:
 			if page.idle = 0; isNew {
 				page.copied()
 			}
@@ -123,6 +123,15 @@ func (c *copies) reset() error {
 	return nil
 }
 
+// original is what the page at an offset is to be.
+func (c *copies) original(at uintptr) []byte {
+	image := c.m.image.Bytes()
+	if at >= uintptr(len(image)) {
+		return c.zeros
+	}
+	return image[at : at+c.page]
+}
+
 // look brings what is known of the copies up to date.
 func (c *copies) look() error {
 	now, err := faults()
@@ -133,7 +142,7 @@ func (c *copies) look() error {
 	if now == c.seen && c.pages.counts {
 		return nil
 	}
-	c.known, err = c.pages.copies(c.m.base, c.size, c.known[:0])
+	c.known, err = c.pages.copies(c.m.base, c.m.usable, c.known[:0])
 	c.seen = now
 	return err
 }

@@ -1,10 +1,7 @@
 package memory
 
 // drop is a keeper that keeps nothing, where there is no telling copies apart.
-type drop struct {
-	m    *mapping
-	size uintptr
-}
+type drop struct{ m *mapping }
 
-func (d drop) reset() error  { return d.m.drop(span{0, d.size}) }
+func (d drop) reset() error  { return d.m.drop(span{0, d.m.usable}) }
 func (d drop) resident() int { return 0 }

@@ -38,7 +38,10 @@ func (h *heap) attach(im *Image) {
 }
 
 func (h *heap) reset() error {
-	restore(h.buf, h.image.Bytes())
+	image := h.image.Bytes()
+	clear(h.buf[len(image):])
+	h.buf = h.buf[:len(image)]
+	restore(h.buf, image)
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 type mapping struct {
 	base     unsafe.Pointer
 	reserved uintptr // in bytes
-	usable   uintptr // what of it may be read and written, in bytes
+	usable   uintptr // what of it may be read and written, in bytes; what a memory has beyond its size is zero
 	image    *Image
 	keeper   keeper // set by attach
 }
@@ -52,10 +52,16 @@ func (m *mapping) resize(size uint64) ([]byte, error) {
 	}
 	page := uintptr(os.Getpagesize())
 	if want := (uintptr(size) + page - 1) / page * page; want > m.usable {
-		if err := unix.Mprotect(m.slice(span{m.usable, want}), unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		more := m.slice(span{m.usable, want})
+		if err := unix.Mprotect(more, unix.PROT_READ|unix.PROT_WRITE); err != nil {
 			return nil, fmt.Errorf("mprotect: %w", err)
 		}
 		m.usable = want
+		if m.image != nil {
+			// A task that writes a few bytes of what it has grown by does not want 2 MiB cleared.
+			// Kernels that have no huge pages do not know this.
+			_ = unix.Madvise(more, unix.MADV_NOHUGEPAGE)
+		}
 	}
 	return m.slice(span{0, uintptr(size)}), nil
 }
@@ -66,14 +72,14 @@ func (m *mapping) attach(im *Image) {
 	m.image = im
 	if im.file.mapped == nil || m.cover(size) != nil {
 		copy(contents, im.Bytes())
-		m.keeper = everything{contents, im.Bytes()}
+		m.keeper = everything{m, contents}
 		return
 	}
 	if im.file.pages == nil {
-		m.keeper = drop{m, size}
+		m.keeper = drop{m}
 		return
 	}
-	m.keeper = newCopies(m, size)
+	m.keeper = newCopies(m)
 	// Tasks read much of an image, and a fault that is saved here is one after which
 	// a reset need not look for copies. Kernels before Linux 5.14 do not know this.
 	_ = unix.Madvise(contents, unix.MADV_POPULATE_READ)
@@ -93,7 +99,22 @@ func (m *mapping) cover(size uintptr) error {
 	return fmt.Errorf("mmap of the image: %w", err)
 }
 
-func (m *mapping) reset() error { return m.keeper.reset() }
+// maxSpare is how much of what a memory has grown by is kept for the next task, in bytes.
+const maxSpare = 16 << 20
+
+func (m *mapping) reset() error {
+	if most := uintptr(m.image.Size()) + maxSpare; m.usable > most {
+		spare := span{most, m.usable}
+		if err := m.drop(spare); err != nil {
+			return err
+		}
+		if err := unix.Mprotect(m.slice(spare), unix.PROT_NONE); err != nil {
+			return fmt.Errorf("mprotect: %w", err)
+		}
+		m.usable = most
+	}
+	return m.keeper.reset()
+}
 
 func (m *mapping) stats() Stats {
 	s := Stats{Mode: Plain}
@@ -111,7 +132,7 @@ func (m *mapping) stats() Stats {
 }
 
 // drop gives the copies in a span back to the system, so that it reads as the image
-// again.
+// again, and as zeros behind that.
 func (m *mapping) drop(s span) error {
 	if err := unix.Madvise(m.slice(s), unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("madvise(MADV_DONTNEED): %w", err)
@@ -126,11 +147,17 @@ func (m *mapping) free() {
 }
 
 // everything is the keeper of a mapping whose image is on the Go heap.
-type everything struct{ memory, image []byte }
+type everything struct {
+	m        *mapping
+	contents []byte
+}
 
 func (e everything) reset() error {
-	restore(e.memory, e.image)
+	restore(e.contents, e.m.image.Bytes())
+	if size := uintptr(len(e.contents)); e.m.usable > size {
+		return e.m.drop(span{size, e.m.usable})
+	}
 	return nil
 }
 
-func (e everything) resident() int { return len(e.memory) / os.Getpagesize() }
+func (e everything) resident() int { return len(e.contents) / os.Getpagesize() }

@@ -25,7 +25,8 @@ type backing interface {
 	// attach makes the contents the image's, which is of the memory's size. Where
 	// the system does not let it share the image, it copies it.
 	attach(im *Image)
-	// reset makes the contents the image's again.
+	// reset makes the contents and the size the image's again. What resize adds to that is zero
+	// once more.
 	reset() error
 	stats() Stats
 	// free gives the bytes back. Nothing else is called after it.
@@ -138,6 +139,20 @@ func (m *Memory) Attach(im *Image) error {
 // image or was freed, or the system failed; the contents are then undefined.
 func (m *Memory) Reset() bool {
 	return m.bytes != nil && m.image != nil && !m.grown && m.bytes.reset() == nil
+}
+
+// Shrink is Reset of a memory that may have grown. It returns the bytes, of which there are as many
+// as the image has again, or nil where that returns false.
+func (m *Memory) Shrink() []byte {
+	if m.bytes == nil || m.image == nil || m.bytes.reset() != nil {
+		return nil
+	}
+	b, err := m.bytes.resize(m.image.Size())
+	if err != nil {
+		return nil
+	}
+	m.size, m.grown = m.image.Size(), false
+	return b
 }
 
 // Grown tells whether the memory has grown since it was attached.

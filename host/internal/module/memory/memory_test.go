@@ -294,6 +294,52 @@ func TestGrowth(t *testing.T) {
 	})
 }
 
+// TestShrinks has tasks grow a memory by a little and by much, and write there. The next one finds
+// the image, of the image's size, and zeros where it grows itself.
+func TestShrinks(t *testing.T) {
+	each(t, func(t *testing.T, e env) {
+		for seed := range uint64(4) {
+			r := rand.New(rand.NewPCG(seed, 2))
+			size := (1 + r.IntN(8)) * 64 * kib
+			content := contents(seed, size)
+			m, b := e.attached(e.image(content))
+			for task := range 120 {
+				grown := size + r.IntN(4)*64*kib
+				switch r.IntN(20) {
+				case 0:
+					grown = size + 20<<20 // of which not all is kept
+				case 1:
+					grown = size
+				}
+				if b = m.Reallocate(uint64(grown)); len(b) != grown || m.Grown() != (grown > size) {
+					t.Fatalf("task %d: %d bytes, want %d; grown %v", task, len(b), grown, m.Grown())
+				}
+				if at := differs(b[:size], content); at >= 0 {
+					t.Fatalf("task %d: byte %d is not the image's", task, at)
+				}
+				for at, v := range b[size:] {
+					if v != 0 {
+						t.Fatalf("task %d: byte %d behind the image is %d", task, at, v)
+					}
+				}
+				for range r.IntN(40) {
+					b[r.IntN(grown)]++
+				}
+				b[grown-1]++
+				if b = m.Shrink(); len(b) != size || m.Grown() {
+					t.Fatalf("task %d: shrunk to %d bytes, want %d; grown %v", task, len(b), size, m.Grown())
+				}
+			}
+			if at := differs(b, content); at >= 0 || !m.Reset() {
+				t.Errorf("byte %d is not the image's, or it cannot be reset", at)
+			}
+		}
+		if m, _ := e.memory(64 * kib); m.Shrink() != nil {
+			t.Error("a memory without an image shrinks")
+		}
+	})
+}
+
 // TestGrowsToAttach is an instance that is smaller than the image.
 func TestGrowsToAttach(t *testing.T) {
 	each(t, func(t *testing.T, e env) {

@@ -69,6 +69,32 @@ func FuzzWrite(f *testing.F) {
 	})
 }
 
+// FuzzRead does so with fd_read.
+func FuzzRead(f *testing.F) {
+	input := bytes.Repeat([]byte("input"), 40)
+	s := &wasi.System{}
+	g := forward(f, s)
+	prepare(g)
+	for _, at := range []uint32{goodVecs, wildVecs, wrapVecs} {
+		f.Add(g.bytes()[at:][:24], at, uint32(3), uint32(room))
+	}
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 2, 0}, uint32(size-8), uint32(1), uint32(size-4))
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 2, 0}, uint32(4), uint32(4), uint32(12)) // over the list of buffers
+	f.Fuzz(func(t *testing.T, vecs []byte, iovs, count, result uint32) {
+		g.tb = t
+		clear(g.bytes())
+		if iovs < size {
+			copy(g.bytes()[iovs:], vecs)
+		}
+		before := slices.Clone(g.bytes())
+		s.Input = input
+		e := g.call("fd_read", 0, uint64(iovs), uint64(count), uint64(result))
+		if read := len(input) - len(s.Input); e != success && (read > 0 || !bytes.Equal(before, g.bytes())) {
+			t.Errorf("errno %d, and read %d bytes", e, read)
+		}
+	})
+}
+
 // span is a part of the memory.
 type span struct{ at, len uint32 }
 

@@ -65,9 +65,11 @@ func (s *System) subscribe(sub []byte) (event, bool) {
 			e.after = max(e.after-time.Duration(s.time(id)), 0)
 		}
 	case eventRead:
-		e.flags = flagHangup // the end of the standard input
-		if subject != stdin {
+		switch e.nbytes = uint64(len(s.Input)); {
+		case subject != stdin:
 			e.errno = ebadf
+		case e.nbytes == 0:
+			e.flags = flagHangup // the end of the standard input
 		}
 	case eventWrite:
 		e.nbytes = chunk
@@ -118,7 +120,7 @@ func pollOneoff(ctx context.Context, s *System, mod api.Module, stack []uint64) 
 		events[i] = e
 		wait = min(wait, e.after)
 	}
-	s.sleep(ctx, mod, wait)
+	s.sleep(ctx, wait)
 	n := 0
 	for i := range events {
 		if events[i].after <= wait {

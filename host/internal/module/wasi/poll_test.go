@@ -87,6 +87,15 @@ func TestPoll(t *testing.T) {
 	}
 }
 
+// TestPollInput has a guest wait for input that is there.
+func TestPollInput(t *testing.T) {
+	g := forward(t, &wasi.System{Input: []byte("abc")})
+	g.subscribeStream(subscriptions, 7, 1, 0)
+	if got, want := g.poll(1), (event{userdata: 7, typ: 1, nbytes: 3}); len(got) != 1 || got[0] != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // TestPollInPlace has events overwrite subscriptions.
 func TestPollInPlace(t *testing.T) {
 	g := forward(t, &wasi.System{})

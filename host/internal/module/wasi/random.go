@@ -18,7 +18,7 @@ func randomGet(ctx context.Context, s *System, mod api.Module, stack []uint64) e
 	}
 	for len(buf) > 0 {
 		if ctx.Err() != nil {
-			interrupt(ctx, mod)
+			interrupt(ctx)
 		}
 		n := min(len(buf), chunk)
 		s.charge(n)

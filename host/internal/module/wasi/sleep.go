@@ -3,13 +3,11 @@ package wasi
 import (
 	"context"
 	"time"
-
-	"github.com/tetratelabs/wazero/api"
 )
 
 // sleep lets d pass. If the host does not let it, the guest's call ends: an errno
 // would have Go's runtime crash, and let a hostile guest go on.
-func (s *System) sleep(ctx context.Context, mod api.Module, d time.Duration) {
+func (s *System) sleep(ctx context.Context, d time.Duration) {
 	if d == 0 {
 		return
 	}
@@ -23,7 +21,7 @@ func (s *System) sleep(ctx context.Context, mod api.Module, d time.Duration) {
 	}
 	if err := sleep(ctx, d); err != nil {
 		if ctx.Err() != nil {
-			interrupt(ctx, mod)
+			interrupt(ctx)
 		}
 		panic(err)
 	}

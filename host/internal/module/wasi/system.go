@@ -16,6 +16,12 @@ type System struct {
 	// block. Where one fails having taken nothing, the guest gets EIO.
 	Stdout, Stderr io.Writer
 
+	// Arguments are what the guest is started with, its name first, and Environment its
+	// variables.
+	Arguments, Environment *Strings
+	// Input is what the guest has not read yet of its standard input, which ends behind it.
+	Input []byte
+
 	// RealClock has the guest read the time, and sleep. Otherwise there is one
 	// virtual clock, which knows no time but the guest's: it advances by [Step] at
 	// each reading, and a sleep advances it by as much as the guest wants, and is
@@ -55,8 +61,8 @@ func (s *System) Mark() { s.start = s.now }
 
 // Reset goes back to the state at the last [System.Mark], or to the start. What
 // the guest does then reads the same times and random bytes as it did then. The
-// real clock goes on.
-func (s *System) Reset() { s.now = s.start }
+// real clock goes on. What is left of the input goes.
+func (s *System) Reset() { s.now, s.Input = s.start, nil }
 
 // charge bills n bytes, before they are produced or taken.
 func (s *System) charge(n int) {

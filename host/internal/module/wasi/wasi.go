@@ -1,6 +1,7 @@
 // Package wasi is the part of wasi_snapshot_preview1 that a sandboxed plugin
-// needs: it computes, tells the time, draws random bytes, writes to two streams
-// and exits. There is no file, argument, environment variable or socket.
+// needs: it computes, tells the time, draws random bytes, reads an input, writes to two
+// streams and exits. Arguments, environment variables and input are those that the host
+// gives it. There is no file and no socket.
 //
 // All state is in a [System], which can be put back to its start, so that no
 // task of an instance sees anything of the one before. Nothing blocks but a
@@ -108,13 +109,14 @@ type function struct {
 
 // functions are those that do something, and return.
 var functions = []function{
-	{signature{"args_sizes_get", "argc argv_buf_size"}, sizesOfNothing},
-	{signature{"args_get", "argv argv_buf"}, nothing},
-	{signature{"environ_sizes_get", "environc environ_buf_size"}, sizesOfNothing},
-	{signature{"environ_get", "environ environ_buf"}, nothing},
+	{signature{"args_sizes_get", "argc argv_buf_size"}, argsSizesGet},
+	{signature{"args_get", "argv argv_buf"}, argsGet},
+	{signature{"environ_sizes_get", "environc environ_buf_size"}, environSizesGet},
+	{signature{"environ_get", "environ environ_buf"}, environGet},
 	{signature{"clock_res_get", "id resolution"}, clockResGet},
 	{signature{"clock_time_get", "id precision:i64 time"}, clockTimeGet},
 	{signature{"fd_fdstat_get", "fd stat"}, fdFdstatGet},
+	{signature{"fd_filestat_get", "fd filestat"}, fdFilestatGet},
 	{signature{"fd_read", "fd iovs iovs_len nread"}, fdRead},
 	{signature{"fd_write", "fd iovs iovs_len nwritten"}, fdWrite},
 	{signature{"poll_oneoff", "in out nsubscriptions nevents"}, pollOneoff},
