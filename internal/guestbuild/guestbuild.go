@@ -26,6 +26,15 @@ func (e *Error) Unwrap() error { return e.Err }
 // Go returns the plugin that a package in Go is, which the go command finds from dir. The error
 // of one that does not build is an [*Error].
 func Go(ctx context.Context, dir, pkg string) ([]byte, error) {
+	return build(ctx, dir, pkg, "c-shared")
+}
+
+// Command is [Go] of a program, which is a command of WASI.
+func Command(ctx context.Context, dir, pkg string) ([]byte, error) {
+	return build(ctx, dir, pkg, "exe")
+}
+
+func build(ctx context.Context, dir, pkg, mode string) ([]byte, error) {
 	tmp, err := os.MkdirTemp("", "guest")
 	if err != nil {
 		return nil, err
@@ -33,7 +42,7 @@ func Go(ctx context.Context, dir, pkg string) ([]byte, error) {
 	defer func() { _ = os.RemoveAll(tmp) }() // what is left is the system's to clear
 	out := filepath.Join(tmp, "guest.wasm")
 	cmd := exec.CommandContext(ctx, //nolint:gosec // the package is a test's constant
-		"go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-w", "-o", out, pkg)
+		"go", "build", "-buildmode="+mode, "-trimpath", "-ldflags=-w", "-o", out, pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 	if output, err := cmd.CombinedOutput(); err != nil {

@@ -48,6 +48,18 @@ func Build(tb testing.TB, pkg string) []byte {
 	return wasm
 }
 
+// BuildCommand is [Build] of a program, which is a command of WASI.
+func BuildCommand(tb testing.TB, pkg string) []byte {
+	tb.Helper()
+	wasm, err := buildOnce("command "+pkg, func() ([]byte, error) {
+		return guestbuild.Command(context.Background(), Root(), pkg) // which outlives the test
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return wasm
+}
+
 // Built is [Build] for those that have no test, such as examples. The error is a
 // [*guestbuild.Error].
 func Built(pkg string) ([]byte, error) {

@@ -14,6 +14,8 @@ type Plugin struct {
 	Source, Hash string
 	// Exports are the functions that could be transforms.
 	Exports []string
+	// Whole is whether the binary is one transform, called by its name alone. It has one export.
+	Whole bool
 	// StateBytes is the longest state of transforms that are derived; 0 keeps none.
 	StateBytes int
 }
@@ -58,6 +60,9 @@ func derive(name string, p Plugin) (all []Transform) {
 	}
 	if len(p.Exports) == 1 {
 		add(name, p.Exports[0])
+	}
+	if p.Whole {
+		return all
 	}
 	for _, e := range p.Exports {
 		if as := name + "." + plain(e, false); as != name {

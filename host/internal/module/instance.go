@@ -162,7 +162,8 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		f.Message = export + " " + f.Message
 		return f
 	}
-	if f := in.quota.fault(export); f != nil {
+	// A program that ends well has come to terms with what it was denied.
+	if f := in.quota.fault(export); f != nil && (!exited || exit.ExitCode() != 0) {
 		return f
 	}
 	if exited {

@@ -71,14 +71,14 @@ func (m *Module) try(ctx context.Context) error {
 			))
 		}
 		grows := false
-		if err == nil {
+		if err == nil && !m.plugin.Single {
 			spent += m.tryFrame(ctx, in, index, item[0])
 			grows = in.Grown()
 		}
 		if grows {
 			m.info.Growing = append(m.info.Growing, t.Name)
 		}
-		if grows || !in.Usable() {
+		if grows || !in.Usable() || m.plugin.Single && !in.Reset() {
 			if err := closeInstance(); err != nil {
 				return err
 			}

@@ -26,7 +26,8 @@ type Subject struct {
 	// Echo answers with its input, of 64 KiB too.
 	Echo string
 	// Leave answers with what it finds of a task before it, and leaves something wherever it can.
-	// An instance that has run it can be put back.
+	// An instance that has run it can be put back. Where an instance runs one item between two
+	// resets it does so for each byte of its input.
 	Leave string
 	// Trap traps, Exit ends the module, and Spin never returns.
 	Trap, Exit, Spin string
@@ -112,9 +113,12 @@ func (m loaded) index(transform string) int {
 	return i
 }
 
-// run runs a transform on one item.
+// run runs a transform on one item. An instance that runs one between two resets is put back before.
 func (m loaded) run(in *module.Instance, transform string, payload []byte, l module.Limits) (got abi.Result, fuel uint64, err error) {
 	m.t.Helper()
+	if m.Info().Single && in.Usable() && !in.Reset() {
+		m.t.Fatal("cannot be reset")
+	}
 	results := make([]abi.Result, 1)
 	fuel, err = in.Run(m.t.Context(), module.Call{
 		Transform: m.index(transform), Items: []abi.Item{{Payload: payload}}, Results: results, Limits: l,
@@ -166,7 +170,14 @@ func echoes(t *testing.T, s *Subject, opts module.Options) {
 				t.Errorf("interrupt %v: %d bytes are echoed as %d", interrupt, size, len(got))
 			}
 		}
-		items, results := make([]abi.Item, 4), make([]abi.Result, 4)
+		size := 4
+		if m.Info().Single {
+			size = 1
+			if !in.Reset() {
+				t.Fatal("cannot be reset")
+			}
+		}
+		items, results := make([]abi.Item, size), make([]abi.Result, size)
 		for i := range items {
 			items[i].Payload = bytes.Repeat([]byte{'a' + byte(i)}, i)
 			results[i].Payload = []byte("before ")
@@ -197,7 +208,11 @@ func isolates(t *testing.T, s *Subject, opts module.Options) {
 	if got := m.answers(in, s.Leave, bang); got != "" {
 		t.Errorf("the first task finds %q", got)
 	}
-	if got := m.answers(in, s.Leave, bang); got == "" {
+	again := bang
+	if m.Info().Single {
+		again = []byte("!!")
+	}
+	if got := m.answers(in, s.Leave, again); got == "" {
 		t.Error("the second task finds nothing, so that this tests nothing")
 	}
 	for range 3 {

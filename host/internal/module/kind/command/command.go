@@ -1,0 +1,146 @@
+// Package command is the kind of guests that are programs of WASI: a task is a run of the program,
+// from its beginning to its end. Its input is the program's standard input, its output what the
+// program writes to its standard output.
+package command
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+	"github.com/resonhost/resonhost/host/internal/module/wasi"
+)
+
+// exportStart is the function that is the program.
+const exportStart = "_start"
+
+// Kind implements [contract.Kind].
+type Kind struct{}
+
+var _ contract.Kind = Kind{}
+
+// Name implements [contract.Kind].
+func (Kind) Name() string { return "command" }
+
+// Claims implements [contract.Kind]. Kinds with exports of their own are to be asked before: their
+// guests may export a _start, too.
+func (Kind) Claims(links *meter.Links) string {
+	if _, ok := start(links); ok {
+		return "exports " + exportStart
+	}
+	return ""
+}
+
+func start(links *meter.Links) (meter.Link, bool) {
+	i := slices.IndexFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindFunction && l.Name == exportStart })
+	if i < 0 {
+		return meter.Link{}, false
+	}
+	return links.Exports[i], true
+}
+
+// Imports implements [contract.Kind]: a command has WASI alone.
+func (Kind) Imports(contract.Binary) contract.Imports { return contract.Imports{} }
+
+// Open implements [contract.Kind].
+func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
+	p := &program{frames: b.Frames}
+	err := errors.Join(checkExports(b.Links), p.read(b))
+	return contract.Plugin{
+		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, p) },
+		Single: true,
+	}, err
+}
+
+func checkExports(links *meter.Links) error {
+	l, ok := start(links)
+	switch {
+	case !ok:
+		return fmt.Errorf("does not export the function %s() → (), which a command begins with: build it as a program, and not as a library", exportStart)
+	case !contract.SameType(l, nil, nil):
+		return fmt.Errorf("exports %s, want %s() → (): build it as a program of WASI, such as with clang --target=wasm32-wasi", contract.Signature(l), exportStart)
+	case !slices.ContainsFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindMemory && l.Name == abi.ExportMemory }):
+		return fmt.Errorf("does not export a memory called %q, through which WASI reads and writes", abi.ExportMemory)
+	}
+	return nil
+}
+
+// program is what all instances of a command have in common.
+type program struct {
+	manifest    *manifest.Manifest
+	frames      contract.FrameLimits
+	environment *wasi.Strings
+	arguments   []*wasi.Strings // of each transform, with the program's name first
+}
+
+// read makes the program of what its companion file says of it, if there is one.
+func (p *program) read(b contract.Binary) error {
+	m, transforms, err := b.Companion.Manifest(companion.Plugin{
+		Source: b.Name, Hash: b.Hash, Exports: []string{exportStart}, Whole: true,
+	})
+	if err != nil {
+		return err
+	}
+	p.manifest = m
+	file := b.Companion
+	if file == nil {
+		file = new(companion.File)
+	}
+	errs := []error{unknown(file)}
+	if p.environment, err = environment(file.Environment); err != nil {
+		errs = append(errs, fmt.Errorf("companion file: environment: %w", err))
+	}
+	for i := range transforms {
+		t := &transforms[i]
+		args, err := wasi.NewStrings(slices.Concat([]string{m.Name}, file.Arguments, t.Arguments))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("companion file: arguments of %s: %w", t.Name, err))
+		}
+		p.arguments = append(p.arguments, args)
+		errs = append(errs, unknownOf(t))
+	}
+	return errors.Join(errs...)
+}
+
+// unknown is what a companion file says that a command has no use for.
+func unknown(f *companion.File) error {
+	switch {
+	case len(f.Config) > 0:
+		return errors.New("companion file: config: a command reads none; environment and arguments are what it gets")
+	case len(f.AllowedHosts) > 0:
+		return errors.New("companion file: allowed_hosts: a command sends no requests")
+	}
+	return nil
+}
+
+// unknownOf is that of one of its transforms.
+func unknownOf(t *companion.Transform) error {
+	switch {
+	case t.Export != "" && t.Export != exportStart:
+		return fmt.Errorf("companion file: line %d: export: is of no use to a command, which is called by %s alone; arguments tell its transforms apart", t.Line, exportStart)
+	case t.Operation != "":
+		return fmt.Errorf("companion file: line %d: operation: is for guests of waPC; arguments tell the transforms of a command apart", t.Line)
+	case t.StateBytes != 0:
+		return fmt.Errorf("companion file: line %d: state_bytes: a command keeps no state", t.Line)
+	}
+	return nil
+}
+
+// environment returns variables in the order of their names.
+func environment(of map[string]string) (*wasi.Strings, error) {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if name == "" || strings.Contains(name, "=") {
+			return nil, fmt.Errorf("%s is no name of a variable: it must have a character, and no =", meter.Quote(name))
+		}
+		all = append(all, name+"="+of[name])
+	}
+	return wasi.NewStrings(all)
+}
