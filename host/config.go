@@ -35,6 +35,12 @@ type Config struct {
 	// Accept refuses sources before anything of them is read, if it returns an error:
 	// those without a signature, say, see package trust. Default accepts all.
 	Accept func(ctx context.Context, s Source) error
+	// Fetch sends HTTP requests for plugins of kinds that can ask for that, such as Extism's. It is for
+	// it to see that a plugin reaches nothing but its FetchRequest.AllowedHosts; package outbound
+	// has one that does. The context ends when the task has to. A task may be done a
+	// second time, such as when its version is stopped for a swap, and then fetches a second time.
+	// Default none: such requests fail.
+	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)
 	// Translate is between JSON and the payloads of the self-tests in Source.Tests. The
 	// Translate of package codec's Set is one, which knows further media types. Default takes
 	// tests of application/json, text/plain (a JSON string) and application/octet-stream

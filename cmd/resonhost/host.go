@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/outbound"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
@@ -68,6 +69,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 // setLoading sets what has to do with how plugins are loaded.
 func (o *options) setLoading(cfg *host.Config) error {
 	cfg.Translate = resonance.Codecs().Translate
+	cfg.Fetch = outbound.New(outbound.Config{}).Fetch // whose connections end with the process
 	switch o.cacheDir {
 	case "none":
 	case "":

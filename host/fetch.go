@@ -1,0 +1,39 @@
+package host
+
+import (
+	"context"
+
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+)
+
+// FetchRequest is an HTTP request that a plugin wants sent, see Config.Fetch.
+type FetchRequest struct {
+	Method, URL string
+	Header      map[string]string
+	Body        []byte
+	// AllowedHosts are patterns of names of hosts that the plugin may reach, as its companion file has
+	// them; none by default. In a pattern * stands for any characters, ? for one, and [a-z] for
+	// one of those.
+	AllowedHosts []string
+	// MaxBytes is the longest body of a response that the plugin takes, in bytes.
+	MaxBytes int64
+}
+
+// FetchResponse is the answer to a [FetchRequest].
+type FetchResponse struct {
+	Status int
+	// Header has names in lower case. Values of one name are joined by commas.
+	Header map[string]string
+	Body   []byte
+}
+
+// fetching is Config.Fetch as kinds of guests call it; nil without one.
+func fetching(fetch func(context.Context, FetchRequest) (FetchResponse, error)) func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
+	if fetch == nil {
+		return nil
+	}
+	return func(ctx context.Context, r contract.FetchRequest) (contract.FetchResponse, error) {
+		got, err := fetch(ctx, FetchRequest(r))
+		return contract.FetchResponse(got), err
+	}
+}
