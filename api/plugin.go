@@ -9,9 +9,11 @@ import (
 // Plugin is a plugin in answers of /v1/plugins.
 type Plugin struct {
 	// Name, Version and Hash are empty while nothing serves under the source's name.
-	Name       string      `json:"name"`
-	Version    string      `json:"version"`
-	Hash       string      `json:"hash"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+	// Kind is the kind of guest, such as native; it is left out while nothing serves.
+	Kind       string      `json:"kind,omitempty"`
 	Source     string      `json:"source"`
 	Transforms []Transform `json:"transforms"`
 	Paused     bool        `json:"paused"`

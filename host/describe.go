@@ -6,9 +6,11 @@ import "time"
 type Plugin struct {
 	// Source is the name of its [Source].
 	Source string
-	// Name and Version are the manifest's, Hash the SHA-256 of the binary in
-	// hexadecimal; "" while nothing serves.
+	// Name and Version are the manifest's, Hash the SHA-256 of the binary and of Source.Companion
+	// behind it, in hexadecimal; "" while nothing serves.
 	Name, Version, Hash string
+	// Kind is the kind of guest, such as "native"; "" while nothing serves, and in ModeInline.
+	Kind string
 	// Transforms are in the manifest's order.
 	Transforms []Transform
 	// Since is when this version began to serve, alone if it was a canary first, and By what had it
@@ -22,8 +24,7 @@ type Plugin struct {
 	Loading, Compiling time.Duration
 	// Paused is whether it is, see [Host.Pause].
 	Paused bool
-	// Previous is the version that [Host.Rollback] goes back to, by the hash of its
-	// binary; "" without one.
+	// Previous is the Hash of the version that [Host.Rollback] goes back to; "" without one.
 	Previous string
 	// Canary does a share of the tasks; nil without one.
 	Canary *Canary

@@ -11,8 +11,10 @@ import (
 type Inspection struct {
 	// Manifest is how the plugin describes itself.
 	Manifest *manifest.Manifest
-	// Hash is the SHA-256 of the binary in hexadecimal, Size its length in
-	// bytes.
+	// Kind is the kind of guest, such as "native", and Claim what showed that, such as "exports
+	// resonhost_abi".
+	Kind, Claim string
+	// Hash is what Plugin.Hash would be, Size the length of the binary in bytes.
 	Hash string
 	Size int
 	// Imports and Exports are the functions with their signatures, sorted. The
@@ -39,7 +41,8 @@ func inspection(info module.Info, cfg PluginConfig) Inspection {
 	return Inspection{
 		Limits:   cfg,
 		Manifest: info.Manifest,
-		Hash:     info.Hash, Size: info.Size,
+		Kind:     info.Kind, Claim: info.Claim,
+		Hash: info.Hash, Size: info.Size,
 		Imports: info.Imports, Exports: info.Exports,
 		Memory: int64(info.Memory), SelfTests: len(info.Manifest.SelfTests), NoReset: info.NoReset, Warnings: warnings(info, cfg),
 	}

@@ -45,7 +45,7 @@ func (s Step) In(reason string) string {
 
 // LoadError is a source that could not become a plugin, or a new version of one.
 type LoadError struct {
-	// Source is its name, Hash the SHA-256 of the binary in hexadecimal, "" if none was
+	// Source is its name, Hash what Plugin.Hash would be, "" if none was
 	// read.
 	Source, Hash string
 	// Step is where it failed, and Err why.

@@ -110,7 +110,8 @@ func (p *plugin) describeLocked() Plugin {
 	d.Since, d.By = v.since, v.by
 	d.Name, d.Version, d.Hash = v.manifest.Name, v.manifest.Version, v.hash
 	if r, ok := v.engine.(sandbox); ok {
-		d.Loading, d.Compiling = v.loading, r.Info().Compiling
+		info := r.Info()
+		d.Kind, d.Loading, d.Compiling = info.Kind, v.loading, info.Compiling
 	}
 	d.Mismatch = v.sampler.Mismatch()
 	for _, slot := range v.slots {

@@ -60,6 +60,7 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 		}
 	}
 	opts := moduleOptions(cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
+	opts.Name, opts.Companion = s.Name, s.Companion
 	opts.Tests, opts.Compiling = s.Tests, ps.compiling
 	opts.Embedder.Fetch = fetching(ps.cfg.Fetch)
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
@@ -79,6 +80,10 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 	info := r.Info()
 	for _, warning := range warnings(info, cfg) {
 		ps.log.Warn("a plugin may not do what it should", "plugin", info.Manifest.Name, "reason", warning)
+	}
+	if info.Single && cfg.Isolation.shares() {
+		cfg.Isolation = IsolationPristine
+		ps.log.Warn("every task has an instance to itself, since an instance of its kind does one task", "plugin", info.Manifest.Name, "kind", info.Kind)
 	}
 	if cfg.Isolation.resets() && info.NoReset != nil {
 		cfg.Isolation = IsolationFresh

@@ -65,8 +65,9 @@ func (r *records) recall(source string) store.Record {
 }
 
 const (
-	wasmFile  = "plugin.wasm"
-	testsFile = "tests.ndjson"
+	wasmFile      = "plugin.wasm"
+	testsFile     = "tests.ndjson"
+	companionFile = "companion.yaml"
 )
 
 // read reads a version that was kept, nil if there is none, or none that is whole.
@@ -76,9 +77,10 @@ func (r *records) read(source, id string) *record {
 	}
 	files, err := r.store.Read(id)
 	if err == nil {
-		s := Source{Name: source, WASM: files[wasmFile], Tests: files[testsFile], Beside: files}
-		delete(files, wasmFile)
-		delete(files, testsFile)
+		s := Source{Name: source, WASM: files[wasmFile], Tests: files[testsFile], Companion: files[companionFile], Beside: files}
+		for _, own := range []string{wasmFile, testsFile, companionFile} {
+			delete(files, own)
+		}
 		if got := s.stamp(); hex.EncodeToString(got[:]) == id {
 			return &record{s, s.identity(), s.hash()}
 		}
@@ -146,6 +148,9 @@ func (r *records) keep(v *record) (id string, err error) {
 	files[wasmFile] = v.source.WASM
 	if v.source.Tests != nil {
 		files[testsFile] = v.source.Tests
+	}
+	if v.source.Companion != nil {
+		files[companionFile] = v.source.Companion
 	}
 	sum := v.source.stamp()
 	id = hex.EncodeToString(sum[:])

@@ -4,13 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/resonhost/resonhost/host/internal/companion"
+	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/testcase"
 	"github.com/resonhost/resonhost/host/internal/watch"
 )
@@ -29,29 +30,42 @@ type Source struct {
 	// or with "error", a [Kind], in place of the output. Lines with the same "stream"
 	// share a state. At most 8 MiB.
 	Tests []byte
+	// Companion is a YAML document that says what the binary does not: its kind and transforms if it
+	// was written for another host, further self-tests, and settings. See docs/reference/companion.md.
+	// Default none; at most 1 MiB. The host does not change it.
+	Companion []byte
 	// Beside is what else lies beside the file, by name, for Config.Accept.
 	Beside map[string][]byte
 }
 
-// hash is the SHA-256 of the binary in hexadecimal, "" if there is none.
+// hash is what [module.Hash] is of the source; "" if it has no binary.
 func (s *Source) hash() string {
 	if s.WASM == nil {
 		return ""
 	}
-	sum := sha256.Sum256(s.WASM)
-	return hex.EncodeToString(sum[:])
+	return module.Hash(s.WASM, s.Companion)
 }
 
-// identity tells apart what would serve: by the binary and its tests.
-func (s *Source) identity() [32]byte { return hashed(s.WASM, s.Tests) }
+// identity tells apart what would serve: by the binary, its tests and its companion file.
+func (s *Source) identity() [32]byte { return hashed(s.parts()...) }
 
 // stamp tells apart what lies in a directory: by all of it.
 func (s *Source) stamp() [32]byte {
-	parts := [][]byte{s.WASM, s.Tests}
+	parts := s.parts()
 	for _, name := range slices.Sorted(maps.Keys(s.Beside)) {
 		parts = append(parts, []byte(name), s.Beside[name])
 	}
 	return hashed(parts...)
+}
+
+// parts are what would serve. They are two or three, and all that follows in stamp comes in pairs, so
+// that their number says whether there is a companion file. Without one the identity is what it was
+// before there were any, by which versions are kept.
+func (s *Source) parts() [][]byte {
+	if s.Companion == nil {
+		return [][]byte{s.WASM, s.Tests}
+	}
+	return [][]byte{s.WASM, s.Tests, s.Companion}
 }
 
 func hashed(parts ...[]byte) (sum [32]byte) {
@@ -75,19 +89,25 @@ const (
 	signature   = ".wasm.minisig"
 	sums        = "SHA256SUMS"
 	sumsSigned  = "SHA256SUMS.minisig"
+
+	companionSignature = companion.Suffix + ".minisig"
 )
 
 // sourceOf is the source that a file is.
 func sourceOf(f *watch.File) Source {
-	s := Source{Name: f.Name, WASM: f.WASM, Tests: f.Beside[f.Name+testsSuffix], Beside: maps.Clone(f.Beside)}
+	s := Source{
+		Name: f.Name, WASM: f.WASM, Tests: f.Beside[f.Name+testsSuffix], Companion: f.Beside[f.Name+companion.Suffix],
+		Beside: maps.Clone(f.Beside),
+	}
 	delete(s.Beside, f.Name+testsSuffix)
+	delete(s.Beside, f.Name+companion.Suffix)
 	return s
 }
 
 // watchConfig says which files of a directory are a plugin's.
 func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
-		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, signature}, Shared: []string{sums, sumsSigned},
+		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature}, Shared: []string{sums, sumsSigned},
 		MaxBytes: limit, MaxBeside: testcase.MaxBytes, Whole: watch.Module,
 	}
 }

@@ -18,7 +18,10 @@ package hosttest
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -41,7 +44,7 @@ type Plugin struct {
 
 // Build builds the plugin of the Go package in a directory, such as ".", and loads it like
 // [Load]. It takes the go command. What the plugin is called for cfg.Overrides is the
-// directory's name.
+// directory's name, and its companion file there is that name with .plugin.yaml, if there is one.
 func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
 	tb.Helper()
 	dir, err := filepath.Abs(dir)
@@ -52,11 +55,16 @@ func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return load(tb, host.Source{Name: filepath.Base(dir), WASM: wasm}, cfg)
+	s := host.Source{Name: filepath.Base(dir), WASM: wasm}
+	s.Companion, err = os.ReadFile(filepath.Join(dir, s.Name+".plugin.yaml"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		tb.Fatal(err)
+	}
+	return load(tb, s, cfg)
 }
 
-// Load loads a plugin from its file, NAME.wasm. Tests beside it, NAME.test.ndjson, are left to
-// [Plugin.Golden]. A plugin that cannot be loaded fails the test at once, with what is wrong.
+// Load loads a plugin from its file, NAME.wasm, with its companion file beside it, NAME.plugin.yaml,
+// if there is one. Tests beside it, NAME.test.ndjson, are left to [Plugin.Golden]. A plugin that cannot be loaded fails the test at once, with what is wrong.
 //
 // cfg is the configuration of its host, whose zero value will do: Defaults has limits and grants,
 // among them MaxFuel, the most fuel that any task may burn. Without a Logger what the host and

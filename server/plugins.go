@@ -20,7 +20,7 @@ func (s *Server) plugins() []api.Plugin {
 	list := []api.Plugin{}
 	for _, p := range s.host.Plugins() {
 		out := api.Plugin{
-			Name: p.Name, Version: p.Version, Hash: p.Hash, Source: p.Source, Transforms: []api.Transform{},
+			Name: p.Name, Version: p.Version, Hash: p.Hash, Kind: p.Kind, Source: p.Source, Transforms: []api.Transform{},
 			Paused: p.Paused, Suspended: suspended[p.Source], Previous: p.Previous, Mismatch: p.Mismatch,
 			Since: p.Since, By: p.By,
 		}

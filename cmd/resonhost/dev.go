@@ -184,7 +184,8 @@ func (d *dev) loop(dir string) (cfg devloop.Config, err error) {
 		return cfg, usagef("--wasm %s: must be a file that ends in .wasm", d.wasm)
 	}
 	cfg = devloop.Config{
-		Dir: dir, Name: name, WASM: d.wasm, Tests: filepath.Join(dir, name+".test.ndjson"), Inputs: d.input,
+		Dir: dir, Name: name, WASM: d.wasm, Inputs: d.input,
+		Tests: filepath.Join(dir, name+".test.ndjson"), Companion: filepath.Join(dir, name+".plugin.yaml"),
 		Ignore: d.ignore, Once: d.once, Command: []string{"make"},
 	}
 	if !filepath.IsAbs(d.wasm) {

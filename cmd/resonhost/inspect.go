@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -114,10 +115,14 @@ func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection,
 	if err := errors.Join(err, f.Close()); err != nil {
 		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
 	}
-	// Without what lies beside it, so that it is told what it is, whatever its tests say and
+	file, err := readCompanion(filepath.Join(filepath.Dir(name), plugin+companionSuffix))
+	if err != nil {
+		return host.Inspection{}, &exit{api.ExitUsage, err}
+	}
+	// Without what else lies beside it, so that it is told what it is, whatever its tests say and
 	// whoever has signed it.
 	cfg.Accept = nil
-	in, err := host.Inspect(c.Context, host.Source{Name: plugin, WASM: wasm}, cfg)
+	in, err := host.Inspect(c.Context, host.Source{Name: plugin, WASM: wasm, Companion: file}, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
 		return in, &exit{api.ExitUsage, err}
 	}
@@ -125,6 +130,27 @@ func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection,
 		return in, load.Err
 	}
 	return in, inFlags(err)
+}
+
+const (
+	// companionSuffix follows the name of a plugin in that of its companion file.
+	companionSuffix = ".plugin.yaml"
+	// maxCompanion is the largest companion file, in bytes.
+	maxCompanion = 1 << 20
+)
+
+// readCompanion reads the companion file of a plugin, and of one that is too long a byte more, which
+// the host refuses; nil if there is none.
+func readCompanion(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxCompanion+1))
+	return b, errors.Join(err, f.Close())
 }
 
 // reason leaves out of an error what the message says already: which file, and by
@@ -146,6 +172,8 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 			File       string               `json:"file"`
 			Name       string               `json:"name"`
 			Version    string               `json:"version"`
+			Kind       string               `json:"kind"`
+			Claim      string               `json:"claim"`
 			Hash       string               `json:"hash"`
 			Size       int                  `json:"size"`
 			Memory     int64                `json:"memory"`
@@ -156,7 +184,7 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 			Imports    []string             `json:"imports"`
 			Exports    []string             `json:"exports"`
 		}{
-			file, in.Manifest.Name, in.Manifest.Version, in.Hash, in.Size, in.Memory, in.SelfTests, in.Warnings, noReset,
+			file, in.Manifest.Name, in.Manifest.Version, in.Kind, in.Claim, in.Hash, in.Size, in.Memory, in.SelfTests, in.Warnings, noReset,
 			in.Manifest.Transforms, in.Imports, in.Exports,
 		})
 	}
@@ -165,6 +193,7 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("file", "%s", printable(file))
 	row("plugin", "%s %s", in.Manifest.Name, in.Manifest.Version)
+	row("kind", "%s: %s", in.Kind, in.Claim)
 	row("hash", "sha256:%s", in.Hash)
 	row("size", "%s", humanize.IBytes(uint64(in.Size)))
 	row("memory", "%s", humanize.IBytes(uint64(in.Memory)))

@@ -172,7 +172,7 @@ func since(p *api.Plugin) string {
 func printPlugins(w io.Writer, list []api.Plugin) error {
 	// A tabwriter keeps what goes wrong for Flush.
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tSTATE\tSINCE\tTRANSFORMS")
+	fmt.Fprintln(t, "NAME\tVERSION\tKIND\tHASH\tSTATE\tSINCE\tTRANSFORMS")
 	var more []string
 	for i := range list {
 		p := &list[i]
@@ -184,7 +184,7 @@ func printPlugins(w io.Writer, list []api.Plugin) error {
 		for i := range p.Transforms {
 			transforms[i] = p.Transforms[i].Name
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Hash[:min(12, len(p.Hash))]), state(p), since(p), dash(strings.Join(transforms, " ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Kind), dash(p.Hash[:min(12, len(p.Hash))]), state(p), since(p), dash(strings.Join(transforms, " ")))
 		if p.Mismatch != "" {
 			more = append(more, fmt.Sprintf("%s: answers differ from the interpreter's: %s", printable(name), printable(p.Mismatch)))
 		}

@@ -85,7 +85,7 @@ var (
 	tasks         = desc("resonhost_tasks_total", "Tasks that ended, by outcome: ok, or the kind of error.", "transform", "outcome")
 	queueWait     = desc("resonhost_queue_wait_seconds", "Time that tasks waited for a worker.", "transform")
 	taskLatency   = desc("resonhost_task_latency_seconds", "Time from the submission of a task to its end.", "transform")
-	pluginInfo    = desc("resonhost_plugin_info", "The version of a plugin that serves; always 1.", "plugin", "version", "hash")
+	pluginInfo    = desc("resonhost_plugin_info", "The version of a plugin that serves; always 1.", "plugin", "version", "hash", "kind")
 	instancesUsed = desc("resonhost_instances_in_use", "Instances that run a task.", "plugin")
 	instancesMax  = desc("resonhost_instances_max", "Instances that can exist at once.", "plugin")
 	created       = desc("resonhost_instances_created_total", "Instances that were made.", "plugin")
@@ -152,7 +152,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i := range s.Plugins {
 		p := &s.Plugins[i]
-		gauge(pluginInfo, 1, p.Name, p.Version, p.Hash)
+		gauge(pluginInfo, 1, p.Name, p.Version, p.Hash, p.Kind)
 		gauge(poolSize, p.Instances, p.Name)
 		gauge(queueDepth, p.QueueDepth, p.Name)
 		gauge(instancesUsed, p.InUse, p.Name)

@@ -46,7 +46,7 @@ func stats() fixed {
 		Deploys: map[string]map[host.DeployResult]uint64{"cascade": {host.DeployLoaded: 1, host.DeployFailed: 2}, "broken": {host.DeployFailed: 3}},
 		Plugins: []host.PluginStats{
 			{
-				Plugin: host.Plugin{Source: "c", Name: "cascade", Version: "1.2.0", Hash: "c0ffee"}, Instances: 11, InUse: 12, MaxInstances: 13,
+				Plugin: host.Plugin{Source: "c", Name: "cascade", Version: "1.2.0", Hash: "c0ffee", Kind: "native"}, Instances: 11, InUse: 12, MaxInstances: 13,
 				Created: 14, CreateFailed: 15, Broken: 16, Retired: 17, Evicted: 18, QueueDepth: 19, LogDropped: 20,
 				Transforms: []host.TransformStats{transform("cascade", 100, map[host.Kind]uint64{host.KindTrap: 21, host.KindTimeout: 22})},
 			},

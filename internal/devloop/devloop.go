@@ -27,10 +27,10 @@ type Config struct {
 	// Dir is the project, and Command builds it, run there.
 	Dir     string
 	Command []string
-	// Name is the plugin's source for the host, WASM the file that the build makes, Tests
-	// that of its self-tests, which may be missing, and Inputs one of further inputs, ""
-	// for none.
-	Name, WASM, Tests, Inputs string
+	// Name is the plugin's source for the host, WASM the file that the build makes, Tests and
+	// Companion those of its self-tests and of what the host's Source.Companion is, which may be
+	// missing, and Inputs one of further inputs, "" for none.
+	Name, WASM, Tests, Companion, Inputs string
 	// Ignore has patterns, of [path.Match], of the names of files and folders that are no
 	// sources, besides those that never are.
 	Ignore []string
@@ -264,6 +264,11 @@ func (l *loop) deploy(ctx context.Context, r *Report) error {
 	const maxTests = 8 << 20 // more is what the host refuses
 	if s.Tests, err = readFile(l.Tests, maxTests); err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.Result, r.Error, r.Serving = Refused, "its tests: "+err.Error(), l.serving()
+		return nil
+	}
+	const maxCompanion = 1 << 20 // likewise
+	if s.Companion, err = readFile(l.Companion, maxCompanion); err != nil && !errors.Is(err, os.ErrNotExist) {
+		r.Result, r.Error, r.Serving = Refused, "its companion file: "+err.Error(), l.serving()
 		return nil
 	}
 	began := time.Now()

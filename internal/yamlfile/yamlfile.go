@@ -16,6 +16,9 @@ import (
 	"github.com/resonhost/resonhost/internal/spell"
 )
 
+// Node is a part of a file.
+type Node = yaml.Node
+
 // Error is what is wrong in a line of the file.
 type Error struct {
 	Line int

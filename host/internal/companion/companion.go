@@ -4,18 +4,33 @@ package companion
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/strictjson"
 	"github.com/resonhost/resonhost/internal/yamlfile"
 )
 
 // Suffix is what follows a plugin's name in the name of its companion file.
 const Suffix = ".plugin.yaml"
+
+// Error is what is wrong with a file.
+type Error struct {
+	// File is its name, and Line the line, from 1; 0 is the file as a whole.
+	File string
+	Line int
+	Msg  string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Msg
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+}
 
 // MaxBytes is the largest companion file, in bytes.
 const MaxBytes = 1 << 20
@@ -39,6 +54,10 @@ type File struct {
 	SelfTests []manifest.SelfTest
 	// Settings are the plugin's own, in the file's order.
 	Settings []Setting
+
+	name  string
+	lines map[string]int // of its keys
+	tests []int          // lines of SelfTests
 }
 
 // Transform is one that a companion file declares.
@@ -66,34 +85,74 @@ type Setting struct {
 	Line       int
 }
 
-// Parse reads a file. Its errors are [*yamlfile.Error]s, or of the file as a whole.
-func Parse(doc []byte) (*File, error) {
+// Parse reads the file of a plugin's source of that name. Its errors are [*Error]s.
+func Parse(source string, doc []byte) (*File, error) {
+	f := &File{name: foreign.Cut(source) + Suffix, lines: make(map[string]int)}
 	if len(doc) > MaxBytes {
-		return nil, fmt.Errorf("has %d bytes, the limit is %d", len(doc), MaxBytes)
+		return nil, f.at(0, "has %d bytes, the limit is %d", len(doc), MaxBytes)
 	}
+	err := f.parse(doc)
+	if at := (*yamlfile.Error)(nil); errors.As(err, &at) {
+		return nil, f.at(at.Line, "%s", at.Msg)
+	}
+	if err != nil {
+		return nil, f.at(0, "%v", err)
+	}
+	return f, nil
+}
+
+func (f *File) at(line int, format string, args ...any) error {
+	return &Error{f.name, line, fmt.Sprintf(format, args...)}
+}
+
+// At returns the [*Error] of a key of the file's.
+func (f *File) At(key, format string, args ...any) error { return f.at(f.lines[key], format, args...) }
+
+// Has reports whether the file has a key. f may be nil: there is no file.
+func (f *File) Has(key string) bool { return f != nil && f.lines[key] > 0 }
+
+// Refuse joins an [*Error] for each of the keys that the file has, for kinds that have no use for
+// them. It is nil if there are none. f may be nil.
+func (f *File) Refuse(why string, keys ...string) error {
+	var errs []error
+	for _, key := range keys {
+		if f.Has(key) {
+			errs = append(errs, f.At(key, "%s: %s", key, why))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f *File) parse(doc []byte) error {
 	top, err := yamlfile.Parse(doc)
-	f := new(File)
 	if err != nil || top == nil {
-		return f, err
+		return err
 	}
-	fields := map[string]func(*yaml.Node) error{
-		"kind":          text(&f.Kind, "kind"),
-		"name":          text(&f.Name, "name"),
-		"version":       text(&f.Version, "version"),
-		"config":        texts(&f.Config, "config"),
-		"environment":   texts(&f.Environment, "environment"),
+	fields := map[string]func(*yamlfile.Node) error{
+		"kind":    text(&f.Kind, "kind"),
+		"name":    text(&f.Name, "name"),
+		"version": text(&f.Version, "version"),
+		"config": func(n *yamlfile.Node) (err error) {
+			f.Config, err = texts(n, "config")
+			return err
+		},
+		"environment": func(n *yamlfile.Node) (err error) {
+			f.Environment, err = texts(n, "environment")
+			return err
+		},
 		"arguments":     list(&f.Arguments, "arguments"),
 		"allowed_hosts": list(&f.AllowedHosts, "allowed_hosts"),
 		"self_tests":    f.selfTests,
 	}
-	return f, yamlfile.Members(top, "the file", keys(fields), func(key string, value *yaml.Node) error {
+	return yamlfile.Members(top, "the file", keys(fields), func(key string, value *yamlfile.Node) error {
+		f.lines[key] = value.Line
 		return fields[key](value)
 	})
 }
 
 // selfTests reads tests of the form that manifests have.
-func (f *File) selfTests(n *yaml.Node) error {
-	return yamlfile.Items(n, "self_tests", func(i int, value *yaml.Node) error {
+func (f *File) selfTests(n *yamlfile.Node) error {
+	return yamlfile.Items(n, "self_tests", func(i int, value *yamlfile.Node) error {
 		var fields map[string]any
 		var test manifest.SelfTest
 		err := value.Decode(&fields)
@@ -106,28 +165,28 @@ func (f *File) selfTests(n *yaml.Node) error {
 		if err != nil {
 			return yamlfile.At(value, "self_tests[%d]: %v", i, err)
 		}
-		f.SelfTests = append(f.SelfTests, test)
+		f.SelfTests, f.tests = append(f.SelfTests, test), append(f.tests, value.Line)
 		return nil
 	})
 }
 
-func keys(fields map[string]func(*yaml.Node) error) (all []string) {
+func keys(fields map[string]func(*yamlfile.Node) error) (all []string) {
 	for key := range fields {
 		all = append(all, key)
 	}
 	return all
 }
 
-func text(to *string, what string) func(*yaml.Node) error {
-	return func(n *yaml.Node) (err error) {
+func text(to *string, what string) func(*yamlfile.Node) error {
+	return func(n *yamlfile.Node) (err error) {
 		*to, err = yamlfile.Scalar(n, what)
 		return err
 	}
 }
 
-func list(to *[]string, what string) func(*yaml.Node) error {
-	return func(n *yaml.Node) error {
-		return yamlfile.Items(n, what, func(i int, value *yaml.Node) error {
+func list(to *[]string, what string) func(*yamlfile.Node) error {
+	return func(n *yamlfile.Node) error {
+		return yamlfile.Items(n, what, func(i int, value *yamlfile.Node) error {
 			s, err := yamlfile.Scalar(value, fmt.Sprintf("%s[%d]", what, i))
 			*to = append(*to, s)
 			return err
@@ -135,12 +194,11 @@ func list(to *[]string, what string) func(*yaml.Node) error {
 	}
 }
 
-func texts(to *map[string]string, what string) func(*yaml.Node) error {
-	return func(n *yaml.Node) error {
-		*to = make(map[string]string)
-		return yamlfile.Members(n, what, nil, func(key string, value *yaml.Node) (err error) {
-			(*to)[key], err = yamlfile.Scalar(value, what+"."+key)
-			return err
-		})
-	}
+func texts(n *yamlfile.Node, what string) (map[string]string, error) {
+	all := make(map[string]string)
+	err := yamlfile.Members(n, what, nil, func(key string, value *yamlfile.Node) (err error) {
+		all[key], err = yamlfile.Scalar(value, what+"."+key)
+		return err
+	})
+	return all, err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	f, err := companion.Parse([]byte(`
+	f, err := companion.Parse("ocr", []byte(`
 kind: extism
 name: ocr
 config: {lang: en}
@@ -29,16 +29,16 @@ self_tests:
 
 func TestParseRefuses(t *testing.T) {
 	for doc, want := range map[string]string{
-		"kind: x\nnam: y":         `line 2: the file has no member "nam"; did you mean "name"?`,
-		"kind: [x]":               "line 1: kind must have a single value",
-		"- x":                     "line 1: the file must have lines of the form name: value",
-		"config:\n  a: {}":        "line 2: config.a must have a single value",
-		"arguments: x":            "line 1: arguments must be a list",
-		"a: 1\n---\nb: 2":         "line 2: a second document begins here",
-		"kind: a\nkind: b":        "line 2: kind is there twice",
-		"self_tests:\n- {nam: x}": "line 2: self_tests[0]: ",
+		"kind: x\nnam: y":         `x.plugin.yaml:2: the file has no member "nam"; did you mean "name"?`,
+		"kind: [x]":               "x.plugin.yaml:1: kind must have a single value",
+		"- x":                     "x.plugin.yaml:1: the file must have lines of the form name: value",
+		"config:\n  a: {}":        "x.plugin.yaml:2: config.a must have a single value",
+		"arguments: x":            "x.plugin.yaml:1: arguments must be a list",
+		"a: 1\n---\nb: 2":         "x.plugin.yaml:2: a second document begins here",
+		"kind: a\nkind: b":        "x.plugin.yaml:2: kind is there twice",
+		"self_tests:\n- {nam: x}": "x.plugin.yaml:2: self_tests[0]: ",
 	} {
-		if _, err := companion.Parse([]byte(doc)); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := companion.Parse("x", []byte(doc)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", doc, err, want)
 		}
 	}
@@ -65,7 +65,7 @@ func TestManifest(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("kind: extism\nconfig: {a: b}\nself_tests: [{name: x, transform: y, input: z}]"))
 	f.Fuzz(func(_ *testing.T, doc []byte) {
-		if file, err := companion.Parse(doc); err == nil {
+		if file, err := companion.Parse("x", doc); err == nil {
 			_, _, _ = file.Manifest(companion.Plugin{Source: "x", Exports: []string{"run"}})
 		}
 	})

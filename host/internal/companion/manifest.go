@@ -3,14 +3,18 @@ package companion
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // Plugin is a binary that does not describe itself.
 type Plugin struct {
-	// Source is the name of its source, Hash the SHA-256 of its binary in hexadecimal.
+	// Source is the name of its source, Hash the SHA-256 of its binary and of this file behind it, in
+	// hexadecimal.
 	Source, Hash string
 	// Exports are the functions that could be transforms.
 	Exports []string
@@ -46,12 +50,37 @@ func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
 		})
 	}
 	if len(all) == 0 {
-		return nil, nil, errors.New("exports no function that could be a transform: declare transforms in NAME" + Suffix)
+		return nil, nil, fmt.Errorf("exports no function that could be a transform: declare transforms in %s%s", foreign.Cut(p.Source), Suffix)
 	}
-	if err := m.Validate(); err != nil {
-		return nil, nil, fmt.Errorf("say in NAME%s how it is to be called: %w", Suffix, err)
+	if err := f.Check(m); err != nil {
+		if f.name == "" {
+			err = fmt.Errorf("say in %s%s how it is to be called: %w", foreign.Cut(p.Source), Suffix, err)
+		}
+		return nil, nil, err
 	}
 	return m, all, nil
+}
+
+// Check checks the manifest that comes of a binary and the file.
+func (f *File) Check(m *manifest.Manifest) error {
+	names := make([]string, len(m.Transforms))
+	for i := range m.Transforms {
+		names[i] = m.Transforms[i].Name
+	}
+	var errs []error
+	for i, line := range f.tests {
+		if name := f.SelfTests[i].Transform; !slices.Contains(names, name) {
+			errs = append(errs, f.at(line, "self_tests[%d]: there is no transform %q%s", i, foreign.Cut(name), spell.DidYouMean(name, names)))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	err := m.Validate()
+	if err == nil || f.name == "" {
+		return err
+	}
+	return f.at(0, "%v", err)
 }
 
 func derive(name string, p Plugin) (all []Transform) {

@@ -22,8 +22,8 @@ func (m *Module) inspect(wasm []byte) error {
 	var file *companion.File
 	if m.opts.Companion != nil {
 		var wrong error
-		if file, wrong = companion.Parse(m.opts.Companion); wrong != nil {
-			return StepInspect.in(fmt.Errorf("companion file: %w", wrong))
+		if file, wrong = companion.Parse(m.opts.Name, m.opts.Companion); wrong != nil {
+			return StepInspect.in(wrong)
 		}
 	}
 	kind, claim, unknown := contract.Of(m.opts.Kinds, links, file)

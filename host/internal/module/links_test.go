@@ -138,12 +138,18 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestCompanion has a file that a plugin has no use for told.
+// TestCompanion has a file say what a native plugin says by itself, and has no use for.
 func TestCompanion(t *testing.T) {
 	opts := options()
-	opts.Companion = []byte("{}")
+	opts.Name, opts.Companion = "room", []byte("kind: native\nname: room\nconfig: {a: b}")
 	_, err := module.Load(t.Context(), read(t, "room"), opts)
-	if want := "has a companion file, and describes itself: remove the file"; err == nil || err.Error() != want {
+	if want := "room.plugin.yaml:2: name: a native plugin says that of itself, in its manifest\n" +
+		"room.plugin.yaml:3: config: a native plugin has no way to ask for that"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	opts.Companion = []byte("self_tests: [{name: n, transform: rom, input: ''}]")
+	_, err = module.Load(t.Context(), read(t, "room"), opts)
+	if want := `room.plugin.yaml:1: self_tests[0]: there is no transform "rom"; did you mean "room"?`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

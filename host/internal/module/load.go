@@ -11,12 +11,20 @@ import (
 	"github.com/resonhost/resonhost/abi"
 )
 
+// Hash is what a version is told apart by: in hexadecimal, the SHA-256 of its binary and, behind that,
+// of its companion file if there is one.
+func Hash(wasm, companion []byte) string {
+	h := sha256.New()
+	h.Write(wasm)
+	h.Write(companion)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // Load compiles a binary, checks it against the contract of its kind, and runs the
 // self-tests of its manifest on an instance of its own.
 func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	m := &Module{template: template{opts: opts, log: newGuestLog(opts.Log, opts.LogBytesPerSecond)}}
-	sum := sha256.Sum256(wasm)
-	m.info.Hash, m.info.Size = hex.EncodeToString(sum[:]), len(wasm)
+	m.info.Hash, m.info.Size = Hash(wasm, opts.Companion), len(wasm)
 	if err := m.load(ctx, wasm); err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}

@@ -27,7 +27,7 @@ type Info struct {
 	Manifest *manifest.Manifest
 	// Kind is the kind of guest, and Claim which import or export showed that.
 	Kind, Claim string
-	// Hash is the SHA-256 of the binary, in hexadecimal.
+	// Hash is what [Hash] returns for it.
 	Hash string
 	// Size is the length of the binary in bytes.
 	Size int

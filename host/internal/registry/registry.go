@@ -65,7 +65,10 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 		return nil, err
 	}
 	p := &Plugin{module: m, isolation: opts.Isolation, log: opts.Module.Log}
-	if opts.Isolation == Reset && m.Info().NoReset != nil {
+	if m.Info().Single && p.isolation == Shared {
+		p.isolation = Reset
+	}
+	if p.isolation == Reset && m.Info().NoReset != nil {
 		p.isolation = Fresh
 	}
 	p.pool, err = pool.New(pool.Config[*Instance]{
@@ -146,8 +149,8 @@ func (in *Instance) Return() {
 // Discard frees the instance, whatever it could still do.
 func (in *Instance) Discard() { in.plugin.pool.Remove(in.lent, pool.Replaced) }
 
-// Isolation returns the isolation in force: a module whose instances cannot be put
-// back has fresh ones instead.
+// Isolation returns the isolation in force: a module whose instances do one task each shares none,
+// and one whose instances cannot be put back has fresh ones instead.
 func (p *Plugin) Isolation() Isolation { return p.isolation }
 
 // Pool returns a snapshot of the plugin's pool.

@@ -6,7 +6,6 @@ package contract
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/tetratelabs/wazero/api"
@@ -45,7 +44,7 @@ func Of(kinds []Kind, links *meter.Links, file *companion.File) (k Kind, claim s
 			}
 			names = append(names, k.Name())
 		}
-		return nil, "", fmt.Errorf("companion file: kind: there is no %q, but %s%s", meter.Plain(file.Kind), Enumerate(names, len(names)), spell.DidYouMean(file.Kind, names))
+		return nil, "", file.At("kind", "there is no kind %q, but %s%s", meter.Plain(file.Kind), Enumerate(names, len(names)), spell.DidYouMean(file.Kind, names))
 	}
 	for _, k := range kinds {
 		if claim := k.Claims(links); claim != "" {
@@ -90,7 +89,7 @@ type Binary struct {
 	Links *meter.Links
 	// Name is the plugin's source's, by which one is called that says nothing else.
 	Name string
-	// Hash is the SHA-256 of the binary, in hexadecimal.
+	// Hash is the SHA-256 of the binary and of its companion file behind it, in hexadecimal.
 	Hash string
 	// Companion is the file beside the plugin that says what its binary does not; nil without one.
 	Companion *companion.File

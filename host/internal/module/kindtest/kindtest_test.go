@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 	"go.uber.org/goleak"
@@ -17,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/kind/native"
 	"github.com/resonhost/resonhost/host/internal/module/kindtest"
+	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
@@ -31,7 +33,7 @@ func TestNative(t *testing.T) {
 
 func subject(tb testing.TB) kindtest.Subject {
 	return kindtest.Subject{
-		Kind: parcel{guesttest.HandWritten(tb, "parcel-kernel"), contract.WarmUp{Turns: 2, Frames: true}}, WASM: guesttest.HandWritten(tb, "parcel"),
+		Kind: parcel{kernel: guesttest.HandWritten(tb, "parcel-kernel"), warmUp: contract.WarmUp{Turns: 2, Frames: true}}, WASM: guesttest.HandWritten(tb, "parcel"),
 		Companion: []byte(`{"name": "parcel", "self_tests": [
 			{"name": "echo", "transform": "parcel.echo", "input": "abc", "output": "abc"},
 			{"name": "item", "transform": "parcel.item", "input": "", "output": "0"}]}`),
@@ -53,8 +55,41 @@ func TestParcelCold(t *testing.T) {
 	if _, err := module.Load(t.Context(), s.WASM, s.Options()); err == nil || !strings.Contains(err.Error(), `self-test 1 "second" of parcel.leave: output of 5 bytes is "mgkvh"`) {
 		t.Errorf("with a warm-up: %v", err)
 	}
-	s.Kind = parcel{guesttest.HandWritten(t, "parcel-kernel"), contract.WarmUp{}}
+	s.Kind = parcel{kernel: guesttest.HandWritten(t, "parcel-kernel")}
 	kindtest.Run(t, s)
+}
+
+// TestParcelSingle has instances that do one item each shared by nobody, whatever the isolation says.
+func TestParcelSingle(t *testing.T) {
+	s := subject(t)
+	kernel := s.Kind.(parcel)
+	kernel.single = true
+	s.Kind, s.Companion = kernel, []byte(`{"name": "parcel"}`)
+	p, err := registry.Open(t.Context(), s.WASM, registry.Options{
+		Module: s.Options(), Isolation: registry.Shared, Min: 1, Max: 1, IdleTimeout: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	if !p.Info().Single || p.Isolation() != registry.Reset {
+		t.Errorf("single %v, isolation %v", p.Info().Single, p.Isolation())
+	}
+	for range 2 {
+		in, err := p.Borrow(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		results := make([]abi.Result, 1)
+		if _, err := in.Run(t.Context(), module.Call{Transform: index(p.Module(), "parcel.leave"), Items: make([]abi.Item, 1), Results: results}); err != nil || len(results[0].Payload) > 0 {
+			t.Errorf("a task finds %q, err %v", results[0].Payload, err)
+		}
+		in.Return()
+	}
 }
 
 // TestParcelItems has a kind without frames run the items of one, each by itself.

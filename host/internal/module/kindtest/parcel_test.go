@@ -26,6 +26,7 @@ const (
 type parcel struct {
 	kernel []byte
 	warmUp contract.WarmUp
+	single bool
 }
 
 func (parcel) Name() string { return "parcel" }
@@ -77,7 +78,7 @@ func (p parcel) Open(b contract.Binary) (contract.Plugin, error) {
 		}
 	}
 	return contract.Plugin{
-		WarmUp: p.warmUp,
+		WarmUp: p.warmUp, Single: p.single,
 		Guest: func(in contract.Instance) contract.Guest {
 			kernel := in.Library("parcel")
 			g := &parcelGuest{file: file, exports: exports, frames: b.Frames, kernel: kernel, begin: kernel.Function("begin"), output: kernel.Function("output")}

@@ -90,11 +90,8 @@ func checkExports(exports []meter.Link) error {
 	return errors.Join(errs...)
 }
 
-var (
-	errCommand = errors.New("exports _start and no _initialize: it was built as a command and has to be a reactor, " +
-		"for which Go has -buildmode=c-shared, clang -mexec-model=reactor and Rust the crate type cdylib")
-	errCompanion = errors.New("has a companion file, and describes itself: remove the file")
-)
+var errCommand = errors.New("exports _start and no _initialize: it was built as a command and has to be a reactor, " +
+	"for which Go has -buildmode=c-shared, clang -mexec-model=reactor and Rust the crate type cdylib")
 
 // noStartUp is what is wrong with a module whose constructors run at each call, and its cure.
 const noStartUp = "its constructors run at each call, since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): " +

@@ -8,13 +8,21 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 )
+
+// plugin is what all instances of one have in common.
+type plugin struct {
+	frames      contract.FrameLimits
+	initialized bool // whether the guest has what initializes it
+	file        *companion.File
+}
 
 // guest implements [contract.Guest].
 type guest struct {
 	in                                        contract.Instance
-	frames                                    *contract.FrameLimits
+	plugin                                    *plugin
 	initialize, version, describe, alloc, run contract.Function // initialize is nil if the guest has none
 	room                                      room
 	stack                                     [3]uint64
@@ -23,14 +31,13 @@ type guest struct {
 // room is where the guest takes input frames of size bytes at most; none at first.
 type room struct{ ptr, size uint32 }
 
-// newGuest returns the part of an instance. initialized is whether the guest has what initializes it.
-func newGuest(in contract.Instance, frames *contract.FrameLimits, initialized bool) *guest {
+func newGuest(in contract.Instance, of *plugin) *guest {
 	g := &guest{
-		in: in, frames: frames,
+		in: in, plugin: of,
 		version: in.Function(abi.ExportVersion), describe: in.Function(abi.ExportDescribe),
 		alloc: in.Function(abi.ExportAlloc), run: in.Function(abi.ExportRun),
 	}
-	if initialized {
+	if of.initialized {
 		g.initialize = in.Function(abi.ExportInitialize)
 	}
 	return g
@@ -64,7 +71,12 @@ func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return manifest.Parse(doc)
+	m, err := manifest.Parse(doc)
+	if err != nil || g.plugin.file == nil {
+		return m, err
+	}
+	m.SelfTests = append(m.SelfTests, g.plugin.file.SelfTests...)
+	return m, g.plugin.file.Check(m)
 }
 
 // read returns what an export says that it returned.
@@ -116,7 +128,7 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 		return err
 	}
 	outPtr, n := abi.Unpack(g.stack[0])
-	if err := g.frames.CheckOutput(abi.ExportRun, uint64(n), len(c.Results)); err != nil {
+	if err := g.plugin.frames.CheckOutput(abi.ExportRun, uint64(n), len(c.Results)); err != nil {
 		return err
 	}
 	frame, err := read(mem, abi.ExportRun, outPtr, n)
@@ -127,7 +139,7 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 	if m := g.in.Manifest(); m != nil {
 		maxState = m.Transforms[c.Transform].StateBytes
 	}
-	return ReadResults(frame, g.frames, maxState, &c)
+	return ReadResults(frame, &g.plugin.frames, maxState, &c)
 }
 
 // Save implements [contract.Guest]: the room is for the largest frame of the self-tests.

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
@@ -53,6 +54,14 @@ func log(_ context.Context, in contract.Instance, mod api.Module, stack []uint64
 	in.Log(level, msg)
 }
 
+// checkCompanion refuses what a native plugin says by itself, or has no way to ask for.
+func checkCompanion(file *companion.File) error {
+	return errors.Join(
+		file.Refuse("a native plugin says that of itself, in its manifest", "name", "version", "transforms"),
+		file.Refuse("a native plugin has no way to ask for that", "config", "environment", "arguments", "allowed_hosts"),
+	)
+}
+
 // turns is how often self-tests are run before the snapshot is taken: a guest of Go's needs some
 // tasks before its heap and its caches are such that the next task leaves little behind.
 const turns = 16
@@ -60,12 +69,12 @@ const turns = 16
 // Open implements [contract.Kind].
 func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	errs := []error{checkExports(b.Links.Exports)}
-	if b.Companion != nil {
-		errs = append(errs, errCompanion)
+	if err := checkCompanion(b.Companion); err != nil {
+		errs = append(errs, err)
 	}
-	frames, initialized := b.Frames, initializes(b.Links)
+	of := &plugin{frames: b.Frames, initialized: initializes(b.Links), file: b.Companion}
 	p := contract.Plugin{
-		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, &frames, initialized) },
+		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, of) },
 		WarmUp: contract.WarmUp{Turns: turns, Frames: true},
 	}
 	if constructsAlways(b.Links) {
