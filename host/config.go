@@ -14,8 +14,9 @@ type Config struct {
 	// Mode is where transforms run; default ModeSandbox.
 	Mode Mode
 	// PluginDir is a directory of which every file NAME.wasm is a plugin. Files beside
-	// it are its too: NAME.test.ndjson is Source.Tests, and the signatures
-	// NAME.wasm.minisig, SHA256SUMS and SHA256SUMS.minisig are Source.Beside.
+	// it are its too: NAME.test.ndjson is Source.Tests, NAME.plugin.yaml is Source.Companion,
+	// and the signatures NAME.wasm.minisig, NAME.test.ndjson.minisig, NAME.plugin.yaml.minisig,
+	// SHA256SUMS and SHA256SUMS.minisig are Source.Beside.
 	PluginDir string
 	// Watch has what changes in PluginDir change what serves, by [Host.Deploy]: a new or
 	// changed file is deployed once it has settled, and a plugin whose file has been gone

@@ -91,6 +91,7 @@ const (
 	sumsSigned  = "SHA256SUMS.minisig"
 
 	companionSignature = companion.Suffix + ".minisig"
+	testsSignature     = testsSuffix + ".minisig"
 )
 
 // sourceOf is the source that a file is.
@@ -107,7 +108,7 @@ func sourceOf(f *watch.File) Source {
 // watchConfig says which files of a directory are a plugin's.
 func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
-		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature}, Shared: []string{sums, sumsSigned},
+		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature, testsSignature}, Shared: []string{sums, sumsSigned},
 		MaxBytes: limit, MaxBeside: testcase.MaxBytes, Whole: watch.Module,
 	}
 }

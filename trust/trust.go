@@ -6,20 +6,22 @@
 // A manifest of hashes speaks for a directory:
 //
 //	cd plugins
-//	sha256sum *.wasm *.test.ndjson > SHA256SUMS
+//	sha256sum *.wasm *.plugin.yaml *.test.ndjson > SHA256SUMS
 //	minisign -Sm SHA256SUMS
 //
 // It binds each plugin's name to its contents, so that a signed plugin cannot stand
-// in for another, and each plugin's file of tests likewise. Or a plugin has a
-// signature of its own:
+// in for another, and each plugin's companion file and tests likewise. Or files have
+// signatures of their own:
 //
-//	minisign -Sm shout.wasm
+//	minisign -Sm shout.wasm shout.plugin.yaml shout.test.ndjson
 //
-// Its name is in the signature's trusted comment, where minisign writes it unless
+// A file's name is in the signature's trusted comment, where minisign writes it unless
 // told otherwise (-t), as a field "file:shout.wasm" between tabs. A signature
-// whose trusted comment names another file, or none, is refused. A plugin's own
-// signature says nothing of its tests: whoever changes these can have the plugin
-// refused, but none accepted.
+// whose trusted comment names another file, or none, is refused.
+//
+// The companion file and the tests of a plugin are refused without a signature as the
+// plugin is. The former says what a signed plugin does. The latter have it run, and call
+// functions of the host's owner, with inputs of their author's.
 //
 // Either way suffices, whatever becomes of the other: who can write the directory
 // could have removed that one.
@@ -30,7 +32,8 @@
 //
 // What a signature does not say: that the plugin is the newest one signed. Who can
 // write the directory can bring back an old one with its signature, or remove any.
-// [Signature.Signed] is what there is against that.
+// [Signature.Signed] is what there is against that. A companion file that is gone is
+// missed only where a signed manifest lists both it and the plugin.
 package trust
 
 import (
@@ -51,10 +54,11 @@ const (
 	ManifestName = "SHA256SUMS"
 	// SignatureSuffix comes after the name of a file that is signed.
 	SignatureSuffix = ".minisig"
-	// PluginSuffix ends a plugin's name, and TestsSuffix the name of its tests
-	// in its stead.
-	PluginSuffix = ".wasm"
-	TestsSuffix  = ".test.ndjson"
+	// PluginSuffix ends a plugin's name. TestsSuffix ends the name of its tests in its stead, and
+	// CompanionSuffix that of its companion file.
+	PluginSuffix    = ".wasm"
+	TestsSuffix     = ".test.ndjson"
+	CompanionSuffix = ".plugin.yaml"
 )
 
 // Bounds, in bytes. Who reads the files need not read more than one byte beyond.
@@ -71,9 +75,10 @@ type Files struct {
 	// WASM is its contents. Their size is for the caller to bound.
 	WASM []byte
 	// Beside are other files of the directory by name. Those that matter are
-	// the plugin's signature (shout.wasm.minisig) and its tests
-	// (shout.test.ndjson), SHA256SUMS, and SHA256SUMS.minisig. Tests that
-	// are going to be run must be there.
+	// the plugin's signature (shout.wasm.minisig), its companion file
+	// (shout.plugin.yaml) and its tests (shout.test.ndjson) with their signatures,
+	// SHA256SUMS, and SHA256SUMS.minisig. A companion file and tests that are going
+	// to be used must be there.
 	Beside map[string][]byte
 }
 
@@ -93,8 +98,9 @@ type Signature struct {
 }
 
 // Verify reports who signed the plugin: by its own signature, or else by that of the
-// manifest of hashes that lists it. Every error is an [*Error], or wraps two of them
-// if both signatures are there and neither will do.
+// manifest of hashes that lists it. Its tests and its companion file, as far as they are
+// there, must be signed in one of these two ways as well. Every error is an [*Error], or
+// wraps two of them if both signatures of a file are there and neither will do.
 func (k Keys) Verify(f Files) (Signature, error) {
 	reason := badName(f.Name)
 	if reason == "" && !strings.HasSuffix(f.Name, PluginSuffix) {
@@ -103,75 +109,121 @@ func (k Keys) Verify(f Files) (Signature, error) {
 	if reason != "" {
 		return Signature{}, &Error{Err: ErrMalformed, Detail: fmt.Sprintf("the name %q %s", f.Name, reason)}
 	}
-	own, isSigned := f.Beside[f.Name+SignatureSuffix]
-	list, isListed := f.Beside[ManifestName+SignatureSuffix]
+	v := verifier{keys: k, beside: f.Beside}
+	s, err := v.verify(f.Name, f.WASM)
+	if err != nil {
+		return Signature{}, err
+	}
+	name := strings.TrimSuffix(f.Name, PluginSuffix)
+	for _, suffix := range []string{TestsSuffix, CompanionSuffix} {
+		if contents, ok := f.Beside[name+suffix]; ok {
+			if _, err := v.verify(name+suffix, contents); err != nil {
+				return Signature{}, err
+			}
+		}
+	}
+	if _, ok := f.Beside[name+CompanionSuffix]; !ok && s.Manifest && v.list.lists(name+CompanionSuffix) {
+		return Signature{}, &Error{File: name + CompanionSuffix, Err: ErrMissing, Detail: ManifestName + " is signed and lists it"}
+	}
+	return s, nil
+}
+
+// verifier verifies the files of a plugin.
+type verifier struct {
+	keys   Keys
+	beside map[string][]byte
+	list   *signedList // once it was read
+}
+
+// signedList is the manifest of hashes with its signature, or what is wrong with it.
+type signedList struct {
+	hashes    hashes
+	signature Signature
+	err       error
+}
+
+// lists reports whether a name is in a manifest that was read.
+func (l *signedList) lists(name string) bool {
+	_, ok := l.hashes[name]
+	return ok
+}
+
+// verify reports who signed a file.
+func (v *verifier) verify(name string, contents []byte) (Signature, error) {
+	own, isSigned := v.beside[name+SignatureSuffix]
+	_, isListed := v.beside[ManifestName+SignatureSuffix]
 	switch {
 	case isSigned && isListed:
-		s, err := k.verifyOwn(&f, own)
+		s, err := v.keys.verifyOwn(name, contents, own)
 		if err == nil {
 			return s, nil
 		}
-		s, err2 := k.verifyListed(&f, list)
+		s, err2 := v.verifyListed(name, contents)
 		if err2 == nil {
 			return s, nil
 		}
 		return Signature{}, fmt.Errorf("%w; and %w", err, err2)
 	case isSigned:
-		return k.verifyOwn(&f, own)
+		return v.keys.verifyOwn(name, contents, own)
 	case isListed:
-		return k.verifyListed(&f, list)
+		return v.verifyListed(name, contents)
 	}
-	return Signature{}, &Error{File: f.Name, Err: ErrUnsigned, Detail: fmt.Sprintf("beside it is neither %s nor %s",
-		f.Name+SignatureSuffix, ManifestName+SignatureSuffix)}
+	return Signature{}, &Error{File: name, Err: ErrUnsigned, Detail: fmt.Sprintf("beside it is neither %s nor %s",
+		name+SignatureSuffix, ManifestName+SignatureSuffix)}
 }
 
-// verifyOwn checks the plugin's own signature.
-func (k Keys) verifyOwn(f *Files, signature []byte) (Signature, error) {
-	s, err := k.verify(f.Name, f.WASM, signature)
+// verifyOwn checks a file's own signature.
+func (k Keys) verifyOwn(name string, contents, signature []byte) (Signature, error) {
+	s, err := k.verify(name, contents, signature)
 	if err != nil {
 		return Signature{}, err
 	}
-	if signedAs, n := field(s.Comment, "file"); n != 1 || signedAs != f.Name {
-		return Signature{}, otherName(f.Name, signedAs, n)
+	if signedAs, n := field(s.Comment, "file"); n != 1 || signedAs != name {
+		return Signature{}, otherName(name, signedAs, n)
 	}
 	return s, nil
 }
 
-// verifyListed checks the manifest's signature, and what it lists of the plugin.
-// That the manifest is the manifest follows from what is in it; its trusted comment
-// need not name it, but must not name another file.
-func (k Keys) verifyListed(f *Files, signature []byte) (Signature, error) {
-	list, ok := f.Beside[ManifestName]
-	if !ok {
-		return Signature{}, &Error{File: ManifestName, Err: ErrUnsigned,
-			Detail: "there is " + ManifestName + SignatureSuffix + " without it"}
+// verifyListed checks what the manifest lists of a file.
+func (v *verifier) verifyListed(name string, contents []byte) (Signature, error) {
+	if v.list == nil {
+		v.list = v.keys.readList(v.beside)
 	}
-	if len(list) > MaxManifest {
-		return Signature{}, &Error{File: ManifestName, Err: ErrMalformed,
-			Detail: fmt.Sprintf("has %d bytes, at most %d are allowed", len(list), MaxManifest)}
+	if v.list.err != nil {
+		return Signature{}, v.list.err
 	}
-	s, err := k.verify(ManifestName, list, signature)
-	if err != nil {
+	if err := v.list.hashes.check(name, contents); err != nil {
 		return Signature{}, err
 	}
+	return v.list.signature, nil
+}
+
+// readList checks the manifest's signature. That the manifest is the manifest follows from what is
+// in it; its trusted comment need not name it, but must not name another file.
+func (k Keys) readList(beside map[string][]byte) *signedList {
+	failed := func(err error) *signedList { return &signedList{err: err} }
+	list, ok := beside[ManifestName]
+	if !ok {
+		return failed(&Error{File: ManifestName, Err: ErrUnsigned,
+			Detail: "there is " + ManifestName + SignatureSuffix + " without it"})
+	}
+	if len(list) > MaxManifest {
+		return failed(&Error{File: ManifestName, Err: ErrMalformed,
+			Detail: fmt.Sprintf("has %d bytes, at most %d are allowed", len(list), MaxManifest)})
+	}
+	s, err := k.verify(ManifestName, list, beside[ManifestName+SignatureSuffix])
+	if err != nil {
+		return failed(err)
+	}
 	if signedAs, n := field(s.Comment, "file"); n > 1 || n == 1 && signedAs != ManifestName {
-		return Signature{}, otherName(ManifestName, signedAs, n)
+		return failed(otherName(ManifestName, signedAs, n))
 	}
 	s.Manifest = true
 	hashes, err := parseManifest(list)
 	if err != nil {
-		return Signature{}, err
+		return failed(err)
 	}
-	if err := hashes.check(f.Name, f.WASM); err != nil {
-		return Signature{}, err
-	}
-	name := strings.TrimSuffix(f.Name, PluginSuffix) + TestsSuffix
-	if tests, ok := f.Beside[name]; ok {
-		if err := hashes.check(name, tests); err != nil {
-			return Signature{}, err
-		}
-	}
-	return s, nil
+	return &signedList{hashes: hashes, signature: s}
 }
 
 func otherName(name, signedAs string, n int) error {

@@ -82,6 +82,14 @@ func TestVerify(t *testing.T) {
 		return a
 	}
 	hasTests := map[string][]byte{"echo.test.ndjson": tests}
+	companion := []byte("kind: native\n")
+	hasCompanion := map[string][]byte{"echo.plugin.yaml": companion}
+	hasAll := map[string][]byte{"echo.test.ndjson": tests, "echo.plugin.yaml": companion}
+	all := both + sum(companion, "echo.plugin.yaml")
+	ownCompanions := and(maps.Clone(hasAll), map[string][]byte{
+		"echo.test.ndjson.minisig": sign(us, tests, "file:echo.test.ndjson"),
+		"echo.plugin.yaml.minisig": sign(us, companion, "file:echo.plugin.yaml"),
+	})
 	long := strings.Repeat("x", trust.MaxManifest+1)
 	for _, tt := range []struct {
 		name   string
@@ -98,7 +106,15 @@ func TestVerify(t *testing.T) {
 			want: trust.Signature{KeyID: ours, Comment: "timestamp:1\tfile:echo.wasm\ttimestamp:2"}},
 		{name: "own, with no number for a time", files: trust.Files{Beside: own(us, wasm, "timestamp:-1\tfile:echo.wasm")},
 			want: trust.Signature{KeyID: ours, Comment: "timestamp:-1\tfile:echo.wasm"}},
-		{name: "own, tests unsigned", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), hasTests)},
+		{name: "own, of all", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), ownCompanions)},
+			want: trust.Signature{KeyID: ours, Comment: "file:echo.wasm"}},
+		{name: "own, others listed", files: trust.Files{Beside: and(and(own(us, wasm, "file:echo.wasm"), listed(us, all, "x")), hasAll)},
+			want: trust.Signature{KeyID: ours, Comment: "file:echo.wasm"}},
+		{name: "listed, others own", files: trust.Files{Beside: and(listed(us, sum(wasm, "echo.wasm"), "x"), ownCompanions)},
+			want: trust.Signature{KeyID: ours, Comment: "x", Manifest: true}},
+		{name: "all listed", files: trust.Files{Beside: and(listed(us, all, "x"), hasAll)},
+			want: trust.Signature{KeyID: ours, Comment: "x", Manifest: true}},
+		{name: "own, listed companion missing", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), listed(us, all, "x"))},
 			want: trust.Signature{KeyID: ours, Comment: "file:echo.wasm"}},
 		{name: "own, with CRLF", files: trust.Files{Beside: map[string][]byte{
 			"echo.wasm.minisig": bytes.ReplaceAll(sign(us, wasm, "file:echo.wasm"), []byte("\n"), []byte("\r\n"))}},
@@ -112,6 +128,20 @@ func TestVerify(t *testing.T) {
 		{name: "own bad, manifest good", files: trust.Files{Beside: and(own(other, wasm, "file:echo.wasm"), listed(us, both, "x"))},
 			want: trust.Signature{KeyID: ours, Comment: "x", Manifest: true}},
 
+		{name: "own, tests unsigned", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), hasTests)}, is: trust.ErrUnsigned,
+			errors: "echo.test.ndjson: unsigned: beside it is neither echo.test.ndjson.minisig nor SHA256SUMS.minisig"},
+		{name: "own, companion unsigned", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), hasCompanion)}, is: trust.ErrUnsigned,
+			errors: "echo.plugin.yaml: unsigned: beside it is neither echo.plugin.yaml.minisig nor SHA256SUMS.minisig"},
+		{name: "own, companion of another plugin", files: trust.Files{Beside: and(and(own(us, wasm, "file:echo.wasm"), hasCompanion), map[string][]byte{
+			"echo.plugin.yaml.minisig": sign(us, companion, "file:other.plugin.yaml")})}, is: trust.ErrOtherName,
+			errors: `echo.plugin.yaml.minisig: signed under another name: it is of "other.plugin.yaml"`},
+		{name: "companion by another key", files: trust.Files{Beside: and(and(own(us, wasm, "file:echo.wasm"), hasCompanion), map[string][]byte{
+			"echo.plugin.yaml.minisig": sign(other, companion, "file:echo.plugin.yaml")})}, is: trust.ErrUnknownKey,
+			errors: "echo.plugin.yaml.minisig: signed by a key that is not trusted: key " + theirs},
+		{name: "listed, companion not", files: trust.Files{Beside: and(listed(us, both, "x"), hasCompanion)}, is: trust.ErrNotListed,
+			errors: "echo.plugin.yaml: not listed: SHA256SUMS is signed and does not name it"},
+		{name: "listed, companion missing", files: trust.Files{Beside: and(listed(us, all, "x"), hasTests)}, is: trust.ErrMissing,
+			errors: "echo.plugin.yaml: is missing: SHA256SUMS is signed and lists it"},
 		{name: "nothing beside", is: trust.ErrUnsigned,
 			errors: "echo.wasm: unsigned: beside it is neither echo.wasm.minisig nor SHA256SUMS.minisig"},
 		{name: "manifest unsigned", files: trust.Files{Beside: map[string][]byte{"SHA256SUMS": []byte(both)}}, is: trust.ErrUnsigned,
@@ -255,11 +285,11 @@ func TestRealMinisign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := keys.Verify(trust.Files{Name: "echo.wasm", WASM: recorded(t, "echo.wasm"), Beside: map[string][]byte{
-				"echo.test.ndjson": recorded(t, "echo.test.ndjson"),
-				"SHA256SUMS":       recorded(t, "SHA256SUMS"),
-				tt.as:              recorded(t, tt.signature),
-			}})
+			beside := map[string][]byte{"SHA256SUMS": recorded(t, "SHA256SUMS"), tt.as: recorded(t, tt.signature)}
+			if tt.want.Manifest { // else nobody has signed them
+				beside["echo.test.ndjson"] = recorded(t, "echo.test.ndjson")
+			}
+			got, err := keys.Verify(trust.Files{Name: "echo.wasm", WASM: recorded(t, "echo.wasm"), Beside: beside})
 			if got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}

@@ -90,7 +90,10 @@ func (o *options) setLoading(cfg *host.Config) error {
 			files.Beside = make(map[string][]byte)
 		}
 		if s.Tests != nil {
-			files.Beside[s.Name+".test.ndjson"] = s.Tests
+			files.Beside[s.Name+trust.TestsSuffix] = s.Tests
+		}
+		if s.Companion != nil {
+			files.Beside[s.Name+trust.CompanionSuffix] = s.Companion
 		}
 		_, err := keys.Verify(files)
 		return err
