@@ -50,7 +50,7 @@ func TestCompanionIsPartOfAVersion(t *testing.T) {
 	for file, want := range map[string]string{
 		"self_tests: []\nself_test: []": `plugin swap: swap.plugin.yaml:2: the file has no member "self_test"; did you mean "self_tests"?`,
 		"version: 1\n":                  "plugin swap: swap.plugin.yaml:1: version: a native plugin says that of itself, in its manifest",
-		"kind: nativ":                   `plugin swap: swap.plugin.yaml:1: there is no kind "nativ", but native; did you mean "native"?`,
+		"kind: nativ":                   `plugin swap: swap.plugin.yaml:1: there is no kind "nativ", but native`,
 		string(tested("c", "v2")):       `plugin swap: self-test 0 "c" of swap: output`,
 	} {
 		_, err := h.Deploy(t.Context(), with([]byte(file)))
