@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/resonhost/resonhost/host"
@@ -38,6 +39,9 @@ type Transform struct {
 	Output     string  `json:"output"`
 	StateBytes int     `json:"state_bytes"`
 	TimeoutS   float64 `json:"timeout_seconds"`
+	// InputSchema and OutputSchema are JSON Schemas of what the payloads are in JSON.
+	InputSchema  json.RawMessage `json:"input_schema,omitempty"`
+	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
 }
 
 // Canary is a version on trial.

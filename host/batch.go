@@ -22,16 +22,47 @@ func (c *submitter) runBatch(ctx context.Context, transform string, results []Re
 		}
 		return results
 	}
-	b := batch{tr, inputs, results}
-	most := tr.fits.Most()
-	if at := min(tr.service.cfg.MaxInstances, (len(inputs)+most-1)/most); at > 1 {
-		c.runFrames(ctx, b, at)
+	if tr.schema.Load() != nil {
+		c.checkBatch(ctx, tr, results, inputs)
 		return results
+	}
+	c.runInputs(ctx, batch{tr, inputs, results})
+	return results
+}
+
+// checkBatch does a batch of a transform whose inputs are held to a schema: those that break it fail,
+// and the others are run.
+func (c *submitter) checkBatch(ctx context.Context, tr *transform, results []Result, inputs [][]byte) {
+	var good [][]byte
+	var at []int
+	for i, input := range inputs {
+		if fault := tr.checkInput(ctx, input); fault != nil {
+			results[i] = Result{Err: tr.count(fault, 1)}
+			continue
+		}
+		good, at = append(good, input), append(at, i)
+	}
+	done := make([]Result, len(good))
+	for i := range done {
+		done[i].Output = results[at[i]].Output
+	}
+	c.runInputs(ctx, batch{tr, good, done})
+	for i := range done {
+		results[at[i]] = done[i]
+	}
+}
+
+// runInputs runs a batch whose inputs are as they should be.
+func (c *submitter) runInputs(ctx context.Context, b batch) {
+	tr := b.tr
+	most := tr.fits.Most()
+	if at := min(tr.service.cfg.MaxInstances, (len(b.inputs)+most-1)/most); at > 1 {
+		c.runFrames(ctx, b, at)
+		return
 	}
 	for in, out := b.nextFrame(); len(in) > 0; in, out = b.nextFrame() { // runFrames would allocate
 		c.runFrame(ctx, tr, in, out)
 	}
-	return results
 }
 
 // batch is what is left of a batch.

@@ -1,6 +1,12 @@
 package host
 
-import "time"
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/schema"
+)
 
 // Plugin describes a plugin: one that serves, or a source that could not.
 type Plugin struct {
@@ -57,4 +63,28 @@ type Transform struct {
 	StateBytes int
 	// Timeout is the run timeout in force; 0 in ModeInline, which has none.
 	Timeout time.Duration
+	// InputSchema and OutputSchema are the JSON Schemas of what the payloads are in JSON; nil without.
+	InputSchema, OutputSchema json.RawMessage
+
+	input, output *schema.Schema
+}
+
+// CheckInput holds the JSON of a task to the transform's InputSchema. Where payloads are JSON
+// themselves, the host does it with every task: it is for who makes payloads of JSON. Its error is an
+// [*abi.FieldError] whose field is the JSON pointer of the first value at fault, or "document", or ctx's
+// cause. Without a schema it is nil.
+func (t *Transform) CheckInput(ctx context.Context, doc []byte) error {
+	return checkBy(ctx, t.input, doc)
+}
+
+// CheckOutput is likewise for OutputSchema. The host holds no output to it.
+func (t *Transform) CheckOutput(ctx context.Context, doc []byte) error {
+	return checkBy(ctx, t.output, doc)
+}
+
+func checkBy(ctx context.Context, s *schema.Schema, doc []byte) error {
+	if s == nil {
+		return nil
+	}
+	return s.Check(ctx, doc)
 }

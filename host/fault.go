@@ -9,6 +9,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/form"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/schema"
 )
 
 // errReplaced is why a version's tasks end that was replaced longer ago than they may take.
@@ -139,6 +140,28 @@ func rejection(t *transform, v *version, r *abi.Result, input []byte) *Error {
 		}
 	}
 	return v.sign(&Error{Kind: kind, Transform: t.name, Message: message})
+}
+
+// checkInput returns what is wrong with an input that is JSON, by the schema of the version that
+// serves as the task comes. A version that comes while the task waits may have another.
+func (t *transform) checkInput(ctx context.Context, input []byte) *Error {
+	s := t.schema.Load()
+	if s == nil {
+		return nil
+	}
+	return t.heldTo(ctx, s, input)
+}
+
+func (t *transform) heldTo(ctx context.Context, s *schema.Schema, input []byte) *Error {
+	err := s.Check(ctx, input)
+	if err == nil {
+		return nil
+	}
+	e := t.current().sign(fail(KindInvalidArgument, t.name, err))
+	if !errors.As(err, new(*abi.FieldError)) { // the caller's end
+		ended(ctx, e, "waited")
+	}
+	return e
 }
 
 // noRoom reports whether a task failed for what others hold of the memory budget, of which

@@ -71,7 +71,7 @@ func (p *plugin) bindLocked(v *version, r *runner, sandboxed bool) {
 		for len(v.specs) <= slot {
 			v.specs = append(v.specs, nil)
 		}
-		s := &spec{Transform: want, index: index}
+		s := &spec{Transform: want, index: index, schemas: v.schemas[index]}
 		if sandboxed {
 			s.timeout = orDefault(p.cfg.RunTimeout, orDefault(want.Timeout(), DefaultRunTimeout))
 		}

@@ -89,7 +89,11 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 		cfg.Isolation = IsolationFresh
 		ps.log.Warn("every task has a new instance, since they cannot be reset", "plugin", info.Manifest.Name, "reason", info.NoReset)
 	}
-	return newVersion(ps.ctx, record{s, s.identity(), info.Hash}, info.Manifest, sandbox{r}, cfg), nil
+	v, err := newVersion(ps.ctx, record{s, s.identity(), info.Hash}, info.Manifest, sandbox{r}, cfg)
+	if err != nil {
+		return nil, errors.Join(err, r.Close(context.WithoutCancel(ctx)))
+	}
+	return v, nil
 }
 
 // warnings are what may be wrong with a plugin by itself, and as it is configured.

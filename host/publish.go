@@ -47,6 +47,11 @@ func (ps *plugins) publishLocked(p *plugin, next *serving) (gone retired) {
 		return true
 	})
 	p.serving.Store(next)
+	for _, t := range p.transforms {
+		if s := t.current().spec(t.slot); s != nil {
+			t.schema.Store(s.ofPayload())
+		}
+	}
 	if ps.names.Load() != nil { // else the start has not ended
 		ps.nameLocked()
 	}

@@ -8,7 +8,7 @@ import (
 
 func (c *submitter) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
 	var t task
-	if err := t.admit(ctx, c, name, key, keyed); err != nil {
+	if err := t.admit(ctx, c, name, key, keyed, a.input); err != nil {
 		letOthersRun(err)
 		return nil, err
 	}

@@ -109,9 +109,13 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 	if at < 0 {
 		return nil, errors.New("the plugin has no such transform")
 	}
-	of := spec{Transform: v.manifest.Transforms[at]}
+	of := spec{Transform: v.manifest.Transforms[at], schemas: v.schemas[at]}
 	of.timeout = orDefault(v.cfg.RunTimeout, orDefault(of.Transform.Timeout(), DefaultRunTimeout))
-	payload, encode, err := t.translate(of.describe(), c.Input)
+	described := of.describe()
+	payload, encode, err := t.translate(described, c.Input)
+	if err == nil {
+		err = described.CheckInput(ctx, c.Input)
+	}
 	if err != nil {
 		if field := (*abi.FieldError)(nil); errors.As(err, &field) && Kind(c.Error) == KindInvalidArgument {
 			return nil, nil //nolint:nilnil // it ended as it should, without the guest
@@ -149,6 +153,9 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 	output, err := encode(got[0].Payload)
 	if err != nil {
 		return nil, fmt.Errorf("the output is not of its media type: %w", err)
+	}
+	if err := described.CheckOutput(ctx, output); err != nil {
+		return nil, fmt.Errorf("the output breaks its schema: %w", err)
 	}
 	return done, jsondiff.Diff(output, c.Output)
 }

@@ -14,6 +14,7 @@ type spec struct {
 
 	index   int
 	timeout time.Duration
+	schemas schemas
 }
 
 // takes reports whether the transform can have the state of a stream; any has none.
@@ -22,7 +23,10 @@ func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
 }
 
 func (s *spec) describe() Transform {
-	return Transform{Name: s.Name, Input: s.Input, Output: s.Output, StateBytes: s.StateBytes, Timeout: s.timeout}
+	return Transform{
+		Name: s.Name, Input: s.Input, Output: s.Output, StateBytes: s.StateBytes, Timeout: s.timeout,
+		InputSchema: s.InputSchema, OutputSchema: s.OutputSchema, input: s.schemas.input, output: s.schemas.output,
+	}
 }
 
 // stateOf returns the state of a stream that the transform begins with: none, if it cannot have it.

@@ -268,7 +268,8 @@ func (s *startup) openNative(n Native) (candidate, error) {
 	// that fails harms no other; the crossing is a call.
 	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
 	e := &native{code: n, manifest: m, limits: frameLimits(*cfg)}
-	return candidate{p, newVersion(s.ctx, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg)}, nil
+	v, err := newVersion(s.ctx, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg)
+	return candidate{p, v}, err
 }
 
 // serve publishes what was loaded, unless that failed or Close has begun. With Watch, what has

@@ -19,7 +19,7 @@ func (c *submitter) submit(ctx context.Context, name, key string, keyed bool, a 
 	o := pooled[offered](&r.offers)
 	t := &o.of
 	o.job = job{task: t, ctx: ctx, args: a}
-	if err := t.admit(ctx, c, name, key, keyed); err != nil {
+	if err := t.admit(ctx, c, name, key, keyed, a.input); err != nil {
 		r.forget(o)
 		r.pending.Done()
 		return refused(err)

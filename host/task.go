@@ -27,10 +27,13 @@ type task struct {
 
 // admit makes t one task of a caller, and takes a place for it. Errors of a task are counted where they are
 // returned as errors; until then they are *Errors.
-func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed bool) error {
+func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed bool, input []byte) error {
 	tr, fault := c.r.lookup(name, 1)
 	if fault != nil {
 		return fault
+	}
+	if fault := tr.checkInput(ctx, input); fault != nil {
+		return tr.count(fault, 1)
 	}
 	var entry *stream.Entry[sched.Serial]
 	if keyed {
@@ -44,7 +47,7 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 	}
 	if fault := t.queue(ctx, c, tr, entry, 1); fault != nil {
 		if fault.Err == sched.ErrRetired { //nolint:errorlint // refusal's, as it is
-			return t.admit(ctx, c, name, key, keyed) // a swap came between: the name is another's now, or nobody's
+			return t.admit(ctx, c, name, key, keyed, input) // a swap came between: the name is another's now, or nobody's
 		}
 		return tr.count(fault, 1)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/framefit"
 	"github.com/resonhost/resonhost/host/internal/row"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/schema"
 )
 
 // transform is one transform that is served, through all versions that have it with the
@@ -24,6 +25,8 @@ type transform struct {
 	last atomic.Pointer[version]
 	full atomic.Pointer[Error] // see fullQueue
 	over chan struct{}         // the runner's
+	// schema is what inputs are held to; nil for any.
+	schema atomic.Pointer[schema.Schema]
 	// fits is how many tasks share a frame.
 	fits framefit.Fit
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/pool"
 	"github.com/resonhost/resonhost/host/internal/sampler"
 )
@@ -27,6 +28,7 @@ type version struct {
 	record // as it was offered; hash is what it is told apart by
 
 	manifest *manifest.Manifest
+	schemas  []schemas // of the manifest's transforms
 	engine   engine
 	breaker  breaker.Breaker
 	sampler  *sampler.Sampler // of its tasks; nil without
@@ -55,11 +57,20 @@ func (v *version) spec(slot int) *spec {
 	return nil
 }
 
-func newVersion(until context.Context, r record, m *manifest.Manifest, e engine, cfg PluginConfig) *version {
+// newVersion makes a version of what could serve. The error is of the manifest's schemas, and the engine
+// is then the caller's to close.
+func newVersion(until context.Context, r record, m *manifest.Manifest, e engine, cfg PluginConfig) (*version, error) {
 	v := &version{record: r, manifest: m, engine: e, cfg: cfg}
+	var err error
+	if v.schemas, err = compileSchemas(m); err != nil {
+		return nil, &module.StepError{Step: module.StepDescribe, Err: err}
+	}
+	if err := holdTests(until, m, v.schemas); err != nil {
+		return nil, &module.StepError{Step: module.StepSelfTest, Err: err}
+	}
 	v.breaker.Limit = cfg.BreakAfter
 	v.ctx, v.cancel = context.WithCancelCause(until)
-	return v
+	return v, nil
 }
 
 // label is what a version is told apart by.

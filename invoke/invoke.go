@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
@@ -59,6 +60,11 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 	if field != "" {
 		var err error
 		if doc, key, err = codec.TakeStream(doc, field); err != nil {
+			return Task{}, err
+		}
+	}
+	if !manifest.IsJSON(t.Input) { // else the host looks at it
+		if err := t.CheckInput(context.Background(), doc); err != nil {
 			return Task{}, err
 		}
 	}

@@ -27,6 +27,7 @@ func (s *Server) plugins() []api.Plugin {
 		for _, t := range p.Transforms {
 			out.Transforms = append(out.Transforms, api.Transform{
 				Name: t.Name, Input: t.Input, Output: t.Output, StateBytes: t.StateBytes, TimeoutS: t.Timeout.Seconds(),
+				InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
 			})
 		}
 		if c := p.Canary; c != nil {

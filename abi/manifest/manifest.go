@@ -29,6 +29,10 @@ const (
 	MaxStateBytes = 1 << 20
 	// MaxStateReads is how many formats of state a transform can take over.
 	MaxStateReads = 64
+	// MaxSchemaBytes is the longest JSON Schema of a transform.
+	MaxSchemaBytes = 64 << 10
+	// MaxSchemaDepth is how deep objects and arrays of a schema may be nested.
+	MaxSchemaDepth = 64
 	// MaxTimeout is the largest run timeout a transform may suggest.
 	MaxTimeout = time.Hour
 )
@@ -64,6 +68,11 @@ type Transform struct {
 	// Input and Output are the media types of the payloads.
 	Input  string `json:"input"`
 	Output string `json:"output"`
+	// InputSchema and OutputSchema are JSON Schemas of 2020-12 for what the payloads are in JSON; nil
+	// without. References may lead to other parts of the schema alone. The host refuses tasks whose
+	// JSON breaks InputSchema. It holds self-tests to both, and outputs of tasks to none.
+	InputSchema  json.RawMessage `json:"input_schema,omitempty"`
+	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
 	// StateBytes is the most the transform keeps for one stream between tasks;
 	// 0 for a transform without state.
 	StateBytes int `json:"state_bytes,omitempty"`
@@ -80,6 +89,11 @@ type Transform struct {
 // Timeout is TimeoutMS as a duration.
 func (t *Transform) Timeout() time.Duration {
 	return time.Duration(t.TimeoutMS) * time.Millisecond
+}
+
+// IsJSON reports whether payloads of a media type are JSON themselves.
+func IsJSON(mediaType string) bool {
+	return mediaType == MediaTypeJSON || strings.HasSuffix(mediaType, "+json")
 }
 
 // Reads reports whether the transform takes over a state of that format.
@@ -165,7 +179,50 @@ func Parse(b []byte) (*Manifest, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	for i := range m.Transforms { // as null is in other members
+		t := &m.Transforms[i]
+		t.InputSchema, t.OutputSchema = present(t.InputSchema), present(t.OutputSchema)
+	}
 	return m, nil
+}
+
+func present(doc json.RawMessage) json.RawMessage {
+	if string(doc) == "null" {
+		return nil
+	}
+	return doc
+}
+
+// checkSchema returns what is wrong with the form of a schema, "" if nothing is. What it says is for
+// the host to read.
+func checkSchema(doc json.RawMessage) string {
+	doc = bytes.TrimSpace(doc)
+	if len(doc) == 0 || string(doc) == "null" {
+		return ""
+	}
+	switch {
+	case len(doc) > MaxSchemaBytes:
+		return fmt.Sprintf("must have at most %d bytes, has %d", MaxSchemaBytes, len(doc))
+	case doc[0] != '{' && string(doc) != "true" && string(doc) != "false" || !json.Valid(doc):
+		return "must be a JSON Schema, an object"
+	}
+	depth, text := 0, false
+	for i := 0; i < len(doc); i++ {
+		switch c := doc[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxSchemaDepth {
+				return fmt.Sprintf("must not be nested deeper than %d", MaxSchemaDepth)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return ""
 }
 
 // Validate checks every rule that the fields state and joins all faults; each
@@ -204,6 +261,12 @@ func (m *Manifest) faults() (errs []error) {
 		}
 		if !mediaType.MatchString(t.Output) {
 			fault("must be a media type without parameters", "transforms[%d].output", i)
+		}
+		if rule := checkSchema(t.InputSchema); rule != "" {
+			fault(rule, "transforms[%d].input_schema", i)
+		}
+		if rule := checkSchema(t.OutputSchema); rule != "" {
+			fault(rule, "transforms[%d].output_schema", i)
 		}
 		if t.StateBytes < 0 || t.StateBytes > MaxStateBytes {
 			fault(fmt.Sprintf("must be between 0 and %d", MaxStateBytes), "transforms[%d].state_bytes", i)

@@ -64,6 +64,9 @@ func TestParseRefuses(t *testing.T) {
 		"media type":                 {plugin("x", `{"name": "x", "input": "text", "output": "text/plain; q=1"}`), "manifest: transforms[0].input: must be a media type without parameters\nmanifest: transforms[0].output: must be"},
 		"state":                      {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "state_bytes": 1048577}`), "manifest: transforms[0].state_bytes: must be between 0 and 1048576"},
 		"timeout":                    {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "timeout_ms": -1}`), "manifest: transforms[0].timeout_ms: must be between 0 and 3600000"},
+		"a schema that is none":      {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "input_schema": [1], "output_schema": "s"}`), "manifest: transforms[0].input_schema: must be a JSON Schema, an object\nmanifest: transforms[0].output_schema: must be a JSON Schema, an object"},
+		"a long schema":              {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "input_schema": {"x": "`+strings.Repeat("x", manifest.MaxSchemaBytes)+`"}}`), "manifest: transforms[0].input_schema: must have at most 65536 bytes, has 65545"},
+		"a deep schema":              {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "input_schema": {"x\\\"{": `+strings.Repeat("[", 64)+strings.Repeat("]", 64)+`}}`), "manifest: transforms[0].input_schema: must not be nested deeper than 64"},
 		"test of nothing":            {`{"name": "x", "version": "1", "transforms": [` + transform("x") + `], "self_tests": [{"transform": "y", "input": ""}]}`, `manifest: self_tests[0].transform: no transform is called "y"`},
 		"test with a number":         {`{"name": "x", "version": "1", "transforms": [` + transform("x") + `], "self_tests": [{"transform": "x", "input": 7}]}`, `manifest: self_tests[0].input: must be a string or {"base64": "…"}, is 7`},
 		"test with another object":   {`{"self_tests": [{"input": {"base32": "AA"}}]}`, `manifest: self_tests[0].input.base32: is not a known member; there are base64`},
@@ -134,6 +137,7 @@ func ExampleParse() {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(`{"name": "x", "version": "1", "transforms": [{"name": "x", "input": "a/b", "output": "a/b"}]}`))
+	f.Add([]byte(`{"name": "x", "version": "1", "transforms": [{"name": "x", "input": "a/b", "output": "a/b", "input_schema": {"type": "string"}, "output_schema": null}]}`))
 	f.Add([]byte(`{"name": null, "self_tests": [{"input": {"base64": "AA=A"}, "status": 4294967296}], "name": 1e3}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		m, err := manifest.Parse(doc)

@@ -208,8 +208,8 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 	}
 	for _, tr := range in.Manifest.Transforms {
 		row("transform", "%s", tr.Name)
-		row("", "input %s", tr.Input)
-		row("", "output %s", tr.Output)
+		row("", "input %s%s", tr.Input, schemaNote(tr.InputSchema))
+		row("", "output %s%s", tr.Output, schemaNote(tr.OutputSchema))
 		if tr.StateBytes > 0 {
 			reads := ""
 			if len(tr.StateReads) > 0 {
@@ -236,6 +236,14 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 		}
 	}
 	return t.Flush()
+}
+
+// schemaNote says that there is a schema, which --json shows.
+func schemaNote(doc json.RawMessage) string {
+	if doc == nil {
+		return ""
+	}
+	return fmt.Sprintf(", with a JSON Schema of %s", humanize.IBytes(uint64(len(doc))))
 }
 
 func orNone(n int64) string {

@@ -302,15 +302,16 @@ func (c *check) required(o *object, names []string, beside string) *fault {
 		return nil
 	}
 	for _, name := range names {
-		if _, ok := o.values[name]; !ok {
-			c.path = append(c.path, name)
-			f := c.fault("is missing")
-			c.path = c.path[:len(c.path)-1]
-			if beside != "" {
-				f.rule += " beside " + shown(beside)
-			}
-			return f
+		if _, ok := o.values[name]; ok {
+			continue
 		}
+		c.path = append(c.path, name)
+		f := c.fault("is missing")
+		c.path = c.path[:len(c.path)-1]
+		if beside != "" {
+			f.rule += " beside " + shown(beside)
+		}
+		return f
 	}
 	return nil
 }
@@ -367,7 +368,7 @@ func members(n *node) string {
 	return "; there are " + strings.Join(sorted(n.Properties), ", ")
 }
 
-// matches matches a text, whose length and the expression's are spent.
+// matches reports whether a text matches. Its length and the expression's are spent.
 func (c *check) matches(re jsonschema.Regexp, s string) bool {
 	e := re.(expression) //nolint:forcetypeassert // [pattern] makes all
 	if c.spend(1 + len(s)*e.size/bytesPerStep) {

@@ -1,0 +1,135 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
+)
+
+// held is the plugin "swap" with an input schema, and what else its manifest has.
+func held(tb testing.TB, mediaType, schema, more string) host.Source {
+	return host.Source{Name: "swap", WASM: guesttest.Swap(tb, guesttest.Version{Tag: "v1", Manifest: fmt.Sprintf(
+		`{"name": "swap", "version": "1", "transforms": [{"name": "swap", "input": %q, "output": "application/json", "input_schema": %s, "state_bytes": 16}]%s}`,
+		mediaType, schema, more)})}
+}
+
+const atLeast3 = `{"properties": {"n": {"minimum": 3}}, "required": ["n"]}`
+
+// breaks tells whether an error is of an input that breaks a schema there.
+func breaks(err error, field, rule string) bool {
+	e, f := (*host.Error)(nil), (*abi.FieldError)(nil)
+	return errors.As(err, &e) && e.Kind == host.KindInvalidArgument && e.Transform == "swap" && e.Plugin == "swap" && e.Message == field+": "+rule &&
+		errors.As(err, &f) && f.Field == field && f.Rule == rule
+}
+
+// TestSchemaHolds has tasks refused whose JSON breaks the schema, before a guest sees them, however
+// they come.
+func TestSchemaHolds(t *testing.T) {
+	for _, mediaType := range []string{"application/json", "application/vnd.swap+json"} {
+		h := hosted.Start(t, host.Config{Plugins: []host.Source{held(t, mediaType, atLeast3, "")}})
+		good, bad, none := []byte(`{"n": 3}`), []byte(`{"n": 2}`), []byte(`{"n"`)
+		const rule = "must be at least 3, is 2"
+		if out, err := h.Run(t.Context(), "swap", good); err != nil || string(out) != guesttest.SwapTag("v1") {
+			t.Errorf("%q, err %v", out, err)
+		}
+		if _, err := h.Run(t.Context(), "swap", bad); !breaks(err, "/n", rule) {
+			t.Errorf("Run: err %v", err)
+		}
+		if _, err := h.Run(t.Context(), "swap", none); !breaks(err, "document", "is cut off") {
+			t.Errorf("Run of what is no JSON: err %v", err)
+		}
+		if _, err := h.Stream("s").Run(t.Context(), "swap", bad); !breaks(err, "/n", rule) {
+			t.Errorf("Stream.Run: err %v", err)
+		}
+		if r := h.Submit(t.Context(), "swap", bad).Result(); !breaks(r.Err, "/n", rule) {
+			t.Errorf("Submit: err %v", r.Err)
+		}
+		for _, inputs := range [][][]byte{{bad, good, none, good}, {bad}, {}} {
+			results := h.RunBatch(t.Context(), "swap", inputs)
+			for i, input := range inputs {
+				r := results[i]
+				if ok := bytes.Equal(input, good); ok && (r.Err != nil || string(r.Output) != guesttest.SwapTag("v1")) || !ok && host.KindOf(r.Err) != host.KindInvalidArgument {
+					t.Errorf("RunBatch of %d, %d: %q, err %v", len(inputs), i, r.Output, r.Err)
+				}
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := h.Run(ctx, "swap", []byte("["+strings.Repeat("1,", 20_000)+"1]")); err == nil {
+			t.Error("a context that has ended: no error")
+		}
+		counts := h.Stats().Plugins[0].Transforms[0].Errors[host.KindInvalidArgument]
+		if counts != 7 {
+			t.Errorf("%d tasks are counted as invalid, want 7", counts)
+		}
+		if got, err := h.Lookup("swap"); err != nil || string(got.InputSchema) != atLeast3 || got.CheckInput(t.Context(), bad) == nil || got.CheckOutput(t.Context(), bad) != nil {
+			t.Errorf("%s, err %v", got.InputSchema, err)
+		}
+	}
+}
+
+// TestSchemaOfAnotherForm leaves payloads be that are no JSON themselves, for whoever made them of
+// JSON to check.
+func TestSchemaOfAnotherForm(t *testing.T) {
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{held(t, "text/plain", `{"minLength": 3}`, "")}})
+	if _, err := h.Run(t.Context(), "swap", []byte("a")); err != nil {
+		t.Error(err)
+	}
+	got, err := h.Lookup("swap")
+	if err != nil || got.CheckInput(t.Context(), []byte(`"a"`)) == nil {
+		t.Errorf("its JSON is not checked, err %v", err)
+	}
+}
+
+// TestSchemaSwaps has tasks held to the schema of the version that serves.
+func TestSchemaSwaps(t *testing.T) {
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{held(t, "application/json", atLeast3, "")}})
+	doc := []byte(`{"n": 2}`)
+	if _, err := h.Run(t.Context(), "swap", doc); host.KindOf(err) != host.KindInvalidArgument {
+		t.Errorf("err %v", err)
+	}
+	for schema, want := range map[string]host.Kind{`true`: "", `null`: "", `{"required": ["m"]}`: host.KindInvalidArgument} {
+		if _, err := h.Deploy(t.Context(), held(t, "application/json", schema, "")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(t.Context(), "swap", doc); err != nil && host.KindOf(err) != want || (err != nil) != (want != "") {
+			t.Errorf("after a swap to %s: err %v", schema, err)
+		}
+	}
+}
+
+// TestSchemaRefused has what is wrong with schemas, and with self-tests that break them, said at load.
+func TestSchemaRefused(t *testing.T) {
+	test := func(input, output string) string {
+		return fmt.Sprintf(`, "self_tests": [{"name": "one", "transform": "swap", "input": %q, "output": %q}]`, input, output)
+	}
+	for _, c := range []struct {
+		source host.Source
+		step   host.Step
+		want   string
+	}{
+		{held(t, "application/json", `{"type": "strin"}`, ""), host.StepDescribe, "manifest: transforms[0].input_schema: is no valid JSON Schema: at '/type'"},
+		{held(t, "application/json", `{"$ref": "https://example.com/s"}`, ""), host.StepDescribe, `manifest: transforms[0].input_schema: refers to "https://example.com/s", and nothing is fetched`},
+		{held(t, "application/json", `7`, ""), host.StepDescribe, "manifest: transforms[0].input_schema: must be a JSON Schema, an object"},
+		{held(t, "application/json", atLeast3, test(`{"n": 1}`, guesttest.SwapTag("v1"))), host.StepSelfTest, `self-test 0 "one" of swap: its input breaks input_schema: /n: must be at least 3, is 1`},
+		{held(t, "text/plain", `true, "output_schema": {"type": "number"}`, test("x", guesttest.SwapTag("v1"))), host.StepSelfTest, `self-test 0 "one" of swap: its output breaks output_schema: document: is not valid JSON`},
+	} {
+		_, err := host.Inspect(t.Context(), c.source, host.Config{})
+		if e := (*host.LoadError)(nil); !errors.As(err, &e) || e.Step != c.step || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("err %v, want %s: %s", err, c.step, c.want)
+		}
+	}
+	source := held(t, "application/json", atLeast3, "")
+	source.Tests = []byte(`{"name": "low", "transform": "swap", "input": {"n": 1}, "error": "invalid_argument"}`)
+	if _, err := host.Inspect(t.Context(), source, host.Config{}); err != nil {
+		t.Error(err)
+	}
+}
