@@ -82,8 +82,8 @@ func TestLinks(t *testing.T) {
 			"imports env.proxy_log, which the host does not grant\n" + noContract: foreign([]string{"env proxy_log"}, []string{"proxy_abi_version_0_2_1"}),
 		"seems to be a guest of http-wasm" + another + "\n" +
 			"imports http_handler.log, which the host does not grant\n" + noContract: foreign([]string{"http_handler log"}, nil),
-		"seems to be a plugin of dprint" + another + "\n" +
-			"imports dprint.host_write_buffer, which the host does not grant\n" + noContract: foreign([]string{"dprint host_write_buffer"}, []string{"dprint_plugin_version_4"}),
+		"seems to be a plugin of dprint with another schema than 4: get a newer release of the plugin\n" +
+			"imports dprint.host_write_buffer, which the host does not grant\n" + noContract: foreign([]string{"dprint host_write_buffer"}, []string{"get_plugin_schema_version"}),
 		"seems to be a program of .NET's for the browser: write the plugin in another language: .NET's runtime needs its JavaScript\n" +
 			"imports env.mono_wasm_bind_js_function, which the host does not grant\n" + noContract: foreign([]string{"env mono_wasm_bind_js_function"}, nil),
 		"seems to be a program that TinyGo made for JavaScript: build it with tinygo build -target=wasip1 -buildmode=c-shared, as resonhost new --lang tinygo has it\n" +
@@ -131,7 +131,7 @@ func TestLinks(t *testing.T) {
 		"does not export the functions resonhost_abi() → i32, resonhost_describe() → i64 and resonhost_alloc(i32) → i32"; err == nil || err.Error() != want {
 		t.Errorf("%v, want\n%s", err, want)
 	}
-	_, err = module.Load(t.Context(), foreign([]string{"wasi_snapshot_preview1 sched_yield"}, []string{"_start"}), options())
+	_, err = module.Load(t.Context(), foreign([]string{"wasi_snapshot_preview1 sched_yield"}, []string{"_start", "resonhost_abi"}), options())
 	if want := "exports _start and no _initialize: it was built as a command and has to be a reactor, " +
 		"for which Go has -buildmode=c-shared, clang -mexec-model=reactor and Rust the crate type cdylib"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want\n%s", err, want)

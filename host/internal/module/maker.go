@@ -35,8 +35,8 @@ var makers = []maker{
 		return exports(l, "proxy_abi_version_") || named(l, "env", "proxy_")
 	}},
 	{"a guest of http-wasm", another, from("http_handler")},
-	{"a plugin of dprint", another, func(l *meter.Links) bool {
-		return from("dprint")(l) || exports(l, "dprint_plugin_version_") || exports(l, "get_plugin_schema_version")
+	{"a plugin of dprint with another schema than 4", "get a newer release of the plugin", func(l *meter.Links) bool {
+		return (from("dprint")(l) || exports(l, "dprint_plugin_version_") || exports(l, "get_plugin_schema_version")) && !exports(l, "dprint_plugin_version_4")
 	}},
 	{"a program of .NET's for the browser", "write the plugin in another language: .NET's runtime needs its JavaScript", func(l *meter.Links) bool {
 		return exports(l, "mono_wasm_") || named(l, "env", "mono_wasm_") || named(l, "env", "mono_interp_")

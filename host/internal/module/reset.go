@@ -90,8 +90,8 @@ func (in *Instance) Grown() bool {
 
 // Reset puts the instance back into the state in which [Module.Instantiate]
 // returned it. If it returns false, the instance has grown, or otherwise become
-// what cannot be put back, and is of no more use. One that runs a single item between two resets
-// may have grown: a program that begins with each task takes its memory anew.
+// what cannot be put back, and is of no more use. It may have grown if its kind says so, see
+// [contract.Plugin].
 func (in *Instance) Reset() bool {
 	s := in.template.snapshot
 	if !in.usable || s == nil || in.touched() || !in.resetMemory() {
@@ -110,7 +110,7 @@ func (in *Instance) resetMemory() bool {
 		p := &in.parts[i]
 		switch {
 		case !p.memory.made:
-		case in.template.plugin.Single && p.memory.Grown():
+		case in.template.plugin.Shrinks && p.memory.Grown():
 			if !p.memory.shrink(p.mem) {
 				return false
 			}

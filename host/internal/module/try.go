@@ -73,7 +73,7 @@ func (m *Module) try(ctx context.Context) error {
 		grows := false
 		if err == nil && !m.plugin.Single {
 			spent += m.tryFrame(ctx, in, index, item[0])
-			grows = in.Grown()
+			grows = in.Grown() && !m.plugin.Shrinks
 		}
 		if grows {
 			m.info.Growing = append(m.info.Growing, t.Name)

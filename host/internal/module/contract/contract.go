@@ -138,6 +138,9 @@ type Plugin struct {
 	// Single is whether an instance runs one item between two resets: a frame has one item then,
 	// and instances are never shared between tasks.
 	Single bool
+	// Shrinks is whether a memory that a task has grown is made as small again as it was, when the
+	// instance is put back. Otherwise that instance is of no more use.
+	Shrinks bool
 	// Doubt is what may be wrong with the binary, and how to mend it; "" if nothing is. It is a
 	// warning, and an error if a guest fails at its trial.
 	Doubt string

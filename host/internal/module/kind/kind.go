@@ -4,6 +4,7 @@ package kind
 import (
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/kind/command"
+	"github.com/resonhost/resonhost/host/internal/module/kind/dprint"
 	"github.com/resonhost/resonhost/host/internal/module/kind/extism"
 	"github.com/resonhost/resonhost/host/internal/module/kind/native"
 )
@@ -14,6 +15,7 @@ func All() []contract.Kind {
 	return []contract.Kind{
 		native.Kind{},
 		extism.Kind{},
+		dprint.Kind{},
 		command.Kind{}, // last: guests of other kinds may export a _start, too
 	}
 }

@@ -54,8 +54,9 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	p := &program{frames: b.Frames}
 	err := errors.Join(checkExports(b.Links), p.read(b))
 	return contract.Plugin{
-		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, p) },
-		Single: true,
+		Guest:   func(in contract.Instance) contract.Guest { return newGuest(in, p) },
+		Single:  true,
+		Shrinks: true, // a program takes its memory anew in each run
 	}, err
 }
 

@@ -1,0 +1,226 @@
+// Package dprint is the kind of guests that are plugins of dprint, a code formatter, with version 4
+// of its plugins' schema. A task formats one text.
+//
+// What is called when is that of https://github.com/dprint/dprint/blob/main/docs/wasm-plugin-development.md.
+package dprint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/meter"
+)
+
+const (
+	i32 = api.ValueTypeI32
+	// schema is the version of the schema, and exportVersion the export that shows it.
+	schema        = 4
+	exportVersion = "dprint_plugin_version_4"
+	exportFormat  = "format"
+	// importModule is the module of the host's functions.
+	importModule = "dprint"
+)
+
+// required are the functions that a plugin must export.
+var required = []meter.Link{
+	export(exportVersion, nil, i32),
+	export("clear_shared_bytes", []api.ValueType{i32}, i32),
+	export("get_shared_bytes_ptr", nil, i32),
+	export("register_config", []api.ValueType{i32}),
+	export("get_config_diagnostics", []api.ValueType{i32}, i32),
+	export("get_config_file_matching", []api.ValueType{i32}, i32),
+	export("get_plugin_info", nil, i32),
+	export("set_file_path", nil),
+	export(exportFormat, []api.ValueType{i32}, i32),
+	export("get_formatted_text", nil, i32),
+	export("get_error_text", nil, i32),
+}
+
+func export(name string, params []api.ValueType, results ...api.ValueType) meter.Link {
+	return meter.Link{Kind: meter.KindFunction, Name: name, Params: params, Results: results, Typed: true}
+}
+
+// Kind implements [contract.Kind].
+type Kind struct{}
+
+var _ contract.Kind = Kind{}
+
+// Name implements [contract.Kind].
+func (Kind) Name() string { return "dprint" }
+
+// Claims implements [contract.Kind].
+func (Kind) Claims(links *meter.Links) string {
+	if _, ok := find(links, exportVersion); ok {
+		return "exports " + exportVersion
+	}
+	return ""
+}
+
+// find returns the function that a binary exports by that name.
+func find(links *meter.Links, name string) (meter.Link, bool) {
+	i := slices.IndexFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindFunction && l.Name == name })
+	if i < 0 {
+		return meter.Link{}, false
+	}
+	return links.Exports[i], true
+}
+
+// Imports implements [contract.Kind]. A plugin that formats text of another language within its own,
+// such as code in Markdown, asks the host for that. Here such text stays as it is.
+func (Kind) Imports(contract.Binary) contract.Imports {
+	zero := func(name string, params ...api.ValueType) contract.HostFunction {
+		return contract.HostFunction{
+			Module: importModule, Name: name, Params: params, Results: []api.ValueType{i32},
+			Do: func(_ context.Context, _ contract.Instance, _ api.Module, stack []uint64) { stack[0] = 0 },
+		}
+	}
+	return contract.Imports{Functions: []contract.HostFunction{
+		zero("host_format", i32, i32, i32, i32, i32, i32, i32, i32), // there is no change
+		zero("host_get_formatted_text"),                             // so many bytes
+		zero("host_get_error_text"),
+		zero("host_has_cancelled"),
+		{
+			Module: importModule, Name: "host_write_buffer", Params: []api.ValueType{i32}, // of what has no bytes
+			Do: func(context.Context, contract.Instance, api.Module, []uint64) {},
+		},
+	}}
+}
+
+// turns is how often self-tests are run before the snapshot is taken, so that heaps have grown.
+const turns = 4
+
+// Open implements [contract.Kind].
+func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
+	f := &formatter{frames: b.Frames}
+	_, f.initializes = find(b.Links, abi.ExportInitialize)
+	err := errors.Join(checkExports(b.Links), f.read(b))
+	return contract.Plugin{
+		Guest:   func(in contract.Instance) contract.Guest { return newGuest(in, f) },
+		WarmUp:  contract.WarmUp{Turns: turns},
+		Shrinks: true,
+	}, err
+}
+
+// checkExports joins all faults of exports.
+func checkExports(links *meter.Links) error {
+	var missing []string
+	var errs []error
+	for _, want := range required {
+		l, ok := find(links, want.Name)
+		switch {
+		case !ok:
+			missing = append(missing, contract.Signature(want))
+		case !contract.SameType(l, want.Params, want.Results):
+			errs = append(errs, fmt.Errorf("exports %s, want %s", contract.Signature(l), contract.Signature(want)))
+		}
+	}
+	if len(missing) > 0 {
+		named := missing[:min(len(missing), contract.MaxNamed)]
+		errs = append(errs, fmt.Errorf("does not export what a plugin of dprint with schema %d does: %s", schema, contract.Enumerate(named, len(missing))))
+	}
+	if !slices.ContainsFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindMemory && l.Name == abi.ExportMemory }) {
+		errs = append(errs, fmt.Errorf("does not export a memory called %q", abi.ExportMemory))
+	}
+	return errors.Join(errs...)
+}
+
+// formatter is what all instances of a plugin have in common.
+type formatter struct {
+	manifest    *manifest.Manifest
+	frames      contract.FrameLimits
+	initializes bool
+	// versioned is whether the companion file says the plugin's version.
+	versioned bool
+	config    []byte   // as the plugin reads it
+	paths     []string // of each transform's file; "" for one that the plugin is for
+}
+
+// read makes the formatter of what its companion file says of it, if there is one.
+func (f *formatter) read(b contract.Binary) error {
+	m, transforms, err := b.Companion.Manifest(companion.Plugin{
+		Source: b.Name, Hash: b.Hash, Exports: []string{exportFormat}, Whole: true,
+	})
+	if err != nil {
+		return err
+	}
+	f.manifest = m
+	file := b.Companion
+	if file == nil {
+		file = new(companion.File)
+	}
+	f.versioned = file.Version != ""
+	if f.config, err = configuration(file.Config); err != nil {
+		return err
+	}
+	errs := []error{unknown(file)}
+	for i := range transforms {
+		t := &transforms[i]
+		if t.Input == "" {
+			m.Transforms[i].Input = manifest.MediaTypeText
+		}
+		if t.Output == "" {
+			m.Transforms[i].Output = manifest.MediaTypeText
+		}
+		path := ""
+		if len(t.Arguments) > 0 {
+			path = t.Arguments[0]
+		}
+		f.paths = append(f.paths, path)
+		errs = append(errs, unknownOf(t))
+	}
+	return errors.Join(errs...)
+}
+
+// configuration is what the plugin is given. A value that is JSON, such as a number, is that;
+// another is a string.
+func configuration(of map[string]string) ([]byte, error) {
+	plugin := make(map[string]any)
+	for key, value := range of {
+		plugin[key] = value
+		if json.Valid([]byte(value)) {
+			plugin[key] = json.RawMessage(value)
+		}
+	}
+	doc, err := json.Marshal(map[string]any{"global": struct{}{}, "plugin": plugin})
+	if err != nil {
+		return nil, fmt.Errorf("companion file: config: %w", err)
+	}
+	return doc, nil
+}
+
+// unknown is what a companion file says that a plugin of dprint has no use for.
+func unknown(f *companion.File) error {
+	switch {
+	case len(f.Environment) > 0:
+		return errors.New("companion file: environment: a plugin of dprint reads none; config is what it gets")
+	case len(f.Arguments) > 0:
+		return errors.New("companion file: arguments: a plugin of dprint has those of a transform alone: the path of a file, by which it chooses how to format")
+	case len(f.AllowedHosts) > 0:
+		return errors.New("companion file: allowed_hosts: a plugin of dprint sends no requests")
+	}
+	return nil
+}
+
+// unknownOf is that of one of its transforms.
+func unknownOf(t *companion.Transform) error {
+	switch {
+	case t.Export != "" && t.Export != exportFormat:
+		return fmt.Errorf("companion file: line %d: export: is of no use to a plugin of dprint, which is called by %s alone", t.Line, exportFormat)
+	case t.Operation != "":
+		return fmt.Errorf("companion file: line %d: operation: is for guests of waPC", t.Line)
+	case len(t.Arguments) > 1:
+		return fmt.Errorf("companion file: line %d: arguments: a transform of a plugin of dprint has one, the path of a file, by which the plugin chooses how to format", t.Line)
+	case t.StateBytes != 0:
+		return fmt.Errorf("companion file: line %d: state_bytes: a plugin of dprint keeps no state", t.Line)
+	}
+	return nil
+}

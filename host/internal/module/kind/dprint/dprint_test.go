@@ -1,0 +1,175 @@
+package dprint_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
+	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
+	"github.com/resonhost/resonhost/host/internal/module/kind/dprint"
+	"github.com/resonhost/resonhost/host/internal/module/kindtest"
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// with is the kind with a companion file that no document says.
+type with struct {
+	dprint.Kind
+
+	file *companion.File
+}
+
+func (k with) Open(b contract.Binary) (contract.Plugin, error) {
+	b.Companion = k.file
+	return k.Kind.Open(b)
+}
+
+// words are what the guest "upper" can do, each a transform.
+var words = []string{"upper", "echo", "leave", "trap", "spin", "grow", "host", "broken", "wild", "much"}
+
+func formatters() *companion.File {
+	f := &companion.File{Name: "upper"}
+	for _, word := range words {
+		t := companion.Transform{Name: "upper." + word}
+		if word != "upper" {
+			t.Arguments = []string{word}
+		}
+		f.Transforms = append(f.Transforms, t)
+	}
+	f.SelfTests = []manifest.SelfTest{{Name: "a word", Transform: "upper.upper", Input: []byte("abc"), Output: []byte("ABC")}}
+	return f
+}
+
+func TestKind(t *testing.T) {
+	kindtest.Run(t, kindtest.Subject{
+		Kind: with{file: formatters()}, WASM: guesttest.HandWritten(t, "upper"),
+		Echo: "upper.echo", Leave: "upper.leave", Trap: "upper.trap", Spin: "upper.spin", Grow: []string{"upper.grow"},
+	})
+}
+
+func load(t *testing.T, kind contract.Kind) (*module.Module, error) {
+	t.Helper()
+	s := kindtest.Subject{Kind: kind}
+	opts := s.Options()
+	opts.Name = "upper"
+	m, err := module.Load(t.Context(), guesttest.HandWritten(t, "upper"), opts)
+	if err == nil {
+		t.Cleanup(func() {
+			if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return m, err
+}
+
+func TestFormats(t *testing.T) {
+	m, err := load(t, with{file: formatters()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(word string, texts ...string) ([]abi.Result, error) {
+		in, err := m.Instantiate(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = in.Close() }()
+		c := module.Call{Results: make([]abi.Result, len(texts)), Limits: module.Limits{Timeout: time.Minute}}
+		for _, text := range texts {
+			c.Items = append(c.Items, abi.Item{Payload: []byte(text)})
+		}
+		for i, w := range words {
+			if w == word {
+				c.Transform = i
+			}
+		}
+		_, err = in.Run(t.Context(), c)
+		return c.Results, err
+	}
+	got, err := run("upper", "shout it", "ALOUD", "", "last")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []abi.Result{
+		{Payload: []byte("SHOUT IT")}, {Payload: []byte("ALOUD")}, {Status: abi.StatusFailed, Payload: []byte("no text to shout")}, {Payload: []byte("LAST")},
+	} {
+		if got[i].Status != want.Status || !bytes.Equal(got[i].Payload, want.Payload) {
+			t.Errorf("text %d: %v %q, want %v %q", i, got[i].Status, got[i].Payload, want.Status, want.Payload)
+		}
+	}
+	if got, err := run("host", "as it is"); err != nil || string(got[0].Payload) != "as it is" {
+		t.Errorf("text within: %q, %v", got[0].Payload, err)
+	}
+	for word, want := range map[string]string{
+		"broken": "format returned 7, and must return 0, 1 or 2",
+		"wild":   "get_formatted_text shared bytes 4294967280 to 4294967312 of a memory of 262144",
+		"much":   "format returned a frame of 2147483647 bytes, the limit is 4194304 (MaxOutput, --max-output)",
+	} {
+		_, err := run(word, "x")
+		if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.ABI || f.Message != want {
+			t.Errorf("%s: err %v, want %s", word, err, want)
+		}
+	}
+	if _, err := run("much", "x", "y"); !errors.Is(err, module.ErrOutputSum) {
+		t.Errorf("much, twice: err %v", err)
+	}
+}
+
+// TestWithoutCompanion has the plugin say its version, and for which files it is.
+func TestWithoutCompanion(t *testing.T) {
+	m, err := load(t, dprint.Kind{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.Info().Manifest
+	if len(got.Transforms) != 1 || got.Version != "1.2.3" || got.Transforms[0].Name != "upper" || got.Transforms[0].Input != manifest.MediaTypeText {
+		t.Errorf("%+v", got)
+	}
+	f := formatters()
+	f.Version = "7"
+	if m, err = load(t, with{file: f}); err != nil || m.Info().Manifest.Version != "7" {
+		t.Errorf("with a version of its own: %v", err)
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*companion.File)
+		want   string
+	}{
+		{"a wrong setting", func(f *companion.File) { f.Config = map[string]string{"loud": "!"} }, "companion file: config.loud: the plugin says \"must not be that\""},
+		{"variables", func(f *companion.File) { f.Environment = map[string]string{"A": "b"} }, "environment: a plugin of dprint reads none"},
+		{"arguments", func(f *companion.File) { f.Arguments = []string{"a"} }, "arguments: a plugin of dprint has those of a transform alone"},
+		{"hosts", func(f *companion.File) { f.AllowedHosts = []string{"*"} }, "allowed_hosts: a plugin of dprint sends no requests"},
+		{"an export", func(f *companion.File) { f.Transforms[0].Export = "main" }, "export: is of no use to a plugin of dprint"},
+		{"an operation", func(f *companion.File) { f.Transforms[0].Operation = "op" }, "operation: is for guests of waPC"},
+		{"two paths", func(f *companion.File) { f.Transforms[0].Arguments = []string{"a", "b"} }, "arguments: a transform of a plugin of dprint has one"},
+		{"a state", func(f *companion.File) { f.Transforms[0].StateBytes = 8 }, "state_bytes: a plugin of dprint keeps no state"},
+	} {
+		f := formatters()
+		c.change(f)
+		if _, err := load(t, with{file: f}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: err %v, want %s", c.name, err, c.want)
+		}
+	}
+	s := kindtest.Subject{Kind: with{file: formatters()}}
+	_, err := module.Load(t.Context(), guesttest.HandWritten(t, "program"), s.Options())
+	for _, want := range []string{
+		"does not export what a plugin of dprint with schema 4 does: dprint_plugin_version_4() → i32, clear_shared_bytes(i32) → i32, get_shared_bytes_ptr() → i32 and 8 more",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err %v, want %s", err, want)
+		}
+	}
+}
