@@ -76,8 +76,6 @@ func TestLinks(t *testing.T) {
 			"imports __wbindgen_placeholder__.__wbindgen_throw, which the host does not grant\n" + noContract: foreign([]string{"__wbindgen_placeholder__ __wbindgen_throw"}, nil),
 		"seems to be a plugin of Extism from before its version 1: build it with a plug-in development kit of version 1\n" +
 			"imports 2 functions of env, which the host does not grant: extism_input_length and extism_output_set\n" + noContract: foreign([]string{"env extism_input_length", "env extism_output_set"}, nil),
-		"seems to be a guest of waPC" + another + "\n" +
-			"imports wapc.__guest_request, which the host does not grant\n" + noContract: foreign([]string{"wapc __guest_request"}, nil),
 		"seems to be a filter of Proxy-Wasm" + another + "\n" +
 			"imports env.proxy_log, which the host does not grant\n" + noContract: foreign([]string{"env proxy_log"}, []string{"proxy_abi_version_0_2_1"}),
 		"seems to be a guest of http-wasm" + another + "\n" +

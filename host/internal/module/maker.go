@@ -30,7 +30,6 @@ var makers = []maker{
 	{"a plugin of Extism from before its version 1", "build it with a plug-in development kit of version 1", func(l *meter.Links) bool {
 		return named(l, "env", "extism_")
 	}},
-	{"a guest of waPC", another, from("wapc")},
 	{"a filter of Proxy-Wasm", another, func(l *meter.Links) bool {
 		return exports(l, "proxy_abi_version_") || named(l, "env", "proxy_")
 	}},

@@ -7,6 +7,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/kind/dprint"
 	"github.com/resonhost/resonhost/host/internal/module/kind/extism"
 	"github.com/resonhost/resonhost/host/internal/module/kind/native"
+	"github.com/resonhost/resonhost/host/internal/module/kind/wapc"
 )
 
 // All returns the kinds of guests in the order in which they are asked whether a binary is
@@ -16,6 +17,7 @@ func All() []contract.Kind {
 		native.Kind{},
 		extism.Kind{},
 		dprint.Kind{},
+		wapc.Kind{},
 		command.Kind{}, // last: guests of other kinds may export a _start, too
 	}
 }
