@@ -54,7 +54,7 @@ func Of(transform string, err error) Error {
 		e = New(task.Kind, task.Message)
 		e.Plugin, e.Version = task.Plugin, task.Version
 	}
-	if field := (*abi.FieldError)(nil); errors.As(err, &field) {
+	if field := (*abi.FieldError)(nil); e.Kind == host.KindInvalidArgument && errors.As(err, &field) {
 		e.Field = field.Field
 	}
 	if errors.Is(err, host.ErrMemoryBudget) { // the host's shortage, and no fault of the plugin's

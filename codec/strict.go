@@ -41,7 +41,7 @@ func Unmarshal[T any, P interface {
 		return fault(document, "must not be null")
 	}
 	if err := json.Unmarshal(doc, v, json.RejectUnknownMembers(true)); err != nil {
-		return explain(err)
+		return explain(doc, err)
 	}
 	return v.Validate()
 }
@@ -55,11 +55,11 @@ func checkEmpty(doc []byte) error {
 
 // explain says of an error of the JSON package what is wrong, and where, in terms
 // of the document.
-func explain(err error) error {
+func explain(doc []byte, err error) error {
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		if errors.Is(syntax, jsontext.ErrDuplicateName) {
-			return fault(path(syntax.JSONPointer), "is there twice")
+			return fault(path(doc, syntax.JSONPointer), "is there twice")
 		}
 		reason := "is cut off"
 		if !errors.Is(err, io.ErrUnexpectedEOF) && syntax.Err != nil {
@@ -71,7 +71,7 @@ func explain(err error) error {
 	if !errors.As(err, &semantic) {
 		return fault(document, "%v", err)
 	}
-	where := path(semantic.JSONPointer)
+	where := path(doc, semantic.JSONPointer)
 	switch {
 	case errors.Is(semantic.Err, json.ErrUnknownName):
 		return fault(where, "is not a known field%s", suggestion(semantic.GoType, semantic.JSONPointer.LastToken()))
@@ -84,14 +84,14 @@ func explain(err error) error {
 }
 
 // path writes /nodes/3/frequency as nodes[3].frequency. Of a long one it writes the end.
-func path(p jsontext.Pointer) string {
-	const most, digits = 256, 20
-	text := ""
+func path(doc []byte, p jsontext.Pointer) string {
+	const most = 256
+	text, inArray := "", arraysAbove(doc, p)
 	for p != "" {
 		token := p.LastToken()
 		p = p.Parent()
 		step := "." + clip(token)
-		if _, err := strconv.Atoi(token); err == nil && p != "" && len(token) <= digits {
+		if inArray(p) {
 			step = "[" + token + "]"
 		}
 		if text != "" && len(step)+len(text) > most {
@@ -103,6 +103,37 @@ func path(p jsontext.Pointer) string {
 		return document
 	}
 	return text
+}
+
+// arraysAbove returns what tells of the values that a value lies in, by their pointers, whether
+// they are arrays.
+func arraysAbove(doc []byte, p jsontext.Pointer) func(jsontext.Pointer) bool {
+	numbers := 0 // which stand for an element or for a member of such a name
+	for token := range p.Tokens() {
+		if _, err := strconv.ParseUint(token, 10, 64); err == nil {
+			numbers++
+		}
+	}
+	if numbers == 0 {
+		return func(jsontext.Pointer) bool { return false }
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(doc))
+	for dec.StackPointer() != p {
+		if _, err := dec.ReadToken(); err != nil { // which p may be of
+			break
+		}
+	}
+	arrays := make(map[jsontext.Pointer]bool)
+	at := jsontext.Pointer("")
+	depth := 0
+	for token := range p.Tokens() {
+		if depth++; depth <= dec.StackDepth() {
+			kind, _ := dec.StackIndex(depth)
+			arrays[at] = kind == '['
+		}
+		at = at.AppendToken(token)
+	}
+	return func(p jsontext.Pointer) bool { return arrays[p] }
 }
 
 // clip makes a foreign name short and printable.
@@ -174,7 +205,7 @@ func check(doc []byte) error {
 			return nil
 		}
 		if err != nil {
-			return explain(err)
+			return explain(doc, err)
 		}
 		if dec.StackDepth() > MaxDepth {
 			return fault(document, "is nested deeper than %d", MaxDepth)
@@ -185,11 +216,11 @@ func check(doc []byte) error {
 		// A name is every other string of an object.
 		kind, n := dec.StackIndex(dec.StackDepth())
 		if token.Kind() == '"' && kind == '{' && n%2 == 1 && reserved[token.String()] {
-			return fault(path(dec.StackPointer()), "is a reserved name")
+			return fault(path(doc, dec.StackPointer()), "is a reserved name")
 		}
 		if token.Kind() == '0' {
 			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
-				return fault(path(dec.StackPointer()), "is out of range")
+				return fault(path(doc, dec.StackPointer()), "is out of range")
 			}
 		}
 	}
@@ -221,12 +252,12 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 		before := dec.InputOffset()
 		name, err := dec.ReadToken()
 		if err != nil {
-			return nil, "", explain(err)
+			return nil, "", explain(doc, err)
 		}
 		found := name.String() == field
 		value, err := dec.ReadValue()
 		if err != nil {
-			return nil, "", explain(err)
+			return nil, "", explain(doc, err)
 		}
 		if !found {
 			continue
@@ -240,7 +271,7 @@ func TakeStream(doc []byte, field string) (rest []byte, key string, err error) {
 		}
 		unquoted, err := jsontext.AppendUnquote(nil, value)
 		if err != nil {
-			return nil, "", explain(err)
+			return nil, "", explain(doc, err)
 		}
 		key = string(unquoted)
 		if err := CheckStream(clip(field), key); err != nil {

@@ -50,11 +50,11 @@ func (h *Host) Reload(ctx context.Context, plugin string) (DeployResult, error) 
 // way ends for it.
 //
 // rule is what becomes of states of streams that the earlier version cannot read: StateRefuse
-// lets the rollback fail for them, StateReset has those streams begin anew; 0 is the plugin's
-// PluginConfig.StateRule.
+// lets the rollback fail for them, StateReset has those streams begin anew; StateDefault is
+// the plugin's PluginConfig.StateRule.
 func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) error {
-	if rule != 0 && rule != StateRefuse && rule != StateReset {
-		return fmt.Errorf("rule: must be 0, StateRefuse or StateReset, is StateRule(%d)", rule)
+	if rule != StateDefault && rule != StateRefuse && rule != StateReset {
+		return fmt.Errorf("rule: must be StateDefault, StateRefuse or StateReset, is StateRule(%d)", rule)
 	}
 	ps := h.plugins
 	ctx, p, done, err := ps.change(ctx, plugin)

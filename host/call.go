@@ -53,7 +53,11 @@ func callAs[Out any](ctx context.Context, r Runner, transform string, in any, en
 		return out, err
 	}
 	if err := decode(output, &out); err != nil {
-		return out, &Error{Kind: KindABI, Transform: transform, Message: fmt.Sprintf("output is not a %T: %v", out, err), Err: err}
+		e := &Error{Kind: KindABI, Transform: transform, Message: fmt.Sprintf("output is not a %T: %v", out, err), Err: err}
+		if s, ok := r.(interface{ sign(e *Error) }); ok {
+			s.sign(e)
+		}
+		return out, e
 	}
 	return out, nil
 }

@@ -64,8 +64,8 @@ func TestCall(t *testing.T) {
 		t.Errorf("%v has no field", err)
 	}
 	_, err = host.Call[text](t.Context(), h, "hostile.echo", text("?"))
-	if host.KindOf(err) != host.KindABI {
-		t.Errorf("err %v, want abi", err)
+	if e := (*host.Error)(nil); !errors.As(err, &e) || e.Kind != host.KindABI || e.Plugin != "hostile" || e.Version == "" || e.Hash == "" {
+		t.Errorf("err %+v, want abi, of the plugin", err)
 	}
 }
 

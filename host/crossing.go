@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sampler"
@@ -57,11 +56,8 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 	}
 	ended, blame := KindHost, KindHost // should Run panic
 	defer func() {
-		switch v.breaker.Done(blame.outcome(), rests) {
-		case breaker.Suspended:
-			t.r.tell(v.label(), event.PluginSuspended, "")
-		case breaker.Recovered:
-			t.r.tell(v.label(), event.PluginRecovered, "")
+		if change := v.breaker.Done(blame.outcome(), rests); change != breaker.Same {
+			t.r.rested(v, change, blame)
 		}
 	}()
 	if t.stream != nil {

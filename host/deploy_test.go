@@ -61,7 +61,7 @@ func TestDeploy(t *testing.T) {
 	deploy(t, h, tagged(t, "v1"), host.DeployUnchanged)
 	deploy(t, h, tagged(t, "v2"), host.DeploySwapped)
 	answers(t, h, "", v2)
-	if err := h.Rollback(t.Context(), "swap", 99); err == nil || err.Error() != "rule: must be 0, StateRefuse or StateReset, is StateRule(99)" {
+	if err := h.Rollback(t.Context(), "swap", 99); err == nil || err.Error() != "rule: must be StateDefault, StateRefuse or StateReset, is StateRule(99)" {
 		t.Errorf("rolled back by a rule that there is not: %v", err)
 	}
 	if p := h.Plugins()[0]; p.Version != "v2" || p.Previous == "" || p.Failure != nil || p.Hash == p.Previous {

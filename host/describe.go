@@ -63,6 +63,8 @@ type Transform struct {
 	StateBytes int
 	// Timeout is the run timeout in force; 0 in ModeInline, which has none.
 	Timeout time.Duration
+	// Plugin, Version and Hash say what served it when it was described, as those of [Plugin].
+	Plugin, Version, Hash string
 	// InputSchema and OutputSchema are the JSON Schemas of what the payloads are in JSON; nil without.
 	InputSchema, OutputSchema json.RawMessage
 

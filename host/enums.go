@@ -171,8 +171,10 @@ type StateRule int
 
 // Rules.
 const (
+	// StateDefault is, of a PluginConfig, StateRefuse; and of [Host.Rollback] that of the plugin.
+	StateDefault StateRule = iota
 	// StateRefuse refuses the version.
-	StateRefuse StateRule = iota + 1
+	StateRefuse
 	// StateReset has such streams begin anew, which Stats counts.
 	StateReset
 )

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/form"
@@ -78,6 +80,7 @@ var faultKinds = map[module.FaultKind]Kind{
 	module.OutOfMemory: KindOutOfMemory,
 	module.Fuel:        KindOutOfFuel,
 	module.ABI:         KindABI,
+	module.HostPanic:   KindHost,
 }
 
 // runFailure is the error of a call of a version that did not come back in order.
@@ -132,14 +135,28 @@ func rejection(t *transform, v *version, r *abi.Result, input []byte) *Error {
 		return nil
 	}
 	kind, message := KindFailed, string(r.Payload)
+	var cause error
 	if r.Status == abi.StatusInvalidArgument {
-		kind = KindInvalidArgument
+		kind, cause = KindInvalidArgument, fieldOf(message)
 		if spec := v.spec(t.slot); spec != nil && !form.Known(spec.Input) && form.IsJSON(input) {
 			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
 				": a codec.Set with a codec for it makes that of JSON (Translate)"
 		}
 	}
-	return v.sign(&Error{Kind: kind, Transform: t.name, Message: message})
+	return v.sign(&Error{Kind: kind, Transform: t.name, Message: message, Err: cause})
+}
+
+// maxField is how long the path of an argument is at most, in bytes.
+const maxField = 256
+
+// fieldOf returns the [*abi.FieldError] whose text a plugin's message has, as the contract asks for
+// it; nil if it begins with no path.
+func fieldOf(message string) error {
+	field, rule, ok := strings.Cut(message, ": ")
+	if !ok || field == "" || len(field) > maxField || strings.ContainsFunc(field, func(r rune) bool { return unicode.IsSpace(r) || r == ':' }) {
+		return nil
+	}
+	return &abi.FieldError{Field: field, Rule: rule}
 }
 
 // checkInput returns what is wrong with an input that is JSON, by the schema of the version that

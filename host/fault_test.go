@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/hosted"
 )
@@ -175,6 +177,49 @@ func TestGrowthIsTold(t *testing.T) {
 		want := map[host.Isolation]int{host.IsolationFrame: 1}[isolation]
 		if n := strings.Count(log.String(), "tasks grow their instance's memory"); n != want {
 			t.Errorf("isolation %v: told %d times, want %d:\n%s", isolation, n, want, log.String())
+		}
+	}
+}
+
+// TestField has the fields that plugins name be those of their errors.
+func TestField(t *testing.T) {
+	refuse := ""
+	plugin := guest.New(`{"name": "p", "version": "1", "transforms": [{"name": "p", "input": "text/plain", "output": "text/plain"}]}`, func(*guest.Task) error {
+		return &abi.FieldError{Field: refuse, Rule: "must be finite: NaN is not"}
+	})
+	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{plugin}})
+	for field, want := range map[string]string{
+		"a": "a", "nodes[3].a-b.ü": "nodes[3].a-b.ü", "": "", "a b": "", "a:b": "", "a\u00a0b": "", strings.Repeat("x", 257): "",
+	} {
+		refuse = field
+		_, err := h.Run(t.Context(), "p", nil)
+		if e := (*host.Error)(nil); !errors.As(err, &e) || e.Kind != host.KindInvalidArgument || e.Message != field+": must be finite: NaN is not" {
+			t.Fatalf("%q: err %v", field, err)
+		}
+		got := (*abi.FieldError)(nil)
+		if errors.As(err, &got); got == nil && want != "" || got != nil && (got.Field != want || got.Rule != "must be finite: NaN is not") {
+			t.Errorf("%q: field %+v, want %q", field, got, want)
+		}
+	}
+}
+
+// TestTranslatorPanics has a translator with a defect: it refuses a version, not more.
+func TestTranslatorPanics(t *testing.T) {
+	for name, translate := range map[string]host.Translator{
+		"input": func(host.Transform, []byte) ([]byte, func([]byte) ([]byte, error), error) { panic("a defect") },
+		"output": func(host.Transform, []byte) ([]byte, func([]byte) ([]byte, error), error) {
+			return nil, func([]byte) ([]byte, error) { panic(errors.New("a defect")) }, nil
+		},
+	} {
+		s := handWritten(t, "hostile")
+		s.Tests = []byte(`{"transform": "hostile.echo", "input": "", "output": ""}` + "\n")
+		h, err := host.New(host.Config{Plugins: []host.Source{s}, Translate: translate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = h.Start(t.Context())
+		if e := (*host.LoadError)(nil); !errors.As(err, &e) || e.Step != host.StepSelfTest || !strings.Contains(err.Error(), "line 1 of hostile.echo: ") || !strings.HasSuffix(err.Error(), "(Config.Translate) panicked: a defect") {
+			t.Errorf("%s: err %v", name, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package host_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +17,9 @@ import (
 
 // TestGoGuest has what takes a Go runtime to go wrong.
 func TestGoGuest(t *testing.T) {
+	var log bytes.Buffer
 	h := hosted.Start(t, host.Config{
+		Logger:  slog.New(slog.NewTextHandler(&log, nil)),
 		Plugins: []host.Source{{Name: "gohostile", WASM: guesttest.Build(t, "./testdata/guests/gohostile")}},
 		// Each task has an instance of its own, so that none meets the goroutines
 		// of another.
@@ -67,6 +70,14 @@ func TestGoGuest(t *testing.T) {
 			}
 		})
 	}
+	defer func() { // a panic that the kit recovers from is told to the operator as well, once
+		if err := h.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), `level=ERROR msg="panic: on purpose, in main.panics`); n != 1 {
+			t.Errorf("the panic was logged %d times:\n%s", n, &log)
+		}
+	}()
 	first, err := h.Run(t.Context(), "gohostile.clock", []byte("!"))
 	if err != nil {
 		t.Fatal(err)

@@ -143,13 +143,16 @@ func (h *Host) Client(tenant string, p Priority) *Client {
 	return newClient(h.runner, &h.cfg, tenant, p)
 }
 
+func (h *Host) sign(e *Error) { h.self.sign(e) }
+
 // Lookup describes the transform of that name. Its error is an [*Error].
 func (h *Host) Lookup(transform string) (Transform, error) {
 	t, err := h.runner.lookup(transform, 0)
 	if err != nil {
 		return Transform{}, err
 	}
-	return t.current().spec(t.slot).describe(), nil
+	v := t.current()
+	return v.spec(t.slot).describe(v), nil
 }
 
 // Plugins returns the plugins that serve, sorted by name, and behind them the sources that

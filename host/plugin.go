@@ -115,7 +115,7 @@ func (p *plugin) describeLocked() Plugin {
 	}
 	d.Mismatch = v.sampler.Mismatch()
 	for _, slot := range v.slots {
-		d.Transforms = append(d.Transforms, v.specs[slot].describe())
+		d.Transforms = append(d.Transforms, v.specs[slot].describe(v))
 	}
 	if c := s.trial; c != nil {
 		n := c.Stats()

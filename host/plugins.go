@@ -233,8 +233,3 @@ func (ps *plugins) save(p *plugin) error {
 		return k
 	})
 }
-
-// attrs are what a log has of it, and more.
-func (l label) attrs(more ...any) []any {
-	return append([]any{"plugin", l.name, "version", l.release, "hash", l.hash}, more...)
-}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
@@ -78,6 +79,22 @@ func (r *runner) lookup(name string, n int) (*transform, *Error) {
 // tell makes an event of what became of a version.
 func (r *runner) tell(v label, change event.Change, detail string) {
 	r.events.Publish(event.PluginChanged{Plugin: v.name, Version: v.release, Hash: v.hash, Change: change, Detail: detail})
+}
+
+// rested logs and tells that a version rests, or has recovered. A version that stays broken rests
+// again and again, which is not logged. kind is how its last task ended.
+func (r *runner) rested(v *version, change breaker.Change, kind Kind) {
+	switch change {
+	case breaker.Suspended:
+		r.log.Warn("plugin is suspended: it breaks its instances (BreakAfter, --break-after)",
+			v.label().attrs("failures", v.breaker.Limit, "kind", kind)...)
+		fallthrough
+	case breaker.Again:
+		r.tell(v.label(), event.PluginSuspended, "")
+	case breaker.Recovered:
+		r.log.Info("plugin has recovered", v.label().attrs()...)
+		r.tell(v.label(), event.PluginRecovered, "")
+	}
 }
 
 // interrupt ends all tasks. If there are none it does nothing and returns nil.

@@ -283,7 +283,9 @@ func TestMemoryBudget(t *testing.T) {
 
 // TestBreaker has a plugin that only fails rest, and then recover.
 func TestBreaker(t *testing.T) {
+	var log bytes.Buffer
 	h := hosted.Start(t, host.Config{
+		Logger:    slog.New(slog.NewTextHandler(&log, nil)),
 		Plugins:   []host.Source{handWritten(t, "hostile"), handWritten(t, "leak")},
 		Overrides: map[string]host.PluginConfig{"hostile": {BreakAfter: 3}},
 	})
@@ -338,6 +340,14 @@ func TestBreaker(t *testing.T) {
 		}
 		if !errors.Is(err, host.ErrSuspended) {
 			t.Fatal(err)
+		}
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, once := range []string{"level=WARN msg=\"plugin is suspended", "level=INFO msg=\"plugin has recovered"} {
+		if n := strings.Count(log.String(), once); n != 1 { // however often it rested
+			t.Errorf("%s: logged %d times:\n%s", once, n, &log)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/testcase"
+	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/jsondiff"
 )
 
@@ -111,8 +112,8 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 	}
 	of := spec{Transform: v.manifest.Transforms[at], schemas: v.schemas[at]}
 	of.timeout = orDefault(v.cfg.RunTimeout, orDefault(of.Transform.Timeout(), DefaultRunTimeout))
-	described := of.describe()
-	payload, encode, err := t.translate(described, c.Input)
+	described := of.describe(v)
+	payload, encode, err := t.translate.guarded(described, c.Input)
 	if err == nil {
 		err = described.CheckInput(ctx, c.Input)
 	}
@@ -192,6 +193,33 @@ func wanted(c *testcase.Case, kind Kind, message string) error {
 		return fmt.Errorf("got an output, want the error %s", want)
 	}
 	return fmt.Errorf("got the error %s (%s), want the error %s", kind, message, want)
+}
+
+// guarded is the translator, but that a panic is an error: it may be anybody's, and its defect is to
+// refuse a version and not to end the process.
+func (f Translator) guarded(t Transform, input []byte) (_ []byte, _ func([]byte) ([]byte, error), err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = errTranslator(v)
+		}
+	}()
+	payload, encode, err := f(t, input)
+	if err != nil {
+		return nil, nil, err
+	}
+	return payload, func(output []byte) (doc []byte, err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = errTranslator(v)
+			}
+		}()
+		return encode(output)
+	}, nil
+}
+
+// errTranslator is the error of what a translator panicked with.
+func errTranslator(v any) error {
+	return fmt.Errorf("the translator (Config.Translate) panicked: %s", foreign.Cut(fmt.Sprint(v)))
 }
 
 // formsOfJSON is Config.Translate's default.

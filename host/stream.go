@@ -30,3 +30,5 @@ func (s *Stream) Submit(ctx context.Context, transform string, input []byte) *Pe
 func (s *Stream) SubmitAppend(ctx context.Context, transform string, dst, input []byte) *Pending {
 	return s.of.submit(ctx, transform, s.key, true, args{input, dst})
 }
+
+func (s *Stream) sign(e *Error) { s.of.sign(e) }

@@ -22,6 +22,13 @@ func (c *submitter) request(tr *transform, serial *sched.Serial) sched.Request {
 	return sched.Request{Group: tr.group, Serial: serial, Level: c.level, Tenant: c.tenant, Weight: c.weight, Known: c.known}
 }
 
+// sign says of an error which version serves its transform.
+func (c *submitter) sign(e *Error) {
+	if tr, fault := c.r.lookup(e.Transform, 0); fault == nil {
+		_ = tr.current().sign(e)
+	}
+}
+
 // check returns what is wrong with the submitter as the error of a task.
 func (c *submitter) check(tr *transform) *Error {
 	if c.fault == "" {

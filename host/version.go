@@ -78,6 +78,11 @@ type label struct{ name, release, hash string }
 
 func (v *version) label() label { return label{v.manifest.Name, v.manifest.Version, v.hash} }
 
+// attrs are what a log has of it, and more.
+func (l label) attrs(more ...any) []any {
+	return append([]any{"plugin", l.name, "version", l.release, "hash", l.hash}, more...)
+}
+
 // sign says that the version was to run the task of an error.
 func (v *version) sign(e *Error) *Error {
 	e.Plugin, e.Version, e.Hash = v.manifest.Name, v.manifest.Version, v.hash

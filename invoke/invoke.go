@@ -5,6 +5,7 @@ package invoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -99,7 +100,7 @@ func panicked(t *host.Transform, v any) error {
 	cause, _ := v.(error)
 	value := foreign.Cut(strings.ToValidUTF8(fmt.Sprint(v), "\uFFFD"))
 	return &host.Error{
-		Kind: host.KindHost, Transform: t.Name, Err: cause, Stack: "panic: " + value + "\n" + string(debug.Stack()),
+		Kind: host.KindHost, Transform: t.Name, Plugin: t.Plugin, Version: t.Version, Hash: t.Hash, Err: cause, Stack: "panic: " + value + "\n" + string(debug.Stack()),
 		Message: fmt.Sprintf("the codec for %s and %s panicked", t.Input, t.Output),
 	}
 }
@@ -149,13 +150,20 @@ func (t Task) Encode(output []byte) (doc []byte, err error) {
 	}()
 	doc, err = t.encode(output)
 	if err != nil {
+		tr, why := &t.transform, err.Error()
+		if f := (*abi.FieldError)(nil); errors.As(err, &f) && f.Field == wholeDocument {
+			why = f.Rule
+		}
 		return nil, &host.Error{
-			Kind: host.KindABI, Transform: t.transform.Name, Err: err,
-			Message: fmt.Sprintf("the output is not of its media type: %v", err),
+			Kind: host.KindABI, Transform: tr.Name, Plugin: tr.Plugin, Version: tr.Version, Hash: tr.Hash, Err: err,
+			Message: fmt.Sprintf("the output is not of its media type, %s: %s", tr.Output, why),
 		}
 	}
 	return doc, nil
 }
+
+// wholeDocument is the field of an error of a codec's that is of no member.
+const wholeDocument = "document"
 
 // Expansion is how many times its size an output counts until it is JSON: itself, and what it
 // becomes. Only text of control characters becomes more, which is counted once it is there.

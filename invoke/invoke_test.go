@@ -8,6 +8,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/hosted"
@@ -107,8 +108,13 @@ func TestEncode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := task.Encode(out); host.KindOf(err) != host.KindABI {
-		t.Errorf("err %v, want abi", err)
+	_, err = task.Encode(out)
+	e := (*host.Error)(nil)
+	if !errors.As(err, &e) || e.Kind != host.KindABI || e.Plugin != "t" || e.Version != "1" || len(e.Hash) != 64 {
+		t.Errorf("err %+v, want abi, of the plugin", err)
+	}
+	if shape := api.Of("t.text", err); shape.Field != "" || strings.Contains(shape.Detail, "document") {
+		t.Errorf("%+v: an output is no field of the caller's", shape)
 	}
 	if same, err := invoke.Payload(text.Transform, nil).Encode(out); err != nil || !bytes.Equal(same, out) {
 		t.Errorf("%q, err %v: a payload's output is what the caller gets", same, err)

@@ -25,7 +25,7 @@ func ExampleRun() {
 	fmt.Println(summary.Lines, summary.Failed, err)
 	// Output:
 	// "HELLO!"
-	// {"error":{"status":400,"detail":"text: must not be empty","kind":"invalid_argument","transform":"shout","plugin":"shout","version":"1.0.0","line":2}}
+	// {"error":{"status":400,"detail":"text: must not be empty","kind":"invalid_argument","field":"text","transform":"shout","plugin":"shout","version":"1.0.0","line":2}}
 	// "BYE!"
 	// 3 1 <nil>
 }

@@ -95,7 +95,7 @@ func TestRun(t *testing.T) {
 		},
 		{
 			name: "output of another type", transform: "t.text", in: "1\n",
-			want: `{"error":{"status":502,"detail":"the output is not of its media type: jsontext: invalid UTF-8","kind":"abi","transform":"t.text","line":1}}` + "\n",
+			want: `{"error":{"status":502,"detail":"the output is not of its media type, text/plain: jsontext: invalid UTF-8","kind":"abi","transform":"t.text","plugin":"t","version":"1","line":1}}` + "\n",
 			sum:  lines.Summary{Lines: 1, Failed: 1},
 		},
 		{
@@ -128,6 +128,11 @@ func TestRun(t *testing.T) {
 			name: "UTF-16", transform: "t.echo", in: "\xff\xfe1\x00\n\x002\x00\n\x00",
 			want: `{"error":{"status":400,"detail":"the text is UTF-16, and must be UTF-8; no further line was read","kind":"invalid_argument","transform":"t.echo","line":1}}` + "\n",
 			sum:  lines.Summary{Lines: 1, Failed: 1},
+		},
+		{
+			name: "a zero byte", transform: "t.echo", in: "\"\x00a\"\n2\n",
+			want: `{"error":{"status":400,"detail":"document: is not valid JSON: invalid character '\\x00' in string (expecting non-control character), at byte 2","kind":"invalid_argument","field":"document","transform":"t.echo","line":1}}` + "\n2\n",
+			sum:  lines.Summary{Lines: 2, Failed: 1},
 		},
 		{
 			name: "little may be held", transform: "t.echo", opts: lines.Options{MaxHeld: 1}, in: "1\n2\n3\n",

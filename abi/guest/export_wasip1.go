@@ -19,6 +19,9 @@ func Log(level abi.LogLevel, msg string) {
 	hostLog(int32(level), unsafe.Pointer(unsafe.StringData(msg)), uint32(len(msg)))
 }
 
+// logPanic logs a panic that is recovered from.
+func logPanic(msg string) { Log(abi.LogError, msg) }
+
 //go:wasmimport resonhost log
 func hostLog(level int32, ptr unsafe.Pointer, n uint32)
 

@@ -52,7 +52,7 @@ type Task struct {
 // Transform does one task. It must depend on nothing but the task, so that any
 // instance can run any task. An [*abi.FieldError] refuses the argument; any
 // other error, or a panic, fails the item; the panic's message names the function
-// and line. Neither harms the other items of a frame. What no recover reaches, such
+// and line, and goes to the host's log as well. Neither harms the other items of a frame. What no recover reaches, such
 // as a panic in another goroutine or a deadlock, ends the instance, and the error of
 // the task has what Go's runtime says then.
 type Transform func(*Task) error
@@ -118,7 +118,9 @@ func (p *Plugin) runItems(run Transform) error {
 			return // to ask for a panic takes its time
 		}
 		if v := recover(); v != nil {
-			p.fail(panicked(v, origin()))
+			err := panicked(v, origin())
+			logPanic(err.Error())
+			p.fail(err)
 		}
 	}()
 	t := &p.task

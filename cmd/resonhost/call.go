@@ -94,11 +94,11 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exit{api.ExitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(sum.Lines))}
+		return &exit{api.ExitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(sum.Lines, "line"))}
 	case err != nil:
 		return &exit{api.ExitFailed, fmt.Errorf("stopped: %w", err)}
 	case sum.Failed > 0:
-		err = &exit{api.ExitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines))}
+		err = &exit{api.ExitFailed, fmt.Errorf("%d of %s failed; their results say why", sum.Failed, counted(sum.Lines, "line"))}
 	}
 	return errors.Join(o.finishVerifying(ctx, h, log), err)
 }
@@ -128,11 +128,11 @@ func (o *options) finishVerifying(ctx context.Context, h *host.Host, log *slog.L
 	return &exit{api.ExitMismatch, fmt.Errorf("the interpreter answers %d of %d tasks that were compared differently", all.Mismatches, all.Checks)}
 }
 
-func counted(n int) string {
+func counted(n int, what string) string {
 	if n == 1 {
-		return "1 line"
+		return "1 " + what
 	}
-	return fmt.Sprintf("%d lines", n)
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // maxFailures is of how many failures call shows what the guest left: a plugin that fails

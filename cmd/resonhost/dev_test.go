@@ -92,13 +92,13 @@ func TestDev(t *testing.T) {
 	first := next("loaded", "0.1.0")
 	call(`"HI!"`)
 
-	edit("transform.go", "func shout(t", "func shout(t,")
+	edit("transform.go", "func transform(t", "func transform(t,")
 	if b := next("build_failed", "0.1.0").Build; b.ExitCode != 2 || !strings.Contains(b.Output, "./transform.go:") {
 		t.Errorf("%+v", b)
 	}
 	call(`"HI!"`)
 
-	edit("transform.go", "func shout(t,", "func shout(t", "HELLO!!!", "HELLO???", "HELLO!", "HELLO?", "!!!", "???", "0.1.0", "0.2.0")
+	edit("transform.go", "func transform(t,", "func transform(t", "HELLO!!!", "HELLO???", "HELLO!", "HELLO?", "!!!", "???", "0.1.0", "0.2.0")
 	if r := next("refused", "0.1.0").Refusal; r.Step != "self-test" || r.Reason != `tests: line 1 "a word" of shout: output: got "HELLO?", want "HELLO!"` {
 		t.Errorf("%+v", r)
 	}

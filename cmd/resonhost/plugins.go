@@ -90,7 +90,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 		return json.NewEncoder(std.out).Encode(changed)
 	}
 	if p := changed.Plugin; p != nil {
-		fmt.Fprintf(std.out, "%s %s %s\n", printable(p.Source), p.Version, state(p))
+		fmt.Fprintf(std.out, "%s %s %s\n", printable(named(p)), p.Version, state(p))
 	}
 	return nil
 }
@@ -142,6 +142,14 @@ func ask(ctx context.Context, method string, at *url.URL, answer any) error {
 	return nil
 }
 
+// named is a plugin's name, with its file's where that is another.
+func named(p *api.Plugin) string {
+	if p.Name == "" || p.Name == p.Source {
+		return p.Source
+	}
+	return p.Name + " (" + p.Source + ".wasm)"
+}
+
 // state says in a few words what a plugin does.
 func state(p *api.Plugin) string {
 	var words []string
@@ -176,10 +184,7 @@ func printPlugins(w io.Writer, list []api.Plugin) error {
 	var more []string
 	for i := range list {
 		p := &list[i]
-		name := p.Source
-		if p.Name != "" && p.Name != p.Source {
-			name = p.Name + " (" + p.Source + ".wasm)"
-		}
+		name := named(p)
 		transforms := make([]string, len(p.Transforms))
 		for i := range p.Transforms {
 			transforms[i] = p.Transforms[i].Name

@@ -31,8 +31,8 @@ func validateCommand(std stdio) *cli.Command {
 				if o.json {
 					return printInspection(std.out, name, in, true)
 				}
-				fmt.Fprintf(std.out, "%s: %s %s could serve; it passed %d self-tests and %d tests\n",
-					printable(name), in.Manifest.Name, in.Manifest.Version, in.SelfTests, in.Tests)
+				fmt.Fprintf(std.out, "%s: %s %s could serve; it passed %s and %s\n",
+					printable(name), in.Manifest.Name, in.Manifest.Version, counted(in.SelfTests, "self-test"), counted(in.Tests, "test"))
 				for _, warning := range in.Warnings {
 					fmt.Fprintf(std.out, "%s: warning: %s\n", printable(name), printable(warning))
 				}

@@ -53,7 +53,7 @@ func run(ctx context.Context, plugins, next, cache string) (err error) {
 	if err := show(ctx, h, "deployed"); err != nil {
 		return err
 	}
-	if err := h.Rollback(ctx, "shout", 0); err != nil {
+	if err := h.Rollback(ctx, "shout", host.StateDefault); err != nil {
 		return err
 	}
 	return show(ctx, h, "rolled back")

@@ -23,8 +23,9 @@ func (e encoding) Error() string      { return string(e) }
 func (encoding) Is(target error) bool { return target == ErrEncoding }
 
 // UTF8 returns text without UTF-8's byte order mark, where it begins with one. The error names
-// UTF-16 or UTF-32 where it sees one: by its mark, or by the zero bytes of letters as all
-// languages of this product begin with. What else may not be UTF-8 is its reader's to find.
+// UTF-16 or UTF-32 where it sees one: by its mark, or by where the zero bytes stand in letters as
+// all languages of this product begin with. A zero byte elsewhere, as what else may not be UTF-8, is
+// its reader's to find.
 func UTF8(text []byte) ([]byte, error) {
 	switch {
 	case bytes.HasPrefix(text, []byte("\xef\xbb\xbf")):
@@ -39,17 +40,17 @@ func UTF8(text []byte) ([]byte, error) {
 	return text, nil
 }
 
-// zeros reports whether text begins with bytes that are zero or not, as told.
-func zeros(text []byte, zero ...bool) bool {
-	if len(text) < len(zero) {
-		return false
-	}
-	for i, z := range zero {
-		if (text[i] == 0) != z {
+// maxSeen is how much of a text is looked at for zeros, in bytes: more may be of other letters.
+const maxSeen = 8
+
+// zeros reports whether text begins with bytes that are zero or not, in turns as told.
+func zeros(text []byte, turns ...bool) bool {
+	for i, b := range text[:min(len(text), maxSeen)] {
+		if (b == 0) != turns[i%len(turns)] {
 			return false
 		}
 	}
-	return true
+	return len(text) >= len(turns)
 }
 
 // maxName is how much of a name is shown, in bytes.

@@ -21,6 +21,9 @@ type Difference struct {
 	Got, Want string
 	// Lengths says that they are.
 	Lengths bool
+	// Instead is the path of a member that got has beside, where Path is one that it lacks in the
+	// same object, and New what that is: it may be the same by another name. "" without one.
+	Instead, New string
 }
 
 // Where is the path in words.
@@ -35,6 +38,8 @@ func (d *Difference) Error() string {
 	switch {
 	case d.Lengths:
 		return fmt.Sprintf("%s: has %s elements, want %s", d.Where(), d.Got, d.Want)
+	case d.Instead != "":
+		return fmt.Sprintf("%s: is missing, want %s; %s: got %s, want no such member", d.Where(), d.Want, d.Instead, d.New)
 	case d.Got == "":
 		return fmt.Sprintf("%s: is missing, want %s", d.Where(), d.Want)
 	case d.Want == "":
@@ -70,14 +75,10 @@ func diff(path string, got, want any) *Difference {
 		for _, name := range sortedKeys(w, g) {
 			gv, there := g[name]
 			wv, wanted := w[name]
-			at := strings.TrimPrefix(path+"."+name, ".")
-			switch {
-			case !there:
-				return &Difference{Path: at, Want: excerpt(wv)}
-			case !wanted:
-				return &Difference{Path: at, Got: excerpt(gv)}
+			if !there || !wanted {
+				return members(path, g, w)
 			}
-			if d := diff(at, gv, wv); d != nil {
+			if d := diff(member(path, name), gv, wv); d != nil {
 				return d
 			}
 		}
@@ -105,6 +106,27 @@ func diff(path string, got, want any) *Difference {
 		return nil
 	}
 	return &Difference{Path: path, Got: excerpt(got), Want: excerpt(want)}
+}
+
+func member(path, name string) string { return strings.TrimPrefix(path+"."+name, ".") }
+
+// members is the difference of objects of which one lacks members of the other.
+func members(path string, got, want map[string]any) *Difference {
+	var d Difference
+	for _, name := range sortedKeys(want, got) {
+		gv, there := got[name]
+		wv, wanted := want[name]
+		switch at := member(path, name); {
+		case !there && d.Path == "":
+			d.Path, d.Want = at, excerpt(wv)
+		case !wanted && d.Instead == "":
+			d.Instead, d.New = at, excerpt(gv)
+		}
+	}
+	if d.Path == "" {
+		return &Difference{Path: d.Instead, Got: d.New}
+	}
+	return &d
 }
 
 func sortedKeys(a, b map[string]any) (names []string) {

@@ -16,6 +16,8 @@ func TestDiff(t *testing.T) {
 		"whole":         {`"x"`, `"y"`, `output: got "x", want "y"`},
 		"missing":       {`{}`, `{"a": null}`, "a: is missing, want null"},
 		"more":          {`{"a": null}`, `{}`, "a: got null, want no such member"},
+		"another name":  {`{"a": {"c": 1, "x": 3}}`, `{"a": {"b": 1, "c": 2, "d": 4}}`, "a.b: is missing, want 1; a.x: got 3, want no such member"},
+		"and before it": {`{"a": 1}`, `{"b": 1}`, "b: is missing, want 1; a: got 1, want no such member"},
 		"first by name": {`{"b": 1, "a": 1}`, `{"a": 2, "b": 2}`, "a: got 1, want 2"},
 		"lengths":       {`[1, 2]`, `[1]`, "output: has 2 elements, want 1"},
 		"deep lengths":  {`{"a": []}`, `{"a": [1]}`, "a: has 0 elements, want 1"},

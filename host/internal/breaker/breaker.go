@@ -35,9 +35,10 @@ type Change int
 
 // Changes.
 const (
-	Same Change = iota
-	Suspended
-	Recovered
+	Same      Change = iota
+	Suspended        // it rests
+	Again            // it rests again: the task that tried broke an instance, too
+	Recovered        // a task succeeded after a rest
 )
 
 // Breaker suspends a plugin after Limit failures in a row; 0 is never. After a rest a single
@@ -103,11 +104,13 @@ func (b *Breaker) Done(how Outcome, rests uint64) (change Change) {
 	case how == Broke && !before:
 		b.troubled.Store(true)
 		if b.failures++; b.failures >= b.Limit {
+			if change = Suspended; !b.until.IsZero() {
+				change = Again
+			}
 			b.rest = min(max(firstRest, 2*b.rest), longestRest)
 			b.until = time.Now().Add(b.rest)
 			b.rests.Add(1)
 			b.trying = false // whoever did was let in before this
-			change = Suspended
 		}
 	}
 	return change

@@ -32,4 +32,5 @@ const (
 	Timeout     = contract.Timeout
 	Cancelled   = contract.Cancelled
 	Stopped     = contract.Stopped
+	HostPanic   = contract.HostPanic
 )

@@ -162,6 +162,13 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 		f.Message = export + " " + f.Message
 		return f
 	}
+	var msg, stack string
+	if !exited {
+		msg, stack = trace(err)
+		if value, panicked := strings.CutSuffix(msg, recovered); panicked {
+			return &Fault{Kind: HostPanic, Message: export + ": a function of the host panicked", Stack: "panic: " + value + "\n" + stack}
+		}
+	}
 	// A program that ends well has come to terms with what it was denied.
 	if f := in.quota.fault(export); f != nil && (!exited || exit.ExitCode() != 0) {
 		return f
@@ -172,7 +179,6 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 			Message: fmt.Sprintf("%s ended the module with exit code %d", export, exit.ExitCode()),
 		}
 	}
-	msg, stack := trace(err)
 	msg = strings.TrimPrefix(msg, "wasm error: ")
 	overflow := msg == "stack overflow"
 	switch {
@@ -184,6 +190,9 @@ func (in *Instance) fault(ctx context.Context, export string, err error) *Fault 
 	}
 	return &Fault{Kind: Trap, Message: export + ": " + msg, Stack: stack, Engine: overflow}
 }
+
+// recovered is how wazero ends the text of what is no trap but a panic of Go code.
+const recovered = " (recovered by wazero)"
 
 // theStart is what messages call the function that wazero calls as it makes an instance.
 const theStart = "the module's start"

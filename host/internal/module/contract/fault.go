@@ -15,10 +15,11 @@ const (
 	Timeout                      // the call took longer than it may
 	Cancelled                    // the call's context ended
 	Stopped                      // Limits.Stop ended
+	HostPanic                    // a function of the host panicked, which is no doing of the guest's
 )
 
 func (k FaultKind) String() string {
-	return [...]string{"trap", "exit", "out of memory", "abi", "fuel", "timeout", "cancelled", "stopped"}[k]
+	return [...]string{"trap", "exit", "out of memory", "abi", "fuel", "timeout", "cancelled", "stopped", "host"}[k]
 }
 
 // ByGuest reports whether the guest ended the call, and not the host.

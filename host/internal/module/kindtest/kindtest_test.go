@@ -161,7 +161,9 @@ func TestNestedCall(t *testing.T) {
 	s.Companion = []byte(`{"name": "parcel"}`)
 	var refused error
 	raise := false
+	defect := func() {}
 	s.Kind = calling{s.Kind.(parcel), func(err error) {
+		defect()
 		if refused = err; raise {
 			panic(err)
 		}
@@ -182,6 +184,25 @@ func TestNestedCall(t *testing.T) {
 	raise = true
 	if _, err = in.Run(t.Context(), call); !errors.Is(err, refused) || in.Usable() {
 		t.Errorf("err %v, want %v", err, refused)
+	}
+	for want, panics := range map[string]func(){ // which is the host's fault, and not the guest's
+		"panic: a text\n":                 func() { panic("a text") },
+		"panic: an error\non two lines\n": func() { panic(errors.New("an error\non two lines")) },
+		"panic: runtime error: ":          func() { _ = make([]byte, len(s.WASM))[len(s.WASM)+1:] },
+	} {
+		defect = panics
+		in, err := m.Instantiate(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = in.Run(t.Context(), call)
+		f := (*module.Fault)(nil)
+		if !errors.As(err, &f) || f.Kind != module.HostPanic || f.Message != "item: a function of the host panicked" || !strings.HasPrefix(f.Stack, want) || in.Usable() {
+			t.Errorf("%q: err %#v", want, err)
+		}
+		if err := in.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
