@@ -65,11 +65,9 @@ func TestAnswers(t *testing.T) {
 func TestHostile(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), nil)
 	for transform, want := range map[string]string{
-		"wildload":      "trap: wildload: unreachable",
-		"wildloadfar":   "trap: wildloadfar: unreachable",
 		"wildloadend":   "trap: wildloadend: out of bounds memory access",
-		"wildstore":     "trap: wildstore: unreachable",
-		"wildstorebyte": "trap: wildstorebyte: unreachable",
+		"wildstorebyte": "trap: wildstorebyte: out of bounds memory access",
+		"wildroot":      "trap: wildroot: out of bounds memory access",
 		"wildoutput":    "abi: wildoutput returned a frame of 8388607 bytes, the limit is 4194304 (MaxOutput, --max-output)",
 		"wildoutputfar": "abi: output_set was given 8 bytes at the offset 4294968320, of a memory of 1048576",
 		"hugeoutput":    "abi: hugeoutput returned a frame of 18446744073709551615 bytes, the limit is 4194304 (MaxOutput, --max-output)",
