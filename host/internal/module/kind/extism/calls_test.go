@@ -246,6 +246,40 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// TestLimits has what a manifest of Extism's bounds.
+func TestLimits(t *testing.T) {
+	edit := func(o *module.Options) {
+		o.Companion = []byte("name: x\nallowed_hosts: [\"*\"]\nmax_pages: 4\nmax_variable_bytes: 20\nmax_response_bytes: 3\ntimeout_ms: 1500")
+		o.Embedder.Fetch = func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
+			return contract.FetchResponse{Body: []byte("four")}, nil
+		}
+	}
+	m := load(t, guesttest.HandWritten(t, "extism"), edit)
+	if tr := m.Info().Manifest.Transforms[0]; tr.TimeoutMS != 1500 || tr.StateBytes != 20 {
+		t.Errorf("%+v", tr)
+	}
+	_, err := m.run("x.grow", item(""))
+	if want := "out of memory: grow wanted memory of 327680 bytes, the plugin's limit is 262144 (max_pages of its companion file or manifest)"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	for _, c := range []struct{ transform, input, want string }{
+		{"fill", "12345678901", "12345678901"},
+		{"fill", "1234567890123", "the variables are full: 21 bytes with \"count\", the limit is 20"},
+		{"http", `{"url": "http://x"}`, "http_request: the response has 4 bytes, the limit is 3"},
+		{"echo", strings.Repeat("x", 300_000), strings.Repeat("x", 300_000)}, // which is no matter of pages
+	} {
+		if got, err := m.run("x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
+			t.Errorf("%s(%.50s) is %.100q, err %v", c.transform, c.input, got[0].Payload, err)
+		}
+	}
+	s := subject(t)
+	opts := s.Options()
+	opts.Companion = []byte("max_pages: 1")
+	if _, err := module.Load(t.Context(), guesttest.HandWritten(t, "extism"), opts); err == nil || !strings.Contains(err.Error(), "needs 131072 bytes of memory, its companion file or manifest allows 65536: raise max_pages") {
+		t.Errorf("too few pages: %v", err)
+	}
+}
+
 // TestRefused has binaries refused with the reason.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct{ guest, companion, want string }{
