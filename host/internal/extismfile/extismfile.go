@@ -106,7 +106,7 @@ func (w *wasm) read(files map[string][]byte) (binary []byte, err error) {
 		if !filepath.IsLocal(w.Path) {
 			return nil, fmt.Errorf(".path: %.200q does not lie in the directory of the manifest", w.Path)
 		}
-		ok := false
+		var ok bool
 		if binary, ok = files[w.Path]; !ok {
 			return nil, fmt.Errorf(".path: there is no file %.200q", w.Path)
 		}

@@ -112,8 +112,8 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	return contract.Plugin{
 		MaxMemory: pages * wasmPage,
 		Shrinks:   true, // large inputs and outputs grow the kernel's memory
-		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, of) },
-		WarmUp: contract.WarmUp{Turns: turns},
+		Guest:     func(in contract.Instance) contract.Guest { return newGuest(in, of) },
+		WarmUp:    contract.WarmUp{Turns: turns},
 	}, errors.Join(errs...)
 }
 
