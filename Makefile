@@ -42,7 +42,7 @@ build: guests ## build the plugins and bin/resonhost
 	go build -trimpath -ldflags='-X main.version=$(VERSION)' -o bin/resonhost ./cmd/resonhost
 
 # A version of a plugin has its name, so that each lies in a directory of its own.
-EXAMPLES := shout/shout louder/shout greet/greet
+EXAMPLES := shout/shout louder/shout greet/greet invoice/invoice
 
 examples: build $(EXAMPLES:%=bin/examples/%.wasm) ## build the examples' plugins to bin/examples
 

@@ -52,6 +52,27 @@ const (
 	// ImportLog, (level i32, ptr i32, len i32) → (), writes a UTF-8 message to
 	// the host's log, at a [LogLevel].
 	ImportLog = "log"
+	// ImportCall, (name i32, nameLen i32, arg i32, argLen i32) → i64, calls a function of
+	// the program that embeds the host, by its name, with one argument. It returns a
+	// [CallStatus] in the upper half and the length of the result or of a message in the
+	// lower one, see [Unpack]. The host keeps these bytes until the guest has taken them by
+	// [ImportResult], calls another function, or the task ends.
+	ImportCall = "call"
+	// ImportResult, (ptr i32) → (), writes what the last [ImportCall] returned to ptr, once.
+	ImportResult = "call_result"
+)
+
+// CallStatus says what became of a call of [ImportCall].
+type CallStatus uint32
+
+// Statuses of a call. With all but the first the result is a message in UTF-8.
+const (
+	// CallOK: the result is the function's.
+	CallOK CallStatus = iota
+	// CallFailed: the function failed.
+	CallFailed
+	// CallUnknown: there is no such function.
+	CallUnknown
 )
 
 // LogLevel is the severity of a message that a plugin logs. The values are those
@@ -67,7 +88,8 @@ const (
 )
 
 // Pack joins an address and a length into the i64 by which [ExportDescribe] and
-// [ExportRun] return a byte range: the address in the upper half.
+// [ExportRun] return a byte range: the address in the upper half. With [ImportCall] a
+// [CallStatus] is in its place.
 func Pack(ptr, n uint32) uint64 { return uint64(ptr)<<32 | uint64(n) }
 
 // Unpack parts what [Pack] joined.

@@ -19,11 +19,12 @@ var update = flag.Bool("update", false, "write the programs' expected outputs an
 // plugins are the packages of the plugins that make build and make examples build, by the files
 // that they are built to.
 var plugins = map[string]string{
-	"bin/plugins/cascade.wasm":       guesttest.Cascade,
-	"bin/plugins/tick.wasm":          guesttest.Tick,
-	"bin/examples/shout/shout.wasm":  "./examples/plugins/shout",
-	"bin/examples/louder/shout.wasm": "./examples/plugins/louder",
-	"bin/examples/greet/greet.wasm":  "./examples/plugins/greet",
+	"bin/plugins/cascade.wasm":          guesttest.Cascade,
+	"bin/plugins/tick.wasm":             guesttest.Tick,
+	"bin/examples/shout/shout.wasm":     "./examples/plugins/shout",
+	"bin/examples/louder/shout.wasm":    "./examples/plugins/louder",
+	"bin/examples/greet/greet.wasm":     "./examples/plugins/greet",
+	"bin/examples/invoice/invoice.wasm": guesttest.Invoice,
 }
 
 // TestExamples runs each program as its reader would, from a directory that make build and make

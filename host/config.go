@@ -163,6 +163,9 @@ type PluginConfig struct {
 	BreakAfter int
 	// Grants are what the plugin is granted; default, and if empty, nothing.
 	Grants []Grant
+	// Functions are functions of this program's that the plugin may call; default none. Those of
+	// Overrides come beside those of Defaults, and in the place of one of the same name.
+	Functions []Function
 	// CompileTimeout is how long compiling the plugin takes at most; default 1
 	// min.
 	CompileTimeout time.Duration

@@ -143,6 +143,7 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 		BreakAfter:        orDefault(o.BreakAfter, p.BreakAfter),
 		BatchTarget:       orDefault(o.BatchTarget, p.BatchTarget),
 		Grants:            grants,
+		Functions:         unite(p.Functions, o.Functions),
 		CompileTimeout:    orDefault(o.CompileTimeout, p.CompileTimeout),
 		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
 		MaxStack:          orDefault(o.MaxStack, p.MaxStack),

@@ -263,7 +263,7 @@ func TestWatchOneOfMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	serving := []string{
-		"busy", "command", "deep", "drop", "edge-alloc", "extism", "guard-convert", "guard-select", "hoard", "hostile", "late", "leak", "log-late", "nan", "refuse-alloc", "room",
+		"busy", "call-wild", "command", "deep", "drop", "edge-alloc", "extism", "guard-convert", "guard-select", "hoard", "hostile", "late", "leak", "log-late", "nan", "refuse-alloc", "room",
 		"swap", "table-grow", "traps", "unaligned-alloc", "wide", "wild-alloc",
 	}
 	refused := 0

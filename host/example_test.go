@@ -194,3 +194,37 @@ func ExampleHost_Stats() {
 	// shout.cheer 0 0
 	// shout.rehearse 0 0
 }
+
+func ExampleFunctionJSON() {
+	ctx := context.Background()
+	h, err := host.New(host.Config{
+		PluginDir: filepath.Dir(pluginFile("invoice", guesttest.Invoice)), // a plugin that calls "price"
+		CacheDir:  filepath.Join(exampleDir, "cache"),
+		Defaults: host.PluginConfig{
+			CompileTimeout: time.Hour,
+			Functions: []host.Function{host.FunctionJSON("price", func(_ context.Context, item string) (cents int, err error) {
+				if item != "tea" {
+					return 0, fmt.Errorf("%s has no price", item)
+				}
+				return 250, nil
+			})},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := h.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, items := range []string{`{"tea": 2}`, `{"coffee": 1}`} {
+		out, err := h.Run(ctx, "invoice", []byte(items))
+		fmt.Printf("%s %v\n", out, err)
+	}
+	fmt.Println(h.Close(ctx))
+	// Output:
+	// {"cents":500} <nil>
+	//  invoice: failed: coffee has no price
+	// <nil>
+}

@@ -18,6 +18,8 @@ type plugin struct {
 
 	source string
 	class  *sched.Class
+	// functions are what its guests may call.
+	functions []*callable
 
 	// deploying has a token while a transaction is under way, of which there is one at a
 	// time. It goes before plugins.mu.
@@ -137,6 +139,9 @@ func (p *plugin) statsLocked() PluginStats {
 	}
 	s.Created, s.CreateFailed = sum.made, sum.failed
 	s.Broken, s.Replaced, s.Retired, s.Evicted = sum.left[pool.Broken], sum.left[pool.Replaced], sum.left[pool.Retired], sum.left[pool.Evicted]
+	for _, f := range p.functions {
+		s.Functions = append(s.Functions, f.stats())
+	}
 	s.LogDropped, s.Suspensions, s.Verify = sum.logDropped, sum.suspensions, sum.verify
 	v := p.current()
 	if v == nil {

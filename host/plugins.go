@@ -143,6 +143,7 @@ func (ps *plugins) forgetLocked(p *plugin) {
 func (ps *plugins) newPlugin(source string) *plugin {
 	p := &plugin{source: source, deploying: make(chan struct{}, 1)}
 	p.cfg = ps.cfg.pluginConfig(source)
+	p.functions = offer(source, p.cfg.Functions)
 	p.class = ps.sched.NewClass(p.cfg.MaxInstances)
 	return p
 }

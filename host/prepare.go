@@ -61,6 +61,7 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 	}
 	opts := moduleOptions(cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
 	opts.Name, opts.Companion = s.Name, s.Companion
+	opts.Embedder.Functions = forGuests(p.functions, cfg.MaxOutput, cfg.MaxInput)
 	opts.Tests, opts.Compiling = s.Tests, ps.compiling
 	opts.Embedder.Fetch = fetching(ps.cfg.Fetch)
 	r, err := registry.Open(ctx, s.WASM, registry.Options{

@@ -57,6 +57,8 @@ type PluginStats struct {
 	// failed, had reached a limit of PluginConfig, or lay idle; Replaced because
 	// a task had them grow, or isolation is IsolationFresh.
 	Created, CreateFailed, Broken, Replaced, Retired, Evicted uint64
+	// Functions are those that the plugin may call, sorted by name.
+	Functions []FunctionStats
 	// QueueDepth is how many tasks wait for a worker.
 	QueueDepth int
 	// Suspended is whether the plugin is suspended, see PluginConfig.BreakAfter,

@@ -73,6 +73,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	for i, g := range p.Grants {
 		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grants[%d]", path, i), "must be GrantClock or GrantRandom")
 	}
+	validateFunctions(p.Functions, path, check)
 	check(p.CompileTimeout > 0, path+".CompileTimeout", "must be positive")
 	p.BinaryLimits.validate(path, check)
 	check(p.MaxStack >= 64<<10 && p.MaxStack <= 80<<20, path+".MaxStack", "must be between 64 KiB and 80 MiB")

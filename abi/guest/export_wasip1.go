@@ -25,6 +25,22 @@ func logPanic(msg string) { Log(abi.LogError, msg) }
 //go:wasmimport resonhost log
 func hostLog(level int32, ptr unsafe.Pointer, n uint32)
 
+// call calls a function of the host's program.
+func call(name string, arg []byte) ([]byte, error) {
+	status, n := abi.Unpack(hostCall(unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)), unsafe.Pointer(unsafe.SliceData(arg)), uint32(len(arg))))
+	result := make([]byte, n)
+	if n > 0 {
+		hostResult(unsafe.Pointer(unsafe.SliceData(result)))
+	}
+	return result, callError(abi.CallStatus(status), result)
+}
+
+//go:wasmimport resonhost call
+func hostCall(name unsafe.Pointer, nameLen uint32, arg unsafe.Pointer, argLen uint32) uint64
+
+//go:wasmimport resonhost call_result
+func hostResult(ptr unsafe.Pointer)
+
 //go:wasmexport resonhost_abi
 func exportVersion() uint32 { return abi.Version }
 

@@ -101,6 +101,8 @@ var (
 	refused       = desc("resonhost_plugin_refused", "Whether the newest version of the plugin does not serve: it was refused, or rolled back.", "plugin")
 	suspended     = desc("resonhost_plugin_suspended", "Whether the plugin is suspended for failing in a row.", "plugin")
 	suspensions   = desc("resonhost_plugin_suspensions_total", "How often the plugin was suspended.", "plugin")
+	functionCalls = desc("resonhost_function_calls_total", "Calls of functions of the embedding program by a plugin's guests.", "plugin", "function", "outcome")
+	functionTime  = desc("resonhost_function_seconds_total", "Time that such calls took, added up.", "plugin", "function")
 	verifyChecks  = desc("resonhost_verify_checks_total", "Tasks that were compared with the interpreter.", "plugin")
 	mismatches    = desc("resonhost_verify_mismatches_total", "Tasks that the interpreter answered differently.", "plugin")
 	verifySkipped = desc("resonhost_verify_skipped_total", "Tasks that could not be compared with the interpreter, or came too fast for it.", "plugin", "reason")
@@ -115,6 +117,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		pluginInfo, instancesUsed, instancesMax, created, notCreated, freed, logDropped,
 		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
 		reloads, rerun, paused, canary, refused, verifyChecks, mismatches, verifySkipped,
+		functionCalls, functionTime,
 	} {
 		ch <- d
 	}
@@ -177,6 +180,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(canary, prometheus.GaugeValue, share, p.Name)
 		counter(suspensions, p.Suspensions, p.Name)
+		for _, f := range p.Functions {
+			counter(functionCalls, f.Calls-f.Failed, p.Name, f.Name, "ok")
+			counter(functionCalls, f.Failed, p.Name, f.Name, "failed")
+			ch <- prometheus.MustNewConstMetric(functionTime, prometheus.CounterValue, f.Time.Seconds(), p.Name, f.Name)
+		}
 		for j := range p.Transforms {
 			t := &p.Transforms[j]
 			counter(tasks, t.OK, t.Name, "ok")

@@ -48,6 +48,7 @@ func stats() fixed {
 			{
 				Plugin: host.Plugin{Source: "c", Name: "cascade", Version: "1.2.0", Hash: "c0ffee", Kind: "native"}, Instances: 11, InUse: 12, MaxInstances: 13,
 				Created: 14, CreateFailed: 15, Broken: 16, Retired: 17, Evicted: 18, QueueDepth: 19, LogDropped: 20,
+				Functions:  []host.FunctionStats{{Name: "lookup", Calls: 23, Failed: 4, Time: 1500 * time.Millisecond}},
 				Transforms: []host.TransformStats{transform("cascade", 100, map[host.Kind]uint64{host.KindTrap: 21, host.KindTimeout: 22})},
 			},
 			{

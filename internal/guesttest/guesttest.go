@@ -24,6 +24,8 @@ const (
 	// Shout is a plugin of the examples, and Louder its version 2.
 	Shout  = "./examples/plugins/shout"
 	Louder = "./examples/plugins/louder"
+	// Invoice is a plugin of the examples that calls the function "price".
+	Invoice = "./examples/plugins/invoice"
 )
 
 // built has a func() ([]byte, error) for each guest that was asked for, so that

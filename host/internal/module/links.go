@@ -93,11 +93,12 @@ type importable struct {
 	modules   map[string]bool          // of all of them
 	libraries []string                 // names
 	memory    uint64                   // of the libraries, in bytes
+	remedies  map[string]string
 }
 
 // newImportable returns what a guest may import. Its error is the kind's own fault.
 func newImportable(of *contract.Imports) (*importable, error) {
-	g := &importable{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}}
+	g := &importable{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}, remedies: of.Remedies}
 	add := func(module string, l meter.Link) {
 		g.functions[[2]string{module, l.Name}] = l
 		g.modules[module] = true
@@ -147,9 +148,17 @@ type group struct {
 	kind   byte
 	names  []string
 	count  int
+	remedy string // "" without one
 }
 
 func (g *group) Error() string {
+	if g.remedy != "" {
+		return g.lack() + "; " + g.remedy
+	}
+	return g.lack()
+}
+
+func (g *group) lack() string {
 	why := ", which the host does not grant"
 	if g.module == abi.ImportWASI {
 		why = ", which the host does not have"
@@ -183,7 +192,7 @@ func checkImports(links *meter.Links, g *importable) error {
 			k := key{l.Module, l.Kind}
 			of := index[k]
 			if of == nil {
-				of = &group{module: l.Module, kind: l.Kind}
+				of = &group{module: l.Module, kind: l.Kind, remedy: g.remedies[l.Module]}
 				groups, index[k] = append(groups, of), of
 			}
 			if of.count++; len(of.names) < contract.MaxNamed {

@@ -59,6 +59,8 @@ type Imports struct {
 	Functions []HostFunction
 	// Libraries are linked to each instance, in this order: later ones may import earlier ones.
 	Libraries []Library
+	// Remedies say, by module, how functions of it that are not granted could be.
+	Remedies map[string]string
 }
 
 // HostFunction is a function of the host's that guests may import.
@@ -102,10 +104,10 @@ type Binary struct {
 // Embedder is what the program that embeds the host gives to a plugin. Its methods may be called
 // concurrently. A nil field gives nothing.
 type Embedder struct {
-	// Functions are host functions by name. What they are given, and what they return, are bytes:
-	// an argument is the guest's memory, valid until the function returns. The context ends with
-	// the task. An error, which a panic is too, is told the guest where its kind has a way for that,
-	// and is a fault elsewhere.
+	// Functions are host functions by name, to be called by [Instance.Outside]. What they are given,
+	// and what they return, are bytes: an argument is the guest's memory, valid until the function
+	// returns. An error is told the guest where its kind has a way for that, and fails the task
+	// elsewhere.
 	Functions map[string]func(ctx context.Context, args [][]byte) ([]byte, error)
 	// Fetch sends a request, if it may; nil if the guest may send none.
 	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)

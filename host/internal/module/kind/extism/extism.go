@@ -56,7 +56,10 @@ func (Kind) Imports(b contract.Binary) contract.Imports {
 			functions = append(functions, userFunction(l, b.Embedder.Functions[l.Name]))
 		}
 	}
-	return contract.Imports{Functions: functions, Libraries: []contract.Library{{Name: envModule, WASM: kernel}}}
+	return contract.Imports{
+		Functions: functions, Libraries: []contract.Library{{Name: envModule, WASM: kernel}},
+		Remedies: map[string]string{userModule: "the program that embeds the host offers such functions by PluginConfig.Functions"},
+	}
 }
 
 // Limits of Extism's, which its manifests set.

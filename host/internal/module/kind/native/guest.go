@@ -26,6 +26,7 @@ type guest struct {
 	initialize, version, describe, alloc, run contract.Function // initialize is nil if the guest has none
 	room                                      room
 	stack                                     [3]uint64
+	result                                    []byte // of a function that the guest has called, until it takes it
 }
 
 // room is where the guest takes input frames of size bytes at most; none at first.
@@ -107,6 +108,7 @@ func (g *guest) makeRoom(ctx context.Context, size uint32) error {
 
 // Run implements [contract.Guest].
 func (g *guest) Run(ctx context.Context, c contract.Call) error {
+	g.result = nil
 	size := uint32(abi.InputSize(c.Items))
 	if size > g.room.size {
 		if err := g.makeRoom(ctx, size); err != nil {
@@ -127,6 +129,7 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 	if err := g.run.Call(ctx, g.stack[:]); err != nil {
 		return err
 	}
+	g.result = nil
 	outPtr, n := abi.Unpack(g.stack[0])
 	if err := g.plugin.frames.CheckOutput(abi.ExportRun, uint64(n), len(c.Results)); err != nil {
 		return err
@@ -146,7 +149,7 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 func (g *guest) Save() any { return g.room }
 
 // Restore implements [contract.Guest].
-func (g *guest) Restore(saved any) { g.room = saved.(room) }
+func (g *guest) Restore(saved any) { g.room, g.result = saved.(room), nil }
 
 // ReadResults checks an output frame and copies it into a call's results, as that says. A
 // state of more than maxState bytes is a fault, as is any number of results but that

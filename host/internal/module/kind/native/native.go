@@ -35,23 +35,29 @@ func (Kind) Claims(links *meter.Links) string {
 
 // Imports implements [contract.Kind].
 func (Kind) Imports(contract.Binary) contract.Imports {
-	return contract.Imports{Functions: []contract.HostFunction{{
-		Module: abi.ImportModule, Name: abi.ImportLog,
-		Params: []api.ValueType{i32, i32, i32}, ParamNames: []string{"level", "ptr", "len"},
-		Do: log,
-	}}}
+	return contract.Imports{Functions: []contract.HostFunction{
+		{
+			Module: abi.ImportModule, Name: abi.ImportLog,
+			Params: []api.ValueType{i32, i32, i32}, ParamNames: []string{"level", "ptr", "len"},
+			Do: log,
+		},
+		{
+			Module: abi.ImportModule, Name: abi.ImportCall,
+			Params: []api.ValueType{i32, i32, i32, i32}, Results: []api.ValueType{i64}, ParamNames: []string{"name", "name_len", "arg", "arg_len"},
+			Do: call,
+		},
+		{
+			Module: abi.ImportModule, Name: abi.ImportResult,
+			Params: []api.ValueType{i32}, ParamNames: []string{"ptr"},
+			Do: callResult,
+		},
+	}}
 }
 
 // log is resonhost.log.
 func log(_ context.Context, in contract.Instance, mod api.Module, stack []uint64) {
 	level := slog.Level(api.DecodeI32(stack[0]))
-	ptr, n := api.DecodeU32(stack[1]), api.DecodeU32(stack[2])
-	msg, ok := mod.Memory().Read(ptr, n)
-	if !ok {
-		panic(contract.Broken("%s.%s was given bytes %d to %d of a memory of %d",
-			abi.ImportModule, abi.ImportLog, ptr, uint64(ptr)+uint64(n), mod.Memory().Size()))
-	}
-	in.Log(level, msg)
+	in.Log(level, argument(mod, abi.ImportLog, stack[1], stack[2]))
 }
 
 // checkCompanion refuses what a native plugin says by itself, or has no way to ask for.
