@@ -51,30 +51,30 @@ type Rule struct {
 	Kind host.Kind
 	// Status is its HTTP status, and Exit the exit code of a command that ends for it.
 	Status, Exit int
-	// Do says what to do.
+	// Do says what to do, as docs/reference/errors.md does.
 	Do string
 }
 
 var rules = []Rule{
-	{host.KindInvalidArgument, http.StatusBadRequest, ExitFailed, "Mend the argument that field or detail names."},
-	{host.KindUnknownTransform, http.StatusNotFound, ExitUsage, "Check the name; GET /v1/plugins lists the transforms."},
-	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, "Send fewer tasks at once, and this one again after Retry-After; or raise --queue-capacity or --workers."},
-	{host.KindTimeout, http.StatusGatewayTimeout, ExitFailed, "Give the task more time (--run-timeout, --queue-timeout, the caller's deadline), or less work."},
+	{host.KindInvalidArgument, http.StatusBadRequest, ExitFailed, "Mend what field or detail names. The same call fails again."},
+	{host.KindUnknownTransform, http.StatusNotFound, ExitUsage, "Check the name. GET /v1/plugins lists the transforms."},
+	{host.KindQueueFull, http.StatusTooManyRequests, ExitFailed, "Send fewer tasks at once, and this one again after Retry-After. Or raise the limit that the message names, or --workers."},
+	{host.KindTimeout, http.StatusGatewayTimeout, ExitFailed, "Give the task more time (--run-timeout, --queue-timeout, the caller's deadline), or less work. Or add workers."},
 	{host.KindCancelled, http.StatusServiceUnavailable, ExitFailed, "Send the task again if its result is still wanted."},
-	{host.KindFailed, http.StatusUnprocessableEntity, ExitFailed, "Read detail: the transform says why it could not do the task."},
-	{host.KindTrap, http.StatusBadGateway, ExitFailed, "Tell the plugin's author; the log has the guest's stack."},
-	{host.KindExit, http.StatusBadGateway, ExitFailed, "Tell the plugin's author; the log has what the guest wrote last."},
-	{host.KindOutOfMemory, http.StatusBadGateway, ExitFailed, "Raise --memory-limit, or send less; with status 503 the budget of all plugins is used up: raise --memory-budget, or send it again."},
-	{host.KindOutOfFuel, http.StatusGatewayTimeout, ExitFailed, "Raise --max-fuel, or send less."},
-	{host.KindABI, http.StatusBadGateway, ExitFailed, "Tell the plugin's author: the plugin broke its contract with the host."},
-	{host.KindUnavailable, http.StatusServiceUnavailable, ExitFailed, "Send the task again after Retry-After: the host starts, drains, or has the plugin paused or suspended."},
-	{host.KindHost, http.StatusInternalServerError, ExitFailed, "Look into the host's log."},
-	{KindNotFound, http.StatusNotFound, ExitFailed, "Check the path; GET / lists what there is."},
+	{host.KindFailed, http.StatusUnprocessableEntity, ExitFailed, "Read the message: the transform says why. Tell the plugin's author of one that begins with panic:."},
+	{host.KindTrap, http.StatusBadGateway, ExitFailed, "Tell the plugin's author. The log has the guest's stack."},
+	{host.KindExit, http.StatusBadGateway, ExitFailed, "Tell the plugin's author. The message has the guest's last words."},
+	{host.KindOutOfMemory, http.StatusBadGateway, ExitFailed, "Raise the limit that the message names, or send less. With 503, the task may also be sent again."},
+	{host.KindOutOfFuel, http.StatusGatewayTimeout, ExitFailed, "Raise --max-fuel, or send less at a time."},
+	{host.KindABI, http.StatusBadGateway, ExitFailed, "Tell the plugin's author."},
+	{host.KindUnavailable, http.StatusServiceUnavailable, ExitFailed, "Send the task again after Retry-After, or elsewhere."},
+	{host.KindHost, http.StatusInternalServerError, ExitFailed, "Read the host's log."},
+	{KindNotFound, http.StatusNotFound, ExitFailed, "Check the path. GET / lists what there is."},
 	{KindMethodNotAllowed, http.StatusMethodNotAllowed, ExitFailed, "Use a method of the Allow header."},
 	{KindUnsupportedMediaType, http.StatusUnsupportedMediaType, ExitFailed, "Send a media type of the Accept header."},
-	{KindUnknownPlugin, http.StatusNotFound, ExitFailed, "Check the name; GET /v1/plugins lists the plugins."},
-	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, "Read detail: it names the step at which the plugin failed."},
-	{KindConflict, http.StatusConflict, ExitFailed, "Read detail: there is no earlier version, no canary, or no directory to reload from."},
+	{KindUnknownPlugin, http.StatusNotFound, ExitFailed, "Check the name. GET /v1/plugins lists the plugins."},
+	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, "Read the message: it names the step at which the version failed."},
+	{KindConflict, http.StatusConflict, ExitFailed, "Read the message: it says what is missing."},
 	{KindCrossOrigin, http.StatusForbidden, ExitFailed, "Call from the service's own origin, or from no browser."},
 	{KindForeignHost, http.StatusMisdirectedRequest, ExitFailed, "Name the loopback interface in the Host header, such as localhost."},
 }

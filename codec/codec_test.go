@@ -10,6 +10,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/fieldtest"
 )
 
 // pairs are the media types of codecs: those of New, and one that is registered.
@@ -114,12 +115,7 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		t.Run(c.codec+"/"+c.name, func(t *testing.T) {
 			_, err := of(t, c.codec).Decode([]byte(c.doc))
-			if err == nil || err.Error() != c.want {
-				t.Errorf("err  %v\nwant %s", err, c.want)
-			}
-			if f := (*abi.FieldError)(nil); !errors.As(err, &f) {
-				t.Errorf("err is a %T, want an *abi.FieldError", err)
-			}
+			fieldtest.Check(t, err, c.want)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package examples_test
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resonhost/resonhost/internal/golden"
 	"github.com/resonhost/resonhost/internal/guestbuild"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
@@ -49,20 +49,7 @@ func TestExamples(t *testing.T) {
 	for _, file := range files {
 		name := filepath.Dir(file)
 		t.Run(name, func(t *testing.T) {
-			got := run(t, dir, name)
-			golden := filepath.Join(name, "output.txt")
-			if *update {
-				if err := os.WriteFile(golden, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("prints\n%s\n%s has\n%s", got, golden, want)
-			}
+			golden.Check(t, filepath.Join(name, "output.txt"), run(t, dir, name), *update)
 		})
 	}
 }

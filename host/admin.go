@@ -127,5 +127,6 @@ func (h *Host) Unload(ctx context.Context, plugin string) error {
 
 // FinishVerifying waits until the tasks that were taken to be compared with the interpreter, see
 // [VerifySample], are compared, and those that come meanwhile as it likes. Its error is ctx's, if
-// that ends before; the comparison then goes on. [Host.Close] waits for none.
+// that ends before; the comparison then goes on. It is another if a version was replaced meanwhile,
+// whose tasks are skipped then. [Host.Close] waits for none.
 func (h *Host) FinishVerifying(ctx context.Context) error { return h.plugins.finishVerifying(ctx) }

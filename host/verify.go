@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path/filepath"
 
 	"github.com/resonhost/resonhost/host/event"
@@ -66,17 +68,19 @@ func (ps *plugins) suspend(ctx context.Context, p *plugin, v *version) {
 // finishVerifying waits until what samplers have taken is compared.
 func (ps *plugins) finishVerifying(ctx context.Context) error {
 	ps.mu.Lock()
-	var samplers []*sampler.Sampler
+	var versions []*version
 	for _, p := range ps.all {
-		for _, v := range p.versions {
-			samplers = append(samplers, v.sampler)
-		}
+		versions = append(versions, p.versions...)
 	}
 	ps.mu.Unlock()
-	for _, s := range samplers {
-		if err := s.Finish(ctx); err != nil {
+	var left []error
+	for _, v := range versions {
+		switch err := v.sampler.Finish(ctx); {
+		case errors.Is(err, sampler.ErrStopped):
+			left = append(left, fmt.Errorf("plugin %s %s: %w", v.manifest.Name, v.manifest.Version, err))
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return errors.Join(left...)
 }

@@ -47,6 +47,7 @@ func Of(t host.Transform, codecs *codec.Set) (*Transform, error) {
 type Task struct {
 	transform host.Transform
 	payload   []byte
+	added     int // bytes of the payload that are no part of what it was decoded from
 	stream    string
 	keyed     bool // it has a stream
 	encode    func(output []byte) ([]byte, error)
@@ -57,7 +58,7 @@ type Task struct {
 // and most often an [*abi.FieldError]. A panic of the codec's is a [*host.Error] of
 // [host.KindHost]. The task may share doc's memory.
 func (t *Transform) Decode(doc []byte, field string) (Task, error) {
-	key := ""
+	key, whole := "", doc
 	if field != "" {
 		var err error
 		if doc, key, err = codec.TakeStream(doc, field); err != nil {
@@ -74,6 +75,9 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 		return Task{}, err
 	}
 	task := Task{transform: t.Transform, payload: call.Payload, stream: call.Stream, keyed: call.Stream != "", encode: call.Encode}
+	if !within(call.Payload, whole) {
+		task.added = len(call.Payload)
+	}
 	switch {
 	case key == "":
 		return task, nil
@@ -81,6 +85,13 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 		return Task{}, &abi.FieldError{Field: "stream", Rule: "is there besides " + foreign.Cut(field)}
 	}
 	return task.InStream(key), nil
+}
+
+// within reports whether a payload is a part of a document, and shares its end: a codec that cuts
+// capacities is taken to have made a copy.
+func within(payload, doc []byte) bool {
+	p, d := payload[:cap(payload)], doc[:cap(doc)]
+	return len(p) == 0 || len(d) > 0 && &p[len(p)-1] == &d[len(d)-1]
 }
 
 // call has the codec decode.
@@ -117,8 +128,9 @@ func (t Task) InStream(key string) Task {
 // Stream returns the key of the task's stream, "" without one.
 func (t Task) Stream() string { return t.stream }
 
-// Size returns the length of the task's payload in bytes.
-func (t Task) Size() int { return len(t.payload) }
+// Added returns how many bytes the task holds beside the JSON that it was decoded from: 0 if the
+// payload is a part of that.
+func (t Task) Added() int { return t.added }
 
 // Run runs the task and returns its output, for [Task.Encode].
 func (t Task) Run(ctx context.Context, c *host.Client) ([]byte, error) {
@@ -173,6 +185,6 @@ const Expansion = 3
 func NoMemory(transform string) error {
 	return &host.Error{
 		Kind: host.KindQueueFull, Transform: transform, Err: host.ErrQueueFull,
-		Message: "the requests under way hold all the memory that they may (MaxHeld, --max-held)",
+		Message: "the requests under way hold all the memory that they may (MaxHeld, --max-held); try again when some have ended",
 	}
 }

@@ -78,7 +78,7 @@ func TestStreams(t *testing.T) {
 	}
 	task := invoke.Payload(counter.Transform, []byte("not JSON")).InStream("a")
 	out, err := task.Run(t.Context(), c)
-	if err != nil || string(out) != "111" || task.Size() != 8 {
+	if err != nil || string(out) != "111" || task.Added() != 0 {
 		t.Errorf("%s, want the stream to go on; err %v", out, err)
 	}
 	if _, err := task.InStream("").Run(t.Context(), c); host.KindOf(err) != host.KindInvalidArgument {
@@ -150,6 +150,34 @@ func TestPanics(t *testing.T) {
 		value, _, _ := strings.Cut(e.Stack, "\n")
 		if e.Message != "the codec for application/vnd.t and application/vnd.t panicked" || !strings.HasPrefix(value, "panic: xxx") || len(value) > 300 {
 			t.Errorf("%s: %s; the stack begins with %s", c.name, e.Message, value)
+		}
+	}
+}
+
+// TestAdded has what a task holds beside its document: what a codec makes of that, or what is left
+// of it without the stream's key.
+func TestAdded(t *testing.T) {
+	h := start(t)
+	codecs := codec.New()
+	codecs.Register("application/vnd.t", "application/vnd.t", codec.Func(func([]byte) (codec.Call, error) {
+		return codec.Call{Payload: []byte("abc")}, nil
+	}))
+	for _, c := range []struct {
+		transform, doc, field string
+		want                  int
+	}{
+		{"t.count", `{"a": 1}`, "", 0},
+		{"t.count", `{"a": 1, "user": "u"}`, "user", len(`{"a": 1, "user": "u"}`)},
+		{"t.count", `{"a": 1}`, "user", 0},
+		{"t.own", `{}`, "", 3},
+	} {
+		tr, err := invoke.Find(h, codecs, c.transform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, err := tr.Decode([]byte(c.doc), c.field)
+		if err != nil || task.Added() != c.want {
+			t.Errorf("%s of %s: %d bytes, err %v, want %d", c.transform, c.doc, task.Added(), err, c.want)
 		}
 	}
 }

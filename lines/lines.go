@@ -284,7 +284,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 func (p *pipeline) task(ctx context.Context, l line) *answer {
 	a := &answer{number: l.number, held: l.held, done: make(chan struct{})}
 	task, err := p.decode(l)
-	a.held += task.Size()
+	a.held += task.Added()
 	if err != nil {
 		a.err = err
 		p.held.done(a.held)
@@ -320,7 +320,7 @@ func (p *pipeline) decode(l line) (invoke.Task, error) {
 	switch {
 	case err != nil:
 		return invoke.Task{}, err
-	case !p.held.take(task.Size(), false):
+	case !p.held.take(task.Added(), false):
 		return invoke.Task{}, invoke.NoMemory(p.transform.Name)
 	}
 	return task, nil

@@ -7,7 +7,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/golden"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/internal/vectors"
@@ -37,19 +37,7 @@ func rustBuild(tb testing.TB, name string) []byte {
 // TestRustManifest has a Rust build describe itself as the Go plugin does.
 func TestRustManifest(t *testing.T) {
 	for name, manifest := range manifests {
-		file, want := "rust/"+name+"/manifest.json", manifest+"\n"
-		if *update {
-			if err := os.WriteFile(file, []byte(want), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		got, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) != want {
-			t.Errorf("plugins/%s differs from the Go plugin's: go test -tags scaffolds -run TestRustManifest ./plugins -update", file)
-		}
+		golden.Check(t, "rust/"+name+"/manifest.json", []byte(manifest+"\n"), *update)
 	}
 }
 

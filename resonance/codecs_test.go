@@ -11,6 +11,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/fieldtest"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
 	"github.com/resonhost/resonhost/resonance/tick"
@@ -40,15 +41,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"cascade", "array", `[]`, "document: must be an object"},
 		{"cascade", "unknown member", `{"phi": 1}`, `phi: is not a known field; did you mean "phiValue"?`},
 		{"cascade", "misspelt member", `{"phiValu": 1}`, `phiValu: is not a known field; did you mean "phiValue"?`},
-		{"cascade", "another case", `{"PhiValue": 1}`, `PhiValue: is not a known field; did you mean "phiValue"?`},
 		{"cascade", "misspelt stream", `{"strem": "a"}`, `strem: is not a known field; did you mean "stream"?`},
 		{"cascade", "prototype", `{"__proto__": {}}`, "__proto__: is not a known field"},
-		{"cascade", "escaped prototype", `{"\u005f_proto__": {}}`, "__proto__: is not a known field"},
 		{"cascade", "twice", `{"phiValue": 1, "phiValue": 1}`, "phiValue: is there twice"},
-		{"cascade", "twice, escaped", `{"phiValue": 1, "phiV\u0061lue": 1}`, "phiValue: is there twice"},
 		{"cascade", "string for a number", `{"phiValue": "1"}`, "phiValue: must be a number"},
-		{"cascade", "object for a number", `{"phiValue": {}}`, "phiValue: must be a number"},
-		{"cascade", "deep for a number", `{"phiValue": ` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, "phiValue: must be a number"},
 		{"cascade", "beyond a float", `{"phiValue": 1e999}`, "phiValue: is out of range"},
 		{"cascade", "beyond the bounds", `{"phiValue": 1e13}`, "phiValue: must be 0 or of a magnitude between 1e-12 and 1e12"},
 		{"cascade", "fraction of a ms", `{"timestamp": 0.5}`, "timestamp: must be a whole number in range"},
@@ -59,12 +55,6 @@ func TestDecodeRefuses(t *testing.T) {
 		{"cascade", "empty stream", `{"stream": ""}`, "stream: must have 1 to 256 bytes, has 0"},
 		{"cascade", "long stream", `{"stream": "` + strings.Repeat("x", 257) + `"}`, "stream: must have 1 to 256 bytes, has 257"},
 		{"cascade", "stream of another type", `{"stream": 1}`, "stream: must be a string"},
-		{"cascade", "invalid UTF-8", "{\"stream\": \"\xff\"}", "document: is not valid JSON: invalid UTF-8, at byte 13"},
-		{"cascade", "two values", `{} {}`, "document: is not valid JSON: invalid character '{' after top-level value, at byte 4"},
-		{"cascade", "cut off", `{"phiValue": 1`, "document: is cut off, at byte 15"},
-		{"cascade", "bare NaN", `{"phiValue": NaN}`, "document: is not valid JSON: invalid character 'N' at start of value, at byte 14"},
-		{"cascade", "comment", `{/* */}`, "document: is not valid JSON: invalid character '/' at start of value, at byte 2"},
-		{"cascade", "trailing comma", `{"phiValue": 1,}`, "document: is not valid JSON: invalid character ',' at start of value, at byte 15"},
 		{"node", "no time", `{"nodes": []}`, "now_ms: is required"},
 		{"node", "null time", `{"now_ms": null, "nodes": []}`, "now_ms: is required"},
 		{"node", "no nodes", `{"now_ms": 1}`, "nodes: is required"},
@@ -86,24 +76,8 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		t.Run(c.codec+"/"+c.name, func(t *testing.T) {
 			_, err := of(t, c.codec).Decode([]byte(c.doc))
-			if err == nil || err.Error() != c.want {
-				t.Errorf("err  %v\nwant %s", err, c.want)
-			}
-			if f := (*abi.FieldError)(nil); !errors.As(err, &f) {
-				t.Errorf("err is a %T, want an *abi.FieldError", err)
-			}
+			fieldtest.Check(t, err, c.want)
 		})
-	}
-}
-
-func TestDecodeRefusesSize(t *testing.T) {
-	doc := bytes.Repeat([]byte(" "), codec.MaxBytes+1)
-	copy(doc, "{}")
-	for name := range transforms {
-		_, err := of(t, name).Decode(doc)
-		if want := "document: must have at most 8388608 bytes (Set.Allow, --max-input), has 8388609"; err == nil || err.Error() != want {
-			t.Errorf("%s: err %v, want %s", name, err, want)
-		}
 	}
 }
 

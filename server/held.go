@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/lines"
 )
 
@@ -113,12 +113,5 @@ func (s *Server) open(w http.ResponseWriter, t host.Transform, n int) (a *accoun
 
 // noRoom refuses a request that would hold more than it may.
 func (s *Server) noRoom(w http.ResponseWriter, t host.Transform) {
-	writeProblem(w, api.Of(t.Name, s.noMemory(t)))
-}
-
-func (s *Server) noMemory(t host.Transform) error {
-	return &host.Error{
-		Kind: host.KindQueueFull, Transform: t.Name, Err: host.ErrQueueFull,
-		Message: fmt.Sprintf("the requests under way hold %d of the %d bytes that they may (MaxHeld, --max-held); try again when some have ended", s.held.held(), s.held.limit),
-	}
+	writeProblem(w, api.Of(t.Name, invoke.NoMemory(t.Name)))
 }

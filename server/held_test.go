@@ -135,7 +135,7 @@ func TestHeldIsRefused(t *testing.T) {
 		await(t, func() bool { return s.server.Held() >= before+2*len(half) })
 	}
 	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", octets, strings.Repeat(half, 2))
-	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "of the 2097152 bytes that they may (MaxHeld, --max-held); try again when some have ended") {
+	if status != 429 || header.Get("Retry-After") == "" || !strings.Contains(body, "hold all the memory that they may (MaxHeld, --max-held); try again when some have ended") {
 		t.Errorf("a body: status %d, %v, %s", status, header, body)
 	}
 	status, header, body = s.do(t, http.MethodPost, "/v1/transforms/hostile.echo", server.MediaTypeLines, "1\n")

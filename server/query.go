@@ -56,14 +56,18 @@ func checkHeaders(h http.Header) error {
 			return &abi.FieldError{Field: name, Rule: "must not be there twice"}
 		}
 	}
+	refused, rule := "", "" // the first by name: a map has no order
 	for name := range h {
 		if !strings.Contains(name, "Reson") || slices.Contains(headers, name) {
 			continue
 		}
 		did := spell.DidYouMean(name, headers)
-		if did != "" || strings.HasPrefix(strings.TrimPrefix(name, "X-"), "Resonhost") {
-			return &abi.FieldError{Field: shown(name), Rule: "is not a known header" + did}
+		if known := did == "" && !strings.HasPrefix(strings.TrimPrefix(name, "X-"), "Resonhost"); !known && (refused == "" || name < refused) {
+			refused, rule = name, "is not a known header"+did
 		}
+	}
+	if refused != "" {
+		return &abi.FieldError{Field: shown(refused), Rule: rule}
 	}
 	return nil
 }

@@ -447,3 +447,14 @@ func TestCodecPanics(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstOfSeveral has the same header of several be refused each time.
+func TestFirstOfSeveral(t *testing.T) {
+	s := serve(t, nil)
+	for range 20 {
+		status, _, body := s.do(t, "POST", "/v1/transforms/n.blow", "application/json", `"1"`, "Resonhost-C", "a", "Resonhost-A", "a", "Resonhost-B", "a")
+		if status != 400 || !strings.Contains(body, `"field":"Resonhost-A"`) {
+			t.Fatalf("status %d, %s; want that Resonhost-A is refused", status, body)
+		}
+	}
+}

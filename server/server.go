@@ -123,10 +123,8 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	}, func() float64 { return float64(o.MaxHeld) })
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
 	own := []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
-	for _, c := range slices.Concat(own, o.Collectors) {
-		if err := metrics.Register(o.Registry, c); err != nil {
-			return nil, err
-		}
+	if err := register(o.Registry, slices.Concat(own, o.Collectors)); err != nil {
+		return nil, err
 	}
 	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform, streamField)
 	s.route(http.MethodGet, "/v1/plugins", s.listPlugins)
@@ -140,6 +138,19 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	s.route(http.MethodGet, "/{$}", s.index)
 	s.handle("/", notFound)
 	return s, nil
+}
+
+// register registers all collectors, or none.
+func register(r *prometheus.Registry, all []prometheus.Collector) error {
+	for i, c := range all {
+		if err := metrics.Register(r, c); err != nil {
+			for _, before := range all[:i] {
+				r.Unregister(before)
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // Handler returns the server's handler. Browsers' requests from other origins are

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
@@ -457,5 +458,28 @@ func TestMetrics(t *testing.T) {
 		if !strings.HasPrefix(p.Metric, "resonance_") {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
+	}
+}
+
+// TestRegistersAllOrNothing has a registry be as it was where a server cannot be made.
+func TestRegistersAllOrNothing(t *testing.T) {
+	h, err := host.New(host.Config{Plugins: []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := prometheus.NewRegistry()
+	own := prometheus.NewGauge(prometheus.GaugeOpts{Name: "own", Help: "Of the program."})
+	r.MustRegister(own)
+	if _, err := server.New(h, codec.New(), server.Options{Registry: r, Collectors: []prometheus.Collector{own}}); err == nil {
+		t.Fatal("a metric that is there already is taken")
+	}
+	if families, err := r.Gather(); err != nil || len(families) != 1 {
+		t.Errorf("%v, err %v; want the program's own alone", families, err)
+	}
+	if _, err := server.New(h, codec.New(), server.Options{Registry: r}); err != nil {
+		t.Error(err)
+	}
+	if err := h.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

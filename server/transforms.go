@@ -131,8 +131,8 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 				return invoke.Task{}, &abi.FieldError{Field: "document", Rule: err.Error()}
 			}
 			task, err := c.Decode(body, "")
-			if err == nil && !a.Take(task.Size(), false) {
-				err = s.noMemory(t)
+			if err == nil && !a.Take(task.Added(), false) {
+				err = invoke.NoMemory(t.Name)
 			}
 			return task, err
 		},

@@ -4,20 +4,19 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"go.uber.org/goleak"
 
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/internal/golden"
+	"github.com/resonhost/resonhost/internal/promtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -66,55 +65,11 @@ func registry(s metrics.Source) *prometheus.Registry {
 	return r
 }
 
-func exposition(t *testing.T, r prometheus.Gatherer) []byte {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "metrics.txt")
-	if err := prometheus.WriteToTextfile(file, r); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 func TestExposition(t *testing.T) {
-	const golden = "testdata/metrics.txt"
-	got := exposition(t, registry(stats()))
-	if *update {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("the exposition is not %s; if it is as it should be, go test ./host/metrics -update\n%s", golden, got)
-	}
-}
-
-// TestNames holds the names to Prometheus' rules, but for those that were promised
-// in milliseconds by the system that is replaced.
-func TestNames(t *testing.T) {
-	promised := map[string]bool{"resonance_worker_task_duration_ms": true}
-	problems, err := promlint.New(bytes.NewReader(exposition(t, registry(stats())))).Lint()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := make(map[string]bool)
-	for _, p := range problems {
-		if seen[p.Metric] = true; !promised[p.Metric] {
-			t.Errorf("%s: %s", p.Metric, p.Text)
-		}
-	}
-	for name := range promised {
-		if !seen[name] {
-			t.Errorf("%s needs no exception any more", name)
-		}
-	}
+	text := promtest.Exposition(t, registry(stats()))
+	golden.Check(t, "testdata/metrics.txt", text, *update)
+	// That was promised in milliseconds by the system that is replaced.
+	promtest.Names(t, text, "resonance_worker_task_duration_ms")
 }
 
 // TestScrapesUnderLoad scrapes a host while it starts, runs tasks and closes.
@@ -176,7 +131,7 @@ func TestScrapesUnderLoad(t *testing.T) {
 	}
 	close(over)
 	scraping.Wait()
-	if text := exposition(t, r); !bytes.Contains(text, []byte(`resonhost_tasks_total{outcome="ok",transform="upper"} 2000`)) {
+	if text := promtest.Exposition(t, r); !bytes.Contains(text, []byte(`resonhost_tasks_total{outcome="ok",transform="upper"} 2000`)) {
 		t.Errorf("after 2000 tasks:\n%s", text)
 	}
 }
@@ -190,7 +145,7 @@ func TestTwoHosts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := string(exposition(t, r))
+	got := string(promtest.Exposition(t, r))
 	for _, line := range []string{`resonhost_streams{host="a"} `, `resonhost_streams{host="b"} `} {
 		if !strings.Contains(got, line) {
 			t.Errorf("there is no %s", line)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/resonhost/resonhost/internal/fsevents"
 )
 
 // maxSources is how many files a project has at most, and maxSource how long one is, in
@@ -314,29 +316,10 @@ func newEvents() *events {
 	return e
 }
 
-// pump empties fsnotify's channels, and calls nothing of it, which may hold a lock while it
-// sends.
 func (e *events) pump() {
 	defer close(e.done)
-	for {
-		select {
-		case ev, ok := <-e.fsnotify.Events:
-			if !ok {
-				return
-			}
-			if ev.Op == fsnotify.Chmod {
-				continue // what a file has is the same
-			}
-		case _, ok := <-e.fsnotify.Errors: // such as that events were dropped
-			if !ok {
-				return
-			}
-		}
-		select {
-		case e.woken <- struct{}{}:
-		default:
-		}
-	}
+	changes := func(ev fsnotify.Event) bool { return ev.Op != fsnotify.Chmod } // which leaves what a file has
+	fsevents.Pump(e.fsnotify, e.woken, changes, nil)
 }
 
 // watch has events come from these folders and no others. One that cannot be watched is
@@ -348,10 +331,7 @@ func (e *events) watch(folders []string) {
 	before := e.fsnotify.WatchList()
 	for _, f := range folders {
 		if !slices.Contains(before, f) && e.fsnotify.Add(f) == nil {
-			select { // something may have been written there meanwhile
-			case e.woken <- struct{}{}:
-			default:
-			}
+			fsevents.Wake(e.woken) // something may have been written there meanwhile
 		}
 	}
 	for _, f := range before {

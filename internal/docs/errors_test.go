@@ -9,20 +9,20 @@ import (
 	"github.com/resonhost/resonhost/api"
 )
 
-var kindRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d{3}) \\| (\\d+) \\| .+ \\|$")
+var kindRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\d{3}) \\| (\\d+) \\| .+ \\| (.+) \\|$")
 
 // TestErrors holds docs/reference/errors.md to the kinds of errors that there are, with their
-// statuses and exit codes.
+// statuses, their exit codes and what to do.
 func TestErrors(t *testing.T) {
 	d := read(t, "docs/reference/errors.md")
 	documented := make(map[string]string)
 	for _, m := range kindRow.FindAllStringSubmatch(d.text, -1) {
-		documented[m[1]] = m[2] + ", " + m[3]
+		documented[m[1]] = m[2] + ", " + m[3] + ": " + strings.ReplaceAll(m[4], "`", "")
 	}
 	for _, rule := range api.Rules() {
 		kind := string(rule.Kind)
-		if want := fmt.Sprintf("%d, %d", rule.Status, rule.Exit); documented[kind] != want {
-			t.Errorf("%s says of the kind %s: %q, want the status and exit code %s", d.path, kind, documented[kind], want)
+		if want := fmt.Sprintf("%d, %d: %s", rule.Status, rule.Exit, rule.Do); documented[kind] != want {
+			t.Errorf("%s says of the kind %s: %q, want %q", d.path, kind, documented[kind], want)
 		}
 		delete(documented, kind)
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -157,3 +158,20 @@ func Swap(tb testing.TB, v Version) []byte {
 
 // SwapTag is what a version of the guest "swap" with that tag answers.
 func SwapTag(tag string) string { return tag + strings.Repeat(".", 16-len(tag)) }
+
+// CheckLean fails a test if the Go plugin in the directory wasm imports what makes a binary large: whatever it imports,
+// every host compiles.
+func CheckLean(tb testing.TB) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), "go", "list", "-deps", "./wasm")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		tb.Fatalf("%v: %s", err, out)
+	}
+	for _, heavy := range []string{"fmt", "encoding/json", "regexp", "embed", "os"} {
+		if strings.Contains("\n"+string(out), "\n"+heavy+"\n") {
+			tb.Errorf("the guest imports %s", heavy)
+		}
+	}
+}

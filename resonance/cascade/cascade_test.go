@@ -8,7 +8,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/fieldtest"
 	"github.com/resonhost/resonhost/resonance/cascade"
 )
 
@@ -29,16 +29,7 @@ func TestStateValidate(t *testing.T) {
 		"detail":    {cascade.State{Detail: "Full"}, `detail: must be "full" or "summary"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := c.state.Validate()
-			if c.want == "" {
-				if err != nil {
-					t.Error(err)
-				}
-				return
-			}
-			if f := (*abi.FieldError)(nil); !errors.As(err, &f) || err.Error() != c.want {
-				t.Errorf("err %v, want %s", err, c.want)
-			}
+			fieldtest.Check(t, c.state.Validate(), c.want)
 		})
 	}
 }
@@ -163,10 +154,7 @@ func TestResultValidate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := result(true)
 			c.spoil(r)
-			err := r.Validate()
-			if f := (*abi.FieldError)(nil); !errors.As(err, &f) || err.Error() != c.want {
-				t.Errorf("err %v, want %s", err, c.want)
-			}
+			fieldtest.Check(t, r.Validate(), c.want)
 			if _, err := r.AppendBinary(nil); (err != nil) != c.form {
 				t.Errorf("encoded with err %v", err)
 			}

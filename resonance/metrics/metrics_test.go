@@ -1,19 +1,17 @@
 package metrics_test
 
 import (
-	"bytes"
 	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/resonhost/resonhost/host"
 	hostmetrics "github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/internal/golden"
+	"github.com/resonhost/resonhost/internal/promtest"
 	"github.com/resonhost/resonhost/resonance/metrics"
 	"github.com/resonhost/resonhost/resonance/network"
 )
@@ -54,55 +52,20 @@ func collectors(opts ...hostmetrics.Option) []prometheus.Collector {
 	}
 }
 
-func exposition(t *testing.T, r prometheus.Gatherer) []byte {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "metrics.txt")
-	if err := prometheus.WriteToTextfile(file, r); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
 func TestExposition(t *testing.T) {
-	const golden = "testdata/metrics.txt"
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(collectors()...)
-	got := exposition(t, r)
-	if *update {
-		if err := os.WriteFile(golden, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("the exposition is not %s; if it is as it should be, go test ./resonance/metrics -update\n%s", golden, got)
-	}
-	// The names in milliseconds were promised by the system that is replaced.
-	problems, err := promlint.New(bytes.NewReader(got)).Lint()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, p := range problems {
-		names = append(names, p.Metric)
-	}
-	if got, want := strings.Join(names, " "), "resonance_cascade_latency_ms resonance_scheduler_lag_ms"; got != want {
-		t.Errorf("not named as metrics are to be: %s, want %s: %v", got, want, problems)
-	}
+	text := promtest.Exposition(t, r)
+	golden.Check(t, "testdata/metrics.txt", text, *update)
+	// These were promised in milliseconds by the system that is replaced.
+	promtest.Names(t, text, "resonance_cascade_latency_ms", "resonance_scheduler_lag_ms")
 }
 
 // TestNoCascade has a host without cascade say nothing of it.
 func TestNoCascade(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(metrics.NewCascade(fixed{}))
-	if got := exposition(t, r); len(got) > 0 {
+	if got := promtest.Exposition(t, r); len(got) > 0 {
 		t.Errorf("%s", got)
 	}
 }
@@ -117,7 +80,7 @@ func TestTwoHosts(t *testing.T) {
 			}
 		}
 	}
-	got := string(exposition(t, r))
+	got := string(promtest.Exposition(t, r))
 	for _, line := range []string{`resonance_cascade_window_size{host="a"} 104`, `resonhost_network_nodes{host="b"} 301`} {
 		if !strings.Contains(got, line) {
 			t.Errorf("there is no %s:\n%s", line, got)

@@ -313,31 +313,35 @@ func (s *NetworkState) UnmarshalBinary(b []byte) error {
 	}
 	s.Fields, s.Patterns = resize(s.Fields, int(fields)), resize(s.Patterns, int(patterns))
 	for i := range s.Fields {
-		paused := r.uint64()
-		if paused > 1 {
-			return fault(at("fields", i)+".state", "must be 0 or 1 in a record")
+		state, err := r.activity("fields", i)
+		if err != nil {
+			return err
 		}
 		s.Fields[i] = Field{
-			State: activity(paused), TotalResonances: r.uint64(), Strength: r.float(), AverageStrength: r.float(),
+			State: state, TotalResonances: r.uint64(), Strength: r.float(), AverageStrength: r.float(),
 			PeakResonance: r.float(), Coherence: r.float(), HarmonicStability: r.float(),
 		}
 	}
 	for i := range s.Patterns {
-		paused := r.uint64()
-		if paused > 1 {
-			return fault(at("patterns", i)+".state", "must be 0 or 1 in a record")
+		state, err := r.activity("patterns", i)
+		if err != nil {
+			return err
 		}
 		s.Patterns[i] = Pattern{
-			State: activity(paused), TotalCycles: r.uint64(), Phase: r.float(), Strength: r.float(),
+			State: state, TotalCycles: r.uint64(), Phase: r.float(), Strength: r.float(),
 			Peak: r.float(), Enhancement: r.float(),
 		}
 	}
 	return nil
 }
 
-func activity(paused uint64) Activity {
-	if paused == 1 {
-		return Paused
+// activity reads whether one of a list is paused.
+func (r *reader) activity(list string, i int) (Activity, error) {
+	switch r.uint64() {
+	case 0:
+		return Active, nil
+	case 1:
+		return Paused, nil
 	}
-	return Active
+	return "", fault(at(list, i)+".state", "must be 0 or 1 in a record")
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/fieldtest"
 	"github.com/resonhost/resonhost/resonance/tick"
 )
 
@@ -86,16 +85,7 @@ func TestValidate(t *testing.T) {
 		"position":      {ends(func(r *tick.ConnectionRequest) { r.A.Position.Y = math.NaN() }), "a.position.y: must be between -1e9 and 1e9"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := c.message.Validate()
-			if c.want == "" {
-				if err != nil {
-					t.Error(err)
-				}
-				return
-			}
-			if f := (*abi.FieldError)(nil); !errors.As(err, &f) || err.Error() != c.want {
-				t.Errorf("err %v, want %s", err, c.want)
-			}
+			fieldtest.Check(t, c.message.Validate(), c.want)
 		})
 	}
 }

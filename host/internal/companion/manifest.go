@@ -1,7 +1,6 @@
 package companion
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +46,7 @@ func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
 		t := &all[i]
 		m.Transforms = append(m.Transforms, manifest.Transform{
 			Name: t.Name, Input: orBytes(t.Input), Output: orBytes(t.Output),
-			TimeoutMS: cmp.Or(int(t.Timeout.Milliseconds()), f.Limits.TimeoutMS), StateBytes: t.StateBytes,
+			TimeoutMS: int(t.Timeout.Milliseconds()), StateBytes: t.StateBytes,
 		})
 	}
 	if len(all) == 0 {

@@ -9,6 +9,11 @@ import (
 
 func MemStats(in *Instance) memory.Stats { return in.parts[0].memory.Stats() }
 
+// Held reports whether an instance has a context of a call that has ended.
+func Held(in *Instance) bool {
+	return in.watch.ctx != nil || in.watch.stop != nil || in.call.Context != nil
+}
+
 // StackFields returns the size of the stack of resonhost_run, in bytes, and whether its
 // addresses are known.
 func StackFields(in *Instance) (size uint64, addresses bool) {

@@ -69,6 +69,15 @@ func (in *Instance) context(ctx context.Context) context.Context {
 	return &in.call
 }
 
+// prepare calls the guest with no limits but those of the context, and lets go of that then.
+func (in *Instance) prepare(ctx context.Context, call func(context.Context) error) error {
+	in.watch.begin(ctx, &Limits{})
+	err := call(ctx)
+	in.watch.end()
+	in.call.Context = nil //nolint:fatcontext // it is the caller's, and let go of
+	return err
+}
+
 // callContext is the context that a guest is called with: it leads host functions
 // to the instance, and takes no allocation.
 type callContext struct {

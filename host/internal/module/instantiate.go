@@ -25,8 +25,7 @@ func (t *template) Instantiate(ctx context.Context) (*Instance, error) {
 	if t.snapshot != nil {
 		err = in.adopt(t.snapshot)
 	} else {
-		in.watch.begin(ctx, &Limits{})
-		err = in.ended(in.guest.Initialize(ctx))
+		err = in.ended(in.prepare(ctx, in.guest.Initialize))
 	}
 	if err == nil && t.opts.Interrupt == Runtime && ctx.Err() != nil {
 		err = interrupted(ctx) // it may be closed any moment
@@ -58,8 +57,7 @@ func (t *template) link(ctx context.Context) (_ *Instance, err error) {
 		return nil, err
 	}
 	in.guest = t.plugin.Guest(inside{in})
-	in.watch.begin(ctx, &Limits{})
-	if err := in.linkAll(ctx); err != nil {
+	if err := in.prepare(ctx, in.linkAll); err != nil {
 		return nil, errors.Join(fmt.Errorf("instantiate: %w", err), in.Close())
 	}
 	for _, f := range in.functions {
@@ -87,11 +85,7 @@ func (in *Instance) linkAll(ctx context.Context) error {
 // linkPart makes the instance's own of a part of the program.
 func (in *Instance) linkPart(ctx context.Context, i int) (err error) {
 	of, p := &in.template.program.parts[i], &in.parts[i]
-	own := uint64(0)
-	if i == 0 {
-		own = in.template.plugin.MaxMemory
-	}
-	p.memory = in.quota.newLinear(own)
+	p.memory = in.quota.newLinear()
 	// Names are left out so that a runtime can hold many instances, and start
 	// functions so that their failures are told as any other call's.
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()

@@ -101,3 +101,18 @@ func TestLateEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestContextsAreLetGo has instances keep nothing of the contexts of calls.
+func TestContextsAreLetGo(t *testing.T) {
+	m := load(t, "late", lateOptions())
+	in := instantiate(t, m)
+	if module.Held(in) {
+		t.Error("a new instance has the context that it was made with")
+	}
+	if _, err := late(t.Context(), in, index(t, m, "late.fill"), 1, module.Limits{Stop: t.Context()}); err != nil {
+		t.Fatal(err)
+	}
+	if module.Held(in) {
+		t.Error("an instance has the context of a call that has ended")
+	}
+}

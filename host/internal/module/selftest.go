@@ -63,8 +63,10 @@ func ofTest(i int, c *manifest.SelfTest, err error) error {
 
 // describe asks an instance for the manifest.
 func (m *Module) describe(ctx context.Context, in *Instance) (err error) {
-	in.watch.begin(ctx, &Limits{})
-	m.manifest, err = in.guest.Describe(ctx)
+	err = in.prepare(ctx, func(ctx context.Context) (err error) {
+		m.manifest, err = in.guest.Describe(ctx)
+		return err
+	})
 	m.info.Manifest = m.manifest
 	return err
 }

@@ -38,7 +38,7 @@ func (m *Module) verify(ctx context.Context, binaries []*rewritten, answers []ab
 		return nil
 	}
 	if cache := m.opts.Cache; cache != nil && cache.build != "" {
-		m.verdict = cache.named("verified", cache.build, hashOfAll(binaries), m.opts.Interrupt, m.opts.RealClock, m.opts.RealRandom,
+		m.verdict = cache.named("verified", cache.build, cache.rewriter, m.info.Kind, hashOfAll(binaries), m.opts.Interrupt, m.opts.RealClock, m.opts.RealRandom,
 			hashOf(m.opts.Tests), hashOf(m.opts.Companion))
 		if cache.has(m.verdict) {
 			m.info.Verified.Cached, m.verdict = true, ""

@@ -82,7 +82,7 @@ type Task struct {
 type sample struct {
 	Task
 
-	reached chan struct{} // if this is not nil, it is no task: it is closed when those before are compared
+	reached chan bool // if this is not nil, it is no task: it gets whether those before were compared, or skipped
 }
 
 // Stop ends the goroutine and waits for it. What was not compared by then is skipped, as is what
@@ -95,24 +95,41 @@ func (s *Sampler) Stop() {
 	}
 }
 
-// Finish waits until what is in the queue is compared, or the goroutine ends.
+// ErrStopped is the error of [Sampler.Finish] if tasks were skipped that were in the queue, since the
+// sampler was stopped.
+var ErrStopped = errors.New("the version was replaced before all of its tasks were compared")
+
+// Finish waits until what is in the queue is compared, or the sampler is stopped. Its error is
+// [ErrStopped], or ctx's.
 func (s *Sampler) Finish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil || s == nil {
 		return err
 	}
-	mark := sample{reached: make(chan struct{})}
+	skipped := s.skipped.Load()
+	mark := sample{reached: make(chan bool, 1)}
 	select {
 	case s.queue <- mark:
 	case <-s.stopped:
-		return nil
+		return s.left(skipped)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
-	case <-mark.reached:
+	case compared := <-mark.reached:
+		if compared {
+			return nil
+		}
 	case <-s.stopped:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	return s.left(skipped)
+}
+
+// left returns an error if more was skipped than before.
+func (s *Sampler) left(before uint64) error {
+	if s.skipped.Load() != before {
+		return ErrStopped
 	}
 	return nil
 }
@@ -152,7 +169,7 @@ func (s *Sampler) skipQueue() {
 		select {
 		case t := <-s.queue:
 			if t.reached != nil {
-				close(t.reached)
+				t.reached <- false
 			} else {
 				s.skipped.Add(1)
 			}
@@ -177,7 +194,7 @@ func (s *Sampler) run(ctx context.Context) {
 			return
 		case t := <-s.queue:
 			if t.reached != nil {
-				close(t.reached)
+				t.reached <- true
 				continue
 			}
 			if s.off.Load() { // it was offered before

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -72,10 +73,31 @@ func TestTooFast(t *testing.T) {
 	if err := s.Finish(ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("err %v, want that the context has ended", err)
 	}
+	waiting := make(chan error)
+	go func() { waiting <- s.Finish(t.Context()) }()
+	s.cancel()
 	allow()
 	s.Stop()
+	if err := <-waiting; err != nil && !errors.Is(err, ErrStopped) { // nil if it came too late
+		t.Errorf("err %v, want that not all was compared", err)
+	}
 	if err := s.Finish(t.Context()); err != nil {
 		t.Errorf("err %v after the end", err)
+	}
+}
+
+// TestStoppedBefore has a sampler be stopped while it is waited for.
+func TestStoppedBefore(t *testing.T) {
+	s := &Sampler{queue: make(chan sample, maxSamples), stopped: make(chan struct{})}
+	s.queue <- sample{Task: Task{Name: "t"}}
+	waiting := make(chan error)
+	go func() { waiting <- s.Finish(t.Context()) }()
+	for len(s.queue) < 2 { // the mark is behind the task
+		runtime.Gosched()
+	}
+	s.skipQueue()
+	if err := <-waiting; !errors.Is(err, ErrStopped) {
+		t.Errorf("err %v, want that not all was compared", err)
 	}
 }
 

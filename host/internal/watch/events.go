@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/resonhost/resonhost/internal/fsevents"
 )
 
 // events hears what happens in the directory, and where links in it lead, and says no more
@@ -44,38 +46,26 @@ func newEvents(n *fsnotify.Watcher, concerns func(string) bool) *events {
 	return e
 }
 
-// pump empties fsnotify's channels. It is a goroutine of its own, and calls nothing of
-// fsnotify's: that may hold, while it sends, the lock that its Add takes.
+// pump wakes for what concerns plugins.
 func (e *events) pump() {
 	defer close(e.done)
-	for {
-		select {
-		case ev, ok := <-e.fsnotify.Events:
-			if !ok {
-				return
-			}
-			s := e.scope.Load()
-			dir, file := filepath.Split(ev.Name)
-			if !s.paths[ev.Name] && (filepath.Clean(dir) != s.dir || !e.concerns(file)) {
-				continue
-			}
-			if ev.Name == s.dir {
-				e.lost.Store(true)
-				if ev.Has(fsnotify.Remove) || ev.Has(fsnotify.Rename) {
-					e.end.Store(true) // and something may be in its place by now
-				}
-			}
-		case _, ok := <-e.fsnotify.Errors: // such as that events were dropped
-			if !ok {
-				return
-			}
-			e.lost.Store(true)
-		}
-		select {
-		case e.woken <- struct{}{}:
-		default:
+	fsevents.Pump(e.fsnotify, e.woken, e.matters, func(error) { e.lost.Store(true) })
+}
+
+// matters reports whether an event concerns plugins.
+func (e *events) matters(ev fsnotify.Event) bool {
+	s := e.scope.Load()
+	dir, file := filepath.Split(ev.Name)
+	if !s.paths[ev.Name] && (filepath.Clean(dir) != s.dir || !e.concerns(file)) {
+		return false
+	}
+	if ev.Name == s.dir {
+		e.lost.Store(true)
+		if ev.Has(fsnotify.Remove) || ev.Has(fsnotify.Rename) {
+			e.end.Store(true) // and something may be in its place by now
 		}
 	}
+	return true
 }
 
 func (e *events) wake() <-chan struct{} {

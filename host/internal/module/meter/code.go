@@ -911,15 +911,24 @@ func (b *body) dirty(start int) {
 	b.copied = start
 }
 
-// chargeLength charges, in front of an instruction, for what is on top of the
-// stack: right shifted, or left.
-func (b *body) chargeLength(start int, right, left byte) {
+// metersBulk begins what is put in front of an instruction that takes as long as it is told to. It
+// returns false if that is nothing.
+func (b *body) metersBulk(start int) bool {
 	if !b.w.opts.Meter || b.r.err != nil {
-		return
+		return false
 	}
 	b.cost += costBulk
 	b.leaf = false
 	b.flush(start)
+	return true
+}
+
+// chargeLength charges, in front of an instruction, for what is on top of the
+// stack: right shifted, or left.
+func (b *body) chargeLength(start int, right, left byte) {
+	if !b.metersBulk(start) {
+		return
+	}
 	b.out = appendU32(append(b.out, opLocalSet), b.length)
 	b.out = b.w.chargeFor(b.out, b.length, right, left)
 	b.out = appendU32(append(b.out, opLocalGet), b.length)
@@ -977,12 +986,9 @@ func (b *body) bulk(start int) {
 // inPieces has a function do what an instruction does, if its length, on top of
 // the stack, is more than a few bytes.
 func (b *body) inPieces(start int, f uint32) {
-	if !b.w.opts.Meter || b.r.err != nil {
+	if !b.metersBulk(start) {
 		return
 	}
-	b.cost += costBulk
-	b.leaf = false
-	b.flush(start)
 	b.out = appendU32(append(b.out, opLocalTee), b.length)
 	b.out = appendU32(append(b.out, opLocalGet), b.length)
 	b.out = append(b.out, opI32Const, freeLength&0x7f|0x80, freeLength>>7, opI32GtU, opIf)

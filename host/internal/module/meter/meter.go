@@ -287,11 +287,9 @@ func (w *rewriter) imports(out []byte) ([]byte, error) {
 		case module == ImportModule:
 			return nil, fmt.Errorf("imports %s.%s, which the host does not grant", module, Plain(name))
 		}
-		t := r.index("type", uint32(len(w.params)))
-		if r.err != nil {
+		if !w.functionType(r) {
 			break
 		}
-		w.funcTypes = append(w.funcTypes, t)
 	}
 	if err := r.end(); err != nil {
 		return nil, err
@@ -306,16 +304,24 @@ func (w *rewriter) imports(out []byte) ([]byte, error) {
 	return appendSection(out, secImport, n, content), nil
 }
 
+// functionType reads the type of a further function. It returns false if it cannot.
+func (w *rewriter) functionType(r *reader) bool {
+	t := r.index("type", uint32(len(w.params)))
+	if r.err != nil {
+		return false
+	}
+	w.funcTypes = append(w.funcTypes, t)
+	return true
+}
+
 func (w *rewriter) functions(out []byte) ([]byte, error) {
 	r, n := w.section(secFunction)
 	r.limit(limitFunctions, uint64(n)+uint64(w.imported), w.limits.Functions)
 	start := r.pos
 	for range n {
-		t := r.index("type", uint32(len(w.params)))
-		if r.err != nil {
+		if !w.functionType(r) {
 			break
 		}
-		w.funcTypes = append(w.funcTypes, t)
 	}
 	if err := r.end(); err != nil {
 		return nil, err
