@@ -74,6 +74,12 @@ func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
 // plugin's.
 func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
 	tb.Helper()
+	return load(tb, read(tb, file, cfg), cfg)
+}
+
+// read reads a plugin's file, and what lies beside it but tests.
+func read(tb testing.TB, file string, cfg host.Config) host.Source {
+	tb.Helper()
 	limit := cfg.Defaults.MaxModule
 	if limit <= 0 {
 		limit = host.DefaultMaxModule
@@ -83,18 +89,18 @@ func Load(tb testing.TB, file string, cfg host.Config) *Plugin {
 		tb.Fatal(err)
 	}
 	s.Tests = nil
-	return load(tb, s, cfg)
+	return s
 }
 
 // patience is how long compiling a plugin, and making an instance, may take.
 const patience = 10 * time.Minute
 
-func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
+// prepared is a configuration with this package's defaults.
+func prepared(tb testing.TB, cfg host.Config) host.Config {
 	tb.Helper()
 	if cfg.PluginDir != "" || len(cfg.Plugins) > 0 || cfg.Mode != host.ModeSandbox {
 		tb.Fatal("hosttest: cfg must have no PluginDir, Plugins or Mode: it is for the one plugin, in the sandbox")
 	}
-	cfg.Plugins = []host.Source{s}
 	cfg.Defaults.CompileTimeout = cmp.Or(cfg.Defaults.CompileTimeout, patience)
 	cfg.Defaults.InitTimeout = cmp.Or(cfg.Defaults.InitTimeout, patience)
 	if cfg.Translate == nil {
@@ -103,6 +109,13 @@ func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(tb.Output(), nil))
 	}
+	return cfg
+}
+
+func load(tb testing.TB, s host.Source, cfg host.Config) *Plugin {
+	tb.Helper()
+	cfg = prepared(tb, cfg)
+	cfg.Plugins = []host.Source{s}
 	h, err := host.New(cfg)
 	if err != nil {
 		tb.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -247,4 +248,9 @@ func TestCannotLoad(t *testing.T) {
 			t.Errorf("%s: %q, want %s", name, got, c.want)
 		}
 	}
+}
+
+// TestConform has a plugin that keeps the contract pass.
+func TestConform(t *testing.T) {
+	hosttest.Conform(t, filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm"), host.Config{Defaults: host.PluginConfig{RunTimeout: time.Second}})
 }

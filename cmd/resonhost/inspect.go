@@ -33,7 +33,7 @@ func inspectCommand(std stdio) *cli.Command {
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			return o.eachFile(c, std, inspectFile, func(i int, name string, in host.Inspection) error {
+			return eachFile(o, c, std, inspectFile, func(i int, name string, in host.Inspection) error {
 				if !o.json && i > 0 {
 					fmt.Fprintln(std.out)
 				}
@@ -45,10 +45,10 @@ func inspectCommand(std stdio) *cli.Command {
 
 // eachFile loads the plugins of the files that the command names, and shows what each is; i is
 // which one it is. A file that cannot serve does not keep it from those after it.
-func (o *options) eachFile(
-	c *cli.Context, std stdio,
-	load func(c *cli.Context, name string, cfg host.Config) (host.Inspection, error),
-	show func(i int, name string, in host.Inspection) error,
+func eachFile[T any](
+	o *options, c *cli.Context, std stdio,
+	load func(c *cli.Context, name string, cfg host.Config) (T, error),
+	show func(i int, name string, in T) error,
 ) error {
 	if !c.Args().Present() {
 		return usagef("say which plugins to %s: resonhost %s FILE...", c.Command.Name, c.Command.Name)
@@ -101,35 +101,48 @@ func exitWith(code int, errs []error) error {
 }
 
 func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
+	s, err := readBare(name, cfg)
+	if err != nil {
+		return host.Inspection{}, err
+	}
+	cfg.Accept = nil // whoever has signed it
+	in, err := host.Inspect(c.Context, s, cfg)
+	return in, loadFault(err)
+}
+
+// loadFault is what a command says of a plugin that could not be loaded.
+func loadFault(err error) error {
+	if errors.Is(err, host.ErrCacheDir) {
+		return &exit{api.ExitUsage, err}
+	}
+	if load := (*host.LoadError)(nil); errors.As(err, &load) {
+		return load.Err
+	}
+	return inFlags(err)
+}
+
+// readBare reads a plugin's file without what lies beside it but its companion file, so that it is
+// told what it is, whatever its tests say.
+func readBare(name string, cfg host.Config) (host.Source, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
+		return host.Source{}, &exit{api.ExitUsage, reason(err)}
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close() // nothing was written to it
-		return host.Inspection{}, usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
+		return host.Source{}, usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
 	}
 	plugin := strings.TrimSuffix(filepath.Base(name), ".wasm")
 	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
 	wasm, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err := errors.Join(err, f.Close()); err != nil {
-		return host.Inspection{}, &exit{api.ExitUsage, reason(err)}
+		return host.Source{}, &exit{api.ExitUsage, reason(err)}
 	}
 	file, err := readCompanion(filepath.Join(filepath.Dir(name), plugin+companionSuffix))
 	if err != nil {
-		return host.Inspection{}, &exit{api.ExitUsage, err}
+		return host.Source{}, &exit{api.ExitUsage, err}
 	}
-	// Without what else lies beside it, so that it is told what it is, whatever its tests say and
-	// whoever has signed it.
-	cfg.Accept = nil
-	in, err := host.Inspect(c.Context, host.Source{Name: plugin, WASM: wasm, Companion: file}, cfg)
-	if errors.Is(err, host.ErrCacheDir) {
-		return in, &exit{api.ExitUsage, err}
-	}
-	if load := (*host.LoadError)(nil); errors.As(err, &load) {
-		return in, load.Err
-	}
-	return in, inFlags(err)
+	return host.Source{Name: plugin, WASM: wasm, Companion: file}, nil
 }
 
 const (

@@ -27,7 +27,7 @@ func validateCommand(std stdio) *cli.Command {
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			return o.eachFile(c, std, validateFile, func(_ int, name string, in host.Inspection) error {
+			return eachFile(o, c, std, validateFile, func(_ int, name string, in host.Inspection) error {
 				if o.json {
 					return printInspection(std.out, name, in, true)
 				}

@@ -64,6 +64,7 @@ func TestToolchains(t *testing.T) {
 			}
 			t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file) })
 			t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name) })
+			t.Run("conform", func(t *testing.T) { run(t, dir, nil, resonhost, "conform", file) })
 			t.Run("large", func(t *testing.T) { callLarge(t, resonhost, dir, name) })
 			t.Run("frames", func(t *testing.T) { malformed(t, file) })
 		})

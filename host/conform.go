@@ -1,0 +1,76 @@
+package host
+
+import (
+	"context"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/module/conform"
+	"github.com/resonhost/resonhost/host/internal/module/kind"
+)
+
+// Conformance is how far a plugin keeps the contract of its kind, beyond what it takes to be loaded.
+type Conformance struct {
+	// Kind is the kind of guest, such as "native"; "" if that was not found.
+	Kind string
+	// Checks are in their order. Those of loading come first, and end with the first that fails.
+	Checks []ConformanceCheck
+}
+
+// ConformanceCheck is what came of one check.
+type ConformanceCheck struct {
+	// Name says what is checked, and Section which part of the reference of the plugin contract asks for it.
+	Name, Section string
+	// Fault is what is wrong, and may quote the plugin. Skipped is why the check could not be made. Both
+	// are "" of a check that passed.
+	Fault, Skipped string
+}
+
+// Passed reports whether no check has failed.
+func (c *Conformance) Passed() bool {
+	for i := range c.Checks {
+		if c.Checks[i].Fault != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// Conform checks whether a source keeps the contract of its kind, for authors of plugins and of kits.
+// Of the configuration what holds for a plugin matters. The error is of the configuration, or the
+// context's cause. What a plugin does wrong is in the checks.
+func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err error) {
+	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, ModeSandbox
+	h, err := New(cfg)
+	if err != nil {
+		return c, err
+	}
+	defer h.life.cancel(ErrClosed)
+	defer h.life.end()
+	ps := h.plugins
+	if ps.modules, ps.records, err = openCache(ps.cfg); err != nil {
+		return c, err
+	}
+	p := ps.newPlugin(s.Name)
+	if len(s.WASM) > p.cfg.MaxModule {
+		return c, newLoadError(s, StepRead, tooLarge(p.cfg.MaxModule))
+	}
+	opts := moduleOptions(p.cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
+	opts.Kinds, opts.Name, opts.Companion = kind.All(), s.Name, s.Companion
+	opts.Embedder.Fetch = fetching(ps.cfg.Fetch)
+	held := func(m *manifest.Manifest) error {
+		of, err := compileSchemas(m)
+		if err != nil {
+			return err
+		}
+		return holdTests(ctx, m, of)
+	}
+	var checks []conform.Check
+	timeout := orDefault(p.cfg.RunTimeout, DefaultRunTimeout)
+	if c.Kind, checks, err = conform.Run(ctx, s.WASM, conform.Options{Module: opts, Timeout: timeout, Held: held}); err != nil {
+		return c, err
+	}
+	for _, check := range checks {
+		c.Checks = append(c.Checks, ConformanceCheck(check))
+	}
+	return c, nil
+}
