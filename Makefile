@@ -63,7 +63,7 @@ TESTTIME ?= 30m
 # All are in test.
 NO_RACE_PACKAGES := /host/internal/module/meter$$|/hosttest$$
 NO_RACE_BINARY   := Examples|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
-NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
+NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|Foreign|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
 
 test: build ## run all tests
@@ -133,7 +133,7 @@ lint: ## check format, vet, linters, go.mod files, the compiled guests and the d
 	@# Its cache has the paths of the checkout it was filled from.
 	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
 	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... && cd bench && $$linter run -c ../.golangci.yml ./...
-	for module in . tools bench; do (cd $$module && go mod tidy -diff) || exit 1; done
+	for module in . tools bench testdata/commands; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
 	@for wasm in testdata/guests/*.wasm testdata/guests/proposals/*.wasm; do \
 		cmp bin/guests-wat/$${wasm#testdata/guests/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \

@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guestbuild"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/internal/strictjson"
@@ -36,14 +37,14 @@ func TestForeign(t *testing.T) {
 	if dir == "" {
 		dir = foreignGuests(t)
 	}
-	loaded, refused := 0, 0
+	loaded, refused, cache := 0, 0, t.TempDir()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".wasm" {
 			return err
 		}
 		name, _ := filepath.Rel(dir, path)
 		t.Run(filepath.ToSlash(name), func(t *testing.T) {
-			if foreign(t, path) {
+			if foreign(t, path, cache) {
 				loaded++
 			} else {
 				refused++
@@ -73,8 +74,19 @@ func foreignGuests(t *testing.T) string {
 		}
 	}
 	write("echo", guesttest.Build(t, "./testdata/guests/echo"))
-	for _, name := range []string{"component"} {
+	for _, name := range []string{"component", "upper"} {
 		write(name, guesttest.HandWritten(t, name))
+	}
+	write("wordcount", guesttest.BuildCommand(t, "./testdata/guests/wordcount"))
+	for name, pkg := range map[string]string{ // a formatter, a linter and a converter, as they are published
+		"shfmt": "mvdan.cc/sh/v3/cmd/shfmt", "misspell": "github.com/client9/misspell/cmd/misspell",
+		"tomljson": "github.com/pelletier/go-toml/v2/cmd/tomljson",
+	} {
+		wasm, err := guestbuild.Command(t.Context(), filepath.Join(guesttest.Root(), "testdata/commands"), pkg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(name, wasm)
 	}
 	return dir
 }
@@ -94,7 +106,7 @@ func readable(t host.Transform, doc []byte) ([]byte, func([]byte) ([]byte, error
 }
 
 // foreign loads a plugin and runs what is expected of it. It reports whether it loads.
-func foreign(t *testing.T, file string) bool {
+func foreign(t *testing.T, file, cache string) bool {
 	t.Helper()
 	s, err := host.ReadSource(t.Context(), file, 256<<20)
 	if err != nil {
@@ -111,7 +123,7 @@ func foreign(t *testing.T, file string) bool {
 	if strictjson.Unmarshal(first, &want) != nil {
 		want.Refused = ""
 	}
-	h := hosted.Start(t, host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1, Translate: readable, Defaults: host.PluginConfig{
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1, CacheDir: cache, Translate: readable, Defaults: host.PluginConfig{
 		MaxModule: 256 << 20, CompileTimeout: time.Hour, InitTimeout: time.Hour, RunTimeout: 5 * time.Minute,
 		MemoryLimit: 512 << 20, MaxInstances: 1,
 	}})
