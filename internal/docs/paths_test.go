@@ -29,3 +29,38 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestWhereToLook looks for the files and folders that ARCHITECTURE names for questions. A name
+// without a folder is beside the one before it, or in the root.
+func TestWhereToLook(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "ARCHITECTURE.md").text, "\n## Where to look\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	named, rows := regexp.MustCompile("`([a-z][\\w./]*)`"), 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || strings.Contains(cells[1], "---") || strings.Contains(cells[1], "question") {
+			continue
+		}
+		rows++
+		beside := ""
+		for _, m := range named.FindAllStringSubmatch(cells[2], -1) {
+			name := m[1]
+			if !strings.Contains(name, "/") {
+				if name != strings.ToLower(name) {
+					continue // of the language
+				}
+				name = filepath.Join(beside, name)
+			}
+			beside = filepath.Dir(filepath.FromSlash(name))
+			if _, err := os.Stat(filepath.Join(guesttest.Root(), filepath.FromSlash(name))); err != nil {
+				t.Errorf("%s: there is no %s", strings.TrimSpace(cells[1]), name)
+			}
+		}
+		if beside == "" {
+			t.Errorf("%s: names no file", strings.TrimSpace(cells[1]))
+		}
+	}
+	if rows < 10 {
+		t.Errorf("the table has %d questions", rows)
+	}
+}
