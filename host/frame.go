@@ -51,7 +51,7 @@ func (t *task) cross(f *frame) bool {
 	for i, j := range jobs {
 		items[i].Payload, got[i].Payload = j.args.input, j.args.dst
 	}
-	ctx, stop := joint(jobs)
+	ctx, stop := sharedContext(jobs)
 	fuel, fault := t.timed(ctx, items, got)
 	ended := ctx.Err() != nil
 	stop()

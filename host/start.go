@@ -267,7 +267,7 @@ func (s *startup) openNative(n Native) (candidate, error) {
 	// Native code cannot be interrupted. Its tasks share no crossing, so that one
 	// that fails harms no other; the crossing is a call.
 	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
-	e := &native{code: n, manifest: m, limits: frameLimits(*cfg)}
+	e := &inline{code: n, manifest: m, limits: frameLimits(*cfg)}
 	v, err := newVersion(s.ctx, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg)
 	return candidate{p, v}, err
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/trial"
+	"github.com/resonhost/resonhost/internal/workload"
 )
 
-// million measures a network of a million nodes, with the trial of resonhost's command:
+// million measures a network of a million nodes, with the workload of the resonhost command:
 // the processor time of the whole process, without what a tick of one node takes. Native is
 // without a sandbox, the least that a guest could come to which is compiled as Go is.
 func (b *bout) million(ctx context.Context) error {
@@ -34,7 +34,7 @@ func (b *bout) million(ctx context.Context) error {
 // millionOf returns what a tick takes with a host's plugins, or native, in ms.
 func (b *bout) millionOf(ctx context.Context, o options, native bool) (float64, error) {
 	const nodes = 1_000_000
-	t := &trial.Trial{Duration: max(b.benchtime, 2*time.Second)}
+	t := &workload.Bench{Duration: max(b.benchtime, 2*time.Second)}
 	t.Open = func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
 		cfg := host.Config{Workers: o.workers}
 		if native {

@@ -16,11 +16,11 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/trial"
+	"github.com/resonhost/resonhost/internal/workload"
 	"github.com/resonhost/resonhost/resonance/network"
 )
 
-// bench are the settings of a trial.
+// bench are the settings of a workload.
 type bench struct {
 	duration time.Duration
 	nodes    int
@@ -34,9 +34,9 @@ type bench struct {
 var trials = []struct {
 	name     string
 	duration time.Duration // by default
-	run      func(context.Context, *trial.Trial, *bench) (*trial.Report, error)
+	run      func(context.Context, *workload.Bench, *bench) (*workload.Report, error)
 }{
-	{"lag", 10 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+	{"lag", 10 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.period != 0 {
 			return nil, usagef("--period: is for bench network")
 		}
@@ -45,7 +45,7 @@ var trials = []struct {
 		}
 		return t.Lag(ctx, b.nodes)
 	}},
-	{"network", 15 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+	{"network", 15 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.period == 0 {
 			b.period = network.DefaultNodePeriod
 		} else if b.nodes == 0 {
@@ -53,13 +53,13 @@ var trials = []struct {
 		}
 		return t.Network(ctx, b.nodes, b.period)
 	}},
-	{"load", 30 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+	{"load", 30 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.nodes != 0 || b.period != 0 {
 			return nil, usagef("--nodes and --period: are for bench lag and bench network")
 		}
 		return t.Load(ctx)
 	}},
-	{"swap", 10 * time.Second, func(ctx context.Context, t *trial.Trial, b *bench) (*trial.Report, error) {
+	{"swap", 10 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.nodes != 0 || b.period != 0 {
 			return nil, usagef("--nodes and --period: are for bench lag and bench network")
 		}
@@ -148,14 +148,14 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		return usagef("--html %s: %w", b.html, reason(err))
 	}
 	defer page.discard()
-	t := &trial.Trial{Duration: b.duration, Open: func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
+	t := &workload.Bench{Duration: b.duration, Open: func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
 		opened := *o
 		change(&opened.host)
 		h, err := opened.startHost(ctx, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range trial.Transforms {
+		for _, name := range workload.Transforms {
 			if _, err := h.Lookup(name); err != nil {
 				err = fmt.Errorf("bench needs the plugins cascade and tick: %w", err)
 				return nil, &exit{api.ExitPlugins, errors.Join(err, h.Close(ctx))}
@@ -188,7 +188,7 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 }
 
 // missed is an error if not all aims were met.
-func missed(r *trial.Report) error {
+func missed(r *workload.Report) error {
 	n := 0
 	for _, f := range r.Findings {
 		if !f.Met {

@@ -23,7 +23,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
 	"github.com/resonhost/resonhost/resonance"
-	"github.com/resonhost/resonhost/resonance/metrics"
+	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/server"
 )
 
@@ -139,7 +139,7 @@ func runBeside(ctx context.Context, h *host.Host, listener net.Listener, log *sl
 	if listener == nil {
 		return f(ctx)
 	}
-	srv, err := server.New(h, resonance.Codecs(), server.Options{Logger: log, Collectors: []prometheus.Collector{metrics.NewCascade(h)}})
+	srv, err := server.New(h, resonance.Codecs(), server.Options{Logger: log, Collectors: []prometheus.Collector{collect.NewCascade(h)}})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/resonance"
-	"github.com/resonhost/resonhost/resonance/metrics"
+	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/timeslice"
 )
@@ -72,7 +72,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	}
 	srv, err := server.New(h, o.codecs(), server.Options{
 		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld,
-		Collectors: []prometheus.Collector{metrics.NewCascade(h)},
+		Collectors: []prometheus.Collector{collect.NewCascade(h)},
 	})
 	if err != nil {
 		if f := (*abi.FieldError)(nil); errors.As(err, &f) {

@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/resonhost/resonhost/host"
-	hostmetrics "github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/resonance/cascade"
-	"github.com/resonhost/resonhost/resonance/metrics"
+	"github.com/resonhost/resonhost/resonance/collect"
 )
 
 func main() {
@@ -47,8 +47,8 @@ func run(ctx context.Context, plugins, cache string) (err error) {
 	// The program has a registry with metrics of its own. The host's join them.
 	registry := prometheus.NewRegistry()
 	calls := prometheus.NewCounter(prometheus.CounterOpts{Name: "example_calls_total", Help: "Calls of this program."})
-	for _, c := range []prometheus.Collector{calls, hostmetrics.New(h), metrics.NewCascade(h)} {
-		if err := hostmetrics.Register(registry, c); err != nil {
+	for _, c := range []prometheus.Collector{calls, metrics.New(h), collect.NewCascade(h)} {
+		if err := metrics.Register(registry, c); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
-	"github.com/resonhost/resonhost/resonance/metrics"
+	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server"
 )
@@ -36,7 +36,7 @@ func TestMetrics(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Collectors: []prometheus.Collector{metrics.NewCascade(h), metrics.NewNetwork(noNetwork{})},
+		Registry: registry, Collectors: []prometheus.Collector{collect.NewCascade(h), collect.NewNetwork(noNetwork{})},
 	}); err != nil {
 		t.Fatal(err)
 	}

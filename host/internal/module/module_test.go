@@ -140,8 +140,8 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestTrial has plugins without self-tests that fail at an empty input: they load, with a warning.
-func TestTrial(t *testing.T) {
+// TestEmptyInput has plugins without self-tests that fail at an empty input: they load, with a warning.
+func TestEmptyInput(t *testing.T) {
 	warnings := func(guest string, opts module.Options) []string {
 		m, err := module.Load(t.Context(), read(t, guest), opts)
 		if err != nil {

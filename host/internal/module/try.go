@@ -11,23 +11,23 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 )
 
-// What a task of a trial may take, and all of them together.
+// What a task may take that is only tried, and all of them together.
 const (
-	trialTime = 500 * time.Millisecond
-	trialsEnd = 2 * time.Second
-	trialFuel = 20_000_000
+	tryTime  = 500 * time.Millisecond
+	triesEnd = 2 * time.Second
+	tryFuel  = 20_000_000
 )
 
 // try runs each transform that has no self-test once, with an empty input or, if it takes JSON,
 // null, in an instance that then goes. A plugin may do with such an input what it likes, so a
 // failure is a warning; but if there is a doubt about its binary, that is why, and every task would fail.
-// What takes too long is no failure: it is left, and the rest of the trial if that takes long.
+// What takes too long is no failure: it is left, and the rest too if that takes long.
 func (m *Module) try(ctx context.Context) error {
 	if m.opts.Interrupt == Off { // an endless loop could not be stopped
 		return nil
 	}
 	before := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, min(trialsEnd, m.opts.InitTimeout), errTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(triesEnd, m.opts.InitTimeout), errTimeout)
 	defer cancel()
 	var in *Instance
 	var spent uint64
@@ -40,7 +40,7 @@ func (m *Module) try(ctx context.Context) error {
 		return err
 	}
 	for index, t := range m.manifest.Transforms {
-		if spent > trialFuel || slices.ContainsFunc(m.manifest.SelfTests, func(c manifest.SelfTest) bool { return c.Transform == t.Name }) {
+		if spent > tryFuel || slices.ContainsFunc(m.manifest.SelfTests, func(c manifest.SelfTest) bool { return c.Transform == t.Name }) {
 			continue
 		}
 		if in == nil {
@@ -55,7 +55,7 @@ func (m *Module) try(ctx context.Context) error {
 		}
 		fuel, err := in.Run(ctx, Call{
 			Transform: index, Items: item[:], Results: make([]abi.Result, 1),
-			Limits: Limits{Timeout: trialTime, Fuel: trialFuel},
+			Limits: Limits{Timeout: tryTime, Fuel: tryFuel},
 		})
 		spent += fuel
 		if ctx.Err() != nil {
@@ -96,12 +96,12 @@ func (m *Module) tryFrame(ctx context.Context, in *Instance, index int, item abi
 	items := slices.Repeat([]abi.Item{item}, m.opts.Batch)
 	fuel, _ = in.Run(ctx, Call{
 		Transform: index, Items: items, Results: make([]abi.Result, len(items)),
-		Limits: Limits{Timeout: trialTime, Fuel: trialFuel},
+		Limits: Limits{Timeout: tryTime, Fuel: tryFuel},
 	})
 	return fuel
 }
 
-// tried is the error of a trial that could not go on: none if it has only taken too long.
+// tried is the error of trying that could not go on: none if it has only taken too long.
 func tried(before, ctx context.Context, err error) error {
 	if before.Err() != nil || ctx.Err() == nil {
 		return err

@@ -144,7 +144,7 @@ type Plugin struct {
 	// instance is put back. Otherwise that instance is of no more use.
 	Shrinks bool
 	// Doubt is what may be wrong with the binary, and how to mend it; "" if nothing is. It is a
-	// warning, and an error if a guest fails at its trial.
+	// warning, and an error if a guest fails at an empty input.
 	Doubt string
 }
 

@@ -1,6 +1,6 @@
-// Package metrics offers to Prometheus what the system that resonhost replaces told of cascade,
+// Package collect offers to Prometheus what the system that resonhost replaces told of cascade,
 // and the statistics of a network. Package host/metrics has all else of a host.
-package metrics
+package collect
 
 import (
 	"time"

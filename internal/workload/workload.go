@@ -1,10 +1,10 @@
-// Package trial puts a host under load, and measures how it bears it. The load is an
+// Package workload puts a host under load, and measures how it bears it. The load is an
 // open one unless it is said to be closed: tasks come when they are due, however long
 // those before them take, and latencies count from when they were due, so that none is
 // left out for being late. As the load is made by the process that bears it, it can be
 // late itself: latencies count from when a task was submitted as well, and what is aimed
 // at concerns these.
-package trial
+package workload
 
 import (
 	"context"
@@ -26,9 +26,9 @@ import (
 	"github.com/resonhost/resonhost/resonance/network"
 )
 
-// Trial is what all trials are told.
-type Trial struct {
-	// Open returns a host that is started, which the trial closes; change says how it
+// Bench is what all workloads are told.
+type Bench struct {
+	// Open returns a host that is started, which the workload closes; change says how it
 	// differs from what the user has set.
 	Open func(ctx context.Context, change func(*host.Config)) (*host.Host, error)
 	// Duration is how long the longest part lasts.
@@ -37,7 +37,7 @@ type Trial struct {
 	Progress func(format string, args ...any)
 }
 
-// Report is what a trial has found.
+// Report is what a workload has found.
 type Report struct {
 	Title string `json:"title"`
 	// CPUs is GOMAXPROCS.
@@ -429,14 +429,14 @@ func median(figures []float64) float64 {
 	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
-func (t *Trial) tellf(format string, args ...any) {
+func (t *Bench) tellf(format string, args ...any) {
 	if t.Progress != nil {
 		t.Progress(format, args...)
 	}
 }
 
 // with opens a host for the time of f.
-func (t *Trial) with(ctx context.Context, change func(*host.Config), f func(*host.Host) error) error {
+func (t *Bench) with(ctx context.Context, change func(*host.Config), f func(*host.Host) error) error {
 	h, err := t.Open(ctx, change)
 	if err != nil {
 		return err

@@ -19,9 +19,9 @@ type Native interface {
 	Run(index uint32, input []byte) ([]byte, error)
 }
 
-// native is the engine of ModeInline. Its one worker keeps it from being called
+// inline is the engine of ModeInline. Its one worker keeps it from being called
 // concurrently.
-type native struct {
+type inline struct {
 	code     Native
 	manifest *manifest.Manifest
 	limits   module.FrameLimits
@@ -29,20 +29,20 @@ type native struct {
 }
 
 // TryBorrow implements engine.
-func (n *native) TryBorrow() instance { return n }
+func (n *inline) TryBorrow() instance { return n }
 
 // Borrow implements engine.
-func (n *native) Borrow(context.Context) (instance, error) { return n, nil }
+func (n *inline) Borrow(context.Context) (instance, error) { return n, nil }
 
 // Return implements instance.
-func (n *native) Return() {}
+func (n *inline) Return() {}
 
 // Starved implements instance.
-func (n *native) Starved() bool { return false }
+func (n *inline) Starved() bool { return false }
 
 // Run implements instance. What a native plugin gets wrong is a defect of the
 // program it is part of, so its answers are trusted as far as their form.
-func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error) {
+func (n *inline) Run(ctx context.Context, c module.Call) (fuel uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -58,4 +58,4 @@ func (n *native) Run(ctx context.Context, c module.Call) (fuel uint64, err error
 }
 
 // Close implements engine.
-func (n *native) Close(context.Context) error { return nil }
+func (n *inline) Close(context.Context) error { return nil }

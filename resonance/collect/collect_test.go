@@ -1,4 +1,4 @@
-package metrics_test
+package collect_test
 
 import (
 	"flag"
@@ -9,16 +9,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resonhost/resonhost/host"
-	hostmetrics "github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/internal/golden"
 	"github.com/resonhost/resonhost/internal/promtest"
-	"github.com/resonhost/resonhost/resonance/metrics"
+	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/resonance/network"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-var _ metrics.NetworkSource = (*network.Network)(nil)
+var _ collect.NetworkSource = (*network.Network)(nil)
 
 type fixed host.Stats
 
@@ -29,7 +29,7 @@ type fixedNetwork network.Stats
 func (f fixedNetwork) Stats() network.Stats { return network.Stats(f) }
 
 // collectors have another number in each place, so that none can stand for another.
-func collectors(opts ...hostmetrics.Option) []prometheus.Collector {
+func collectors(opts ...metrics.Option) []prometheus.Collector {
 	histogram := func(first uint64, bounds ...time.Duration) host.Histogram {
 		h := host.Histogram{Bounds: bounds, Sum: time.Duration(first) * time.Millisecond}
 		for i := range len(bounds) + 1 {
@@ -39,13 +39,13 @@ func collectors(opts ...hostmetrics.Option) []prometheus.Collector {
 		return h
 	}
 	return []prometheus.Collector{
-		metrics.NewCascade(fixed{Plugins: []host.PluginStats{
+		collect.NewCascade(fixed{Plugins: []host.PluginStats{
 			{Transforms: []host.TransformStats{{Name: "tick.node", Row: 9, Latency: histogram(10)}}},
 			{Transforms: []host.TransformStats{{Name: "other"}, {
 				Name: "cascade", Row: 104, Latency: histogram(103, 25*time.Microsecond, 5*time.Millisecond, time.Second),
 			}}},
 		}}, opts...),
-		metrics.NewNetwork(fixedNetwork{
+		collect.NewNetwork(fixedNetwork{
 			Nodes: 301, Active: 302, Capacity: 303, Connections: 304, Ticks: 305, Coalesced: 306, Failed: 307, FailedTasks: 308,
 			Lag: histogram(309, time.Millisecond), Took: histogram(310, time.Millisecond),
 		}, opts...),
@@ -64,7 +64,7 @@ func TestExposition(t *testing.T) {
 // TestNoCascade has a host without cascade say nothing of it.
 func TestNoCascade(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(metrics.NewCascade(fixed{}))
+	r.MustRegister(collect.NewCascade(fixed{}))
 	if got := promtest.Exposition(t, r); len(got) > 0 {
 		t.Errorf("%s", got)
 	}
@@ -74,8 +74,8 @@ func TestNoCascade(t *testing.T) {
 func TestTwoHosts(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	for _, name := range []string{"a", "b"} {
-		for _, c := range collectors(hostmetrics.Name(name)) {
-			if err := hostmetrics.Register(r, c); err != nil {
+		for _, c := range collectors(metrics.Name(name)) {
+			if err := metrics.Register(r, c); err != nil {
 				t.Fatal(err)
 			}
 		}

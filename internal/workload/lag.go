@@ -1,4 +1,4 @@
-package trial
+package workload
 
 import (
 	"context"
@@ -76,7 +76,7 @@ func watch(ctx context.Context, h *host.Host, nodes int, period time.Duration, f
 
 // Lag measures how late the ticks of nodes are, alone and while cascades are offered at
 // twice what the host can do: in sandboxes, and inline, as it was before.
-func (t *Trial) Lag(ctx context.Context, nodes int) (*Report, error) {
+func (t *Bench) Lag(ctx context.Context, nodes int) (*Report, error) {
 	const period = network.DefaultNodePeriod
 	r := newReport(fmt.Sprintf("%d nodes at 100 Hz while cascades are offered at twice the capacity", nodes),
 		"load", "cascades/s", "refused", "ticks", "lost", "begun p50", "begun p95", "begun p99", "done p50", "done p95", "done p99", "slowest")

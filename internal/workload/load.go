@@ -1,4 +1,4 @@
-package trial
+package workload
 
 import (
 	"context"
@@ -35,7 +35,7 @@ type loads struct {
 
 // Load measures a host below and beyond its capacity, and a tenant beside one that
 // floods the host.
-func (t *Trial) Load(ctx context.Context) (*Report, error) {
+func (t *Bench) Load(ctx context.Context) (*Report, error) {
 	r := newReport(fmt.Sprintf("cascades, with a queue of %d, in %d rounds", host.DefaultQueueCapacity, rounds),
 		"load", "offered/s", "done/s", "refused", "p50", "p95", "p99", "slowest", "late p99", "host p50", "host p99", "heap")
 	err := t.with(ctx, func(c *host.Config) {
@@ -69,7 +69,7 @@ func (t *Trial) Load(ctx context.Context) (*Report, error) {
 
 // bearer is a host that bears rounds of loads.
 type bearer struct {
-	*Trial
+	*Bench
 
 	host        *host.Host
 	workers     int
@@ -85,8 +85,8 @@ type sum struct {
 	heap uint64 // after the last
 }
 
-func newBearer(t *Trial, h *host.Host) (b *bearer, err error) {
-	b = &bearer{Trial: t, host: h, workers: h.Workers(), part: max(t.Duration/(6*rounds), 20*time.Millisecond)}
+func newBearer(t *Bench, h *host.Host) (b *bearer, err error) {
+	b = &bearer{Bench: t, host: h, workers: h.Workers(), part: max(t.Duration/(6*rounds), 20*time.Millisecond)}
 	if b.cheap, err = cheap(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package trial
+package workload
 
 import (
 	"context"
@@ -40,7 +40,7 @@ type sized struct {
 // Network measures networks of a thousand to a million nodes: whether they meet every
 // period, and what a node costs in the whole process, beside the transform alone. If
 // nodes is not 0 it measures one of that size, with the period.
-func (t *Trial) Network(ctx context.Context, nodes int, period time.Duration) (*Report, error) {
+func (t *Bench) Network(ctx context.Context, nodes int, period time.Duration) (*Report, error) {
 	r := newReport(fmt.Sprintf("networks, each node with a pattern, in %d rounds", networkRounds),
 		"nodes", "period", "ticks", "lost", "begun p50", "begun p95", "begun p99", "done p50", "done p95", "done p99", "CPU/tick", "CPU/node·tick", "native", "ratio")
 	list := []*sized{{nodes: 1, period: sizes[0].period}} // what a tick costs in any case

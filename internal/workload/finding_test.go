@@ -1,4 +1,4 @@
-package trial
+package workload
 
 import (
 	"strings"
@@ -17,7 +17,7 @@ func text(t *testing.T, r *Report) string {
 	return strings.TrimLeft(findings, "\n")
 }
 
-// TestNothingIsMeasured has trials in which nothing came to its end.
+// TestNothingIsMeasured has workloads in which nothing came to its end.
 func TestNothingIsMeasured(t *testing.T) {
 	none := &loads{light: newLoad(), full: newLoad(), lower: [3]*load{newLoad(), newLoad(), newLoad()}, alone: newLoad(), beside: newLoad()}
 	for _, l := range append(none.lower[:], none.light, none.full, none.alone, none.beside) {

@@ -16,21 +16,21 @@ func same(jobs []*job) bool {
 	return true
 }
 
-// jointPatience is how long a crossing that tasks share goes on once the caller of one has
+// sharedPatience is how long a crossing that tasks share goes on once the caller of one has
 // gone. It is many times what one takes, so that it is interrupted, and all done again, only
 // if it hangs, and perhaps in the task of that caller.
-const jointPatience = 10 * time.Millisecond
+const sharedPatience = 10 * time.Millisecond
 
-// joint returns a context that is done when the contexts of all jobs are, or one has been
-// for jointPatience. The caller calls stop.
-func joint(jobs []*job) (ctx context.Context, stop func()) {
+// sharedContext returns a context that is done when the contexts of all jobs are, or one has been
+// for sharedPatience. The caller calls stop.
+func sharedContext(jobs []*job) (ctx context.Context, stop func()) {
 	if same(jobs) {
 		return jobs[0].ctx, func() {}
 	}
 	return apart(jobs)
 }
 
-// apart is joint of jobs with contexts of their own.
+// apart is sharedContext of jobs with contexts of their own.
 func apart(jobs []*job) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var (
@@ -45,7 +45,7 @@ func apart(jobs []*job) (ctx context.Context, stop func()) {
 		case left == 0:
 			cancel(cause)
 		case alarm == nil && ctx.Err() == nil:
-			alarm = time.AfterFunc(jointPatience, func() { cancel(cause) })
+			alarm = time.AfterFunc(sharedPatience, func() { cancel(cause) })
 		}
 	}
 	stops := make([]func() bool, 0, len(jobs))

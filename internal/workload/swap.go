@@ -1,4 +1,4 @@
-package trial
+package workload
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 // much load as there can be; and how long it takes from the saving of a file to the first
 // task of the new version, and from the start of a host to its first task, with a warm
 // cache.
-func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
+func (t *Bench) Swap(ctx context.Context, swaps int) (*Report, error) {
 	r := newReport(fmt.Sprintf("%d swaps of cascade, at most 10 a second, while it serves with a full queue", swaps),
 		"", "tasks", "tasks/s", "failed", "p50", "p95", "p99", "slowest", "a swap takes")
 	dir, err := os.MkdirTemp("", "resonhost-bench")
@@ -32,7 +32,7 @@ func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // what is left is the system's to clear
-	s := &swapTrial{Trial: t, report: r, plugins: filepath.Join(dir, "plugins"), cache: filepath.Join(dir, "cache")}
+	s := &swapBench{Bench: t, report: r, plugins: filepath.Join(dir, "plugins"), cache: filepath.Join(dir, "cache")}
 	if err := os.Mkdir(s.plugins, 0o700); err != nil {
 		return nil, err
 	}
@@ -51,18 +51,18 @@ func (t *Trial) Swap(ctx context.Context, swaps int) (*Report, error) {
 // transform is that of the plugin that is swapped.
 const transform = "cascade"
 
-type swapTrial struct {
-	*Trial
+type swapBench struct {
+	*Bench
 
 	report         *Report
 	plugins, cache string
 	cascade        []byte
 }
 
-// with opens a host of the trial's own directory, with copies of the user's plugins.
-func (s *swapTrial) with(ctx context.Context, change func(*host.Config), f func(*host.Host) error) error {
+// with opens a host of the bench's own directory, with copies of the user's plugins.
+func (s *swapBench) with(ctx context.Context, change func(*host.Config), f func(*host.Host) error) error {
 	var err error
-	opened := s.Trial.with(ctx, func(c *host.Config) {
+	opened := s.Bench.with(ctx, func(c *host.Config) {
 		if s.cascade == nil {
 			err = s.copyPlugins(c.PluginDir)
 		}
@@ -74,7 +74,7 @@ func (s *swapTrial) with(ctx context.Context, change func(*host.Config), f func(
 	return errors.Join(err, opened)
 }
 
-func (s *swapTrial) copyPlugins(from string) error {
+func (s *swapBench) copyPlugins(from string) error {
 	for _, name := range []string{transform + ".wasm", "tick.wasm"} {
 		b, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
@@ -91,13 +91,13 @@ func (s *swapTrial) copyPlugins(from string) error {
 }
 
 // version returns cascade with a section that nobody reads, so that it is another one.
-func (s *swapTrial) version(n int) []byte {
+func (s *swapBench) version(n int) []byte {
 	b := append(slices.Clone(s.cascade), 0, 6, 1, 'v')
 	return binary.LittleEndian.AppendUint32(b, uint32(n))
 }
 
 // serving swaps two versions, which are compiled already, under load.
-func (s *swapTrial) serving(ctx context.Context, swaps int) error {
+func (s *swapBench) serving(ctx context.Context, swaps int) error {
 	return s.with(ctx, nil, func(h *host.Host) error {
 		deploy := func(n int) error {
 			_, err := h.Deploy(ctx, host.Source{Name: transform, WASM: s.version(n)})
@@ -252,7 +252,7 @@ func (l *closedLoad) end() {
 
 // saving measures from the saving of a file to the first task of the new version, so many times of
 // one that was compiled before, and of one that was not.
-func (s *swapTrial) saving(ctx context.Context, compiled, fresh int) error {
+func (s *swapBench) saving(ctx context.Context, compiled, fresh int) error {
 	bus := event.New(0)
 	defer func() { _ = bus.Close(context.WithoutCancel(ctx)) }()
 	told := make(chan event.PluginChanged, 16)
@@ -329,7 +329,7 @@ func (s *swapTrial) saving(ctx context.Context, compiled, fresh int) error {
 }
 
 // starting measures the start of a host with both plugins, compiled before, so many times.
-func (s *swapTrial) starting(ctx context.Context, times int) error {
+func (s *swapBench) starting(ctx context.Context, times int) error {
 	s.tellf("starting hosts")
 	w, err := cheap()
 	if err != nil {
@@ -353,7 +353,7 @@ func (s *swapTrial) starting(ctx context.Context, times int) error {
 }
 
 // found compares the median of sorted durations.
-func (s *swapTrial) found(took []time.Duration, what string, aim time.Duration) {
+func (s *swapBench) found(took []time.Duration, what string, aim time.Duration) {
 	median := took[len(took)/2]
 	s.report.finding(median <= aim, what, fmt.Sprintf("%s (%s–%s, %d times)", shortBeside(median, aim), short(took[0]), short(took[len(took)-1]), len(took)), "≤ "+short(aim))
 }

@@ -1,4 +1,4 @@
-package trial
+package workload
 
 import (
 	"fmt"
