@@ -108,6 +108,9 @@ func (f *File) at(line int, format string, args ...any) error {
 // At returns the [*Error] of a key of the file's.
 func (f *File) At(key, format string, args ...any) error { return f.at(f.lines[key], format, args...) }
 
+// AtLine is [File.At] of a line, such as a transform's.
+func (f *File) AtLine(line int, format string, args ...any) error { return f.at(line, format, args...) }
+
 // Has reports whether the file has a key. f may be nil: there is no file.
 func (f *File) Has(key string) bool { return f != nil && f.lines[key] > 0 }
 
@@ -142,6 +145,7 @@ func (f *File) parse(doc []byte) error {
 		},
 		"arguments":     list(&f.Arguments, "arguments"),
 		"allowed_hosts": list(&f.AllowedHosts, "allowed_hosts"),
+		"transforms":    f.transforms,
 		"self_tests":    f.selfTests,
 	}
 	return yamlfile.Members(top, "the file", keys(fields), func(key string, value *yamlfile.Node) error {
@@ -152,18 +156,20 @@ func (f *File) parse(doc []byte) error {
 
 // selfTests reads tests of the form that manifests have.
 func (f *File) selfTests(n *yamlfile.Node) error {
+	left := MaxBytes // of all together, as aliases repeat what they stand for
 	return yamlfile.Items(n, "self_tests", func(i int, value *yamlfile.Node) error {
-		var fields map[string]any
-		var test manifest.SelfTest
-		err := value.Decode(&fields)
-		if err == nil {
-			var doc []byte
-			if doc, err = json.Marshal(fields); err == nil {
-				err = strictjson.Unmarshal(doc, &test)
-			}
+		if i >= manifest.MaxSelfTests {
+			return yamlfile.At(value, "self_tests must have at most %d items", manifest.MaxSelfTests)
 		}
+		what := fmt.Sprintf("self_tests[%d]", i)
+		doc, err := yamlfile.JSON(value, what, left)
 		if err != nil {
-			return yamlfile.At(value, "self_tests[%d]: %v", i, err)
+			return err
+		}
+		left -= len(doc)
+		var test manifest.SelfTest
+		if err := strictjson.Unmarshal(doc, &test); err != nil {
+			return yamlfile.At(value, "%s: %v", what, err)
 		}
 		f.SelfTests, f.tests = append(f.SelfTests, test), append(f.tests, value.Line)
 		return nil

@@ -27,6 +27,60 @@ self_tests:
 	}
 }
 
+func TestTransforms(t *testing.T) {
+	f, err := companion.Parse("x", []byte(`
+name: x
+transforms:
+  - name: x
+    export: run
+    input: application/json
+    input_schema: {type: object, required: [a], properties: {a: {maximum: 0x10}}}
+    timeout: 1m30s
+    state: 64KiB
+  - {name: x.twice, operation: twice, arguments: [-a, 1], output: text/plain}
+self_tests:
+  - {name: t, transform: x.twice, input: "", output: {base64: QQ==}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, all, err := f.Manifest(companion.Plugin{Source: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := m.Transforms[0]; a.Input != "application/json" || a.Output != "application/octet-stream" || a.TimeoutMS != 90_000 || a.StateBytes != 64<<10 ||
+		string(a.InputSchema) != `{"type":"object","required":["a"],"properties":{"a":{"maximum":16}}}` {
+		t.Errorf("%+v", a)
+	}
+	if a := all[1]; a.Operation != "twice" || strings.Join(a.Arguments, " ") != "-a 1" || a.Line != 10 || all[0].Export != "run" {
+		t.Errorf("%+v", all)
+	}
+	for doc, want := range map[string]string{
+		"transforms: [{export: a}]":                                    `x.plugin.yaml:1: transforms[0] has no name`,
+		"transforms:\n- {name: x, exports: a}":                         `x.plugin.yaml:2: transforms[0] has no member "exports"; did you mean "export"?`,
+		"transforms:\n- {name: x}\n- {name: x}":                        `x.plugin.yaml:3: transforms[1]: there is a transform "x" in line 2 already`,
+		"transforms: [{name: x, timeout: 5}]":                          `x.plugin.yaml:1: transforms[0].timeout: "5": must be a duration from 1ms, such as 250ms or 1m30s`,
+		"transforms: [{name: x, timeout: 2h}]":                         `x.plugin.yaml:1: transforms[0].timeout: "2h": must be at most 1h0m0s`,
+		"transforms: [{name: x, state: 2MiB}]":                         `x.plugin.yaml:1: transforms[0].state: "2MiB": must be at most 1048576 bytes`,
+		"transforms: [{name: x, state: lots}]":                         `x.plugin.yaml:1: transforms[0].state: "lots": must be a size such as 64MiB or 65536`,
+		"transforms: [{name: x, input_schema: {a: &b [*b]}}]":          `x.plugin.yaml:1: transforms[0].input_schema must not be nested deeper than 64`,
+		"name: x\ntransforms:\n- {name: x}\n- {name: y}":               `x.plugin.yaml:4: transforms[1].name: must be "x" or begin with "x."`,
+		"name: x\ntransforms:\n- {name: x, input: text}":               `x.plugin.yaml:3: transforms[0].input: must be a media type without parameters`,
+		"name: X\ntransforms:\n- {name: x}":                            `x.plugin.yaml:1: name: must match`,
+		"transforms: [{name: x}]\nself_tests: [{transform: y}]":        `x.plugin.yaml:2: self_tests[0]: there is no transform "y"`,
+		"transforms: [" + strings.Repeat("{name: x},", 300) + "]":      `x.plugin.yaml:1: transforms[1]: there is`,
+		"self_tests: [" + strings.Repeat("{transform: x},", 300) + "]": `x.plugin.yaml:1: self_tests must have at most 256 items`,
+	} {
+		f, err := companion.Parse("x", []byte(doc))
+		if err == nil {
+			_, _, err = f.Manifest(companion.Plugin{Source: "x", Exports: []string{"run"}})
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.80q: %v, want %s", doc, err, want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for doc, want := range map[string]string{
 		"kind: x\nnam: y":         `x.plugin.yaml:2: the file has no member "nam"; did you mean "name"?`,
@@ -64,6 +118,8 @@ func TestManifest(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("kind: extism\nconfig: {a: b}\nself_tests: [{name: x, transform: y, input: z}]"))
+	f.Add([]byte("transforms: [{name: x, input_schema: {a: &b [1, *c]}, timeout: 1s, state: 1k}]"))
+	f.Add([]byte("self_tests: [{name: &a [*a]}]"))
 	f.Fuzz(func(_ *testing.T, doc []byte) {
 		if file, err := companion.Parse("x", doc); err == nil {
 			_, _, _ = file.Manifest(companion.Plugin{Source: "x", Exports: []string{"run"}})

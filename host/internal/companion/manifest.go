@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/spell"
@@ -45,7 +47,7 @@ func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
 	for i := range all {
 		t := &all[i]
 		m.Transforms = append(m.Transforms, manifest.Transform{
-			Name: t.Name, Input: orBytes(t.Input), Output: orBytes(t.Output),
+			Name: t.Name, Input: orBytes(t.Input), Output: orBytes(t.Output), InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
 			TimeoutMS: int(t.Timeout.Milliseconds()), StateBytes: t.StateBytes,
 		})
 	}
@@ -80,7 +82,34 @@ func (f *File) Check(m *manifest.Manifest) error {
 	if err == nil || f.name == "" {
 		return err
 	}
-	return f.at(0, "%v", err)
+	faults := []error{err}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		faults = list.Unwrap()
+	}
+	for _, fault := range faults {
+		line := 0
+		if e := (*abi.FieldError)(nil); errors.As(fault, &e) {
+			line = f.lineOf(e.Field, len(m.SelfTests)-len(f.tests))
+		}
+		errs = append(errs, f.at(line, "%v", fault))
+	}
+	return errors.Join(errs...)
+}
+
+// lineOf is the line that has a field of the manifest, 0 if the file does not have it. testsBefore is
+// how many self-tests are in front of the file's.
+func (f *File) lineOf(field string, testsBefore int) int {
+	key, rest, _ := strings.Cut(field, "[")
+	number, _, _ := strings.Cut(rest, "]")
+	i, err := strconv.Atoi(number)
+	switch {
+	case err != nil:
+	case key == "transforms" && i < len(f.Transforms):
+		return f.Transforms[i].Line
+	case key == "self_tests" && i >= testsBefore && i-testsBefore < len(f.tests):
+		return f.tests[i-testsBefore]
+	}
+	return f.lines[key]
 }
 
 func derive(name string, p Plugin) (all []Transform) {

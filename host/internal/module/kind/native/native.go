@@ -64,7 +64,8 @@ func log(_ context.Context, in contract.Instance, mod api.Module, stack []uint64
 func checkCompanion(file *companion.File) error {
 	return errors.Join(
 		file.Refuse("a native plugin says that of itself, in its manifest", "name", "version", "transforms"),
-		file.Refuse("a native plugin has no way to ask for that", "config", "environment", "arguments", "allowed_hosts"),
+		file.Refuse("a native plugin has no way to ask for that", "config", "environment", "arguments", "allowed_hosts",
+			"max_response_bytes", "max_variable_bytes"),
 	)
 }
 
