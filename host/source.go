@@ -31,7 +31,7 @@ type Source struct {
 	// share a state. At most 8 MiB.
 	Tests []byte
 	// Companion is a YAML document that says what the binary does not: its kind and transforms if it
-	// was written for another host, further self-tests, and settings. See docs/reference/companion.md.
+	// was written for another host, and further self-tests. See docs/reference/companion.md.
 	// Default none; at most 1 MiB. The host does not change it.
 	Companion []byte
 	// Beside is what else lies beside the file, by name, for Config.Accept.
