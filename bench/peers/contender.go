@@ -62,14 +62,17 @@ const (
 	kindFrameSIMD    = kindFrame + withSIMD
 	kindSharedSIMD   = kindShared + withSIMD
 
-	kindHTTP        = "http"
-	kindExtism      = "extism"
-	kindExtismStop  = "extism-stop"
-	kindWapc        = "wapc"
-	kindGoPlugin    = "go-plugin"
-	kindPerCall     = "wazero-per-call"
-	kindPiscina     = "piscina"
-	kindPiscinaOnce = "piscina-once"
+	kindHTTP       = "http"
+	kindExtism     = "extism"
+	kindExtismStop = "extism-stop"
+	kindWapc       = "wapc"
+	// waPC's guest, here.
+	kindWapcShared   = "wapc-shared"
+	kindWapcPristine = "wapc-pristine"
+	kindGoPlugin     = "go-plugin"
+	kindPerCall      = "wazero-per-call"
+	kindPiscina      = "piscina"
+	kindPiscinaOnce  = "piscina-once"
 )
 
 const (
@@ -104,6 +107,8 @@ var contenders = []contender{
 	{"Extism", kindExtism, modeRun, "reused instances of a compiled plugin", no, no},
 	{"Extism, with a timeout", kindExtismStop, modeRun, "the same, with a timeout in the manifest", no, byDeadline},
 	{"waPC", kindWapc, modeRun, "its pool of instances, engine wazero", no, no},
+	{"waPC's guest, shared", kindWapcShared, modeRun, "resonhost with the guest of waPC's contender, Host.Run", no, byFuel},
+	{"waPC's guest, pristine", kindWapcPristine, modeRun, "the same", yes, byFuel},
 	{"go-plugin", kindGoPlugin, modeRun, "native Go in a child process, gRPC over a Unix socket", no, withItsChild},
 	{"wazero, a new instance each", kindPerCall, modeRun, "a compiled guest, instantiated for every task", yes, no},
 }
@@ -129,6 +134,10 @@ func open(ctx context.Context, kind string, o options) (*opened, error) {
 		return openExtism(ctx, o, kind == kindExtismStop)
 	case kindWapc:
 		return openWapc(ctx, o)
+	case kindWapcShared:
+		return openWapcHere(ctx, o, host.IsolationShared)
+	case kindWapcPristine:
+		return openWapcHere(ctx, o, host.IsolationPristine)
 	case kindGoPlugin:
 		return openGoPlugin(o)
 	case kindHTTP:

@@ -24,6 +24,8 @@ const (
 	ofAppended   = "shared, appended"
 	ofExtism     = "Extism"
 	ofWapc       = "waPC"
+	ofWapcShared = "waPC's guest, shared"
+	ofWapcFresh  = "waPC's guest, pristine"
 	nanosecondsS = 1e9
 
 	ofPristineInto  = "pristine, appended"
@@ -91,6 +93,8 @@ func (m *measurements) findings() (list []finding) {
 	times(fmt.Sprintf("no-op, frames of 64, throughput with %d callers to waPC's pool", m.Workers*callersPerWorker), m.Closed[noop], ofFrame, ofWapc, 5)
 	times("no-op, pristine, how much less than Extism, which keeps memory", alone, ofPristine, ofExtism, 5)
 	times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
+	times("no-op, waPC's guest here, shared, how much less than in waPC's pool", alone, ofWapcShared, ofWapc, 0.8)
+	times("no-op, waPC's guest here, pristine, how much less than in waPC's pool, which keeps memory", alone, ofWapcFresh, ofWapc, 0.4)
 	if two, one := m.TwoWorkers[ofPristine], m.OneWorker[ofPristine]; two != nil && one != nil {
 		got := ratio(two.Rate, one.Rate)
 		beside := ""

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -11,7 +12,37 @@ import (
 	wapcwazero "github.com/wapc/wapc-go/engines/wazero"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/bench/peers/guests/transform"
+	"github.com/resonhost/resonhost/host"
 )
+
+// openWapcHere runs waPC's guest in a host.
+func openWapcHere(ctx context.Context, o options, isolation host.Isolation) (*opened, error) {
+	wasm, err := o.wasm(o.guests, "wapc")
+	if err != nil {
+		return nil, err
+	}
+	file := "transforms:\n"
+	for _, operation := range [...]string{transform.Noop, transform.Echo, transform.Cascade, transform.Tick} {
+		file += fmt.Sprintf("  - {name: wapc.%s, operation: %[1]s}\n", operation)
+	}
+	h, err := host.New(host.Config{
+		Plugins: []host.Source{{Name: "wapc", WASM: wasm, Companion: []byte(file)}}, Workers: o.workers,
+		Defaults: host.PluginConfig{Isolation: isolation, MinInstances: o.workers},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Start(ctx); err != nil {
+		return nil, err
+	}
+	return &opened{
+		run: func(ctx context.Context, t task, _ []byte) ([]byte, error) {
+			return h.Run(ctx, "wapc."+t.function, t.input)
+		},
+		close: h.Close,
+	}, nil
+}
 
 // openWapc uses waPC's own pool, as its documentation shows.
 func openWapc(ctx context.Context, o options) (*opened, error) {
