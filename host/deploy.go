@@ -85,11 +85,12 @@ func (ps *plugins) install(ctx context.Context, p *plugin, s Source, d deploymen
 
 // publish makes a version serve that could.
 func (ps *plugins) publish(p *plugin, v *version, d deployment) (DeployResult, error) {
-	result, change, retired, err := ps.publishNext(p, v, d)
+	result, change, retired, replaced, err := ps.publishNext(p, v, d)
 	if err != nil {
 		return DeployFailed, err
 	}
 	ps.retire(p, retired)
+	ps.withdrawn(replaced)
 	if s := p.serving.Load(); s != nil && s.trial != nil && s.trial.version == v {
 		ps.retiring.Go(func() { ps.judge(p, s.trial) })
 	}
@@ -97,14 +98,14 @@ func (ps *plugins) publish(p *plugin, v *version, d deployment) (DeployResult, e
 	return result, nil
 }
 
-func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployResult, _ event.Change, _ retired, err error) {
+func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployResult, _ event.Change, _ retired, replaced withdrawal, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.is(stateClosing) {
-		return "", "", retired{}, ErrClosed
+		return "", "", retired{}, replaced, ErrClosed
 	}
-	if err := ps.clashLocked(p, v); err != nil {
-		return "", "", retired{}, v.record.loadError(StepPublish, err)
+	if err := ps.clashLocked(p, v, d.replaces); err != nil {
+		return "", "", retired{}, replaced, v.record.loadError(StepPublish, err)
 	}
 	before := p.serving.Load()
 	next, result, change := &serving{current: v}, DeployLoaded, event.PluginReady
@@ -126,7 +127,42 @@ func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployRes
 	if next.current == v {
 		v.since, v.by = time.Now(), result
 	}
-	return result, change, ps.publishLocked(p, next), nil
+	gone := ps.publishLocked(p, next)
+	if other := ps.all[d.replaces]; other != nil { // its tasks find one or the other by now
+		replaced = ps.withdrawLocked(other)
+	}
+	return result, change, gone, replaced, nil
+}
+
+// withdrawal is a plugin that was taken out of service.
+type withdrawal struct {
+	plugin  *plugin // nil for none
+	version *version
+	retired retired
+}
+
+// withdrawLocked takes a plugin out of service. [plugins.withdrawn] follows.
+func (ps *plugins) withdrawLocked(p *plugin) withdrawal {
+	w := withdrawal{plugin: p, version: p.current()}
+	w.retired = ps.publishLocked(p, nil)
+	p.failure, p.previous, p.rejected, p.refused, p.listed = nil, nil, [32]byte{}, [32]byte{}, false
+	p.paused.Store(false)
+	return w
+}
+
+// withdrawn retires what was taken out of service, and tells of it.
+func (ps *plugins) withdrawn(w withdrawal) {
+	if w.plugin == nil {
+		return
+	}
+	ps.remember(w.plugin)
+	ps.retire(w.plugin, w.retired)
+	if w.version == nil {
+		return
+	}
+	ps.attempts.count(w.plugin.source, DeployUnloaded)
+	ps.log.Info("plugin is unloaded", w.version.label().attrs()...)
+	ps.tell(w.version.label(), event.PluginUnloaded, "")
 }
 
 // refuse takes note of a source that could not serve, and returns its error.
@@ -170,18 +206,8 @@ func (ps *plugins) unload(ctx context.Context, source string) error {
 	}
 	defer leave()
 	ps.mu.Lock()
-	v := p.current()
-	gone := ps.publishLocked(p, nil)
-	p.failure, p.previous, p.rejected, p.refused, p.listed = nil, nil, [32]byte{}, [32]byte{}, false
-	p.paused.Store(false)
+	w := ps.withdrawLocked(p)
 	ps.mu.Unlock()
-	ps.remember(p)
-	ps.retire(p, gone)
-	if v == nil {
-		return nil
-	}
-	ps.attempts.count(p.source, DeployUnloaded)
-	ps.log.Info("plugin is unloaded", v.label().attrs()...)
-	ps.tell(v.label(), event.PluginUnloaded, "")
+	ps.withdrawn(w)
 	return nil
 }

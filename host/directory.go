@@ -39,6 +39,9 @@ type fileChange struct {
 	of    watch.Change
 	due   time.Time     // zero: at once
 	delay time.Duration // of the last attempt, if that may have failed for no fault of the file
+	// behind is the source whose plugin's name the file waits for, "" if for none; and replaces the
+	// one that it is to take over from.
+	behind, replaces string
 }
 
 // follower deploys what changes in the plugin directory.
@@ -79,12 +82,13 @@ func (f *follower) loop(changes <-chan watch.Change, waiting map[string]fileChan
 		case c := <-ended:
 			name := c.of.Name
 			delete(busy, name)
-			if c.of.File == nil { // its name may be what another waits for
+			if c.of.File == nil || c.replaces != "" { // its name may be what another waits for
 				for other, w := range waiting {
 					w.due = time.Time{}
 					waiting[other] = w
 				}
 			}
+			c.replaces = ""
 			if _, newer := waiting[name]; !newer && c.delay > 0 && ending != nil {
 				c.due = time.Now().Add(c.delay)
 				waiting[name] = c
@@ -100,10 +104,13 @@ func (f *follower) loop(changes <-chan watch.Change, waiting map[string]fileChan
 			if busy[name] || len(busy) >= f.cfg.Workers {
 				continue
 			}
+			if c.of.File == nil && inherited(waiting, name) {
+				continue
+			}
 			delete(waiting, name)
 			busy[name] = true
 			f.group.Go(func() {
-				c.delay = f.apply(c.of, c.delay)
+				c.delay, c.behind = f.apply(&c)
 				ended <- c
 			})
 		}
@@ -111,24 +118,42 @@ func (f *follower) loop(changes <-chan watch.Change, waiting map[string]fileChan
 	}
 }
 
+// inherited reports whether a file that waits has the name of the plugin whose file is gone: as a
+// renamed file does. That is to take over first, so that there is no time when neither serves; the
+// removal waits for it.
+func inherited(waiting map[string]fileChange, gone string) bool {
+	removal := waiting[gone]
+	for name, heir := range waiting {
+		if heir.behind != gone || heir.of.File == nil {
+			continue
+		}
+		heir.behind, heir.replaces, heir.due = "", gone, time.Time{}
+		removal.due = time.Now().Add(lastRetry)
+		waiting[name], waiting[gone] = heir, removal
+		return true
+	}
+	return false
+}
+
 // apply does what a change of the plugin directory asks for. It returns after how long to
-// try that again, 0 for never; before is what it returned the last time.
-func (f *follower) apply(c watch.Change, before time.Duration) (again time.Duration) {
+// try that again, 0 for never, and the source whose plugin's name it waits for.
+func (f *follower) apply(change *fileChange) (again time.Duration, behind string) {
+	c := &change.of
 	if c.File == nil {
 		if err := f.unload(f.ending, c.Name); err != nil && f.ending.Err() == nil {
 			f.log.Warn("a plugin whose file is gone is not unloaded", "plugin", c.Name, "error", err)
 		}
-		return 0
+		return 0, ""
 	}
 	s := sourceOf(c.File)
 	ctx, done, err := f.transact(f.ending)
 	if err != nil {
-		return 0
+		return 0, ""
 	}
 	defer done()
 	p, leave, err := f.place(ctx, c.Name)
 	if err != nil {
-		return 0
+		return 0, ""
 	}
 	defer leave()
 	identity, stamp := s.identity(), s.stamp()
@@ -141,10 +166,12 @@ func (f *follower) apply(c watch.Change, before time.Duration) (again time.Durat
 		_ = f.refuse(p, s, newLoadError(s, StepRead, c.File.Err), deployment{})
 	case !settled:
 		// Whatever fails is told there.
-		_, err = f.transaction(ctx, p, s, deployment{canary: true})
+		_, err = f.transaction(ctx, p, s, deployment{canary: true, replaces: change.replaces})
 	}
 	if e := (*LoadError)(nil); errors.As(err, &e) && e.Temporary {
-		return min(max(firstRetry, 2*before), lastRetry)
+		var other clash
+		errors.As(err, &other)
+		return min(max(firstRetry, 2*change.delay), lastRetry), other.source
 	}
-	return 0
+	return 0, ""
 }

@@ -22,6 +22,7 @@ type deployment struct {
 	// canary lets a canary come of it; back says that it is an earlier version, which
 	// comes back.
 	canary, back bool
+	replaces     string    // the source of another plugin, whose names it takes over, as its file was renamed; or ""
 	rule         StateRule // in the stead of the plugin's, unless it is 0
 }
 

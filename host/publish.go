@@ -70,11 +70,11 @@ func (ps *plugins) nameLocked() {
 }
 
 // clashLocked returns an error if another plugin has the name of a version's manifest, which
-// is in front of all its transforms'.
-func (ps *plugins) clashLocked(p *plugin, v *version) error {
+// is in front of all its transforms'. The version may take over that of one source.
+func (ps *plugins) clashLocked(p *plugin, v *version, replaces string) error {
 	for _, source := range slices.Sorted(maps.Keys(ps.all)) {
 		other := ps.all[source]
-		if other == p {
+		if other == p || source == replaces {
 			continue
 		}
 		for _, o := range other.serving.Load().versions() {

@@ -283,7 +283,7 @@ func (s *startup) serve(failed error) error {
 	var serve []candidate
 	for _, l := range s.made {
 		if failed == nil {
-			switch clash := s.clashLocked(l.plugin, l.version); {
+			switch clash := s.clashLocked(l.plugin, l.version, ""); {
 			case clash == nil:
 				if l.version.since.IsZero() { // else it serves again
 					l.version.since, l.version.by = time.Now(), orDefault(l.version.by, DeployLoaded)

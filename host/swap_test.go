@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -209,20 +210,44 @@ func TestCanaryAcrossRestart(t *testing.T) {
 	}
 }
 
-// TestWatchRenamed has a plugin's file renamed: its name is another's until the old one
-// has been gone for long enough.
+// TestWatchRenamed has a plugin go on serving while its file gets another name: that is another's
+// until the old one has been gone for long enough.
 func TestWatchRenamed(t *testing.T) {
 	dir := t.TempDir()
 	save(t, dir, "a.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
 	w := watch(t, dir, "", nil)
 	w.await(event.PluginReady)
+	over, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if _, err := w.Run(context.Background(), "swap", nil); err != nil {
+				failed <- err
+				return
+			}
+			runtime.Gosched()
+		}
+	}()
 	if err := os.Rename(filepath.Join(dir, "a.wasm"), filepath.Join(dir, "b.wasm")); err != nil {
 		t.Fatal(err)
 	}
+	var changes []event.Change
 	for e := range w.told {
-		if e.Change == event.PluginReady {
+		if changes = append(changes, e.Change); e.Change == event.PluginReady {
 			break
 		}
+	}
+	close(over)
+	if err := <-failed; err != nil {
+		t.Errorf("meanwhile: %v", err)
+	}
+	if want := []event.Change{event.PluginRefused, event.PluginUnloaded, event.PluginReady}; !slices.Equal(changes, want) {
+		t.Errorf("told %v, want %v", changes, want)
 	}
 	answers(t, w, "", guesttest.SwapTag("v1"))
 	if p := w.Plugins(); len(p) != 1 || p[0].Source != "b" || p[0].Failure != nil {
