@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/resonhost/resonhost/host/internal/companion"
+	"github.com/resonhost/resonhost/host/internal/extismfile"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/testcase"
 	"github.com/resonhost/resonhost/host/internal/watch"
@@ -110,20 +111,44 @@ func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
 		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature, testsSignature}, Shared: []string{sums, sumsSigned},
 		MaxBytes: limit, MaxBeside: testcase.MaxBytes, Whole: watch.Module,
+		Manifest: &watch.Manifest{Suffix: extismfile.Suffix, Files: extismfile.Files, Assemble: assemble},
 	}
 }
 
-// ReadSource reads a plugin's file NAME.wasm and what lies beside it, as a host does with
-// those of its plugin directory. NAME is the Source's, and so what [Host.Deploy] takes it for a
+// assemble makes a plugin of a manifest of Extism's: a binary and a companion file.
+func assemble(f *watch.File, doc []byte) (err error) {
+	beside := f.Name + companion.Suffix
+	if f.Beside[beside] != nil {
+		return fmt.Errorf("beside it is %s: say there what the manifest says, and remove that", beside)
+	}
+	f.WASM, f.Beside[beside], err = extismfile.Read(doc, f.Beside)
+	return err
+}
+
+// ReadSource reads a plugin's file NAME.wasm and what lies beside it, or a manifest of Extism's
+// NAME.json and the file that it names, as a host does with those of its plugin directory. NAME is the Source's, and so what [Host.Deploy] takes it for a
 // version of. limit bounds the file, in bytes; [DefaultMaxModule] is a host's own.
 func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
-	name, ok := strings.CutSuffix(filepath.Base(file), ".wasm")
-	if !ok || name == "" {
-		return Source{}, fmt.Errorf("%s: must end in .wasm", file)
+	base := filepath.Base(file)
+	name, ok := strings.CutSuffix(base, ".wasm")
+	manifest := false
+	if !ok {
+		name, manifest = strings.CutSuffix(base, extismfile.Suffix)
+		ok = manifest
 	}
-	f, err := watch.ReadFile(ctx, watchConfig(filepath.Dir(file), func(string) int { return limit }), name)
-	if err != nil {
+	if !ok || name == "" {
+		return Source{}, fmt.Errorf("%s: must end in .wasm, or be a manifest of Extism's, NAME.json", file)
+	}
+	c := watchConfig(filepath.Dir(file), func(string) int { return limit })
+	if !manifest {
+		c.Manifest = nil // which may name the file
+	}
+	f, err := watch.ReadFile(ctx, c, name)
+	switch {
+	case err != nil:
 		return Source{}, err
+	case manifest && filepath.Base(f.Path) != base:
+		return Source{}, fmt.Errorf("%s: is no manifest of Extism's, which has a member \"wasm\"", file)
 	}
 	return sourceOf(&f), nil
 }

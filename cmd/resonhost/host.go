@@ -92,6 +92,9 @@ func (o *options) setLoading(cfg *host.Config) error {
 		if s.Tests != nil {
 			files.Beside[s.Name+trust.TestsSuffix] = s.Tests
 		}
+		if _, manifest := s.Beside[s.Name+".json"]; manifest {
+			return errors.New("a manifest of Extism's cannot be signed: say in a companion file what it says, and sign that")
+		}
 		if s.Companion != nil {
 			files.Beside[s.Name+trust.CompanionSuffix] = s.Companion
 		}

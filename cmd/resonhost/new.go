@@ -28,11 +28,12 @@ type project struct {
 }
 
 func newCommand(std stdio) *cli.Command {
+	kinds := scaffold.Kinds()
 	var words []string
-	for _, l := range scaffold.Languages() {
+	for _, l := range scaffold.Languages(kinds[0]) { // which has all of them
 		words = append(words, l.Name)
 	}
-	p := &project{Options: scaffold.Options{Language: words[0]}}
+	p := &project{Options: scaffold.Options{Kind: kinds[0], Language: words[0]}}
 	last := len(words) - 1
 	return &cli.Command{
 		Name:      "new",
@@ -40,6 +41,7 @@ func newCommand(std stdio) *cli.Command {
 		UsageText: "resonhost new NAME [options]",
 		Description: "Writes a plugin that is complete, self-tests included, in the language of --lang,\n" +
 			"and says how to build, check and call it. No file is overwritten.\n\n" +
+			kindsOf(kinds) +
 			"In Go a plugin requires the module " + scaffold.Module + " at the\n" +
 			"version of this command. Where that is no release, and for work on the module\n" +
 			"itself, --replace names a checkout of it.\n\n" + exitCodes,
@@ -47,6 +49,10 @@ func newCommand(std stdio) *cli.Command {
 			{
 				"lang", "write the plugin in `LANGUAGE` " + strings.Join(words[:last], ", ") + " or " + words[last], words[0],
 				choice[string]{&p.Language, words, words},
+			},
+			{
+				"kind", "write a plugin of `KIND` " + strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1], kinds[0],
+				choice[string]{&p.Kind, kinds, kinds},
 			},
 			{"dir", "write to `DIR`", "the plugin's name", text{&p.dir}},
 			{"replace", "have a plugin in Go use the checkout `DIR` of " + scaffold.Module, "none", text{&p.Replace}},
@@ -71,8 +77,8 @@ func (p *project) write(out io.Writer) error {
 	if err := manifest.CheckName(p.Name); err != nil {
 		return usagef("%q is no name for a plugin: %w%s", p.Name, err, suggestion(p.Name))
 	}
-	if p.Replace != "" && p.Language != "go" && p.Language != "tinygo" {
-		return usagef("--replace: is for plugins in Go")
+	if p.Replace != "" && (p.Kind != scaffold.Native || p.Language != "go" && p.Language != "tinygo") {
+		return usagef("--replace: is for plugins in Go of kind %s", scaffold.Native)
 	}
 	if p.dir == "" {
 		p.dir = p.Name
@@ -83,7 +89,7 @@ func (p *project) write(out io.Writer) error {
 	switch {
 	case errors.Is(err, scaffold.ErrNoRelease):
 		return usagef("%w; give --replace DIR, a checkout", err)
-	case errors.As(err, &fault): // of --replace: the name was checked, the language by its flag
+	case errors.As(err, &fault): // of --replace or --lang: the name was checked
 		return usagef("--%w", fault)
 	case errors.As(err, &there):
 		return usagef("%w; nothing was written", there)
@@ -139,12 +145,13 @@ func (p *project) print(out io.Writer, files []string) error {
 	if p.json {
 		return json.NewEncoder(out).Encode(struct {
 			Name     string   `json:"name"`
+			Kind     string   `json:"kind"`
 			Language string   `json:"language"`
 			Dir      string   `json:"dir"`
 			Files    []string `json:"files"`
 			Steps    steps    `json:"steps"`
 			Untested string   `json:"untested,omitempty"`
-		}{p.Name, p.Language, p.dir, files, next, p.untested()})
+		}{p.Name, p.Kind, p.Language, p.dir, files, next, p.untested()})
 	}
 	// A tabwriter keeps what goes wrong for Flush.
 	t := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
@@ -162,12 +169,21 @@ func (p *project) print(out io.Writer, files []string) error {
 }
 
 func (p *project) untested() string {
-	for _, l := range scaffold.Languages() {
-		if l.Name == p.Language {
-			return l.Untested
+	l, _ := scaffold.Find(p.Kind, p.Language) // it was written
+	return l.Untested
+}
+
+// kindsOf says of kinds but the first in which languages they are.
+func kindsOf(kinds []string) string {
+	var b strings.Builder
+	for _, kind := range kinds[1:] {
+		var names []string
+		for _, l := range scaffold.Languages(kind) {
+			names = append(names, l.Name)
 		}
+		fmt.Fprintf(&b, "A plugin of kind %s is in %s.\n", kind, strings.Join(names, ", "))
 	}
-	return ""
+	return b.String() + "\n"
 }
 
 var plainWord = regexp.MustCompile(`^[\w./+,:@%=][\w./+,:@%=-]*$`)

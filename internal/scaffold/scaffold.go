@@ -4,6 +4,7 @@ package scaffold
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -31,8 +32,19 @@ const goVersion = "1.25.0"
 // noVersion is what go.mod requires of a module that it replaces.
 const noVersion = "v0.0.0"
 
-// Language is one in which a plugin can be begun.
+// Kinds of guests that a project can be of.
+const (
+	Native  = "native"  // keeps the plugin contract
+	Command = "command" // a program of WASI
+)
+
+// Kinds returns the kinds, the first of which is the default of the command.
+func Kinds() []string { return []string{Native, Command} }
+
+// Language is one in which a plugin of a kind can be begun.
 type Language struct {
+	// Kind is one of [Kinds].
+	Kind string
 	// Name is what [Options.Language] takes, and Title the language's own name.
 	Name, Title string
 	// Source is the file that the author edits; Contract says where the rest of the
@@ -49,9 +61,15 @@ type Language struct {
 	// Ignore has what a build leaves, as lines of .gitignore.
 	Ignore []string
 
-	folders []string // of templates, later ones complete earlier ones
-	goMod   bool
+	folders  []string // of templates, later ones complete earlier ones
+	goMod    bool     // whether it has a go.mod
+	requires bool     // whether that requires [Module]
 }
+
+const (
+	cNeeds   = "clang with WASI: Debian's clang, lld, wasi-libc and libclang-rt-dev-wasm32, or `make CLANG=…/bin/clang` of a WASI SDK"
+	rustTest = "cargo test      # runs the transform's own tests, without resonhost"
+)
 
 const inPackageGuest = "The contract with the host is in the package `abi/guest` that it imports."
 
@@ -59,45 +77,83 @@ const goTest = "go test         # runs the transform's own tests, without resonh
 
 var languages = []Language{
 	{
-		Name: "go", Title: "Go", Source: "transform.go", Contract: inPackageGuest,
-		Needs: "Go 1.25 or newer", Test: goTest, folders: []string{"common", "gosource", "go"}, goMod: true,
+		Kind: Native, Name: "go", Title: "Go", Source: "transform.go", Contract: inPackageGuest,
+		Needs: "Go 1.25 or newer", Test: goTest, folders: []string{"common", "gosource", "go"}, goMod: true, requires: true,
 	},
 	{
-		Name: "tinygo", Title: "Go for TinyGo", Source: "transform.go", Contract: inPackageGuest,
+		Kind: Native, Name: "tinygo", Title: "Go for TinyGo", Source: "transform.go", Contract: inPackageGuest,
 		Needs: "TinyGo 0.39 or newer, with Go 1.25 or newer as it supports", Test: goTest,
 		Untested: "Untested, for want of a TinyGo where resonhost is. A panic may end " +
 			"the instance, where that of Go fails the task.",
-		Ignore: []string{"build/"}, folders: []string{"common", "gosource", "tinygo"}, goMod: true,
+		Ignore: []string{"build/"}, folders: []string{"common", "gosource", "tinygo"}, goMod: true, requires: true,
 	},
 	{
-		Name: "rust", Title: "Rust", Source: "src/lib.rs", Contract: "`src/resonhost.rs` is the contract with the host.",
+		Kind: Native, Name: "rust", Title: "Rust", Source: "src/lib.rs", Contract: "`src/resonhost.rs` is the contract with the host.",
 		Needs: "cargo 1.63 or newer with the target wasm32-unknown-unknown: `rustup target add " +
 			"wasm32-unknown-unknown`, or Debian's cargo and libstd-rust-dev-wasm32",
-		Test:   "cargo test      # runs the transform's own tests, without resonhost",
+		Test:   rustTest,
 		Ignore: []string{"target/"}, folders: []string{"common", "rust"},
 	},
 	{
-		Name: "assemblyscript", Title: "AssemblyScript", Source: "assembly/index.ts",
+		Kind: Native, Name: "assemblyscript", Title: "AssemblyScript", Source: "assembly/index.ts",
 		Contract: "`assembly/resonhost.ts` is the contract with the host.",
 		Needs:    "Node.js 20 or newer with npm, which gets the compiler of `package-lock.json`",
 		Ignore:   []string{"build/", "node_modules/"}, folders: []string{"common", "assemblyscript"},
 	},
 	{
-		Name: "c", Title: "C", Source: "plugin.c", Contract: "`resonhost.h` and `resonhost.c` are the contract with the host.",
-		Needs:   "clang with WASI: Debian's clang, lld, wasi-libc and libclang-rt-dev-wasm32, or `make CLANG=…/bin/clang` of a WASI SDK",
-		folders: []string{"common", "c"},
+		Kind: Native, Name: "c", Title: "C", Source: "plugin.c", Contract: "`resonhost.h` and `resonhost.c` are the contract with the host.",
+		Needs: cNeeds, folders: []string{"common", "c"},
+	},
+	{
+		Kind: Command, Name: "go", Title: "Go", Source: "main.go",
+		Needs: "Go 1.25 or newer", Test: "go test         # runs the program's own tests, without resonhost",
+		folders: []string{"command", "commandgo"}, goMod: true,
+	},
+	{
+		Kind: Command, Name: "rust", Title: "Rust", Source: "src/main.rs",
+		Needs: "cargo 1.63 or newer with the target wasm32-wasip1: `rustup target add wasm32-wasip1`, or Debian's cargo, " +
+			"lld and libstd-rust-dev-wasm32",
+		Test:   rustTest,
+		Ignore: []string{"target/"}, folders: []string{"command", "commandrust"},
+	},
+	{
+		Kind: Command, Name: "c", Title: "C", Source: "main.c", Needs: cNeeds, folders: []string{"command", "commandc"},
 	},
 }
 
-// Languages returns the languages, the first of which is the default of the command.
-func Languages() []Language { return slices.Clone(languages) }
+// Languages returns the languages of a kind, the first of which is the default of the command.
+func Languages(kind string) (all []Language) {
+	for _, l := range languages {
+		if l.Kind == kind {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Find returns a language of a kind. The error is an [*abi.FieldError].
+func Find(kind, name string) (Language, error) {
+	all := Languages(kind)
+	i := slices.IndexFunc(all, func(l Language) bool { return l.Name == name })
+	switch {
+	case len(all) == 0:
+		return Language{}, &abi.FieldError{Field: "kind", Rule: fmt.Sprintf("must be one of those there are, not %q", kind)}
+	case i < 0:
+		var names []string
+		for _, l := range all {
+			names = append(names, l.Name)
+		}
+		return Language{}, &abi.FieldError{Field: "lang", Rule: fmt.Sprintf("a plugin of kind %s is begun in %s, not %q", kind, strings.Join(names, ", "), name)}
+	}
+	return all[i], nil
+}
 
 // Options say what to write.
 type Options struct {
 	// Name is the plugin's, by the rule of [manifest.CheckName].
 	Name string
-	// Language is the name of one of [Languages].
-	Language string
+	// Kind is one of [Kinds]; "" is [Native]. Language is the name of one of its [Languages].
+	Kind, Language string
 	// Version is the version of [Module] that a plugin in Go requires, a release
 	// such as v1.2.3 or a pseudo-version. Another language needs none.
 	Version string
@@ -136,11 +192,10 @@ func (o Options) files() ([]file, error) {
 	if err := manifest.CheckName(o.Name); err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(languages, func(l Language) bool { return l.Name == o.Language })
-	if i < 0 {
-		return nil, &abi.FieldError{Field: "language", Rule: fmt.Sprintf("must be one of those there are, not %q", o.Language)}
+	language, err := Find(cmp.Or(o.Kind, Native), o.Language)
+	if err != nil {
+		return nil, err
 	}
-	language := languages[i]
 	var files []file
 	data := struct {
 		Name, Module string
@@ -169,7 +224,7 @@ func (o Options) files() ([]file, error) {
 		}
 	}
 	if language.goMod {
-		b, err := o.goMod()
+		b, err := o.goMod(language.requires)
 		if err != nil {
 			return nil, err
 		}
@@ -181,13 +236,16 @@ func (o Options) files() ([]file, error) {
 
 // goMod is the go.mod of a plugin in Go. Its module is below example.com and ends in -plugin:
 // a path of one word may be a package of the standard library, and some words may be none.
-func (o Options) goMod() ([]byte, error) {
+func (o Options) goMod(requires bool) ([]byte, error) {
 	f := new(modfile.File)
 	if err := f.AddModuleStmt("example.com/" + o.Name + "-plugin"); err != nil {
 		return nil, err
 	}
 	if err := f.AddGoStmt(goVersion); err != nil {
 		return nil, err
+	}
+	if !requires {
+		return f.Format()
 	}
 	if o.Replace == "" {
 		if err := module.Check(Module, o.Version); err != nil || strings.Contains(o.Version, "+") {

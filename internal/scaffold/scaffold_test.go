@@ -20,12 +20,33 @@ import (
 	"github.com/resonhost/resonhost/internal/scaffold"
 )
 
+// everyLanguage returns those of all kinds.
+func everyLanguage() (all []scaffold.Language) {
+	for _, kind := range scaffold.Kinds() {
+		all = append(all, scaffold.Languages(kind)...)
+	}
+	return all
+}
+
+// TestKinds has what there is not refused.
+func TestKinds(t *testing.T) {
+	for want, o := range map[string]scaffold.Options{
+		`kind: must be one of those there are, not "x"`:                        {Name: "a", Kind: "x", Language: "go"},
+		`lang: a plugin of kind command is begun in go, rust, c, not "tinygo"`: {Name: "a", Kind: scaffold.Command, Language: "tinygo"},
+	} {
+		dir := filepath.Join(t.TempDir(), "project")
+		if _, err := scaffold.Write(dir, o); err == nil || err.Error() != want || exists(dir) {
+			t.Errorf("err %v, want %s", err, want)
+		}
+	}
+}
+
 // TestEveryLanguage writes a project in each and looks at what all have.
 func TestEveryLanguage(t *testing.T) {
-	for _, l := range scaffold.Languages() {
-		t.Run(l.Name, func(t *testing.T) {
+	for _, l := range everyLanguage() {
+		t.Run(l.Kind+"/"+l.Name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "deep", "within")
-			files, err := scaffold.Write(dir, scaffold.Options{Name: "a_name-1", Language: l.Name, Version: "v1.2.3"})
+			files, err := scaffold.Write(dir, scaffold.Options{Name: "a_name-1", Kind: l.Kind, Language: l.Name, Version: "v1.2.3"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,9 +129,9 @@ func TestNames(t *testing.T) {
 		"node_modules":           "",
 		"a-":                     "",
 	} {
-		for _, l := range scaffold.Languages() {
+		for _, l := range everyLanguage() {
 			dir := filepath.Join(t.TempDir(), "project")
-			_, err := scaffold.Write(dir, scaffold.Options{Name: name, Language: l.Name, Version: "v1.2.3"})
+			_, err := scaffold.Write(dir, scaffold.Options{Name: name, Kind: l.Kind, Language: l.Name, Version: "v1.2.3"})
 			var fault *abi.FieldError
 			switch {
 			case want == "" && err != nil:

@@ -20,6 +20,8 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/resonhost/resonhost/abi"
+	rules "github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/scaffold"
 )
@@ -42,14 +44,14 @@ func TestToolchains(t *testing.T) {
 	resonhost := filepath.Join(bin, "resonhost")
 	run(t, guesttest.Root(), nil, "go", "build", "-o", resonhost, "./cmd/resonhost")
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	for _, l := range scaffold.Languages() {
+	for _, l := range everyLanguage() {
 		if l.Untested != "" {
 			continue
 		}
-		t.Run(l.Name, func(t *testing.T) {
+		t.Run(l.Kind+"/"+l.Name, func(t *testing.T) {
 			dir, name := t.TempDir(), reserved[l.Name]
-			args := []string{"new", name, "--lang", l.Name, "--dir", "."}
-			if l.Name == "go" { // whose plugins are of this module's packages
+			args := []string{"new", name, "--kind", l.Kind, "--lang", l.Name, "--dir", "."}
+			if l.Kind == scaffold.Native && l.Name == "go" { // whose plugins are of this module's packages
 				args = append(args, "--replace", guesttest.Root())
 			}
 			run(t, dir, nil, resonhost, args...)
@@ -62,8 +64,14 @@ func TestToolchains(t *testing.T) {
 					t.Errorf("%s: %v\n%s", test, err, out)
 				}
 			}
-			t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file) })
-			t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name) })
+			if l.Kind == scaffold.Command {
+				t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file, 2) })
+				t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "exit code 1: text: must not be empty") })
+				t.Run("dev", func(t *testing.T) { dev(t, resonhost, dir, name, l.Source) })
+				return
+			}
+			t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file, 3) })
+			t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "text: must not be empty") })
 			t.Run("conform", func(t *testing.T) { run(t, dir, nil, resonhost, "conform", file) })
 			t.Run("large", func(t *testing.T) { callLarge(t, resonhost, dir, name) })
 			t.Run("frames", func(t *testing.T) { malformed(t, file) })
@@ -90,7 +98,27 @@ func run(t *testing.T, dir string, stdin []byte, name string, args ...string) []
 	return out
 }
 
-func inspect(t *testing.T, resonhost, file string) {
+// dev has the project built, deployed and tried, and once more with a fault in its source, which its
+// self-tests find.
+func dev(t *testing.T, resonhost, dir, name, source string) {
+	if out := run(t, dir, nil, resonhost, "dev", ".", "--once"); !strings.Contains(string(out), name+" 0.1.0 (") {
+		t.Errorf("%s", out)
+	}
+	file := filepath.Join(dir, source)
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.Replace(b, []byte("'!'"), []byte("'?'"), 1), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(dir, nil, resonhost, "dev", ".", "--once").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `output of 6 bytes is "?" from byte 5 on`) {
+		t.Errorf("err %v, %s", err, out)
+	}
+}
+
+func inspect(t *testing.T, resonhost, file string, tests int) {
 	var got struct {
 		SelfTests int    `json:"self_tests"`
 		NoReset   string `json:"no_reset"`
@@ -98,14 +126,14 @@ func inspect(t *testing.T, resonhost, file string) {
 	if err := json.Unmarshal(run(t, ".", nil, resonhost, "inspect", "--json", file), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.SelfTests != 3 || got.NoReset != "" {
+	if got.SelfTests != tests || got.NoReset != "" {
 		t.Errorf("%d self-tests passed, cannot be reset: %q", got.SelfTests, got.NoReset)
 	}
 }
 
 // callTests calls the plugin with the tests beside it, many times over: in tasks
 // apart, and in frames of several.
-func callTests(t *testing.T, resonhost, dir, name string) {
+func callTests(t *testing.T, resonhost, dir, name, refusal string) {
 	type test struct {
 		Input, Output json.RawMessage
 		Error         string
@@ -142,7 +170,7 @@ func callTests(t *testing.T, resonhost, dir, name string) {
 				c := tests[n%len(tests)]
 				want := string(c.Output)
 				if c.Error != "" {
-					want = fmt.Sprintf(`{"error":{"status":400,"detail":"text: must not be empty","kind":%q,"transform":%q,"plugin":%q,"version":"0.1.0","line":%d}}`, c.Error, name, name, n+1)
+					want = fmt.Sprintf(`{"error":{"status":%d,"detail":%q,"kind":%q,"transform":%q,"plugin":%q,"version":"0.1.0","line":%d}}`, rules.RuleOf(host.Kind(c.Error)).Status, refusal, c.Error, name, name, n+1)
 				}
 				if lines.Text() != want {
 					t.Fatalf("line %d: %s, want %s", n+1, lines.Text(), want)

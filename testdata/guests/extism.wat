@@ -165,10 +165,18 @@
     (call $answer (call $number (i32.wrap_i64 (i64.shr_u (local.get $at) (i64.const 12)))))
     (i32.const 0))
   ;; Hostile: reads and writes where there is no block, and gives the host what is none.
-  (func (export "wildload") (result i32) (drop (call $load_u64 (i64.const 0))) (i32.const 0))
-  (func (export "wildloadfar") (result i32) (drop (call $load_u64 (i64.const 0x100000400))) (i32.const 0))
   (func (export "wildloadend") (result i32) (drop (call $load_u64 (i64.const 0xfffffff8))) (i32.const 0))
   (func (export "wildstore") (result i32) (call $store_u64 (i64.const 16) (i64.const -1)) (i32.const 0))
+  ;; Fills all that is before the first block, its header too, and has kernel and host allocate.
+  (func (export "wildroot") (result i32)
+    (local $at i64)
+    (loop $next
+      (call $store_u64 (local.get $at) (i64.const -1))
+      (br_if $next (i64.lt_u (local.tee $at (i64.add (local.get $at) (i64.const 8))) (i64.const 0x400))))
+    (drop (call $alloc (i64.const 100000)))
+    (call $free (i64.const 0x400))
+    (call $log_info (i64.const 0x400))
+    (i32.const 0))
   (func (export "wildstorebyte") (result i32) (call $store_u8 (i64.const -1) (i32.const 1)) (i32.const 0))
   (func (export "wildoutput") (result i32) (call $output_set (i64.const 0x400) (i64.const 0x7fffff)) (i32.const 0))
   (func (export "wildoutputfar") (result i32) (call $output_set (i64.const 0x100000400) (i64.const 8)) (i32.const 0))

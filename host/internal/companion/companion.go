@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -52,12 +54,25 @@ type File struct {
 	AllowedHosts []string
 	// SelfTests are tasks whose answers are known.
 	SelfTests []manifest.SelfTest
+	// Limits are those of guests of Extism's.
+	Limits Limits
 	// Settings are the plugin's own, in the file's order.
 	Settings []Setting
 
 	name  string
 	lines map[string]int // of its keys
 	tests []int          // lines of SelfTests
+}
+
+// Limits are what manifests of Extism's bound, beside what settings do. Those that are nil or zero
+// have Extism's defaults.
+type Limits struct {
+	// TimeoutMS is how long a task may run, in milliseconds, and MaxPages how large the guest's memory
+	// may become, in pages of 64 KiB; 0 is the plugin's setting.
+	TimeoutMS, MaxPages int
+	// MaxResponseBytes is the longest body of an HTTP response, and MaxVariableBytes what all
+	// variables of a task take together.
+	MaxResponseBytes, MaxVariableBytes *int
 }
 
 // Transform is one that a companion file declares.
@@ -147,6 +162,11 @@ func (f *File) parse(doc []byte) error {
 		"allowed_hosts": list(&f.AllowedHosts, "allowed_hosts"),
 		"transforms":    f.transforms,
 		"self_tests":    f.selfTests,
+
+		"timeout_ms":         number(func(n int) { f.Limits.TimeoutMS = n }, "timeout_ms"),
+		"max_pages":          number(func(n int) { f.Limits.MaxPages = n }, "max_pages"),
+		"max_response_bytes": number(func(n int) { f.Limits.MaxResponseBytes = &n }, "max_response_bytes"),
+		"max_variable_bytes": number(func(n int) { f.Limits.MaxVariableBytes = &n }, "max_variable_bytes"),
 	}
 	return yamlfile.Members(top, "the file", keys(fields), func(key string, value *yamlfile.Node) error {
 		f.lines[key] = value.Line
@@ -187,6 +207,22 @@ func text(to *string, what string) func(*yamlfile.Node) error {
 	return func(n *yamlfile.Node) (err error) {
 		*to, err = yamlfile.Scalar(n, what)
 		return err
+	}
+}
+
+// number reads a number that is not negative.
+func number(set func(int), what string) func(*yamlfile.Node) error {
+	return func(n *yamlfile.Node) error {
+		s, err := yamlfile.Scalar(n, what)
+		if err != nil {
+			return err
+		}
+		v, err := strconv.ParseUint(s, 10, 32)
+		if err != nil || v > math.MaxInt {
+			return yamlfile.At(n, "%s must be a number from 0 to 4294967295", what)
+		}
+		set(int(v))
+		return nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package companion
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,7 +49,7 @@ func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
 		t := &all[i]
 		m.Transforms = append(m.Transforms, manifest.Transform{
 			Name: t.Name, Input: orBytes(t.Input), Output: orBytes(t.Output), InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
-			TimeoutMS: int(t.Timeout.Milliseconds()), StateBytes: t.StateBytes,
+			TimeoutMS: cmp.Or(int(t.Timeout.Milliseconds()), f.Limits.TimeoutMS), StateBytes: t.StateBytes,
 		})
 	}
 	if len(all) == 0 {

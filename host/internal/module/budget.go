@@ -54,6 +54,7 @@ type quota struct {
 	// denied is what memory was denied for in this call, and wanted how much it was.
 	denied denial
 	wanted uint64
+	own    uint64 // the limit that denied it, for byOwn
 	// starved is whether memory was denied for others' sake since the instance began, or was reset.
 	starved bool
 }
@@ -63,6 +64,7 @@ type linear struct {
 	*memory.Memory
 
 	quota *quota
+	own   uint64 // how large it may become by itself, in bytes; 0 is no bound
 	size  uint64 // in bytes
 	made  bool   // whether the module has a memory
 	// shrinking is whether the memory is to become as large as its image, see [linear.shrink].
@@ -75,6 +77,7 @@ type denial int
 const (
 	granted  denial = iota // it was not denied
 	byLimit                // the instance's own limit
+	byOwn                  // the memory's own
 	byBudget               // that of all instances
 	bySystem               // the system has none left
 )
@@ -94,9 +97,9 @@ func newQuota(b *Budget, limit, initial uint64) (quota, error) {
 	return quota{budget: b, limit: limit, held: initial}, nil
 }
 
-// newLinear returns a memory within it.
-func (r *quota) newLinear() *linear {
-	return &linear{Memory: memory.New(r.limit, memory.Shared), quota: r}
+// newLinear returns a memory within it, with a bound of its own unless that is 0.
+func (r *quota) newLinear(own uint64) *linear {
+	return &linear{Memory: memory.New(r.limit, memory.Shared), quota: r, own: own}
 }
 
 // Allocate implements [experimental.MemoryAllocator].
@@ -118,6 +121,10 @@ func (l *linear) Reallocate(size uint64) []byte {
 	total := r.size - l.size + max(size, l.size)
 	if total > r.limit { // refused without asking for room
 		return r.deny(byLimit, total)
+	}
+	if l.own > 0 && size > l.own {
+		r.own = l.own
+		return r.deny(byOwn, size)
 	}
 	more := max(total, r.held) - r.held
 	if !r.budget.take(more) {
@@ -146,7 +153,7 @@ func (l *linear) shrink(mem api.Memory) bool {
 
 func (r *quota) deny(why denial, size uint64) []byte {
 	r.denied, r.wanted = why, size
-	r.starved = r.starved || why != byLimit
+	r.starved = r.starved || why != byLimit && why != byOwn
 	return nil
 }
 
@@ -160,6 +167,8 @@ func (r *quota) fault(export string) *Fault {
 	switch r.denied {
 	case granted:
 		return nil
+	case byOwn:
+		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, the plugin's limit is %d (max_pages of its companion file or manifest)", export, r.wanted, r.own)
 	case byLimit:
 		f.Message = fmt.Sprintf("%s wanted memory of %d bytes, the limit is %d (MemoryLimit, --memory-limit)", export, r.wanted, r.limit)
 	case byBudget:

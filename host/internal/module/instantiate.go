@@ -85,7 +85,11 @@ func (in *Instance) linkAll(ctx context.Context) error {
 // linkPart makes the instance's own of a part of the program.
 func (in *Instance) linkPart(ctx context.Context, i int) (err error) {
 	of, p := &in.template.program.parts[i], &in.parts[i]
-	p.memory = in.quota.newLinear()
+	own := uint64(0)
+	if i == 0 {
+		own = in.template.plugin.MaxMemory
+	}
+	p.memory = in.quota.newLinear(own)
 	// Names are left out so that a runtime can hold many instances, and start
 	// functions so that their failures are told as any other call's.
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()

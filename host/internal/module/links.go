@@ -52,6 +52,9 @@ func (m *Module) inspect(wasm []byte) error {
 	if err == nil && m.linked > m.opts.MemoryLimit {
 		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.linked, m.opts.MemoryLimit))
 	}
+	if own := m.plugin.MaxMemory; err == nil && own > 0 && links.Memory > own {
+		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, its companion file or manifest allows %d: raise max_pages", links.Memory, own))
+	}
 	switch {
 	case err != nil:
 		return StepInspect.in(errors.Join(hint, faults, err))

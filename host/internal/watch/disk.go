@@ -73,6 +73,17 @@ func newest(stamps []stamp) time.Time {
 type disk struct {
 	cfg  Config
 	open func(path string) (*os.File, error)
+	// manifests are those that were seen, by their names without the suffix.
+	manifests map[string]manifest
+}
+
+// manifest is what a file is that could be one.
+type manifest struct {
+	stamp stamp // of when it was read
+	is    bool
+	files []string // none unless it is one
+	// rival is whether there is a plugin file of its name that no manifest names.
+	rival bool
 }
 
 // open does not wait for a writer if it is given a FIFO after all.
@@ -101,17 +112,31 @@ func (d *disk) concerns(file string) bool {
 	if _, ok := d.plugin(file); ok || slices.Contains(d.cfg.Shared, file) {
 		return true
 	}
+	if _, ok := d.manifest(file); ok {
+		return true
+	}
 	return slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
 }
 
-// names returns the file of a plugin, its companions and those shared.
+// manifest returns the name of the plugin whose manifest a file would be.
+func (d *disk) manifest(file string) (string, bool) {
+	if d.cfg.Manifest == nil {
+		return "", false
+	}
+	name, ok := strings.CutSuffix(file, d.cfg.Manifest.Suffix)
+	return name, ok && name != "" && name[0] != '.'
+}
+
+// names returns the file of a plugin, or its manifest, its companions and those shared. The files of a
+// manifest come last.
 func (d *disk) names(plugin string) []string {
-	names := make([]string, 0, 1+len(d.cfg.Beside)+len(d.cfg.Shared))
-	names = append(names, plugin+d.cfg.Suffix)
+	m := d.manifests[plugin]
+	names := make([]string, 0, 1+len(d.cfg.Beside)+len(d.cfg.Shared)+len(m.files))
+	names = append(names, filepath.Base(d.path(plugin)))
 	for _, suffix := range d.cfg.Beside {
 		names = append(names, plugin+suffix)
 	}
-	return append(names, d.cfg.Shared...)
+	return append(append(names, d.cfg.Shared...), m.files...)
 }
 
 func (d *disk) look() look {
@@ -140,17 +165,13 @@ func (d *disk) look() look {
 			shared[file] = stampAt(filepath.Join(d.cfg.Dir, file))
 		}
 	}
-	for file := range there {
-		name, ok := d.plugin(file)
-		if !ok {
-			continue
-		}
+	for name := range d.plugins(there) {
 		names := d.names(name)
 		stamps := make([]stamp, len(names))
 		for i, n := range names {
 			if s, ok := shared[n]; ok {
 				stamps[i] = s
-			} else if there[n] {
+			} else if there[n] || d.manifests[name].is { // its files may lie deeper
 				stamps[i] = stampAt(filepath.Join(d.cfg.Dir, n))
 			}
 		}
@@ -161,17 +182,81 @@ func (d *disk) look() look {
 	return l
 }
 
+// plugins returns the names of the plugins that the files of the directory are, and takes note of
+// manifests among them.
+func (d *disk) plugins(there map[string]bool) map[string]bool {
+	of, taken := make(map[string]bool), make(map[string]bool)
+	seen := make(map[string]manifest)
+	for file := range there {
+		name, ok := d.manifest(file)
+		if !ok {
+			continue
+		}
+		m, known := d.manifests[name]
+		if at := stampAt(filepath.Join(d.cfg.Dir, file)); !known || m.stamp != at {
+			m = d.readManifest(name, file, at)
+		}
+		seen[name] = m
+		if !m.is {
+			continue
+		}
+		for _, path := range m.files {
+			taken[path] = true
+		}
+		if d.cfg.only == "" || d.cfg.only == name {
+			of[name] = true
+		}
+	}
+	d.manifests = seen
+	for file := range there {
+		name, ok := d.plugin(file)
+		if !ok || taken[file] && d.cfg.only == "" {
+			continue
+		}
+		of[name] = true
+		if m := seen[name]; m.is {
+			m.rival = !taken[file]
+			seen[name] = m
+		}
+	}
+	return of
+}
+
+// readManifest reads what could be a manifest. What cannot be read is none.
+func (d *disk) readManifest(name, file string, at stamp) manifest {
+	m := manifest{stamp: at}
+	doc, same, err := d.readFile(filepath.Join(d.cfg.Dir, file), at, d.manifestLimit(name))
+	if !same {
+		m.stamp = stamp{} // to be read again
+	}
+	if same && err == nil {
+		m.files, m.is = d.cfg.Manifest.Files(doc)
+	}
+	return m
+}
+
+// manifestLimit is how long a manifest may be: it may have the plugin in base64.
+func (d *disk) manifestLimit(plugin string) int { return d.cfg.MaxBytes(plugin)/3*4 + d.cfg.MaxBeside }
+
 // read reads a plugin with all that belongs to it. It is false if that is no longer what
 // was seen.
 func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 	f := File{Name: plugin, Path: d.path(plugin), Modified: newest(seen)}
 	beside := map[string][]byte{}
-	for i, name := range d.names(plugin) {
+	m := d.manifests[plugin]
+	names := d.names(plugin)
+	if len(names) != len(seen) {
+		return File{}, false
+	}
+	for i, name := range names {
 		if !seen[i].there {
 			continue
 		}
 		limit := d.cfg.MaxBeside
-		if i == 0 {
+		switch {
+		case i == 0 && m.is:
+			limit = d.manifestLimit(plugin)
+		case i == 0, i >= len(names)-len(m.files):
 			limit = d.cfg.MaxBytes(plugin)
 		}
 		b, same, err := d.readFile(filepath.Join(d.cfg.Dir, name), seen[i], limit)
@@ -186,10 +271,16 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 			beside[name] = b
 		}
 	}
-	for i, name := range d.names(plugin) {
+	for i, name := range names {
 		if stampAt(filepath.Join(d.cfg.Dir, name)) != seen[i] {
 			return File{}, false
 		}
+	}
+	switch {
+	case m.is && m.rival:
+		f.Err = &fs.PathError{Op: "read", Path: f.Path, Err: fmt.Errorf("it does not name %s, which would be a plugin of the same name", plugin+d.cfg.Suffix)}
+	case m.is && f.Err == nil:
+		f.Err = d.assemble(&f, beside)
 	}
 	if f.Err != nil {
 		f.WASM = nil
@@ -197,6 +288,22 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 	}
 	f.Beside = beside
 	return f, true
+}
+
+// assemble makes a plugin of its manifest and the files that it names.
+func (d *disk) assemble(f *File, beside map[string][]byte) error {
+	doc := f.WASM
+	f.WASM, f.Beside = nil, beside
+	beside[f.Name+d.cfg.Manifest.Suffix] = doc
+	err := d.cfg.Manifest.Assemble(f, doc)
+	if err == nil && len(f.WASM) > d.cfg.MaxBytes(f.Name) {
+		err = fmt.Errorf("%w: more than %d bytes", ErrTooLarge, d.cfg.MaxBytes(f.Name))
+	}
+	if err == nil {
+		return nil
+	}
+	f.Beside = nil
+	return &fs.PathError{Op: "read", Path: f.Path, Err: err}
 }
 
 // readFile reads at most limit bytes. Same is false if the file is not as it was seen,

@@ -42,7 +42,7 @@ var ErrStarted = errors.New("watch: started before, or closed")
 // bytes.
 type File struct {
 	Name string // without the suffix
-	Path string
+	Path string // of the plugin file, or of its manifest
 	WASM []byte // nil with Err
 	// Beside has, by file name, the companions that exist, and the files shared by all of
 	// the directory. Nil with Err.
@@ -68,6 +68,8 @@ type Config struct {
 	// Beside has the suffixes of a file's companions, which take the place of its own, such
 	// as ".test.ndjson" and ".wasm.minisig".
 	Beside []string
+	// Manifest is how files of another form are plugins too; nil if they are none.
+	Manifest *Manifest
 	// Shared has the names of files that are companions of all.
 	Shared []string
 	// MaxBytes returns how large the file of a plugin may be. Nil allows DefaultMaxBytes.
@@ -88,6 +90,18 @@ type Config struct {
 	Log  *slog.Logger // default: none
 
 	only string // the one plugin that counts; "" for all
+}
+
+// Manifest is a form of files that name plugin files. The plugin has the manifest's name, and the files
+// that it names are no plugins by themselves. They count as its companions.
+type Manifest struct {
+	Suffix string // of the names of manifests
+	// Files returns the paths that a document names, relative to the directory and in it. It is false
+	// for a document that is no manifest, which is let be.
+	Files func(doc []byte) (paths []string, ok bool)
+	// Assemble makes a plugin of a manifest. Of f it has all but WASM, which it sets; Beside has the
+	// manifest and those of its files that exist, by their paths. It may change Beside.
+	Assemble func(f *File, doc []byte) error
 }
 
 func (c Config) withDefaults() Config {
@@ -422,4 +436,10 @@ func (w *Watcher) hear(renew bool) {
 	}
 }
 
-func (d *disk) path(name string) string { return filepath.Join(d.cfg.Dir, name+d.cfg.Suffix) }
+func (d *disk) path(name string) string {
+	suffix := d.cfg.Suffix
+	if d.manifests[name].is {
+		suffix = d.cfg.Manifest.Suffix
+	}
+	return filepath.Join(d.cfg.Dir, name+suffix)
+}

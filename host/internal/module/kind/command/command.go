@@ -94,9 +94,12 @@ func (p *program) read(b contract.Binary) error {
 	if file == nil {
 		file = new(companion.File)
 	}
-	errs := []error{unknown(file)}
+	errs := []error{
+		file.Refuse("a command reads none; environment and arguments are what it gets", "config"),
+		file.Refuse("a command sends no requests", "allowed_hosts"),
+	}
 	if p.environment, err = environment(file.Environment); err != nil {
-		errs = append(errs, fmt.Errorf("companion file: environment: %w", err))
+		errs = append(errs, file.At("environment", "environment: %v", err))
 	}
 	for i := range transforms {
 		t := &transforms[i]
@@ -110,18 +113,7 @@ func (p *program) read(b contract.Binary) error {
 	return errors.Join(errs...)
 }
 
-// unknown is what a companion file says that a command has no use for.
-func unknown(f *companion.File) error {
-	switch {
-	case len(f.Config) > 0:
-		return errors.New("companion file: config: a command reads none; environment and arguments are what it gets")
-	case len(f.AllowedHosts) > 0:
-		return errors.New("companion file: allowed_hosts: a command sends no requests")
-	}
-	return nil
-}
-
-// unknownOf is that of one of its transforms.
+// unknownOf is what a companion file says of a transform that a command has no use for.
 func unknownOf(t *companion.Transform) error {
 	switch {
 	case t.Export != "" && t.Export != exportStart:

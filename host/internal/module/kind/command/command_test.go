@@ -218,8 +218,6 @@ func TestRefuses(t *testing.T) {
 		change func(*companion.File)
 		want   string
 	}{
-		{"a config", program, func(f *companion.File) { f.Config = map[string]string{"a": "b"} }, "config: a command reads none"},
-		{"hosts", program, func(f *companion.File) { f.AllowedHosts = []string{"*"} }, "allowed_hosts: a command sends no requests"},
 		{"an export", program, func(f *companion.File) { f.Transforms[0].Export = "main" }, "export: is of no use to a command"},
 		{"an operation", program, func(f *companion.File) { f.Transforms[0].Operation = "op" }, "operation: is for guests of waPC"},
 		{"a state", program, func(f *companion.File) { f.Transforms[0].StateBytes = 8 }, "state_bytes: a command keeps no state"},
@@ -242,6 +240,18 @@ func TestRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: err %v, want %s", c.name, err, c.want)
 		}
+	}
+}
+
+// TestRefusesKeys has the line of what a command has no use for told.
+func TestRefusesKeys(t *testing.T) {
+	opts := options(command.Kind{})
+	opts.Companion = []byte("name: program\nconfig: {a: b}\nallowed_hosts: [x]\n")
+	_, err := module.Load(t.Context(), guesttest.HandWritten(t, "program"), opts)
+	const want = "program.plugin.yaml:2: config: a command reads none; environment and arguments are what it gets\n" +
+		"program.plugin.yaml:3: allowed_hosts: a command sends no requests"
+	if err == nil || err.Error() != want {
+		t.Errorf("err %v, want %s", err, want)
 	}
 }
 

@@ -161,7 +161,11 @@ func (f *formatter) read(b contract.Binary) error {
 	if f.config, err = configuration(file.Config); err != nil {
 		return err
 	}
-	errs := []error{unknown(file)}
+	errs := []error{
+		file.Refuse("a plugin of dprint reads none; config is what it gets", "environment"),
+		file.Refuse("a plugin of dprint has those of a transform alone: the path of a file, by which it chooses how to format", "arguments"),
+		file.Refuse("a plugin of dprint sends no requests", "allowed_hosts"),
+	}
 	for i := range transforms {
 		t := &transforms[i]
 		if t.Input == "" {
@@ -197,20 +201,7 @@ func configuration(of map[string]string) ([]byte, error) {
 	return doc, nil
 }
 
-// unknown is what a companion file says that a plugin of dprint has no use for.
-func unknown(f *companion.File) error {
-	switch {
-	case len(f.Environment) > 0:
-		return errors.New("companion file: environment: a plugin of dprint reads none; config is what it gets")
-	case len(f.Arguments) > 0:
-		return errors.New("companion file: arguments: a plugin of dprint has those of a transform alone: the path of a file, by which it chooses how to format")
-	case len(f.AllowedHosts) > 0:
-		return errors.New("companion file: allowed_hosts: a plugin of dprint sends no requests")
-	}
-	return nil
-}
-
-// unknownOf is that of one of its transforms.
+// unknownOf is what a companion file says of a transform that a plugin of dprint has no use for.
 func unknownOf(t *companion.Transform) error {
 	switch {
 	case t.Export != "" && t.Export != exportFormat:

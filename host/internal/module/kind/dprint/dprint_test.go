@@ -149,9 +149,6 @@ func TestRefuses(t *testing.T) {
 		want   string
 	}{
 		{"a wrong setting", func(f *companion.File) { f.Config = map[string]string{"loud": "!"} }, "companion file: config.loud: the plugin says \"must not be that\""},
-		{"variables", func(f *companion.File) { f.Environment = map[string]string{"A": "b"} }, "environment: a plugin of dprint reads none"},
-		{"arguments", func(f *companion.File) { f.Arguments = []string{"a"} }, "arguments: a plugin of dprint has those of a transform alone"},
-		{"hosts", func(f *companion.File) { f.AllowedHosts = []string{"*"} }, "allowed_hosts: a plugin of dprint sends no requests"},
 		{"an export", func(f *companion.File) { f.Transforms[0].Export = "main" }, "export: is of no use to a plugin of dprint"},
 		{"an operation", func(f *companion.File) { f.Transforms[0].Operation = "op" }, "operation: is for guests of waPC"},
 		{"two paths", func(f *companion.File) { f.Transforms[0].Arguments = []string{"a", "b"} }, "arguments: a transform of a plugin of dprint has one"},
@@ -163,8 +160,20 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("%s: err %v, want %s", c.name, err, c.want)
 		}
 	}
-	s := kindtest.Subject{Kind: with{file: formatters()}}
-	_, err := module.Load(t.Context(), guesttest.HandWritten(t, "program"), s.Options())
+	s := kindtest.Subject{Kind: dprint.Kind{}}
+	opts := s.Options()
+	opts.Companion = []byte("environment: {A: b}\narguments: [a]\nallowed_hosts: [x]\n")
+	_, err := module.Load(t.Context(), guesttest.HandWritten(t, "upper"), opts)
+	for _, want := range []string{
+		".plugin.yaml:1: environment: a plugin of dprint reads none", ".plugin.yaml:2: arguments: a plugin of dprint has those of a transform alone",
+		".plugin.yaml:3: allowed_hosts: a plugin of dprint sends no requests",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err %v, want %s", err, want)
+		}
+	}
+	s = kindtest.Subject{Kind: with{file: formatters()}}
+	_, err = module.Load(t.Context(), guesttest.HandWritten(t, "program"), s.Options())
 	for _, want := range []string{
 		"does not export what a plugin of dprint with schema 4 does: dprint_plugin_version_4() → i32, clear_shared_bytes(i32) → i32, get_shared_bytes_ptr() → i32 and 8 more",
 	} {

@@ -65,11 +65,9 @@ func TestAnswers(t *testing.T) {
 func TestHostile(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), nil)
 	for transform, want := range map[string]string{
-		"wildload":      "trap: wildload: unreachable",
-		"wildloadfar":   "trap: wildloadfar: unreachable",
 		"wildloadend":   "trap: wildloadend: out of bounds memory access",
-		"wildstore":     "trap: wildstore: unreachable",
-		"wildstorebyte": "trap: wildstorebyte: unreachable",
+		"wildstorebyte": "trap: wildstorebyte: out of bounds memory access",
+		"wildroot":      "trap: wildroot: out of bounds memory access",
 		"wildoutput":    "abi: wildoutput returned a frame of 8388607 bytes, the limit is 4194304 (MaxOutput, --max-output)",
 		"wildoutputfar": "abi: output_set was given 8 bytes at the offset 4294968320, of a memory of 1048576",
 		"hugeoutput":    "abi: hugeoutput returned a frame of 18446744073709551615 bytes, the limit is 4194304 (MaxOutput, --max-output)",
@@ -245,6 +243,40 @@ func TestVariables(t *testing.T) {
 	if got, err := m.run("x.fill", item(strings.Repeat("x", 1<<20-8))); err != nil || got[0].Status != abi.StatusFailed ||
 		!strings.HasPrefix(string(got[0].Payload), "the variables are full: ") {
 		t.Errorf("too large a variable: %v %.100q, err %v", got[0].Status, got[0].Payload, err)
+	}
+}
+
+// TestLimits has what a manifest of Extism's bounds.
+func TestLimits(t *testing.T) {
+	edit := func(o *module.Options) {
+		o.Companion = []byte("name: x\nallowed_hosts: [\"*\"]\nmax_pages: 4\nmax_variable_bytes: 20\nmax_response_bytes: 3\ntimeout_ms: 1500")
+		o.Embedder.Fetch = func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
+			return contract.FetchResponse{Body: []byte("four")}, nil
+		}
+	}
+	m := load(t, guesttest.HandWritten(t, "extism"), edit)
+	if tr := m.Info().Manifest.Transforms[0]; tr.TimeoutMS != 1500 || tr.StateBytes != 20 {
+		t.Errorf("%+v", tr)
+	}
+	_, err := m.run("x.grow", item(""))
+	if want := "out of memory: grow wanted memory of 327680 bytes, the plugin's limit is 262144 (max_pages of its companion file or manifest)"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	for _, c := range []struct{ transform, input, want string }{
+		{"fill", "12345678901", "12345678901"},
+		{"fill", "1234567890123", "the variables are full: 21 bytes with \"count\", the limit is 20"},
+		{"http", `{"url": "http://x"}`, "http_request: the response has 4 bytes, the limit is 3"},
+		{"echo", strings.Repeat("x", 300_000), strings.Repeat("x", 300_000)}, // which is no matter of pages
+	} {
+		if got, err := m.run("x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
+			t.Errorf("%s(%.50s) is %.100q, err %v", c.transform, c.input, got[0].Payload, err)
+		}
+	}
+	s := subject(t)
+	opts := s.Options()
+	opts.Companion = []byte("max_pages: 1")
+	if _, err := module.Load(t.Context(), guesttest.HandWritten(t, "extism"), opts); err == nil || !strings.Contains(err.Error(), "needs 131072 bytes of memory, its companion file or manifest allows 65536: raise max_pages") {
+		t.Errorf("too few pages: %v", err)
 	}
 }
 

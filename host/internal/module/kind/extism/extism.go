@@ -97,7 +97,7 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	}
 	described := companion.Plugin{Source: b.Name, Hash: b.Hash, Exports: exports}
 	if keeps {
-		described.StateBytes = min(defaultVariables, manifest.MaxStateBytes)
+		described.StateBytes = min(variableBytes(b.Companion), manifest.MaxStateBytes)
 	}
 	m, transforms, err := b.Companion.Manifest(described)
 	if err != nil {
@@ -108,9 +108,15 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	}
 	of.manifest, of.transforms = m, transforms
 	errs = append(errs, of.check()...)
+	var pages uint64
+	if b.Companion != nil {
+		pages = uint64(b.Companion.Limits.MaxPages)
+	}
 	return contract.Plugin{
-		Guest:  func(in contract.Instance) contract.Guest { return newGuest(in, of) },
-		WarmUp: contract.WarmUp{Turns: turns},
+		MaxMemory: pages * wasmPage,
+		Shrinks:   true, // large inputs and outputs grow the kernel's memory
+		Guest:     func(in contract.Instance) contract.Guest { return newGuest(in, of) },
+		WarmUp:    contract.WarmUp{Turns: turns},
 	}, errors.Join(errs...)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 )
 
@@ -168,9 +169,17 @@ func (g *guest) Restore(any) {
 
 // variableBytes is how large the variables of a transform's tasks may become.
 func (p *plugin) variableBytes(transform int) int {
-	limit := defaultVariables
+	limit := variableBytes(p.binary.Companion)
 	if n := p.transforms[transform].StateBytes; n > 0 {
 		limit = min(limit, n)
 	}
 	return limit
+}
+
+// variableBytes is how large variables may become by a companion file, which may be nil.
+func variableBytes(f *companion.File) int {
+	if f == nil || f.Limits.MaxVariableBytes == nil {
+		return defaultVariables
+	}
+	return *f.Limits.MaxVariableBytes
 }

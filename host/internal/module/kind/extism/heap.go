@@ -60,8 +60,7 @@ func (h heap) room(length int) uint32 {
 	return uint32((need - have + wasmPage - 1) / wasmPage)
 }
 
-// begin forgets all blocks and has an input, for which there is room. The root is the host's: a
-// guest cannot write there.
+// begin forgets all blocks and has an input, for which there is room.
 func (h heap) begin(input []byte) {
 	root, _ := h.mem.Read(0, rootSize)
 	clear(root)

@@ -3,6 +3,7 @@ package extism
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 )
@@ -45,6 +46,9 @@ func httpRequest(g *guest, h heap, stack []uint64) {
 	}
 	if f := g.of.binary.Companion; f != nil {
 		send.AllowedHosts = f.AllowedHosts
+		if n := f.Limits.MaxResponseBytes; n != nil {
+			send.MaxBytes = int64(*n)
+		}
 	}
 	g.in.Charge(len(send.Body))
 	var got contract.FetchResponse
@@ -54,6 +58,9 @@ func httpRequest(g *guest, h heap, stack []uint64) {
 	})
 	if err != nil {
 		g.fail("http_request: " + err.Error())
+	}
+	if int64(len(got.Body)) > send.MaxBytes {
+		g.fail(fmt.Sprintf("http_request: the response has %d bytes, the limit is %d", len(got.Body), send.MaxBytes))
 	}
 	g.response = response{got.Status, got.Header}
 	stack[0] = g.give(h, got.Body)

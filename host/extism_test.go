@@ -1,0 +1,251 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/outbound"
+)
+
+// extism is the guest "extism" as the plugin "x", with a companion file.
+func extism(tb testing.TB, companion string) host.Source {
+	tb.Helper()
+	return host.Source{Name: "x", WASM: guesttest.HandWritten(tb, "extism"), Companion: []byte(companion)}
+}
+
+// tag is a version of it, of which x.config answers "tag" with the tag.
+func tag(tb testing.TB, version string) host.Source {
+	tb.Helper()
+	return extism(tb, "version: "+version+"\nconfig: {tag: "+version+"}")
+}
+
+// TestExtismLeavesNothing has a guest tell what an earlier task left, in each isolation.
+func TestExtismLeavesNothing(t *testing.T) {
+	for name, isolation := range map[string]host.Isolation{
+		"pristine": host.IsolationPristine, "frame": host.IsolationFrame, "fresh": host.IsolationFresh, "shared": host.IsolationShared,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosted.Start(t, host.Config{Plugins: []host.Source{extism(t, "")}, Workers: 1, Defaults: host.PluginConfig{Isolation: isolation}})
+			for i := range 4 {
+				want := ""
+				if isolation == host.IsolationShared && i > 0 {
+					want = "mgk" // but for variables
+				}
+				if out, err := h.Run(t.Context(), "x.leave", nil); err != nil || string(out) != want {
+					t.Errorf("task %d finds %q, err %v, want %q", i, out, err, want)
+				}
+			}
+			// Tasks that are submitted together, of which each ends its instance.
+			for i, r := range h.RunBatch(t.Context(), "x.done", [][]byte{[]byte("a"), []byte("b"), []byte("c")}) {
+				if want := string(rune('a' + i)); r.Err != nil || string(r.Output) != want {
+					t.Errorf("task %d of a batch answers %q, err %v", i, r.Output, r.Err)
+				}
+			}
+		})
+	}
+}
+
+// TestExtismDenial has guests take all they can get, while another plugin's tasks go on.
+func TestExtismDenial(t *testing.T) {
+	h := hosted.Start(t, host.Config{
+		Plugins: []host.Source{extism(t, "max_variable_bytes: 1000"), handWritten(t, "leak")}, Workers: 3, MemoryBudget: 256 << 20,
+		Defaults: host.PluginConfig{RunTimeout: time.Minute, BreakAfter: -1, MaxOutput: 1 << 20, MaxInstances: 2},
+	})
+	var attackers sync.WaitGroup
+	for transform, want := range map[string]host.Kind{
+		"spin": host.KindTimeout, "grow": host.KindOutOfMemory, "growkernel": host.KindOutOfMemory, "growboth": host.KindOutOfMemory,
+		"trap": host.KindTrap, "exit": host.KindExit, "hugeoutput": host.KindABI, "wildoutput": host.KindABI, "wildroot": host.KindTrap, "wildkey": host.KindABI,
+		"spoilhost": host.KindABI, "fail": host.KindFailed, "fill": host.KindFailed, "http": host.KindFailed,
+	} {
+		attackers.Go(func() {
+			patience := time.Minute
+			if want == host.KindTimeout {
+				patience = 100 * time.Millisecond
+			}
+			for range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				_, err := h.Run(ctx, "x."+transform, []byte(strings.Repeat("x", 2000)))
+				cancel()
+				if host.KindOf(err) != want {
+					t.Errorf("%s: err %v, want %q", transform, err, want)
+				}
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() {
+		attackers.Wait()
+		close(over)
+	}()
+	for n := 0; ; n++ {
+		if out, err := h.Run(t.Context(), "leak", []byte("ab")); err != nil || string(out) != "ab" {
+			t.Errorf("the neighbour's task %d: %q, err %v", n, out, err)
+		}
+		select {
+		case <-over:
+			if s := h.Stats(); s.Memory > s.MemoryBudget {
+				t.Errorf("%d bytes of memory are taken, of %d", s.Memory, s.MemoryBudget)
+			}
+			return
+		default:
+		}
+	}
+}
+
+// TestExtismSwaps swaps under load, and has no task fail and no stream lose its variables.
+func TestExtismSwaps(t *testing.T) {
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{tag(t, "v1")}, CacheDir: t.TempDir()})
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for i := range 8 {
+		callers.Go(func() {
+			s := h.Stream(fmt.Sprint(i))
+			for n := 1; ctx.Err() == nil; n++ {
+				if out, err := h.Run(t.Context(), "x.config", []byte("tag")); err != nil || out[0] != 'v' {
+					t.Errorf("%q, %v", out, err)
+					return
+				}
+				if n < 1000 {
+					if out, err := s.Run(t.Context(), "x.count", nil); err != nil || string(out) != fmt.Sprintf("%03d", n) {
+						t.Errorf("task %d of a stream: %q, %v", n, out, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		deploy(t, h, tag(t, []string{"v2", "v3"}[i%2]), host.DeploySwapped)
+	}
+	cancel()
+	callers.Wait()
+}
+
+// TestExtismCanary has a canary that fails rolled back, one that does not promoted, and a version
+// brought back.
+func TestExtismCanary(t *testing.T) {
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{extism(t, "version: v1")}, Defaults: host.PluginConfig{Canary: 0.5, CanaryTime: time.Hour, StateRule: host.StateReset}})
+	current := func() string { return h.Plugins()[0].Version }
+	deploy(t, h, extism(t, "version: v2\nmax_variable_bytes: 20"), host.DeployCanary)
+	until(t, "the canary is rolled back", func() bool {
+		if out, err := h.Run(t.Context(), "x.fill", []byte("a long variable, too long")); err != nil || string(out) != "a long variable, too long" {
+			t.Fatalf("%q, %v", out, err)
+		}
+		return h.Plugins()[0].Canary == nil
+	})
+	if p := h.Plugins()[0]; p.Version != "v1" || p.Kind != "extism" || p.Failure == nil {
+		t.Errorf("%+v", p)
+	}
+	deploy(t, h, extism(t, "version: v3"), host.DeployCanary)
+	if err := h.Promote("x"); err != nil || current() != "v3" {
+		t.Errorf("%s serves, err %v", current(), err)
+	}
+	if err := h.Rollback(t.Context(), "x", 0); err != nil || current() != "v1" {
+		t.Errorf("%s serves, err %v", current(), err)
+	}
+}
+
+// TestExtismFetches has a plugin send requests by package outbound.
+func TestExtismFetches(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hang" {
+			<-r.Context().Done()
+			return
+		}
+		_, _ = fmt.Fprint(w, "hello ", r.Method)
+	}))
+	t.Cleanup(s.Close)
+	client := outbound.New(outbound.Config{})
+	t.Cleanup(client.Close)
+	h := hosted.Start(t, host.Config{
+		Plugins: []host.Source{
+			extism(t, "allowed_hosts: ['127.0.0.1']"),
+			{Name: "y", WASM: guesttest.HandWritten(t, "extism"), Companion: []byte("allowed_hosts: ['127.*']")},
+		},
+		Fetch: client.Fetch, Defaults: host.PluginConfig{RunTimeout: time.Minute},
+	})
+	request := []byte(`{"url": "` + s.URL + `"}`)
+	if out, err := h.Run(t.Context(), "x.post", request); err != nil || string(out) != "hello GET" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, err := h.Run(t.Context(), "y.http", request); host.KindOf(err) != host.KindFailed || !strings.Contains(err.Error(), "is not of the public internet") {
+		t.Errorf("to an address that the list has not literally: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := h.Run(ctx, "x.http", []byte(`{"url": "`+s.URL+`/hang"}`)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a response that does not come: %v", err)
+	}
+}
+
+// TestWatchManifest has manifests of Extism's in a plugin directory.
+func TestWatchManifest(t *testing.T) {
+	dir := t.TempDir()
+	wasm := guesttest.HandWritten(t, "extism")
+	save(t, dir, "guest.wasm", wasm)
+	save(t, dir, "package.json", []byte(`{"name": "x", "scripts": {"wasm": "y"}}`))
+	manifest := func(member string) {
+		save(t, dir, "x.json", []byte(`{"wasm": [{"path": "guest.wasm"}]`+member+`}`))
+	}
+	manifest(`, "config": {"tag": "v1"}`)
+	w := watch(t, dir, "", nil)
+	w.await(event.PluginReady)
+	if all := w.Plugins(); len(all) != 1 || all[0].Name != "x" || all[0].Kind != "extism" {
+		t.Fatalf("%+v", all)
+	}
+	serves := func(want string) {
+		t.Helper()
+		if out, err := w.Run(t.Context(), "x.config", []byte("tag")); err != nil || string(out) != want {
+			t.Errorf("%q, %v, want %q", out, err, want)
+		}
+	}
+	serves("v1")
+	manifest(`, "config": {"tag": "v2"}`)
+	w.await(event.PluginSwapped)
+	serves("v2")
+	save(t, dir, "guest.wasm", append(wasm[:len(wasm):len(wasm)], "\x00\x02\x01x"...)) // with a custom section
+	w.await(event.PluginSwapped)
+	serves("v2")
+	manifest(`, "allowed_paths": {"/": "/"}`)
+	if e := w.await(event.PluginRefused); !strings.Contains(e.Detail, "x.json: allowed_paths: a plugin of this host has no files") {
+		t.Errorf("%+v", e)
+	}
+	save(t, dir, "x.wasm", wasm)
+	manifest("")
+	if e := w.await(event.PluginRefused); !strings.Contains(e.Detail, "it does not name x.wasm, which would be a plugin of the same name") {
+		t.Errorf("%+v", e)
+	}
+	serves("v2")
+}
+
+// TestReadManifest has a manifest read by its name.
+func TestReadManifest(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "a.wasm", guesttest.HandWritten(t, "extism"))
+	for doc, want := range map[string]string{
+		`{"wasm": [{"path": "a.wasm"}], "config": {"a": "b"}}`: "",
+		`{"wasm": [{"path": "b.wasm"}]}`:                       `m.json: wasm[0].path: there is no file "b.wasm"`,
+		`{"wasm": [{"path": "a.wasm", "hash": "abc"}]}`:        "m.json: wasm[0].hash: is abc, and the SHA-256 of the binary is ",
+		`{"name": "m"}`: "m",
+		`{"wasm": [{"path": "a.wasm"}], "allowed_host": ["*"]}`:              "allowed_host",
+		`{"wasm": [{"url": "https://example.com/a.wasm", "method": "GET"}]}`: "m.json: wasm[0].url: a host takes plugins from its directory alone",
+		`{"wasm": [{"path": "a.wasm", "name": "main"}, {"path": "a.wasm"}]}`: "m.json: wasm: names 2 modules, and this host links none to another",
+	} {
+		save(t, dir, "m.json", []byte(doc))
+		s, err := host.ReadSource(t.Context(), dir+"/m.json", 1<<20)
+		if want == "" && (err != nil || s.Name != "m" || !strings.Contains(string(s.Companion), `"config":{"a":"b"}`)) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %+v, %v, want %s", doc, s.Name, err, want)
+		}
+	}
+}
