@@ -130,6 +130,14 @@
     (drop (call $http_request (call $copied) (i64.const 0)))
     (call $answer (call $http_headers))
     (i32.const 0))
+  ;; The word that begins with the input's last byte, and that behind it.
+  (func (export "lastword") (result i32)
+    (local $at i64)
+    (local.set $at (call $alloc (i64.const 16)))
+    (call $store_u64 (local.get $at) (call $input_load_u64 (i64.sub (call $input_length) (i64.const 1))))
+    (call $store_u64 (i64.add (local.get $at) (i64.const 8)) (call $input_load_u64 (call $input_length)))
+    (call $answer (local.get $at))
+    (i32.const 0))
   ;; Fail: with a message, with one beside 0, and with a number alone.
   (func (export "fail") (result i32) (call $error_set (call $copied)) (i32.const 1))
   (func (export "failzero") (result i32) (call $error_set (call $text (i32.const 48) (i32.const 7))) (i32.const 0))

@@ -45,6 +45,7 @@ func TestAnswers(t *testing.T) {
 		{"failcode", "", failed, "failcode returned -3"},
 		{"done", "abc", ok, "abc"},
 		{"freed", "abc", ok, "abc"},
+		{"lastword", "abc", ok, "c" + strings.Repeat("\x00", 15)},
 		{"lengths", "abc", ok, "003"},
 		{"http", `{"url": "http://example.com"}`, failed, "http_request: this host sends no requests for its plugins"},
 		{"headers", `{"url": "http://example.com"}`, failed, "http_request: this host sends no requests for its plugins"},
@@ -207,6 +208,20 @@ func TestFetch(t *testing.T) {
 	}
 	if last.Method != "purge" || last.Header["X-B"] != "c" || strings.Join(last.AllowedHosts, " ") != "*.example.com" || last.MaxBytes != 50<<20 {
 		t.Errorf("the request is %+v", last)
+	}
+}
+
+// TestProgram has a guest that exports nothing but _start, which runs it as a program.
+func TestProgram(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism-program"), nil)
+	in := m.instance()
+	for range 2 {
+		if got, err := m.runIn(in, "x", item("abc")); err != nil || string(got[0].Payload) != "abc" || !in.Reset() {
+			t.Errorf("%v, err %v", got, err)
+		}
+	}
+	if !m.Info().Single {
+		t.Error("its instances are shared")
 	}
 }
 

@@ -95,6 +95,9 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 			exports = append(exports, l.Name)
 		}
 	}
+	if _, command := of.functions[startExport]; command && len(exports) == 0 && !of.has(initReactor) {
+		exports = []string{startExport}
+	}
 	described := companion.Plugin{Source: b.Name, Hash: b.Hash, Exports: exports}
 	if keeps {
 		described.StateBytes = min(variableBytes(b.Companion), manifest.MaxStateBytes)
@@ -108,11 +111,15 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	}
 	of.manifest, of.transforms = m, transforms
 	errs = append(errs, of.check()...)
+	for i := range transforms {
+		of.single = of.single || transforms[i].Export == startExport
+	}
 	var pages uint64
 	if b.Companion != nil {
 		pages = uint64(b.Companion.Limits.MaxPages)
 	}
 	return contract.Plugin{
+		Single:    of.single,
 		MaxMemory: pages * wasmPage,
 		Shrinks:   true, // large inputs and outputs grow the kernel's memory
 		Guest:     func(in contract.Instance) contract.Guest { return newGuest(in, of) },
@@ -126,6 +133,8 @@ type plugin struct {
 	functions  map[string]meter.Link // exported ones, by name
 	manifest   *manifest.Manifest
 	transforms []companion.Transform
+	// single is whether an instance is put back after each task, as a program is that ends with it.
+	single bool
 }
 
 // check returns what is wrong with the transforms' functions.
@@ -160,6 +169,9 @@ func isRuntime(name string) bool {
 	}
 	return name == "go_scheduler" || name == "main"
 }
+
+// startExport is what a program runs by, and a transform where there is no other.
+const startExport = "_start"
 
 // initializers are what a guest may have to be called before all else, see [newGuest].
 const (

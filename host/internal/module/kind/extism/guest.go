@@ -113,7 +113,9 @@ func (g *guest) ends(err error, items int) bool {
 	if g.failed == "" && !done || items > 1 {
 		return false
 	}
-	g.in.Spend()
+	if !g.of.single {
+		g.in.Spend()
+	}
 	return true
 }
 

@@ -21,7 +21,6 @@ var kernel []byte
 const (
 	rootTop    = 0
 	rootInput  = 4
-	rootWords  = 8
 	rootOutput = 16
 	rootLength = 24
 	rootError  = 32
@@ -29,6 +28,7 @@ const (
 	rootSize   = rootFree + 4*classes
 	firstBlock = 0x400
 	header     = 8
+	behind     = 8 // what of the input's block is behind the input, for a word that begins in it
 
 	classes  = 128
 	tagUsed  = 0x4c495645
@@ -51,7 +51,7 @@ func class(length uint32) (class, size uint32) {
 
 // room returns how many pages the memory has to grow by for an input; 0 if it fits.
 func (h heap) room(length int) uint32 {
-	_, size := class(uint32(length))
+	_, size := class(uint32(length) + behind)
 	have := uint64(h.mem.Size())
 	need := uint64(firstBlock-header) + uint64(size)
 	if need <= have {
@@ -67,15 +67,15 @@ func (h heap) begin(input []byte) {
 	n := uint32(len(input))
 	top := uint32(firstBlock - header)
 	if n > 0 {
-		c, size := class(n)
+		c, size := class(n + behind)
 		top += size
 		h.put(firstBlock, n, c)
 		h.mem.Write(firstBlock, input)
+		h.mem.WriteUint64Le(firstBlock+n, 0)
 	}
 	le := binary.LittleEndian
 	le.PutUint32(root[rootTop:], top)
 	le.PutUint32(root[rootInput:], n)
-	le.PutUint32(root[rootWords:], max(n, 7)-7)
 }
 
 // put writes the header of a block that is used.
@@ -160,7 +160,7 @@ func (h heap) free(at uint64) {
 		return
 	}
 	if p == firstBlock {
-		h.mem.WriteUint64Le(rootInput, 0) // with rootWords
+		h.mem.WriteUint32Le(rootInput, 0)
 	}
 	head := rootFree + 4*c
 	next, _ := h.mem.ReadUint32Le(head)

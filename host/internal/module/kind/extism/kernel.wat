@@ -6,7 +6,6 @@
 ;; Root, from 0:
 ;;   0 where the next new block begins (i32)
 ;;   4 the input's length (i32); the input is the first block, at 0x400
-;;   8 how many offsets input_load_u64 may have (i32)
 ;;  16 the output's offset, 24 its length, 32 the error's offset (i64)
 ;;  64 the first free block of each of 128 classes (i32)
 ;; Blocks, from 0x3f8. A class has a size, of which there are four between two powers of two.
@@ -88,7 +87,7 @@
     ;; The host has yet to read these.
     (if (i64.eq (local.get $at) (i64.load (i32.const 16))) (then (return)))
     (if (i64.eq (local.get $at) (i64.load (i32.const 32))) (then (return)))
-    (if (i64.eq (local.get $at) (i64.const 0x400)) (then (i64.store (i32.const 4) (i64.const 0)))) ;; the input
+    (if (i64.eq (local.get $at) (i64.const 0x400)) (then (i32.store (i32.const 4) (i32.const 0)))) ;; the input
     (local.set $data (i32.wrap_i64 (local.get $at)))
     (local.set $head (i32.shl (local.get $class) (i32.const 2)))
     (i32.store (i32.sub (local.get $data) (i32.const 8)) (i32.load offset=64 (local.get $head)))
@@ -114,12 +113,13 @@
   (func (export "input_length") (result i64) (i64.load32_u (i32.const 4)))
   (func (export "input_offset") (result i64)
     (select (i64.const 0x400) (i64.const 0) (i32.load (i32.const 4))))
-  ;; Beyond the input there are zeros.
+  ;; Beyond the input there are zeros. A word that only begins in the input is loaded, as plugins do
+  ;; that round up.
   (func (export "input_load_u8") (param $at i64) (result i32)
     (if (i64.ge_u (local.get $at) (i64.load32_u (i32.const 4))) (then (return (i32.const 0))))
     (i32.load8_u offset=0x400 (i32.wrap_i64 (local.get $at))))
   (func (export "input_load_u64") (param $at i64) (result i64)
-    (if (i64.ge_u (local.get $at) (i64.load32_u (i32.const 8))) (then (return (i64.const 0))))
+    (if (i64.ge_u (local.get $at) (i64.load32_u (i32.const 4))) (then (return (i64.const 0))))
     (i64.load offset=0x400 (i32.wrap_i64 (local.get $at))))
 
   (func (export "output_set") (param $at i64) (param $length i64)
