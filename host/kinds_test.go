@@ -39,12 +39,13 @@ var kindGuests = []kindGuest{
 // wapcGuest is the hand-written guest of waPC.
 func wapcGuest(tb testing.TB, version string) host.Source {
 	tb.Helper()
-	file := "name: guest\nversion: " + version + "\ntransforms:\n"
+	var file strings.Builder
+	file.WriteString("name: guest\nversion: " + version + "\ntransforms:\n")
 	for _, op := range []string{"echo", "keep", "fail", "trap", "xexit", "spin", "grow", "host"} {
-		file += "  - {name: guest." + op + ", operation: " + op + "}\n"
+		file.WriteString("  - {name: guest." + op + ", operation: " + op + "}\n")
 	}
-	file += "self_tests: [{name: echo, transform: guest.echo, input: abc, output: abc}]\n"
-	return host.Source{Name: "guest", WASM: guesttest.HandWritten(tb, "wapc"), Companion: []byte(file)}
+	file.WriteString("self_tests: [{name: echo, transform: guest.echo, input: abc, output: abc}]\n")
+	return host.Source{Name: "guest", WASM: guesttest.HandWritten(tb, "wapc"), Companion: []byte(file.String())}
 }
 
 // eachKind runs a test for each kind of guests.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -22,12 +23,13 @@ func openWapcHere(ctx context.Context, o options, isolation host.Isolation) (*op
 	if err != nil {
 		return nil, err
 	}
-	file := "transforms:\n"
+	var file strings.Builder
+	file.WriteString("transforms:\n")
 	for _, operation := range [...]string{transform.Noop, transform.Echo, transform.Cascade, transform.Tick} {
-		file += fmt.Sprintf("  - {name: wapc.%s, operation: %[1]s}\n", operation)
+		fmt.Fprintf(&file, "  - {name: wapc.%s, operation: %[1]s}\n", operation)
 	}
 	h, err := host.New(host.Config{
-		Plugins: []host.Source{{Name: "wapc", WASM: wasm, Companion: []byte(file)}}, Workers: o.workers,
+		Plugins: []host.Source{{Name: "wapc", WASM: wasm, Companion: []byte(file.String())}}, Workers: o.workers,
 		Defaults: host.PluginConfig{Isolation: isolation, MinInstances: o.workers},
 	})
 	if err != nil {
