@@ -161,7 +161,8 @@ type PluginConfig struct {
 	// once with [ErrSuspended]: for 0.1 s, and each time twice as long, up to 30 s,
 	// until one succeeds. Default 20, negative never.
 	BreakAfter int
-	// Grants are what the plugin is granted; default, and if empty, nothing.
+	// Grants are what the plugin is granted, of [GrantClock] and [GrantRandom]; default, and if
+	// empty, nothing.
 	Grants []Grant
 	// Functions are functions of this program's that the plugin may call; default none. Those of
 	// Overrides come beside those of Defaults, and in the place of one of the same name.
