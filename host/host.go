@@ -152,7 +152,7 @@ func (h *Host) Lookup(transform string) (Transform, error) {
 		return Transform{}, err
 	}
 	v := t.current()
-	return v.spec(t.slot).describe(v), nil
+	return v.describe(v.spec(t.slot)), nil
 }
 
 // Plugins returns the plugins that serve, sorted by name, and behind them the sources that

@@ -117,7 +117,7 @@ func (p *plugin) describeLocked() Plugin {
 	}
 	d.Mismatch = v.sampler.Mismatch()
 	for _, slot := range v.slots {
-		d.Transforms = append(d.Transforms, v.specs[slot].describe(v))
+		d.Transforms = append(d.Transforms, v.describe(v.specs[slot]))
 	}
 	if c := s.trial; c != nil {
 		n := c.Stats()

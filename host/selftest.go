@@ -112,7 +112,7 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 	}
 	of := spec{Transform: v.manifest.Transforms[at], schemas: v.schemas[at]}
 	of.timeout = orDefault(v.cfg.RunTimeout, orDefault(of.Transform.Timeout(), DefaultRunTimeout))
-	described := of.describe(v)
+	described := v.describe(&of)
 	payload, encode, err := t.translate.guarded(described, c.Input)
 	if err == nil {
 		err = described.CheckInput(ctx, c.Input)

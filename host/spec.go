@@ -22,15 +22,6 @@ func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
 	return len(e.State) == 0 || len(e.State) <= s.StateBytes && s.Reads(e.Format)
 }
 
-// describe describes the transform of a version.
-func (s *spec) describe(v *version) Transform {
-	return Transform{
-		Name: s.Name, Input: s.Input, Output: s.Output, StateBytes: s.StateBytes, Timeout: s.timeout,
-		Plugin: v.manifest.Name, Version: v.manifest.Version, Hash: v.hash,
-		InputSchema: s.InputSchema, OutputSchema: s.OutputSchema, input: s.schemas.input, output: s.schemas.output,
-	}
-}
-
 // stateOf returns the state of a stream that the transform begins with: none, if it cannot have it.
 func (s *spec) stateOf(e *stream.Entry[sched.Serial]) []byte {
 	if s.takes(e) {

@@ -83,6 +83,15 @@ func (l label) attrs(more ...any) []any {
 	return append([]any{"plugin", l.name, "version", l.release, "hash", l.hash}, more...)
 }
 
+// describe describes one of its transforms.
+func (v *version) describe(s *spec) Transform {
+	return Transform{
+		Name: s.Name, Input: s.Input, Output: s.Output, StateBytes: s.StateBytes, Timeout: s.timeout,
+		Plugin: v.manifest.Name, Version: v.manifest.Version, Hash: v.hash,
+		InputSchema: s.InputSchema, OutputSchema: s.OutputSchema, input: s.schemas.input, output: s.schemas.output,
+	}
+}
+
 // sign says that the version was to run the task of an error.
 func (v *version) sign(e *Error) *Error {
 	e.Plugin, e.Version, e.Hash = v.manifest.Name, v.manifest.Version, v.hash
