@@ -65,6 +65,7 @@ const (
 	kindHTTP       = "http"
 	kindExtism     = "extism"
 	kindExtismStop = "extism-stop"
+	kindExtismHere = "extism-here"
 	kindWapc       = "wapc"
 	// waPC's guest, here.
 	kindWapcShared   = "wapc-shared"
@@ -104,6 +105,7 @@ var contenders = []contender{
 	{"HTTP, pristine, JSON lines", kindHTTP, modeLines, "the same, 64 JSON lines a request, which the client does not decode", yes, byFuel},
 	{"Piscina, 8 octaves", kindPiscina, modeRun, "JavaScript that analyses every octave, as the original did", no, "with its thread"},
 	{"Piscina, octaves once", kindPiscinaOnce, modeRun, "JavaScript that analyses one octave for all", no, "with its thread"},
+	{ofExtismHere, kindExtismHere, modeRun, "the plugin that Extism has, resonhost by default, Host.Run", yes, byFuel},
 	{"Extism", kindExtism, modeRun, "reused instances of a compiled plugin", no, no},
 	{"Extism, with a timeout", kindExtismStop, modeRun, "the same, with a timeout in the manifest", no, byDeadline},
 	{"waPC", kindWapc, modeRun, "its pool of instances, engine wazero", no, no},
@@ -130,6 +132,8 @@ func open(ctx context.Context, kind string, o options) (*opened, error) {
 		return openBare(ctx, o)
 	case kindPerCall:
 		return openPerCall(ctx, o)
+	case kindExtismHere:
+		return openExtismHere(ctx, o)
 	case kindExtism, kindExtismStop:
 		return openExtism(ctx, o, kind == kindExtismStop)
 	case kindWapc:

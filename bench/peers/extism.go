@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	extism "github.com/extism/go-sdk"
+
+	"github.com/resonhost/resonhost/host"
 )
 
 // openExtism compiles a plugin once and lends out instances of it, which the SDK has no
@@ -42,5 +44,29 @@ func openExtism(ctx context.Context, o options, timeout bool) (*opened, error) {
 			return out, err
 		},
 		close: plugin.Close,
+	}, nil
+}
+
+// openExtismHere has a host of resonhost's run the same plugin, which has resonhost's contract too, by the
+// packages that it computes with.
+func openExtismHere(ctx context.Context, o options) (*opened, error) {
+	wasm, err := o.wasm(o.guests, "extism")
+	if err != nil {
+		return nil, err
+	}
+	h, err := host.New(host.Config{
+		Workers: o.workers, Plugins: []host.Source{{Name: "extism", WASM: wasm, Companion: []byte("kind: extism")}}, Defaults: host.PluginConfig{MinInstances: o.workers},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Start(ctx); err != nil {
+		return nil, err
+	}
+	return &opened{
+		run: func(ctx context.Context, t task, _ []byte) ([]byte, error) {
+			return h.Run(ctx, "extism."+t.function, t.input)
+		},
+		close: h.Close,
 	}, nil
 }
