@@ -12,7 +12,10 @@ var exported *Plugin
 
 // Export makes the module this plugin. Call it once, from an init function: it
 // runs before the host's first call.
-func Export(p *Plugin) { exported = p }
+func Export(p *Plugin) {
+	p.logPanic = logPanic
+	exported = p
+}
 
 // Log writes a message to the host's log.
 func Log(level abi.LogLevel, msg string) {

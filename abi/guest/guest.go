@@ -66,6 +66,9 @@ type Plugin struct {
 	output     []byte // up to the current item
 	items      abi.InputReader
 	task       Task // the current one; a new one each time would dirty several pages
+	// logPanic logs a panic that is recovered from. It is nil in programs that have this package and
+	// do not export the plugin: those must not import the host's log, which other hosts lack.
+	logPanic func(msg string)
 }
 
 // New returns a plugin of its JSON manifest, as package abi/manifest reads it,
@@ -119,7 +122,9 @@ func (p *Plugin) runItems(run Transform) error {
 		}
 		if v := recover(); v != nil {
 			err := panicked(v, origin())
-			logPanic(err.Error())
+			if p.logPanic != nil {
+				p.logPanic(err.Error())
+			}
 			p.fail(err)
 		}
 	}()

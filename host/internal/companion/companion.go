@@ -56,8 +56,6 @@ type File struct {
 	SelfTests []manifest.SelfTest
 	// Limits are those of guests of Extism's.
 	Limits Limits
-	// Settings are the plugin's own, in the file's order.
-	Settings []Setting
 
 	name  string
 	lines map[string]int // of its keys
@@ -92,12 +90,6 @@ type Transform struct {
 	StateBytes int
 	// Line is where the file declares it, from 1.
 	Line int
-}
-
-// Setting is one of a plugin's settings, by its name in a file of configuration.
-type Setting struct {
-	Key, Value string
-	Line       int
 }
 
 // Parse reads the file of a plugin's source of that name. Its errors are [*Error]s.
