@@ -86,12 +86,12 @@ func TestRust(t *testing.T) {
 	path := guesttest.RustPath(t)
 	rustc, _, _ := strings.Cut(path, string(filepath.ListSeparator))
 	source := filepath.Join(guesttest.Root(), "testdata/guests/extism-rust/lib.rs")
-	cmd := exec.CommandContext(t.Context(), filepath.Join(rustc, "rustc"), //nolint:gosec // the test's own PATH
+	cmd := exec.CommandContext(t.Context(), filepath.Join(rustc, "rustc"),
 		"--edition", "2021", "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "-O", "-o", out, source)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	wasm, err := os.ReadFile(out) //nolint:gosec // the test's own
+	wasm, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
