@@ -33,7 +33,7 @@
 // What a signature does not say: that the plugin is the newest one signed. Who can
 // write the directory can bring back an old one with its signature, or remove any.
 // [Signature.Signed] is what there is against that. A companion file that is gone is
-// missed only where a signed manifest lists both it and the plugin.
+// missed only where a signed manifest of hashes lists it.
 package trust
 
 import (
@@ -122,7 +122,7 @@ func (k Keys) Verify(f Files) (Signature, error) {
 			}
 		}
 	}
-	if _, ok := f.Beside[name+CompanionSuffix]; !ok && s.Manifest && v.list.lists(name+CompanionSuffix) {
+	if _, ok := f.Beside[name+CompanionSuffix]; !ok && v.lists(name+CompanionSuffix) {
 		return Signature{}, &Error{File: name + CompanionSuffix, Err: ErrMissing, Detail: ManifestName + " is signed and lists it"}
 	}
 	return s, nil
@@ -142,10 +142,22 @@ type signedList struct {
 	err       error
 }
 
-// lists reports whether a name is in a manifest that was read.
-func (l *signedList) lists(name string) bool {
-	_, ok := l.hashes[name]
+// lists reports whether a name is in a manifest whose signature holds. The plugin's own signature does
+// not make up for a file that the manifest has and the directory has not.
+func (v *verifier) lists(name string) bool {
+	if _, ok := v.beside[ManifestName+SignatureSuffix]; !ok {
+		return false
+	}
+	_, ok := v.readList().hashes[name]
 	return ok
+}
+
+// readList returns the manifest, which it reads once.
+func (v *verifier) readList() *signedList {
+	if v.list == nil {
+		v.list = v.keys.readList(v.beside)
+	}
+	return v.list
 }
 
 // verify reports who signed a file.
@@ -186,16 +198,14 @@ func (k Keys) verifyOwn(name string, contents, signature []byte) (Signature, err
 
 // verifyListed checks what the manifest lists of a file.
 func (v *verifier) verifyListed(name string, contents []byte) (Signature, error) {
-	if v.list == nil {
-		v.list = v.keys.readList(v.beside)
+	list := v.readList()
+	if list.err != nil {
+		return Signature{}, list.err
 	}
-	if v.list.err != nil {
-		return Signature{}, v.list.err
-	}
-	if err := v.list.hashes.check(name, contents); err != nil {
+	if err := list.hashes.check(name, contents); err != nil {
 		return Signature{}, err
 	}
-	return v.list.signature, nil
+	return list.signature, nil
 }
 
 // readList checks the manifest's signature. That the manifest is the manifest follows from what is

@@ -114,8 +114,6 @@ func TestVerify(t *testing.T) {
 			want: trust.Signature{KeyID: ours, Comment: "x", Manifest: true}},
 		{name: "all listed", files: trust.Files{Beside: and(listed(us, all, "x"), hasAll)},
 			want: trust.Signature{KeyID: ours, Comment: "x", Manifest: true}},
-		{name: "own, listed companion missing", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), listed(us, all, "x"))},
-			want: trust.Signature{KeyID: ours, Comment: "file:echo.wasm"}},
 		{name: "own, with CRLF", files: trust.Files{Beside: map[string][]byte{
 			"echo.wasm.minisig": bytes.ReplaceAll(sign(us, wasm, "file:echo.wasm"), []byte("\n"), []byte("\r\n"))}},
 			want: trust.Signature{KeyID: ours, Comment: "file:echo.wasm"}},
@@ -141,6 +139,8 @@ func TestVerify(t *testing.T) {
 		{name: "listed, companion not", files: trust.Files{Beside: and(listed(us, both, "x"), hasCompanion)}, is: trust.ErrNotListed,
 			errors: "echo.plugin.yaml: not listed: SHA256SUMS is signed and does not name it"},
 		{name: "listed, companion missing", files: trust.Files{Beside: and(listed(us, all, "x"), hasTests)}, is: trust.ErrMissing,
+			errors: "echo.plugin.yaml: is missing: SHA256SUMS is signed and lists it"},
+		{name: "own, listed companion missing", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), listed(us, all, "x"))}, is: trust.ErrMissing,
 			errors: "echo.plugin.yaml: is missing: SHA256SUMS is signed and lists it"},
 		{name: "nothing beside", is: trust.ErrUnsigned,
 			errors: "echo.wasm: unsigned: beside it is neither echo.wasm.minisig nor SHA256SUMS.minisig"},
