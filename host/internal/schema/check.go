@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +24,8 @@ const (
 	glance = 1 << 14
 	// bytesPerStep is how many bytes of comparing are one step.
 	bytesPerStep = 16
+	// digitsPerStep is how many decimal digits of a fraction's integers are one step.
+	digitsPerStep = 4
 )
 
 // document is the whole, as the field of a fault.
@@ -197,8 +199,8 @@ func (c *check) plain(n *node, v any) *fault {
 		return nil
 	}
 	key := ""
-	if size := sizeOf(v, n.longest); size <= n.longest+2 {
-		if c.spend(size / bytesPerStep) {
+	if sizeOf(v, n.longest, shortest) <= n.longest+2 {
+		if c.spend(sizeOf(v, math.MaxInt32, length) / bytesPerStep) {
 			return nil
 		}
 		key = string(canonical(nil, v))
@@ -327,10 +329,10 @@ func (c *check) member(n *node, name string, v any, seen *evaluated) *fault {
 			return f
 		}
 	}
-	for re, child := range n.PatternProperties {
-		if c.matches(re, name) {
+	for _, p := range n.patterns {
+		if c.matches(p.re, name) {
 			known = true
-			if f := c.at(n.one[child], name, v); f != nil {
+			if f := c.at(n.one[p.schema], name, v); f != nil {
 				return f
 			}
 		}
@@ -416,7 +418,7 @@ func (c *check) array(n *node, items []any, seen *evaluated) *fault {
 func (c *check) unique(items []any) *fault {
 	all := make(map[string]int, len(items))
 	for i, item := range items {
-		if c.spend(1 + sizeOf(item, 1<<30)/bytesPerStep) {
+		if c.spend(1 + sizeOf(item, math.MaxInt32, length)/bytesPerStep) {
 			return nil
 		}
 		key := string(canonical(nil, item))
@@ -464,40 +466,6 @@ func (c *check) text(n *node, s string) *fault {
 		return c.fault("must match %s, is %s", shown(n.Pattern.String()), brief(s))
 	}
 	return nil
-}
-
-func (c *check) number(n *node, v json.Number) *fault {
-	if n.Minimum == nil && n.Maximum == nil && n.ExclusiveMinimum == nil && n.ExclusiveMaximum == nil && n.MultipleOf == nil {
-		return nil
-	}
-	if c.spend(len(v)) {
-		return nil
-	}
-	r := rational(v)
-	switch {
-	case n.Minimum != nil && r.Cmp(n.Minimum) < 0:
-		return c.fault("must be at least %s, is %s", decimal(n.Minimum), brief(v))
-	case n.Maximum != nil && r.Cmp(n.Maximum) > 0:
-		return c.fault("must be at most %s, is %s", decimal(n.Maximum), brief(v))
-	case n.ExclusiveMinimum != nil && r.Cmp(n.ExclusiveMinimum) <= 0:
-		return c.fault("must be above %s, is %s", decimal(n.ExclusiveMinimum), brief(v))
-	case n.ExclusiveMaximum != nil && r.Cmp(n.ExclusiveMaximum) >= 0:
-		return c.fault("must be below %s, is %s", decimal(n.ExclusiveMaximum), brief(v))
-	case n.MultipleOf != nil && !new(big.Rat).Quo(r, n.MultipleOf).IsInt():
-		return c.fault("must be a multiple of %s, is %s", decimal(n.MultipleOf), brief(v))
-	}
-	return nil
-}
-
-// decimal writes a bound as people do.
-func decimal(r *big.Rat) string {
-	if r.IsInt() {
-		if s := r.Num().String(); len(s) <= 20 {
-			return s
-		}
-	}
-	f, _ := r.Float64()
-	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 // inPlace applies a further schema to the value.

@@ -4,13 +4,11 @@
 package schema
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -41,7 +39,14 @@ type node struct {
 	enum     map[string]bool // canonical values; nil without
 	longest  int             // of enum's and constant's values, in bytes
 	constant *string         // canonical
+	patterns []patterned     // by their expressions, so that the same fault is found each time
 	one      map[*jsonschema.Schema]*node
+}
+
+// patterned is the schema of members whose names match.
+type patterned struct {
+	re     jsonschema.Regexp
+	schema *jsonschema.Schema
 }
 
 // Compile compiles a schema. Bounds of its size are the caller's.
@@ -190,6 +195,10 @@ func (l *linker) node(s *jsonschema.Schema) (n *node, err error) {
 		key := string(canonical(nil, *s.Const))
 		n.constant, n.longest = &key, max(n.longest, len(key))
 	}
+	for re, child := range s.PatternProperties {
+		n.patterns = append(n.patterns, patterned{re, child})
+	}
+	slices.SortFunc(n.patterns, func(a, b patterned) int { return strings.Compare(a.re.String(), b.re.String()) })
 	if s.Dependencies != nil {
 		return nil, errors.New("has dependencies, which 2020-12 has not: use dependentRequired and dependentSchemas")
 	}
@@ -259,18 +268,4 @@ func within(s *jsonschema.Schema) (all []*jsonschema.Schema) {
 		all = append(all, child)
 	}
 	return all
-}
-
-// rational returns the value of a number, whose length was checked.
-func rational(n json.Number) *big.Rat {
-	r, ok := new(big.Rat).SetString(string(n))
-	if !ok {
-		return new(big.Rat)
-	}
-	return r
-}
-
-// whole reports whether a number is one.
-func whole(n json.Number) bool {
-	return !bytes.ContainsAny([]byte(n), ".eE") || rational(n).IsInt()
 }

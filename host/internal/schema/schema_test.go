@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,14 @@ var cases = []struct{ schema, doc, want string }{
 	{`{"properties": {"a": true}, "additionalProperties": false}`, `{"b": 1}`, "/b: is not a known member; there are a"},
 	{`{"additionalProperties": {"type": "string"}}`, `{"b": 1}`, "/b: must be string, is 1"},
 	{`{"patternProperties": {"^x": {"type": "string"}}}`, `{"y": 1, "xy": 1}`, "/xy: must be string, is 1"},
+	{`{"patternProperties": {"x": {"type": "string"}, "y": {"minimum": 2}, "^x": {"maximum": 0}, "y$": {"type": "null"}}}`, `{"xy": 1}`, "/xy: must be at most 0, is 1"},
+	{`{"enum": [0, -0.50, 1200]}`, `[]`, "document: must be one of 0, -0.50, 1200, is an array"},
+	{`{"items": {"enum": [0, -0.50, 1200]}}`, `[-0, 0.00e9, -5e-1, -50E-2, 1.2e+3, 12e2]`, ""},
+	{`{"items": {"enum": [0, -0.50, 1200]}}`, `[0.5]`, "/0: must be one of 0, -0.50, 1200, is 0.5"},
+	{`{"uniqueItems": true}`, `[1, 10, 0.1, -1, 1e-400, 1e400]`, ""},
+	{`{"uniqueItems": true}`, `[5e-390, 0.05e-388]`, "document: must have no item twice, has 0 and 1 the same"},
+	{`{"items": {"type": "integer"}}`, `[0.0, -1.50e1, 100e-2, 1.5e400]`, ""},
+	{`{"items": {"type": "integer"}}`, `[100e-3]`, "/0: must be integer, is 100e-3"},
 	{`{"propertyNames": {"maxLength": 2}}`, `{"abc": 1}`, `document: has a member "abc", whose name must have at most 2 characters, has 3`},
 	{`{"prefixItems": [{"type": "string"}], "items": {"type": "number"}}`, `["a", 1, "b"]`, `/2: must be number, is the string "b"`},
 	{`{"minItems": 2, "maxItems": 3}`, `[1]`, "document: must have at least 2 items, has 1"},
@@ -162,6 +171,7 @@ func TestEnds(t *testing.T) {
 	for name, c := range map[string]struct{ schema, doc string }{
 		"ways":      {exponential(), "1"},
 		"recursion": {`{"items": {"$ref": "#"}, "anyOf": [{"items": {"$ref": "#"}}, true], "oneOf": [{"items": {"$ref": "#"}}]}`, strings.Repeat("[", 100) + "1" + strings.Repeat("]", 100)},
+		"numbers":   {`{"items": {"allOf": [` + strings.Repeat(`{"minimum": -1},`, 5) + `true]}}`, "[" + strings.Repeat("1e-400,", 9_999) + "1]"},
 		"patterns":  {`{"items": {"pattern": "(a?){200}(b|c|d|e|f){200}"}}`, `["` + strings.Repeat("a", 1_000_000) + `"]`},
 		"equal":     {`{"allOf": [` + strings.Repeat(`{"uniqueItems": true},`, 1000) + `true]}`, strings.NewReplacer("1,", "[[1]],").Replace(wide)},
 	} {
@@ -181,6 +191,39 @@ func TestEnds(t *testing.T) {
 	}
 	if err := s.Check(t.Context(), []byte(wide)); err != nil {
 		t.Errorf("a long document: %v", err)
+	}
+}
+
+// TestNumbersTakeNoMore has a number with an exponent take no more memory than its length has others take.
+func TestNumbersTakeNoMore(t *testing.T) {
+	const most = 10_000
+	list := func(format string) []byte {
+		var b strings.Builder
+		b.WriteString("[0")
+		for i := range most {
+			fmt.Fprintf(&b, format, i)
+		}
+		return []byte(b.String() + "]")
+	}
+	for _, of := range []string{`{"uniqueItems": true}`, `{"items": {"type": "integer"}}`, `{"items": {"enum": [0, 1]}}`} {
+		s, err := schema.Compile([]byte(of))
+		if err != nil {
+			t.Fatal(err)
+		}
+		takes := func(doc []byte) uint64 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_ = s.Check(t.Context(), doc)
+			runtime.ReadMemStats(&after)
+			return after.TotalAlloc - before.TotalAlloc
+		}
+		short, long := takes(list(",1%06d390")), takes(list(",1.%06de390"))
+		if long > 2*short {
+			t.Errorf("%s: %d bytes are allocated for numbers with exponents, %d for others", of, long, short)
+		}
+		if short, long = takes(list(",1%06d1390")), takes(list(",1%06de-390")); of != `{"items": {"type": "integer"}}` && long > 2*short {
+			t.Errorf("%s: %d bytes are allocated for small numbers, %d for others", of, long, short)
+		}
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 const (
@@ -105,20 +104,6 @@ func (p *parser) object(depth int) (any, error) {
 	return o, nil
 }
 
-// number refuses numbers whose exact value takes long to compute with.
-func number(n json.Number) error {
-	s := string(n)
-	ok := len(s) <= maxDigits
-	if i := strings.IndexAny(s, "eE"); ok && i >= 0 {
-		e, err := strconv.Atoi(s[i+1:])
-		ok = err == nil && e >= -maxDigits && e <= maxDigits
-	}
-	if !ok {
-		return fmt.Errorf("the number %.40s… has more than %d digits", s, maxDigits)
-	}
-	return nil
-}
-
 // plain makes of a value what the library takes.
 func plain(v any) any {
 	switch v := v.(type) {
@@ -163,10 +148,8 @@ func canonical(to []byte, v any) []byte {
 	case string:
 		return strconv.AppendQuote(to, v)
 	case json.Number:
-		if !strings.ContainsAny(string(v), ".eE-") {
-			return append(to, v...)
-		}
-		return append(to, rational(v).RatString()...)
+		digits, exponent := decimalOf(v)
+		return strconv.AppendInt(append(append(to, digits...), 'e'), int64(exponent), 10)
 	}
 	return fmt.Append(to, v) // true, false, and <nil>, as nothing else is written
 }
@@ -188,8 +171,14 @@ func typeOf(v any) string {
 	return "null"
 }
 
+// shortest is the least length of a number that equals another.
+func shortest(json.Number) int { return 1 }
+
+// length is the length of a number as it is written.
+func length(n json.Number) int { return len(n) }
+
 // sizeOf returns about how many bytes a value is, as far as most.
-func sizeOf(v any, most int) (n int) {
+func sizeOf(v any, most int, number func(json.Number) int) (n int) {
 	switch v := v.(type) {
 	case *object:
 		n = 2
@@ -197,7 +186,7 @@ func sizeOf(v any, most int) (n int) {
 			if n += len(name) + 3; n > most {
 				return n
 			}
-			n += sizeOf(child, most-n)
+			n += sizeOf(child, most-n, number)
 		}
 	case []any:
 		n = 2
@@ -205,12 +194,12 @@ func sizeOf(v any, most int) (n int) {
 			if n++; n > most {
 				return n
 			}
-			n += sizeOf(item, most-n)
+			n += sizeOf(item, most-n, number)
 		}
 	case string:
 		n = len(v) + 2
 	case json.Number:
-		n = 1 // which may be written shorter
+		n = number(v)
 	default:
 		n = 4
 	}
