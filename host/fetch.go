@@ -9,8 +9,11 @@ import (
 // FetchRequest is an HTTP request that a plugin wants sent, see Config.Fetch.
 type FetchRequest struct {
 	Method, URL string
-	Header      map[string]string
-	Body        []byte
+	// Header has 100 headers at most. Their bytes, those of URL and those of Method are 64 KiB at most
+	// together.
+	Header map[string]string
+	// Body has MaxOutput bytes at most. It is a copy, and Fetch's to keep.
+	Body []byte
 	// AllowedHosts are patterns of names of hosts that the plugin may reach, as its companion file has
 	// them; none by default. In a pattern * stands for any characters, ? for one, and [a-z] for
 	// one of those.

@@ -130,6 +130,40 @@
     (drop (call $http_request (call $copied) (i64.const 0)))
     (call $answer (call $http_headers))
     (i32.const 0))
+  ;; A request with a body of 5 MB.
+  (func (export "posthuge") (result i32) (call $answer (call $http_request (call $copied) (call $alloc (i64.const 5000000)))) (i32.const 0))
+  ;; A hundred calls with a name of a MiB that there is not, and one that sets a variable of that name.
+  (func (export "longconfig") (result i32)
+    (local $i i32) (local $at i64)
+    (loop $next
+      (local.set $at (call $alloc (i64.const 0x100000)))
+      (if (i64.ne (call $config_get (local.get $at)) (i64.const 0)) (then (unreachable)))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
+    (i32.const 0))
+  (func (export "longget") (result i32)
+    (local $i i32) (local $at i64)
+    (loop $next
+      (local.set $at (call $alloc (i64.const 0x100000)))
+      (if (i64.ne (call $var_get (local.get $at)) (i64.const 0)) (then (unreachable)))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
+    (i32.const 0))
+  (func (export "longremove") (result i32)
+    (local $i i32) (local $at i64)
+    (loop $next
+      (local.set $at (call $alloc (i64.const 0x100000)))
+      (call $var_set (local.get $at) (i64.const 0))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
+    (i32.const 0))
+  (func (export "longset") (result i32)
+    (call $var_set (call $alloc (i64.const 0x100000)) (call $text (i32.const 16) (i32.const 8)))
+    (i32.const 0))
+  ;; Takes all memory that there is for a variable that it asks for again and again.
+  (func (export "getfull") (result i32)
+    (call $var_set (call $text (i32.const 32) (i32.const 5)) (call $alloc (i64.const 65000)))
+    (loop $on
+      (drop (call $var_get (call $text (i32.const 32) (i32.const 5))))
+      (br $on))
+    (i32.const 0))
   ;; The word that begins with the input's last byte, and that behind it.
   (func (export "lastword") (result i32)
     (local $at i64)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
@@ -57,11 +58,16 @@ func offsets(n int) (all []api.ValueType) {
 // The functions below free blocks that they are given only once there is a block for what they
 // return: some kits free them as well, and would free that otherwise.
 
+// maxKey is more than any key of a configuration has, in bytes: escapes of a companion file may stand for
+// more than themselves, but not for twice as much.
+const maxKey = 2 * companion.MaxBytes
+
 func configGet(g *guest, h heap, stack []uint64) {
 	key := stack[0]
 	name := h.block("config_get", key)
+	g.in.Charge(len(name))
 	value, ok := "", false
-	if f := g.of.binary.Companion; f != nil {
+	if f := g.of.binary.Companion; f != nil && len(name) <= maxKey {
 		value, ok = f.Config[string(name)]
 	}
 	stack[0] = 0
@@ -73,8 +79,9 @@ func configGet(g *guest, h heap, stack []uint64) {
 
 func varGet(g *guest, h heap, stack []uint64) {
 	key := stack[0]
-	value := g.variables.values[string(h.block("var_get", key))]
-	stack[0] = g.give(h, value)
+	name := h.block("var_get", key)
+	g.in.Charge(len(name))
+	stack[0] = g.give(h, g.variables.get(name))
 	h.free(key)
 }
 
@@ -84,7 +91,7 @@ func varSet(g *guest, h heap, stack []uint64) {
 		value = h.block("var_set", stack[1])
 	}
 	g.in.Charge(len(name) + len(value))
-	if err := g.variables.set(string(name), value); err != nil {
+	if err := g.variables.set(name, value); err != nil {
 		g.fail(err.Error())
 	}
 	h.free(stack[0])

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +210,80 @@ func TestFetch(t *testing.T) {
 	}
 	if last.Method != "purge" || last.Header["X-B"] != "c" || strings.Join(last.AllowedHosts, " ") != "*.example.com" || last.MaxBytes != 50<<20 {
 		t.Errorf("the request is %+v", last)
+	}
+}
+
+// TestRequestLimits has requests refused that are too large, before they are read.
+func TestRequestLimits(t *testing.T) {
+	sent := 0
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) {
+		o.Embedder.Fetch = func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
+			sent++
+			return contract.FetchResponse{}, nil
+		}
+	})
+	headers := func(n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"X-%d": ""`, i))
+		}
+		return `{"url": "http://x", "headers": {` + strings.Join(all, ", ") + `}}`
+	}
+	url := func(size int) string {
+		const rest = `{"url": ""}`
+		return `{"url": "` + strings.Repeat("x", size-len(rest)) + `"}`
+	}
+	for _, c := range []struct{ transform, input, want string }{
+		{"http", url(64 << 10), ""},
+		{"http", url(64<<10 + 1), "http_request was given a request of 65537 bytes without its body, the limit is 65536"},
+		{"http", headers(100), ""},
+		{"http", headers(101), "http_request was given 101 headers, the limit is 100"},
+		{"posthuge", headers(0), "http_request was given a body of 5000000 bytes, the limit is 4194304 (MaxOutput, --max-output)"},
+	} {
+		before := sent
+		got, err := m.run("x."+c.transform, item(c.input))
+		if err != nil || string(got[0].Payload) != c.want || sent-before == 1 != (c.want == "") {
+			t.Errorf("%s(%.50s) is %v %.200q, err %v, with %d requests; want %q", c.transform, c.input, got[0].Status, got[0].Payload, err, sent-before, c.want)
+		}
+	}
+}
+
+// TestRequestKept has a transport read a request's body when the guest has gone on.
+func TestRequestKept(t *testing.T) {
+	var body []byte
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) {
+		o.Embedder.Fetch = func(_ context.Context, r contract.FetchRequest) (contract.FetchResponse, error) {
+			body = r.Body
+			return contract.FetchResponse{}, nil
+		}
+	})
+	in := m.instance()
+	if _, err := m.runIn(in, "x.post", item("{}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.runIn(in, "x.echo", item(strings.Repeat("x", 100_000))); err != nil || string(body) != "greeting" {
+		t.Errorf("the body has become %.20q, err %v", body, err)
+	}
+}
+
+// TestLongNames has a guest billed for names that it gives, of which none is copied that cannot be one.
+func TestLongNames(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) { o.Companion = []byte("name: x\nconfig: {a: b}") })
+	const calls, size = 100, 1 << 20
+	for _, transform := range []string{"x.longconfig", "x.longget", "x.longremove"} {
+		in, results := m.instance(), make([]abi.Result, 1)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		fuel, err := in.Run(t.Context(), module.Call{Transform: m.index(transform), Items: []abi.Item{item("")}, Results: results})
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; err != nil || fuel < calls*size/64 || got > calls*size/4 {
+			t.Errorf("%s took %d of fuel and %d bytes of the host's memory: %v", transform, fuel, got, err)
+		}
+	}
+	got, err := m.run("x.longset", item(""))
+	const want = "the variables are full: 1048589 bytes with \"\\x00"
+	if err != nil || got[0].Status != abi.StatusFailed || !strings.HasPrefix(string(got[0].Payload), want) || len(got[0].Payload) > 500 {
+		t.Errorf("%v %.200q, err %v; want %s", got[0].Status, got[0].Payload, err, want)
 	}
 }
 

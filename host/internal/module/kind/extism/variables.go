@@ -27,6 +27,9 @@ const stateFormat = 1
 // a stream.
 const maxVariables = 4096
 
+// maxShown is how much of a name an error looks at, in bytes: 100 characters, of which it shows no more.
+const maxShown = 400
+
 // errFull is why no further variable can be set.
 var errFull = errors.New("the variables are full")
 
@@ -37,7 +40,7 @@ func (v *variables) clear() {
 }
 
 // entry is how many bytes of a state a variable takes.
-func entry(name string, value []byte) int {
+func entry(name, value []byte) int {
 	return uvarintLen(len(name)) + len(name) + uvarintLen(len(value)) + len(value)
 }
 
@@ -46,29 +49,42 @@ func uvarintLen(n int) int {
 	return binary.PutUvarint(b[:], uint64(n))
 }
 
-// set sets a variable to a copy of a value; nil removes it.
-func (v *variables) set(name string, value []byte) error {
+// get returns the value of a variable; nil if there is none of that name.
+func (v *variables) get(name []byte) []byte {
+	if len(name) > v.limit { // none is that long
+		return nil
+	}
+	return v.values[string(name)]
+}
+
+// set sets a variable to a copy of a value; nil removes it. A name may be of any length: it is
+// copied only if there is room for the variable.
+func (v *variables) set(name, value []byte) error {
+	before := v.get(name)
 	size := max(v.size, 1) // with the format
-	if before, ok := v.values[name]; ok {
+	if before != nil {
 		size -= entry(name, before)
 	}
 	if value == nil {
-		delete(v.values, name)
+		if before == nil {
+			return nil
+		}
+		delete(v.values, string(name))
 		if v.size = size; len(v.values) == 0 {
 			v.size = 0
 		}
 		return nil
 	}
-	if _, ok := v.values[name]; !ok && len(v.values) == maxVariables {
+	if before == nil && len(v.values) == maxVariables {
 		return fmt.Errorf("%w: there are %d, the limit", errFull, maxVariables)
 	}
 	if size += entry(name, value); size > v.limit {
-		return fmt.Errorf("%w: %d bytes with %.100q, the limit is %d", errFull, size, name, v.limit)
+		return fmt.Errorf("%w: %d bytes with %.100q, the limit is %d", errFull, size, name[:min(len(name), maxShown)], v.limit)
 	}
 	if v.values == nil {
 		v.values = make(map[string][]byte)
 	}
-	v.values[name] = append([]byte{}, value...)
+	v.values[string(name)] = append([]byte{}, value...)
 	v.size = size
 	return nil
 }
@@ -110,7 +126,7 @@ func (v *variables) adopt(state []byte) error {
 			return errCorrupt
 		}
 		last, rest = string(name), more
-		if err := v.set(last, value); err != nil {
+		if err := v.set(name, value); err != nil {
 			return err
 		}
 	}

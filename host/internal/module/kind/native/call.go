@@ -15,6 +15,9 @@ import (
 // maxCallMessage is the longest message of a function's error that guests are told, in bytes.
 const maxCallMessage = 4 << 10
 
+// maxName is more than the name of any function has, in bytes. What is behind it is not looked at.
+const maxName = 256
+
 // argument is a part of the guest's memory that it has passed to a function of the host's.
 func argument(mod api.Module, function string, ptr, n uint64) []byte {
 	b, ok := mod.Memory().Read(api.DecodeU32(ptr), api.DecodeU32(n))
@@ -32,6 +35,7 @@ func call(_ context.Context, in contract.Instance, mod api.Module, stack []uint6
 	g := in.Guest().(*guest)
 	g.result = nil
 	status, result := abi.CallOK, []byte(nil)
+	name = name[:min(len(name), maxName)] // what is cut is a name of none, as is what is left of it
 	if f := in.Embedder().Functions[string(name)]; f == nil {
 		status, result = abi.CallUnknown, fmt.Appendf(nil, "there is no function %s; the program that embeds the host offers functions by PluginConfig.Functions", meter.Quote(string(name)))
 	} else if err := in.Outside(func(ctx context.Context) (err error) {
