@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -34,8 +35,15 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 }
 
-// MaxBytes is the largest companion file, in bytes.
+// MaxBytes is the largest companion file, in bytes. All texts that it gives have as much at most, each
+// with a byte beside its own: an alias of YAML's repeats in few bytes a text of many.
 const MaxBytes = 1 << 20
+
+// MaxHosts is the largest number of allowed hosts, and MaxHostBytes the longest pattern of one.
+const (
+	MaxHosts     = 100
+	MaxHostBytes = 255
+)
 
 // File is what a companion file says. Fields that it does not have are zero.
 type File struct {
@@ -50,7 +58,8 @@ type File struct {
 	// Environment and Arguments are what a command finds, besides arguments of a transform.
 	Environment map[string]string
 	Arguments   []string
-	// AllowedHosts are patterns of host names that the guest may send requests to.
+	// AllowedHosts are patterns of host names that the guest may send requests to, in lower case:
+	// at most MaxHosts, of MaxHostBytes each.
 	AllowedHosts []string
 	// SelfTests are tasks whose answers are known.
 	SelfTests []manifest.SelfTest
@@ -60,6 +69,7 @@ type File struct {
 	name  string
 	lines map[string]int // of its keys
 	tests []int          // lines of SelfTests
+	left  int            // how many bytes texts may have yet, see spend
 }
 
 // Limits are what manifests of Extism's bound, beside what settings do. Those that are nil or zero
@@ -94,7 +104,7 @@ type Transform struct {
 
 // Parse reads the file of a plugin's source of that name. Its errors are [*Error]s.
 func Parse(source string, doc []byte) (*File, error) {
-	f := &File{name: foreign.Cut(source) + Suffix, lines: make(map[string]int)}
+	f := &File{name: foreign.Cut(source) + Suffix, lines: make(map[string]int), left: MaxBytes}
 	if len(doc) > MaxBytes {
 		return nil, f.at(0, "has %d bytes, the limit is %d", len(doc), MaxBytes)
 	}
@@ -139,19 +149,19 @@ func (f *File) parse(doc []byte) error {
 		return err
 	}
 	fields := map[string]func(*yamlfile.Node) error{
-		"kind":    text(&f.Kind, "kind"),
-		"name":    text(&f.Name, "name"),
-		"version": text(&f.Version, "version"),
+		"kind":    f.text(&f.Kind, "kind"),
+		"name":    f.text(&f.Name, "name"),
+		"version": f.text(&f.Version, "version"),
 		"config": func(n *yamlfile.Node) (err error) {
-			f.Config, err = texts(n, "config")
+			f.Config, err = f.texts(n, "config")
 			return err
 		},
 		"environment": func(n *yamlfile.Node) (err error) {
-			f.Environment, err = texts(n, "environment")
+			f.Environment, err = f.texts(n, "environment")
 			return err
 		},
-		"arguments":     list(&f.Arguments, "arguments"),
-		"allowed_hosts": list(&f.AllowedHosts, "allowed_hosts"),
+		"arguments":     f.list(&f.Arguments, "arguments"),
+		"allowed_hosts": f.hosts,
 		"transforms":    f.transforms,
 		"self_tests":    f.selfTests,
 
@@ -195,9 +205,26 @@ func keys(fields map[string]func(*yamlfile.Node) error) (all []string) {
 	return all
 }
 
-func text(to *string, what string) func(*yamlfile.Node) error {
+// scalar reads a single text, and counts it.
+func (f *File) scalar(n *yamlfile.Node, what string) (string, error) {
+	s, err := yamlfile.Scalar(n, what)
+	if err != nil {
+		return "", err
+	}
+	return s, f.spend(n, what, s)
+}
+
+// spend counts a text against what all may have together.
+func (f *File) spend(n *yamlfile.Node, what, s string) error {
+	if f.left -= len(s) + 1; f.left < 0 {
+		return yamlfile.At(n, "%s: with it the texts of the file have more than %d bytes together: aliases count as what they stand for", what, MaxBytes)
+	}
+	return nil
+}
+
+func (f *File) text(to *string, what string) func(*yamlfile.Node) error {
 	return func(n *yamlfile.Node) (err error) {
-		*to, err = yamlfile.Scalar(n, what)
+		*to, err = f.scalar(n, what)
 		return err
 	}
 }
@@ -218,20 +245,41 @@ func number(set func(int), what string) func(*yamlfile.Node) error {
 	}
 }
 
-func list(to *[]string, what string) func(*yamlfile.Node) error {
+func (f *File) list(to *[]string, what string) func(*yamlfile.Node) error {
 	return func(n *yamlfile.Node) error {
 		return yamlfile.Items(n, what, func(i int, value *yamlfile.Node) error {
-			s, err := yamlfile.Scalar(value, fmt.Sprintf("%s[%d]", what, i))
+			s, err := f.scalar(value, fmt.Sprintf("%s[%d]", what, i))
 			*to = append(*to, s)
 			return err
 		})
 	}
 }
 
-func texts(n *yamlfile.Node, what string) (map[string]string, error) {
+// hosts reads the patterns of allowed hosts.
+func (f *File) hosts(n *yamlfile.Node) error {
+	const what = "allowed_hosts"
+	if err := f.list(&f.AllowedHosts, what)(n); err != nil {
+		return err
+	}
+	if len(f.AllowedHosts) > MaxHosts {
+		return yamlfile.At(n, "%s must have at most %d items, has %d", what, MaxHosts, len(f.AllowedHosts))
+	}
+	for i, pattern := range f.AllowedHosts {
+		if len(pattern) > MaxHostBytes {
+			return yamlfile.At(n, "%s[%d] must have at most %d bytes, has %d", what, i, MaxHostBytes, len(pattern))
+		}
+		f.AllowedHosts[i] = strings.ToLower(pattern)
+	}
+	return nil
+}
+
+func (f *File) texts(n *yamlfile.Node, what string) (map[string]string, error) {
 	all := make(map[string]string)
 	err := yamlfile.Members(n, what, nil, func(key string, value *yamlfile.Node) (err error) {
-		all[key], err = yamlfile.Scalar(value, what+"."+key)
+		if err := f.spend(value, what, key); err != nil {
+			return err
+		}
+		all[key], err = f.scalar(value, what+"."+foreign.Cut(key))
 		return err
 	})
 	return all, err

@@ -1,6 +1,7 @@
 package companion_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -116,10 +117,46 @@ func TestManifest(t *testing.T) {
 	}
 }
 
+// TestBounds has aliases repeat a long text, and lists be longer than they may be.
+func TestBounds(t *testing.T) {
+	const beyond = "with it the texts of the file have more than 1048576 bytes together"
+	long, three := "&a "+strings.Repeat("x", 500_000), "["+strings.Repeat("*a, ", 3)
+	for doc, want := range map[string]string{
+		"name: " + long + "\narguments: " + three + "]":                                          "x.plugin.yaml:1: arguments[1]: " + beyond,
+		"name: " + long + "\nenvironment: {a: *a, b: *a}":                                        "x.plugin.yaml:1: environment.b: " + beyond,
+		"name: " + long + "\nconfig: {a: *a, b: *a}":                                             "x.plugin.yaml:1: config.b: " + beyond,
+		"arguments: &a [" + strings.Repeat("'',", 300_000) + "]\ntransforms: [" + many(20) + "]": "x.plugin.yaml:1: transforms[2].arguments[",
+		"name: " + long + "\ntransforms: [{name: a, operation: *a}, {name: b, operation: *a}]":   "x.plugin.yaml:1: transforms[1].operation: " + beyond,
+		"name: " + long + "\nallowed_hosts: " + three + "]":                                      "x.plugin.yaml:1: allowed_hosts[1]: " + beyond,
+		"allowed_hosts: [" + strings.Repeat("a,", 101) + "]":                                     "x.plugin.yaml:1: allowed_hosts must have at most 100 items, has 101",
+		"name: x\nallowed_hosts: [a, " + strings.Repeat("x", 256) + "]":                          "x.plugin.yaml:2: allowed_hosts[1] must have at most 255 bytes, has 256",
+		"config: &a\n  ? " + strings.Repeat("y", 600_000) + "\n  : b\nenvironment: *a":           "x.plugin.yaml:3: environment: " + beyond,
+		"config:\n  ? " + strings.Repeat("y", 600_000) + "\n  : []":                              "x.plugin.yaml:3: config." + strings.Repeat("y", 100),
+	} {
+		if _, err := companion.Parse("x", []byte(doc)); err == nil || !strings.HasPrefix(err.Error(), want) || len(err.Error()) > 1000 {
+			t.Errorf("%.80q: %.500v, want %s", doc, err, want)
+		}
+	}
+	hosts := "allowed_hosts: [" + strings.Repeat("A"+strings.Repeat("x", 254)+",", 100) + "]"
+	if f, err := companion.Parse("x", []byte(hosts)); err != nil || f.AllowedHosts[99][:2] != "ax" {
+		t.Errorf("as many and as long as may be: %v", err)
+	}
+}
+
+// many are transforms with the arguments that are called a.
+func many(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("{name: t%d, arguments: *a}", i))
+	}
+	return strings.Join(all, ",")
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("kind: extism\nconfig: {a: b}\nself_tests: [{name: x, transform: y, input: z}]"))
 	f.Add([]byte("transforms: [{name: x, input_schema: {a: &b [1, *c]}, timeout: 1s, state: 1k}]"))
 	f.Add([]byte("self_tests: [{name: &a [*a]}]"))
+	f.Add([]byte("arguments: &a [b, 'c']\nallowed_hosts: *a\nenvironment: {b: &d e, c: *d}"))
 	f.Fuzz(func(_ *testing.T, doc []byte) {
 		if file, err := companion.Parse("x", doc); err == nil {
 			_, _, _ = file.Manifest(companion.Plugin{Source: "x", Exports: []string{"run"}})

@@ -18,7 +18,7 @@ func (f *File) transforms(n *yamlfile.Node) error {
 			return yamlfile.At(value, "transforms must have at most %d items", manifest.MaxTransforms)
 		}
 		t := Transform{Line: value.Line}
-		if err := t.read(value, fmt.Sprintf("transforms[%d]", i)); err != nil {
+		if err := f.transform(&t, value, fmt.Sprintf("transforms[%d]", i)); err != nil {
 			return err
 		}
 		if first := lines[t.Name]; first > 0 {
@@ -30,7 +30,7 @@ func (f *File) transforms(n *yamlfile.Node) error {
 	})
 }
 
-func (t *Transform) read(n *yamlfile.Node, what string) error {
+func (f *File) transform(t *Transform, n *yamlfile.Node, what string) error {
 	schema := func(to *[]byte, key string) func(*yamlfile.Node) error {
 		return func(n *yamlfile.Node) (err error) {
 			*to, err = yamlfile.JSON(n, what+"."+key, manifest.MaxSchemaBytes)
@@ -38,12 +38,12 @@ func (t *Transform) read(n *yamlfile.Node, what string) error {
 		}
 	}
 	fields := map[string]func(*yamlfile.Node) error{
-		"name":          text(&t.Name, what+".name"),
-		"export":        text(&t.Export, what+".export"),
-		"operation":     text(&t.Operation, what+".operation"),
-		"arguments":     list(&t.Arguments, what+".arguments"),
-		"input":         text(&t.Input, what+".input"),
-		"output":        text(&t.Output, what+".output"),
+		"name":          f.text(&t.Name, what+".name"),
+		"export":        f.text(&t.Export, what+".export"),
+		"operation":     f.text(&t.Operation, what+".operation"),
+		"arguments":     f.list(&t.Arguments, what+".arguments"),
+		"input":         f.text(&t.Input, what+".input"),
+		"output":        f.text(&t.Output, what+".output"),
 		"input_schema":  schema((*[]byte)(&t.InputSchema), "input_schema"),
 		"output_schema": schema((*[]byte)(&t.OutputSchema), "output_schema"),
 		"timeout":       checked(t.setTimeout, what+".timeout"),
