@@ -40,7 +40,7 @@ type Config struct {
 	// it to see that a plugin reaches nothing but its FetchRequest.AllowedHosts; package outbound
 	// has one that does. The context ends when the task has to. A task may be done a
 	// second time, such as when its version is stopped for a swap, and then fetches a second time.
-	// Default none: such requests fail.
+	// Only plugins with [GrantNetwork] have it. Default none: such requests fail.
 	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)
 	// Translate is between JSON and the payloads of the self-tests in Source.Tests. The
 	// Translate of package codec's Set is one, which knows further media types. Default takes
@@ -161,8 +161,8 @@ type PluginConfig struct {
 	// once with [ErrSuspended]: for 0.1 s, and each time twice as long, up to 30 s,
 	// until one succeeds. Default 20, negative never.
 	BreakAfter int
-	// Grants are what the plugin is granted, of [GrantClock] and [GrantRandom]; default, and if
-	// empty, nothing.
+	// Grants are what the plugin is granted, of [GrantClock], [GrantRandom] and [GrantNetwork];
+	// default, and if empty, nothing.
 	Grants []Grant
 	// Functions are functions of this program's that the plugin may call; default none. Those of
 	// Overrides come beside those of Defaults, and in the place of one of the same name.

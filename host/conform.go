@@ -56,7 +56,7 @@ func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err erro
 	}
 	opts := moduleOptions(p.cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
 	opts.Kinds, opts.Name, opts.Companion = kind.All(), s.Name, s.Companion
-	opts.Embedder.Fetch = fetching(ps.cfg.Fetch)
+	opts.Embedder.Fetch = fetching(ps.cfg.Fetch, p.cfg.Grants)
 	opts.Embedder.Functions = forGuests(p.functions, p.cfg.MaxOutput, p.cfg.MaxInput)
 	held := func(m *manifest.Manifest) error {
 		of, err := compileSchemas(m)

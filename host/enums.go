@@ -1,6 +1,8 @@
 package host
 
 import (
+	"slices"
+
 	"github.com/resonhost/resonhost/host/internal/framefit"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/registry"
@@ -126,7 +128,16 @@ const (
 	// random bytes for every task. Note that what it seeds before its first task
 	// is the same for every task in any case but IsolationShared.
 	GrantRandom Grant = "random"
+	// GrantNetwork are HTTP requests by Config.Fetch, to the hosts that the plugin's own list allows.
+	// Without it, and without Config.Fetch, requests fail.
+	GrantNetwork Grant = "network"
 )
+
+// varies reports whether what is granted may have a task be answered differently the second time. A
+// task that uses the network is not compared in any case.
+func varies(granted []Grant) bool {
+	return slices.Contains(granted, GrantClock) || slices.Contains(granted, GrantRandom)
+}
 
 // Engine is how wazero runs a guest.
 type Engine int

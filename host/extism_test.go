@@ -166,21 +166,26 @@ func TestExtismFetches(t *testing.T) {
 		_, _ = fmt.Fprint(w, "hello ", r.Method)
 	}))
 	t.Cleanup(s.Close)
-	client := outbound.New(outbound.Config{})
+	client := outbound.New(outbound.Config{Private: []string{"127.0.0.1"}})
 	t.Cleanup(client.Close)
 	h := hosted.Start(t, host.Config{
 		Plugins: []host.Source{
 			extism(t, "allowed_hosts: ['127.0.0.1']"),
-			{Name: "y", WASM: guesttest.HandWritten(t, "extism"), Companion: []byte("allowed_hosts: ['127.*']")},
+			{Name: "y", WASM: guesttest.HandWritten(t, "extism"), Companion: []byte("allowed_hosts: ['127.0.0.1', localhost]")},
 		},
 		Fetch: client.Fetch, Defaults: host.PluginConfig{RunTimeout: time.Minute},
+		Overrides: map[string]host.PluginConfig{"x": {Grants: []host.Grant{host.GrantNetwork}}},
 	})
 	request := []byte(`{"url": "` + s.URL + `"}`)
 	if out, err := h.Run(t.Context(), "x.post", request); err != nil || string(out) != "hello GET" {
 		t.Errorf("%q, %v", out, err)
 	}
-	if _, err := h.Run(t.Context(), "y.http", request); host.KindOf(err) != host.KindFailed || !strings.Contains(err.Error(), "is not of the public internet") {
-		t.Errorf("to an address that the list has not literally: %v", err)
+	if _, err := h.Run(t.Context(), "y.http", request); host.KindOf(err) != host.KindFailed || !strings.Contains(err.Error(), "http_request: the plugin is not granted the network (its setting grant, PluginConfig.Grants)") {
+		t.Errorf("without the grant: %v", err)
+	}
+	local := []byte(strings.Replace(string(request), "127.0.0.1", "localhost", 1))
+	if _, err := h.Run(t.Context(), "x.http", local); host.KindOf(err) != host.KindFailed || !strings.Contains(err.Error(), `the host "localhost" is not allowed`) {
+		t.Errorf("to a host that its list does not have: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 )
@@ -15,8 +17,9 @@ type FetchRequest struct {
 	// Body has MaxOutput bytes at most. It is a copy, and Fetch's to keep.
 	Body []byte
 	// AllowedHosts are patterns of names of hosts that the plugin may reach, as its companion file has
-	// them; none by default. In a pattern * stands for any characters, ? for one, and [a-z] for
-	// one of those.
+	// them, in lower case: 100 of 255 bytes each at most; none by default. They come with the plugin:
+	// that one of them names a private host does not say that the operator wants it reached. In a
+	// pattern * stands for any characters, ? for one, and [a-z] for one of those.
 	AllowedHosts []string
 	// MaxBytes is the longest body of a response that the plugin takes, in bytes.
 	MaxBytes int64
@@ -30,10 +33,18 @@ type FetchResponse struct {
 	Body   []byte
 }
 
+// errNoNetwork is of requests of a plugin without [GrantNetwork].
+var errNoNetwork = errors.New("the plugin is not granted the network (its setting grant, PluginConfig.Grants)")
+
 // fetching is Config.Fetch as kinds of guests call it; nil without one.
-func fetching(fetch func(context.Context, FetchRequest) (FetchResponse, error)) func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
+func fetching(fetch func(context.Context, FetchRequest) (FetchResponse, error), granted []Grant) func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
 	if fetch == nil {
 		return nil
+	}
+	if !slices.Contains(granted, GrantNetwork) {
+		return func(context.Context, contract.FetchRequest) (contract.FetchResponse, error) {
+			return contract.FetchResponse{}, errNoNetwork
+		}
 	}
 	return func(ctx context.Context, r contract.FetchRequest) (contract.FetchResponse, error) {
 		got, err := fetch(ctx, FetchRequest(r))

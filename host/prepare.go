@@ -64,7 +64,7 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 	opts.Name, opts.Companion = s.Name, s.Companion
 	opts.Embedder.Functions = forGuests(p.functions, cfg.MaxOutput, cfg.MaxInput)
 	opts.Tests, opts.Compiling = s.Tests, ps.compiling
-	opts.Embedder.Fetch = fetching(ps.cfg.Fetch)
+	opts.Embedder.Fetch = fetching(ps.cfg.Fetch, cfg.Grants)
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
 		Module:      opts,
 		Isolation:   cfg.Isolation.ofInstances(),

@@ -71,7 +71,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	check(p.MaxFuel <= 1<<56, path+".MaxFuel", "must be at most 2^56")
 	check(p.MaxFuel == 0 || p.Interrupt == InterruptMetered, path+".MaxFuel", "needs metered interrupts, which count fuel")
 	for i, g := range p.Grants {
-		check(g == GrantClock || g == GrantRandom, fmt.Sprintf("%s.Grants[%d]", path, i), "must be GrantClock or GrantRandom")
+		check(g == GrantClock || g == GrantRandom || g == GrantNetwork, fmt.Sprintf("%s.Grants[%d]", path, i), "must be GrantClock, GrantRandom or GrantNetwork")
 	}
 	validateFunctions(p.Functions, path, check)
 	check(p.CompileTimeout > 0, path+".CompileTimeout", "must be positive")

@@ -24,7 +24,7 @@ func (ps *plugins) sample(p *plugin, v *version) {
 	switch {
 	case cfg.Isolation == IsolationShared:
 		reason = "its instances keep what tasks leave, so that answers may depend on it"
-	case len(cfg.Grants) > 0:
+	case varies(cfg.Grants):
 		reason = "it is granted the clock or randomness, so that answers may depend on it"
 	}
 	if reason != "" {

@@ -271,6 +271,9 @@ func TestVerifyLeavesOut(t *testing.T) {
 		"interpreter": {func(c *host.Config) { c.Defaults.Engine = host.EngineInterpreter }, apart, host.VerifyStats{}},
 		"self-tests":  {func(c *host.Config) { c.Defaults.Verify = host.VerifySelfTests }, apart, host.VerifyStats{}},
 		"every other": {func(c *host.Config) { c.Defaults.VerifyEvery = 2 }, alike, host.VerifyStats{Checks: 2}},
+		"network": {func(c *host.Config) {
+			c.Defaults.VerifyEvery, c.Defaults.Grants = 2, []host.Grant{host.GrantNetwork}
+		}, alike, host.VerifyStats{Checks: 2}},
 		"another guest": {func(c *host.Config) {
 			c.Plugins = []host.Source{handWritten(t, "hostile")}
 			c.Defaults.MaxInput, c.Defaults.MaxOutput = 8<<20, 8<<20

@@ -33,7 +33,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	for _, addr := range addrs {
 		addr = addr.Unmap()
 		if !d.private && !public(addr) {
-			errs = append(errs, fmt.Errorf("the address %v of %.200q %w: it is not of the public internet, and the plugin's allowed hosts do not have the name itself", addr, name, ErrNotAllowed))
+			errs = append(errs, fmt.Errorf("the address %v of %.200q %w: it is not of the public internet, and the host is none of the operator's private hosts", addr, name, ErrNotAllowed))
 			continue
 		}
 		conn, err := d.net.DialContext(ctx, network, net.JoinHostPort(addr.String(), port))
@@ -52,12 +52,17 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // special are addresses that are not of hosts of the public internet, beside those that package
-// netip knows (IANA's registries of special-purpose addresses).
+// netip knows, and IPv6 addresses that are not of global (IANA's registries of special-purpose
+// addresses).
 var special = prefixes(
 	"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
 	"203.0.113.0/24", "240.0.0.0/4",
-	"::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16", "fec0::/10",
+	"2001::/23", "2001:db8::/32", "3fff::/20",
 )
+
+// global has all IPv6 addresses that are assigned to hosts of the public internet (RFC 4291, 2.4, and
+// IANA's registry of IPv6 address space).
+var global = netip.MustParsePrefix("2000::/3")
 
 // translated are IPv6 addresses that lead to an IPv4 address, which begins at that byte.
 var translated = map[netip.Prefix]int{
@@ -83,6 +88,6 @@ func public(addr netip.Addr) bool {
 			return public(netip.AddrFrom4([4]byte(b[at : at+4])))
 		}
 	}
-	return addr.IsGlobalUnicast() && !addr.IsPrivate() &&
+	return addr.IsGlobalUnicast() && !addr.IsPrivate() && (addr.Is4() || global.Contains(addr)) &&
 		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -6,8 +6,8 @@
 //
 // A plugin reaches the hosts that its own list allows, by http and https, and none by default. An
 // allowed name is not enough: the address that it leads to must be one of the public internet, so
-// that no plugin reaches what the machine itself reaches. The exception is a host that the list has
-// literally, without a wildcard: who wrote "localhost" or "10.0.0.7" there meant it. Names are
+// that no plugin reaches what the machine itself reaches. A plugin's list cannot change that, since
+// whoever made the plugin may have written it. Config.Private can, which is the operator's. Names are
 // resolved here and the address that was checked is the one that is dialled, for redirects too.
 package outbound
 
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -41,13 +42,14 @@ type Config struct {
 	// those of a response together, in bytes; defaults 100 and 64 KiB.
 	MaxHeaders     int
 	MaxHeaderBytes int64
-	// MaxRedirects bounds how many redirects are followed; default 10, and none below zero.
+	// MaxRedirects bounds how many redirects are followed; default 10. Below zero none is followed,
+	// and the plugin gets the redirect as its response.
 	MaxRedirects int
 	// MaxConns bounds connections to one host; default 16. Further requests wait.
 	MaxConns int
-	// Private lets allowed hosts have addresses that are not of the public internet, whatever the
-	// list says of them.
-	Private bool
+	// Private are patterns of names of hosts that may have addresses that are not of the public
+	// internet, of the form of AllowedHosts. A plugin's own list has to allow them too. Default none.
+	Private []string
 	// Resolve returns the addresses of a name; default is Go's resolver.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 }
@@ -55,9 +57,9 @@ type Config struct {
 // Client sends requests. Its methods may be called concurrently.
 type Client struct {
 	cfg Config
-	// public dials public addresses alone, and listed any, for hosts that are listed literally.
-	// They share no connections.
-	public, listed *http.Transport
+	// public dials public addresses alone, and private any, for hosts of Config.Private. They share
+	// no connections.
+	public, private *http.Transport
 }
 
 // New returns a client. The caller closes it.
@@ -73,8 +75,9 @@ func New(cfg Config) *Client {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 		}
 	}
+	cfg.Private = slices.Clone(cfg.Private)
 	c := &Client{cfg: cfg}
-	c.public, c.listed = c.transport(cfg.Private), c.transport(true)
+	c.public, c.private = c.transport(false), c.transport(true)
 	return c
 }
 
@@ -101,7 +104,7 @@ func (c *Client) transport(private bool) *http.Transport {
 // Close closes idle connections.
 func (c *Client) Close() {
 	c.public.CloseIdleConnections()
-	c.listed.CloseIdleConnections()
+	c.private.CloseIdleConnections()
 }
 
 // ErrNotAllowed is wrapped by the error of a request, or of a redirect, to what the plugin may not
@@ -142,8 +145,11 @@ func (c *Client) fetch(ctx context.Context, r *host.FetchRequest) (host.FetchRes
 	follows := http.Client{
 		Transport: chooser{c, r.AllowedHosts},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			if c.cfg.MaxRedirects < 0 {
+				return http.ErrUseLastResponse
+			}
 			if len(via) > c.cfg.MaxRedirects {
-				return fmt.Errorf("is redirected more than %d times", max(c.cfg.MaxRedirects, 0))
+				return fmt.Errorf("is redirected more than %d times", c.cfg.MaxRedirects)
 			}
 			return allowed(req.URL, r.AllowedHosts) // before it is followed; the transport looks as well
 		},
@@ -197,6 +203,7 @@ func (c *Client) response(resp *http.Response, r *host.FetchRequest) (host.Fetch
 	if r.MaxBytes > 0 {
 		limit = min(limit, r.MaxBytes)
 	}
+	limit = min(limit, math.MaxInt64-1)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return host.FetchResponse{}, err
@@ -223,8 +230,8 @@ func (ch chooser) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := allowed(req.URL, ch.hosts); err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(ch.hosts, func(pattern string) bool { return plain(pattern) == plain(req.URL.Hostname()) }) {
-		return ch.c.listed.RoundTrip(req)
+	if matches(ch.c.cfg.Private, plain(req.URL.Hostname())) {
+		return ch.c.private.RoundTrip(req)
 	}
 	return ch.c.public.RoundTrip(req)
 }
@@ -237,14 +244,27 @@ func allowed(u *url.URL, patterns []string) error {
 		return fmt.Errorf("the scheme %.20q %w: only http and https are", u.Scheme, ErrNotAllowed)
 	case name == "":
 		return errors.New("it names no host")
+	case strings.ContainsAny(name, `*?[]\`): // a pattern would match itself
+		return fmt.Errorf("%.200q is no name of a host", name)
+	case matches(patterns, name):
+		return nil
 	}
-	for _, pattern := range patterns {
-		// An invalid pattern allows what is equal to it, as Extism has it.
-		if ok, err := path.Match(plain(pattern), name); ok || err != nil && plain(pattern) == name {
-			return nil
-		}
+	named, more := patterns[:min(len(patterns), maxNamed)], ""
+	if n := len(patterns) - len(named); n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Errorf("the host %.200q %w: the plugin's allowed hosts are %.500q", name, ErrNotAllowed, patterns)
+	return fmt.Errorf("the host %.200q %w: the plugin's allowed hosts are %.100q%s", name, ErrNotAllowed, named, more)
+}
+
+// maxNamed is how many patterns an error names.
+const maxNamed = 5
+
+// matches reports whether a name is of one of the patterns. Those that are not valid match nothing.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(plain(pattern), name)
+		return ok && err == nil
+	})
 }
 
 // plain is a host's name in lower case, without the dot that it may end in.

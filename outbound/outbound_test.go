@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +89,7 @@ func start(t *testing.T, cfg outbound.Config) (*outbound.Client, string) {
 }
 
 func TestFetch(t *testing.T) {
-	c, port := start(t, outbound.Config{})
+	c, port := start(t, outbound.Config{Private: []string{"a.test"}, MaxBytes: math.MaxInt64})
 	got, err := c.Fetch(t.Context(), host.FetchRequest{
 		Method: "post", URL: "http://A.test:" + port + "/x", AllowedHosts: []string{"a.test"}, Body: []byte("body"),
 		Header: map[string]string{"X-Mine": "mine", "Proxy-Authorization": "secret", "Transfer-Encoding": "chunked", "Upgrade": "h2c"},
@@ -98,7 +100,7 @@ func TestFetch(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	c, port := start(t, outbound.Config{MaxBytes: 1000, Timeout: time.Minute})
+	c, port := start(t, outbound.Config{MaxBytes: 1000, Timeout: time.Minute, Private: []string{"A.test"}})
 	at := ":" + port
 	for _, test := range []struct {
 		name, url string
@@ -113,6 +115,11 @@ func TestRefused(t *testing.T) {
 		{"private", "http://local.b.test" + at, []string{"*"}, "the address 169.254.169.254 of", outbound.ErrNotAllowed},
 		{"an address", "http://127.0.0.1" + at, []string{"*"}, "the address 127.0.0.1 of", outbound.ErrNotAllowed},
 		{"another form of it", "http://[::1]" + at, []string{"*"}, "the address ::1 of", outbound.ErrNotAllowed},
+		{"a private host that is listed literally", "http://sneaky.b.test" + at, []string{"sneaky.b.test"}, "and the host is none of the operator's private hosts", outbound.ErrNotAllowed},
+		{"an address that is listed literally", "http://127.0.0.1" + at, []string{"127.0.0.1"}, "the address 127.0.0.1 of", outbound.ErrNotAllowed},
+		{"a private host of the operator's alone", "http://a.test" + at, []string{"b.test"}, `the host "a.test" is not allowed`, outbound.ErrNotAllowed},
+		{"a pattern for a host", "http://*.b.test" + at, []string{"*.b.test"}, `"*.b.test" is no name of a host`, nil},
+		{"many patterns", "http://a.test" + at, slices.Repeat([]string{strings.Repeat("x", 1000)}, 100), `x" "` + strings.Repeat("x", 100) + `"] and 95 more`, outbound.ErrNotAllowed},
 		{"no address", "http://none.b.test" + at, []string{"*"}, `"none.b.test" has no address`, nil},
 		{"no name", "http://c.test" + at, []string{"*"}, "no such name c.test", nil},
 		{"a file", "file:///etc/passwd", []string{"*"}, `the scheme "file" is not allowed`, outbound.ErrNotAllowed},
@@ -139,26 +146,31 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestConnections has no request use a connection that another's list has opened.
-func TestConnections(t *testing.T) {
-	c, port := start(t, outbound.Config{})
-	r := host.FetchRequest{Method: "GET", URL: "http://127.0.0.1:" + port, AllowedHosts: []string{"127.0.0.1"}}
+// TestPrivate has a host be private by the operator's list alone, and no request use a connection
+// that one of another host has opened.
+func TestPrivate(t *testing.T) {
+	c, port := start(t, outbound.Config{Private: []string{"a.*"}})
+	r := host.FetchRequest{Method: "GET", URL: "http://a.test:" + port, AllowedHosts: []string{"*"}}
 	if _, err := c.Fetch(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	r.AllowedHosts = []string{"127.*"}
+	r.URL, r.AllowedHosts = "http://127.0.0.1:"+port, []string{"127.0.0.1"}
 	if _, err := c.Fetch(t.Context(), r); !errors.Is(err, outbound.ErrNotAllowed) {
-		t.Errorf("with a wildcard: %v", err)
+		t.Errorf("an address that the plugin alone lists: %v", err)
 	}
-	all, port := start(t, outbound.Config{Private: true})
-	r.URL = "http://127.0.0.1:" + port
-	if _, err := all.Fetch(t.Context(), r); err != nil {
-		t.Errorf("with Private: %v", err)
+}
+
+// TestNoRedirects has a redirect be the response.
+func TestNoRedirects(t *testing.T) {
+	c, port := start(t, outbound.Config{Private: []string{"a.test"}, MaxRedirects: -1})
+	got, err := c.Fetch(t.Context(), host.FetchRequest{Method: "GET", URL: "http://a.test:" + port + "/loop", AllowedHosts: []string{"a.test"}})
+	if err != nil || got.Status != http.StatusFound || got.Header["location"] != "/loop" {
+		t.Errorf("%+v, err %v", got, err)
 	}
 }
 
 func TestSlow(t *testing.T) {
-	c, port := start(t, outbound.Config{Timeout: 20 * time.Millisecond})
+	c, port := start(t, outbound.Config{Timeout: 20 * time.Millisecond, Private: []string{"*"}})
 	for _, path := range []string{"/slow", "/slowbody"} {
 		_, err := c.Fetch(t.Context(), host.FetchRequest{Method: "GET", URL: "http://a.test:" + port + path, AllowedHosts: []string{"a.test"}})
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "takes longer than 20ms") {

@@ -21,7 +21,7 @@ func conformCommand(std stdio) *cli.Command {
 		Description: "Does with a plugin what no host does: it sends frames of no item and of many,\n" +
 			"nonsense and long states, asks for more room than there is, and compares\n" +
 			"instances. Prints a line for each check. The exit code is 3 if one fails.\n\n" + exitCodes,
-		Flags: append(flags(o.cacheSettings(), o.config(), pluginSettings(&o.host.Defaults)),
+		Flags: append(flags(o.cacheSettings(), o.networkSettings(), o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {

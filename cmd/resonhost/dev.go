@@ -61,7 +61,7 @@ func devCommand(std stdio) *cli.Command {
 			"each build writes begins no further one after the fourth; --ignore leaves it out.\n" +
 			"With --once the exit code is 1 also if an input cannot be run, or the plugin breaks\n" +
 			"down on it.\n\n" + exitCodes,
-		Flags: append(flags(settings, hosts, o.cacheSettings(), pluginSettings(&o.host.Defaults), logs, o.config()),
+		Flags: append(flags(settings, hosts, o.cacheSettings(), o.networkSettings(), pluginSettings(&o.host.Defaults), logs, o.config()),
 			jsonFlag("print JSON, a line for each build", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {

@@ -69,7 +69,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 // setLoading sets what has to do with how plugins are loaded.
 func (o *options) setLoading(cfg *host.Config) error {
 	cfg.Translate = resonance.Codecs().Translate
-	cfg.Fetch = outbound.New(outbound.Config{}).Fetch // whose connections end with the process
+	cfg.Fetch = outbound.New(outbound.Config{Private: o.privateHosts}).Fetch // whose connections end with the process
 	switch o.cacheDir {
 	case "none":
 	case "":

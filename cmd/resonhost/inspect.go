@@ -29,7 +29,7 @@ func inspectCommand(std stdio) *cli.Command {
 		UsageText: "resonhost inspect [options] FILE...",
 		Description: "Loads each plugin as run would, self-tests included. With --json it prints one\n" +
 			"object a line.\n\n" + exitCodes,
-		Flags: append(flags(o.cacheSettings(), o.config(), pluginSettings(&o.host.Defaults)),
+		Flags: append(flags(o.cacheSettings(), o.networkSettings(), o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {

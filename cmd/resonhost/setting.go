@@ -128,7 +128,9 @@ type options struct {
 	noWatch  bool
 	cacheDir string
 	trust    string
-	url      string
+	// privateHosts are those that may have addresses that are not public.
+	privateHosts []string
+	url          string
 }
 
 func newOptions() *options {
@@ -185,7 +187,12 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 
 // loadSettings are about how plugins come to a host.
 func (o *options) loadSettings() []setting {
-	return append(o.cacheSettings(), setting{"trust", "take only plugins that a minisign key of `FILE` has signed, a file of keys or a directory of *.pub", "all", text{&o.trust}})
+	return slices.Concat(o.cacheSettings(), o.networkSettings(), []setting{{"trust", "take only plugins that a minisign key of `FILE` has signed, a file of keys or a directory of *.pub", "all", text{&o.trust}}})
+}
+
+// networkSettings are about requests that plugins send.
+func (o *options) networkSettings() []setting {
+	return []setting{{"private-hosts", "let the hosts of `LIST` have private addresses where plugins with --grant network send requests: names or patterns, with commas", "none", hostNames{&o.privateHosts}}}
 }
 
 func (o *options) cacheSettings() []setting {
@@ -237,7 +244,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 		},
 		{"max-fuel", "let a task burn `N` units of fuel at most, each about an instruction, or none for no limit", "none", fuel{&c.MaxFuel}},
 		{"batch-target", "go on with waiting tasks of a transform for `TIME`, or none for one at a time", host.DefaultBatchTarget.String(), duration{&c.BatchTarget, true}},
-		{"grant", "grant plugins the system's clock, its randomness, or both: `LIST` is clock, random or clock,random", "neither", grants{&c.Grants}},
+		{"grant", "grant plugins the system's clock, its randomness, or HTTP requests to their allowed hosts: `LIST` has clock, random and network, with commas, or is none", "none", grants{&c.Grants}},
 		{"compile-timeout", "let the compiling of a plugin take `TIME` at most", host.DefaultCompileTimeout.String(), duration{&c.CompileTimeout, false}},
 		{"max-functions", "load plugins of `N` functions at most", fmt.Sprint(host.DefaultMaxFunctions), count{p: &c.MaxFunctions}},
 		{"max-globals", "load plugins of `N` globals at most", fmt.Sprint(host.DefaultMaxGlobals), count{p: &c.MaxGlobals}},

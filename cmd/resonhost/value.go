@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,10 +173,28 @@ func (v grants) Set(s string) error {
 	list := []host.Grant{} // not nil, which stands for the default
 	for word := range strings.SplitSeq(s, ",") {
 		switch g := host.Grant(strings.TrimSpace(word)); {
-		case g == host.GrantClock || g == host.GrantRandom:
+		case g == host.GrantClock || g == host.GrantRandom || g == host.GrantNetwork:
 			list = append(list, g)
 		case s != "none":
-			return errors.New(`must be a list of clock, random, or "none"`)
+			return errors.New(`must be a list of clock, random, network, or "none"`)
+		}
+	}
+	*v.p = list
+	return nil
+}
+
+// hostNames are patterns of names of hosts, separated by commas, or none.
+type hostNames struct{ p *[]string }
+
+func (v hostNames) Set(s string) error {
+	list := []string{}
+	for word := range strings.SplitSeq(s, ",") {
+		word = strings.TrimSpace(word)
+		if _, err := path.Match(word, ""); err != nil || word == "" {
+			return fmt.Errorf(`must be a list of names of hosts or patterns such as *.internal, or "none": %q is none`, word)
+		}
+		if s != "none" {
+			list = append(list, word)
 		}
 	}
 	*v.p = list
@@ -207,6 +226,7 @@ func (size[T]) String() string   { return "" }
 func (choice[T]) String() string { return "" }
 func (fuel) String() string      { return "" }
 func (grants) String() string    { return "" }
+func (hostNames) String() string { return "" }
 func (share) String() string     { return "" }
 func (verify) String() string    { return "" }
 func (factor) String() string    { return "" }
@@ -220,6 +240,7 @@ var (
 	_ flag.Value = choice[int]{}
 	_ flag.Value = fuel{}
 	_ flag.Value = grants{}
+	_ flag.Value = hostNames{}
 	_ flag.Value = share{}
 	_ flag.Value = factor{}
 )
