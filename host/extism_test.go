@@ -56,6 +56,30 @@ func TestExtismLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestExtismFailsAlone has tasks of one frame, of which those fail that a function of the host's ends.
+func TestExtismFailsAlone(t *testing.T) {
+	for name, isolation := range map[string]host.Isolation{"frame": host.IsolationFrame, "shared": host.IsolationShared} {
+		h := hosted.Start(t, host.Config{
+			Plugins: []host.Source{extism(t, "max_variable_bytes: 20")}, Workers: 1, Defaults: host.PluginConfig{Isolation: isolation},
+		})
+		long := strings.Repeat("x", 100)
+		for i, r := range h.RunBatch(t.Context(), "x.fill", [][]byte{[]byte("a"), []byte(long), []byte("b"), []byte(long)}) {
+			want, kind := []string{"a", "", "b", ""}[i], host.Kind("")
+			if want == "" {
+				kind = host.KindFailed
+			}
+			if e := (*host.Error)(nil); errors.As(r.Err, &e) != (kind != "") || e != nil && (e.Kind != kind || !strings.HasPrefix(e.Message, "the variables are full: ")) || string(r.Output) != want {
+				t.Errorf("%s: task %d answers %q, err %v", name, i, r.Output, r.Err)
+			}
+		}
+		for i, r := range h.RunBatch(t.Context(), "x.http", [][]byte{[]byte("{}"), []byte("{}")}) {
+			if host.KindOf(r.Err) != host.KindFailed {
+				t.Errorf("%s: request %d: %v", name, i, r.Err)
+			}
+		}
+	}
+}
+
 // TestExtismDenial has guests take all they can get, while another plugin's tasks go on.
 func TestExtismDenial(t *testing.T) {
 	h := hosted.Start(t, host.Config{

@@ -154,6 +154,9 @@ func (in *Instance) ended(err error) error {
 // fault tells from what a call of export returned what happened.
 func (in *Instance) fault(ctx context.Context, export string, err error) *Fault {
 	if f := (*Fault)(nil); errors.As(err, &f) { // raised by a host function
+		if denied := in.quota.fault(export); denied != nil && f.Kind == OutOfMemory && f.Cause == nil {
+			f = denied // which says which limit it was
+		}
 		if f.Kind >= Fuel {
 			f.Message = export + " " + f.Message
 		}

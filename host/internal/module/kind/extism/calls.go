@@ -2,7 +2,6 @@ package extism
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/tetratelabs/wazero/api"
@@ -12,13 +11,11 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
-// errFailed ends the call of a guest whose task fails, see guest.failed. It is no fault.
-var errFailed = errors.New("the task fails")
-
-// fail ends the guest's call. The task fails with that message.
+// fail ends the guest's call. The task fails with that message, see guest.ends. A frame of other tasks beside
+// it has a fault, by which each of them is run again by itself.
 func (g *guest) fail(msg string) {
 	g.failed = msg
-	panic(errFailed)
+	panic(&contract.Fault{Kind: contract.Exit, ExitCode: 1, Message: "a function of the host ended the call: " + msg})
 }
 
 // hostFunctions are those of the host's that the kernel gives on.

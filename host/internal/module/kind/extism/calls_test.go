@@ -98,6 +98,26 @@ func TestReuse(t *testing.T) {
 	}
 }
 
+// TestFull has a guest whose memory is full ask for what the host makes, such as a variable's value.
+func TestFull(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), nil)
+	_, err := m.run("x.getfull", item(""))
+	f := (*module.Fault)(nil)
+	if !errors.As(err, &f) || f.Kind != module.OutOfMemory || !strings.Contains(f.Message, "getfull wanted memory of ") ||
+		!strings.Contains(f.Message, "the limit is 16777216 (MemoryLimit, --memory-limit)") || f.Stack == "" {
+		t.Errorf("%v", err)
+	}
+	functions := map[string]func(context.Context, [][]byte) ([]byte, error){
+		"note":  func(context.Context, [][]byte) ([]byte, error) { return nil, nil },
+		"join":  func(context.Context, [][]byte) ([]byte, error) { return nil, nil },
+		"shout": func(context.Context, [][]byte) ([]byte, error) { return make([]byte, 17<<20), nil },
+	}
+	m = load(t, guesttest.HandWritten(t, "extism-user"), func(o *module.Options) { o.Embedder.Functions = functions })
+	if _, err := m.run("x.shout", item("")); !errors.As(err, &f) || f.Kind != module.OutOfMemory {
+		t.Errorf("a function's result: %v", err)
+	}
+}
+
 // TestSpent has an instance go whose guest ended itself, or was ended by a function of the host's,
 // though the task has an answer.
 func TestSpent(t *testing.T) {

@@ -91,7 +91,7 @@ func (h heap) alloc(data []byte) uint64 {
 		return 0
 	}
 	if len(data) > maxBlock {
-		panic(errNoRoom)
+		panic(noRoom(len(data)))
 	}
 	n := uint32(len(data))
 	c, size := class(n)
@@ -121,18 +121,24 @@ func (h heap) bump(size uint32) uint32 {
 	if end > have {
 		pages := (end - have + wasmPage - 1) / wasmPage
 		if pages > math.MaxUint16 {
-			panic(errNoRoom)
+			panic(noRoom(int(size)))
 		}
 		if _, ok := h.mem.Grow(uint32(pages)); !ok {
-			panic(errNoRoom)
+			panic(noRoom(int(size)))
 		}
 	}
 	h.mem.WriteUint32Le(rootTop, uint32(end))
 	return top + header
 }
 
-// errNoRoom is no fault: why there is no room, the instance knows.
-var errNoRoom = fmt.Errorf("the memory behind the guest's offsets has no room")
+// noRoom is the fault of a guest whose memory has no room for so many bytes of the host's. Where a limit is the
+// reason, the instance's fault says which.
+func noRoom(bytes int) *contract.Fault {
+	return &contract.Fault{
+		Kind:    contract.OutOfMemory,
+		Message: fmt.Sprintf("the memory behind the guest's offsets has no room for another %d bytes", bytes),
+	}
+}
 
 // block returns the contents of a block that the guest gives to a function. They are a view.
 func (h heap) block(function string, at uint64) []byte {
