@@ -53,8 +53,8 @@ const iovecSize = 8
 const maxIovecs = 1024
 
 // iovecs returns the iovecs at a pointer, after checking that all buffers lie in
-// the memory.
-func iovecs(mem api.Memory, ptr, count uint32) ([]byte, errno) {
+// the memory. It bills them, since none of their buffers needs to have a byte.
+func (s *System) iovecs(mem api.Memory, ptr, count uint32) ([]byte, errno) {
 	if count > maxIovecs {
 		return nil, einval
 	}
@@ -62,6 +62,7 @@ func iovecs(mem api.Memory, ptr, count uint32) ([]byte, errno) {
 	if !ok {
 		return nil, efault
 	}
+	s.charge(len(vecs))
 	for v := vecs; len(v) > 0; v = v[iovecSize:] {
 		if _, ok := buffer(mem, v); !ok {
 			return nil, efault
@@ -99,7 +100,7 @@ func fdRead(_ context.Context, s *System, mod api.Module, stack []uint64) errno 
 		return ebadf
 	}
 	mem := mod.Memory()
-	vecs, e := iovecs(mem, api.DecodeU32(stack[1]), api.DecodeU32(stack[2]))
+	vecs, e := s.iovecs(mem, api.DecodeU32(stack[1]), api.DecodeU32(stack[2]))
 	if e != success {
 		return e
 	}
@@ -132,7 +133,7 @@ func fdWrite(_ context.Context, s *System, mod api.Module, stack []uint64) errno
 		return ebadf
 	}
 	mem := mod.Memory()
-	vecs, e := iovecs(mem, api.DecodeU32(stack[1]), api.DecodeU32(stack[2]))
+	vecs, e := s.iovecs(mem, api.DecodeU32(stack[1]), api.DecodeU32(stack[2]))
 	if e != success {
 		return e
 	}

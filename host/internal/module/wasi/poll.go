@@ -108,6 +108,7 @@ func pollOneoff(ctx context.Context, s *System, mod api.Module, stack []uint64) 
 	if !okIn || !okOut || !ok {
 		return efault
 	}
+	s.charge(len(in) + len(out))
 	// Read before any is written, since out may lie upon in.
 	var room [maxSubscriptions]event
 	events := room[:count]

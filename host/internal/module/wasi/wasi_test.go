@@ -270,7 +270,7 @@ func TestWrite(t *testing.T) {
 	prepare(g)
 	g.call("fd_write", 1, goodVecs, nvecs, room)
 	g.call("fd_write", 2, goodVecs, 1, room+4)
-	if out.String() != "hello there" || errs.String() != "hello" || g.get32(room) != 11 || g.get32(room+4) != 5 || charged != 16 {
+	if out.String() != "hello there" || errs.String() != "hello" || g.get32(room) != 11 || g.get32(room+4) != 5 || charged != 16+32 {
 		t.Errorf("stdout %q, stderr %q, %d and %d bytes written, %d charged", &out, &errs, g.get32(room), g.get32(room+4), charged)
 	}
 
@@ -317,7 +317,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("errno %d, read %q, want %q", e, got, want)
 		}
 	}
-	if charged != 13 {
+	if charged != 13+48 {
 		t.Errorf("%d bytes were charged", charged)
 	}
 	// A call fills 64 KiB at most.
@@ -329,6 +329,28 @@ func TestRead(t *testing.T) {
 	g.Reset()
 	if len(g.Input) != 0 {
 		t.Errorf("%d bytes of input are left to the next task", len(g.Input))
+	}
+}
+
+// TestEmptyBilled has a guest billed for what it has the host look at, though no byte is read or written.
+func TestEmptyBilled(t *testing.T) {
+	charged := 0
+	g := forward(t, &wasi.System{Input: []byte("abc"), Charge: func(n int) { charged += n }})
+	clear(g.bytes())
+	const vecs, results = 16 << 10, 8 << 10
+	for _, c := range []struct {
+		name string
+		args []uint64
+		want int
+	}{
+		{"fd_read", []uint64{0, vecs, 1024, results}, 8 << 10},
+		{"fd_write", []uint64{1, vecs, 1024, results}, 8 << 10},
+		{"poll_oneoff", []uint64{vecs, vecs, 64, results}, 64 * (48 + 32)},
+	} {
+		charged = 0
+		if e := g.call(c.name, c.args...); e != success || charged != c.want {
+			t.Errorf("%s: errno %d, %d bytes were charged, want %d", c.name, e, charged, c.want)
+		}
 	}
 }
 
