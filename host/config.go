@@ -34,7 +34,8 @@ type Config struct {
 	// CacheBytes bounds both kinds in CacheDir each; default 1 GiB.
 	CacheBytes int64
 	// Accept refuses sources before anything of them is read, if it returns an error:
-	// those without a signature, say, see package trust. Default accepts all.
+	// those without a signature, say, see package trust. Default accepts all. With it no
+	// manifest of Extism's is a plugin, since manifests say which files are plugins.
 	Accept func(ctx context.Context, s Source) error
 	// Fetch sends HTTP requests for plugins of kinds that can ask for that, such as Extism's. It is for
 	// it to see that a plugin reaches nothing but its FetchRequest.AllowedHosts; package outbound

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resonhost/resonhost/host/internal/extismfile"
 	"github.com/resonhost/resonhost/host/internal/watch"
 	"github.com/resonhost/resonhost/internal/foreign"
 )
@@ -16,8 +17,21 @@ import (
 func dirConfig(cfg *Config) watch.Config {
 	c := watchConfig(cfg.PluginDir, func(name string) int { return cfg.pluginConfig(name).MaxModule })
 	c.Settle, c.Poll, c.Log = cfg.Settle, cfg.Poll, cfg.Logger
+	if cfg.Accept != nil {
+		// A manifest decides which files are plugins before Accept has seen it. So one that is refused
+		// would still take the place of a plugin that is accepted.
+		c.Manifest = &watch.Manifest{Suffix: extismfile.Suffix, Yields: true,
+			Files: func(doc []byte) ([]string, bool, error) {
+				_, is, _ := extismfile.Files(doc)
+				return nil, is, errUnaccepted
+			},
+			Assemble: func(*watch.File, []byte) error { return errUnaccepted },
+		}
+	}
 	return c
 }
+
+var errUnaccepted = errors.New("a manifest of Extism's is no plugin where plugins have to be accepted (Config.Accept, --trust): say in a companion file what it says, and sign that")
 
 // readSource reads a plugin's file anew.
 func readSource(ctx context.Context, cfg *Config, name string) (Source, error) {

@@ -258,6 +258,29 @@ func TestWatchManifest(t *testing.T) {
 	serves("v2")
 }
 
+// TestUnacceptedManifest has a manifest take no file from a plugin that is accepted.
+func TestUnacceptedManifest(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "x.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	save(t, dir, "x.json", []byte(`{"wasm": 1}`))
+	save(t, dir, "z.json", []byte(`{"wasm": [{"path": "x.wasm"}]}`))
+	w := watch(t, dir, "", func(c *host.Config) {
+		c.Accept = func(_ context.Context, s host.Source) error {
+			if s.Name != "x" || s.Companion != nil {
+				return errors.New("not accepted")
+			}
+			return nil
+		}
+	})
+	if e := w.await(event.PluginRefused); e.Plugin != "z" || !strings.Contains(e.Detail, "z.json: a manifest of Extism's is no plugin where plugins have to be accepted") {
+		t.Errorf("%+v", e)
+	}
+	w.await(event.PluginReady)
+	if out, err := w.Run(t.Context(), "swap", nil); err != nil || string(out) != guesttest.SwapTag("v1") {
+		t.Errorf("%q, err %v", out, err)
+	}
+}
+
 // TestReadManifest has a manifest read by its name.
 func TestReadManifest(t *testing.T) {
 	dir := t.TempDir()

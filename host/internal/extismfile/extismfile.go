@@ -46,28 +46,30 @@ type memory struct {
 }
 
 // Files returns the paths that a document names, relative to its directory. It is false for one that
-// is no manifest: a JSON object without "wasm".
-func Files(doc []byte) (paths []string, ok bool) {
-	if !bytes.Contains(doc, []byte(`"wasm"`)) {
-		return nil, false
+// is no manifest: a JSON object without "wasm". The error says what is wrong with the document, apart
+// from the files: it may be half-written. Some paths may be known all the same.
+func Files(doc []byte) (paths []string, ok bool, err error) {
+	if !json.Valid(doc) {
+		return nil, bytes.Contains(doc, []byte(`"wasm"`)), errors.New("is not valid JSON")
 	}
 	var m map[string]json.RawMessage
-	if json.Unmarshal(doc, &m) != nil {
-		return nil, !json.Valid(doc) // it may be half-written
+	_ = json.Unmarshal(doc, &m) // which an array is not
+	if m["wasm"] == nil {
+		return nil, false, nil
 	}
-	list, ok := m["wasm"]
+	_, _, err = parse(doc)
 	var all []struct {
 		Path string `json:"path"`
 	}
-	if !ok || json.Unmarshal(list, &all) != nil {
-		return nil, ok
+	if json.Unmarshal(m["wasm"], &all) != nil {
+		return nil, true, err
 	}
 	for _, w := range all {
 		if len(paths) < maxFiles && w.Path != "" && filepath.IsLocal(w.Path) {
 			paths = append(paths, w.Path)
 		}
 	}
-	return paths, true
+	return paths, true, err
 }
 
 // maxFiles is of how many files of a manifest's a directory is asked.
@@ -76,23 +78,31 @@ const maxFiles = 16
 // Read returns the binary and the companion file that a manifest stands for. Files has, by their
 // paths, those of [Files] that exist. Its errors name the member at fault.
 func Read(doc []byte, files map[string][]byte) (binary, companion []byte, err error) {
-	var m file
-	if err := strictjson.Unmarshal(doc, &m); err != nil {
+	m, companion, err := parse(doc)
+	if err != nil {
 		return nil, nil, err
-	}
-	switch {
-	case len(m.WASM) == 0:
-		return nil, nil, errors.New("wasm: names no module")
-	case len(m.WASM) > 1:
-		return nil, nil, fmt.Errorf("wasm: names %d modules, and this host links none to another: merge them into one (wasm-merge of Binaryen)", len(m.WASM))
-	case len(m.AllowedPaths) > 0 && string(m.AllowedPaths) != "{}":
-		return nil, nil, errors.New("allowed_paths: a plugin of this host has no files")
 	}
 	if binary, err = m.WASM[0].read(files); err != nil {
 		return nil, nil, fmt.Errorf("wasm[0]%w", err)
 	}
+	return binary, companion, nil
+}
+
+// parse returns what needs no files: a manifest of one module, and the companion file.
+func parse(doc []byte) (m file, companion []byte, err error) {
+	if err := strictjson.Unmarshal(doc, &m); err != nil {
+		return file{}, nil, err
+	}
+	switch {
+	case len(m.WASM) == 0:
+		return file{}, nil, errors.New("wasm: names no module")
+	case len(m.WASM) > 1:
+		return file{}, nil, fmt.Errorf("wasm: names %d modules, and this host links none to another: merge them into one (wasm-merge of Binaryen)", len(m.WASM))
+	case len(m.AllowedPaths) > 0 && string(m.AllowedPaths) != "{}":
+		return file{}, nil, errors.New("allowed_paths: a plugin of this host has no files")
+	}
 	companion, err = m.companion()
-	return binary, companion, err
+	return m, companion, err
 }
 
 // read returns the binary. Its errors begin with what follows the path of the member.

@@ -22,7 +22,7 @@ func TestRead(t *testing.T) {
 	doc := []byte(`{"wasm": [{"path": "a.wasm", "hash": "` + strings.ToUpper(hash(files["a.wasm"])) + `", "name": "main"}],
 		"config": {"lang": "e\u0001n", "q": "\"<ü>\ud83d\ude00"}, "allowed_hosts": ["*.example.com"], "timeout_ms": 1500, "allowed_paths": {},
 		"memory": {"max_pages": 100, "max_http_response_bytes": 1000, "max_var_bytes": 0}}`)
-	if paths, ok := extismfile.Files(doc); !ok || !slices.Equal(paths, []string{"a.wasm"}) {
+	if paths, ok, err := extismfile.Files(doc); !ok || err != nil || !slices.Equal(paths, []string{"a.wasm"}) {
 		t.Errorf("it names %q, %v", paths, ok)
 	}
 	binary, text, err := extismfile.Read(doc, files)
@@ -74,7 +74,7 @@ func TestFiles(t *testing.T) {
 		`{"wasm": "x"}`: true, `{"wasm": [{"path": 1}]}`: true, `{"wasm": [`: true,
 		`{"scripts": {"wasm": "x"}}`: false, `["wasm"]`: false, `{}`: false, ``: false, `{"name": "x"}`: false,
 	} {
-		if _, ok := extismfile.Files([]byte(doc)); ok != want {
+		if _, ok, err := extismfile.Files([]byte(doc)); ok != want || ok && err == nil {
 			t.Errorf("%s: %v", doc, ok)
 		}
 	}
@@ -84,13 +84,13 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"wasm": [{"path": "a.wasm"}], "config": {"a": "b"}, "timeout_ms": 1, "memory": {"max_pages": 1}}`))
 	f.Add([]byte(`{"wasm": [{"data": "YWJj"}], "allowed_hosts": ["*"]}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		_, named := extismfile.Files(doc)
+		_, named, wrong := extismfile.Files(doc)
 		_, text, err := extismfile.Read(doc, files)
 		if err != nil {
 			return
 		}
-		if !named {
-			t.Errorf("%s is read, and is no manifest", doc)
+		if !named || wrong != nil {
+			t.Errorf("%s is read, and is no manifest: %v", doc, wrong)
 		}
 		if _, err := companion.Parse("x", text); err != nil {
 			t.Errorf("%s becomes %s: %v", doc, text, err)

@@ -75,13 +75,21 @@ type disk struct {
 	open func(path string) (*os.File, error)
 	// manifests are those that were seen, by their names without the suffix.
 	manifests map[string]manifest
+	// single are the plugins that were files without a manifest at the last look.
+	single map[string]bool
 }
 
 // manifest is what a file is that could be one.
 type manifest struct {
-	stamp stamp // of when it was read
-	is    bool
-	files []string // none unless it is one
+	stamp  stamp // of when it was read; zero if it has to be read again
+	read   bool  // once, so that the rest is known
+	claims bool  // that it is one
+	is     bool  // claims, unless it goes behind a plugin file
+	// files are those that it names. Of one that is broken they are those that it named when it was not,
+	// so that none becomes a plugin by itself while a manifest is being written.
+	files  []string
+	sound  bool // files are of a document in order
+	broken bool // the document is not in order, or cannot be read
 	// rival is whether there is a plugin file of its name that no manifest names.
 	rival bool
 }
@@ -96,7 +104,9 @@ type look struct {
 	dir   stamp
 	files map[string][]stamp // by plugin: its file, then its companions as names has them
 	links []string           // names of files of interest that are symbolic links
-	err   error              // of the directory
+	// unread is whether a file that could be a manifest was never read.
+	unread bool
+	err    error // of the directory
 }
 
 // plugin returns the name of the plugin whose file this is.
@@ -130,13 +140,21 @@ func (d *disk) manifest(file string) (string, bool) {
 // names returns the file of a plugin, or its manifest, its companions and those shared. The files of a
 // manifest come last.
 func (d *disk) names(plugin string) []string {
-	m := d.manifests[plugin]
-	names := make([]string, 0, 1+len(d.cfg.Beside)+len(d.cfg.Shared)+len(m.files))
+	files := d.files(plugin)
+	names := make([]string, 0, 1+len(d.cfg.Beside)+len(d.cfg.Shared)+len(files))
 	names = append(names, filepath.Base(d.path(plugin)))
 	for _, suffix := range d.cfg.Beside {
 		names = append(names, plugin+suffix)
 	}
-	return append(append(names, d.cfg.Shared...), m.files...)
+	return append(append(names, d.cfg.Shared...), files...)
+}
+
+// files returns those that the manifest of a plugin names, none if the plugin has no manifest.
+func (d *disk) files(plugin string) []string {
+	if m := d.manifests[plugin]; m.is {
+		return m.files
+	}
+	return nil
 }
 
 func (d *disk) look() look {
@@ -165,7 +183,7 @@ func (d *disk) look() look {
 			shared[file] = stampAt(filepath.Join(d.cfg.Dir, file))
 		}
 	}
-	for name := range d.plugins(there) {
+	for name := range d.plugins(there, &l) {
 		names := d.names(name)
 		stamps := make([]stamp, len(names))
 		for i, n := range names {
@@ -184,7 +202,7 @@ func (d *disk) look() look {
 
 // plugins returns the names of the plugins that the files of the directory are, and takes note of
 // manifests among them.
-func (d *disk) plugins(there map[string]bool) map[string]bool {
+func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 	of, taken := make(map[string]bool), make(map[string]bool)
 	seen := make(map[string]manifest)
 	for file := range there {
@@ -192,29 +210,32 @@ func (d *disk) plugins(there map[string]bool) map[string]bool {
 		if !ok {
 			continue
 		}
-		m, known := d.manifests[name]
-		if at := stampAt(filepath.Join(d.cfg.Dir, file)); !known || m.stamp != at {
-			m = d.readManifest(name, file, at)
-		}
+		m := d.manifestAt(name, file, there, l)
 		seen[name] = m
 		if !m.is {
 			continue
 		}
 		for _, path := range m.files {
-			taken[path] = true
+			path = filepath.Clean(path)
+			single, ok := d.plugin(path)
+			if spared := m.broken && ok && d.single[single]; !spared && !d.cfg.Manifest.Yields {
+				taken[path] = true
+			}
 		}
 		if d.cfg.only == "" || d.cfg.only == name {
 			of[name] = true
 		}
 	}
-	d.manifests = seen
+	d.manifests, d.single = seen, make(map[string]bool)
 	for file := range there {
 		name, ok := d.plugin(file)
 		if !ok || taken[file] && d.cfg.only == "" {
 			continue
 		}
 		of[name] = true
-		if m := seen[name]; m.is {
+		m := seen[name]
+		d.single[name] = !m.is
+		if m.is {
 			m.rival = !taken[file]
 			seen[name] = m
 		}
@@ -222,15 +243,62 @@ func (d *disk) plugins(there map[string]bool) map[string]bool {
 	return of
 }
 
-// readManifest reads what could be a manifest. What cannot be read is none.
-func (d *disk) readManifest(name, file string, at stamp) manifest {
-	m := manifest{stamp: at}
-	doc, same, err := d.readFile(filepath.Join(d.cfg.Dir, file), at, d.manifestLimit(name))
-	if !same {
-		m.stamp = stamp{} // to be read again
+// know takes note of a plugin that was read before the first look, and by whom its files are taken.
+func (d *disk) know(f *File) {
+	if filepath.Base(f.Path) == f.Name+d.cfg.Suffix {
+		d.single[f.Name] = true
+		return
 	}
-	if same && err == nil {
-		m.files, m.is = d.cfg.Manifest.Files(doc)
+	if d.cfg.Manifest == nil {
+		return
+	}
+	if doc, ok := f.Beside[f.Name+d.cfg.Manifest.Suffix]; ok {
+		files, claims, err := d.cfg.Manifest.Files(doc)
+		d.manifests[f.Name] = manifest{read: true, claims: claims, files: files, sound: claims && err == nil, broken: err != nil}
+	}
+}
+
+// manifestAt returns what a file is that could be a manifest, which it reads if it has changed.
+func (d *disk) manifestAt(name, file string, there map[string]bool, l *look) manifest {
+	last, known := d.manifests[name]
+	m := last
+	if at := stampAt(filepath.Join(d.cfg.Dir, file)); !known || m.stamp != at {
+		m = d.readManifest(name, file, at, m)
+	}
+	l.unread = l.unread || !m.read
+	single := name + d.cfg.Suffix
+	behind := there[single] && (d.cfg.Manifest.Yields || m.broken && d.single[name])
+	m.is, m.rival = m.claims && !behind, false
+	if m.claims && behind && (!last.claims || last.is) {
+		d.cfg.Log.Warn("a manifest is not heeded, since there is a plugin file of its name", "manifest", file, "file", single)
+	}
+	return m
+}
+
+// readManifest reads what could be a manifest. What was last known of it stays where that cannot be told.
+func (d *disk) readManifest(name, file string, at stamp, last manifest) manifest {
+	doc, same, err := d.readFile(filepath.Join(d.cfg.Dir, file), at, d.manifestLimit(name))
+	m := last
+	m.stamp, m.read = at, true
+	switch {
+	case !same:
+		m.stamp, m.read = stamp{}, last.read
+		return m
+	case errors.Is(err, ErrIrregular):
+		return manifest{stamp: at, read: true}
+	case errors.Is(err, ErrTooLarge):
+		m.claims, m.broken = true, true
+		return m
+	case err != nil: // which may pass without a change of the file
+		m.stamp, m.read = stamp{}, last.read
+		m.claims, m.broken = last.claims || !last.read, true
+		return m
+	}
+	files, claims, err := d.cfg.Manifest.Files(doc)
+	m.broken = err != nil
+	m.claims = claims || m.broken && last.claims
+	if !m.broken || !last.sound {
+		m.files, m.sound = files, claims && !m.broken
 	}
 	return m
 }
@@ -256,7 +324,7 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 		switch {
 		case i == 0 && m.is:
 			limit = d.manifestLimit(plugin)
-		case i == 0, i >= len(names)-len(m.files):
+		case i == 0, i >= len(names)-len(d.files(plugin)):
 			limit = d.cfg.MaxBytes(plugin)
 		}
 		b, same, err := d.readFile(filepath.Join(d.cfg.Dir, name), seen[i], limit)
@@ -276,11 +344,11 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 			return File{}, false
 		}
 	}
-	switch {
-	case m.is && m.rival:
-		f.Err = &fs.PathError{Op: "read", Path: f.Path, Err: fmt.Errorf("it does not name %s, which would be a plugin of the same name", plugin+d.cfg.Suffix)}
-	case m.is && f.Err == nil:
+	if m.is && f.Err == nil {
 		f.Err = d.assemble(&f, beside)
+	}
+	if m.is && m.rival && f.Err == nil {
+		f.Err = &fs.PathError{Op: "read", Path: f.Path, Err: fmt.Errorf("it does not name %s, which would be a plugin of the same name", plugin+d.cfg.Suffix)}
 	}
 	if f.Err != nil {
 		f.WASM = nil

@@ -97,8 +97,11 @@ type Config struct {
 type Manifest struct {
 	Suffix string // of the names of manifests
 	// Files returns the paths that a document names, relative to the directory and in it. It is false
-	// for a document that is no manifest, which is let be.
-	Files func(doc []byte) (paths []string, ok bool)
+	// for a document that is no manifest, which is let be. The error says what is wrong with the
+	// document, apart from its files: it takes none from a plugin that is there.
+	Files func(doc []byte) (paths []string, ok bool, err error)
+	// Yields has each manifest take no file from a plugin, and go behind a plugin file of its name.
+	Yields bool
 	// Assemble makes a plugin of a manifest. Of f it has all but WASM, which it sets; Beside has the
 	// manifest and those of its files that exist, by their paths. It may change Beside.
 	Assemble func(f *File, doc []byte) error
@@ -191,6 +194,9 @@ func (d *disk) readAll(ctx context.Context, l look, last bool) ([]File, time.Dur
 			}
 		}
 	}
+	if l.unread && !last {
+		return nil, max(settle, 50*time.Millisecond)
+	}
 	files := make([]File, 0, len(l.files))
 	for name, s := range l.files {
 		if ctx.Err() != nil {
@@ -241,7 +247,7 @@ func New(c Config, known []File) *Watcher {
 	c = c.withDefaults()
 	w := &Watcher{
 		cfg:     c,
-		disk:    disk{cfg: c, open: open},
+		disk:    disk{cfg: c, open: open, manifests: make(map[string]manifest), single: make(map[string]bool)},
 		settler: newSettler(c.Settle, c.Gone),
 		connect: fsnotify.NewWatcher,
 		changes: make(chan Change),
@@ -250,6 +256,7 @@ func New(c Config, known []File) *Watcher {
 	}
 	for i := range known {
 		w.settler.know(known[i].Name, sumOf(&known[i]))
+		w.disk.know(&known[i])
 	}
 	return w
 }
