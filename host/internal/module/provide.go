@@ -5,14 +5,25 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
 )
 
+// system returns the system of the instance that called a function of WASI. A guest without a memory has
+// broken the contract: any pointer would have the function panic, which is a fault of the host's.
+func system(ctx context.Context) *wasi.System {
+	in := caller(ctx)
+	if !in.parts[0].memory.made {
+		panic(contract.Broken("a function of %s is called by a guest that has no memory", abi.ImportWASI))
+	}
+	return &in.system
+}
+
 // provide makes what guests and libraries may import of the host.
 func (t *template) provide(ctx context.Context) error {
-	if err := wasi.Instantiate(ctx, t.program.runtime, func(ctx context.Context) *wasi.System { return &caller(ctx).system }); err != nil {
+	if err := wasi.Instantiate(ctx, t.program.runtime, system); err != nil {
 		return err
 	}
 	_, err := t.program.runtime.NewHostModuleBuilder(meter.ImportModule).

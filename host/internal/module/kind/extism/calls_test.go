@@ -118,6 +118,18 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestNoMemory has a guest without a memory call a function of WASI that is to write there.
+func TestNoMemory(t *testing.T) {
+	wasm := []byte("\x00asm\x01\x00\x00\x00" + "\x01\x0d\x02\x60\x04\x7f\x7f\x7f\x7f\x01\x7f\x60\x00\x01\x7f" +
+		"\x02\x23\x01\x16wasi_snapshot_preview1\x08fd_write\x00\x00" + "\x03\x02\x01\x01" + "\x07\x07\x01\x03run\x00\x01" +
+		"\x0a\x0e\x01\x0c\x00\x41\x01\x41\x00\x41\x01\x41\x00\x10\x00\x0b")
+	m := load(t, wasm, func(o *module.Options) { o.Companion = []byte("name: x\nkind: extism") })
+	const want = "abi: a function of wasi_snapshot_preview1 is called by a guest that has no memory"
+	if _, err := m.run(m.Info().Manifest.Transforms[0].Name, item("")); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // TestSpent has an instance go whose guest ended itself, or was ended by a function of the host's,
 // though the task has an answer.
 func TestSpent(t *testing.T) {
