@@ -19,8 +19,8 @@ var (
 	ErrOtherName = errors.New("signed under another name")
 	// ErrNotListed: the signed manifest of hashes does not list the file.
 	ErrNotListed = errors.New("not listed")
-	// ErrMissing: the signed manifest lists a file that is not there, and the
-	// plugin would be another without it.
+	// ErrMissing: a file that was signed, or that the signed manifest lists, is not
+	// there, and the plugin would be another without it.
 	ErrMissing = errors.New("is missing")
 	// ErrHashMismatch: the signed manifest lists another hash, Error.Want.
 	ErrHashMismatch = errors.New("hash mismatch")

@@ -122,8 +122,8 @@ func (k Keys) Verify(f Files) (Signature, error) {
 			}
 		}
 	}
-	if _, ok := f.Beside[name+CompanionSuffix]; !ok && v.lists(name+CompanionSuffix) {
-		return Signature{}, &Error{File: name + CompanionSuffix, Err: ErrMissing, Detail: ManifestName + " is signed and lists it"}
+	if err := v.missing(name + CompanionSuffix); err != nil {
+		return Signature{}, err
 	}
 	return s, nil
 }
@@ -140,6 +140,22 @@ type signedList struct {
 	hashes    hashes
 	signature Signature
 	err       error
+}
+
+// missing returns an [ErrMissing] if a file that was signed is not there: its own signature is left, or
+// the manifest lists it.
+func (v *verifier) missing(name string) error {
+	_, there := v.beside[name]
+	_, signed := v.beside[name+SignatureSuffix]
+	switch {
+	case there:
+		return nil
+	case signed:
+		return &Error{File: name, Err: ErrMissing, Detail: name + SignatureSuffix + " is there without it: remove both, or bring it back"}
+	case v.lists(name):
+		return &Error{File: name, Err: ErrMissing, Detail: ManifestName + " is signed and lists it"}
+	}
+	return nil
 }
 
 // lists reports whether a name is in a manifest whose signature holds. The plugin's own signature does

@@ -140,6 +140,9 @@ func TestVerify(t *testing.T) {
 			errors: "echo.plugin.yaml: not listed: SHA256SUMS is signed and does not name it"},
 		{name: "listed, companion missing", files: trust.Files{Beside: and(listed(us, all, "x"), hasTests)}, is: trust.ErrMissing,
 			errors: "echo.plugin.yaml: is missing: SHA256SUMS is signed and lists it"},
+		{name: "own, signed companion missing", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), map[string][]byte{
+			"echo.plugin.yaml.minisig": sign(us, companion, "file:echo.plugin.yaml")})}, is: trust.ErrMissing,
+			errors: "echo.plugin.yaml: is missing: echo.plugin.yaml.minisig is there without it: remove both, or bring it back"},
 		{name: "own, listed companion missing", files: trust.Files{Beside: and(own(us, wasm, "file:echo.wasm"), listed(us, all, "x"))}, is: trust.ErrMissing,
 			errors: "echo.plugin.yaml: is missing: SHA256SUMS is signed and lists it"},
 		{name: "nothing beside", is: trust.ErrUnsigned,
