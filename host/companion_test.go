@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 )
 
 // tested is a companion file of the guest "swap" with a self-test that has that name.
@@ -115,4 +116,31 @@ func TestWatchCompanion(t *testing.T) {
 		w.await(event.PluginSwapped)
 		serves(w, nil)
 	})
+}
+
+// TestMaxPages has the bound of a companion file hold for each kind, and what a kind has no use for
+// refused.
+func TestMaxPages(t *testing.T) {
+	cfg := host.Config{Mode: host.ModeSandbox}
+	for guest, more := range map[string]string{"hostile": "", "upper": "", "program": "", "wapc": "transforms: [{name: wapc, operation: echo}]", "extism": "kind: extism"} {
+		s := handWritten(t, guest)
+		s.Companion = []byte("max_pages: 60000\n" + more)
+		if _, err := host.Inspect(t.Context(), s, cfg); err != nil {
+			t.Errorf("%s with enough: %v", guest, err)
+		}
+	}
+	hostile := handWritten(t, "hostile")
+	hostile.Companion = []byte("max_pages: 1")
+	if _, err := host.Inspect(t.Context(), hostile, cfg); err == nil || !strings.Contains(err.Error(), "its companion file or manifest allows 65536: raise max_pages") {
+		t.Errorf("too few: %v", err)
+	}
+	hostile.Companion = []byte("max_pages: 100")
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{hostile}})
+	if _, err := h.Run(t.Context(), "hostile.grow", []byte("!")); host.KindOf(err) != host.KindOutOfMemory || !strings.Contains(err.Error(), "the plugin's limit is 6553600 (max_pages of its companion file or manifest)") {
+		t.Errorf("a guest that grows: %v", err)
+	}
+	hostile.Companion = []byte("timeout_ms: 5\nmax_variable_bytes: 1")
+	if _, err := host.Inspect(t.Context(), hostile, cfg); err == nil || !strings.Contains(err.Error(), ":1: timeout_ms: a native plugin says that of itself") || !strings.Contains(err.Error(), ":2: max_variable_bytes: ") {
+		t.Errorf("keys of other kinds: %v", err)
+	}
 }

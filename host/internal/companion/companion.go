@@ -22,14 +22,17 @@ const Suffix = ".plugin.yaml"
 
 // Error is what is wrong with a file.
 type Error struct {
-	// File is its name, and Line the line, from 1; 0 is the file as a whole.
+	// File is its name, "" if there is no file, and Line the line, from 1; 0 is the file as a whole.
 	File string
 	Line int
 	Msg  string
 }
 
 func (e *Error) Error() string {
-	if e.Line == 0 {
+	switch {
+	case e.File == "":
+		return e.Msg
+	case e.Line == 0:
 		return e.File + ": " + e.Msg
 	}
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
@@ -141,6 +144,17 @@ func (f *File) Refuse(why string, keys ...string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// wasmPage is the unit of Limits.MaxPages, in bytes.
+const wasmPage = 64 << 10
+
+// MaxMemory is Limits.MaxPages in bytes; 0 is no bound. f may be nil.
+func (f *File) MaxMemory() uint64 {
+	if f == nil {
+		return 0
+	}
+	return uint64(f.Limits.MaxPages) * wasmPage
 }
 
 func (f *File) parse(doc []byte) error {

@@ -87,7 +87,7 @@ func (in *Instance) linkPart(ctx context.Context, i int) (err error) {
 	of, p := &in.template.program.parts[i], &in.parts[i]
 	own := uint64(0)
 	if i == 0 {
-		own = in.template.plugin.MaxMemory
+		own = in.template.maxMemory
 	}
 	p.memory = in.quota.newLinear(own)
 	// Names are left out so that a runtime can hold many instances, and start

@@ -48,11 +48,12 @@ func (m *Module) inspect(wasm []byte) error {
 	}
 	var lacks error
 	m.plugin, lacks = kind.Open(b)
+	m.maxMemory = file.MaxMemory()
 	faults := errors.Join(checkImports(links, g), lacks)
 	if err == nil && m.linked > m.opts.MemoryLimit {
 		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.linked, m.opts.MemoryLimit))
 	}
-	if own := m.plugin.MaxMemory; err == nil && own > 0 && links.Memory > own {
+	if own := m.maxMemory; err == nil && own > 0 && links.Memory > own {
 		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, its companion file or manifest allows %d: raise max_pages", links.Memory, own))
 	}
 	switch {

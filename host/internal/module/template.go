@@ -13,8 +13,9 @@ type template struct {
 	// again is whether its instances do calls a second time, to compare answers.
 	again bool
 	// imports are what its kind lets the guest import, and plugin what it makes of the binary.
-	imports contract.Imports
-	plugin  contract.Plugin
+	imports   contract.Imports
+	plugin    contract.Plugin
+	maxMemory uint64 // of the guest itself, in bytes, by its companion file; 0 is no bound
 	// libraries are the names of those of its kind, as parts of the program behind the guest.
 	libraries []string
 	program   *program

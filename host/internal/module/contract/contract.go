@@ -143,8 +143,6 @@ type Plugin struct {
 	// Shrinks is whether a memory that a task has grown is made as small again as it was, when the
 	// instance is put back. Otherwise that instance is of no more use.
 	Shrinks bool
-	// MaxMemory is how large the guest's own memory may become, in bytes; 0 is no bound of its own.
-	MaxMemory uint64
 	// Doubt is what may be wrong with the binary, and how to mend it; "" if nothing is. It is a
 	// warning, and an error if a guest fails at an empty input.
 	Doubt string

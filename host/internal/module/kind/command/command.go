@@ -96,7 +96,8 @@ func (p *program) read(b contract.Binary) error {
 	}
 	errs := []error{
 		file.Refuse("a command reads none; environment and arguments are what it gets", "config"),
-		file.Refuse("a command sends no requests", "allowed_hosts"),
+		file.Refuse("a command sends no requests", "allowed_hosts", "max_response_bytes"),
+		file.Refuse("a command has none", "max_variable_bytes"),
 	}
 	if p.environment, err = environment(file.Environment); err != nil {
 		errs = append(errs, file.At("environment", "environment: %v", err))
@@ -105,23 +106,23 @@ func (p *program) read(b contract.Binary) error {
 		t := &transforms[i]
 		args, err := wasi.NewStrings(slices.Concat([]string{m.Name}, file.Arguments, t.Arguments))
 		if err != nil {
-			errs = append(errs, fmt.Errorf("companion file: arguments of %s: %w", t.Name, err))
+			errs = append(errs, file.AtLine(t.Line, "arguments of %s: %v", t.Name, err))
 		}
 		p.arguments = append(p.arguments, args)
-		errs = append(errs, unknownOf(t))
+		errs = append(errs, unknownOf(file, t, i))
 	}
 	return errors.Join(errs...)
 }
 
 // unknownOf is what a companion file says of a transform that a command has no use for.
-func unknownOf(t *companion.Transform) error {
+func unknownOf(file *companion.File, t *companion.Transform, i int) error {
 	switch {
 	case t.Export != "" && t.Export != exportStart:
-		return fmt.Errorf("companion file: line %d: export: is of no use to a command, which is called by %s alone; arguments tell its transforms apart", t.Line, exportStart)
+		return file.AtLine(t.Line, "transforms[%d].export: is of no use to a command, which is called by %s alone; arguments tell its transforms apart", i, exportStart)
 	case t.Operation != "":
-		return fmt.Errorf("companion file: line %d: operation: is for guests of waPC; arguments tell the transforms of a command apart", t.Line)
+		return file.AtLine(t.Line, "transforms[%d].operation: is for guests of waPC; arguments tell the transforms of a command apart", i)
 	case t.StateBytes != 0:
-		return fmt.Errorf("companion file: line %d: state_bytes: a command keeps no state", t.Line)
+		return file.AtLine(t.Line, "transforms[%d].state: a command keeps no state", i)
 	}
 	return nil
 }

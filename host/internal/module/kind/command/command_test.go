@@ -220,7 +220,7 @@ func TestRefuses(t *testing.T) {
 	}{
 		{"an export", program, func(f *companion.File) { f.Transforms[0].Export = "main" }, "export: is of no use to a command"},
 		{"an operation", program, func(f *companion.File) { f.Transforms[0].Operation = "op" }, "operation: is for guests of waPC"},
-		{"a state", program, func(f *companion.File) { f.Transforms[0].StateBytes = 8 }, "state_bytes: a command keeps no state"},
+		{"a state", program, func(f *companion.File) { f.Transforms[0].StateBytes = 8 }, "transforms[0].state: a command keeps no state"},
 		{"a variable without a name", program, func(f *companion.File) { f.Environment = map[string]string{"": "b"} }, `environment: "" is no name of a variable`},
 		{"a variable's name", program, func(f *companion.File) { f.Environment = map[string]string{"A=B": "b"} }, "is no name of a variable"},
 		{"a variable's value", program, func(f *companion.File) { f.Environment = map[string]string{"A": "b\x00"} }, `environment: "A=b\x00" has a NUL in it`},
@@ -246,10 +246,13 @@ func TestRefuses(t *testing.T) {
 // TestRefusesKeys has the line of what a command has no use for told.
 func TestRefusesKeys(t *testing.T) {
 	opts := options(command.Kind{})
-	opts.Companion = []byte("name: program\nconfig: {a: b}\nallowed_hosts: [x]\n")
+	opts.Companion = []byte("name: program\nconfig: {a: b}\nallowed_hosts: [x]\nmax_response_bytes: 1\nmax_variable_bytes: 1\ntransforms: [{name: program, state: 1}]\n")
 	_, err := module.Load(t.Context(), guesttest.HandWritten(t, "program"), opts)
 	const want = "program.plugin.yaml:2: config: a command reads none; environment and arguments are what it gets\n" +
-		"program.plugin.yaml:3: allowed_hosts: a command sends no requests"
+		"program.plugin.yaml:3: allowed_hosts: a command sends no requests\n" +
+		"program.plugin.yaml:4: max_response_bytes: a command sends no requests\n" +
+		"program.plugin.yaml:5: max_variable_bytes: a command has none\n" +
+		"program.plugin.yaml:6: transforms[0].state: a command keeps no state"
 	if err == nil || err.Error() != want {
 		t.Errorf("err %v, want %s", err, want)
 	}

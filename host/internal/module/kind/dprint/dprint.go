@@ -140,8 +140,9 @@ type formatter struct {
 	initializes bool
 	// versioned is whether the companion file says the plugin's version.
 	versioned bool
-	config    []byte   // as the plugin reads it
-	paths     []string // of each transform's file; "" for one that the plugin is for
+	file      *companion.File // empty without one
+	config    []byte          // as the plugin reads it
+	paths     []string        // of each transform's file; "" for one that the plugin is for
 }
 
 // read makes the formatter of what its companion file says of it, if there is one.
@@ -157,14 +158,16 @@ func (f *formatter) read(b contract.Binary) error {
 	if file == nil {
 		file = new(companion.File)
 	}
+	f.file = file
 	f.versioned = file.Version != ""
 	if f.config, err = configuration(file.Config); err != nil {
-		return err
+		return file.At("config", "config: %v", err)
 	}
 	errs := []error{
 		file.Refuse("a plugin of dprint reads none; config is what it gets", "environment"),
 		file.Refuse("a plugin of dprint has those of a transform alone: the path of a file, by which it chooses how to format", "arguments"),
-		file.Refuse("a plugin of dprint sends no requests", "allowed_hosts"),
+		file.Refuse("a plugin of dprint sends no requests", "allowed_hosts", "max_response_bytes"),
+		file.Refuse("a plugin of dprint has none", "max_variable_bytes"),
 	}
 	for i := range transforms {
 		t := &transforms[i]
@@ -179,7 +182,7 @@ func (f *formatter) read(b contract.Binary) error {
 			path = t.Arguments[0]
 		}
 		f.paths = append(f.paths, path)
-		errs = append(errs, unknownOf(t))
+		errs = append(errs, unknownOf(file, t, i))
 	}
 	return errors.Join(errs...)
 }
@@ -196,22 +199,22 @@ func configuration(of map[string]string) ([]byte, error) {
 	}
 	doc, err := json.Marshal(map[string]any{"global": struct{}{}, "plugin": plugin})
 	if err != nil {
-		return nil, fmt.Errorf("companion file: config: %w", err)
+		return nil, err
 	}
 	return doc, nil
 }
 
 // unknownOf is what a companion file says of a transform that a plugin of dprint has no use for.
-func unknownOf(t *companion.Transform) error {
+func unknownOf(file *companion.File, t *companion.Transform, i int) error {
 	switch {
 	case t.Export != "" && t.Export != exportFormat:
-		return fmt.Errorf("companion file: line %d: export: is of no use to a plugin of dprint, which is called by %s alone", t.Line, exportFormat)
+		return file.AtLine(t.Line, "transforms[%d].export: is of no use to a plugin of dprint, which is called by %s alone", i, exportFormat)
 	case t.Operation != "":
-		return fmt.Errorf("companion file: line %d: operation: is for guests of waPC", t.Line)
+		return file.AtLine(t.Line, "transforms[%d].operation: is for guests of waPC", i)
 	case len(t.Arguments) > 1:
-		return fmt.Errorf("companion file: line %d: arguments: a transform of a plugin of dprint has one, the path of a file, by which the plugin chooses how to format", t.Line)
+		return file.AtLine(t.Line, "transforms[%d].arguments: a transform of a plugin of dprint has one, the path of a file, by which the plugin chooses how to format", i)
 	case t.StateBytes != 0:
-		return fmt.Errorf("companion file: line %d: state_bytes: a plugin of dprint keeps no state", t.Line)
+		return file.AtLine(t.Line, "transforms[%d].state: a plugin of dprint keeps no state", i)
 	}
 	return nil
 }

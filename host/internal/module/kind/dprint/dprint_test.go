@@ -148,11 +148,11 @@ func TestRefuses(t *testing.T) {
 		change func(*companion.File)
 		want   string
 	}{
-		{"a wrong setting", func(f *companion.File) { f.Config = map[string]string{"loud": "!"} }, "companion file: config.loud: the plugin says \"must not be that\""},
+		{"a wrong setting", func(f *companion.File) { f.Config = map[string]string{"loud": "!"} }, "config.loud: the plugin says \"must not be that\""},
 		{"an export", func(f *companion.File) { f.Transforms[0].Export = "main" }, "export: is of no use to a plugin of dprint"},
 		{"an operation", func(f *companion.File) { f.Transforms[0].Operation = "op" }, "operation: is for guests of waPC"},
 		{"two paths", func(f *companion.File) { f.Transforms[0].Arguments = []string{"a", "b"} }, "arguments: a transform of a plugin of dprint has one"},
-		{"a state", func(f *companion.File) { f.Transforms[0].StateBytes = 8 }, "state_bytes: a plugin of dprint keeps no state"},
+		{"a state", func(f *companion.File) { f.Transforms[0].StateBytes = 8 }, "transforms[0].state: a plugin of dprint keeps no state"},
 	} {
 		f := formatters()
 		c.change(f)
@@ -162,11 +162,12 @@ func TestRefuses(t *testing.T) {
 	}
 	s := kindtest.Subject{Kind: dprint.Kind{}}
 	opts := s.Options()
-	opts.Companion = []byte("environment: {A: b}\narguments: [a]\nallowed_hosts: [x]\n")
+	opts.Companion = []byte("environment: {A: b}\narguments: [a]\nallowed_hosts: [x]\nmax_response_bytes: 1\nmax_variable_bytes: 1\ntransforms: [{name: p, state: 1}]\n")
 	_, err := module.Load(t.Context(), guesttest.HandWritten(t, "upper"), opts)
 	for _, want := range []string{
 		".plugin.yaml:1: environment: a plugin of dprint reads none", ".plugin.yaml:2: arguments: a plugin of dprint has those of a transform alone",
-		".plugin.yaml:3: allowed_hosts: a plugin of dprint sends no requests",
+		".plugin.yaml:3: allowed_hosts: a plugin of dprint sends no requests", ".plugin.yaml:4: max_response_bytes: ", ".plugin.yaml:5: max_variable_bytes: ",
+		".plugin.yaml:6: transforms[0].state: a plugin of dprint keeps no state",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err %v, want %s", err, want)

@@ -115,7 +115,7 @@ func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
 	}
 	var errs []error
 	for _, w := range wrong[:min(len(wrong), contract.MaxNamed)] {
-		errs = append(errs, fmt.Errorf("companion file: config.%s: the plugin says %.300q", meter.Plain(w.Property), w.Message))
+		errs = append(errs, g.formatter.file.At("config", "config.%s: the plugin says %.300q", meter.Plain(w.Property), w.Message))
 	}
 	m := *g.formatter.manifest
 	var info struct {

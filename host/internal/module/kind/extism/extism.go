@@ -114,16 +114,11 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	for i := range transforms {
 		of.single = of.single || transforms[i].Export == startExport
 	}
-	var pages uint64
-	if b.Companion != nil {
-		pages = uint64(b.Companion.Limits.MaxPages)
-	}
 	return contract.Plugin{
-		Single:    of.single,
-		MaxMemory: pages * wasmPage,
-		Shrinks:   true, // large inputs and outputs grow the kernel's memory
-		Guest:     func(in contract.Instance) contract.Guest { return newGuest(in, of) },
-		WarmUp:    contract.WarmUp{Turns: turns},
+		Single:  of.single,
+		Shrinks: true, // large inputs and outputs grow the kernel's memory
+		Guest:   func(in contract.Instance) contract.Guest { return newGuest(in, of) },
+		WarmUp:  contract.WarmUp{Turns: turns},
 	}, errors.Join(errs...)
 }
 

@@ -63,7 +63,7 @@ func log(_ context.Context, in contract.Instance, mod api.Module, stack []uint64
 // checkCompanion refuses what a native plugin says by itself, or has no way to ask for.
 func checkCompanion(file *companion.File) error {
 	return errors.Join(
-		file.Refuse("a native plugin says that of itself, in its manifest", "name", "version", "transforms"),
+		file.Refuse("a native plugin says that of itself, in its manifest", "name", "version", "transforms", "timeout_ms"),
 		file.Refuse("a native plugin has no way to ask for that", "config", "environment", "arguments", "allowed_hosts",
 			"max_response_bytes", "max_variable_bytes"),
 	)

@@ -109,7 +109,7 @@ func (s *shape) describe(b contract.Binary) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{b.Companion.Refuse("a guest of waPC has no way to ask for that", "config", "environment", "arguments", "allowed_hosts")}
+	errs := []error{b.Companion.Refuse("a guest of waPC has no way to ask for that", "config", "environment", "arguments", "allowed_hosts", "max_response_bytes", "max_variable_bytes")}
 	for i := range transforms {
 		t := &transforms[i]
 		refuse := func(key, why string) {
@@ -121,7 +121,7 @@ func (s *shape) describe(b contract.Binary) error {
 		case len(t.Arguments) > 0:
 			refuse("arguments", "a guest of waPC takes none")
 		case t.StateBytes > 0:
-			refuse("state_bytes", "a guest of waPC has no way to keep a stream's state")
+			refuse("state", "a guest of waPC has no way to keep a stream's state")
 		}
 		operation := t.Operation
 		if operation == "" {

@@ -233,7 +233,7 @@ func TestRefuses(t *testing.T) {
 		},
 		"a state": {
 			guesttest.HandWritten(t, "wapc"), &companion.File{Transforms: []companion.Transform{{Name: "guest", StateBytes: 1, Line: 3}}},
-			"guest.plugin.yaml:3: transforms[0].state_bytes: a guest of waPC has no way to keep a stream's state",
+			"guest.plugin.yaml:3: transforms[0].state: a guest of waPC has no way to keep a stream's state",
 		},
 		"its exports": {[]byte(wanting), naming([]string{"echo"}), "imports wapc.__guest_request(i32) → (), the host has __guest_request(i32, i32) → ()\n" +
 			"does not export the function __guest_call(i32, i32) → i32\n" +
