@@ -33,6 +33,14 @@ func (c *submitter) runBatch(ctx context.Context, transform string, results []Re
 // checkBatch does a batch of a transform whose inputs are held to a schema: those that break it fail,
 // and the others are run.
 func (c *submitter) checkBatch(ctx context.Context, tr *transform, results []Result, inputs [][]byte) {
+	if fault := c.refused(ctx, tr); fault != nil {
+		err := tr.count(fault, len(inputs))
+		letOthersRun(fault)
+		for i := range results {
+			results[i] = Result{Err: err}
+		}
+		return
+	}
 	var good [][]byte
 	var at []int
 	for i, input := range inputs {

@@ -160,11 +160,16 @@ func fieldOf(message string) error {
 }
 
 // checkInput returns what is wrong with an input that is JSON, by the schema of the version that
-// serves as the task comes. A version that comes while the task waits may have another.
+// serves as the task comes. A version that comes while the task waits may have another. The input's
+// size is looked at first, as reading a document takes time.
 func (t *transform) checkInput(ctx context.Context, input []byte) *Error {
 	s := t.schema.Load()
 	if s == nil {
 		return nil
+	}
+	limits := frameLimits(t.service.cfg)
+	if err := limits.CheckInput([]abi.Item{{Payload: input}}); err != nil {
+		return runFailure(ctx, t, t.current(), err)
 	}
 	return t.heldTo(ctx, s, input)
 }

@@ -133,3 +133,43 @@ func TestSchemaRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSchemaAfterRefusal has no document read of a task that is refused anyway, nor one that is too large.
+func TestSchemaAfterRefusal(t *testing.T) {
+	h, free := occupied(t, func(cfg *host.Config) {
+		cfg.QueueCapacity, cfg.QueuePolicy = 1, host.QueueReject
+		cfg.Plugins = append(cfg.Plugins, held(t, "application/json", atLeast3, ""))
+		cfg.Defaults.MaxInput = 1 << 10
+	})
+	none := []byte(`{"n"`)
+	run := map[string]func(input []byte) error{
+		"Run":      func(input []byte) error { _, err := h.Run(t.Context(), "swap", input); return err },
+		"RunBatch": func(input []byte) error { return h.RunBatch(t.Context(), "swap", [][]byte{input})[0].Err },
+	}
+	check := func(name string, input []byte, kind host.Kind, is error, message string) {
+		t.Helper()
+		for by, run := range run {
+			err := run(input)
+			if host.KindOf(err) != kind || is != nil && !errors.Is(err, is) || !strings.Contains(err.Error(), message) {
+				t.Errorf("%s, %s: err %v", name, by, err)
+			}
+		}
+	}
+	check("not paused", none, host.KindInvalidArgument, nil, "is cut off")
+	check("too large", bytes.Repeat(none, 1<<10), host.KindInvalidArgument, nil, "MaxInput")
+	waits := h.Submit(t.Context(), "swap", []byte(`{"n": 3}`))
+	check("full", none, host.KindQueueFull, host.ErrQueueFull, "queue is full")
+	free()
+	if _, err := waits.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := h.Pause("swap"); err != nil {
+		t.Fatal(err)
+	}
+	check("paused", none, host.KindUnavailable, host.ErrPaused, "paused")
+	for _, p := range h.Stats().Plugins {
+		if p.Name == "swap" && (p.Transforms[0].Errors[host.KindQueueFull] != 2 || p.Transforms[0].Errors[host.KindUnavailable] != 2) {
+			t.Errorf("%+v", p.Transforms[0].Errors)
+		}
+	}
+}

@@ -32,8 +32,14 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 	if fault != nil {
 		return fault
 	}
-	if fault := tr.checkInput(ctx, input); fault != nil {
-		return tr.count(fault, 1)
+	if tr.schema.Load() != nil {
+		fault := c.refused(ctx, tr)
+		if fault == nil {
+			fault = tr.checkInput(ctx, input)
+		}
+		if fault != nil {
+			return tr.count(fault, 1)
+		}
 	}
 	var entry *stream.Entry[sched.Serial]
 	if keyed {
@@ -67,13 +73,7 @@ func (t *task) queue(ctx context.Context, c *submitter, tr *transform, in *strea
 		t.leaveStream()
 		return fault
 	}
-	err := ctx.Err()
-	if err == nil && tr.service.paused.Load() {
-		err = ErrPaused
-	}
-	if err == nil {
-		_, err = tr.current().breaker.Admit(false)
-	}
+	err := tr.rests(ctx)
 	if err == nil {
 		r := c.request(tr, serial)
 		r.Tasks = tasks
@@ -86,6 +86,34 @@ func (t *task) queue(ctx context.Context, c *submitter, tr *transform, in *strea
 	}
 	if err != nil {
 		t.leaveStream()
+		return tr.refusal(ctx, err)
+	}
+	return nil
+}
+
+// rests returns why a transform takes no task now, apart from its queue.
+func (t *transform) rests(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if t.service.paused.Load() {
+		return ErrPaused
+	}
+	_, err := t.current().breaker.Admit(false)
+	return err
+}
+
+// refused returns the error of a task that is not worth the look at its input, since [task.queue]
+// would refuse it as things are.
+func (c *submitter) refused(ctx context.Context, tr *transform) *Error {
+	if fault := c.check(tr); fault != nil {
+		return fault
+	}
+	err := tr.rests(ctx)
+	if err == nil && c.r.sched.Refuses(c.request(tr, nil)) {
+		err = sched.ErrFull
+	}
+	if err != nil {
 		return tr.refusal(ctx, err)
 	}
 	return nil
