@@ -38,7 +38,7 @@ func conformCommand(std stdio) *cli.Command {
 }
 
 func conformFile(c *cli.Context, name string, cfg host.Config) (host.Conformance, error) {
-	s, err := readBare(name, cfg)
+	s, err := readBare(c.Context, name, cfg)
 	if err != nil {
 		return host.Conformance{}, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func exitWith(code int, errs []error) error {
 }
 
 func inspectFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
-	s, err := readBare(name, cfg)
+	s, err := readBare(c.Context, name, cfg)
 	if err != nil {
 		return host.Inspection{}, err
 	}
@@ -123,10 +124,21 @@ func loadFault(err error) error {
 
 // readBare reads a plugin's file without what lies beside it but its companion file, so that it is
 // told what it is, whatever its tests say.
-func readBare(name string, cfg host.Config) (host.Source, error) {
+func readBare(ctx context.Context, name string, cfg host.Config) (host.Source, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return host.Source{}, &exit{api.ExitUsage, reason(err)}
+	}
+	if strings.HasSuffix(name, ".json") { // a manifest of Extism's
+		_ = f.Close() // nothing was written to it
+		plugin := strings.TrimSuffix(filepath.Base(name), ".json")
+		limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
+		s, err := host.ReadSource(ctx, name, limit)
+		if err != nil {
+			return host.Source{}, &exit{api.ExitUsage, err}
+		}
+		s.Tests = nil
+		return s, nil
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close() // nothing was written to it

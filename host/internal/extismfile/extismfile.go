@@ -98,19 +98,22 @@ func parse(doc []byte) (m file, companion []byte, err error) {
 		return file{}, nil, errors.New("wasm: names no module")
 	case len(m.WASM) > 1:
 		return file{}, nil, fmt.Errorf("wasm: names %d modules, and this host links none to another: merge them into one (wasm-merge of Binaryen)", len(m.WASM))
-	case len(m.AllowedPaths) > 0 && string(m.AllowedPaths) != "{}":
+	case given(m.AllowedPaths) && string(m.AllowedPaths) != "{}":
 		return file{}, nil, errors.New("allowed_paths: a plugin of this host has no files")
 	}
 	companion, err = m.companion()
 	return m, companion, err
 }
 
+// given reports whether a member is there. Encoders of other languages write null for one that is not.
+func given(member json.RawMessage) bool { return len(member) > 0 && string(member) != "null" }
+
 // read returns the binary. Its errors begin with what follows the path of the member.
 func (w *wasm) read(files map[string][]byte) (binary []byte, err error) {
 	switch {
-	case w.URL != "" || w.Method != "" || len(w.Headers) > 0:
+	case w.URL != "" || w.Method != "" || given(w.Headers):
 		return nil, errors.New(".url: a host takes plugins from its directory alone: put the file there, and name it by path")
-	case w.Path != "" && len(w.Data) > 0:
+	case w.Path != "" && given(w.Data):
 		return nil, errors.New(" has path and data, of which one is enough")
 	case w.Path != "":
 		if !filepath.IsLocal(w.Path) {
@@ -120,7 +123,7 @@ func (w *wasm) read(files map[string][]byte) (binary []byte, err error) {
 		if binary, ok = files[w.Path]; !ok {
 			return nil, fmt.Errorf(".path: there is no file %.200q", w.Path)
 		}
-	case len(w.Data) > 0:
+	case given(w.Data):
 		var text string
 		if err := json.Unmarshal(w.Data, &text); err != nil {
 			return nil, errors.New(".data: must be the binary in base64")
@@ -141,7 +144,7 @@ func (w *wasm) read(files map[string][]byte) (binary []byte, err error) {
 // companion returns the companion file, in the part of YAML that is JSON.
 func (m *file) companion() ([]byte, error) {
 	out := map[string]any{"kind": "extism"}
-	if len(m.Config) > 0 {
+	if given(m.Config) {
 		var config map[string]string
 		if err := json.Unmarshal(m.Config, &config); err != nil {
 			return nil, errors.New("config: must be an object of strings")
@@ -160,7 +163,7 @@ func (m *file) companion() ([]byte, error) {
 		{"memory.max_http_response_bytes", "max_response_bytes", m.Memory.MaxHTTPResponseBytes},
 		{"memory.max_var_bytes", "max_variable_bytes", m.Memory.MaxVarBytes},
 	} {
-		if len(n.value) == 0 {
+		if !given(n.value) {
 			continue
 		}
 		var v uint32

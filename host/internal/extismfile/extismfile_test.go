@@ -37,6 +37,11 @@ func TestRead(t *testing.T) {
 		f.Limits.TimeoutMS != 1500 || f.Limits.MaxPages != 100 || *f.Limits.MaxResponseBytes != 1000 || *f.Limits.MaxVariableBytes != 0 {
 		t.Errorf("%s becomes %+v", text, f)
 	}
+	doc = []byte(`{"wasm": [{"path": "a.wasm", "data": null, "hash": null, "url": null, "method": null, "headers": null, "name": null}],
+		"config": null, "allowed_hosts": null, "timeout_ms": null, "allowed_paths": null, "memory": {"max_pages": null, "max_var_bytes": null}}`)
+	if _, text, err := extismfile.Read(doc, files); err != nil || string(text) != "{\"kind\":\"extism\"}\n" {
+		t.Errorf("of members that are null: %s, %v", text, err)
+	}
 	if binary, _, err := extismfile.Read([]byte(`{"wasm": [{"data": "YmluYXJ5"}]}`), nil); err != nil || string(binary) != "binary" {
 		t.Errorf("from base64: %q, %v", binary, err)
 	}
