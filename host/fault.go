@@ -189,3 +189,7 @@ func (t *transform) heldTo(ctx context.Context, s *schema.Schema, input []byte) 
 // noRoom reports whether a task failed for what others hold of the memory budget, of which
 // no version is to blame.
 func noRoom(fault *Error) bool { return fault != nil && errors.Is(fault, ErrMemoryBudget) }
+
+func frameLimits(cfg PluginConfig) module.FrameLimits {
+	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
+}

@@ -123,10 +123,6 @@ func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deplo
 	return "", nil
 }
 
-func frameLimits(cfg PluginConfig) module.FrameLimits {
-	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}
-}
-
 func binaryLimits(l BinaryLimits) module.BinaryLimits {
 	return module.BinaryLimits{
 		Functions: uint64(l.MaxFunctions), Globals: uint64(l.MaxGlobals),
