@@ -66,12 +66,12 @@ func TestToolchains(t *testing.T) {
 			}
 			if l.Kind == scaffold.Command {
 				t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file, 2) })
-				t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "exit code 1: text: must not be empty") })
+				t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "", "exit code 1: text: must not be empty") })
 				t.Run("dev", func(t *testing.T) { dev(t, resonhost, dir, name, l.Source) })
 				return
 			}
 			t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file, 3) })
-			t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "text: must not be empty") })
+			t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "text", "text: must not be empty") })
 			t.Run("conform", func(t *testing.T) { run(t, dir, nil, resonhost, "conform", file) })
 			t.Run("large", func(t *testing.T) { callLarge(t, resonhost, dir, name) })
 			t.Run("frames", func(t *testing.T) { malformed(t, file) })
@@ -133,7 +133,7 @@ func inspect(t *testing.T, resonhost, file string, tests int) {
 
 // callTests calls the plugin with the tests beside it, many times over: in tasks
 // apart, and in frames of several.
-func callTests(t *testing.T, resonhost, dir, name, refusal string) {
+func callTests(t *testing.T, resonhost, dir, name, field, refusal string) {
 	type test struct {
 		Input, Output json.RawMessage
 		Error         string
@@ -170,7 +170,11 @@ func callTests(t *testing.T, resonhost, dir, name, refusal string) {
 				c := tests[n%len(tests)]
 				want := string(c.Output)
 				if c.Error != "" {
-					want = fmt.Sprintf(`{"error":{"status":%d,"detail":%q,"kind":%q,"transform":%q,"plugin":%q,"version":"0.1.0","line":%d}}`, rules.RuleOf(host.Kind(c.Error)).Status, refusal, c.Error, name, name, n+1)
+					member := ""
+					if field != "" {
+						member = fmt.Sprintf(`"field":%q,`, field)
+					}
+					want = fmt.Sprintf(`{"error":{"status":%d,"detail":%q,"kind":%q,%s"transform":%q,"plugin":%q,"version":"0.1.0","line":%d}}`, rules.RuleOf(host.Kind(c.Error)).Status, refusal, c.Error, member, name, name, n+1)
 				}
 				if lines.Text() != want {
 					t.Fatalf("line %d: %s, want %s", n+1, lines.Text(), want)
