@@ -24,7 +24,7 @@ func openWapcHere(ctx context.Context, o options, isolation host.Isolation) (*op
 		return nil, err
 	}
 	var file strings.Builder
-	file.WriteString("transforms:\n")
+	file.WriteString("kind: wapc\ntransforms:\n")
 	for _, operation := range [...]string{transform.Noop, transform.Echo, transform.Cascade, transform.Tick} {
 		fmt.Fprintf(&file, "  - {name: wapc.%s, operation: %[1]s}\n", operation)
 	}
