@@ -1,5 +1,5 @@
 // Package companion reads the file NAME.plugin.yaml beside a plugin's binary: what a binary that was
-// written for another host does not say of itself, and settings of this plugin alone.
+// written for another host does not say of itself, and limits of this plugin alone.
 package companion
 
 import (
@@ -66,23 +66,22 @@ type File struct {
 	AllowedHosts []string
 	// SelfTests are tasks whose answers are known.
 	SelfTests []manifest.SelfTest
-	// Limits are those of guests of Extism's.
+	// Limits are those of this plugin.
 	Limits Limits
 
-	name  string
+	name  string         // "" if there is no file
 	lines map[string]int // of its keys
 	tests []int          // lines of SelfTests
 	left  int            // how many bytes texts may have yet, see spend
 }
 
-// Limits are what manifests of Extism's bound, beside what settings do. Those that are nil or zero
-// have Extism's defaults.
+// Limits are what manifests of Extism's bound, beside what settings do.
 type Limits struct {
 	// TimeoutMS is how long a task may run, in milliseconds, and MaxPages how large the guest's memory
 	// may become, in pages of 64 KiB; 0 is the plugin's setting.
 	TimeoutMS, MaxPages int
 	// MaxResponseBytes is the longest body of an HTTP response, and MaxVariableBytes what all
-	// variables of a task take together.
+	// variables of a task take together. Nil is Extism's default.
 	MaxResponseBytes, MaxVariableBytes *int
 }
 
@@ -90,7 +89,8 @@ type Limits struct {
 type Transform struct {
 	Name string
 	// Export is the function that does it, Operation what a guest of waPC is told, and Arguments
-	// what follow File.Arguments. Each is for kinds that have such.
+	// what follow File.Arguments. Each is for kinds that have such. "" of the first two is the
+	// transform's name, see [Transform.Bare].
 	Export, Operation string
 	Arguments         []string
 	// Input and Output are media types; "" are bytes.
@@ -105,8 +105,29 @@ type Transform struct {
 	Line int
 }
 
-// Parse reads the file of a plugin's source of that name. Its errors are [*Error]s.
+// Bare is the transform's name without the plugin's before it.
+func (t *Transform) Bare(plugin string) string { return strings.TrimPrefix(t.Name, plugin+".") }
+
+func (t *Transform) has(key string) bool {
+	switch key {
+	case "export":
+		return t.Export != ""
+	case "operation":
+		return t.Operation != ""
+	case "arguments":
+		return len(t.Arguments) > 0
+	case "state":
+		return t.StateBytes != 0
+	}
+	return false
+}
+
+// Parse reads the file of a plugin's source of that name; nil is that there is none, and the File is
+// empty then. Its errors are [*Error]s.
 func Parse(source string, doc []byte) (*File, error) {
+	if doc == nil {
+		return new(File), nil
+	}
 	f := &File{name: foreign.Cut(source) + Suffix, lines: make(map[string]int), left: MaxBytes}
 	if len(doc) > MaxBytes {
 		return nil, f.at(0, "has %d bytes, the limit is %d", len(doc), MaxBytes)
@@ -131,11 +152,11 @@ func (f *File) At(key, format string, args ...any) error { return f.at(f.lines[k
 // AtLine is [File.At] of a line, such as a transform's.
 func (f *File) AtLine(line int, format string, args ...any) error { return f.at(line, format, args...) }
 
-// Has reports whether the file has a key. f may be nil: there is no file.
-func (f *File) Has(key string) bool { return f != nil && f.lines[key] > 0 }
+// Has reports whether the file has a key.
+func (f *File) Has(key string) bool { return f.lines[key] > 0 }
 
 // Refuse joins an [*Error] for each of the keys that the file has, for kinds that have no use for
-// them. It is nil if there are none. f may be nil.
+// them. It is nil if there are none.
 func (f *File) Refuse(why string, keys ...string) error {
 	var errs []error
 	for _, key := range keys {
@@ -146,16 +167,23 @@ func (f *File) Refuse(why string, keys ...string) error {
 	return errors.Join(errs...)
 }
 
+// RefuseIn joins an [*Error] for each transform of the file's that has a key, which is export,
+// operation, arguments or state. It is nil if there are none.
+func (f *File) RefuseIn(key, why string) error {
+	var errs []error
+	for i := range f.Transforms {
+		if t := &f.Transforms[i]; t.has(key) {
+			errs = append(errs, f.at(t.Line, "transforms[%d].%s: %s", i, key, why))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // wasmPage is the unit of Limits.MaxPages, in bytes.
 const wasmPage = 64 << 10
 
-// MaxMemory is Limits.MaxPages in bytes; 0 is no bound. f may be nil.
-func (f *File) MaxMemory() uint64 {
-	if f == nil {
-		return 0
-	}
-	return uint64(f.Limits.MaxPages) * wasmPage
-}
+// MaxMemory is Limits.MaxPages in bytes; 0 is no bound.
+func (f *File) MaxMemory() uint64 { return uint64(f.Limits.MaxPages) * wasmPage }
 
 func (f *File) parse(doc []byte) error {
 	top, err := yamlfile.Parse(doc)

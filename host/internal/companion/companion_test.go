@@ -100,7 +100,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestManifest(t *testing.T) {
-	var f *companion.File
+	f := new(companion.File)
 	m, all, err := f.Manifest(companion.Plugin{Source: "Count-Vowels.v2", Hash: strings.Repeat("ab", 32), Exports: []string{"countVowels"}})
 	if err != nil {
 		t.Fatal(err)

@@ -28,12 +28,9 @@ type Plugin struct {
 }
 
 // Manifest returns the manifest of a binary that does not describe itself, and for each of its
-// transforms what the file or the export says of it. f may be nil: there is no file. Without
-// transforms in the file, each export is one: NAME.EXPORT, and NAME too if there is one export.
+// transforms what the file or the export says of it. Without transforms in the file, each export is
+// one: NAME.EXPORT, and NAME too if there is one export.
 func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
-	if f == nil {
-		f = new(File)
-	}
 	m := &manifest.Manifest{Name: f.Name, Version: f.Version, SelfTests: f.SelfTests}
 	if m.Name == "" {
 		m.Name = plain(p.Source, true)

@@ -19,12 +19,9 @@ import (
 func (m *Module) inspect(wasm []byte) error {
 	links, err := meter.ReadLinks(wasm, m.opts.Binary)
 	m.list(links)
-	var file *companion.File
-	if m.opts.Companion != nil {
-		var wrong error
-		if file, wrong = companion.Parse(m.opts.Name, m.opts.Companion); wrong != nil {
-			return StepInspect.in(wrong)
-		}
+	file, wrong := companion.Parse(m.opts.Name, m.opts.Companion)
+	if wrong != nil {
+		return StepInspect.in(wrong)
 	}
 	kind, claim, unknown := contract.Of(m.opts.Kinds, links, file)
 	if unknown != nil {

@@ -22,6 +22,8 @@ type Call struct {
 	// Stateless is whether nobody wants the states of Results, which are nil then.
 	Stateless bool
 	Limits
+
+	answered int // bytes of outputs, by Answer
 }
 
 // Limits are those of one call, or none where they are zero.
@@ -64,6 +66,7 @@ func (c *Call) Answer(item int, got *abi.Result) {
 		out = []byte{} // an empty output is an output
 	}
 	out = append(out, got.Payload...)
+	c.answered += len(got.Payload)
 	r.Payload = out
 	if !c.Stateless {
 		// Never the memory of the state before, which others may still read.
@@ -89,6 +92,15 @@ func (l *FrameLimits) CheckInput(items []abi.Item) error {
 // ErrOutputSum is returned for items whose outputs are too large together. Each by
 // itself may do.
 var ErrOutputSum = errors.New("the outputs are too large together")
+
+// CheckSum returns an [ErrOutputSum] if the outputs of the items that [Call.Answer] has answered are too
+// large together, for kinds whose guests take one item at a time.
+func (l *FrameLimits) CheckSum(c *Call) error {
+	if len(c.Items) > 1 && c.answered > l.MaxOutput {
+		return ErrOutputSum
+	}
+	return nil
+}
 
 // CheckOutput checks the size of what an export returned for so many items, in bytes. Its error
 // is an [ErrOutputSum], or a [*Fault] of the task alone.

@@ -36,7 +36,7 @@ type Kind interface {
 // what. If none does it is the first of all, which says what the binary lacks. The error is of a
 // name that no kind has.
 func Of(kinds []Kind, links *meter.Links, file *companion.File) (k Kind, claim string, err error) {
-	if file != nil && file.Kind != "" {
+	if file.Kind != "" {
 		var names []string
 		for _, k := range kinds {
 			if k.Name() == file.Kind {
@@ -93,7 +93,7 @@ type Binary struct {
 	Name string
 	// Hash is the SHA-256 of the binary and of its companion file behind it, in hexadecimal.
 	Hash string
-	// Companion is the file beside the plugin that says what its binary does not; nil without one.
+	// Companion is the file beside the plugin that says what its binary does not; empty without one.
 	Companion *companion.File
 	// Embedder is what the program that embeds the host gives to the plugin.
 	Embedder Embedder

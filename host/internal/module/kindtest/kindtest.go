@@ -13,6 +13,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/registry"
@@ -65,16 +66,17 @@ func (s *Subject) Options() module.Options {
 	}
 }
 
-// loaded is a module under test.
-type loaded struct {
+// Loaded is a module under test.
+type Loaded struct {
 	*module.Module
 
 	t *testing.T
 }
 
-func (s *Subject) load(t *testing.T, opts module.Options) loaded {
+// Load loads a binary. It is closed when the test ends, and must have given its budget back then.
+func Load(t *testing.T, wasm []byte, opts module.Options) Loaded {
 	t.Helper()
-	m, err := module.Load(t.Context(), s.WASM, opts)
+	m, err := module.Load(t.Context(), wasm, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,10 +88,31 @@ func (s *Subject) load(t *testing.T, opts module.Options) loaded {
 			t.Errorf("%d bytes of the budget are held in the end", held)
 		}
 	})
-	return loaded{m, t}
+	return Loaded{m, t}
 }
 
-func (m loaded) instance() *module.Instance {
+func (s *Subject) load(t *testing.T, opts module.Options) Loaded {
+	t.Helper()
+	return Load(t, s.WASM, opts)
+}
+
+// With returns a kind whose binaries have a companion file that no document says.
+func With(kind contract.Kind, file *companion.File) contract.Kind { return declared{kind, file} }
+
+type declared struct {
+	contract.Kind
+
+	file *companion.File
+}
+
+// Open implements [contract.Kind].
+func (d declared) Open(b contract.Binary) (contract.Plugin, error) {
+	b.Companion = d.file
+	return d.Kind.Open(b)
+}
+
+// Instance makes an instance, which is closed when the test ends.
+func (m Loaded) Instance() *module.Instance {
 	m.t.Helper()
 	in, err := m.Instantiate(m.t.Context())
 	if err != nil {
@@ -103,8 +126,8 @@ func (m loaded) instance() *module.Instance {
 	return in
 }
 
-// index returns the index of a transform.
-func (m loaded) index(transform string) int {
+// Index returns the index of a transform.
+func (m Loaded) Index(transform string) int {
 	m.t.Helper()
 	i := slices.IndexFunc(m.Info().Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == transform })
 	if i < 0 {
@@ -114,14 +137,14 @@ func (m loaded) index(transform string) int {
 }
 
 // run runs a transform on one item. An instance that runs one between two resets is put back before.
-func (m loaded) run(in *module.Instance, transform string, payload []byte, l module.Limits) (got abi.Result, fuel uint64, err error) {
+func (m Loaded) run(in *module.Instance, transform string, payload []byte, l module.Limits) (got abi.Result, fuel uint64, err error) {
 	m.t.Helper()
 	if m.Info().Single && in.Usable() && !in.Reset() {
 		m.t.Fatal("cannot be reset")
 	}
 	results := make([]abi.Result, 1)
 	fuel, err = in.Run(m.t.Context(), module.Call{
-		Transform: m.index(transform), Items: []abi.Item{{Payload: payload}}, Results: results, Limits: l,
+		Transform: m.Index(transform), Items: []abi.Item{{Payload: payload}}, Results: results, Limits: l,
 	})
 	return results[0], fuel, err
 }
@@ -129,7 +152,7 @@ func (m loaded) run(in *module.Instance, transform string, payload []byte, l mod
 var bang = []byte("!")
 
 // answers runs a transform that succeeds, and returns its output.
-func (m loaded) answers(in *module.Instance, transform string, payload []byte) string {
+func (m Loaded) answers(in *module.Instance, transform string, payload []byte) string {
 	m.t.Helper()
 	got, _, err := m.run(in, transform, payload, module.Limits{})
 	if err != nil || got.Status != abi.StatusOK {
@@ -139,7 +162,7 @@ func (m loaded) answers(in *module.Instance, transform string, payload []byte) s
 }
 
 // fails runs a transform that has a fault of that kind.
-func (m loaded) fails(in *module.Instance, transform string, kind module.FaultKind, l module.Limits) *module.Fault {
+func (m Loaded) fails(in *module.Instance, transform string, kind module.FaultKind, l module.Limits) *module.Fault {
 	m.t.Helper()
 	_, _, err := m.run(in, transform, bang, l)
 	f := (*module.Fault)(nil)
@@ -163,7 +186,7 @@ func echoes(t *testing.T, s *Subject, opts module.Options) {
 	for _, interrupt := range []module.Interrupt{module.Metered, module.Runtime, module.Off} {
 		opts.Interrupt, opts.Budget = interrupt, module.NewBudget(1<<30)
 		m := s.load(t, opts)
-		in := m.instance()
+		in := m.Instance()
 		for _, size := range []int{3, 0, 64 << 10, 1} { // the room is used again
 			payload := bytes.Repeat([]byte("x"), size)
 			if got := m.answers(in, s.Echo, payload); got != string(payload) {
@@ -182,7 +205,7 @@ func echoes(t *testing.T, s *Subject, opts module.Options) {
 			items[i].Payload = bytes.Repeat([]byte{'a' + byte(i)}, i)
 			results[i].Payload = []byte("before ")
 		}
-		fuel, err := in.Run(t.Context(), module.Call{Transform: m.index(s.Echo), Items: items, Results: results, Behind: true})
+		fuel, err := in.Run(t.Context(), module.Call{Transform: m.Index(s.Echo), Items: items, Results: results, Behind: true})
 		if err != nil || (fuel > 0) != (interrupt == module.Metered) {
 			t.Fatalf("interrupt %v: a frame took %d of fuel, err %v", interrupt, fuel, err)
 		}
@@ -191,7 +214,7 @@ func echoes(t *testing.T, s *Subject, opts module.Options) {
 				t.Errorf("interrupt %v: item %d is %q, want %q", interrupt, i, r.Payload, want)
 			}
 		}
-		_, err = in.Run(t.Context(), module.Call{Transform: m.index(s.Echo), Items: []abi.Item{{Payload: make([]byte, opts.Frames.MaxInput)}}, Results: results[:1]})
+		_, err = in.Run(t.Context(), module.Call{Transform: m.Index(s.Echo), Items: []abi.Item{{Payload: make([]byte, opts.Frames.MaxInput)}}, Results: results[:1]})
 		if !errors.Is(err, module.ErrInputSize) || !in.Usable() {
 			t.Errorf("too large an input: err %v", err)
 		}
@@ -204,7 +227,7 @@ func isolates(t *testing.T, s *Subject, opts module.Options) {
 		return
 	}
 	m := s.load(t, opts)
-	in := m.instance()
+	in := m.Instance()
 	if got := m.answers(in, s.Leave, bang); got != "" {
 		t.Errorf("the first task finds %q", got)
 	}
@@ -223,7 +246,7 @@ func isolates(t *testing.T, s *Subject, opts module.Options) {
 			t.Errorf("a task after a reset finds %q", got)
 		}
 	}
-	if got := m.answers(m.instance(), s.Leave, bang); got != "" {
+	if got := m.answers(m.Instance(), s.Leave, bang); got != "" {
 		t.Errorf("a task of a new instance finds %q", got)
 	}
 }
@@ -231,13 +254,13 @@ func isolates(t *testing.T, s *Subject, opts module.Options) {
 // breaks has guests that end their own call.
 func breaks(t *testing.T, s *Subject, opts module.Options) {
 	m := s.load(t, opts)
-	_ = m.fails(m.instance(), s.Trap, module.Trap, module.Limits{})
+	_ = m.fails(m.Instance(), s.Trap, module.Trap, module.Limits{})
 	if s.Exit != "" {
-		if f := m.fails(m.instance(), s.Exit, module.Exit, module.Limits{}); f.ExitCode == 0 {
+		if f := m.fails(m.Instance(), s.Exit, module.Exit, module.Limits{}); f.ExitCode == 0 {
 			t.Errorf("it ended with exit code 0: %v", f)
 		}
 	}
-	if got := m.answers(m.instance(), s.Echo, bang); got != "!" {
+	if got := m.answers(m.Instance(), s.Echo, bang); got != "!" {
 		t.Errorf("the next instance answers %q", got)
 	}
 }
@@ -252,18 +275,18 @@ func ends(t *testing.T, s *Subject, opts module.Options) {
 		module.Fuel:    {Fuel: 1_000_000},
 		module.Stopped: {Stop: stopped},
 	} {
-		_ = m.fails(m.instance(), s.Spin, kind, l)
+		_ = m.fails(m.Instance(), s.Spin, kind, l)
 	}
 	opts.Interrupt, opts.Budget = module.Runtime, module.NewBudget(1<<30)
 	m = s.load(t, opts)
-	_ = m.fails(m.instance(), s.Spin, module.Timeout, module.Limits{Timeout: 10 * time.Millisecond})
+	_ = m.fails(m.Instance(), s.Spin, module.Timeout, module.Limits{Timeout: 10 * time.Millisecond})
 }
 
 // grows has all memories of an instance bounded together.
 func grows(t *testing.T, s *Subject, opts module.Options) {
 	m := s.load(t, opts)
 	for _, transform := range s.Grow {
-		in := m.instance()
+		in := m.Instance()
 		f := m.fails(in, transform, module.OutOfMemory, module.Limits{})
 		if f.Cause != nil || !strings.Contains(f.Message, "the limit is 16777216 (MemoryLimit, --memory-limit)") {
 			t.Errorf("%s: %v", transform, f)
@@ -283,7 +306,7 @@ func budget(t *testing.T, s *Subject, opts module.Options) {
 	size := s.load(t, opts).Info().Memory
 	opts.Budget = module.NewBudget(2*size + 1<<20)
 	m := s.load(t, opts)
-	ins := []*module.Instance{m.instance(), m.instance()}
+	ins := []*module.Instance{m.Instance(), m.Instance()}
 	if got := opts.Budget.Held(); got != 2*size {
 		t.Errorf("%d bytes are held by two instances of %d", got, size)
 	}
@@ -306,7 +329,7 @@ func budget(t *testing.T, s *Subject, opts module.Options) {
 		if got := opts.Budget.Held(); got != size {
 			t.Errorf("%d bytes are held by one instance of %d", got, size)
 		}
-		ins[0] = m.instance()
+		ins[0] = m.Instance()
 	}
 }
 
@@ -324,7 +347,7 @@ func verifies(t *testing.T, s *Subject, opts module.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := m.instance()
+	in := m.Instance()
 	for _, transform := range []string{s.Echo, s.Leave, s.Leave} {
 		if transform == "" {
 			continue
@@ -333,7 +356,7 @@ func verifies(t *testing.T, s *Subject, opts module.Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		call := module.Call{Transform: m.index(transform), Items: []abi.Item{{Payload: bang}}}
+		call := module.Call{Transform: m.Index(transform), Items: []abi.Item{{Payload: bang}}}
 		if err := c.Check(t.Context(), call, []abi.Result{got}, fuel); err != nil {
 			t.Errorf("%s: %v", transform, err)
 		}
@@ -358,7 +381,7 @@ func pools(t *testing.T, s *Subject, opts module.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := loaded{p.Module(), t}
+	m := Loaded{p.Module(), t}
 	borrow := func() *registry.Instance {
 		in, err := p.Borrow(t.Context())
 		if err != nil {

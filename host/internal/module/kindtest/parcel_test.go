@@ -65,7 +65,7 @@ func (p parcel) Open(b contract.Binary) (contract.Plugin, error) {
 	file := b.Companion
 	var exports []string
 	var errs []error
-	if file == nil {
+	if file.Name == "" {
 		errs = append(errs, errors.New("has no companion file"))
 	}
 	for _, l := range b.Links.Exports {

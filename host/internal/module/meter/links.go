@@ -45,6 +45,20 @@ type Links struct {
 	Memory uint64
 }
 
+// Function returns the function that the binary exports by that name.
+func (l *Links) Function(name string) (Link, bool) {
+	i := slices.IndexFunc(l.Exports, func(e Link) bool { return e.Kind == KindFunction && e.Name == name })
+	if i < 0 {
+		return Link{}, false
+	}
+	return l.Exports[i], true
+}
+
+// ExportsMemory reports whether the binary exports a memory by that name.
+func (l *Links) ExportsMemory(name string) bool {
+	return slices.ContainsFunc(l.Exports, func(e Link) bool { return e.Kind == KindMemory && e.Name == name })
+}
+
 // maxLinks is how many imports and exports are kept each, whatever the limits: they are also to
 // tell what a binary is that exceeds them.
 const maxLinks = 10_000

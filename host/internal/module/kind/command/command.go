@@ -32,18 +32,10 @@ func (Kind) Name() string { return "command" }
 // Claims implements [contract.Kind]. Kinds with exports of their own are to be asked before: their
 // guests may export a _start, too.
 func (Kind) Claims(links *meter.Links) string {
-	if _, ok := start(links); ok {
+	if _, ok := links.Function(exportStart); ok {
 		return "exports " + exportStart
 	}
 	return ""
-}
-
-func start(links *meter.Links) (meter.Link, bool) {
-	i := slices.IndexFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindFunction && l.Name == exportStart })
-	if i < 0 {
-		return meter.Link{}, false
-	}
-	return links.Exports[i], true
 }
 
 // Imports implements [contract.Kind]: a command has WASI alone.
@@ -61,13 +53,13 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 }
 
 func checkExports(links *meter.Links) error {
-	l, ok := start(links)
+	l, ok := links.Function(exportStart)
 	switch {
 	case !ok:
 		return fmt.Errorf("does not export the function %s() → (), which a command begins with: build it as a program, and not as a library", exportStart)
 	case !contract.SameType(l, nil, nil):
 		return fmt.Errorf("exports %s, want %s() → (): build it as a program of WASI, such as with clang --target=wasm32-wasi", contract.Signature(l), exportStart)
-	case !slices.ContainsFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindMemory && l.Name == abi.ExportMemory }):
+	case !links.ExportsMemory(abi.ExportMemory):
 		return fmt.Errorf("does not export a memory called %q, through which WASI reads and writes", abi.ExportMemory)
 	}
 	return nil
@@ -81,23 +73,23 @@ type program struct {
 	arguments   []*wasi.Strings // of each transform, with the program's name first
 }
 
-// read makes the program of what its companion file says of it, if there is one.
+// read makes the program of what its companion file says of it.
 func (p *program) read(b contract.Binary) error {
-	m, transforms, err := b.Companion.Manifest(companion.Plugin{
+	file := b.Companion
+	m, transforms, err := file.Manifest(companion.Plugin{
 		Source: b.Name, Hash: b.Hash, Exports: []string{exportStart}, Whole: true,
 	})
 	if err != nil {
 		return err
 	}
 	p.manifest = m
-	file := b.Companion
-	if file == nil {
-		file = new(companion.File)
-	}
 	errs := []error{
 		file.Refuse("a command reads none; environment and arguments are what it gets", "config"),
 		file.Refuse("a command sends no requests", "allowed_hosts", "max_response_bytes"),
 		file.Refuse("a command has none", "max_variable_bytes"),
+		file.RefuseIn("export", "is of no use to a command, which is called by "+exportStart+" alone; arguments tell its transforms apart"),
+		file.RefuseIn("operation", "is for guests of waPC; arguments tell the transforms of a command apart"),
+		file.RefuseIn("state", "a command keeps no state"),
 	}
 	if p.environment, err = environment(file.Environment); err != nil {
 		errs = append(errs, file.At("environment", "environment: %v", err))
@@ -109,22 +101,8 @@ func (p *program) read(b contract.Binary) error {
 			errs = append(errs, file.AtLine(t.Line, "arguments of %s: %v", t.Name, err))
 		}
 		p.arguments = append(p.arguments, args)
-		errs = append(errs, unknownOf(file, t, i))
 	}
 	return errors.Join(errs...)
-}
-
-// unknownOf is what a companion file says of a transform that a command has no use for.
-func unknownOf(file *companion.File, t *companion.Transform, i int) error {
-	switch {
-	case t.Export != "" && t.Export != exportStart:
-		return file.AtLine(t.Line, "transforms[%d].export: is of no use to a command, which is called by %s alone; arguments tell its transforms apart", i, exportStart)
-	case t.Operation != "":
-		return file.AtLine(t.Line, "transforms[%d].operation: is for guests of waPC; arguments tell the transforms of a command apart", i)
-	case t.StateBytes != 0:
-		return file.AtLine(t.Line, "transforms[%d].state: a command keeps no state", i)
-	}
-	return nil
 }
 
 // environment returns variables in the order of their names.

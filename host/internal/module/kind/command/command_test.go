@@ -1,7 +1,6 @@
 package command_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -20,18 +19,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// with is the kind with a companion file that no document says.
-type with struct {
-	command.Kind
-
-	file *companion.File
-}
-
-func (k with) Open(b contract.Binary) (contract.Plugin, error) {
-	b.Companion = k.file
-	return k.Kind.Open(b)
-}
-
 // words are what the guest "program" can do, each a transform.
 var words = []string{
 	"echo", "pieces", "leave", "trap", "spin", "grow", "deep", "arguments", "variables", "none", "chance", "much", "fail", "quiet",
@@ -49,7 +36,7 @@ func programs() *companion.File {
 
 func TestKind(t *testing.T) {
 	kindtest.Run(t, kindtest.Subject{
-		Kind: with{file: programs()}, WASM: guesttest.HandWritten(t, "program"),
+		Kind: kindtest.With(command.Kind{}, programs()), WASM: guesttest.HandWritten(t, "program"),
 		Echo: "program.echo", Leave: "program.leave", Trap: "program.trap", Spin: "program.spin", Grow: []string{"program.grow"},
 	})
 }
@@ -59,32 +46,6 @@ func options(kind contract.Kind) module.Options {
 	o := s.Options()
 	o.Name = "program"
 	return o
-}
-
-// load loads a command.
-func load(t *testing.T, wasm []byte, opts module.Options) *module.Module {
-	t.Helper()
-	m, err := module.Load(t.Context(), wasm, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
-}
-
-// instance makes an instance.
-func instance(t *testing.T, m *module.Module) *module.Instance {
-	t.Helper()
-	in, err := m.Instantiate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = in.Close() })
-	return in
 }
 
 // run runs a transform in an instance that is as a new one.
@@ -100,10 +61,10 @@ func run(t *testing.T, in *module.Instance, transform int, payload string) (abi.
 
 func TestProgram(t *testing.T) {
 	for _, interpret := range []bool{false, true} {
-		opts := options(with{file: programs()})
+		opts := options(kindtest.With(command.Kind{}, programs()))
 		opts.Interpret = interpret
-		m := load(t, guesttest.HandWritten(t, "program"), opts)
-		in := instance(t, m)
+		m := kindtest.Load(t, guesttest.HandWritten(t, "program"), opts)
+		in := m.Instance()
 		var first abi.Result
 		for i, c := range []struct {
 			word, input string
@@ -154,8 +115,8 @@ func indexOf(word string) int {
 
 // TestRunsOnce has no program begin where another has ended.
 func TestRunsOnce(t *testing.T) {
-	m := load(t, guesttest.HandWritten(t, "program"), options(with{file: programs()}))
-	in := instance(t, m)
+	m := kindtest.Load(t, guesttest.HandWritten(t, "program"), options(kindtest.With(command.Kind{}, programs())))
+	in := m.Instance()
 	if _, err := run(t, in, indexOf("echo"), "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +129,10 @@ func TestRunsOnce(t *testing.T) {
 // would be noticed.
 func TestExitsDeep(t *testing.T) {
 	for _, interpret := range []bool{false, true} {
-		opts := options(with{file: programs()})
+		opts := options(kindtest.With(command.Kind{}, programs()))
 		opts.Interpret = interpret
-		m := load(t, guesttest.HandWritten(t, "program"), opts)
-		in := instance(t, m)
+		m := kindtest.Load(t, guesttest.HandWritten(t, "program"), opts)
+		in := m.Instance()
 		for range 100 {
 			if got, err := run(t, in, indexOf("deep"), ""); err != nil || got.Status != abi.StatusOK || !in.Reset() {
 				t.Fatalf("%v %q, err %v", got.Status, got.Payload, err)
@@ -182,8 +143,8 @@ func TestExitsDeep(t *testing.T) {
 
 // TestOutputIsBounded has a program end early that writes more than it may.
 func TestOutputIsBounded(t *testing.T) {
-	m := load(t, guesttest.HandWritten(t, "program"), options(with{file: programs()}))
-	in := instance(t, m)
+	m := kindtest.Load(t, guesttest.HandWritten(t, "program"), options(kindtest.With(command.Kind{}, programs())))
+	in := m.Instance()
 	_, err := run(t, in, indexOf("much"), strings.Repeat("!", 1000)) // 64 MiB
 	fault := (*module.Fault)(nil)
 	const want = "_start wrote more than 4194304 bytes to its stdout, the limit (MaxOutput, --max-output)"
@@ -200,12 +161,12 @@ func TestOutputIsBounded(t *testing.T) {
 
 // TestWithoutCompanion has a program be one transform of its source's name.
 func TestWithoutCompanion(t *testing.T) {
-	m := load(t, guesttest.HandWritten(t, "program"), options(command.Kind{}))
+	m := kindtest.Load(t, guesttest.HandWritten(t, "program"), options(command.Kind{}))
 	info := m.Info()
 	if len(info.Manifest.Transforms) != 1 || info.Manifest.Transforms[0].Name != "program" || !info.Single || info.Claim != "exports _start" {
 		t.Errorf("%+v, %+v", info, info.Manifest)
 	}
-	if got, err := run(t, instance(t, m), 0, "a"); err != nil || string(got.Payload) != "a" {
+	if got, err := run(t, m.Instance(), 0, "a"); err != nil || string(got.Payload) != "a" {
 		t.Errorf("%q, %v", got.Payload, err)
 	}
 }
@@ -233,7 +194,7 @@ func TestRefuses(t *testing.T) {
 		if c.change != nil {
 			c.change(file)
 		}
-		m, err := module.Load(t.Context(), c.wasm, options(with{file: file}))
+		m, err := module.Load(t.Context(), c.wasm, options(kindtest.With(command.Kind{}, file)))
 		if err == nil {
 			_ = m.Close(t.Context())
 		}
@@ -269,8 +230,8 @@ func module1(export, typ string) []byte {
 func TestGo(t *testing.T) {
 	opts := options(command.Kind{})
 	opts.MemoryLimit = 64 << 20
-	m := load(t, guesttest.BuildCommand(t, "./testdata/guests/wordcount"), opts)
-	in := instance(t, m)
+	m := kindtest.Load(t, guesttest.BuildCommand(t, "./testdata/guests/wordcount"), opts)
+	in := m.Instance()
 	for range 20 {
 		got, err := run(t, in, 0, "one two\nthree")
 		if err != nil || got.Status != abi.StatusOK || string(got.Payload) != "1 3 13\n" {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -59,19 +58,10 @@ func (Kind) Name() string { return "dprint" }
 
 // Claims implements [contract.Kind].
 func (Kind) Claims(links *meter.Links) string {
-	if _, ok := find(links, exportVersion); ok {
+	if _, ok := links.Function(exportVersion); ok {
 		return "exports " + exportVersion
 	}
 	return ""
-}
-
-// find returns the function that a binary exports by that name.
-func find(links *meter.Links, name string) (meter.Link, bool) {
-	i := slices.IndexFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindFunction && l.Name == name })
-	if i < 0 {
-		return meter.Link{}, false
-	}
-	return links.Exports[i], true
 }
 
 // Imports implements [contract.Kind]. A plugin that formats text of another language within its own,
@@ -101,7 +91,7 @@ const turns = 4
 // Open implements [contract.Kind].
 func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	f := &formatter{frames: b.Frames}
-	_, f.initializes = find(b.Links, abi.ExportInitialize)
+	_, f.initializes = b.Links.Function(abi.ExportInitialize)
 	err := errors.Join(checkExports(b.Links), f.read(b))
 	return contract.Plugin{
 		Guest:   func(in contract.Instance) contract.Guest { return newGuest(in, f) },
@@ -115,7 +105,7 @@ func checkExports(links *meter.Links) error {
 	var missing []string
 	var errs []error
 	for _, want := range required {
-		l, ok := find(links, want.Name)
+		l, ok := links.Function(want.Name)
 		switch {
 		case !ok:
 			missing = append(missing, contract.Signature(want))
@@ -127,7 +117,7 @@ func checkExports(links *meter.Links) error {
 		named := missing[:min(len(missing), contract.MaxNamed)]
 		errs = append(errs, fmt.Errorf("does not export what a plugin of dprint with schema %d does: %s", schema, contract.Enumerate(named, len(missing))))
 	}
-	if !slices.ContainsFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindMemory && l.Name == abi.ExportMemory }) {
+	if !links.ExportsMemory(abi.ExportMemory) {
 		errs = append(errs, fmt.Errorf("does not export a memory called %q", abi.ExportMemory))
 	}
 	return errors.Join(errs...)
@@ -140,24 +130,21 @@ type formatter struct {
 	initializes bool
 	// versioned is whether the companion file says the plugin's version.
 	versioned bool
-	file      *companion.File // empty without one
-	config    []byte          // as the plugin reads it
-	paths     []string        // of each transform's file; "" for one that the plugin is for
+	file      *companion.File
+	config    []byte   // as the plugin reads it
+	paths     []string // of each transform's file; "" for one that the plugin is for
 }
 
-// read makes the formatter of what its companion file says of it, if there is one.
+// read makes the formatter of what its companion file says of it.
 func (f *formatter) read(b contract.Binary) error {
-	m, transforms, err := b.Companion.Manifest(companion.Plugin{
+	file := b.Companion
+	m, transforms, err := file.Manifest(companion.Plugin{
 		Source: b.Name, Hash: b.Hash, Exports: []string{exportFormat}, Whole: true,
 	})
 	if err != nil {
 		return err
 	}
 	f.manifest = m
-	file := b.Companion
-	if file == nil {
-		file = new(companion.File)
-	}
 	f.file = file
 	f.versioned = file.Version != ""
 	if f.config, err = configuration(file.Config); err != nil {
@@ -168,6 +155,9 @@ func (f *formatter) read(b contract.Binary) error {
 		file.Refuse("a plugin of dprint has those of a transform alone: the path of a file, by which it chooses how to format", "arguments"),
 		file.Refuse("a plugin of dprint sends no requests", "allowed_hosts", "max_response_bytes"),
 		file.Refuse("a plugin of dprint has none", "max_variable_bytes"),
+		file.RefuseIn("export", "is of no use to a plugin of dprint, which is called by "+exportFormat+" alone"),
+		file.RefuseIn("operation", "is for guests of waPC"),
+		file.RefuseIn("state", "a plugin of dprint keeps no state"),
 	}
 	for i := range transforms {
 		t := &transforms[i]
@@ -182,7 +172,9 @@ func (f *formatter) read(b contract.Binary) error {
 			path = t.Arguments[0]
 		}
 		f.paths = append(f.paths, path)
-		errs = append(errs, unknownOf(file, t, i))
+		if len(t.Arguments) > 1 {
+			errs = append(errs, file.AtLine(t.Line, "transforms[%d].arguments: a transform of a plugin of dprint has one, the path of a file, by which the plugin chooses how to format", i))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -197,24 +189,5 @@ func configuration(of map[string]string) ([]byte, error) {
 			plugin[key] = json.RawMessage(value)
 		}
 	}
-	doc, err := json.Marshal(map[string]any{"global": struct{}{}, "plugin": plugin})
-	if err != nil {
-		return nil, err
-	}
-	return doc, nil
-}
-
-// unknownOf is what a companion file says of a transform that a plugin of dprint has no use for.
-func unknownOf(file *companion.File, t *companion.Transform, i int) error {
-	switch {
-	case t.Export != "" && t.Export != exportFormat:
-		return file.AtLine(t.Line, "transforms[%d].export: is of no use to a plugin of dprint, which is called by %s alone", i, exportFormat)
-	case t.Operation != "":
-		return file.AtLine(t.Line, "transforms[%d].operation: is for guests of waPC", i)
-	case len(t.Arguments) > 1:
-		return file.AtLine(t.Line, "transforms[%d].arguments: a transform of a plugin of dprint has one, the path of a file, by which the plugin chooses how to format", i)
-	case t.StateBytes != 0:
-		return file.AtLine(t.Line, "transforms[%d].state: a plugin of dprint keeps no state", i)
-	}
-	return nil
+	return json.Marshal(map[string]any{"global": struct{}{}, "plugin": plugin})
 }

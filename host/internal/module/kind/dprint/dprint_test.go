@@ -22,18 +22,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// with is the kind with a companion file that no document says.
-type with struct {
-	dprint.Kind
-
-	file *companion.File
-}
-
-func (k with) Open(b contract.Binary) (contract.Plugin, error) {
-	b.Companion = k.file
-	return k.Kind.Open(b)
-}
-
 // words are what the guest "upper" can do, each a transform.
 var words = []string{"upper", "echo", "leave", "trap", "spin", "grow", "host", "broken", "wild", "much"}
 
@@ -52,7 +40,7 @@ func formatters() *companion.File {
 
 func TestKind(t *testing.T) {
 	kindtest.Run(t, kindtest.Subject{
-		Kind: with{file: formatters()}, WASM: guesttest.HandWritten(t, "upper"),
+		Kind: kindtest.With(dprint.Kind{}, formatters()), WASM: guesttest.HandWritten(t, "upper"),
 		Echo: "upper.echo", Leave: "upper.leave", Trap: "upper.trap", Spin: "upper.spin", Grow: []string{"upper.grow"},
 	})
 }
@@ -74,7 +62,7 @@ func load(t *testing.T, kind contract.Kind) (*module.Module, error) {
 }
 
 func TestFormats(t *testing.T) {
-	m, err := load(t, with{file: formatters()})
+	m, err := load(t, kindtest.With(dprint.Kind{}, formatters()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +125,7 @@ func TestWithoutCompanion(t *testing.T) {
 	}
 	f := formatters()
 	f.Version = "7"
-	if m, err = load(t, with{file: f}); err != nil || m.Info().Manifest.Version != "7" {
+	if m, err = load(t, kindtest.With(dprint.Kind{}, f)); err != nil || m.Info().Manifest.Version != "7" {
 		t.Errorf("with a version of its own: %v", err)
 	}
 }
@@ -156,7 +144,7 @@ func TestRefuses(t *testing.T) {
 	} {
 		f := formatters()
 		c.change(f)
-		if _, err := load(t, with{file: f}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := load(t, kindtest.With(dprint.Kind{}, f)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: err %v, want %s", c.name, err, c.want)
 		}
 	}
@@ -173,7 +161,7 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("err %v, want %s", err, want)
 		}
 	}
-	s = kindtest.Subject{Kind: with{file: formatters()}}
+	s = kindtest.Subject{Kind: kindtest.With(dprint.Kind{}, formatters())}
 	_, err = module.Load(t.Context(), guesttest.HandWritten(t, "program"), s.Options())
 	for _, want := range []string{
 		"does not export what a plugin of dprint with schema 4 does: dprint_plugin_version_4() → i32, clear_shared_bytes(i32) → i32, get_shared_bytes_ptr() → i32 and 8 more",

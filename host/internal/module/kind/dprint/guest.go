@@ -175,34 +175,32 @@ func (g *guest) choosePaths(ctx context.Context) error {
 
 // Run implements [contract.Guest].
 func (g *guest) Run(ctx context.Context, c contract.Call) error {
-	sum := 0
 	for i := range c.Items {
-		n, err := g.format(ctx, &c, i)
-		if err != nil {
+		if err := g.format(ctx, &c, i); err != nil {
 			return err
 		}
-		if sum += n; sum > g.formatter.frames.MaxOutput {
-			return contract.ErrOutputSum
+		if err := g.formatter.frames.CheckSum(&c); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// format formats the text of an item, and returns the length of its output.
-func (g *guest) format(ctx context.Context, c *contract.Call, item int) (int, error) {
+// format formats the text of an item.
+func (g *guest) format(ctx context.Context, c *contract.Call, item int) error {
 	text := c.Items[item].Payload
 	if err := g.send(ctx, []byte(g.formatter.paths[c.Transform])); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := g.do(ctx, "set_file_path", 0); err != nil {
-		return 0, err
+		return err
 	}
 	if err := g.send(ctx, text); err != nil {
-		return 0, err
+		return err
 	}
 	outcome, err := g.do(ctx, exportFormat, configID)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	got := abi.Result{Payload: text}
 	bound := func(n uint64) error { return g.formatter.frames.CheckOutput(exportFormat, n, len(c.Items)) }
@@ -218,10 +216,10 @@ func (g *guest) format(ctx context.Context, c *contract.Call, item int) (int, er
 		err = contract.Broken("%s returned %d, and must return 0, 1 or 2", exportFormat, outcome)
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	c.Answer(item, &got)
-	return len(got.Payload), nil
+	return nil
 }
 
 // Save implements [contract.Guest]: all that is to be kept is in the plugin's memory.

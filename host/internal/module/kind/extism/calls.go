@@ -3,6 +3,7 @@ package extism
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
-// fail ends the guest's call. The task fails with that message, see guest.ends. A frame of other tasks beside
-// it has a fault, by which each of them is run again by itself.
+// fail ends the guest's call. The task fails with that message, see guest.ends. A frame of other tasks
+// beside it has a fault, by which each of them is run again by itself.
 func (g *guest) fail(msg string) {
 	g.failed = msg
 	panic(&contract.Fault{Kind: contract.Exit, ExitCode: 1, Message: "a function of the host ended the call: " + msg})
@@ -44,33 +45,24 @@ func hostFunctions() []contract.HostFunction {
 	}
 }
 
-// offsets are so many of them.
-func offsets(n int) (all []api.ValueType) {
-	for range n {
-		all = append(all, i64)
-	}
-	return all
-}
+// offsets are the types of so many.
+func offsets(n int) []api.ValueType { return slices.Repeat([]api.ValueType{i64}, n) }
 
 // The functions below free blocks that they are given only once there is a block for what they
 // return: some kits free them as well, and would free that otherwise.
 
-// maxKey is more than any key of a configuration has, in bytes: escapes of a companion file may stand for
-// more than themselves, but not for twice as much.
-const maxKey = 2 * companion.MaxBytes
+// maxKey is more than any key of a configuration has, in bytes.
+const maxKey = companion.MaxBytes
 
 func configGet(g *guest, h heap, stack []uint64) {
 	key := stack[0]
 	name := h.block("config_get", key)
 	g.in.Charge(len(name))
-	value, ok := "", false
-	if f := g.of.binary.Companion; f != nil && len(name) <= maxKey {
-		value, ok = f.Config[string(name)]
+	value := ""
+	if len(name) <= maxKey {
+		value = g.of.binary.Companion.Config[string(name)]
 	}
-	stack[0] = 0
-	if ok {
-		stack[0] = g.give(h, []byte(value))
-	}
+	stack[0] = g.give(h, []byte(value)) // 0 for none
 	h.free(key)
 }
 

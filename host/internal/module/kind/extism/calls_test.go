@@ -52,7 +52,7 @@ func TestAnswers(t *testing.T) {
 		{"http", `{"url": "http://example.com"}`, failed, "http_request: this host sends no requests for its plugins"},
 		{"headers", `{"url": "http://example.com"}`, failed, "http_request: this host sends no requests for its plugins"},
 	} {
-		got, err := m.run("x."+c.transform, item(c.input))
+		got, err := m.run(t, "x."+c.transform, item(c.input))
 		if err != nil || got[0].Status != c.status || string(got[0].Payload) != c.output {
 			t.Errorf("%s(%.20q) is %v %.100q, err %v; want %v %.100q", c.transform, c.input, got[0].Status, got[0].Payload, err, c.status, c.output)
 		}
@@ -79,12 +79,12 @@ func TestHostile(t *testing.T) {
 		"spoil":         "trap: spoil: unreachable",
 		"spoilhost":     "abi: wrote into a block of memory that it had freed",
 	} {
-		_, err := m.run("x."+transform, item(""))
+		_, err := m.run(t, "x."+transform, item(""))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", transform, err, want)
 		}
 	}
-	if got, err := m.run("x.wilderror", item("")); err != nil || got[0].Status != abi.StatusOK {
+	if got, err := m.run(t, "x.wilderror", item("")); err != nil || got[0].Status != abi.StatusOK {
 		t.Errorf("an error that is none: %v, %v", got, err)
 	}
 }
@@ -92,8 +92,8 @@ func TestHostile(t *testing.T) {
 // TestReuse has blocks that are freed used again, by the guest and by the host.
 func TestReuse(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), nil)
-	in := m.instance()
-	if got, err := m.runIn(in, "x.reuse", item("")); err != nil || got[0].Status != abi.StatusOK || in.Grown() {
+	in := m.Instance()
+	if got, err := m.runIn(t, in, "x.reuse", item("")); err != nil || got[0].Status != abi.StatusOK || in.Grown() {
 		t.Errorf("%v, err %v; the memory has grown: %v", got, err, in.Grown())
 	}
 }
@@ -101,7 +101,7 @@ func TestReuse(t *testing.T) {
 // TestFull has a guest whose memory is full ask for what the host makes, such as a variable's value.
 func TestFull(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), nil)
-	_, err := m.run("x.getfull", item(""))
+	_, err := m.run(t, "x.getfull", item(""))
 	f := (*module.Fault)(nil)
 	if !errors.As(err, &f) || f.Kind != module.OutOfMemory || !strings.Contains(f.Message, "getfull wanted memory of ") ||
 		!strings.Contains(f.Message, "the limit is 16777216 (MemoryLimit, --memory-limit)") || f.Stack == "" {
@@ -113,7 +113,7 @@ func TestFull(t *testing.T) {
 		"shout": func(context.Context, [][]byte) ([]byte, error) { return make([]byte, 17<<20), nil },
 	}
 	m = load(t, guesttest.HandWritten(t, "extism-user"), func(o *module.Options) { o.Embedder.Functions = functions })
-	if _, err := m.run("x.shout", item("")); !errors.As(err, &f) || f.Kind != module.OutOfMemory {
+	if _, err := m.run(t, "x.shout", item("")); !errors.As(err, &f) || f.Kind != module.OutOfMemory {
 		t.Errorf("a function's result: %v", err)
 	}
 }
@@ -125,7 +125,7 @@ func TestNoMemory(t *testing.T) {
 		"\x0a\x0e\x01\x0c\x00\x41\x01\x41\x00\x41\x01\x41\x00\x10\x00\x0b")
 	m := load(t, wasm, func(o *module.Options) { o.Companion = []byte("name: x\nkind: extism") })
 	const want = "abi: a function of wasi_snapshot_preview1 is called by a guest that has no memory"
-	if _, err := m.run(m.Info().Manifest.Transforms[0].Name, item("")); err == nil || err.Error() != want {
+	if _, err := m.run(t, m.Info().Manifest.Transforms[0].Name, item("")); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
@@ -135,13 +135,13 @@ func TestNoMemory(t *testing.T) {
 func TestSpent(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), nil)
 	for transform, spent := range map[string]bool{"echo": false, "fail": false, "done": true, "http": true} {
-		in := m.instance()
-		if _, err := m.runIn(in, "x."+transform, item("{}")); err != nil || in.Usable() == spent || in.Reset() == spent {
+		in := m.Instance()
+		if _, err := m.runIn(t, in, "x."+transform, item("{}")); err != nil || in.Usable() == spent || in.Reset() == spent {
 			t.Errorf("%s: usable %v, err %v", transform, in.Usable(), err)
 		}
 	}
 	// Other items need another instance: that of each is for the caller to find.
-	if _, err := m.run("x.done", item("a"), item("b")); err == nil {
+	if _, err := m.run(t, "x.done", item("a"), item("b")); err == nil {
 		t.Error("a frame goes on after the guest has ended itself")
 	}
 }
@@ -174,7 +174,7 @@ func TestUserFunctions(t *testing.T) {
 	for input, want := range map[string]string{
 		"abc": "ABC+abc", "error": "shout: no voice", "panic": "shout: it panicked", "long": strings.Repeat("long", 50_000) + "+long", "": "+",
 	} {
-		got, err := m.run("x.shout", item(input))
+		got, err := m.run(t, "x.shout", item(input))
 		if failed := strings.HasPrefix(want, "shout: "); err != nil || (got[0].Status == abi.StatusFailed) != failed || string(got[0].Payload) != want {
 			t.Errorf("%q: %v %.100q, err %v", input, got[0].Status, got[0].Payload, err)
 		}
@@ -182,19 +182,19 @@ func TestUserFunctions(t *testing.T) {
 	if len(noted) == 0 {
 		t.Error("a function without a result is not called")
 	}
-	if got, err := m.run("x.nothing", item("")); err != nil || len(got[0].Payload) != 0 {
+	if got, err := m.run(t, "x.nothing", item("")); err != nil || len(got[0].Payload) != 0 {
 		t.Errorf("no argument: %v, err %v", got, err)
 	}
-	_, err := m.instance().Run(t.Context(), module.Call{
-		Transform: m.index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Timeout: 10 * time.Millisecond},
+	_, err := m.Instance().Run(t.Context(), module.Call{
+		Transform: m.Index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Timeout: 10 * time.Millisecond},
 	})
 	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Timeout {
 		t.Errorf("a function that waits: %v", err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	_, err = m.instance().Run(t.Context(), module.Call{
-		Transform: m.index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Stop: stopped},
+	_, err = m.Instance().Run(t.Context(), module.Call{
+		Transform: m.Index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Stop: stopped},
 	})
 	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Stopped {
 		t.Errorf("a function that waits while the guest is stopped: %v", err)
@@ -205,7 +205,7 @@ func TestUserFunctions(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := len(noted)
-	call := module.Call{Transform: m.index("x.shout"), Items: []abi.Item{item("abc")}}
+	call := module.Call{Transform: m.Index("x.shout"), Items: []abi.Item{item("abc")}}
 	if err := c.Check(t.Context(), call, []abi.Result{{Payload: []byte("ABC+abc")}}, 0); !errors.Is(err, module.ErrUnchecked) || len(noted) != before {
 		t.Errorf("a task that calls the embedder is checked: %v", err)
 	}
@@ -236,7 +236,7 @@ func TestFetch(t *testing.T) {
 		{"http", `{`, "http_request was given no request: unexpected end of JSON input"},
 		{"post", to, "for greeting"},
 	} {
-		if got, err := m.run("x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
+		if got, err := m.run(t, "x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
 			t.Errorf("%s(%s) is %v %q, err %v", c.transform, c.input, got[0].Status, got[0].Payload, err)
 		}
 	}
@@ -273,7 +273,7 @@ func TestRequestLimits(t *testing.T) {
 		{"posthuge", headers(0), "http_request was given a body of 5000000 bytes, the limit is 4194304 (MaxOutput, --max-output)"},
 	} {
 		before := sent
-		got, err := m.run("x."+c.transform, item(c.input))
+		got, err := m.run(t, "x."+c.transform, item(c.input))
 		if err != nil || string(got[0].Payload) != c.want || sent-before == 1 != (c.want == "") {
 			t.Errorf("%s(%.50s) is %v %.200q, err %v, with %d requests; want %q", c.transform, c.input, got[0].Status, got[0].Payload, err, sent-before, c.want)
 		}
@@ -289,11 +289,11 @@ func TestRequestKept(t *testing.T) {
 			return contract.FetchResponse{}, nil
 		}
 	})
-	in := m.instance()
-	if _, err := m.runIn(in, "x.post", item("{}")); err != nil {
+	in := m.Instance()
+	if _, err := m.runIn(t, in, "x.post", item("{}")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.runIn(in, "x.echo", item(strings.Repeat("x", 100_000))); err != nil || string(body) != "greeting" {
+	if _, err := m.runIn(t, in, "x.echo", item(strings.Repeat("x", 100_000))); err != nil || string(body) != "greeting" {
 		t.Errorf("the body has become %.20q, err %v", body, err)
 	}
 }
@@ -303,16 +303,16 @@ func TestLongNames(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) { o.Companion = []byte("name: x\nconfig: {a: b}") })
 	const calls, size = 100, 1 << 20
 	for _, transform := range []string{"x.longconfig", "x.longget", "x.longremove"} {
-		in, results := m.instance(), make([]abi.Result, 1)
+		in, results := m.Instance(), make([]abi.Result, 1)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		fuel, err := in.Run(t.Context(), module.Call{Transform: m.index(transform), Items: []abi.Item{item("")}, Results: results})
+		fuel, err := in.Run(t.Context(), module.Call{Transform: m.Index(transform), Items: []abi.Item{item("")}, Results: results})
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; err != nil || fuel < calls*size/64 || got > calls*size/4 {
 			t.Errorf("%s took %d of fuel and %d bytes of the host's memory: %v", transform, fuel, got, err)
 		}
 	}
-	got, err := m.run("x.longset", item(""))
+	got, err := m.run(t, "x.longset", item(""))
 	const want = "the variables are full: 1048589 bytes with \"\\x00"
 	if err != nil || got[0].Status != abi.StatusFailed || !strings.HasPrefix(string(got[0].Payload), want) || len(got[0].Payload) > 500 {
 		t.Errorf("%v %.200q, err %v; want %s", got[0].Status, got[0].Payload, err, want)
@@ -322,9 +322,9 @@ func TestLongNames(t *testing.T) {
 // TestProgram has a guest that exports nothing but _start, which runs it as a program.
 func TestProgram(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism-program"), nil)
-	in := m.instance()
+	in := m.Instance()
 	for range 2 {
-		if got, err := m.runIn(in, "x", item("abc")); err != nil || string(got[0].Payload) != "abc" || !in.Reset() {
+		if got, err := m.runIn(t, in, "x", item("abc")); err != nil || string(got[0].Payload) != "abc" || !in.Reset() {
 			t.Errorf("%v, err %v", got, err)
 		}
 	}
@@ -336,15 +336,15 @@ func TestProgram(t *testing.T) {
 // TestVariables has a stream keep them, and no other task.
 func TestVariables(t *testing.T) {
 	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) { o.Frames.MaxInput = 2 << 20 })
-	in := m.instance()
+	in := m.Instance()
 	for range 2 {
-		if got, err := m.runIn(in, "x.count", item("")); err != nil || string(got[0].Payload) != "001" {
+		if got, err := m.runIn(t, in, "x.count", item("")); err != nil || string(got[0].Payload) != "001" {
 			t.Errorf("without a state: %v, err %v", got, err)
 		}
 	}
 	var state []byte
 	for _, want := range []string{"001", "002", "003"} {
-		got, err := m.run("x.count", abi.Item{State: state})
+		got, err := m.run(t, "x.count", abi.Item{State: state})
 		if err != nil || string(got[0].Payload) != want {
 			t.Fatalf("with a state: %v, err %v; want %s", got, err, want)
 		}
@@ -353,17 +353,17 @@ func TestVariables(t *testing.T) {
 	if want := "\x01\x05count\x03"; !strings.HasPrefix(string(state), want) || len(state) != len(want)+3 {
 		t.Errorf("the state is %q", state)
 	}
-	if got, err := m.run("x.count", abi.Item{State: []byte("junk")}); err != nil || got[0].Status != abi.StatusFailed ||
+	if got, err := m.run(t, "x.count", abi.Item{State: []byte("junk")}); err != nil || got[0].Status != abi.StatusFailed ||
 		!strings.Contains(string(got[0].Payload), "the state of the stream is of format 106") {
 		t.Errorf("with what is no state: %v, err %v", got, err)
 	}
-	if got, err := m.run("x.remove", abi.Item{State: state}); err != nil || got[0].State != nil {
+	if got, err := m.run(t, "x.remove", abi.Item{State: state}); err != nil || got[0].State != nil {
 		t.Errorf("a state without variables: %v, err %v", got, err)
 	}
-	if got, err := m.run("x.fill", item(strings.Repeat("x", 700_000))); err != nil || got[0].Status != abi.StatusOK {
+	if got, err := m.run(t, "x.fill", item(strings.Repeat("x", 700_000))); err != nil || got[0].Status != abi.StatusOK {
 		t.Errorf("a variable that replaces itself counts twice: %v %.100q, err %v", got[0].Status, got[0].Payload, err)
 	}
-	if got, err := m.run("x.fill", item(strings.Repeat("x", 1<<20-8))); err != nil || got[0].Status != abi.StatusFailed ||
+	if got, err := m.run(t, "x.fill", item(strings.Repeat("x", 1<<20-8))); err != nil || got[0].Status != abi.StatusFailed ||
 		!strings.HasPrefix(string(got[0].Payload), "the variables are full: ") {
 		t.Errorf("too large a variable: %v %.100q, err %v", got[0].Status, got[0].Payload, err)
 	}
@@ -381,7 +381,7 @@ func TestLimits(t *testing.T) {
 	if tr := m.Info().Manifest.Transforms[0]; tr.TimeoutMS != 1500 || tr.StateBytes != 20 {
 		t.Errorf("%+v", tr)
 	}
-	_, err := m.run("x.grow", item(""))
+	_, err := m.run(t, "x.grow", item(""))
 	if want := "out of memory: grow wanted memory of 327680 bytes, the plugin's limit is 262144 (max_pages of its companion file or manifest)"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -391,7 +391,7 @@ func TestLimits(t *testing.T) {
 		{"http", `{"url": "http://x"}`, "http_request: the response has 4 bytes, the limit is 3"},
 		{"echo", strings.Repeat("x", 300_000), strings.Repeat("x", 300_000)}, // which is no matter of pages
 	} {
-		if got, err := m.run("x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
+		if got, err := m.run(t, "x."+c.transform, item(c.input)); err != nil || string(got[0].Payload) != c.want {
 			t.Errorf("%s(%.50s) is %.100q, err %v", c.transform, c.input, got[0].Payload, err)
 		}
 	}

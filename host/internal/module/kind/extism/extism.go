@@ -4,7 +4,6 @@
 package extism
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -111,6 +110,11 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 	}
 	of.manifest, of.transforms = m, transforms
 	errs = append(errs, of.check()...)
+	errs = append(errs,
+		b.Companion.Refuse("a plugin of Extism's reads none; config is what it gets", "environment", "arguments"),
+		b.Companion.RefuseIn("operation", "is for guests of waPC: write export"),
+		b.Companion.RefuseIn("arguments", "a plugin of Extism's takes none"),
+	)
 	for i := range transforms {
 		of.single = of.single || transforms[i].Export == startExport
 	}
@@ -137,7 +141,7 @@ func (p *plugin) check() (errs []error) {
 	for i := range p.transforms {
 		t := &p.transforms[i]
 		if t.Export == "" {
-			t.Export = t.Name
+			t.Export = t.Bare(p.manifest.Name)
 		}
 		l, ok := p.functions[t.Export]
 		switch {
@@ -168,7 +172,7 @@ func isRuntime(name string) bool {
 // startExport is what a program runs by, and a transform where there is no other.
 const startExport = "_start"
 
-// initializers are what a guest may have to be called before all else, see [newGuest].
+// What a guest may have to be called before all else.
 const (
 	initReactor  = "_initialize"
 	initHaskell  = "hs_init"
@@ -181,13 +185,17 @@ func (p *plugin) has(name string, params ...api.ValueType) bool {
 	return ok && contract.SameType(l, params, l.Results) && len(l.Results) <= 1
 }
 
-// initialize has a guest initialise its runtime, as Extism's SDKs have it, and always.
-func (g *guest) Initialize(ctx context.Context) error {
-	for _, call := range g.initializers {
-		var stack [2]uint64
-		if err := call.Call(ctx, stack[:]); err != nil {
-			return err
-		}
+// initializers are the functions to call before all else: a reactor's and Haskell's, or else the
+// linker's, which calls constructors.
+func (p *plugin) initializers() (names []string) {
+	if p.has(initReactor) {
+		names = append(names, initReactor)
 	}
-	return nil
+	if p.has(initHaskell, i32, i32) {
+		names = append(names, initHaskell)
+	}
+	if len(names) == 0 && p.has(constructors) {
+		names = append(names, constructors)
+	}
+	return names
 }

@@ -1,14 +1,13 @@
 package extism_test
 
 import (
-	"context"
-	"slices"
+	"errors"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/module/kind/extism"
 	"github.com/resonhost/resonhost/host/internal/module/kindtest"
@@ -29,11 +28,7 @@ func subject(tb testing.TB) kindtest.Subject {
 func TestKind(t *testing.T) { kindtest.Run(t, subject(t)) }
 
 // loaded is a guest under test.
-type loaded struct {
-	*module.Module
-
-	t *testing.T
-}
+type loaded struct{ kindtest.Loaded }
 
 // load loads a binary with options that are those of kindtest, but for what edit changes.
 func load(t *testing.T, wasm []byte, edit func(*module.Options)) loaded {
@@ -43,53 +38,51 @@ func load(t *testing.T, wasm []byte, edit func(*module.Options)) loaded {
 	if edit != nil {
 		edit(&opts)
 	}
-	m, err := module.Load(t.Context(), wasm, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	return loaded{m, t}
-}
-
-func (m loaded) instance() *module.Instance {
-	m.t.Helper()
-	in, err := m.Instantiate(m.t.Context())
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.t.Cleanup(func() {
-		if err := in.Close(); err != nil {
-			m.t.Error(err)
-		}
-	})
-	return in
+	return loaded{kindtest.Load(t, wasm, opts)}
 }
 
 // run runs a transform on items, in an instance of their own.
-// index returns the index of a transform.
-func (m loaded) index(transform string) int {
-	m.t.Helper()
-	i := slices.IndexFunc(m.Info().Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == transform })
-	if i < 0 {
-		m.t.Fatalf("no transform %s", transform)
-	}
-	return i
+func (m loaded) run(t *testing.T, transform string, items ...abi.Item) ([]abi.Result, error) {
+	t.Helper()
+	return m.runIn(t, m.Instance(), transform, items...)
 }
 
-func (m loaded) run(transform string, items ...abi.Item) ([]abi.Result, error) {
-	m.t.Helper()
-	return m.runIn(m.instance(), transform, items...)
-}
-
-func (m loaded) runIn(in *module.Instance, transform string, items ...abi.Item) ([]abi.Result, error) {
-	m.t.Helper()
+func (m loaded) runIn(t *testing.T, in *module.Instance, transform string, items ...abi.Item) ([]abi.Result, error) {
+	t.Helper()
 	results := make([]abi.Result, len(items))
-	_, err := in.Run(m.t.Context(), module.Call{Transform: m.index(transform), Items: items, Results: results})
+	_, err := in.Run(t.Context(), module.Call{Transform: m.Index(transform), Items: items, Results: results})
 	return results, err
 }
 
 func item(payload string) abi.Item { return abi.Item{Payload: []byte(payload)} }
+
+// TestFrameIsBounded has the outputs of a frame's items bounded together.
+func TestFrameIsBounded(t *testing.T) {
+	m := load(t, guesttest.HandWritten(t, "extism"), func(o *module.Options) { o.Frames.MaxOutput = 1000 })
+	long := item(strings.Repeat("x", 400))
+	if _, err := m.run(t, "x.echo", long, long); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.run(t, "x.echo", long, long, long); !errors.Is(err, module.ErrOutputSum) {
+		t.Errorf("three items: %v", err)
+	}
+}
+
+// TestCompanion has keys without a use refused, and transforms named after exports without more.
+func TestCompanion(t *testing.T) {
+	s := subject(t)
+	opts := s.Options()
+	opts.Name = "x"
+	opts.Companion = []byte("name: x\nenvironment: {A: b}\ntransforms:\n  - {name: x.echo, operation: echo}\n  - {name: x.trap, arguments: [a]}")
+	_, err := module.Load(t.Context(), s.WASM, opts)
+	const want = "x.plugin.yaml:2: environment: a plugin of Extism's reads none; config is what it gets\n" +
+		"x.plugin.yaml:4: transforms[0].operation: is for guests of waPC: write export\n" +
+		"x.plugin.yaml:5: transforms[1].arguments: a plugin of Extism's takes none"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want\n%s", err, want)
+	}
+	m := load(t, s.WASM, func(o *module.Options) { o.Companion = []byte("name: x\ntransforms: [{name: x.echo}]") })
+	if got, err := m.run(t, "x.echo", item("a")); err != nil || string(got[0].Payload) != "a" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -30,16 +30,8 @@ type guest struct {
 func newGuest(in contract.Instance, of *plugin) *guest {
 	g := &guest{in: in, of: of, kernel: in.Library(envModule)}
 	g.grow = g.kernel.Function("input")
-	switch haskell := of.has(initHaskell, i32, i32); {
-	case of.has(initReactor):
-		g.initializers = append(g.initializers, in.Function(initReactor))
-		fallthrough
-	case haskell:
-		if haskell {
-			g.initializers = append(g.initializers, in.Function(initHaskell))
-		}
-	case of.has(constructors):
-		g.initializers = append(g.initializers, in.Function(constructors))
+	for _, name := range of.initializers() {
+		g.initializers = append(g.initializers, in.Function(name))
 	}
 	for i := range of.transforms {
 		g.exports = append(g.exports, in.Function(of.transforms[i].Export))
@@ -50,6 +42,17 @@ func newGuest(in contract.Instance, of *plugin) *guest {
 // heap is the kernel's memory, which may have grown since.
 func (g *guest) heap() heap { return heap{g.kernel.Memory()} }
 
+// Initialize implements [contract.Guest]: runtimes are initialised as Extism's SDKs do it, and always.
+func (g *guest) Initialize(ctx context.Context) error {
+	for _, call := range g.initializers {
+		var stack [2]uint64
+		if err := call.Call(ctx, stack[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Describe implements [contract.Guest].
 func (g *guest) Describe(context.Context) (*manifest.Manifest, error) { return g.of.manifest, nil }
 
@@ -57,6 +60,9 @@ func (g *guest) Describe(context.Context) (*manifest.Manifest, error) { return g
 func (g *guest) Run(ctx context.Context, c contract.Call) error {
 	for i := range c.Items {
 		if err := g.runItem(ctx, &c, i); err != nil {
+			return err
+		}
+		if err := g.of.binary.Frames.CheckSum(&c); err != nil {
 			return err
 		}
 	}
@@ -180,7 +186,7 @@ func (p *plugin) variableBytes(transform int) int {
 
 // variableBytes is how large variables may become by a companion file, which may be nil.
 func variableBytes(f *companion.File) int {
-	if f == nil || f.Limits.MaxVariableBytes == nil {
+	if f.Limits.MaxVariableBytes == nil {
 		return defaultVariables
 	}
 	return *f.Limits.MaxVariableBytes

@@ -84,11 +84,10 @@ func (g *guest) request(h heap, asked, body uint64) contract.FetchRequest {
 		g.in.Charge(len(view))
 		send.Body = bytes.Clone(view)
 	}
-	if f := g.of.binary.Companion; f != nil {
-		send.AllowedHosts = f.AllowedHosts
-		if n := f.Limits.MaxResponseBytes; n != nil {
-			send.MaxBytes = int64(*n)
-		}
+	file := g.of.binary.Companion
+	send.AllowedHosts = file.AllowedHosts
+	if n := file.Limits.MaxResponseBytes; n != nil {
+		send.MaxBytes = int64(*n)
 	}
 	return send
 }

@@ -51,31 +51,31 @@ func TestGo(t *testing.T) {
 		{"log", "words", abi.StatusOK, ""},
 		{"http", "http://example.com", abi.StatusOK, `{"body":"POST mine body","status":201,"two":"a,b"}`},
 	} {
-		if got, err := m.run("x."+c.transform, item(c.input)); err != nil || got[0].Status != c.status || string(got[0].Payload) != c.output {
+		if got, err := m.run(t, "x."+c.transform, item(c.input)); err != nil || got[0].Status != c.status || string(got[0].Payload) != c.output {
 			t.Errorf("%s(%s) is %v %q, err %v", c.transform, c.input, got[0].Status, got[0].Payload, err)
 		}
 	}
-	in := m.instance()
+	in := m.Instance()
 	for range 2 {
-		if got, err := m.runIn(in, "x.leave", item("")); err != nil || len(got[0].Payload) > 0 || !in.Reset() {
+		if got, err := m.runIn(t, in, "x.leave", item("")); err != nil || len(got[0].Payload) > 0 || !in.Reset() {
 			t.Errorf("finds %v, err %v", got, err)
 		}
 	}
 	for transform, kind := range map[string]module.FaultKind{"trap": module.Trap, "exit": module.Exit} {
-		_, err := m.run("x."+transform, item(""))
+		_, err := m.run(t, "x."+transform, item(""))
 		if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != kind {
 			t.Errorf("%s: %v", transform, err)
 		}
 	}
 	var state []byte
 	for _, want := range []string{"3", "6", "9"} {
-		got, err := m.run("x.count", abi.Item{Payload: []byte("abc"), State: state})
+		got, err := m.run(t, "x.count", abi.Item{Payload: []byte("abc"), State: state})
 		if err != nil || string(got[0].Payload) != want {
 			t.Errorf("%v, err %v, want %s", got, err, want)
 		}
 		state = got[0].State
 	}
-	if _, err := m.run("x.grow", item("")); err == nil || !strings.Contains(err.Error(), "out of memory: grow wanted memory of ") {
+	if _, err := m.run(t, "x.grow", item("")); err == nil || !strings.Contains(err.Error(), "out of memory: grow wanted memory of ") {
 		t.Errorf("memory without end: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package native
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -120,7 +119,6 @@ func constructsAlways(links *meter.Links) bool {
 
 // initializes reports whether a binary exports _initialize.
 func initializes(links *meter.Links) bool {
-	return slices.ContainsFunc(links.Exports, func(l meter.Link) bool {
-		return l.Kind == meter.KindFunction && l.Name == abi.ExportInitialize
-	})
+	_, ok := links.Function(abi.ExportInitialize)
+	return ok
 }

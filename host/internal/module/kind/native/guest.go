@@ -73,8 +73,8 @@ func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
 		return nil, err
 	}
 	m, err := manifest.Parse(doc)
-	if err != nil || g.plugin.file == nil {
-		return m, err
+	if err != nil {
+		return nil, err
 	}
 	m.SelfTests = append(m.SelfTests, g.plugin.file.SelfTests...)
 	return m, g.plugin.file.Check(m)

@@ -14,9 +14,9 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/meter"
 )
 
-// HostCall is the function of the embedder's that takes the calls of the host for which there is no
+// callHost is the function of the embedder's that takes the calls of the host for which there is no
 // function by their own name. It is given binding, namespace, operation and payload.
-const HostCall = "__host_call"
+const callHost = "__host_call"
 
 // Imports implements [contract.Kind].
 func (Kind) Imports(contract.Binary) contract.Imports {
@@ -34,7 +34,7 @@ func (Kind) Imports(contract.Binary) contract.Imports {
 		of("__guest_request", i(2), nil, []string{"operation_ptr", "payload_ptr"}, guestRequest),
 		of("__guest_response", i(2), nil, span, guestResponse),
 		of("__guest_error", i(2), nil, span, guestError),
-		of(HostCall, i(8), i(1), []string{"binding_ptr", "binding_len", "namespace_ptr", "namespace_len", "operation_ptr", "operation_len", "payload_ptr", "payload_len"}, hostCall),
+		of(callHost, i(8), i(1), []string{"binding_ptr", "binding_len", "namespace_ptr", "namespace_len", "operation_ptr", "operation_len", "payload_ptr", "payload_len"}, hostCall),
 		of("__host_response_len", nil, i(1), nil, func(_ context.Context, g *guest, _ api.Memory, stack []uint64) {
 			stack[0] = uint64(len(g.host.response))
 		}),
@@ -113,11 +113,11 @@ func guestError(_ context.Context, g *guest, mem api.Memory, stack []uint64) {
 const maxName = 256
 
 // hostCall calls a function of the embedder's: that of the name BINDING/NAMESPACE/OPERATION with the
-// payload, or else [HostCall].
+// payload, or else [callHost].
 func hostCall(_ context.Context, g *guest, mem api.Memory, stack []uint64) {
 	var args [4][]byte
 	for i := range args {
-		args[i] = g.read(mem, HostCall, stack[2*i], stack[2*i+1])
+		args[i] = g.read(mem, callHost, stack[2*i], stack[2*i+1])
 		g.in.Charge(len(args[i]))
 	}
 	g.host = reply{}
@@ -139,7 +139,7 @@ func (g *guest) dispatch(args [][]byte) (response []byte, err error) {
 	name := fmt.Sprintf("%s/%s/%s", args[0], args[1], args[2])
 	do := functions[name]
 	if do == nil {
-		do = functions[HostCall]
+		do = functions[callHost]
 	} else {
 		args = args[3:]
 	}

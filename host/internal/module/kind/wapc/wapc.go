@@ -5,11 +5,10 @@ package wapc
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
@@ -19,16 +18,13 @@ import (
 const (
 	moduleName = "wapc"
 	guestCall  = "__guest_call"
-	memory     = "memory"
 )
 
 // starts are the functions that initialise a guest, in the order in which they are called. Of the
 // first two a guest should have one: a reactor's, or else a command's.
 var starts = [...]string{"_initialize", "_start", "wapc_init"}
 
-const (
-	i32 = api.ValueTypeI32
-)
+const i32 = api.ValueTypeI32
 
 // Kind implements [contract.Kind].
 type Kind struct{}
@@ -40,7 +36,7 @@ func (Kind) Name() string { return moduleName }
 
 // Claims implements [contract.Kind].
 func (Kind) Claims(links *meter.Links) string {
-	if _, ok := export(links, guestCall); ok {
+	if _, ok := links.Function(guestCall); ok {
 		return "exports " + guestCall
 	}
 	for _, l := range links.Imports {
@@ -49,15 +45,6 @@ func (Kind) Claims(links *meter.Links) string {
 		}
 	}
 	return ""
-}
-
-// export returns a function that a binary exports.
-func export(links *meter.Links, name string) (meter.Link, bool) {
-	i := slices.IndexFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindFunction && l.Name == name })
-	if i < 0 {
-		return meter.Link{}, false
-	}
-	return links.Exports[i], true
 }
 
 // turns is how often self-tests are run before the snapshot is taken, as often as native guests'.
@@ -78,7 +65,7 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 func checkExports(links *meter.Links) (init []string, err error) {
 	var errs []error
 	check := func(name string, params, results []api.ValueType) bool {
-		l, ok := export(links, name)
+		l, ok := links.Function(name)
 		if ok && !contract.SameType(l, params, results) {
 			want := meter.Link{Name: name, Params: params, Results: results, Typed: true}
 			errs = append(errs, fmt.Errorf("exports %s, want %s", contract.Signature(l), contract.Signature(want)))
@@ -93,8 +80,8 @@ func checkExports(links *meter.Links) (init []string, err error) {
 			init = append(init, name)
 		}
 	}
-	if !slices.ContainsFunc(links.Exports, func(l meter.Link) bool { return l.Kind == meter.KindMemory && l.Name == memory }) {
-		errs = append(errs, fmt.Errorf("does not export a memory called %q", memory))
+	if !links.ExportsMemory(abi.ExportMemory) {
+		errs = append(errs, fmt.Errorf("does not export a memory called %q", abi.ExportMemory))
 	}
 	return init, errors.Join(errs...)
 }
@@ -102,35 +89,28 @@ func checkExports(links *meter.Links) (init []string, err error) {
 // describe derives the manifest. Nothing in a binary names its operations, so the companion file
 // must: a guess would be a plugin that loads, and fails each task.
 func (s *shape) describe(b contract.Binary) error {
-	if b.Companion == nil || len(b.Companion.Transforms) == 0 {
+	file := b.Companion
+	if len(file.Transforms) == 0 {
 		return &operationsError{b.Name}
 	}
-	m, transforms, err := b.Companion.Manifest(companion.Plugin{Source: b.Name, Hash: b.Hash})
+	m, transforms, err := file.Manifest(companion.Plugin{Source: b.Name, Hash: b.Hash})
 	if err != nil {
 		return err
 	}
-	errs := []error{b.Companion.Refuse("a guest of waPC has no way to ask for that", "config", "environment", "arguments", "allowed_hosts", "max_response_bytes", "max_variable_bytes")}
 	for i := range transforms {
-		t := &transforms[i]
-		refuse := func(key, why string) {
-			errs = append(errs, &companion.Error{File: b.Name + companion.Suffix, Line: t.Line, Msg: fmt.Sprintf("transforms[%d].%s: %s", i, key, why)})
-		}
-		switch {
-		case t.Export != "":
-			refuse("export", "a guest of waPC has operations in place of exports: write operation")
-		case len(t.Arguments) > 0:
-			refuse("arguments", "a guest of waPC takes none")
-		case t.StateBytes > 0:
-			refuse("state", "a guest of waPC has no way to keep a stream's state")
-		}
-		operation := t.Operation
+		operation := transforms[i].Operation
 		if operation == "" {
-			operation = strings.TrimPrefix(t.Name, m.Name+".")
+			operation = transforms[i].Bare(m.Name)
 		}
 		s.operations = append(s.operations, []byte(operation))
 	}
 	s.manifest = m
-	return errors.Join(errs...)
+	return errors.Join(
+		file.Refuse("a guest of waPC has no way to ask for that", "config", "environment", "arguments", "allowed_hosts", "max_response_bytes", "max_variable_bytes"),
+		file.RefuseIn("export", "a guest of waPC has operations in place of exports: write operation"),
+		file.RefuseIn("arguments", "a guest of waPC takes none"),
+		file.RefuseIn("state", "a guest of waPC has no way to keep a stream's state"),
+	)
 }
 
 // operationsError is of a guest whose operations nobody names. It shows the companion file.

@@ -29,18 +29,6 @@ var operations = []string{
 	"wild", "yaway", "rinto", "console", "vask", "zhuge", "trap", "xexit", "spin", "panic", "grow", "unknown",
 }
 
-// with is the kind with a companion file that no document says.
-type with struct {
-	wapc.Kind
-
-	file *companion.File
-}
-
-func (k with) Open(b contract.Binary) (contract.Plugin, error) {
-	b.Companion = k.file
-	return k.Kind.Open(b)
-}
-
 // naming is a companion file that names operations of a guest.
 func naming(operations []string, tests ...manifest.SelfTest) *companion.File {
 	f := &companion.File{Name: "guest", Version: "1.0.0", SelfTests: tests}
@@ -53,51 +41,27 @@ func naming(operations []string, tests ...manifest.SelfTest) *companion.File {
 func subject(tb testing.TB) kindtest.Subject {
 	echo := manifest.SelfTest{Name: "echo", Transform: "guest.echo", Input: manifest.Content("abc"), Output: manifest.Content("abc")}
 	return kindtest.Subject{
-		Kind: with{file: naming(operations, echo)}, WASM: guesttest.HandWritten(tb, "wapc"),
+		Kind: kindtest.With(wapc.Kind{}, naming(operations, echo)), WASM: guesttest.HandWritten(tb, "wapc"),
 		Echo: "guest.echo", Leave: "guest.keep", Trap: "guest.trap", Exit: "guest.xexit", Spin: "guest.spin", Grow: []string{"guest.grow"},
 	}
 }
 
 func TestHandWritten(t *testing.T) { kindtest.Run(t, subject(t)) }
 
-func load(t *testing.T, wasm []byte, opts module.Options) *module.Module {
-	t.Helper()
-	m, err := module.Load(t.Context(), wasm, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	return m
-}
-
 // run runs an operation on items, in an instance of its own.
-func run(t *testing.T, m *module.Module, operation string, payloads ...string) ([]abi.Result, error) {
+func run(t *testing.T, m kindtest.Loaded, operation string, payloads ...string) ([]abi.Result, error) {
 	t.Helper()
-	in, err := m.Instantiate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := in.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	items, results := make([]abi.Item, len(payloads)), make([]abi.Result, len(payloads))
 	for i, p := range payloads {
 		items[i].Payload, results[i].Payload = []byte(p), []byte("> ")
 	}
-	at := slices.IndexFunc(m.Info().Manifest.Transforms, func(t manifest.Transform) bool { return t.Name == "guest."+operation })
-	_, err = in.Run(t.Context(), module.Call{Transform: at, Items: items, Results: results, Behind: true})
+	_, err := m.Instance().Run(t.Context(), module.Call{Transform: m.Index("guest." + operation), Items: items, Results: results, Behind: true})
 	return results, err
 }
 
 // TestAnswers has what a guest says and what it returns weighed against each other.
 func TestAnswers(t *testing.T) {
-	m := load(t, guesttest.HandWritten(t, "wapc"), options(t))
+	m := kindtest.Load(t, guesttest.HandWritten(t, "wapc"), options(t))
 	for _, c := range []struct {
 		operation, payload string
 		status             abi.Status
@@ -135,7 +99,7 @@ func options(t *testing.T) module.Options {
 func TestBreaks(t *testing.T) {
 	opts := options(t)
 	opts.Frames.MaxOutput = 1 << 19
-	m := load(t, guesttest.HandWritten(t, "wapc"), opts)
+	m := kindtest.Load(t, guesttest.HandWritten(t, "wapc"), opts)
 	for operation, want := range map[string]string{
 		"wild":    "abi: wapc.__guest_response was given bytes 4294967280 to 4294967344 of a memory of 1179648",
 		"yaway":   "abi: wapc.__guest_error was given bytes 16 to 4294967311 of a memory of 1179648",
@@ -163,25 +127,18 @@ func TestBreaks(t *testing.T) {
 func TestLog(t *testing.T) {
 	opts := options(t)
 	log := new(bytes.Buffer)
-	opts.Kinds = []contract.Kind{with{file: naming([]string{"log"})}}
+	opts.Kinds = []contract.Kind{kindtest.With(wapc.Kind{}, naming([]string{"log"}))}
 	opts.Log = slog.New(slog.NewTextHandler(log, nil))
-	m := load(t, guesttest.HandWritten(t, "wapc"), opts)
+	m := kindtest.Load(t, guesttest.HandWritten(t, "wapc"), opts)
 	if _, err := run(t, m, "log", "a word"); err != nil || !strings.Contains(log.String(), `level=INFO msg="a word"`) {
 		t.Errorf("the log is %s, err %v", log, err)
 	}
-	m = load(t, guesttest.HandWritten(t, "wapc"), options(t))
-	in, err := m.Instantiate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = in.Run(t.Context(), module.Call{
+	m = kindtest.Load(t, guesttest.HandWritten(t, "wapc"), options(t))
+	_, err := m.Instance().Run(t.Context(), module.Call{
 		Transform: slices.Index(operations, "oflood"), Items: make([]abi.Item, 1), Results: make([]abi.Result, 1), Limits: module.Limits{Fuel: 1_000_000},
 	})
 	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Fuel {
 		t.Errorf("a flood: err %v", err)
-	}
-	if err := in.Close(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -200,12 +157,12 @@ func TestHostCall(t *testing.T) {
 		want      string
 	}{
 		{map[string]hostFunction{"kv/store/get": answer}, "> x"},
-		{map[string]hostFunction{wapc.HostCall: answer}, "> kv|store|get|x"},
-		{map[string]hostFunction{"kv/store/get": answer, wapc.HostCall: nil}, "> x"},
+		{map[string]hostFunction{"__host_call": answer}, "> kv|store|get|x"},
+		{map[string]hostFunction{"kv/store/get": answer, "__host_call": nil}, "> x"},
 	} {
 		opts := options(t)
 		opts.Embedder.Functions = c.functions
-		m := load(t, guesttest.HandWritten(t, "wapc"), opts)
+		m := kindtest.Load(t, guesttest.HandWritten(t, "wapc"), opts)
 		if got, err := run(t, m, "host", "x"); err != nil || got[0].Status != abi.StatusOK || string(got[0].Payload) != c.want {
 			t.Errorf("%v %q, err %v, want %q", got[0].Status, got[0].Payload, err, c.want)
 		}
@@ -224,16 +181,16 @@ func TestRefuses(t *testing.T) {
 		file *companion.File
 		want string
 	}{
-		"no companion": {guesttest.HandWritten(t, "wapc"), nil, "a guest of waPC does not say which operations it has: name them in guest.plugin.yaml, such as\n" +
+		"no companion": {guesttest.HandWritten(t, "wapc"), new(companion.File), "a guest of waPC does not say which operations it has: name them in guest.plugin.yaml, such as\n" +
 			"transforms:\n  - name: guest\n    operation: OPERATION"},
 		"no transforms": {guesttest.HandWritten(t, "wapc"), &companion.File{Name: "x"}, "a guest of waPC does not say which operations it has: name them in guest.plugin.yaml"},
 		"an export": {
 			guesttest.HandWritten(t, "wapc"), &companion.File{Transforms: []companion.Transform{{Name: "guest", Export: "echo", Line: 3}}},
-			"guest.plugin.yaml:3: transforms[0].export: a guest of waPC has operations in place of exports: write operation",
+			"transforms[0].export: a guest of waPC has operations in place of exports: write operation",
 		},
 		"a state": {
 			guesttest.HandWritten(t, "wapc"), &companion.File{Transforms: []companion.Transform{{Name: "guest", StateBytes: 1, Line: 3}}},
-			"guest.plugin.yaml:3: transforms[0].state: a guest of waPC has no way to keep a stream's state",
+			"transforms[0].state: a guest of waPC has no way to keep a stream's state",
 		},
 		"its exports": {[]byte(wanting), naming([]string{"echo"}), "imports wapc.__guest_request(i32) → (), the host has __guest_request(i32, i32) → ()\n" +
 			"does not export the function __guest_call(i32, i32) → i32\n" +
@@ -241,7 +198,7 @@ func TestRefuses(t *testing.T) {
 			`does not export a memory called "memory"`},
 	} {
 		opts := options(t)
-		opts.Name, opts.Kinds = "guest", []contract.Kind{with{file: c.file}}
+		opts.Name, opts.Kinds = "guest", []contract.Kind{kindtest.With(wapc.Kind{}, c.file)}
 		if _, err := module.Load(t.Context(), c.wasm, opts); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: err %v, want %s", name, err, c.want)
 		}
@@ -251,27 +208,21 @@ func TestRefuses(t *testing.T) {
 // TestOperation has a transform without an operation named by its own name.
 func TestOperation(t *testing.T) {
 	opts := options(t)
-	opts.Name, opts.Kinds = "echo", []contract.Kind{with{file: &companion.File{Transforms: []companion.Transform{{Name: "echo"}, {Name: "echo.fail"}}}}}
-	m := load(t, guesttest.HandWritten(t, "wapc"), opts)
-	in, err := m.Instantiate(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	opts.Name, opts.Kinds = "echo", []contract.Kind{kindtest.With(wapc.Kind{}, &companion.File{Transforms: []companion.Transform{{Name: "echo"}, {Name: "echo.fail"}}})}
+	m := kindtest.Load(t, guesttest.HandWritten(t, "wapc"), opts)
+	in := m.Instance()
 	for at, want := range []abi.Status{abi.StatusOK, abi.StatusFailed} {
 		results := make([]abi.Result, 1)
 		if _, err := in.Run(t.Context(), module.Call{Transform: at, Items: []abi.Item{{Payload: []byte("x")}}, Results: results}); err != nil || results[0].Status != want || string(results[0].Payload) != "x" {
 			t.Errorf("transform %d: %v %q, err %v", at, results[0].Status, results[0].Payload, err)
 		}
 	}
-	if err := in.Close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestAllocs has a task take no memory.
 func TestAllocs(t *testing.T) {
 	opts := options(t)
-	m := load(t, guesttest.HandWritten(t, "wapc"), opts)
+	m := kindtest.Load(t, guesttest.HandWritten(t, "wapc"), opts)
 	in, err := m.Instantiate(t.Context())
 	if err != nil {
 		t.Fatal(err)
