@@ -5,7 +5,6 @@ import (
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module/conform"
-	"github.com/resonhost/resonhost/host/internal/module/kind"
 )
 
 // Conformance is how far a plugin keeps the contract of its kind, beyond what it takes to be loaded.
@@ -39,25 +38,15 @@ func (c *Conformance) Passed() bool {
 // Of the configuration what holds for a plugin matters. The error is of the configuration, or the
 // context's cause. What a plugin does wrong is in the checks.
 func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err error) {
-	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, ModeSandbox
-	h, err := New(cfg)
+	ps, p, end, err := loader(s, cfg)
 	if err != nil {
 		return c, err
 	}
-	defer h.life.cancel(ErrClosed)
-	defer h.life.end()
-	ps := h.plugins
-	if ps.modules, ps.records, err = openCache(ps.cfg); err != nil {
-		return c, err
-	}
-	p := ps.newPlugin(s.Name)
+	defer end()
 	if len(s.WASM) > p.cfg.MaxModule {
 		return c, newLoadError(s, StepRead, tooLarge(p.cfg.MaxModule))
 	}
-	opts := moduleOptions(p.cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
-	opts.Kinds, opts.Name, opts.Companion = kind.All(), s.Name, s.Companion
-	opts.Embedder.Fetch = fetching(ps.cfg.Fetch, p.cfg.Grants)
-	opts.Embedder.Functions = forGuests(p.functions, p.cfg.MaxOutput, p.cfg.MaxInput)
+	opts := ps.moduleOptions(p, s)
 	held := func(m *manifest.Manifest) error {
 		of, err := compileSchemas(m)
 		if err != nil {

@@ -52,22 +52,37 @@ func inspection(info module.Info, cfg PluginConfig) Inspection {
 // configuration, but for serving it. Its error is a [*LoadError], or of the
 // configuration. Of this, Plugins, PluginDir and Watch do not matter.
 func Inspect(ctx context.Context, s Source, cfg Config) (Inspection, error) {
-	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, ModeSandbox
-	h, err := New(cfg)
+	ps, p, end, err := loader(s, cfg)
 	if err != nil {
 		return Inspection{}, err
 	}
-	defer h.life.cancel(ErrClosed)
-	defer h.life.end()
-	ps := h.plugins
-	if ps.modules, ps.records, err = openCache(ps.cfg); err != nil {
-		return Inspection{}, err
-	}
-	v, err := ps.prepare(ctx, ps.newPlugin(s.Name), s, nil, deployment{})
+	defer end()
+	v, err := ps.prepare(ctx, p, s, nil, deployment{})
 	if err != nil {
 		return Inspection{}, err
 	}
 	in := inspection(v.engine.(sandbox).Info(), v.cfg)
 	in.Tests = v.tests
 	return in, v.end(context.WithoutCancel(ctx))
+}
+
+// loader returns what loads a source on a host of that configuration, which has no other plugin and
+// serves nothing. end ends the host.
+func loader(s Source, cfg Config) (ps *plugins, p *plugin, end func(), err error) {
+	cfg.Plugins, cfg.PluginDir, cfg.Watch, cfg.Mode = []Source{s}, "", false, ModeSandbox
+	h, err := New(cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	end = func() {
+		h.life.end()
+		h.life.cancel(ErrClosed)
+	}
+	ps = h.plugins
+	if ps.modules, ps.records, err = openCache(ps.cfg); err != nil {
+		end()
+		return nil, nil, nil, err
+	}
+	p = ps.newPlugin(s.Name)
+	return ps, p, end, nil
 }

@@ -34,6 +34,31 @@ var kindGuests = []kindGuest{
 		kind: "wapc", source: wapcGuest, echo: "guest.echo", leave: "guest.keep",
 		fail: "guest.fail", trap: "guest.trap", exit: "guest.xexit", spin: "guest.spin", grow: "guest.grow",
 	},
+	{
+		kind: "extism", source: tag, echo: "x.echo", leave: "x.leave",
+		fail: "x.fail", trap: "x.trap", exit: "x.exit", spin: "x.spin", grow: "x.growboth",
+	},
+	{
+		kind: "command", source: argued("program", "echo", "leave", "fail", "trap", "spin", "grow"), echo: "program.echo", leave: "program.leave",
+		fail: "program.fail", trap: "program.trap", spin: "program.spin", grow: "program.grow", single: true,
+	},
+	{
+		kind: "dprint", source: argued("upper", "echo", "leave", "trap", "spin", "grow"), echo: "upper.echo", leave: "upper.leave",
+		trap: "upper.trap", spin: "upper.spin", grow: "upper.grow",
+	},
+}
+
+// argued is a hand-written guest that is told by an argument what to do, each a transform.
+func argued(name string, words ...string) func(tb testing.TB, version string) host.Source {
+	return func(tb testing.TB, version string) host.Source {
+		tb.Helper()
+		var file strings.Builder
+		file.WriteString("version: " + version + "\ntransforms:\n")
+		for _, word := range words {
+			file.WriteString("  - {name: " + name + "." + word + ", arguments: [" + word + "]}\n")
+		}
+		return host.Source{Name: name, WASM: guesttest.HandWritten(tb, name), Companion: []byte(file.String())}
+	}
 }
 
 // wapcGuest is the hand-written guest of waPC.
@@ -89,48 +114,17 @@ func TestKindDenial(t *testing.T) {
 			Plugins: []host.Source{g.source(t, "v1"), handWritten(t, "leak")}, Workers: 3, MemoryBudget: 256 << 20,
 			Defaults: host.PluginConfig{RunTimeout: time.Minute, BreakAfter: -1, MaxInstances: 2},
 		})
-		var attackers sync.WaitGroup
+		var attackers []attacker
 		for transform, want := range map[string]host.Kind{
 			g.fail: host.KindFailed, g.trap: host.KindTrap, g.exit: host.KindExit, g.spin: host.KindTimeout, g.grow: host.KindOutOfMemory,
 		} {
-			if transform == "" {
-				continue
+			if transform != "" {
+				attackers = append(attackers, attacker{transform, []byte("!"), want})
 			}
-			attackers.Go(func() {
-				patience := time.Minute
-				if want == host.KindTimeout {
-					patience = 100 * time.Millisecond
-				}
-				for range 3 {
-					ctx, cancel := context.WithTimeout(t.Context(), patience)
-					_, err := h.Run(ctx, transform, []byte("!"))
-					cancel()
-					if host.KindOf(err) != want {
-						t.Errorf("%s: err %v, want %q", transform, err, want)
-					}
-				}
-			})
 		}
-		over := make(chan struct{})
-		go func() {
-			attackers.Wait()
-			close(over)
-		}()
-		for n := 0; ; n++ {
-			if out, err := h.Run(t.Context(), "leak", []byte("ab")); err != nil || string(out) != "ab" {
-				t.Errorf("the neighbour's task %d: %q, err %v", n, out, err)
-			}
-			select {
-			case <-over:
-				if out, err := h.Run(t.Context(), g.echo, []byte("well")); err != nil || string(out) != "well" {
-					t.Errorf("afterwards: %q, err %v", out, err)
-				}
-				if s := h.Stats(); s.Memory > s.MemoryBudget {
-					t.Errorf("%d bytes of memory are taken, of %d", s.Memory, s.MemoryBudget)
-				}
-				return
-			default:
-			}
+		attack(t, h, attackers)
+		if out, err := h.Run(t.Context(), g.echo, []byte("well")); err != nil || string(out) != "well" {
+			t.Errorf("afterwards: %q, err %v", out, err)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/kind"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
@@ -60,11 +60,8 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 			warm = r.Pool().Size
 		}
 	}
-	opts := moduleOptions(cfg, ps.budget, ps.modules, ps.log.With("plugin", s.Name))
-	opts.Name, opts.Companion = s.Name, s.Companion
-	opts.Embedder.Functions = forGuests(p.functions, cfg.MaxOutput, cfg.MaxInput)
-	opts.Tests, opts.Compiling = s.Tests, ps.compiling
-	opts.Embedder.Fetch = fetching(ps.cfg.Fetch, cfg.Grants)
+	opts := ps.moduleOptions(p, s)
+	opts.Compiling = ps.compiling
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
 		Module:      opts,
 		Isolation:   cfg.Isolation.ofInstances(),
@@ -134,14 +131,20 @@ func binaryLimits(l BinaryLimits) module.BinaryLimits {
 	}
 }
 
-func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache, log *slog.Logger) module.Options {
+// moduleOptions are those by which a source of a plugin's becomes a module.
+func (ps *plugins) moduleOptions(p *plugin, s Source) module.Options {
+	cfg := p.cfg
 	return module.Options{
 		Kinds:             kind.All(),
+		Name:              s.Name,
+		Companion:         s.Companion,
+		Embedder:          contract.Embedder{Functions: forGuests(p.functions, cfg.MaxOutput, cfg.MaxInput), Fetch: fetching(ps.cfg.Fetch, cfg.Grants)},
+		Tests:             s.Tests,
 		Binary:            binaryLimits(cfg.BinaryLimits),
 		CompileTimeout:    cfg.CompileTimeout,
-		Cache:             cache,
+		Cache:             ps.modules,
 		MemoryLimit:       uint64(cfg.MemoryLimit),
-		Budget:            budget,
+		Budget:            ps.budget,
 		Batch:             cfg.Isolation.together(),
 		Frames:            frameLimits(cfg),
 		LogBytesPerSecond: cfg.LogBytesPerSecond,
@@ -153,7 +156,7 @@ func moduleOptions(cfg PluginConfig, budget *module.Budget, cache *module.Cache,
 		RealRandom:        slices.Contains(cfg.Grants, GrantRandom),
 		Interpret:         cfg.Engine == EngineInterpreter,
 		Verify:            cfg.Verify != VerifyOff,
-		Log:               log,
+		Log:               ps.log.With("plugin", s.Name),
 	}
 }
 

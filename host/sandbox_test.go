@@ -170,12 +170,7 @@ func TestDenial(t *testing.T) {
 		},
 	})
 	number := func(n byte) []byte { return []byte{n, 0, 0, 0, 0, 0, 0, 0} }
-	var attackers sync.WaitGroup
-	for _, c := range []struct {
-		transform string
-		input     []byte
-		want      host.Kind // "" for a task that succeeds
-	}{
+	attack(t, h, []attacker{
 		{"hostile.spin", []byte("!"), host.KindTimeout},
 		{"hostile.fill", []byte("!"), host.KindTimeout},
 		{"hostile.recurse", []byte("!"), host.KindTrap},
@@ -185,25 +180,39 @@ func TestDenial(t *testing.T) {
 		{"hostile.hugelen", []byte("!"), host.KindABI},
 		{"hostile.longmessage", []byte("!"), host.KindABI}, // more than MaxOutput
 		{"table-grow", []byte("!"), ""},                    // it is told that the table cannot grow
-	} {
-		attackers.Go(func() {
+	})
+}
+
+// attacker is a task that takes all it can get, and what becomes of it: "" if it succeeds.
+type attacker struct {
+	transform string
+	input     []byte
+	want      host.Kind
+}
+
+// attack runs attackers at once, three times each, beside tasks of the plugin "leak", which must go on.
+func attack(t *testing.T, h *host.Host, attackers []attacker) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, a := range attackers {
+		all.Go(func() {
 			patience := time.Minute
-			if c.want == host.KindTimeout {
+			if a.want == host.KindTimeout {
 				patience = 100 * time.Millisecond
 			}
 			for range 3 {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				_, err := h.Run(ctx, c.transform, c.input)
+				_, err := h.Run(ctx, a.transform, a.input)
 				cancel()
-				if (err != nil) != (c.want != "") || err != nil && host.KindOf(err) != c.want {
-					t.Errorf("%s: err %v, want %q", c.transform, err, c.want)
+				if (err != nil) != (a.want != "") || err != nil && host.KindOf(err) != a.want {
+					t.Errorf("%s: err %v, want %q", a.transform, err, a.want)
 				}
 			}
 		})
 	}
 	over := make(chan struct{})
 	go func() {
-		attackers.Wait()
+		all.Wait()
 		close(over)
 	}()
 	for n := 0; ; n++ {

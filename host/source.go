@@ -126,8 +126,9 @@ func assemble(f *watch.File, doc []byte) (err error) {
 }
 
 // ReadSource reads a plugin's file NAME.wasm and what lies beside it, or a manifest of Extism's
-// NAME.json and the file that it names, as a host does with those of its plugin directory. NAME is the Source's, and so what [Host.Deploy] takes it for a
-// version of. limit bounds the file, in bytes; [DefaultMaxModule] is a host's own.
+// NAME.json and the file that it names, as a host does with those of its plugin directory. NAME is
+// the Source's, and so what [Host.Deploy] takes it for a version of. limit bounds the file, in bytes;
+// [DefaultMaxModule] is a host's own.
 func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
 	base := filepath.Base(file)
 	name, ok := strings.CutSuffix(base, ".wasm")

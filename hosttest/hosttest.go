@@ -64,7 +64,8 @@ func Build(tb testing.TB, dir string, cfg host.Config) *Plugin {
 }
 
 // Load loads a plugin from its file, NAME.wasm, with its companion file beside it, NAME.plugin.yaml,
-// if there is one. Tests beside it, NAME.test.ndjson, are left to [Plugin.Golden]. A plugin that cannot be loaded fails the test at once, with what is wrong.
+// if there is one. Tests beside it, NAME.test.ndjson, are left to [Plugin.Golden]. A plugin that
+// cannot be loaded fails the test at once, with what is wrong.
 //
 // cfg is the configuration of its host, whose zero value will do: Defaults has limits and grants,
 // among them MaxFuel, the most fuel that any task may burn. Without a Logger what the host and

@@ -13,6 +13,7 @@ package outbound
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,12 +65,12 @@ type Client struct {
 
 // New returns a client. The caller closes it.
 func New(cfg Config) *Client {
-	cfg.Timeout = orDefault(cfg.Timeout, 10*time.Second)
-	cfg.MaxBytes = orDefault(cfg.MaxBytes, 8<<20)
-	cfg.MaxHeaders = orDefault(cfg.MaxHeaders, 100)
-	cfg.MaxHeaderBytes = orDefault(cfg.MaxHeaderBytes, 64<<10)
-	cfg.MaxRedirects = orDefault(cfg.MaxRedirects, 10)
-	cfg.MaxConns = orDefault(cfg.MaxConns, 16)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 8<<20)
+	cfg.MaxHeaders = cmp.Or(cfg.MaxHeaders, 100)
+	cfg.MaxHeaderBytes = cmp.Or(cfg.MaxHeaderBytes, 64<<10)
+	cfg.MaxRedirects = cmp.Or(cfg.MaxRedirects, 10)
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, 16)
 	if cfg.Resolve == nil {
 		cfg.Resolve = func(ctx context.Context, name string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", name)
@@ -79,14 +80,6 @@ func New(cfg Config) *Client {
 	c := &Client{cfg: cfg}
 	c.public, c.private = c.transport(false), c.transport(true)
 	return c
-}
-
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }
 
 // transport returns one that dials any address, or public ones alone. It takes no proxy from the

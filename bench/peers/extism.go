@@ -54,19 +54,5 @@ func openExtismHere(ctx context.Context, o options) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := host.New(host.Config{
-		Workers: o.workers, Plugins: []host.Source{{Name: "extism", WASM: wasm, Companion: []byte("kind: extism")}}, Defaults: host.PluginConfig{MinInstances: o.workers},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := h.Start(ctx); err != nil {
-		return nil, err
-	}
-	return &opened{
-		run: func(ctx context.Context, t task, _ []byte) ([]byte, error) {
-			return h.Run(ctx, "extism."+t.function, t.input)
-		},
-		close: h.Close,
-	}, nil
+	return openForeign(ctx, o, host.Source{Name: "extism", WASM: wasm, Companion: []byte("kind: extism")}, host.IsolationPristine)
 }

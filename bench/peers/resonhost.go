@@ -129,6 +129,26 @@ func openHost(ctx context.Context, o options, cfg host.Config) (*opened, error) 
 	}, nil
 }
 
+// openForeign runs a plugin of another host's, whose transforms are called after it and its functions.
+func openForeign(ctx context.Context, o options, plugin host.Source, isolation host.Isolation) (*opened, error) {
+	h, err := host.New(host.Config{
+		Plugins: []host.Source{plugin}, Workers: o.workers,
+		Defaults: host.PluginConfig{Isolation: isolation, MinInstances: o.workers},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Start(ctx); err != nil {
+		return nil, err
+	}
+	return &opened{
+		run: func(ctx context.Context, t task, _ []byte) ([]byte, error) {
+			return h.Run(ctx, plugin.Name+"."+t.function, t.input)
+		},
+		close: h.Close,
+	}, nil
+}
+
 // openHTTP has server and client in one process, which share its processors.
 func openHTTP(ctx context.Context, o options) (*opened, error) {
 	h, err := startHost(ctx, o, hosts[kindPristine])

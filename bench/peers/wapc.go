@@ -28,22 +28,7 @@ func openWapcHere(ctx context.Context, o options, isolation host.Isolation) (*op
 	for _, operation := range [...]string{transform.Noop, transform.Echo, transform.Cascade, transform.Tick} {
 		fmt.Fprintf(&file, "  - {name: wapc.%s, operation: %[1]s}\n", operation)
 	}
-	h, err := host.New(host.Config{
-		Plugins: []host.Source{{Name: "wapc", WASM: wasm, Companion: []byte(file.String())}}, Workers: o.workers,
-		Defaults: host.PluginConfig{Isolation: isolation, MinInstances: o.workers},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := h.Start(ctx); err != nil {
-		return nil, err
-	}
-	return &opened{
-		run: func(ctx context.Context, t task, _ []byte) ([]byte, error) {
-			return h.Run(ctx, "wapc."+t.function, t.input)
-		},
-		close: h.Close,
-	}, nil
+	return openForeign(ctx, o, host.Source{Name: "wapc", WASM: wasm, Companion: []byte(file.String())}, isolation)
 }
 
 // openWapc uses waPC's own pool, as its documentation shows.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/trust"
 )
 
 func inspectCommand(std stdio) *cli.Command {
@@ -125,44 +125,33 @@ func loadFault(err error) error {
 // readBare reads a plugin's file without what lies beside it but its companion file, so that it is
 // told what it is, whatever its tests say.
 func readBare(ctx context.Context, name string, cfg host.Config) (host.Source, error) {
+	if filepath.Ext(name) == ".json" { // a manifest of Extism's, which is nothing without its files
+		s, err := readSource(ctx, name, cfg)
+		s.Tests = nil
+		return s, err
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return host.Source{}, &exit{api.ExitUsage, reason(err)}
-	}
-	if strings.HasSuffix(name, ".json") { // a manifest of Extism's
-		_ = f.Close() // nothing was written to it
-		plugin := strings.TrimSuffix(filepath.Base(name), ".json")
-		limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
-		s, err := host.ReadSource(ctx, name, limit)
-		if err != nil {
-			return host.Source{}, &exit{api.ExitUsage, err}
-		}
-		s.Tests = nil
-		return s, nil
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close() // nothing was written to it
 		return host.Source{}, usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
 	}
 	plugin := strings.TrimSuffix(filepath.Base(name), ".wasm")
-	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
-	wasm, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	wasm, err := io.ReadAll(io.LimitReader(f, int64(maxModule(plugin, cfg))+1))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return host.Source{}, &exit{api.ExitUsage, reason(err)}
 	}
-	file, err := readCompanion(filepath.Join(filepath.Dir(name), plugin+companionSuffix))
+	file, err := readCompanion(filepath.Join(filepath.Dir(name), plugin+trust.CompanionSuffix))
 	if err != nil {
 		return host.Source{}, &exit{api.ExitUsage, err}
 	}
 	return host.Source{Name: plugin, WASM: wasm, Companion: file}, nil
 }
 
-const (
-	// companionSuffix follows the name of a plugin in that of its companion file.
-	companionSuffix = ".plugin.yaml"
-	// maxCompanion is the largest companion file, in bytes.
-	maxCompanion = 1 << 20
-)
+// maxCompanion is the largest companion file, in bytes.
+const maxCompanion = 1 << 20
 
 // readCompanion reads the companion file of a plugin, and of one that is too long a byte more, which
 // the host refuses; nil if there is none.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,14 +44,9 @@ func validateCommand(std stdio) *cli.Command {
 }
 
 func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection, error) {
-	plugin := strings.TrimSuffix(filepath.Base(name), ".wasm")
-	limit := cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
-	s, err := host.ReadSource(c.Context, name, limit)
+	s, err := readSource(c.Context, name, cfg)
 	if err != nil {
-		if e := (*fs.PathError)(nil); errors.As(err, &e) && filepath.Clean(e.Path) == filepath.Clean(name) {
-			err = e.Err // else it is of what lies beside
-		}
-		return host.Inspection{}, &exit{api.ExitUsage, err}
+		return host.Inspection{}, err
 	}
 	in, err := host.Inspect(c.Context, s, cfg)
 	if errors.Is(err, host.ErrCacheDir) {
@@ -60,6 +56,24 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 		return in, &stepError{load}
 	}
 	return in, inFlags(err)
+}
+
+// readSource reads a plugin's file and what lies beside it.
+func readSource(ctx context.Context, name string, cfg host.Config) (host.Source, error) {
+	plugin := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
+	s, err := host.ReadSource(ctx, name, maxModule(plugin, cfg))
+	if err == nil {
+		return s, nil
+	}
+	if e := (*fs.PathError)(nil); errors.As(err, &e) && filepath.Clean(e.Path) == filepath.Clean(name) {
+		err = e.Err // else it is of what lies beside
+	}
+	return host.Source{}, &exit{api.ExitUsage, err}
+}
+
+// maxModule is how large the file of a plugin may be, in bytes.
+func maxModule(plugin string, cfg host.Config) int {
+	return cmp.Or(cfg.Overrides[plugin].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
 }
 
 // stepError is a [host.LoadError] told with its step, by who has said of which source it is.

@@ -28,14 +28,14 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Msg) }
 
 // At returns the [*Error] of a node.
-func At(n *yaml.Node, format string, args ...any) error {
+func At(n *Node, format string, args ...any) error {
 	return &Error{n.Line, fmt.Sprintf(format, args...)}
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 
 // Parse returns the one document of a file, or nil if the file has nothing but comments.
-func Parse(b []byte) (*yaml.Node, error) {
+func Parse(b []byte) (*Node, error) {
 	b, err := foreign.UTF8(b)
 	if err != nil {
 		return nil, err
@@ -67,9 +67,9 @@ func syntax(err error) error {
 	return fmt.Errorf("no valid YAML: %w", err)
 }
 
-// Members calls f for each member of a mapping. Names must differ, and be among known unless that is
-// nil. what is the mapping's name in messages.
-func Members(n *yaml.Node, what string, known []string, f func(key string, value *yaml.Node) error) error {
+// Members calls f for each member of a mapping. Names must differ, and pass check, whose error is a text
+// about the name; nil takes all. what is the mapping's name in messages.
+func Members(n *Node, what string, check func(name string) error, f func(name string, value *Node) error) error {
 	n = resolve(n)
 	if n.Kind != yaml.MappingNode {
 		return At(n, "%s must have lines of the form name: value", what)
@@ -80,10 +80,13 @@ func Members(n *yaml.Node, what string, known []string, f func(key string, value
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			return At(k, "%s: a name must be a word", what)
-		case known != nil && !slices.Contains(known, k.Value):
-			return At(k, "%s has no member %q%s", what, k.Value, spell.DidYouMean(k.Value, known))
 		case seen[k.Value]:
 			return At(k, "%s is there twice", k.Value)
+		}
+		if check != nil {
+			if err := check(k.Value); err != nil {
+				return At(k, "%v", err)
+			}
 		}
 		seen[k.Value] = true
 		if err := f(k.Value, resolve(v)); err != nil {
@@ -93,8 +96,18 @@ func Members(n *yaml.Node, what string, known []string, f func(key string, value
 	return nil
 }
 
+// Known checks that a name is among those that what has.
+func Known(what string, names []string) func(name string) error {
+	return func(name string) error {
+		if slices.Contains(names, name) {
+			return nil
+		}
+		return fmt.Errorf("%s has no member %q%s", what, name, spell.DidYouMean(name, names))
+	}
+}
+
 // Items calls f for each item of a sequence.
-func Items(n *yaml.Node, what string, f func(i int, value *yaml.Node) error) error {
+func Items(n *Node, what string, f func(i int, value *Node) error) error {
 	n = resolve(n)
 	if n.Kind != yaml.SequenceNode {
 		return At(n, "%s must be a list", what)
@@ -108,7 +121,7 @@ func Items(n *yaml.Node, what string, f func(i int, value *yaml.Node) error) err
 }
 
 // Scalar returns a single value as it is written.
-func Scalar(n *yaml.Node, what string) (string, error) {
+func Scalar(n *Node, what string) (string, error) {
 	n = resolve(n)
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
 		return "", At(n, "%s must have a single value", what)
@@ -117,7 +130,7 @@ func Scalar(n *yaml.Node, what string) (string, error) {
 }
 
 // resolve follows an alias.
-func resolve(n *yaml.Node) *yaml.Node {
+func resolve(n *Node) *Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
 	}

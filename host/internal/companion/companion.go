@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -185,6 +187,9 @@ const wasmPage = 64 << 10
 // MaxMemory is Limits.MaxPages in bytes; 0 is no bound.
 func (f *File) MaxMemory() uint64 { return uint64(f.Limits.MaxPages) * wasmPage }
 
+// theFile is what messages call the top of the file.
+const theFile = "the file"
+
 func (f *File) parse(doc []byte) error {
 	top, err := yamlfile.Parse(doc)
 	if err != nil || top == nil {
@@ -212,7 +217,7 @@ func (f *File) parse(doc []byte) error {
 		"max_response_bytes": number(func(n int) { f.Limits.MaxResponseBytes = &n }, "max_response_bytes"),
 		"max_variable_bytes": number(func(n int) { f.Limits.MaxVariableBytes = &n }, "max_variable_bytes"),
 	}
-	return yamlfile.Members(top, "the file", keys(fields), func(key string, value *yamlfile.Node) error {
+	return yamlfile.Members(top, theFile, yamlfile.Known(theFile, slices.Collect(maps.Keys(fields))), func(key string, value *yamlfile.Node) error {
 		f.lines[key] = value.Line
 		return fields[key](value)
 	})
@@ -238,13 +243,6 @@ func (f *File) selfTests(n *yamlfile.Node) error {
 		f.SelfTests, f.tests = append(f.SelfTests, test), append(f.tests, value.Line)
 		return nil
 	})
-}
-
-func keys(fields map[string]func(*yamlfile.Node) error) (all []string) {
-	for key := range fields {
-		all = append(all, key)
-	}
-	return all
 }
 
 // scalar reads a single text, and counts it.

@@ -3,10 +3,13 @@ package companion
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/resonhost/resonhost/abi/manifest"
-	"github.com/resonhost/resonhost/internal/units"
 	"github.com/resonhost/resonhost/internal/yamlfile"
 )
 
@@ -49,7 +52,7 @@ func (f *File) transform(t *Transform, n *yamlfile.Node, what string) error {
 		"timeout":       checked(t.setTimeout, what+".timeout"),
 		"state":         checked(t.setState, what+".state"),
 	}
-	err := yamlfile.Members(n, what, keys(fields), func(key string, value *yamlfile.Node) error { return fields[key](value) })
+	err := yamlfile.Members(n, what, yamlfile.Known(what, slices.Collect(maps.Keys(fields))), func(key string, value *yamlfile.Node) error { return fields[key](value) })
 	if err == nil && t.Name == "" {
 		err = yamlfile.At(n, "%s has no name", what)
 	}
@@ -83,9 +86,9 @@ func (t *Transform) setTimeout(s string) error {
 }
 
 func (t *Transform) setState(s string) error {
-	n, err := units.ParseSize(s)
+	n, err := humanize.ParseBytes(s)
 	if err != nil {
-		return err
+		return errors.New("must be a size such as 64MiB or 65536")
 	}
 	if n > manifest.MaxStateBytes {
 		return fmt.Errorf("must be at most %d bytes", manifest.MaxStateBytes)

@@ -472,7 +472,7 @@ func (s *subject) grows(ctx context.Context) error {
 
 func (s *subject) logs(context.Context) error {
 	if n := s.LogDropped(); n > 0 {
-		return fmt.Errorf("%d lines are more than --log-limit lets it log in a second", n)
+		return fmt.Errorf("%d bytes of its log were dropped, which are more than --log-bytes-per-second lets through", n)
 	}
 	return nil
 }
