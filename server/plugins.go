@@ -91,21 +91,27 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, changed)
 }
 
+// stateRuleField is the query parameter of a rollback that is a [host.StateRule].
+const stateRuleField = "state_rule"
+
+// actions are what [Server.changePlugin] does.
+func actions() []string { return []string{"reload", "rollback", "promote", "pause", "resume"} }
+
 // resetStates is the parameter by which a rollback goes past a format of state.
-const resetStates = "?state_rule=reset"
+const resetStates = "?" + stateRuleField + "=reset"
 
 // stateRule is the rule that a request for a rollback has, 0 without. Other changes have none.
 func stateRule(r *http.Request, action string) (host.StateRule, error) {
 	values := r.URL.Query()
-	if !values.Has("state_rule") {
+	if !values.Has(stateRuleField) {
 		return 0, nil
 	}
-	rule := map[string]host.StateRule{"refuse": host.StateRefuse, "reset": host.StateReset}[values.Get("state_rule")]
+	rule := map[string]host.StateRule{"refuse": host.StateRefuse, "reset": host.StateReset}[values.Get(stateRuleField)]
 	switch {
 	case action != "rollback":
-		return 0, &abi.FieldError{Field: "state_rule", Rule: "is for a rollback"}
+		return 0, &abi.FieldError{Field: stateRuleField, Rule: "is for a rollback"}
 	case rule == 0:
-		return 0, &abi.FieldError{Field: "state_rule", Rule: "must be refuse or reset"}
+		return 0, &abi.FieldError{Field: stateRuleField, Rule: "must be refuse or reset"}
 	}
 	return rule, nil
 }

@@ -13,14 +13,10 @@ import (
 	"github.com/resonhost/resonhost/internal/spell"
 )
 
-// anyParameter stands for whatever there is, which is without effect: probes have parameters that
-// others understand, or that keep caches from answering.
-const anyParameter = "*"
-
 // checkQuery refuses parameters that a route does not have, or that are there twice: who
 // misspells one would otherwise not learn that it was without effect.
 func checkQuery(r *http.Request, known []string) error {
-	if r.URL.RawQuery == "" || slices.Contains(known, anyParameter) {
+	if r.URL.RawQuery == "" || slices.Contains(known, AnyParameter) {
 		return nil
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)

@@ -5,10 +5,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -149,36 +147,3 @@ func (s *Server) ended(out *response, r *http.Request, pattern string, panicked 
 
 // aborted is the code by which answers that were cut short are counted.
 const aborted = "aborted"
-
-// route adds a route of one method, with the query parameters that it has, and refuses the
-// other methods.
-func (s *Server) route(method, path string, h http.HandlerFunc, parameters ...string) {
-	s.handle(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
-		err := checkQuery(r, parameters)
-		if err == nil {
-			err = checkHeaders(r.Header)
-		}
-		if err != nil {
-			writeProblem(w, api.Of("", err))
-			return
-		}
-		h(w, r)
-	})
-	methods := []string{method}
-	if method == http.MethodGet {
-		methods = append(methods, http.MethodHead)
-	}
-	allow := strings.Join(append(methods, http.MethodOptions), ", ")
-	s.handle(path, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", allow)
-		if r.Method == http.MethodOptions {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		writeProblem(w, problem(api.KindMethodNotAllowed, "", "the method must be "+strings.Join(methods, " or ")))
-	})
-}
-
-func notFound(w http.ResponseWriter, _ *http.Request) {
-	writeProblem(w, problem(api.KindNotFound, "", "there is nothing here; / lists what there is"))
-}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
@@ -61,6 +60,9 @@ type Options struct {
 	// Collectors are registered there as well: metrics that the host and the server do not
 	// have, such as a plugin's own.
 	Collectors []prometheus.Collector
+	// Routes are served beside the server's own, and as these are: they are in what GET / lists,
+	// their parameters and methods are checked, and their requests are counted.
+	Routes []Route
 }
 
 // Server serves a host over HTTP.
@@ -70,6 +72,7 @@ type Server struct {
 	opts     Options
 	log      *slog.Logger
 	mux      *http.ServeMux
+	routes   []Route
 	draining chan struct{} // closed by SetDraining
 	drain    func()
 	held     *budget
@@ -122,21 +125,13 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		Name: "resonhost_http_held_limit_bytes", Help: "How many bytes requests may hold together.",
 	}, func() float64 { return float64(o.MaxHeld) })
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
+	if err := s.addRoutes(s.table()); err != nil {
+		return nil, err
+	}
 	own := []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
 	if err := register(o.Registry, slices.Concat(own, o.Collectors)); err != nil {
 		return nil, err
 	}
-	s.route(http.MethodPost, "/v1/transforms/{name}", s.runTransform, streamField)
-	s.route(http.MethodGet, "/v1/plugins", s.listPlugins)
-	s.route(http.MethodPost, "/v1/plugins/{name}/{action}", s.changePlugin, "state_rule")
-	s.route(http.MethodGet, "/healthz", s.health, anyParameter)
-	s.route(http.MethodGet, "/readyz", s.ready, anyParameter)
-	s.route(http.MethodGet, "/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
-		// Mostly of clients that left.
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}).ServeHTTP, "name[]")
-	s.route(http.MethodGet, "/{$}", s.index)
-	s.handle("/", notFound)
 	return s, nil
 }
 
@@ -220,11 +215,6 @@ func trimBrackets(name string) string {
 		return name[1 : len(name)-1]
 	}
 	return name
-}
-
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("resonhost\n\nPOST /v1/transforms/{name}\nGET  /v1/plugins\nPOST /v1/plugins/{name}/reload, rollback, promote, pause or resume\nGET  /healthz\nGET  /readyz\nGET  /metrics\n"))
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {

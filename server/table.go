@@ -1,0 +1,109 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server/auth"
+)
+
+// table returns all routes: the server's own, and those of Options.
+func (s *Server) table() []Route {
+	return slices.Concat(s.taskRoutes(), s.pluginRoutes(), s.operatorRoutes(), s.opts.Routes)
+}
+
+// text is the body of answers for people and probes.
+var text = []Body{{MediaType: "text/plain"}}
+
+// taskRoutes run tasks.
+func (s *Server) taskRoutes() []Route {
+	return []Route{{
+		Method: http.MethodPost, Path: "/v1/transforms/{name}", Scope: auth.ScopeCall, Handler: s.runTransform,
+		Query: []Parameter{{Name: streamField, Description: "The member of a JSON line that is the key of its task's stream."}},
+		Doc: Operation{
+			ID: "runTransform", Summary: "runs one task, or many as JSON lines",
+			Path: []Parameter{{Name: "name", Description: "The transform's name."}},
+			Headers: []Parameter{
+				{Name: HeaderStream, Description: "The key of a single task's stream."},
+				{Name: HeaderTenant, Description: "Whose task it is, where the server believes it."},
+			},
+			Request: []Body{
+				{MediaType: manifest.MediaTypeJSON, Description: "One task."},
+				{MediaType: MediaTypeLines, Description: "A task in each line."},
+				{MediaType: "*/*", Description: "A payload of the transform's own media type."},
+			},
+			Response: []Body{
+				{MediaType: manifest.MediaTypeJSON, Description: "The task's result."},
+				{MediaType: MediaTypeLines, Description: "For each line its task's result or error, in the lines' order."},
+				{MediaType: "*/*", Description: "An output of the transform's own media type."},
+			},
+			Errors: append(host.Kinds(), api.KindUnsupportedMediaType),
+		},
+	}}
+}
+
+// pluginRoutes show plugins, and change them.
+func (s *Server) pluginRoutes() []Route {
+	return []Route{
+		{
+			Method: http.MethodGet, Path: "/v1/plugins", Scope: auth.ScopeRead, Handler: s.listPlugins,
+			Doc: Operation{
+				ID: "listPlugins", Summary: "lists the plugins and what serves",
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Plugins{}}},
+			},
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/plugins/{name}/{action}", Scope: auth.ScopeAdmin, Handler: s.changePlugin,
+			Query: []Parameter{{Name: stateRuleField, Description: "Of a rollback: what becomes of streams whose state the version before cannot read.", Values: []string{"refuse", "reset"}}},
+			Doc: Operation{
+				ID: "changePlugin", Summary: "changes a plugin: " + strings.Join(actions(), ", "),
+				Path: []Parameter{
+					{Name: "name", Description: "The plugin's name, or that of its file without .wasm."},
+					{Name: "action", Description: "What is done.", Values: actions()},
+				},
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Changed{}}},
+				Errors: []host.Kind{
+					host.KindInvalidArgument, api.KindNotFound, api.KindUnknownPlugin, api.KindRefused, api.KindConflict,
+					host.KindUnavailable, host.KindHost,
+				},
+			},
+		},
+	}
+}
+
+// operatorRoutes are for probes, for Prometheus and for who looks around.
+func (s *Server) operatorRoutes() []Route {
+	return []Route{
+		{
+			Method: http.MethodGet, Path: "/healthz", Handler: s.health, Query: []Parameter{{Name: AnyParameter}},
+			Doc: Operation{ID: "health", Summary: "answers 200 while the process lives", Response: text},
+		},
+		{
+			Method: http.MethodGet, Path: "/readyz", Handler: s.ready, Query: []Parameter{{Name: AnyParameter}},
+			Doc: Operation{
+				ID: "ready", Summary: "answers 200 when at least one plugin takes tasks, else 503",
+				Response: text, Errors: []host.Kind{host.KindUnavailable},
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/metrics", Scope: auth.ScopeRead,
+			Query: []Parameter{{Name: "name[]", Description: "A metric that is wanted, instead of all."}},
+			Handler: promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
+				// Mostly of clients that left.
+				ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+			}).ServeHTTP,
+			Doc: Operation{ID: "metrics", Summary: "answers metrics in Prometheus's format", Response: text},
+		},
+		{
+			Method: http.MethodGet, Path: "/{$}", Handler: s.index,
+			Doc: Operation{ID: "index", Summary: "lists these paths as text", Response: text},
+		},
+	}
+}
