@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/yamlfile"
@@ -27,12 +28,12 @@ func (o *options) readConfig(c *cli.Context) error {
 		}
 		s := setting{name: name}
 		if c.Count(name) == 0 && os.Getenv(s.env()) != "" {
-			o.given.add(name, byVariable, s.env())
+			o.given[name] = place{by: byVariable, word: s.env()}
 		} else {
-			o.given.add(name, byFlag, "--"+name)
+			o.given[name] = place{by: byFlag, word: "--" + name}
 		}
 	}
-	if err := o.readFile(c); err != nil {
+	if err := o.readFile(c.IsSet); err != nil {
 		return err
 	}
 	for _, w := range o.withoutEffect(c.Command.Name) {
@@ -41,10 +42,12 @@ func (o *options) readConfig(c *cli.Context) error {
 	return nil
 }
 
-func (o *options) readFile(c *cli.Context) error {
+// readFile reads the file of configuration. Its error has each fault of the file on a line.
+func (o *options) readFile(isSet func(flag string) bool) error {
 	if o.configFile == "" {
 		return nil
 	}
+	o.unread = true
 	f, err := os.Open(o.configFile)
 	if err != nil {
 		return usagef("--config %s: %w", o.configFile, reason(err))
@@ -56,14 +59,35 @@ func (o *options) readFile(c *cli.Context) error {
 	if len(b) > maxConfig {
 		return usagef("--config %s: larger than %d bytes", o.configFile, maxConfig)
 	}
-	if err := o.decodeConfig(b, c.IsSet); err != nil {
-		var at *yamlfile.Error
-		if errors.As(err, &at) {
-			return usagef("%s:%d: %s", o.configFile, at.Line, at.Msg)
+	var faults []error
+	for _, err := range each(o.decodeConfig(b, isSet)) {
+		if at := (*yamlfile.Error)(nil); errors.As(err, &at) {
+			err = fmt.Errorf("%s:%d: %s", o.configFile, at.Line, at.Msg)
+		} else {
+			err = fmt.Errorf("--config %s: %w", o.configFile, err)
 		}
-		return usagef("--config %s: %w", o.configFile, err)
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return &exit{api.ExitUsage, err}
 	}
 	return nil
+}
+
+// each returns the errors that were joined to one, at any depth.
+func each(err error) (all []error) {
+	switch e := err.(type) { //nolint:errorlint // an error that wraps another is one fault
+	case nil:
+		return nil
+	case *exit:
+		return each(e.err)
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			all = append(all, each(err)...)
+		}
+		return all
+	}
+	return []error{err}
 }
 
 // What only the file has.
@@ -73,49 +97,41 @@ const (
 )
 
 // decodeConfig takes settings from YAML. A setting that isSet reports, by its
-// flag's name, is checked and not taken.
+// flag's name, is checked and not taken. All faults are joined.
 func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 	top, err := yamlfile.Parse(b)
+	o.unread = err != nil
 	if err != nil || top == nil {
 		return err
 	}
-	var overrides, weights *yamlfile.Node
 	// What the file has for settings that are set goes to options nobody uses.
 	own, unused := o.all(), newOptions().all()
 	names := append(keys(own), overridesKey, weightsKey)
-	err = yamlfile.Members(top, "the file", oneOf(names), func(key string, value *yamlfile.Node) error {
+	return yamlfile.Every(top, "the file", oneOf(names), func(key string, value *yamlfile.Node) error {
 		switch key {
 		case overridesKey:
-			overrides = value
-			return nil
+			return o.decodeOverrides(value)
 		case weightsKey:
-			weights = value
-			return nil
+			return o.decodeWeights(value)
 		}
 		s := find(own, key)
 		if isSet(s.name) {
-			s = find(unused, key)
-		} else {
-			o.given.add(s.name, byFile, key)
+			return set(find(unused, key), key, value)
 		}
-		return set(s, key, value)
+		return o.given.take(s, key, value)
 	})
-	if err == nil && weights != nil {
-		err = o.decodeWeights(weights)
-	}
-	if err != nil || overrides == nil {
-		return err
-	}
+}
+
+func (o *options) decodeOverrides(n *yamlfile.Node) error {
 	o.host.Overrides = make(map[string]host.PluginConfig)
-	return yamlfile.Members(overrides, overridesKey, nil, func(plugin string, value *yamlfile.Node) error {
+	return yamlfile.Every(n, overridesKey, nil, func(plugin string, value *yamlfile.Node) error {
 		var cfg host.PluginConfig
 		settings := pluginSettings(&cfg)
 		path := overridesKey + "." + plugin
-		o.overrides[plugin] = make(given)
-		err := yamlfile.Members(value, path, ofPlugin(path, keys(settings)), func(key string, value *yamlfile.Node) error {
+		o.overrides[plugin] = given{"": inFile(path, value)}
+		err := yamlfile.Every(value, path, ofPlugin(path, keys(settings)), func(key string, value *yamlfile.Node) error {
 			s := find(settings, key)
-			o.overrides[plugin].add(s.name, byFile, path+"."+key)
-			return set(s, path+"."+key, value)
+			return o.overrides[plugin].take(s, path+"."+key, value)
 		})
 		o.host.Overrides[plugin] = cfg
 		return err
@@ -124,12 +140,27 @@ func (o *options) decodeConfig(b []byte, isSet func(flag string) bool) error {
 
 func (o *options) decodeWeights(n *yamlfile.Node) error {
 	o.host.TenantWeights = make(map[string]int)
-	return yamlfile.Members(n, weightsKey, nil, func(tenant string, value *yamlfile.Node) error {
+	return yamlfile.Every(n, weightsKey, nil, func(tenant string, value *yamlfile.Node) error {
 		var weight int
-		err := set(setting{value: count{p: &weight}}, weightsKey+"."+tenant, value)
+		path := weightsKey + "." + tenant
+		err := o.weights.take(setting{name: tenant, value: count{p: &weight}}, path, value)
 		o.host.TenantWeights[tenant] = weight
 		return err
 	})
+}
+
+// take takes a setting's value from the file.
+func (g given) take(s setting, path string, value *yamlfile.Node) error {
+	p := inFile(path, value)
+	err := set(s, path, value)
+	p.bad = err != nil
+	g[s.name] = p
+	return err
+}
+
+// inFile is the place of a value in the file of configuration.
+func inFile(path string, value *yamlfile.Node) place {
+	return place{by: byFile, word: path, text: value.Value, line: value.Line}
 }
 
 // oneOf checks that a name is a setting's.

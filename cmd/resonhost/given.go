@@ -2,10 +2,13 @@ package main
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -20,15 +23,15 @@ const (
 )
 
 // given are the settings that somebody has set, by their names.
-type given map[string]struct {
-	by   origin
-	word string // as it is spelt there
-}
+type given map[string]place
 
-func (g given) add(name string, by origin, word string) {
-	s := g[name]
-	s.by, s.word = by, word
-	g[name] = s
+// place is where a setting was set, and to what.
+type place struct {
+	by   origin
+	word string // how the setting is spelt there
+	text string // its value as it is written there; "" where readConfig has no need of it
+	line int    // of the file, 0 elsewhere
+	bad  bool   // it is no value of the setting
 }
 
 // without says of those of the names that are set by one of the origins that they have no effect,
@@ -171,4 +174,42 @@ func (o *options) overridden(plugin string) host.PluginConfig {
 	c.Interrupt, c.Isolation, c.Canary = cmp.Or(c.Interrupt, d.Interrupt), cmp.Or(c.Isolation, d.Isolation), cmp.Or(c.Canary, d.Canary)
 	c.MinInstances, c.MaxInstances = cmp.Or(c.MinInstances, d.MinInstances), cmp.Or(c.MaxInstances, d.MaxInstances)
 	return c
+}
+
+// located says what is wrong with the configuration by where each setting was set, a file and line or a
+// variable, of an error that has the names of flags.
+func (o *options) located(err error) error {
+	var faults []error
+	for _, e := range each(err) {
+		faults = append(faults, errors.New(o.locate(e.Error())))
+	}
+	if faults == nil {
+		return nil
+	}
+	return &exit{api.ExitUsage, errors.Join(faults...)}
+}
+
+// locate replaces the name of a setting that a text begins with.
+func (o *options) locate(text string) string {
+	if flag, ok := strings.CutPrefix(text, "--"); ok {
+		end := strings.IndexAny(flag, ": ,")
+		if end < 0 {
+			return text
+		}
+		switch p := o.given[flag[:end]]; p.by {
+		case byFile:
+			return fmt.Sprintf("%s:%d: %s%s", o.configFile, p.line, p.word, flag[end:])
+		case byVariable:
+			return p.word + flag[end:]
+		}
+		return text
+	}
+	for _, g := range append(slices.Collect(maps.Values(o.overrides)), o.weights) {
+		for _, p := range g {
+			if strings.HasPrefix(text, p.word+":") {
+				return fmt.Sprintf("%s:%d: %s", o.configFile, p.line, text)
+			}
+		}
+	}
+	return text
 }

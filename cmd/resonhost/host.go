@@ -33,8 +33,8 @@ func (o *options) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// startHost starts the host that the options describe.
-func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, error) {
+// newHost returns the host that the options describe, which is not started.
+func (o *options) newHost(log *slog.Logger) (*host.Host, error) {
 	cfg := o.host
 	cfg.Logger = log
 	if cfg.Mode == host.ModeInline {
@@ -47,8 +47,14 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 		return nil, err
 	}
 	h, err := host.New(cfg)
+	return h, o.located(inFlags(err))
+}
+
+// startHost starts the host that the options describe.
+func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, error) {
+	h, err := o.newHost(log)
 	if err != nil {
-		return nil, inFlags(err)
+		return nil, err
 	}
 	if err := h.Start(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -61,7 +67,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 		if errors.Is(err, host.ErrCacheDir) {
 			code, text = api.ExitUsage, text+"; --cache-dir names another, or none"
 		}
-		return nil, &exit{code, errors.New(text)}
+		return nil, &exit{code, errors.New(o.locate(text))}
 	}
 	return h, nil
 }
@@ -77,6 +83,10 @@ func (o *options) setLoading(cfg *host.Config) error {
 	default:
 		cfg.CacheDir = o.cacheDir
 	}
+	return o.setTrust(cfg)
+}
+
+func (o *options) setTrust(cfg *host.Config) error {
 	if o.trust == "" {
 		return nil
 	}

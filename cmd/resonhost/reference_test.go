@@ -90,8 +90,9 @@ func settingsTable(g group, all map[string][]commandFlag) string {
 	var b strings.Builder
 	b.WriteString("| setting | default | does | heeded by |\n| --- | --- | --- | --- |\n")
 	for _, s := range g.settings {
-		// A command may have a flag of the same name that is another thing.
-		f := slices.DeleteFunc(slices.Clone(all[s.name]), func(f commandFlag) bool { return f.usage != s.usage })
+		// A command may have a flag of the same name that is another thing, and config has those of run,
+		// of which it heeds none.
+		f := slices.DeleteFunc(slices.Clone(all[s.name]), func(f commandFlag) bool { return f.usage != s.usage || f.command == "config" })
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.key(), defaults(f), s.usage, commandsOf(f))
 	}
 	return b.String()

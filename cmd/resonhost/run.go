@@ -37,7 +37,7 @@ func runCommand(std stdio) *cli.Command {
 			"only if none can, or with --no-watch. At SIGTERM, SIGINT or SIGHUP /readyz answers\n" +
 			"503, new tasks are refused and those under way finish, as long as --drain-timeout\n" +
 			"lets them. A second signal, more than 1 s after the first, ends the process at once.\n\n" + exitCodes,
-		Flags:        flags(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo), o.config()),
+		Flags:        flags(o.ofRun(), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -70,18 +70,24 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, err := server.New(h, o.codecs(), server.Options{
-		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld,
-		Collectors: []prometheus.Collector{collect.NewCascade(h)},
-	})
+	srv, err := o.newServer(h, log)
 	if err != nil {
-		if f := (*abi.FieldError)(nil); errors.As(err, &f) {
-			err = usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
-		}
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
 	d := &daemon{log: log, host: h, draining: srv.SetDraining}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
+}
+
+// newServer returns the server of a host, which need not be started.
+func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, error) {
+	srv, err := server.New(h, o.codecs(), server.Options{
+		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld,
+		Collectors: []prometheus.Collector{collect.NewCascade(h)},
+	})
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+		return nil, usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
+	}
+	return srv, err
 }
 
 // maxBody is how long a body or a line may be: the longest input that a plugin takes, or the
@@ -104,17 +110,21 @@ func (o *options) codecs() *codec.Set {
 // setTimeSlice has the process's threads run in short turns. Where it cannot, tasks are late
 // more often, which is no reason not to serve.
 func (o *options) setTimeSlice(log *slog.Logger) error {
-	switch d := o.timeSlice; {
-	case d < 0:
-		return nil
-	case d < timeslice.Shortest || d > timeslice.Longest:
-		return usagef("--time-slice: must be %v to %v, or none", timeslice.Shortest, timeslice.Longest)
+	if err := o.checkTimeSlice(); err != nil || o.timeSlice < 0 {
+		return err
 	}
 	switch err := timeslice.Set(o.timeSlice); {
 	case errors.Is(err, errors.ErrUnsupported):
 		log.Debug("threads take turns as the system has it", "error", err)
 	case err != nil:
 		log.Warn("threads take turns as the system has it", "error", err)
+	}
+	return nil
+}
+
+func (o *options) checkTimeSlice() error {
+	if d := o.timeSlice; d >= 0 && (d < timeslice.Shortest || d > timeslice.Longest) {
+		return usagef("--time-slice: must be %v to %v, or none", timeslice.Shortest, timeslice.Longest)
 	}
 	return nil
 }

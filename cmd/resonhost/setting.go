@@ -116,6 +116,8 @@ type options struct {
 
 	given     given            // by readConfig
 	overrides map[string]given // likewise, of plugin_overrides
+	weights   given            // likewise, of tenant_weights, by tenant
+	unread    bool             // the file was no YAML, or could not be read
 
 	listen       string
 	drainTimeout time.Duration
@@ -134,7 +136,7 @@ type options struct {
 }
 
 func newOptions() *options {
-	return &options{given: make(given), overrides: make(map[string]given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, url: "http://127.0.0.1:8080"}
+	return &options{given: make(given), overrides: make(map[string]given), weights: make(given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, url: "http://127.0.0.1:8080"}
 }
 
 // config is the one setting that no file has.
@@ -287,6 +289,11 @@ func (o *options) runSettings() []setting {
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", toggle{&o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", inBytes(server.DefaultMaxHeld), size[int64]{&o.maxHeld}},
 	}, o.processSettings()...)
+}
+
+// ofRun are all settings of run but for the file's.
+func (o *options) ofRun() []setting {
+	return slices.Concat(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
 }
 
 func (o *options) drainSetting(usage string) setting {

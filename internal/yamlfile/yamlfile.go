@@ -67,30 +67,57 @@ func syntax(err error) error {
 	return fmt.Errorf("no valid YAML: %w", err)
 }
 
-// Members calls f for each member of a mapping. Names must differ, and pass check, whose error is a text
-// about the name; nil takes all. what is the mapping's name in messages.
+// Members calls f for each member of a mapping, and ends with the first fault. Names must differ, and
+// pass check, whose error is a text about the name; nil takes all. what is the mapping's name in
+// messages.
 func Members(n *Node, what string, check func(name string) error, f func(name string, value *Node) error) error {
+	return members(n, what, check, f, func(err error) error { return err })
+}
+
+// Every is [Members] that goes on after a fault, and returns the faults of all members joined.
+func Every(n *Node, what string, check func(name string) error, f func(name string, value *Node) error) error {
+	var faults []error
+	err := members(n, what, check, f, func(err error) error {
+		faults = append(faults, err)
+		return nil
+	})
+	return errors.Join(append(faults, err)...)
+}
+
+// members hands faults of single members to fault, and ends with what that returns.
+func members(n *Node, what string, check func(name string) error, f func(name string, value *Node) error, fault func(error) error) error {
 	n = resolve(n)
 	if n.Kind != yaml.MappingNode {
 		return At(n, "%s must have lines of the form name: value", what)
 	}
 	seen := make(map[string]bool)
 	for i := 0; i < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		switch {
-		case k.Kind != yaml.ScalarNode:
-			return At(k, "%s: a name must be a word", what)
-		case seen[k.Value]:
-			return At(k, "%s is there twice", k.Value)
+		k, v := n.Content[i], resolve(n.Content[i+1])
+		err := named(k, what, seen, check)
+		if err == nil {
+			seen[k.Value] = true
+			err = f(k.Value, v)
 		}
-		if check != nil {
-			if err := check(k.Value); err != nil {
-				return At(k, "%v", err)
+		if err != nil {
+			if err = fault(err); err != nil {
+				return err
 			}
 		}
-		seen[k.Value] = true
-		if err := f(k.Value, resolve(v)); err != nil {
-			return err
+	}
+	return nil
+}
+
+// named checks the name of a member, beside those that were seen.
+func named(k *Node, what string, seen map[string]bool, check func(name string) error) error {
+	switch {
+	case k.Kind != yaml.ScalarNode:
+		return At(k, "%s: a name must be a word", what)
+	case seen[k.Value]:
+		return At(k, "%s is there twice", k.Value)
+	}
+	if check != nil {
+		if err := check(k.Value); err != nil {
+			return At(k, "%v", err)
 		}
 	}
 	return nil
