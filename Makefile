@@ -14,7 +14,7 @@ FUZZFLAGS ?=
 BENCHTIME ?= 1s
 BENCHFLAGS ?= -benchtime $(BENCHTIME)
 PEERFLAGS ?=
-PEERS     := echo extism noop wapc
+PEERS     := command echo extism noop wapc
 
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
@@ -114,9 +114,10 @@ bench-gate: build ## fail if ratios exceed the bounds of bench/gate.txt and benc
 bench-peers: guests guests-simd $(PEERS:%=bin/peers/%.wasm) bench/peers/piscina/node_modules/.package-lock.json ## compare with Piscina, Extism, waPC, go-plugin; BENCHFLAGS, PEERFLAGS (-smoke, -readme ../README.md)
 	cd bench && go build -trimpath -o ../bin/peers/peers ./peers && ../bin/peers/peers $(BENCHFLAGS) $(PEERFLAGS)
 
+bin/peers/command.wasm: PEERMODE := default
 bin/peers/%.wasm: FORCE
 	@mkdir -p bin/peers
-	cd bench && $(WASIP1) go build -buildmode=c-shared -trimpath -ldflags=-w -o ../$@ ./peers/guests/$*
+	cd bench && $(WASIP1) go build -buildmode=$(or $(PEERMODE),c-shared) -trimpath -ldflags=-w -o ../$@ ./peers/guests/$*
 
 bench/peers/piscina/node_modules/.package-lock.json: bench/peers/piscina/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install nodejs (20 or newer) and npm"; exit 1; }

@@ -23,7 +23,7 @@ func (k *contender) colour() string {
 		return colourLimit
 	case kindPiscina, kindPiscinaOnce:
 		return colourPiscina
-	case kindExtism, kindExtismStop, kindWapc, kindGoPlugin, kindPerCall:
+	case kindExtism, kindExtismStop, kindWapc, kindGoPlugin, kindPerCall, kindCommandPerCall:
 		return colourPeers
 	}
 	return colourOurs

@@ -72,8 +72,11 @@ const (
 	kindWapcPristine = "wapc-pristine"
 	kindGoPlugin     = "go-plugin"
 	kindPerCall      = "wazero-per-call"
-	kindPiscina      = "piscina"
-	kindPiscinaOnce  = "piscina-once"
+	// A program of WASI, here and as a new instance of wazero's for each task.
+	kindCommand        = "command"
+	kindCommandPerCall = "command-per-call"
+	kindPiscina        = "piscina"
+	kindPiscinaOnce    = "piscina-once"
 )
 
 const (
@@ -113,6 +116,8 @@ var contenders = []contender{
 	{"waPC's guest, pristine", kindWapcPristine, modeRun, "the same", yes, byFuel},
 	{"go-plugin", kindGoPlugin, modeRun, "native Go in a child process, gRPC over a Unix socket", no, withItsChild},
 	{"wazero, a new instance each", kindPerCall, modeRun, "a compiled guest, instantiated for every task", yes, no},
+	{ofCommand, kindCommand, modeRun, "a program in Go whose standard input and output are the task's, resonhost by default, Host.Run", yes, byFuel},
+	{ofCommandPerCall, kindCommandPerCall, modeRun, "the same program, compiled, in a new instance of wazero's for every task", yes, no},
 }
 
 // maxOutstanding bounds how many calls a client of HTTP or gRPC has under way; others wait
@@ -142,6 +147,10 @@ func open(ctx context.Context, kind string, o options) (*opened, error) {
 		return openWapcHere(ctx, o, host.IsolationShared)
 	case kindWapcPristine:
 		return openWapcHere(ctx, o, host.IsolationPristine)
+	case kindCommand:
+		return openCommandHere(ctx, o)
+	case kindCommandPerCall:
+		return openCommandPerCall(ctx, o)
 	case kindGoPlugin:
 		return openGoPlugin(o)
 	case kindHTTP:

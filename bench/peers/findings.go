@@ -27,7 +27,10 @@ const (
 	ofWapc       = "waPC"
 	ofWapcShared = "waPC's guest, shared"
 	ofWapcFresh  = "waPC's guest, pristine"
+	ofCommand    = "a command"
 	nanosecondsS = 1e9
+
+	ofCommandPerCall = "a command, a new instance each"
 
 	ofPristineInto  = "pristine, appended"
 	ofPristineBatch = "pristine, batched"
@@ -98,6 +101,7 @@ func (m *measurements) findings() (list []finding) {
 	times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
 	times("no-op, waPC's guest here, shared, how much less than in waPC's pool", alone, ofWapcShared, ofWapc, 0.8)
 	times("no-op, waPC's guest here, pristine, how much less than in waPC's pool, which keeps memory", alone, ofWapcFresh, ofWapc, 0.4)
+	times("no-op, a command, how much less than a new instance of wazero's", alone, ofCommand, ofCommandPerCall, 20)
 	if two, one := m.TwoWorkers[ofPristine], m.OneWorker[ofPristine]; two != nil && one != nil {
 		got := ratio(two.Rate, one.Rate)
 		beside := ""

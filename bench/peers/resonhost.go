@@ -141,9 +141,13 @@ func openForeign(ctx context.Context, o options, plugin host.Source, isolation h
 	if err := h.Start(ctx); err != nil {
 		return nil, err
 	}
+	names := make(map[string]string)
+	for _, function := range transform.Names {
+		names[function] = plugin.Name + "." + function
+	}
 	return &opened{
 		run: func(ctx context.Context, t task, _ []byte) ([]byte, error) {
-			return h.Run(ctx, plugin.Name+"."+t.function, t.input)
+			return h.Run(ctx, names[t.function], t.input)
 		},
 		close: h.Close,
 	}, nil

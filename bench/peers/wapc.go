@@ -25,7 +25,7 @@ func openWapcHere(ctx context.Context, o options, isolation host.Isolation) (*op
 	}
 	var file strings.Builder
 	file.WriteString("kind: wapc\ntransforms:\n")
-	for _, operation := range [...]string{transform.Noop, transform.Echo, transform.Cascade, transform.Tick} {
+	for _, operation := range transform.Names {
 		fmt.Fprintf(&file, "  - {name: wapc.%s, operation: %[1]s}\n", operation)
 	}
 	return openForeign(ctx, o, host.Source{Name: "wapc", WASM: wasm, Companion: []byte(file.String())}, isolation)

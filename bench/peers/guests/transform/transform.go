@@ -19,6 +19,9 @@ const (
 	Tick    = "tick"
 )
 
+// Names are those of all functions.
+var Names = [...]string{Noop, Echo, Cascade, Tick}
+
 // Functions has the memory of one instance: like resonhost's plugins it uses its
 // messages again. Its methods must not be called concurrently.
 type Functions struct {
