@@ -412,6 +412,37 @@ func TestTenantsTogetherAreBounded(t *testing.T) {
 	}
 }
 
+// TestQueued has more tenants than have queues of their own.
+func TestQueued(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 1, Capacity: 1000, Age: time.Hour})
+	g, other := group(s, 1), group(s, 1)
+	submit(t, s, g, nil)
+	const tenants = sched.MaxQueues + 3
+	for i := range tenants {
+		if i == 0 {
+			request(t, s, sched.Request{Group: g, Level: sched.Bulk, Tenant: "bulk", Weight: 1})
+		}
+		request(t, s, sched.Request{Group: g, Level: sched.Normal, Tenant: "t" + strconv.Itoa(i), Weight: 1})
+	}
+	var own, shared, bulk int
+	for _, q := range s.Queued(g) {
+		switch {
+		case q.Shared && q.Tenant == "":
+			shared += q.Tasks
+		case q.Level == sched.Bulk && q.Tenant == "bulk":
+			bulk += q.Tasks
+		case q.Level == sched.Normal && strings.HasPrefix(q.Tenant, "t"):
+			own += q.Tasks
+		}
+	}
+	if own != sched.MaxQueues || shared != 3 || bulk != 1 {
+		t.Errorf("%d tasks in queues of their tenants, %d in the shared one, %d of bulk", own, shared, bulk)
+	}
+	if got := s.Queued(other); len(got) != 0 {
+		t.Errorf("a group without tasks has %+v", got)
+	}
+}
+
 // TestCrowdedQueuesDrain has submitters wait for room that others have.
 func TestCrowdedQueuesDrain(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 4, Policy: sched.Block, Age: time.Hour})

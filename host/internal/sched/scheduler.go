@@ -356,3 +356,34 @@ func (s *Scheduler) Depth(c *Class) int {
 	defer s.mu.Unlock()
 	return c.depth
 }
+
+// Queued is how many tasks wait in a queue.
+type Queued struct {
+	Level Level
+	// Tenant is the queue's. Shared is whether it is the one of tenants that have none of
+	// their own; Tenant is "" then.
+	Tenant string
+	Shared bool
+	Tasks  int
+}
+
+// Queued returns the queues of a group in which tasks wait, in no order.
+func (s *Scheduler) Queued(g *Group) (list []Queued) {
+	s.lock()
+	defer s.mu.Unlock()
+	for lv := range g.shares {
+		sh := &g.shares[lv]
+		if sh.queued == 0 {
+			continue
+		}
+		for _, q := range sh.queues {
+			if q.queued.len > 0 {
+				list = append(list, Queued{Level: Level(lv), Tenant: q.tenant, Tasks: q.queued.len})
+			}
+		}
+		if sh.rest != nil && sh.rest.queued.len > 0 {
+			list = append(list, Queued{Level: Level(lv), Shared: true, Tasks: sh.rest.queued.len})
+		}
+	}
+	return list
+}
