@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/resonhost/resonhost/abi"
@@ -137,7 +139,14 @@ func notFound(w http.ResponseWriter, _ *http.Request) {
 }
 
 // index is GET /.
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) index(w http.ResponseWriter, r *http.Request) {
+	if s.opts.Home != "" {
+		w.Header().Set("Vary", "Accept")
+		if wantsHTML(r.Header.Get("Accept")) {
+			http.Redirect(w, r, s.opts.Home, http.StatusSeeOther)
+			return
+		}
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(index(s.routes)))
 }
@@ -155,4 +164,17 @@ func index(table []Route) string {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("%-*s  %s", width, line(r), r.Doc.Summary), " ") + "\n")
 	}
 	return b.String()
+}
+
+// wantsHTML reports whether an Accept header names HTML, as browsers' do.
+func wantsHTML(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if err != nil || kind != "text/html" {
+			continue
+		}
+		quality, err := strconv.ParseFloat(params["q"], 64)
+		return params["q"] == "" || err == nil && quality > 0
+	}
+	return false
 }

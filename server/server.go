@@ -63,6 +63,9 @@ type Options struct {
 	// Routes are served beside the server's own, and as these are: they are in what GET / lists,
 	// their parameters and methods are checked, and their requests are counted.
 	Routes []Route
+	// Home is the path to which GET / leads those who ask for HTML, such as that of a dashboard
+	// among Routes; default all get the list of paths.
+	Home string
 }
 
 // Server serves a host over HTTP.
@@ -71,6 +74,7 @@ type Server struct {
 	codecs   *codec.Set
 	opts     Options
 	log      *slog.Logger
+	started  time.Time
 	mux      *http.ServeMux
 	routes   []Route
 	draining chan struct{} // closed by SetDraining
@@ -107,7 +111,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	s := &Server{
-		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), log: o.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
+		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
 		}, []string{"route", "code"}),

@@ -102,6 +102,13 @@ func (s *Server) operatorRoutes() []Route {
 			Doc: Operation{ID: "metrics", Summary: "answers metrics in Prometheus's format", Response: text},
 		},
 		{
+			Method: http.MethodGet, Path: "/v1/stats", Scope: auth.ScopeRead, Handler: s.stats,
+			Doc: Operation{
+				ID: "stats", Summary: "answers what the host does now: workers, queues, tasks and latencies",
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Stats{}}},
+			},
+		},
+		{
 			Method: http.MethodGet, Path: "/{$}", Handler: s.index,
 			Doc: Operation{ID: "index", Summary: "lists these paths as text", Response: text},
 		},

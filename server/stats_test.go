@@ -1,0 +1,100 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server"
+)
+
+func stats(t *testing.T, s *served) (out api.Stats) {
+	t.Helper()
+	status, header, body := s.do(t, http.MethodGet, "/v1/stats", "", "")
+	if status != http.StatusOK || header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("status %d, %v, %s", status, header, body)
+	}
+	if err := json.Unmarshal([]byte(body), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestStats has tasks succeed, fail, run and wait.
+func TestStats(t *testing.T) {
+	s := serve(t, func(cfg *host.Config, _ *server.Options) {
+		cfg.Workers = 1
+		cfg.Overrides["hostile"] = host.PluginConfig{RunTimeout: time.Hour}
+	})
+	for _, body := range []string{"fine", "fine", "!"} {
+		s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", "application/octet-stream", body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pending := []*host.Pending{s.host.Submit(ctx, "hostile.spin", []byte("!"))}
+	for s.host.Stats().Active == 0 {
+		runtime.Gosched()
+	}
+	for range 3 {
+		pending = append(pending, s.host.Client("acme", host.PriorityBulk).Submit(ctx, "hostile.echo", nil))
+	}
+	for s.host.Stats().QueueDepth < 3 {
+		runtime.Gosched()
+	}
+	out := stats(t, s)
+	want := []api.Queue{{Transform: "hostile.echo", Priority: "bulk", Tenant: "acme", Tasks: 3}}
+	if out.Workers != 1 || out.Active != 1 || out.QueueDepth != 3 || out.Draining || !slices.Equal(out.Queues, want) || out.Started.After(out.Time) {
+		t.Errorf("%+v", out)
+	}
+	at := slices.IndexFunc(out.Plugins[0].Transforms, func(t api.TransformStats) bool { return t.Name == "hostile.trap" })
+	trap, buckets := out.Plugins[0].Transforms[at], uint64(0)
+	for _, n := range trap.Latency.Counts {
+		buckets += n
+	}
+	if trap.OK != 2 || trap.Errors[host.KindTrap] != 1 || buckets != 3 || trap.Latency.SumSeconds <= 0 || len(trap.Latency.Counts) != len(out.Bounds)+1 {
+		t.Errorf("%+v of the bounds %v", trap, out.Bounds)
+	}
+	cancel()
+	for _, p := range pending {
+		_, _ = p.Wait() // they were cancelled
+	}
+	s.server.SetDraining()
+	if again := stats(t, s); !again.Draining || again.QueueDepth != 0 || !again.Started.Equal(out.Started) {
+		t.Errorf("at the end %+v", again)
+	}
+}
+
+// TestHome leads browsers to where people look, and nobody else.
+func TestHome(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.Home = "/ui/" })
+	client := *s.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for accept, want := range map[string]string{
+		"": "", "*/*": "", "application/json": "", "text/plain, text/html;q=0": "",
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "/ui/", "TEXT/HTML": "/ui/",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", accept)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		status := http.StatusOK
+		if want != "" {
+			status = http.StatusSeeOther
+		}
+		if resp.StatusCode != status || resp.Header.Get("Location") != want || resp.Header.Get("Vary") != "Accept" {
+			t.Errorf("Accept %q: %d %v", accept, resp.StatusCode, resp.Header)
+		}
+	}
+}
