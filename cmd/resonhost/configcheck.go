@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func configCommand(std stdio) *cli.Command {
 		UsageText: "resonhost config check|print [options]",
 		Description: "   check  say all that is wrong with the settings, by file and line; it loads no\n" +
 			"          plugin and opens no port\n" +
-			"   print  print the settings as a file for --config, each with the flag, the variable\n" +
+			"   print  write the settings as a file for --config, each with the flag, the variable\n" +
 			"          or the line that set it; defaults are comments\n\n" +
 			"Takes the flags, the environment and the file of resonhost run. The exit code is 2 if\n" +
 			"anything is wrong.\n\n" + exitCodes,
@@ -70,7 +71,10 @@ type configFlags struct {
 }
 
 // typed is the value of a flag as it was typed.
-type typed struct{ text string }
+type typed struct {
+	text string
+	of   cli.Generic // what it is to set
+}
 
 func (t *typed) Set(s string) error {
 	t.text = s
@@ -89,7 +93,7 @@ func (f *configFlags) flags(settings []setting) (all []cli.Flag) {
 			all = append(all, &cli.BoolFlag{Name: s.name, Usage: s.usage, DisableDefaultText: true})
 			continue
 		}
-		t := new(typed)
+		t := &typed{of: s.value}
 		f.typed[s.name] = t
 		all = append(all, &cli.GenericFlag{Name: s.name, Usage: s.usage, DefaultText: s.def, Value: t})
 	}
@@ -135,9 +139,9 @@ func (f *configFlags) read(c *cli.Context, o *options) (warnings []string, err e
 
 // faults is what of a configuration does not fit together, or does not fit what is on the machine. It leaves
 // out what may follow from a value that is wrong in itself.
-func (o *options) faults() (faults, warnings []string) {
+func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 	cfg := o.host
-	errs := []error{o.checkTimeSlice(), checkAddress(o.listen), o.setTrust(&cfg)}
+	errs := []error{o.checkTimeSlice(), checkAddress(ctx, o.listen), o.setTrust(&cfg)}
 	if cfg.Mode == host.ModeInline {
 		cfg.Native, cfg.Watch = []host.Native{cascade.New(), tick.New()}, false
 	} else {
@@ -155,7 +159,9 @@ func (o *options) faults() (faults, warnings []string) {
 	h, err := host.New(cfg)
 	errs = append(errs, inFlags(err))
 	if h == nil { // of a server's settings none is about its host
-		h, err = host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{cascade.New()}})
+		if h, err = host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{cascade.New()}}); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if h != nil {
 		_, err = o.newServer(h, slog.New(slog.DiscardHandler))
@@ -194,10 +200,10 @@ func (o *options) follows(fault string) bool {
 	return false
 }
 
-func checkAddress(addr string) error {
+func checkAddress(ctx context.Context, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
-		_, err = net.LookupPort("tcp", port)
+		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
 	}
 	if err != nil {
 		return listenError(addr, err)
@@ -230,7 +236,7 @@ func (o *options) checkConfig(c *cli.Context, w io.Writer, asJSON bool, warnings
 		faults = append(faults, e.Error())
 	}
 	if !o.unread { // else most of what is set is not known
-		more, and := o.faults()
+		more, and := o.faults(c.Context)
 		faults, warnings = append(faults, more...), append(warnings, and...)
 	}
 	if asJSON {

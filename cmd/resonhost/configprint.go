@@ -146,7 +146,7 @@ func yamlLine(indent string, s *shown) string {
 }
 
 // plain is text that YAML takes as it stands.
-var plain = regexp.MustCompile(`^[A-Za-z0-9./][A-Za-z0-9._/%+-]*(:[0-9]+)?$`)
+var plain = regexp.MustCompile(`^[A-Za-z0-9./][A-Za-z0-9._/%+-]*(:\d+)?$`)
 
 // yamlScalar is text as a value of YAML, in quotes if it needs them.
 func yamlScalar(text string) string {

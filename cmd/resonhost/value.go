@@ -217,6 +217,11 @@ func (v choice[T]) Set(s string) error {
 	return nil
 }
 
+// Words are what completion offers.
+func (v choice[T]) Words() []string { return v.words }
+func (verify) Words() []string      { return []string{"off", "self-tests"} }
+func (grants) Words() []string      { return []string{"clock", "random", "network", "none"} }
+
 // String is for package flag; help shows a setting's default instead.
 func (text) String() string      { return "" }
 func (toggle) String() string    { return "" }

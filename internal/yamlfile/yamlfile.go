@@ -99,7 +99,7 @@ func members(n *Node, what string, check func(name string) error, f func(name st
 			err = f(k.Value, v)
 		}
 		if err != nil {
-			if err = fault(err); err != nil {
+			if err := fault(err); err != nil {
 				return err
 			}
 		}
