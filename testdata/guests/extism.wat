@@ -226,6 +226,13 @@
   (func (export "wilderror") (result i32) (call $error_set (i64.const 12345)) (i32.const 0))
   (func (export "wildkey") (result i32) (drop (call $config_get (i64.const 12345))) (i32.const 0))
   (func (export "wildlog") (result i32) (call $log_info (i64.const -16)) (i32.const 0))
+  ;; Gives the offset 0, an empty text, wherever the host takes a block.
+  (func (export "empty") (result i32)
+    (call $log_info (i64.const 0))
+    (if (i64.ne (call $config_get (i64.const 0)) (i64.const 0)) (then (unreachable)))
+    (call $var_set (i64.const 0) (call $text (i32.const 16) (i32.const 8)))
+    (call $answer (call $var_get (i64.const 0)))
+    (i32.const 0))
   ;; Lengths of what is no block, of the input's block and of one that is freed, added.
   (func (export "lengths") (result i32)
     (local $at i64)

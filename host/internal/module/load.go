@@ -65,7 +65,8 @@ func checkHeader(wasm []byte) error {
 		return errors.New("the file is empty")
 	case bytes.HasPrefix(wasm, core):
 		return nil
-	case bytes.HasPrefix(wasm, []byte("\x00asm\x0d\x00\x01\x00")):
+	case len(wasm) >= len(core) && string(wasm[:4]) == "\x00asm" && string(wasm[6:8]) == "\x01\x00":
+		// The version, of which there were drafts, and then the layer, which is 1 for a component.
 		return errors.New("a WebAssembly component, where a core module is wanted")
 	}
 	return errors.New("not a WebAssembly module of version 1")

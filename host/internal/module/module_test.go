@@ -92,6 +92,7 @@ func TestLoadRefuses(t *testing.T) {
 		"empty":            "the file is empty",
 		"text":             "not a WebAssembly module of version 1",
 		"component":        "a WebAssembly component, where a core module is wanted",
+		"component-draft":  "a WebAssembly component, where a core module is wanted",
 		"truncated":        "binary, byte 387: ends too early",
 		"no-memory":        `does not export a memory called "memory"`,
 		"command":          "exports _start and no _initialize",

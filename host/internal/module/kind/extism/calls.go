@@ -75,10 +75,7 @@ func varGet(g *guest, h heap, stack []uint64) {
 }
 
 func varSet(g *guest, h heap, stack []uint64) {
-	name, value := h.block("var_set", stack[0]), []byte(nil)
-	if stack[1] != 0 {
-		value = h.block("var_set", stack[1])
-	}
+	name, value := h.block("var_set", stack[0]), h.block("var_set", stack[1])
 	g.in.Charge(len(name) + len(value))
 	if err := g.variables.set(name, value); err != nil {
 		g.fail(err.Error())
@@ -112,9 +109,7 @@ func userFunction(l meter.Link, do func(ctx context.Context, args [][]byte) ([]b
 			g := in.Guest().(*guest)
 			h, args, size := g.heap(), make([][]byte, len(l.Params)), 0
 			for i := range args {
-				if stack[i] != 0 {
-					args[i] = h.block(l.Name, stack[i])
-				}
+				args[i] = h.block(l.Name, stack[i])
 				size += len(args[i])
 			}
 			in.Charge(size)

@@ -39,6 +39,7 @@ func TestAnswers(t *testing.T) {
 		{"fill", "abc", ok, "abc"},
 		{"remove", "", ok, ""},
 		{"count", "", ok, "001"},
+		{"empty", "", ok, "greeting"},
 		{"log", "words", ok, "000"},
 		{"fail", "why", failed, "why"},
 		{"fail", "\xff", failed, "\uFFFD"},

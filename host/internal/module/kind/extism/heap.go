@@ -140,8 +140,12 @@ func noRoom(bytes int) *contract.Fault {
 	}
 }
 
-// block returns the contents of a block that the guest gives to a function. They are a view.
+// block returns the contents of a block that the guest gives to a function. They are a view. The
+// offset 0 is nil: it is what a kit has for an empty text, since no block is empty.
 func (h heap) block(function string, at uint64) []byte {
+	if at == 0 {
+		return nil
+	}
 	if at >= firstBlock && at <= math.MaxUint32 && at&15 == 0 {
 		tag, ok := h.mem.ReadUint32Le(uint32(at) - 4)
 		n, _ := h.mem.ReadUint32Le(uint32(at) - 8)
