@@ -24,6 +24,12 @@ const (
 	KindCrossOrigin host.Kind = "cross_origin"
 	// KindForeignHost: the request's Host header names another machine.
 	KindForeignHost host.Kind = "foreign_host"
+	// KindUnauthorized: the request does not show who sent it, or not in a way that holds.
+	KindUnauthorized host.Kind = "unauthorized"
+	// KindForbidden: who sent the request may not do that.
+	KindForbidden host.Kind = "forbidden"
+	// KindRateLimited: who sent the request may not do that so often.
+	KindRateLimited host.Kind = "rate_limited"
 )
 
 // Exit codes of the command.
@@ -76,6 +82,9 @@ var rules = []Rule{
 	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, "Read the message: it names the step at which the version failed."},
 	{KindConflict, http.StatusConflict, ExitFailed, "Read the message: it says what is missing."},
 	{KindCrossOrigin, http.StatusForbidden, ExitFailed, "Call from the service's own origin, or from no browser."},
+	{KindUnauthorized, http.StatusUnauthorized, ExitFailed, "Send Authorization: Bearer TOKEN, or a client certificate. With the command: --token-file or RESONHOST_TOKEN."},
+	{KindForbidden, http.StatusForbidden, ExitFailed, "Use a token whose line in the file of --tokens allows it, or have that line changed."},
+	{KindRateLimited, http.StatusTooManyRequests, ExitFailed, "Send this again after Retry-After, and less often. Or have rate raised in the token's line."},
 	{KindForeignHost, http.StatusMisdirectedRequest, ExitFailed, "Name the loopback interface in the Host header, such as localhost."},
 }
 

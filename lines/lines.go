@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -52,6 +53,9 @@ type Options struct {
 	// Probe, once closed, has Run write a space before its next answer if it waits for one,
 	// which JSON allows: whether its reader is still there is seen by writing alone.
 	Probe <-chan struct{}
+	// Pace, if set, is asked before the task of each line begins, by one goroutine. It returns how
+	// long that is to wait. Its error ends Run, once the lines before are answered.
+	Pace func() (wait time.Duration, err error)
 	// Stop, once closed, has no further line read: Run answers those that were,
 	// and ends. A Read that blocks then is left to end on its own.
 	Stop <-chan struct{}
@@ -261,6 +265,10 @@ func (p *pipeline) submit(ctx context.Context) error {
 				p.held.add(-l.held)
 				return l.fatal
 			}
+			if err := p.pace(ctx); err != nil || p.stopped {
+				p.held.add(-l.held)
+				return err
+			}
 			for !p.held.begin() {
 				select {
 				case <-p.held.freed:
@@ -279,6 +287,27 @@ func (p *pipeline) submit(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// pace waits until the next task may begin. It sets stopped if reading is to stop meanwhile.
+func (p *pipeline) pace(ctx context.Context) error {
+	if p.opts.Pace == nil {
+		return nil
+	}
+	wait, err := p.opts.Pace()
+	if err != nil || wait <= 0 {
+		return err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.opts.Stop:
+		p.stopped = true
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 func (p *pipeline) task(ctx context.Context, l line) *answer {

@@ -9,6 +9,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
 )
 
 func (s *Server) plugins() []api.Plugin {
@@ -74,6 +75,7 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		notFound(w, r)
 		return
 	}
+	s.opts.Audit.Request(r, r.PathValue("action"), foreign.Cut(name), string(changed.Result), err)
 	s.boundBody(w, r) // anew, as the change may have taken longer
 	if load := (*host.LoadError)(nil); r.PathValue("action") == "rollback" && errors.As(err, &load) && load.Step == host.StepState {
 		err = fmt.Errorf("%w; "+resetStates+" has such streams begin anew", err)

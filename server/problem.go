@@ -19,7 +19,7 @@ func writeProblem(w http.ResponseWriter, e api.Error) {
 	h := w.Header()
 	h.Set("Content-Type", api.MediaTypeProblem)
 	h.Set("X-Content-Type-Options", "nosniff")
-	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
+	if h.Get("Retry-After") == "" && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable) {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	var doc bytes.Buffer

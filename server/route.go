@@ -20,7 +20,8 @@ type Route struct {
 	// Method and Path are those of [http.ServeMux]. GET stands for HEAD too. Several routes may
 	// have a path, each with a method of its own.
 	Method, Path string
-	// Scope is what a caller must be allowed.
+	// Scope is what a caller must be allowed, where Options.Identity is set. The handler asks
+	// [auth.Of] who it is.
 	Scope auth.Scope
 	// Query are the query parameters that are taken. Others are refused.
 	Query []Parameter
@@ -101,11 +102,15 @@ func (s *Server) addRoutes(table []Route) (err error) {
 
 // route adds a route.
 func (s *Server) route(r *Route) {
-	parameters, next := make([]string, len(r.Query)), r.Handler
+	parameters, next, scope := make([]string, len(r.Query)), r.Handler, r.Scope
 	for i, p := range r.Query {
 		parameters[i] = p.Name
 	}
 	s.handle(r.Method+" "+r.Path, func(w http.ResponseWriter, r *http.Request) {
+		r, ok := s.admit(w, r, scope)
+		if !ok {
+			return
+		}
 		err := checkQuery(r, parameters)
 		if err == nil {
 			err = checkHeaders(r.Header)

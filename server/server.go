@@ -20,6 +20,7 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
+	"github.com/resonhost/resonhost/server/auth"
 )
 
 // Defaults of Options.
@@ -54,6 +55,11 @@ type Options struct {
 	// requests can set it, so it is for servers behind something that does, and removes
 	// what clients have set.
 	TrustTenant bool
+	// Identity says who sends requests, of routes with a scope; default nobody is asked, and all may
+	// do everything. With it a principal's tenant holds, whatever TrustTenant is.
+	Identity auth.Authenticator
+	// Audit keeps what administrators did; default a trail in Logger.
+	Audit *auth.Trail
 	// Registry is what /metrics shows and where the host's metrics are
 	// registered; default one of its own, with those of Go and the process.
 	Registry *prometheus.Registry
@@ -79,6 +85,7 @@ type Server struct {
 	routes   []Route
 	draining chan struct{} // closed by SetDraining
 	drain    func()
+	delayed  chan struct{} // has a place for each refusal that waits
 	held     *budget
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
@@ -103,6 +110,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if o.MaxHeld < 8*linesOverhead {
 		return nil, &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least %d bytes, 8 × what JSON lines take, is %d", 8*linesOverhead, o.MaxHeld)}
 	}
+	if o.Audit == nil {
+		o.Audit, _ = auth.NewTrail(o.Logger, "") // which opens nothing
+	}
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
@@ -112,6 +122,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	}
 	s := &Server{
 		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
+		delayed: make(chan struct{}, maxDelayed),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
 		}, []string{"route", "code"}),

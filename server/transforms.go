@@ -22,6 +22,7 @@ import (
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/lines"
+	"github.com/resonhost/resonhost/server/auth"
 )
 
 // MediaTypeLines is JSON lines.
@@ -47,6 +48,10 @@ const (
 func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() {
 		s.unavailable(w, "draining")
+		return
+	}
+	if err := auth.Of(r.Context()).MayCall(r.PathValue("name")); err != nil {
+		s.refuse(w, r, err)
 		return
 	}
 	t, err := s.host.Lookup(r.PathValue("name"))
@@ -145,6 +150,10 @@ func (s *Server) runSingle(w http.ResponseWriter, r *http.Request, t host.Transf
 	if !single(w, r) {
 		return
 	}
+	if err := auth.Of(r.Context()).Take(1); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
 	a, ok := s.open(w, t, bodyOverhead)
 	if !ok {
 		return
@@ -211,21 +220,6 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, task invoke.Task, r
 	return task.Run(r.Context(), s.host.Client(tenant, host.PriorityNormal).Within(room))
 }
 
-func (s *Server) tenantOf(r *http.Request) (string, error) {
-	names := r.Header.Values(HeaderTenant)
-	switch {
-	case !s.opts.TrustTenant:
-		return "", nil
-	case len(names) > 1:
-		return "", &abi.FieldError{Field: HeaderTenant, Rule: "must not be there twice"}
-	case len(names) == 0:
-		return "", nil
-	case len(names[0]) > host.MaxTenant:
-		return "", &abi.FieldError{Field: HeaderTenant, Rule: fmt.Sprintf("must have at most %d bytes, has %d", host.MaxTenant, len(names[0]))}
-	}
-	return names[0], nil
-}
-
 func answer(w http.ResponseWriter, mediaType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
@@ -237,10 +231,14 @@ func answer(w http.ResponseWriter, mediaType string, body []byte) {
 // fail answers with the error of a task. What the plugin's inside is like, or the
 // host's, goes into the log alone: a caller is not told.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, err error) {
+	if refused := (*auth.Error)(nil); errors.As(err, &refused) {
+		s.refuse(w, r, err)
+		return
+	}
 	p := api.Of(transform, err)
 	switch {
 	case p.Kind == host.KindUnknownTransform:
-		p.Detail += suggest(transform, s.names())
+		p.Detail += suggest(transform, s.names(auth.Of(r.Context())))
 	case p.Kind == host.KindCancelled && errors.Is(context.Cause(r.Context()), context.Canceled):
 		// By net/http, at the connection's end: an interrupt of the daemon's has
 		// another cause, and its client is still there.
@@ -282,12 +280,14 @@ func suggest(name string, names []string) string {
 	return "; there are " + strings.Join(names, ", ")
 }
 
-// names are those of all transforms.
-func (s *Server) names() []string {
+// names are those of all transforms that somebody may call.
+func (s *Server) names(who *auth.Principal) []string {
 	var names []string
 	for _, p := range s.host.Plugins() {
 		for _, t := range p.Transforms {
-			names = append(names, t.Name)
+			if who.MayCall(t.Name) == nil {
+				names = append(names, t.Name)
+			}
 		}
 	}
 	return names
@@ -347,15 +347,17 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	ctx, release := outlive(r, in.end)
 	defer release()
 	summary, err := lines.Run(ctx, s.host, s.codecs, t.Name, in, w, lines.Options{
-		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining,
+		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining, Pace: auth.Of(r.Context()).Next,
 		Memory: a, MaxHeld: int(s.held.share), Probe: probe,
 		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})
 	last := api.Error{}
-	broken := (*lines.ReadError)(nil)
+	broken, refused := (*lines.ReadError)(nil), (*auth.Error)(nil)
 	switch {
 	case err == nil && summary.Stopped:
 		last = problem(host.KindUnavailable, t.Name, "draining: further lines were not read")
+	case errors.As(err, &refused): // who sent them is withdrawn meanwhile
+		last = problem(refused.Kind, t.Name, refused.Detail+"; further lines were not read")
 	case errors.As(err, &broken):
 		last = s.brokenOff(t, broken)
 	case err != nil && in.stalled.Load(): // for which net/http has ended the context
