@@ -201,6 +201,9 @@ func (o *options) follows(fault string) bool {
 }
 
 func checkAddress(ctx context.Context, addr string) error {
+	if addr == fromSystemd {
+		return nil
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)

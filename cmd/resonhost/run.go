@@ -19,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/systemd"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/server"
@@ -56,10 +57,14 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err := o.setTimeSlice(log); err != nil {
 		return err
 	}
-	// A port that is taken is soon known; plugins take a while to compile.
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	manager, err := newSupervised(log)
 	if err != nil {
-		return listenError(o.listen, err)
+		return err
+	}
+	// A port that is taken is soon known; plugins take a while to compile.
+	listener, err := o.openListener(ctx)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it already, if it came to be
 	o.host.Watch = !o.noWatch
@@ -74,7 +79,15 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
-	d := &daemon{log: log, host: h, draining: srv.SetDraining}
+	defer manager.watch(func() { h.Stats() })()
+	d := &daemon{
+		log: log, host: h,
+		ready: func() { manager.tell(systemd.Ready, "STATUS=serving at "+listener.Addr().String()) },
+		draining: func() {
+			manager.tell(systemd.Stopping, "STATUS=draining")
+			srv.SetDraining()
+		},
+	}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
 
@@ -146,7 +159,8 @@ type daemon struct {
 	host interface {
 		Close(ctx context.Context) error
 	}
-	draining func()
+	ready    func() // called once it serves; nil for nothing
+	draining func() // called when it begins to drain
 }
 
 func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.Handler, patience time.Duration) error {
@@ -169,6 +183,9 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(server.Listener(listener)) }() // until Shutdown or Close
 	d.log.Info("listening", "addr", listener.Addr().String())
+	if d.ready != nil {
+		d.ready()
+	}
 
 	var errs []error
 	select {

@@ -284,7 +284,7 @@ func pluginSettings(c *host.PluginConfig) []setting {
 
 func (o *options) runSettings() []setting {
 	return append([]setting{
-		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one", o.listen, text{&o.listen}},
+		{"listen", "serve HTTP at `ADDRESS`; port 0 takes a free one, and systemd the socket that systemd passes", o.listen, text{&o.listen}},
 		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", toggle{&o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", inBytes(server.DefaultMaxHeld), size[int64]{&o.maxHeld}},
