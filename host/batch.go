@@ -64,7 +64,7 @@ func (c *submitter) checkBatch(ctx context.Context, tr *transform, results []Res
 func (c *submitter) runInputs(ctx context.Context, b batch) {
 	tr := b.tr
 	most := tr.fits.Most()
-	if at := min(tr.service.cfg.MaxInstances, (len(b.inputs)+most-1)/most); at > 1 {
+	if at := min(tr.current().cfg.MaxInstances, (len(b.inputs)+most-1)/most); at > 1 {
 		c.runFrames(ctx, b, at)
 		return
 	}
@@ -90,9 +90,9 @@ func (b *batch) nextFrame() (inputs [][]byte, results []Result) {
 
 // frameLen returns how many of the inputs are in the next frame.
 func frameLen(inputs [][]byte, tr *transform) int {
-	most, size := min(len(inputs), tr.fits.Most()), 0
+	most, size, limit := min(len(inputs), tr.fits.Most()), 0, tr.current().cfg.MaxInput
 	for i := range most {
-		if size += frameSize(inputs[i]); size > tr.service.cfg.MaxInput && i > 0 {
+		if size += frameSize(inputs[i]); size > limit && i > 0 {
 			return i
 		}
 	}

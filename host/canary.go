@@ -10,7 +10,7 @@ import (
 
 // judge watches a trial until it is decided, by itself or by others, or the host closes.
 func (ps *plugins) judge(p *plugin, c *trial) {
-	limits := p.cfg.canaryLimits()
+	limits := c.version.cfg.canaryLimits()
 	ticker := time.NewTicker(limits.Every())
 	defer ticker.Stop()
 	for {

@@ -46,7 +46,11 @@ func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err erro
 	if len(s.WASM) > p.cfg.MaxModule {
 		return c, newLoadError(s, StepRead, tooLarge(p.cfg.MaxModule))
 	}
-	opts := ps.moduleOptions(p, s)
+	as, err := ps.cfg.ofSource(s)
+	if err != nil {
+		return c, newLoadError(s, StepInspect, err)
+	}
+	opts := ps.moduleOptions(p, s, as.PluginConfig)
 	held := func(m *manifest.Manifest) error {
 		of, err := compileSchemas(m)
 		if err != nil {
@@ -55,7 +59,7 @@ func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err erro
 		return holdTests(ctx, m, of)
 	}
 	var checks []conform.Check
-	timeout := orDefault(p.cfg.RunTimeout, DefaultRunTimeout)
+	timeout := orDefault(as.RunTimeout, DefaultRunTimeout)
 	if c.Kind, checks, err = conform.Run(ctx, s.WASM, conform.Options{Module: opts, Timeout: timeout, Held: held}); err != nil {
 		return c, err
 	}

@@ -116,9 +116,9 @@ func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployRes
 		result, change = DeployRolledBack, event.PluginRolledBack
 		p.rejected, p.previous = before.current.record.identity, nil
 		p.failure = before.current.record.loadError(StepRollback, errRolledBack)
-	case d.canary && p.cfg.Canary > 0:
+	case d.canary && v.cfg.Canary > 0:
 		result, change = DeployCanary, event.PluginCanary
-		next = &serving{current: before.current, trial: newTrial(v, p.cfg.Canary)}
+		next = &serving{current: before.current, trial: newTrial(v, v.cfg.Canary)}
 		p.rejected = [32]byte{}
 	default:
 		result, change = DeploySwapped, event.PluginSwapped

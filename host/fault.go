@@ -98,7 +98,7 @@ func runFailure(ctx context.Context, t *transform, v *version, err error) *Error
 			}
 		case module.Timeout:
 			e.Kind, e.Err = KindTimeout, context.DeadlineExceeded
-			e.Message = fmt.Sprintf("ran longer than its run timeout of %v (RunTimeout, --run-timeout)", v.spec(t.slot).timeout)
+			e.Message = fmt.Sprintf("ran longer than its run timeout of %v (%s)", v.spec(t.slot).timeout, v.spec(t.slot).timeoutBy)
 		case module.Cancelled:
 			ended(ctx, e, "ran")
 		default:
@@ -111,6 +111,7 @@ func runFailure(ctx context.Context, t *transform, v *version, err error) *Error
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		ended(ctx, e, "ran")
 	}
+	e.Message = v.cfg.named(e.Message)
 	return e
 }
 
@@ -167,7 +168,7 @@ func (t *transform) checkInput(ctx context.Context, input []byte) *Error {
 	if s == nil {
 		return nil
 	}
-	limits := frameLimits(t.service.cfg)
+	limits := frameLimits(t.current().cfg.PluginConfig)
 	if err := limits.CheckInput([]abi.Item{{Payload: input}}); err != nil {
 		return runFailure(ctx, t, t.current(), err)
 	}

@@ -61,7 +61,7 @@ func Inspect(ctx context.Context, s Source, cfg Config) (Inspection, error) {
 	if err != nil {
 		return Inspection{}, err
 	}
-	in := inspection(v.engine.(sandbox).Info(), v.cfg)
+	in := inspection(v.engine.(sandbox).Info(), v.cfg.PluginConfig)
 	in.Tests = v.tests
 	return in, v.end(context.WithoutCancel(ctx))
 }

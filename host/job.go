@@ -37,7 +37,7 @@ func (j *job) end(r Result) { j.result, j.ended = r, true }
 
 // offers reports whether others may do the task while it waits.
 func (t *task) offers() bool {
-	return !t.ticket.Held() && t.stream == nil && t.transform.row.Target != 0
+	return !t.ticket.Held() && t.stream == nil && t.transform.row.Target() != 0
 }
 
 // offer lets others do the task while it waits. It returns nil if none may.

@@ -67,7 +67,7 @@ func (p *plugin) bindLocked(v *version, r *runner, sandboxed bool) {
 		})
 		if at < 0 {
 			at = len(p.transforms)
-			p.transforms = append(p.transforms, p.newTransform(want, r, sandboxed))
+			p.transforms = append(p.transforms, p.newTransform(want, r))
 		}
 		slot := p.transforms[at].slot
 		for len(v.specs) <= slot {
@@ -75,26 +75,23 @@ func (p *plugin) bindLocked(v *version, r *runner, sandboxed bool) {
 		}
 		s := &spec{Transform: want, index: index, schemas: v.schemas[index]}
 		if sandboxed {
-			s.timeout = orDefault(p.cfg.RunTimeout, orDefault(want.Timeout(), DefaultRunTimeout))
+			s.timeout, s.timeoutBy = v.cfg.timeoutOf(&want)
 		}
 		v.specs[slot] = s
 		v.slots = append(v.slots, slot)
 	}
 }
 
-func (p *plugin) newTransform(spec manifest.Transform, r *runner, sandboxed bool) *transform {
+func (p *plugin) newTransform(spec manifest.Transform, r *runner) *transform {
 	t := &transform{
 		service: &p.service, name: spec.Name, input: spec.Input, output: spec.Output, slot: p.slots,
 		group: r.sched.NewGroup(p.class, p.cfg.Weight), over: r.over,
 	}
 	p.slots++
-	if sandboxed {
-		t.row.Target = p.cfg.BatchTarget
-	}
 	t.row.Max = framefit.Max
 	t.row.Warn = func(size int, cost time.Duration) {
 		r.log.Warn("rows of tasks have been as short or as long as they can for 5 minutes",
-			"transform", t.name, "tasks", size, "task_takes", cost, "target", t.row.Target)
+			"transform", t.name, "tasks", size, "task_takes", cost, "target", t.row.Target())
 	}
 	return t
 }
@@ -131,6 +128,9 @@ func (p *plugin) describeLocked() Plugin {
 
 func (p *plugin) statsLocked() PluginStats {
 	s := PluginStats{Plugin: p.describeLocked(), MaxInstances: p.cfg.MaxInstances}
+	if v := p.current(); v != nil {
+		s.MaxInstances = v.cfg.MaxInstances
+	}
 	sum := p.past
 	for _, v := range p.versions {
 		sum.version(v)

@@ -37,15 +37,22 @@ func (ps *plugins) prepare(ctx context.Context, p *plugin, s Source, before *ser
 			return nil, newLoadError(s, StepAccept, err)
 		}
 	}
+	cfg, err := ps.cfg.ofSource(s)
+	if err != nil {
+		return nil, newLoadError(s, StepInspect, err)
+	}
+	if len(s.WASM) > cfg.MaxModule {
+		return nil, newLoadError(s, StepRead, cfg.name(tooLarge(cfg.MaxModule)))
+	}
 	if before != nil && !d.back {
 		defer ps.takeWorker(ctx)()
 	}
-	v, err := ps.open(ctx, p, s, before)
+	v, err := ps.open(ctx, p, s, cfg, before)
 	if err != nil {
-		return nil, newLoadError(s, StepWarm, err)
+		return nil, newLoadError(s, StepWarm, cfg.name(err))
 	}
 	if step, err := ps.try(ctx, v, before, d); err != nil {
-		return nil, newLoadError(s, step, errors.Join(err, v.end(context.WithoutCancel(ctx))))
+		return nil, newLoadError(s, step, errors.Join(cfg.name(err), v.end(context.WithoutCancel(ctx))))
 	}
 	v.loading = time.Since(began)
 	ps.sample(p, v)
@@ -53,14 +60,14 @@ func (ps *plugins) prepare(ctx context.Context, p *plugin, s Source, before *ser
 }
 
 // open makes a version of a source, with a pool as large as its predecessor's.
-func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *serving) (*version, error) {
-	cfg, warm := p.cfg, 0
+func (ps *plugins) open(ctx context.Context, p *plugin, s Source, cfg ofVersion, before *serving) (*version, error) {
+	warm := 0
 	if before != nil {
 		if r, ok := before.current.engine.(sandbox); ok {
 			warm = r.Pool().Size
 		}
 	}
-	opts := ps.moduleOptions(p, s)
+	opts := ps.moduleOptions(p, s, cfg.PluginConfig)
 	opts.Compiling = ps.compiling
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
 		Module:      opts,
@@ -77,7 +84,7 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, before *servin
 		return nil, err
 	}
 	info := r.Info()
-	for _, warning := range warnings(info, cfg) {
+	for _, warning := range warnings(info, cfg.PluginConfig) {
 		ps.log.Warn("a plugin may not do what it should", "plugin", info.Manifest.Name, "reason", warning)
 	}
 	if info.Single && cfg.Isolation.shares() {
@@ -132,8 +139,7 @@ func binaryLimits(l BinaryLimits) module.BinaryLimits {
 }
 
 // moduleOptions are those by which a source of a plugin's becomes a module.
-func (ps *plugins) moduleOptions(p *plugin, s Source) module.Options {
-	cfg := p.cfg
+func (ps *plugins) moduleOptions(p *plugin, s Source, cfg PluginConfig) module.Options {
 	return module.Options{
 		Kinds:             kind.All(),
 		Name:              s.Name,

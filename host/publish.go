@@ -47,6 +47,7 @@ func (ps *plugins) publishLocked(p *plugin, next *serving) (gone retired) {
 		return true
 	})
 	p.serving.Store(next)
+	ps.shareLocked(p)
 	for _, t := range p.transforms {
 		if s := t.current().spec(t.slot); s != nil {
 			t.schema.Store(s.ofPayload())
@@ -56,6 +57,27 @@ func (ps *plugins) publishLocked(p *plugin, next *serving) (gone retired) {
 		ps.nameLocked()
 	}
 	return gone
+}
+
+// shareLocked has the tasks of a plugin share the workers as the versions that serve are set. A canary
+// and the version beside it share what they have, so the lower limit holds for both.
+func (ps *plugins) shareLocked(p *plugin) {
+	s := p.serving.Load()
+	if s == nil {
+		return
+	}
+	cfg := &s.current.cfg
+	limit := cfg.MaxInstances
+	for _, v := range s.versions() {
+		limit = min(limit, v.cfg.MaxInstances)
+	}
+	ps.sched.SetLimit(p.class, limit)
+	for _, t := range p.transforms {
+		ps.sched.SetWeight(t.group, cfg.Weight)
+		if ps.cfg.Mode == ModeSandbox {
+			t.row.SetTarget(cfg.BatchTarget)
+		}
+	}
 }
 
 // nameLocked has tasks find the transforms that serve by their names.
@@ -95,17 +117,16 @@ func (ps *plugins) retire(p *plugin, gone retired) {
 	}
 	ps.retiring.Go(func() {
 		began := time.Now()
-		patience := time.AfterFunc(p.cfg.SwapTimeout, func() {
-			for _, v := range gone.versions {
-				v.cancel(errReplaced)
-			}
-		})
-		defer patience.Stop()
+		patience := make([]*time.Timer, len(gone.versions))
+		for i, v := range gone.versions {
+			patience[i] = time.AfterFunc(v.cfg.SwapTimeout, func() { v.cancel(errReplaced) })
+		}
 		for _, t := range gone.transforms {
 			<-ps.sched.Retire(t.group)
 		}
-		for _, v := range gone.versions {
+		for i, v := range gone.versions {
 			ps.free(p, v)
+			patience[i].Stop()
 			ps.log.Info("an earlier version is closed", v.label().attrs("drained_in", time.Since(began))...)
 		}
 		ps.mu.Lock()

@@ -21,7 +21,7 @@ func (t *task) lead(ctx context.Context, a args, row bool) (r Result, rest func(
 	}
 	r = t.single(ctx, a)
 	if size > 1 && row {
-		if next, ok := t.ticket.Next(t.transform.row.Target, nil); ok {
+		if next, ok := t.ticket.Next(t.transform.row.Target(), nil); ok {
 			return r, func(t *task) { t.carry(next, size-2) }
 		}
 	}
@@ -37,7 +37,7 @@ func (t *task) carry(next sched.Taken, more int) {
 			return
 		}
 		runtime.Gosched()
-		next, ok = t.ticket.Next(t.transform.row.Target, nil)
+		next, ok = t.ticket.Next(t.transform.row.Target(), nil)
 	}
 }
 
@@ -51,10 +51,10 @@ func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 	size := frameSize(input)
 	fits := func(next any) bool {
 		size += frameSize(next.(*job).args.input)
-		return size <= t.transform.service.cfg.MaxInput
+		return size <= t.version.cfg.MaxInput
 	}
 	for range most {
-		next, ok := t.ticket.Next(t.transform.row.Target, fits)
+		next, ok := t.ticket.Next(t.transform.row.Target(), fits)
 		if !ok {
 			break
 		}

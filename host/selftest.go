@@ -111,7 +111,7 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 		return nil, errors.New("the plugin has no such transform")
 	}
 	of := spec{Transform: v.manifest.Transforms[at], schemas: v.schemas[at]}
-	of.timeout = orDefault(v.cfg.RunTimeout, orDefault(of.Transform.Timeout(), DefaultRunTimeout))
+	of.timeout, _ = v.cfg.timeoutOf(&of.Transform)
 	described := v.describe(&of)
 	payload, encode, err := t.translate.guarded(described, c.Input)
 	if err == nil {

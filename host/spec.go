@@ -14,7 +14,9 @@ type spec struct {
 
 	index   int
 	timeout time.Duration
-	schemas schemas
+	// timeoutBy is what has set the timeout, in words.
+	timeoutBy string
+	schemas   schemas
 }
 
 // takes reports whether the transform can have the state of a stream; any has none.

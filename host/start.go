@@ -199,7 +199,7 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 		}
 		return again(served.source)
 	case fromHex(r.Trial):
-		if p.cfg.Canary > 0 {
+		if cfg, err := s.cfg.ofSource(source); err == nil && cfg.Canary > 0 {
 			s.log.Info("the newest version is a canary still", "plugin", source.Name)
 			s.trialsMu.Lock()
 			s.trials = append(s.trials, source)
@@ -268,7 +268,7 @@ func (s *startup) openNative(n Native) (candidate, error) {
 	// that fails harms no other; the crossing is a call.
 	cfg.Interrupt, cfg.Isolation, cfg.BreakAfter = InterruptOff, IsolationPristine, 0
 	e := &inline{code: n, manifest: m, limits: frameLimits(*cfg)}
-	v, err := newVersion(s.ctx, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, *cfg)
+	v, err := newVersion(s.ctx, record{source: Source{Name: m.Name}, hash: hex.EncodeToString(sum[:])}, m, e, ofVersion{PluginConfig: *cfg})
 	return candidate{p, v}, err
 }
 

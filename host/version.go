@@ -34,7 +34,7 @@ type version struct {
 	sampler  *sampler.Sampler // of its tasks; nil without
 	tests    int              // of record.source.Tests, which it passed
 	loading  time.Duration    // how long prepare took
-	cfg      PluginConfig     // the plugin's, but for an isolation that the module cannot have
+	cfg      ofVersion        // but for an isolation that the module cannot have
 	// ctx ends when its tasks must: when the host's patience ends, or that with a
 	// version that was replaced.
 	ctx    context.Context //nolint:containedctx // the life of it
@@ -59,7 +59,7 @@ func (v *version) spec(slot int) *spec {
 
 // newVersion makes a version of what could serve. The error is of the manifest's schemas, and the engine
 // is then the caller's to close.
-func newVersion(until context.Context, r record, m *manifest.Manifest, e engine, cfg PluginConfig) (*version, error) {
+func newVersion(until context.Context, r record, m *manifest.Manifest, e engine, cfg ofVersion) (*version, error) {
 	v := &version{record: r, manifest: m, engine: e, cfg: cfg}
 	var err error
 	if v.schemas, err = compileSchemas(m); err != nil {

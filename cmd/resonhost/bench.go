@@ -16,6 +16,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/internal/workload"
 	"github.com/resonhost/resonhost/resonance/network"
 )
@@ -77,12 +78,12 @@ interrupted by a signal.`
 func benchCommand(std stdio) *cli.Command {
 	o, b := newOptions(), &bench{}
 	settings := []setting{
-		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s", duration{&b.duration, false}},
-		{"swaps", "swap `N` times, of swap", "1000", count{p: &b.swaps}},
-		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", count{p: &b.nodes}},
-		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), duration{&b.period, false}},
-		{"html", "write the report with a plot to `FILE`, as a page", "", text{&b.html}},
-		{"quiet", "do not say on stderr what goes on", "", toggle{&b.quiet}},
+		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s", value.Duration(&b.duration)},
+		{"swaps", "swap `N` times, of swap", "1000", value.Count(&b.swaps)},
+		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", value.Count(&b.nodes)},
+		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), value.Duration(&b.period)},
+		{"html", "write the report with a plot to `FILE`, as a page", "", value.Text(&b.html)},
+		{"quiet", "do not say on stderr what goes on", "", value.Toggle{P: &b.quiet}},
 	}
 	// The others are what is measured.
 	hosts := slices.DeleteFunc(o.hostSettings(""), func(s setting) bool {

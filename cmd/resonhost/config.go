@@ -143,7 +143,7 @@ func (o *options) decodeWeights(n *yamlfile.Node) error {
 	return yamlfile.Every(n, weightsKey, nil, func(tenant string, value *yamlfile.Node) error {
 		var weight int
 		path := weightsKey + "." + tenant
-		err := o.weights.take(setting{name: tenant, value: count{p: &weight}}, path, value)
+		err := o.weights.take(weightSetting(tenant, &weight), path, value)
 		o.host.TenantWeights[tenant] = weight
 		return err
 	})
@@ -184,13 +184,13 @@ func ofPlugin(path string, names []string) func(string) error {
 	}
 }
 
-func set(s setting, path string, value *yamlfile.Node) error {
-	text, err := yamlfile.Scalar(value, path)
+func set(s setting, path string, n *yamlfile.Node) error {
+	text, err := yamlfile.Scalar(n, path)
 	if err != nil {
 		return err
 	}
 	if err := s.value.Set(text); err != nil {
-		return yamlfile.At(value, "%s: %q: %v", path, text, err)
+		return yamlfile.At(n, "%s: %q: %v", path, text, err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/value"
 )
 
 // samples has a value for each setting of a table that is not the default.
@@ -23,7 +24,7 @@ func samples(t *testing.T, settings []setting) string {
 		for _, try := range []string{
 			"true", fmt.Sprint(3 + i), fmt.Sprintf("%dms", 3+i), fmt.Sprintf("%dKiB", 3+i), "25%", "clock, random", "interpreter", "inline", "reject", "shared", "runtime", "reset", "debug", "sample:9",
 		} {
-			if _, ok := s.value.(text); ok {
+			if reflect.TypeOf(s.value) == reflect.TypeOf(value.Text(nil)) {
 				try = fmt.Sprintf("it's \"%d\": # no comment, null\t\u00b5", i)
 			}
 			if s.value.Set(try) == nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 )
@@ -89,7 +90,7 @@ func (f *configFlags) flags(settings []setting) (all []cli.Flag) {
 		if s.name == "json" {
 			continue
 		}
-		if _, ok := s.value.(toggle); ok {
+		if _, ok := s.value.(value.Toggle); ok {
 			all = append(all, &cli.BoolFlag{Name: s.name, Usage: s.usage, DisableDefaultText: true})
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/value"
 )
 
 // shown is a setting as config print has it.
@@ -77,7 +78,7 @@ func (o *options) effective() effective {
 	e := effective{Settings: []shown{}, Overrides: make(map[string][]shown), Weights: []shown{}}
 	for _, s := range newOptions().ofRun() {
 		def := s.def
-		if _, ok := s.value.(toggle); ok {
+		if _, ok := s.value.(value.Toggle); ok {
 			def = "false"
 		}
 		e.Settings = append(e.Settings, o.show(s.key(), def, o.given[s.name]))

@@ -22,6 +22,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
+	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/server"
@@ -37,12 +38,12 @@ type dev struct {
 func devCommand(std stdio) *cli.Command {
 	o, d := newOptions(), &dev{}
 	settings := []setting{
-		{"build", "build with the shell command `CMD`, in DIR", "make", text{&d.build}},
-		{"wasm", "the build makes `FILE`, which is NAME.wasm of a plugin NAME; relative to DIR", "by NAME.test.ndjson, or NAME.wasm, in DIR", text{&d.wasm}},
-		{"input", "replay the JSON lines of `FILE` too, inputs or {\"transform\": …, \"input\": …}", "none", text{&d.input}},
+		{"build", "build with the shell command `CMD`, in DIR", "make", value.Text(&d.build)},
+		{"wasm", "the build makes `FILE`, which is NAME.wasm of a plugin NAME; relative to DIR", "by NAME.test.ndjson, or NAME.wasm, in DIR", value.Text(&d.wasm)},
+		{"input", "replay the JSON lines of `FILE` too, inputs or {\"transform\": …, \"input\": …}", "none", value.Text(&d.input)},
 		{"ignore", "take no files or folders of names as in `LIST`, such as docs,*.txt, for sources", "none", patterns{&d.ignore}},
-		{"once", "build, deploy and replay once, and exit with 0 or 1", "", toggle{&d.once}},
-		{"listen", "serve HTTP at `ADDRESS` meanwhile; port 0 takes a free one", "do not", text{&d.listen}},
+		{"once", "build, deploy and replay once, and exit with 0 or 1", "", value.Toggle{P: &d.once}},
+		{"listen", "serve HTTP at `ADDRESS` meanwhile; port 0 takes a free one", "do not", value.Text(&d.listen)},
 	}
 	hosts := slices.DeleteFunc(o.hostSettings(""), func(s setting) bool {
 		return !slices.Contains([]string{"workers", "memory-budget"}, s.name)

@@ -17,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/internal/scaffold"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/value"
 )
 
 // project is what new is told.
@@ -48,14 +49,14 @@ func newCommand(std stdio) *cli.Command {
 		Flags: append(flags([]setting{
 			{
 				"lang", "write the plugin in `LANGUAGE` " + strings.Join(words[:last], ", ") + " or " + words[last], words[0],
-				choice[string]{&p.Language, words, words},
+				value.Choice(&p.Language, words, words),
 			},
 			{
 				"kind", "write a plugin of `KIND` " + strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1], kinds[0],
-				choice[string]{&p.Kind, kinds, kinds},
+				value.Choice(&p.Kind, kinds, kinds),
 			},
-			{"dir", "write to `DIR`", "the plugin's name", text{&p.dir}},
-			{"replace", "have a plugin in Go use the checkout `DIR` of " + scaffold.Module, "none", text{&p.Replace}},
+			{"dir", "write to `DIR`", "the plugin's name", value.Text(&p.dir)},
+			{"replace", "have a plugin in Go use the checkout `DIR` of " + scaffold.Module, "none", value.Text(&p.Replace)},
 		}), jsonFlag("print JSON", &p.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {

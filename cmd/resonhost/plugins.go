@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/internal/value"
 )
 
 // verbs are what a running host can be asked to do with a plugin.
@@ -37,7 +38,7 @@ func pluginsCommand(std stdio) *cli.Command {
 			"             a --cache-dir stays paused at its next start\n\n" +
 			"Asks the host that resonhost run serves at --url. NAME is the plugin's, or that of\n" +
 			"its file without .wasm.\n\n" + exitCodes,
-		Flags: append(flags([]setting{{"url", "the host is at `URL`", o.url, text{&o.url}}}, o.config()),
+		Flags: append(flags([]setting{{"url", "the host is at `URL`", o.url, value.Text(&o.url)}}, o.config()),
 			stateRuleFlag(&rule),
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
@@ -100,7 +101,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 func stateRuleFlag(rule *string) cli.Flag {
 	words := []string{"refuse", "reset"}
 	return &cli.GenericFlag{
-		Name: "state-rule", Value: choice[string]{rule, words, words}, DefaultText: "the plugin's",
+		Name: "state-rule", Value: value.Choice(rule, words, words), DefaultText: "the plugin's",
 		Usage: "if the version before cannot read streams' states, `DO` refuse, or reset them; of rollback",
 	}
 }

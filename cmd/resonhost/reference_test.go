@@ -98,6 +98,16 @@ func settingsTable(g group, all map[string][]commandFlag) string {
 	return b.String()
 }
 
+// companionTable is what a companion file may set.
+func companionTable() string {
+	var b strings.Builder
+	b.WriteString("| setting | stricter is |\n| --- | --- |\n")
+	for _, s := range host.PluginSettings(&host.PluginConfig{}) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", s.Key(), s.Stricter)
+	}
+	return b.String()
+}
+
 // commandReference is what docs/reference/cli.md has of a command: how it is used, where its
 // settings stand, and the flags that no table of settings has.
 func commandReference(c *cli.Command) string {
@@ -173,7 +183,8 @@ func TestReference(t *testing.T) {
 			want["command "+c.Name] = commandReference(c)
 		}
 	}
-	for _, name := range []string{"configuration.md", "cli.md"} {
+	want["settings companion"] = companionTable()
+	for _, name := range []string{"configuration.md", "cli.md", "companion.md"} {
 		file := filepath.Join(guesttest.Root(), "docs", "reference", name)
 		b, err := os.ReadFile(file)
 		if err != nil {

@@ -70,6 +70,8 @@ type File struct {
 	SelfTests []manifest.SelfTest
 	// Limits are those of this plugin.
 	Limits Limits
+	// Settings are settings of the host for this plugin, in the order of the file.
+	Settings []Setting
 
 	name  string         // "" if there is no file
 	lines map[string]int // of its keys
@@ -85,6 +87,12 @@ type Limits struct {
 	// MaxResponseBytes is the longest body of an HTTP response, and MaxVariableBytes what all
 	// variables of a task take together. Nil is Extism's default.
 	MaxResponseBytes, MaxVariableBytes *int
+}
+
+// Setting is one of the host's that the file sets. What it is called and may be is the host's to know.
+type Setting struct {
+	Key, Value string
+	Line       int
 }
 
 // Transform is one that a companion file declares.
@@ -169,6 +177,17 @@ func (f *File) Refuse(why string, keys ...string) error {
 	return errors.Join(errs...)
 }
 
+// RefuseTimeouts joins an [*Error] for each of the file's own times that a task may run.
+func (f *File) RefuseTimeouts(why string) error {
+	err := f.Refuse(why, "timeout_ms")
+	for i := range f.Transforms {
+		if t := &f.Transforms[i]; t.Timeout != 0 {
+			err = errors.Join(err, f.at(t.Line, "transforms[%d].timeout: %s", i, why))
+		}
+	}
+	return err
+}
+
 // RefuseIn joins an [*Error] for each transform of the file's that has a key, which is export,
 // operation, arguments or state. It is nil if there are none.
 func (f *File) RefuseIn(key, why string) error {
@@ -211,6 +230,7 @@ func (f *File) parse(doc []byte) error {
 		"allowed_hosts": f.hosts,
 		"transforms":    f.transforms,
 		"self_tests":    f.selfTests,
+		"settings":      f.settings,
 
 		"timeout_ms":         number(func(n int) { f.Limits.TimeoutMS = n }, "timeout_ms"),
 		"max_pages":          number(func(n int) { f.Limits.MaxPages = n }, "max_pages"),
@@ -220,6 +240,18 @@ func (f *File) parse(doc []byte) error {
 	return yamlfile.Members(top, theFile, yamlfile.Known(theFile, slices.Collect(maps.Keys(fields))), func(key string, value *yamlfile.Node) error {
 		f.lines[key] = value.Line
 		return fields[key](value)
+	})
+}
+
+// settings reads settings of the host's. Several of a list are written with commas, as a flag has them.
+func (f *File) settings(n *yamlfile.Node) error {
+	return yamlfile.Members(n, "settings", nil, func(key string, value *yamlfile.Node) error {
+		if err := f.spend(value, "settings", key); err != nil {
+			return err
+		}
+		v, err := f.scalar(value, "settings."+foreign.Cut(key))
+		f.Settings = append(f.Settings, Setting{key, v, value.Line})
+		return err
 	})
 }
 

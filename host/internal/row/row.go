@@ -8,16 +8,16 @@ import (
 )
 
 // Row is how many tasks of a transform one worker does in a row, where it does so: as
-// many as take Target together, by what tasks took lately. Its methods may be called
+// many as take its target together, by what tasks took lately. Its methods may be called
 // concurrently.
 type Row struct {
-	Target time.Duration // 0 is one task
-	Max    int           // tasks at most
+	Max int // tasks at most
 	// Warn is called once each time the row has been at one bound for longestPin, with
 	// tasks that waited all the time.
 	Warn func(size int, cost time.Duration)
 
-	size atomic.Int64 // 0 before the first task; written with mu held
+	target atomic.Int64 // a time.Duration; written with mu held
+	size   atomic.Int64 // 0 before the first task; written with mu held
 
 	mu     sync.Mutex    // guards all below
 	cost   time.Duration // moving average of a task's run
@@ -32,10 +32,23 @@ const longestPin = 5 * time.Minute
 // longestGap is how long a row is taken to be as it was without any task.
 const longestGap = time.Minute
 
+// Target is how long the tasks of a row take together; 0, as before SetTarget, is one task.
+func (r *Row) Target() time.Duration { return time.Duration(r.target.Load()) }
+
+// SetTarget changes it.
+func (r *Row) SetTarget(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.target.Store(int64(d))
+	if d == 0 {
+		r.size.Store(0)
+	}
+}
+
 // Observe takes note of a crossing of so many tasks that has ended, and whether they had
 // to wait for their turn.
 func (r *Row) Observe(now time.Time, took time.Duration, tasks int, waited bool) {
-	if r.Target == 0 {
+	if r.Target() == 0 {
 		return
 	}
 	if size, cost, warn := r.update(now, took/time.Duration(tasks), waited); warn {
@@ -46,12 +59,16 @@ func (r *Row) Observe(now time.Time, took time.Duration, tasks int, waited bool)
 func (r *Row) update(now time.Time, took time.Duration, waited bool) (size int, cost time.Duration, warn bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	target := r.Target()
+	if target == 0 { // since then
+		return 1, 0, false
+	}
 	before, gap := int(r.size.Load()), now.Sub(r.last)
 	if before == 0 {
 		r.cost = took
 	}
 	r.cost += (took - r.cost) / 8
-	size = int(min(max(1, r.Target/max(r.cost, 1)), time.Duration(r.Max)))
+	size = int(min(max(1, target/max(r.cost, 1)), time.Duration(r.Max)))
 	if size != before {
 		r.size.Store(int64(size))
 	}

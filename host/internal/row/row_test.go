@@ -8,7 +8,8 @@ import (
 func TestRow(t *testing.T) {
 	const longest = 64
 	var warned []int
-	r := Row{Target: 100 * time.Microsecond, Max: longest, Warn: func(size int, _ time.Duration) { warned = append(warned, size) }}
+	r := Row{Max: longest, Warn: func(size int, _ time.Duration) { warned = append(warned, size) }}
+	r.SetTarget(100 * time.Microsecond)
 	now := time.Unix(0, 0)
 	waited := true
 	feed := func(took time.Duration, tasks, times int, every time.Duration) {

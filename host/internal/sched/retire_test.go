@@ -53,3 +53,45 @@ func TestRetire(t *testing.T) {
 	s.Close()
 	<-s.Drained()
 }
+
+// TestSetLimit has waiting tasks begin at once when their class may have more, and none when it may
+// have fewer until enough have ended.
+func TestSetLimit(t *testing.T) {
+	s := sched.New(sched.Config{Slots: 3, Capacity: 10, Age: time.Hour})
+	class := s.NewClass(1)
+	g := s.NewGroup(class, 1)
+	var tickets [4]sched.Ticket
+	for i := range tickets {
+		var err error
+		if tickets[i], err = s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := func(want int) {
+		t.Helper()
+		if n := s.Stats().Active; n != want {
+			t.Errorf("%d run, want %d", n, want)
+		}
+	}
+	running(1)
+	s.SetLimit(class, 3)
+	running(3)
+	s.SetLimit(class, 1)
+	for i := range 3 {
+		if err := tickets[i].Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tickets[0].Release()
+	running(2)
+	tickets[1].Release()
+	running(1)
+	tickets[2].Release()
+	running(1)
+	if err := tickets[3].Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tickets[3].Release()
+	s.Close()
+	<-s.Drained()
+}

@@ -147,6 +147,24 @@ func (s *Scheduler) NewGroup(class *Class, weight int) *Group {
 	return g
 }
 
+// SetLimit changes how many tasks of a class run at once. Those that run go on.
+func (s *Scheduler) SetLimit(c *Class, limit int) {
+	s.lock()
+	defer s.mu.Unlock()
+	if c.limit == limit {
+		return
+	}
+	c.limit = limit
+	s.dispatchLocked() // for those whom the lower one held
+}
+
+// SetWeight changes a group's share of the time from now on.
+func (s *Scheduler) SetWeight(g *Group, weight int) {
+	s.lock()
+	defer s.mu.Unlock()
+	g.weight = float64(weight)
+}
+
 // Retire refuses further tasks of a group with [ErrRetired]. Those it has go on; the
 // channel is closed once they have ended, and the group is forgotten. Calling it again
 // returns the same channel.
