@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,7 +91,11 @@ func TestTasksThatNeverRanAreTold(t *testing.T) {
 		if err != nil {
 			break
 		}
-		told[e.Body.(event.TaskCompleted).Error]++
+		done := e.Body.(event.TaskCompleted)
+		told[done.Error]++
+		if kind := host.Kind(done.ErrorKind); done.Plugin != "hostile" || (kind != "") != (done.Error != "") || kind != "" && !slices.Contains(host.Kinds(), kind) {
+			t.Errorf("told of plugin %s and an error of kind %q", done.Plugin, kind)
+		}
 	}
 	want := map[string]int{first.Error(): 1, second.Error(): 1, third.Error(): 1, "": 1}
 	if !maps.Equal(told, want) {

@@ -55,10 +55,10 @@ func (t *task) announce(r Result, behind int) {
 	t.looked = time.Time{}
 	latency := time.Since(t.queued)
 	e := event.TaskCompleted{
-		Transform: t.transform.name, Tenant: t.from.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,
+		Plugin: t.transform.current().manifest.Name, Transform: t.transform.name, Tenant: t.from.tenant, Stream: t.key, Latency: latency, Fuel: r.Fuel,
 	}
 	if r.Err != nil {
-		e.Error = r.Err.Error()
+		e.Error, e.ErrorKind = r.Err.Error(), string(KindOf(r.Err))
 	} else {
 		e.Output = bytes.Clone(r.Output[behind:])
 	}

@@ -19,8 +19,10 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/events"
 )
 
 // Defaults of Options.
@@ -66,6 +68,12 @@ type Options struct {
 	// Collectors are registered there as well: metrics that the host and the server do not
 	// have, such as a plugin's own.
 	Collectors []prometheus.Collector
+	// Events, if set, is the bus that GET /v1/events streams; most often the host's
+	// (host.Config.Events). It is the caller's.
+	Events *event.Bus
+	// EventHub bounds the streams of Events, and of what else the caller streams with it; default
+	// one of its own. SetDraining drains it.
+	EventHub *events.Hub
 	// Routes are served beside the server's own, and as these are: they are in what GET / lists,
 	// their parameters and methods are checked, and their requests are counted.
 	Routes []Route
@@ -83,6 +91,7 @@ type Server struct {
 	started  time.Time
 	mux      *http.ServeMux
 	routes   []Route
+	feed     *events.Feed  // nil without Options.Events
 	draining chan struct{} // closed by SetDraining
 	drain    func()
 	delayed  chan struct{} // has a place for each refusal that waits
@@ -116,6 +125,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = DefaultStallTimeout
 	}
+	if o.Events != nil && o.EventHub == nil {
+		o.EventHub = events.NewHub(events.Options{StallTimeout: o.StallTimeout})
+	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -139,12 +151,17 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	limit := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "resonhost_http_held_limit_bytes", Help: "How many bytes requests may hold together.",
 	}, func() float64 { return float64(o.MaxHeld) })
-	s.drain = sync.OnceFunc(func() { close(s.draining) })
+	s.drain = sync.OnceFunc(func() {
+		close(s.draining)
+		if o.EventHub != nil {
+			o.EventHub.Drain()
+		}
+	})
 	if err := s.addRoutes(s.table()); err != nil {
 		return nil, err
 	}
 	own := []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
-	if err := register(o.Registry, slices.Concat(own, o.Collectors)); err != nil {
+	if err := register(o.Registry, slices.Concat(own, s.eventCollectors(), o.Collectors)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -187,8 +204,8 @@ func (s *Server) boundBody(w http.ResponseWriter, r *http.Request) {
 }
 
 // SetDraining has /readyz say that the server is going, and refuses further tasks
-// with 503; JSON lines take no further line, and say so in a last one. Tasks under
-// way go on. Calling it again is fine.
+// with 503; JSON lines take no further line, and say so in a last one. Streams of events end. Tasks
+// under way go on. Calling it again is fine.
 func (s *Server) SetDraining() { s.drain() }
 
 func (s *Server) isDraining() bool {

@@ -19,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/systemd"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
@@ -68,6 +69,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it already, if it came to be
 	o.host.Watch = !o.noWatch
+	o.host.Events = event.New(eventHistory)
 	h, err := o.startHost(ctx, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -94,7 +96,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 // newServer returns the server of a host, which need not be started.
 func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, error) {
 	srv, err := server.New(h, o.codecs(), server.Options{
-		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld,
+		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld, Events: o.host.Events,
 		Collectors: []prometheus.Collector{collect.NewCascade(h)},
 	})
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
@@ -102,6 +104,10 @@ func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, err
 	}
 	return srv, err
 }
+
+// eventHistory is how many events are kept for clients that come again. What comes as fast as the
+// work is not kept.
+const eventHistory = 1024
 
 // maxBody is how long a body or a line may be: the longest input that a plugin takes, or the
 // server's own bound.

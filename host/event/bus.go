@@ -35,10 +35,12 @@ type Bus struct {
 	mu      sync.Mutex // guards all below, and subscriptions' buffers
 	seq     uint64
 	history ring
-	subs    map[*Subscription]struct{}
-	dropped uint64 // by subscriptions that are no longer
-	closed  bool
-	late    uint64 // published after Close
+	// forgotten has of each kind the latest event that the history no longer has, 0 for none.
+	forgotten [kinds]uint64
+	subs      map[*Subscription]struct{}
+	dropped   uint64 // by subscriptions that are no longer
+	closed    bool
+	late      uint64 // published after Close
 }
 
 // New returns a bus that keeps the last history events, [DefaultHistory] if 0, none
@@ -47,7 +49,8 @@ func New(history int) *Bus {
 	if history == 0 {
 		history = DefaultHistory
 	}
-	b := &Bus{history: ring{max: min(max(history, 0), MaxBuffer)}, subs: make(map[*Subscription]struct{})}
+	b := &Bus{history: ring{max: min(max(history, 0), MaxBuffer), most: MaxBytes}, subs: make(map[*Subscription]struct{})}
+	b.history.gone = func(e Event) { b.forgotten[e.Body.Kind()] = e.Seq }
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }
@@ -78,11 +81,9 @@ func (b *Bus) Publish(body Body) {
 		b.history.push(e)
 	}
 	for s := range b.subs {
-		if s.kinds>>kind&1 == 0 {
-			continue
+		if s.takeLocked(e) {
+			s.signal()
 		}
-		s.dropped += s.events.push(e)
-		s.signal()
 	}
 }
 
@@ -165,15 +166,37 @@ func (b *Bus) Close(ctx context.Context) error {
 	}
 }
 
+// Selection is what a subscription receives. The zero value is all that happens from now on.
+type Selection struct {
+	// Kinds are those of the events; all if there are none.
+	Kinds []Kind
+	// Match, if set, is asked about each event of the kinds, and returns the body to receive, nil
+	// for none. It may leave parts out, in a copy: others share the body. It is called while
+	// the bus is locked, so it must be quick and must not use the bus.
+	Match func(Body) Body
+	// Buffer is how many events the subscription holds; [DefaultBuffer] if it is 0 or negative, at
+	// most [MaxBuffer].
+	Buffer int
+	// Bytes is how much it holds of what events bring along; [MaxBytes] if it is 0 or negative, and
+	// at most.
+	Bytes int
+	// Resume has it begin with what the history holds after the event whose Seq is After; 0 for
+	// all of it.
+	Resume bool
+	After  uint64
+}
+
 // Subscription receives events. Several goroutines may share one, and its events.
 type Subscription struct {
 	bus   *Bus
 	kinds uint64
+	match func(Body) Body // nil for all
 	// ready has a token if there may be something to take: an event, or the end.
 	ready chan struct{}
 	// The bus's mu guards the rest.
 	events  ring
 	dropped uint64
+	missed  uint64 // dropped since an event was taken
 	closed  bool
 }
 
@@ -181,10 +204,33 @@ type Subscription struct {
 // buffer of that many events; [DefaultBuffer] if it is 0 or negative, at most
 // [MaxBuffer]. What events bring along is bounded by [MaxBytes] besides. The caller closes it.
 func (b *Bus) Subscribe(buffer int, of ...Kind) *Subscription {
+	s, _ := b.Select(Selection{Kinds: of, Buffer: buffer})
+	return s
+}
+
+// Select returns a subscription to what is selected, which the caller closes. lost are the kinds
+// of which there may have been events, after the one at which it resumes, that it will not
+// receive: the history has them no longer, or never had them. A resumption after an event that
+// the bus has not had yet has lost all kinds.
+func (b *Bus) Select(sel Selection) (s *Subscription, lost []Kind) {
 	b = b.orClosed()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.subscribeLocked(buffer, of)
+	s = b.subscribeLocked(sel)
+	if !sel.Resume {
+		return s, nil
+	}
+	for k := range kinds {
+		if s.kinds>>k&1 == 1 && (k.transient() || b.forgotten[k] > sel.After || sel.After > b.seq) {
+			lost = append(lost, k)
+		}
+	}
+	for _, e := range b.history.all() {
+		if e.Seq > sel.After && s.takeLocked(e) {
+			s.signal()
+		}
+	}
+	return s, lost
 }
 
 // orClosed returns a bus that is closed for none.
@@ -197,13 +243,16 @@ func (b *Bus) orClosed() *Bus {
 	return b
 }
 
-func (b *Bus) subscribeLocked(buffer int, of []Kind) *Subscription {
-	if buffer <= 0 {
-		buffer = DefaultBuffer
+func (b *Bus) subscribeLocked(sel Selection) *Subscription {
+	if sel.Buffer <= 0 {
+		sel.Buffer = DefaultBuffer
+	}
+	if sel.Bytes <= 0 {
+		sel.Bytes = MaxBytes
 	}
 	s := &Subscription{
-		bus: b, kinds: mask(of), ready: make(chan struct{}, 1),
-		events: ring{max: min(buffer, MaxBuffer)}, closed: b.closed,
+		bus: b, kinds: mask(sel.Kinds), match: sel.Match, ready: make(chan struct{}, 1),
+		events: ring{max: min(sel.Buffer, MaxBuffer), most: min(sel.Bytes, MaxBytes)}, closed: b.closed,
 	}
 	if !b.closed {
 		b.subs[s] = struct{}{}
@@ -221,7 +270,7 @@ func (b *Bus) Handle(buffer int, f func(context.Context, Event), of ...Kind) *Su
 	b = b.orClosed()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.subscribeLocked(buffer, of)
+	s := b.subscribeLocked(Selection{Kinds: of, Buffer: buffer})
 	if b.closed {
 		return s
 	}
@@ -245,19 +294,16 @@ func (s *Subscription) discard() {
 	s.closeLocked()
 	s.dropped += uint64(s.events.n)
 	s.bus.dropped += uint64(s.events.n)
-	s.events = ring{max: s.events.max}
+	s.events = ring{max: s.events.max, most: s.events.most}
 }
 
 // Next returns the next event. It waits until there is one, ctx ends, whose cause it
 // returns then, or the subscription ends: [ErrClosed].
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	for {
-		e, ok, ended := s.take()
-		switch {
-		case ok:
-			return e, nil
-		case ended:
-			return Event{}, ErrClosed
+		e, _, err := s.Take()
+		if err != nil || e.Body != nil {
+			return e, err
 		}
 		select {
 		case <-s.ready:
@@ -267,14 +313,42 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	}
 }
 
-func (s *Subscription) take() (e Event, ok, ended bool) {
+// Take is [Subscription.Next] without the waiting: if there is nothing to take it returns an event
+// without a body. It tells how many events were dropped between the one that was taken before and
+// this one. [Subscription.Ready] has a token when it may be worth calling again.
+func (s *Subscription) Take() (e Event, missed uint64, err error) {
 	s.bus.mu.Lock()
 	defer s.bus.mu.Unlock()
-	e, ok = s.events.pop()
+	e, ok := s.events.pop()
+	switch {
+	case ok:
+		missed, s.missed = s.missed, 0
+	case s.closed:
+		err = ErrClosed
+	}
 	if s.events.n > 0 || s.closed {
 		s.signal() // for another goroutine that waits
 	}
-	return e, ok, s.closed
+	return e, missed, err
+}
+
+// Ready returns a channel that has a token when there may be something to take: an event, or the end.
+func (s *Subscription) Ready() <-chan struct{} { return s.ready }
+
+// takeLocked puts an event into the buffer if it is one that is wanted, and reports whether it was.
+func (s *Subscription) takeLocked(e Event) bool {
+	if s.kinds>>e.Body.Kind()&1 == 0 {
+		return false
+	}
+	if s.match != nil {
+		if e.Body = s.match(e.Body); e.Body == nil {
+			return false
+		}
+	}
+	dropped := s.events.push(e)
+	s.dropped += dropped
+	s.missed += dropped
+	return true
 }
 
 // Dropped returns how many events were dropped since the buffer was full, by their number
@@ -319,10 +393,12 @@ func (b *Bus) updateLocked() {
 	b.wanted.Store(wanted)
 }
 
-// ring keeps the last max events, and no more than MaxBytes of what they bring along. It
+// ring keeps the last max events, and no more than most bytes of what they bring along. It
 // grows as it fills.
 type ring struct {
 	max    int
+	most   int
+	gone   func(Event) // is told of those that had to go; may be nil
 	events []Event
 	first  int // the oldest
 	n      int
@@ -332,6 +408,7 @@ type ring struct {
 // push adds an event, and returns how many of the oldest had to go.
 func (r *ring) push(e Event) (dropped uint64) {
 	if r.max == 0 {
+		r.tell(e)
 		return 1
 	}
 	if r.n == len(r.events) && r.n < r.max {
@@ -340,14 +417,21 @@ func (r *ring) push(e Event) (dropped uint64) {
 		r.events, r.first = grown, 0
 	}
 	size := size(e.Body)
-	for r.n > 0 && (r.n == r.max || r.bytes+size > MaxBytes) {
-		r.pop()
+	for r.n > 0 && (r.n == r.max || r.bytes+size > r.most) {
+		oldest, _ := r.pop()
+		r.tell(oldest)
 		dropped++
 	}
 	r.events[(r.first+r.n)%len(r.events)] = e
 	r.n++
 	r.bytes += size
 	return dropped
+}
+
+func (r *ring) tell(e Event) {
+	if r.gone != nil {
+		r.gone(e)
+	}
 }
 
 func (r *ring) pop() (e Event, ok bool) {

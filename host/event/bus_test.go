@@ -335,3 +335,105 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+func names(kinds []event.Kind) string {
+	list := []string{}
+	for _, k := range kinds {
+		list = append(list, k.String())
+	}
+	return fmt.Sprint(list)
+}
+
+// TestResume has subscriptions that begin where others ended: with what is kept, and told what is not.
+func TestResume(t *testing.T) {
+	b := event.New(3)
+	for i := range 5 {
+		b.Publish(say(i))
+	}
+	b.Publish(event.NodeCreated{ID: "a"}) // the history has 3, 4 and this
+	all := []event.Kind{event.KindBroadcast, event.KindNodeCreated}
+	for _, c := range []struct {
+		sel  event.Selection
+		seqs []uint64
+		lost string
+	}{
+		{event.Selection{Kinds: all, Resume: true, After: 4}, []uint64{5, 6}, "[]"},
+		{event.Selection{Kinds: all, Resume: true, After: 3}, []uint64{4, 5, 6}, "[]"},
+		{event.Selection{Kinds: all, Resume: true, After: 2}, []uint64{4, 5, 6}, "[broadcast]"},
+		{event.Selection{Kinds: all[1:], Resume: true}, []uint64{6}, "[]"},
+		{event.Selection{Kinds: all, Resume: true, After: 6}, nil, "[]"},
+		{event.Selection{Kinds: all, Resume: true, After: 7}, nil, "[node.created broadcast]"},
+		{event.Selection{Resume: true, After: 6}, nil, "[nodes.progressed tick.completed task.completed]"},
+		{event.Selection{Kinds: all}, nil, "[]"},
+		{event.Selection{Kinds: all, Resume: true, Match: func(b event.Body) event.Body {
+			if _, ok := b.(event.NodeCreated); ok {
+				return b
+			}
+			return nil
+		}}, []uint64{6}, "[broadcast]"},
+	} {
+		s, lost := b.Select(c.sel)
+		var got []uint64
+		s.Close()
+		for {
+			e, missed, err := s.Take()
+			if err != nil {
+				break
+			}
+			if missed != 0 {
+				t.Errorf("%+v: missed %d before %d", c.sel, missed, e.Seq)
+			}
+			got = append(got, e.Seq)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.seqs) || names(lost) != c.lost {
+			t.Errorf("%+v: got %v, lost %v; want %v, lost %s", c.sel, got, lost, c.seqs, c.lost)
+		}
+	}
+	if s, lost := event.New(-1).Select(event.Selection{Resume: true}); len(lost) != 3 {
+		s.Close()
+		t.Errorf("a new bus has lost %v", lost)
+	}
+	none := event.New(-1)
+	none.Publish(say(0))
+	if s, lost := none.Select(event.Selection{Kinds: all, Resume: true}); names(lost) != "[broadcast]" {
+		s.Close()
+		t.Errorf("a bus without a history has lost %v", lost)
+	}
+}
+
+// TestTake tells of what was dropped, where it was.
+func TestTake(t *testing.T) {
+	b := event.New(-1)
+	s, _ := b.Select(event.Selection{Buffer: 3, Bytes: 1 << 10, Match: func(body event.Body) event.Body {
+		said := body.(event.Broadcast)
+		said.Topic = "seen"
+		return said
+	}})
+	defer s.Close()
+	for i := range 5 {
+		b.Publish(say(i))
+	}
+	want := func(payload string, missed uint64) {
+		t.Helper()
+		select {
+		case <-s.Ready():
+		case <-t.Context().Done():
+		}
+		e, n, err := s.Take()
+		if err != nil || e.Body == nil {
+			t.Fatalf("got %+v, err %v", e, err)
+		}
+		if body := e.Body.(event.Broadcast); string(body.Payload) != payload || body.Topic != "seen" || n != missed {
+			t.Errorf("got %s of %s after %d missed, want %s after %d", body.Payload, body.Topic, n, payload, missed)
+		}
+	}
+	want("2", 2)
+	want("3", 0)
+	large := json.RawMessage(fmt.Sprintf("%1000d", 7))
+	b.Publish(event.Broadcast{Payload: large})
+	b.Publish(event.Broadcast{Payload: large}) // more bytes than it holds
+	want(string(large), 2)
+	if e, n, err := s.Take(); e.Body != nil || n != 0 || err != nil || s.Dropped() != 4 {
+		t.Errorf("took %+v after %d missed, err %v, dropped %d; want nothing, and 4 dropped", e, n, err, s.Dropped())
+	}
+}

@@ -51,6 +51,15 @@ func (k Kind) transient() bool {
 	return k == KindNodesProgressed || k == KindTickCompleted || k == KindTaskCompleted
 }
 
+// Kinds returns all kinds.
+func Kinds() []Kind {
+	all := make([]Kind, kinds)
+	for k := range kinds {
+		all[k] = k
+	}
+	return all
+}
+
 // Event is something that happened. Subscribers share it: nobody changes it.
 type Event struct {
 	// Seq counts the events of a bus from 1, in the order of their publication.
@@ -183,6 +192,7 @@ type TickCompleted struct {
 // ran, or that it left its place in the queue without, as it was cancelled, dropped or too
 // late. A task that was refused has no event; its caller knows at once.
 type TaskCompleted struct {
+	Plugin    string `json:"plugin,omitempty"`
 	Transform string `json:"transform"`
 	Tenant    string `json:"tenant,omitempty"`
 	Stream    string `json:"stream,omitempty"`
@@ -191,8 +201,9 @@ type TaskCompleted struct {
 	// Latency is from the task's submission to its end.
 	Latency time.Duration `json:"latency_ns"`
 	Fuel    uint64        `json:"fuel,omitempty"`
-	// Error is the message of a task that failed.
-	Error string `json:"error,omitempty"`
+	// Error is the message of a task that failed, and ErrorKind the kind of its error.
+	Error     string `json:"error,omitempty"`
+	ErrorKind string `json:"error_kind,omitempty"`
 }
 
 // PluginChanged tells that a plugin became ready, was swapped, suspended and so on.

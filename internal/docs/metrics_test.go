@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
@@ -36,7 +37,7 @@ func TestMetrics(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Collectors: []prometheus.Collector{collect.NewCascade(h), collect.NewNetwork(noNetwork{})},
+		Registry: registry, Events: event.New(0), Collectors: []prometheus.Collector{collect.NewCascade(h), collect.NewNetwork(noNetwork{})},
 	}); err != nil {
 		t.Fatal(err)
 	}
