@@ -3,8 +3,6 @@ package extism_test
 import (
 	"context"
 	"errors"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,24 +80,8 @@ func TestGo(t *testing.T) {
 
 // TestRust has a guest of Rust's compiler.
 func TestRust(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "guest.wasm")
-	path := guesttest.RustPath(t)
-	rustc, _, _ := strings.Cut(path, string(filepath.ListSeparator))
-	source := filepath.Join(guesttest.Root(), "testdata/guests/extism-rust/lib.rs")
-	cmd := exec.CommandContext(t.Context(), filepath.Join(rustc, "rustc"),
-		"--edition", "2021", "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "-O", "-o", out, source)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	wasm, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.ReadFile(source); err != nil { // for the go command, which keeps a test's result while its files are the same
-		t.Fatal(err)
-	}
 	kindtest.Run(t, kindtest.Subject{
-		Kind: extism.Kind{}, WASM: wasm, Companion: []byte("name: x\nself_tests:\n- {name: vowels, transform: x.count_vowels, input: Hello World, output: '{\"count\":3}'}"),
+		Kind: extism.Kind{}, WASM: guesttest.BuildRustGuest(t, "testdata/guests/extism-rust/lib.rs"), Companion: []byte("name: x\nself_tests:\n- {name: vowels, transform: x.count_vowels, input: Hello World, output: '{\"count\":3}'}"),
 		Echo: "x.echo", Leave: "x.leave", Trap: "x.trap", Spin: "x.spin", Grow: []string{"x.grow"},
 	})
 }
