@@ -44,6 +44,24 @@ type Transform struct {
 	OutputSchema json.RawMessage `json:"output_schema,omitempty"`
 }
 
+// ServedTransform is a transform in answers of /v1/transforms. Its schemas are those of its manifest,
+// and without these those of its JSON form's codec.
+type ServedTransform struct {
+	Transform
+
+	// Plugin, Version and Hash say what serves it.
+	Plugin  string `json:"plugin"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+	// Takes are the media types that bodies of its tasks may have.
+	Takes []string `json:"takes"`
+}
+
+// Transforms is the answer of GET /v1/transforms.
+type Transforms struct {
+	Transforms []ServedTransform `json:"transforms"`
+}
+
 // Canary is a version on trial.
 type Canary struct {
 	Version string    `json:"version"`

@@ -17,6 +17,7 @@
 package codec
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/resonhost/resonhost/host"
@@ -57,6 +58,7 @@ func (f Func) Decode(doc []byte) (Call, error) { return f(doc) }
 // Set has a Codec for each pair of media types.
 type Set struct {
 	codecs   map[[2]string]Codec
+	schemas  map[[2]string][2]json.RawMessage
 	maxBytes int
 }
 
@@ -64,10 +66,11 @@ type Set struct {
 // text/plain (a JSON string) and application/octet-stream (an object with the member base64;
 // a string is taken too, for its UTF-8).
 func New() *Set {
-	s := &Set{codecs: make(map[[2]string]Codec), maxBytes: MaxBytes}
+	s := &Set{codecs: make(map[[2]string]Codec), schemas: make(map[[2]string][2]json.RawMessage), maxBytes: MaxBytes}
 	for _, in := range forms {
 		for _, out := range forms {
 			s.Register(in.mediaType, out.mediaType, mixed(in, out))
+			s.Describe(in.mediaType, out.mediaType, json.RawMessage(in.takes), json.RawMessage(out.gives))
 		}
 	}
 	return s
@@ -77,6 +80,27 @@ func New() *Set {
 // documents of more than [Set.MaxBytes] bytes. It must not be called while the set is in use.
 func (s *Set) Register(input, output string, c Codec) {
 	s.codecs[[2]string{input, output}] = bounded{s, c}
+}
+
+// Describe says what JSON the codec of these media types decodes and encodes, as JSON Schemas of
+// 2020-12; nil for any. They are for documents: the codec itself decides what it takes. It must not be
+// called while the set is in use.
+func (s *Set) Describe(input, output string, takes, gives json.RawMessage) {
+	s.schemas[[2]string{input, output}] = [2]json.RawMessage{takes, gives}
+}
+
+// Schemas returns what JSON a transform's tasks and results are, as JSON Schemas of 2020-12: the
+// transform's own, and without these its codec's; nil where neither says it.
+func (s *Set) Schemas(t host.Transform) (input, output json.RawMessage) {
+	of := s.schemas[[2]string{t.Input, t.Output}]
+	input, output = t.InputSchema, t.OutputSchema
+	if input == nil {
+		input = of[0]
+	}
+	if output == nil {
+		output = of[1]
+	}
+	return input, output
 }
 
 // Allow has the set's codecs decode documents of up to so many bytes. It must not be called

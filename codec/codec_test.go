@@ -11,6 +11,7 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/fieldtest"
+	"github.com/resonhost/resonhost/internal/schematest"
 )
 
 // pairs are the media types of codecs: those of New, and one that is registered.
@@ -285,4 +286,31 @@ func FuzzEncode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSchemas has those of a transform go before its codec's.
+func TestSchemas(t *testing.T) {
+	s := codec.New()
+	own := json.RawMessage(`{"maxLength": 3}`)
+	for _, c := range []struct {
+		transform     host.Transform
+		input, output string
+	}{
+		{host.Transform{Input: "application/json", Output: "application/json"}, "", ""},
+		{host.Transform{Input: "text/plain", Output: "text/plain", InputSchema: own}, string(own), `{"type": "string"}`},
+		{host.Transform{Input: "a/b", Output: "a/b", OutputSchema: own}, "", string(own)},
+	} {
+		input, output := s.Schemas(c.transform)
+		if string(input) != c.input || string(output) != c.output {
+			t.Errorf("%+v: %s and %s", c.transform, input, output)
+		}
+	}
+	input, output := s.Schemas(host.Transform{Input: "application/octet-stream", Output: "application/octet-stream"})
+	for doc, want := range map[string][2]bool{`"a"`: {true, false}, `{"base64": "QQ=="}`: {true, true}, `{}`: {}, `1`: {}} {
+		for i, schema := range []json.RawMessage{input, output} {
+			if err := schematest.Check(t, schematest.Compile(t, schema), doc); err == nil != want[i] {
+				t.Errorf("%s by %s: %v", doc, schema, err)
+			}
+		}
+	}
 }

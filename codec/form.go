@@ -12,15 +12,23 @@ import (
 // nothing of each other, so that a transform can mix them.
 type form struct {
 	mediaType string
-	payload   func(doc []byte) ([]byte, error)
-	line      func(output []byte) ([]byte, error)
+	// takes and gives are JSON Schemas; "" for any JSON.
+	takes, gives string
+
+	payload func(doc []byte) ([]byte, error)
+	line    func(output []byte) ([]byte, error)
 }
 
 var forms = []form{
-	{manifest.MediaTypeJSON, fromRaw, toRaw},
-	{manifest.MediaTypeText, fromText, toText},
-	{manifest.MediaTypeBytes, fromBytes, toBytes},
+	{manifest.MediaTypeJSON, "", "", fromRaw, toRaw},
+	{manifest.MediaTypeText, textSchema, textSchema, fromText, toText},
+	{manifest.MediaTypeBytes, `{"anyOf": [` + textSchema + `, ` + blobSchema + `]}`, blobSchema, fromBytes, toBytes},
 }
+
+const (
+	textSchema = `{"type": "string"}`
+	blobSchema = `{"type": "object", "properties": {"base64": {"type": "string", "contentEncoding": "base64"}}, "required": ["base64"], "additionalProperties": false}`
+)
 
 // mixed decodes with one form and encodes with another.
 func mixed(in, out form) Func {

@@ -9,6 +9,7 @@ package resonance
 import (
 	"bytes"
 	"encoding"
+	"encoding/json"
 	"strconv"
 
 	"github.com/resonhost/resonhost/abi"
@@ -21,10 +22,18 @@ import (
 // tick.connection, and those of [codec.New].
 func Codecs() *codec.Set {
 	s := codec.New()
-	s.Register(cascade.MediaTypeState, cascade.MediaTypeResult, codec.Func(decodeCascade))
-	s.Register(tick.MediaTypeNodes, tick.MediaTypeNodesResult, codec.Func(decodeNodes))
-	s.Register(tick.MediaTypeNetwork, tick.MediaTypeNetwork, codec.Func(decodeNetwork))
-	s.Register(tick.MediaTypeConnection, tick.MediaTypeConnectionResult, codec.Func(decodeConnection))
+	for _, c := range []struct {
+		input, output, takes, gives string
+		decode                      codec.Func
+	}{
+		{cascade.MediaTypeState, cascade.MediaTypeResult, cascadeState, cascadeResult, decodeCascade},
+		{tick.MediaTypeNodes, tick.MediaTypeNodesResult, tickNodes, tickNodesResult, decodeNodes},
+		{tick.MediaTypeNetwork, tick.MediaTypeNetwork, tickNetwork, tickNetworkResult, decodeNetwork},
+		{tick.MediaTypeConnection, tick.MediaTypeConnectionResult, tickConnection, tickConnectionResult, decodeConnection},
+	} {
+		s.Register(c.input, c.output, c.decode)
+		s.Describe(c.input, c.output, json.RawMessage(c.takes), json.RawMessage(c.gives))
+	}
 	return s
 }
 

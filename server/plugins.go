@@ -26,10 +26,7 @@ func (s *Server) plugins() []api.Plugin {
 			Since: p.Since, By: p.By,
 		}
 		for _, t := range p.Transforms {
-			out.Transforms = append(out.Transforms, api.Transform{
-				Name: t.Name, Input: t.Input, Output: t.Output, StateBytes: t.StateBytes, TimeoutS: t.Timeout.Seconds(),
-				InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
-			})
+			out.Transforms = append(out.Transforms, transformOf(t))
 		}
 		if c := p.Canary; c != nil {
 			out.Canary = &api.Canary{Version: c.Version, Hash: c.Hash, Share: c.Share, Since: c.Since, Tasks: c.Tasks, Failed: c.Failed}
@@ -40,6 +37,13 @@ func (s *Server) plugins() []api.Plugin {
 		list = append(list, out)
 	}
 	return list
+}
+
+func transformOf(t host.Transform) api.Transform {
+	return api.Transform{
+		Name: t.Name, Input: t.Input, Output: t.Output, StateBytes: t.StateBytes, TimeoutS: t.Timeout.Seconds(),
+		InputSchema: t.InputSchema, OutputSchema: t.OutputSchema,
+	}
 }
 
 func (s *Server) listPlugins(w http.ResponseWriter, _ *http.Request) {

@@ -19,7 +19,7 @@ func writeProblem(w http.ResponseWriter, e api.Error) {
 	h := w.Header()
 	h.Set("Content-Type", api.MediaTypeProblem)
 	h.Set("X-Content-Type-Options", "nosniff")
-	if h.Get("Retry-After") == "" && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable) {
+	if h.Get("Retry-After") == "" && retries(e.Status) {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	var doc bytes.Buffer
@@ -30,6 +30,11 @@ func writeProblem(w http.ResponseWriter, e api.Error) {
 	}
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(doc.Bytes()) // the client has gone, or it arrives
+}
+
+// retries reports whether an answer of that status says when to come again.
+func retries(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
 }
 
 // retryAfter is when a refused client may come again, in seconds: a queue of

@@ -143,6 +143,9 @@ func notFound(w http.ResponseWriter, _ *http.Request) {
 	writeProblem(w, problem(api.KindNotFound, "", "there is nothing here; / lists what there is"))
 }
 
+// Routes returns the table: the server's own routes, and those of Options.
+func (s *Server) Routes() []Route { return slices.Clone(s.routes) }
+
 // index is GET /.
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 	if s.opts.Home != "" {

@@ -22,13 +22,16 @@ func (s *Server) table() []Route {
 // text is the body of answers for people and probes.
 var text = []Body{{MediaType: "text/plain"}}
 
+// runTransformID is of the route that the transforms' own paths are.
+const runTransformID = "runTransform"
+
 // taskRoutes run tasks.
 func (s *Server) taskRoutes() []Route {
 	return []Route{{
 		Method: http.MethodPost, Path: "/v1/transforms/{name}", Scope: auth.ScopeCall, Handler: s.runTransform,
 		Query: []Parameter{{Name: streamField, Description: "The member of a JSON line that is the key of its task's stream."}},
 		Doc: Operation{
-			ID: "runTransform", Summary: "runs one task, or many as JSON lines",
+			ID: runTransformID, Summary: "runs one task, or many as JSON lines",
 			Path: []Parameter{{Name: "name", Description: "The transform's name."}},
 			Headers: []Parameter{
 				{Name: HeaderStream, Description: "The key of a single task's stream."},
@@ -45,6 +48,18 @@ func (s *Server) taskRoutes() []Route {
 				{MediaType: "*/*", Description: "An output of the transform's own media type."},
 			},
 			Errors: append(host.Kinds(), api.KindUnsupportedMediaType),
+		},
+	}, {
+		Method: http.MethodGet, Path: "/v1/transforms", Scope: auth.ScopeRead, Handler: s.listTransforms,
+		Doc: Operation{
+			ID: "listTransforms", Summary: "lists the transforms that serve, with their schemas",
+			Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Transforms{}}},
+		},
+	}, {
+		Method: http.MethodGet, Path: "/v1/openapi.json", Scope: auth.ScopeRead, Handler: s.openAPI,
+		Doc: Operation{
+			ID: "openAPI", Summary: "describes all this, as OpenAPI 3.1",
+			Response: []Body{{MediaType: manifest.MediaTypeJSON, Description: "A document of OpenAPI 3.1."}},
 		},
 	}}
 }

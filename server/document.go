@@ -1,0 +1,267 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/openapi"
+)
+
+// openAPI is GET /v1/openapi.json. What it describes is what serves now.
+func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
+	doc, err := json.Marshal(s.document())
+	if err != nil {
+		writeProblem(w, problem(host.KindHost, "", "the document cannot be written: "+err.Error()))
+		return
+	}
+	answer(w, manifest.MediaTypeJSON, append(doc, '\n'))
+}
+
+// listTransforms is GET /v1/transforms.
+func (s *Server) listTransforms(w http.ResponseWriter, _ *http.Request) {
+	list := api.Transforms{Transforms: []api.ServedTransform{}}
+	for _, t := range s.transforms() {
+		out := api.ServedTransform{Transform: transformOf(t), Plugin: t.Plugin, Version: t.Version, Hash: t.Hash, Takes: s.accepted(t)}
+		out.InputSchema, out.OutputSchema = s.codecs.Schemas(t)
+		list.Transforms = append(list.Transforms, out)
+	}
+	writeJSON(w, list)
+}
+
+// transforms are all that serve, by name.
+func (s *Server) transforms() (all []host.Transform) {
+	for _, p := range s.host.Plugins() {
+		for _, t := range p.Transforms {
+			// By name as a task finds it, with all that belongs to it; it may be gone by now.
+			if served, err := s.host.Lookup(t.Name); err == nil {
+				all = append(all, served)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b host.Transform) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(all, func(a, b host.Transform) bool { return a.Name == b.Name })
+}
+
+// document is a document of OpenAPI 3.1 that is being made.
+type document struct {
+	types *openapi.Types
+	paths map[string]openapi.Schema
+	asks  bool // who clients are
+}
+
+// document returns the document of all routes, and of each transform's own path.
+func (s *Server) document() openapi.Schema {
+	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), asks: s.opts.Identity != nil}
+	openapi.Enum(d.types, kinds()...)
+	d.types.Of(api.Error{})
+	d.types.Of(api.Failure{})
+	var run *Route
+	for i := range s.routes {
+		r := &s.routes[i]
+		d.add(r)
+		if r.Doc.ID == runTransformID {
+			run = r
+		}
+	}
+	for _, t := range s.transforms() {
+		d.add(s.transformRoute(run, t, d.types))
+	}
+	components := openapi.Schema{"schemas": d.types.Schemas}
+	if d.asks {
+		components["securitySchemes"] = schemes
+	}
+	return openapi.Schema{
+		"openapi": "3.1.0",
+		"info": openapi.Schema{
+			"title": "resonhost", "version": "1",
+			"description": "Transforms that run as sandboxed WebAssembly plugins. The paths of single transforms are those that serve at the moment.",
+		},
+		"servers":    []openapi.Schema{{"url": "/"}},
+		"paths":      d.paths,
+		"components": components,
+	}
+}
+
+// kinds are those of all errors.
+func kinds() (all []host.Kind) {
+	for _, r := range api.Rules() {
+		all = append(all, r.Kind)
+	}
+	return all
+}
+
+// schemaOf is a JSON Schema of a transform's as a [Body] has it.
+type schemaOf struct{ name string }
+
+// transformRoute is the route of one transform's path, which [Server.runTransform] answers. It adds
+// the transform's schemas.
+func (s *Server) transformRoute(run *Route, t host.Transform, types *openapi.Types) *Route {
+	r := *run
+	r.Path = "/v1/transforms/" + t.Name
+	r.Doc.ID, r.Doc.Path = r.Doc.ID+"."+t.Name, nil
+	r.Doc.Summary = fmt.Sprintf("runs a task of %s, or many as JSON lines", t.Name)
+	r.Doc.Request, r.Doc.Response = nil, nil
+	if _, err := s.codecs.For(t); err == nil {
+		takes, gives := s.codecs.Schemas(t)
+		lines := Body{MediaType: MediaTypeLines, Description: "Each line is as the application/json is; of an answer, it may be a Failure."}
+		r.Doc.Request = []Body{{MediaType: manifest.MediaTypeJSON, Of: embed(types, t.Name+".input", takes)}, lines}
+		r.Doc.Response = []Body{{MediaType: manifest.MediaTypeJSON, Of: embed(types, t.Name+".output", gives)}, lines}
+	}
+	if t.Input != manifest.MediaTypeJSON {
+		r.Doc.Request = append(r.Doc.Request, Body{MediaType: t.Input, Description: "A payload as it is."})
+		if t.Output != manifest.MediaTypeJSON {
+			r.Doc.Response = append(r.Doc.Response, Body{MediaType: t.Output, Description: "An output as it is."})
+		}
+	}
+	return &r
+}
+
+// embed adds a transform's schema under the name. Nil is of what is any JSON.
+func embed(types *openapi.Types, name string, schema json.RawMessage) any {
+	if schema == nil {
+		return nil
+	}
+	v, ok := openapi.Embed(schema, name)
+	if !ok {
+		v = openapi.Schema{"description": "Its schema has names of its own, so that it is in the answer of /v1/transforms alone."}
+	}
+	types.Schemas[name] = v
+	return schemaOf{name}
+}
+
+// common are the kinds of errors that routes of a scope may have, whatever they do.
+func (d *document) common(scope auth.Scope) []host.Kind {
+	all := []host.Kind{host.KindInvalidArgument, host.KindHost, api.KindCrossOrigin, api.KindForeignHost}
+	if d.asks && scope != auth.ScopeNone {
+		all = append(all, api.KindUnauthorized, api.KindForbidden, api.KindRateLimited)
+	}
+	return all
+}
+
+// schemes are the ways in which a client shows who it is.
+var schemes = openapi.Schema{
+	"token":       openapi.Schema{"type": "http", "scheme": "bearer"},
+	"certificate": openapi.Schema{"type": "mutualTLS"},
+}
+
+// add adds a route.
+func (d *document) add(r *Route) {
+	path := strings.TrimSuffix(r.Path, "{$}")
+	op := openapi.Schema{"operationId": r.Doc.ID, "summary": r.Doc.Summary, "responses": d.responses(r)}
+	if r.Doc.ID == "" {
+		op["operationId"] = strings.ToLower(r.Method) + " " + path
+	}
+	if d.asks && r.Scope != auth.ScopeNone {
+		op["description"] = "Asks for the scope " + string(r.Scope) + "."
+		op["security"] = []openapi.Schema{{"token": []auth.Scope{r.Scope}}, {"certificate": []auth.Scope{r.Scope}}}
+	}
+	var parameters []openapi.Schema
+	for _, in := range []struct {
+		where string
+		of    []Parameter
+	}{{"path", r.Doc.Path}, {"query", r.Query}, {"header", r.Doc.Headers}} {
+		for _, p := range in.of {
+			if p.Name != AnyParameter {
+				parameters = append(parameters, parameter(in.where, p))
+			}
+		}
+	}
+	if parameters != nil {
+		op["parameters"] = parameters
+	}
+	if r.Doc.Request != nil {
+		op["requestBody"] = openapi.Schema{"required": true, "content": d.content(r.Doc.Request)}
+	}
+	if d.paths[path] == nil {
+		d.paths[path] = openapi.Schema{}
+	}
+	d.paths[path][strings.ToLower(r.Method)] = op
+}
+
+func parameter(where string, p Parameter) openapi.Schema {
+	schema := openapi.Schema{"type": "string"}
+	if p.Values != nil {
+		schema["enum"] = p.Values
+	}
+	if strings.HasSuffix(p.Name, "[]") {
+		schema = openapi.Schema{"type": "array", "items": schema}
+	}
+	out := openapi.Schema{"name": p.Name, "in": where, "schema": schema, "description": p.Description}
+	if where == "path" {
+		out["required"] = true
+	}
+	return out
+}
+
+func (d *document) content(bodies []Body) openapi.Schema {
+	content := openapi.Schema{}
+	for _, b := range bodies {
+		form := openapi.Schema{}
+		switch of := b.Of.(type) {
+		case nil:
+			if manifest.IsJSON(b.MediaType) {
+				form["schema"] = openapi.Schema{"description": b.Description}
+			} else {
+				form["schema"] = openapi.Schema{"type": "string", "description": b.Description}
+			}
+		case schemaOf:
+			form["schema"] = openapi.Schema{"$ref": openapi.Prefix + of.name}
+		default:
+			form["schema"] = d.types.Of(of)
+		}
+		content[b.MediaType] = form
+	}
+	return content
+}
+
+// responses are a route's answer and its errors, by their status.
+func (d *document) responses(r *Route) openapi.Schema {
+	status := r.Doc.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	done := openapi.Schema{"description": "It is done."}
+	if r.Doc.Response != nil {
+		done["content"] = d.content(r.Doc.Response)
+	}
+	out := openapi.Schema{strconv.Itoa(status): done}
+	of := make(map[int][]string)
+	add := func(status int, kind host.Kind) {
+		if !slices.Contains(of[status], string(kind)) {
+			of[status] = append(of[status], string(kind))
+		}
+	}
+	for _, kind := range slices.Concat(d.common(r.Scope), r.Doc.Errors) {
+		add(api.RuleOf(kind).Status, kind)
+		if kind == host.KindOutOfMemory {
+			add(http.StatusServiceUnavailable, kind) // of the host's memory
+		}
+	}
+	if r.Doc.Request != nil {
+		add(http.StatusRequestEntityTooLarge, host.KindInvalidArgument)
+		add(http.StatusRequestTimeout, host.KindTimeout)
+		add(http.StatusTooManyRequests, host.KindQueueFull)
+	}
+	for _, status := range slices.Sorted(maps.Keys(of)) {
+		failed := openapi.Schema{
+			"description": http.StatusText(status) + ": " + strings.Join(of[status], ", ") + ".",
+			"content":     openapi.Schema{api.MediaTypeProblem: openapi.Schema{"schema": openapi.Schema{"$ref": openapi.Prefix + "Error"}}},
+		}
+		if retries(status) {
+			failed["headers"] = openapi.Schema{"Retry-After": openapi.Schema{
+				"description": "In how many seconds to come again.", "required": true, "schema": openapi.Schema{"type": "integer", "minimum": 1},
+			}}
+		}
+		out[strconv.Itoa(status)] = failed
+	}
+	return out
+}
