@@ -97,7 +97,7 @@ func parse(doc []byte) (m file, companion []byte, err error) {
 	case len(m.WASM) == 0:
 		return file{}, nil, errors.New("wasm: names no module")
 	case len(m.WASM) > 1:
-		return file{}, nil, fmt.Errorf("wasm: names %d modules, and this host links none to another: merge them into one (wasm-merge of Binaryen)", len(m.WASM))
+		return file{}, nil, fmt.Errorf("wasm: names %d modules, and this host links none to another: merge them into one by Binaryen's wasm-merge, and their memories by wasm-opt --multi-memory-lowering", len(m.WASM))
 	case given(m.AllowedPaths) && string(m.AllowedPaths) != "{}":
 		return file{}, nil, errors.New("allowed_paths: a plugin of this host has no files")
 	}

@@ -6,6 +6,7 @@ package extism
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -14,6 +15,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 const (
@@ -146,12 +148,25 @@ func (p *plugin) check() (errs []error) {
 		l, ok := p.functions[t.Export]
 		switch {
 		case !ok:
-			errs = append(errs, fmt.Errorf("exports no function %q, which the transform %s is to call", meter.Plain(t.Export), t.Name))
+			errs = append(errs, p.binary.Companion.AtLine(t.Line, "the transform %s is to call the function %q, which the binary does not export%s",
+				t.Name, meter.Plain(t.Export), spell.DidYouMean(t.Export, p.callable())))
 		case !isTransform(l):
-			errs = append(errs, fmt.Errorf("exports %s, which cannot be the transform %s: it must be of the type () → i32 or () → ()", contract.Signature(l), t.Name))
+			errs = append(errs, p.binary.Companion.AtLine(t.Line, "the transform %s is to call the function %s, which is not of the type () → i32 or () → ()",
+				t.Name, contract.Signature(l)))
 		}
 	}
 	return errs
+}
+
+// callable are the names of functions that could be transforms, those that can be shown.
+func (p *plugin) callable() (names []string) {
+	for name, l := range p.functions {
+		if isTransform(l) && !isRuntime(name) && meter.Plain(name) == name {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // isTransform reports whether a function is of a type that transforms have.

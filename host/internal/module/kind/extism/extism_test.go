@@ -81,6 +81,20 @@ func TestCompanion(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want\n%s", err, want)
 	}
+	opts.Companion = []byte("name: x\ntransforms:\n  - {name: x.echo, export: ecko}\n  - {name: x.nothing}")
+	_, err = module.Load(t.Context(), s.WASM, opts)
+	const missing = "x.plugin.yaml:3: the transform x.echo is to call the function \"ecko\", which the binary does not export; did you mean \"echo\"?\n" +
+		"x.plugin.yaml:4: the transform x.nothing is to call the function \"nothing\", which the binary does not export"
+	if err == nil || err.Error() != missing {
+		t.Errorf("%v, want\n%s", err, missing)
+	}
+	opts.Companion = []byte("kind: extism\ntransforms:\n  - {name: x.take}")
+	const take = "\x00asm\x01\x00\x00\x00" + "\x01\x05\x01\x60\x01\x7f\x00" + "\x03\x02\x01\x00" + "\x07\x08\x01\x04take\x00\x00" + "\x0a\x04\x01\x02\x00\x0b"
+	_, err = module.Load(t.Context(), []byte(take), opts)
+	const mistyped = "x.plugin.yaml:3: the transform x.take is to call the function take(i32) → (), which is not of the type () → i32 or () → ()"
+	if err == nil || err.Error() != mistyped {
+		t.Errorf("%v, want\n%s", err, mistyped)
+	}
 	m := load(t, s.WASM, func(o *module.Options) { o.Companion = []byte("name: x\ntransforms: [{name: x.echo}]") })
 	if got, err := m.run(t, "x.echo", item("a")); err != nil || string(got[0].Payload) != "a" {
 		t.Errorf("%q, %v", got, err)
