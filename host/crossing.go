@@ -14,13 +14,16 @@ import (
 type crossing struct {
 	items   [1]abi.Item
 	results [1]abi.Result
+	call    module.Call
 }
 
-// single runs the task by itself.
-func (t *task) single(ctx context.Context, a args) Result {
-	got, fuel, fault := t.alone(ctx, a)
+// single runs the task by itself, and has its outcome in r.
+func (t *task) single(ctx context.Context, a *args, r *Result) {
+	x := pooled[crossing](&t.r.crossings)
+	fuel, fault := t.alone(ctx, a, x)
 	t.looked = t.now() // and counting takes no time worth mentioning
-	r := t.result(t.looked, t.version, got, fuel, fault, a)
+	got := &x.results[0]
+	t.result(t.looked, t.version, got, fuel, fault, a, r)
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform.slot)
 		if !spec.takes(e) {
@@ -28,24 +31,25 @@ func (t *task) single(ctx context.Context, a args) Result {
 		}
 		e.State, e.Format = got.State, spec.StateVersion
 	}
-	return r
+	t.r.letGo(x)
+}
+
+// letGo gives up a crossing, which keeps nothing that is the caller's.
+func (r *runner) letGo(x *crossing) {
+	*x = crossing{}
+	r.crossings.Put(x)
 }
 
 // once runs the task in one crossing.
-func (t *task) once(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
-	x := pooled[crossing](&t.r.crossings)
-	x.items[0].Payload, x.results[0].Payload = a.input, a.dst
-	fuel, fault = t.timed(ctx, x.items[:], x.results[:])
-	got = x.results[0]
-	*x = crossing{} // it keeps nothing that is the caller's
-	t.r.crossings.Put(x)
-	return got, fuel, fault
+func (t *task) once(ctx context.Context, a *args, x *crossing) (fuel uint64, fault *Error) {
+	x.items[0], x.results[0] = abi.Item{Payload: a.input}, abi.Result{Payload: a.dst}
+	return t.timed(ctx, &x.call, x.items[:], x.results[:])
 }
 
-// timed runs items on the task's instance within its limits, and measures them. An
-// instance that has to go back to its pool first, because it broke or because no
+// timed runs items on the task's instance within its limits, by a call that it fills in, and measures
+// them. An instance that has to go back to its pool first, because it broke or because no
 // two tasks share one, is the task's no longer.
-func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result) (fuel uint64, fault *Error) {
+func (t *task) timed(ctx context.Context, call *module.Call, items []abi.Item, results []abi.Result) (fuel uint64, fault *Error) {
 	if fault := t.borrow(ctx); fault != nil { // there may have been one before
 		return 0, fault
 	}
@@ -81,10 +85,10 @@ func (t *task) timed(ctx context.Context, items []abi.Item, results []abi.Result
 		}
 		t.looked = now
 	}()
-	fuel, err = in.Run(ctx, module.Call{
-		Transform: spec.index, Items: items, Results: results, Behind: true, Stateless: t.stream == nil,
-		Limits: module.Limits{Timeout: spec.timeout, Began: began, Fuel: uint64(v.cfg.MaxFuel) * uint64(len(items)), Stop: v.ctx},
-	})
+	// One by one: a literal would be put together elsewhere and then copied.
+	call.Transform, call.Items, call.Results, call.Behind, call.Stateless = spec.index, items, results, true, t.stream == nil
+	call.Timeout, call.Began, call.Fuel, call.Stop = spec.timeout, began, uint64(v.cfg.MaxFuel)*uint64(len(items)), v.ctx
+	fuel, err = in.Run(ctx, call)
 	t.transform.counts.fuel.Add(fuel)
 	if err != nil {
 		fault := runFailure(ctx, t.transform, v, err)

@@ -21,7 +21,7 @@ type engine interface {
 // instance runs items, as module.Instance.Run does. Its borrower gives it back by
 // Return, whatever became of it.
 type instance interface {
-	Run(ctx context.Context, c module.Call) (fuel uint64, err error)
+	Run(ctx context.Context, c *module.Call) (fuel uint64, err error)
 	Return()
 	// Starved reports whether a guest's answer may depend on memory that was denied to it.
 	Starved() bool

@@ -17,6 +17,7 @@ type frame struct {
 	jobs    []*job
 	items   [framefit.Max]abi.Item
 	results [framefit.Max]abi.Result
+	call    module.Call
 }
 
 // add adds a job of the frame's own task.
@@ -29,7 +30,7 @@ func (f *frame) add(ctx context.Context, a args) {
 // reuse gives up a frame, which keeps nothing that is anybody's then.
 func (r *runner) reuse(f *frame) {
 	n := len(f.jobs)
-	f.task = task{}
+	f.task, f.call = task{}, module.Call{}
 	clear(f.own[:n])
 	clear(f.items[:n])
 	clear(f.results[:n])
@@ -52,7 +53,7 @@ func (t *task) cross(f *frame) bool {
 		items[i].Payload, got[i].Payload = j.args.input, j.args.dst
 	}
 	ctx, stop := sharedContext(jobs)
-	fuel, fault := t.timed(ctx, items, got)
+	fuel, fault := t.timed(ctx, &f.call, items, got)
 	ended := ctx.Err() != nil
 	stop()
 	if fault != nil && errors.Is(fault, module.ErrOutputSum) {
@@ -83,8 +84,11 @@ func (t *task) cross(f *frame) bool {
 
 // again runs a job by itself, whatever a frame that failed has left.
 func (t *task) again(j *job) {
-	got, fuel, fault := t.alone(j.ctx, j.args)
-	j.end(j.task.result(t.now(), t.version, got, fuel, fault, j.args))
+	x := pooled[crossing](&t.r.crossings)
+	fuel, fault := t.alone(j.ctx, &j.args, x)
+	j.task.result(t.now(), t.version, &x.results[0], fuel, fault, &j.args, &j.result)
+	j.ended = true
+	t.r.letGo(x)
 }
 
 // settle gives jobs their results of a crossing that they shared. What a canary has
@@ -104,7 +108,8 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 			now = t.now()
 			continue
 		}
-		j.end(j.task.outcome(t.version, &got[i], share, fault, j.args))
+		j.task.outcome(t.version, &got[i], share, fault, &j.args, &j.result)
+		j.ended = true
 		served.add(now.Sub(j.task.queued), j.result.Err == nil)
 	}
 	served.count()

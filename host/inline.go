@@ -42,7 +42,7 @@ func (n *inline) Starved() bool { return false }
 
 // Run implements instance. What a native plugin gets wrong is a defect of the
 // program it is part of, so its answers are trusted as far as their form.
-func (n *inline) Run(ctx context.Context, c module.Call) (fuel uint64, err error) {
+func (n *inline) Run(ctx context.Context, c *module.Call) (fuel uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -54,7 +54,7 @@ func (n *inline) Run(ctx context.Context, c module.Call) (fuel uint64, err error
 	if err != nil {
 		return 0, err
 	}
-	return 0, frames.ReadResults(output, &n.limits, n.manifest.Transforms[c.Transform].StateBytes, &c)
+	return 0, frames.ReadResults(output, &n.limits, n.manifest.Transforms[c.Transform].StateBytes, c)
 }
 
 // Close implements engine.

@@ -181,7 +181,8 @@ func (ps *plugins) takeWorker(ctx context.Context) (giveBack func()) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, soon)
 	defer cancel()
-	t, err := ps.sched.Submit(sched.Request{Group: ps.loads, Level: sched.Normal, Weight: 1})
+	var t sched.Ticket
+	err := ps.sched.Submit(&t, &sched.Request{Group: ps.loads, Level: sched.Normal, Weight: 1})
 	if err == nil {
 		err = t.Wait(ctx)
 	}

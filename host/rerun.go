@@ -10,18 +10,18 @@ import (
 // alone runs the task in a crossing of its own. What a canary fails, or a version that
 // had to end, the version beside it or after it does: transforms are pure, so that it
 // does no harm.
-func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, fault *Error) {
+func (t *task) alone(ctx context.Context, a *args, x *crossing) (fuel uint64, fault *Error) {
 	blamed := t.blamed
 	for {
-		got, burnt, fault := t.once(ctx, a)
+		burnt, fault := t.once(ctx, a, x)
 		fuel += burnt
-		failed := fault != nil || got.Status != abi.StatusOK
+		failed := fault != nil || x.results[0].Status != abi.StatusOK
 		if !failed && blamed != nil {
 			blamed.Failed()
 		}
 		replaced := fault != nil && errors.Is(fault, errReplaced)
 		if !failed || !t.canary && !replaced || ctx.Err() != nil || t.r.ctx.Err() != nil {
-			return got, fuel, fault
+			return fuel, fault
 		}
 		ran := t.version
 		t.giveBack()
@@ -32,7 +32,7 @@ func (t *task) alone(ctx context.Context, a args) (got abi.Result, fuel uint64, 
 			}
 		}
 		if t.choose(); t.version == ran { // nothing has come after it
-			return got, fuel, fault
+			return fuel, fault
 		}
 		t.r.rerun.Add(1)
 	}

@@ -12,20 +12,20 @@ import (
 // share a crossing. rest, if it is not nil, is to be called then: it goes on with the
 // slot, and with nothing else that is the caller's, for tasks of others: those that have
 // shared a crossing in vain, and, if row is set, those that are next in turn.
-func (t *task) lead(ctx context.Context, a args, row bool) (r Result, rest func(*task)) {
+func (t *task) lead(ctx context.Context, a *args, r *Result, row bool) (rest func(*task)) {
 	size := t.transform.row.Size()
 	if size > 1 && t.version.cfg.Isolation.shares() {
 		if taken := t.gather(size-1, a.input); len(taken) > 0 {
-			return t.leadFrame(ctx, a, taken)
+			return t.leadFrame(ctx, a, r, taken)
 		}
 	}
-	r = t.single(ctx, a)
+	t.single(ctx, a, r)
 	if size > 1 && row {
 		if next, ok := t.ticket.Next(t.transform.row.Target(), nil); ok {
-			return r, func(t *task) { t.carry(next, size-2) }
+			return func(t *task) { t.carry(next, size-2) }
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // carry runs a job that was taken over, and as many more that are next in turn, one
@@ -65,10 +65,10 @@ func (t *task) gather(most int, input []byte) (taken []sched.Taken) {
 
 // leadFrame runs a task and jobs that it has taken over in one crossing. If that fails
 // as a whole, the jobs are left for rest.
-func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Result, rest func(*task)) {
+func (t *task) leadFrame(ctx context.Context, a *args, r *Result, taken []sched.Taken) (rest func(*task)) {
 	f := pooled[frame](&t.r.frames)
 	f.task = *t
-	f.add(ctx, a)
+	f.add(ctx, *a)
 	left := taken[:0]
 	for _, next := range taken {
 		if j := next.Job.(*job); j.begin(next.Began) {
@@ -84,12 +84,12 @@ func (t *task) leadFrame(ctx context.Context, a args, taken []sched.Taken) (r Re
 		t.again(f.jobs[0])
 		left, rerun = nil, left
 	}
-	r = f.jobs[0].result
+	*r = f.jobs[0].result
 	t.r.reuse(f)
 	if len(rerun) == 0 {
-		return r, nil
+		return nil
 	}
-	return r, func(t *task) {
+	return func(t *task) {
 		defer t.finishAll(&rerun, time.Now())
 		for len(rerun) > 0 {
 			began := time.Now()
@@ -123,7 +123,8 @@ func (t *task) do(next sched.Taken) {
 	defer func() {
 		t.instance, t.version, t.trial, t.canary = j.task.instance, j.task.version, j.task.trial, j.task.canary
 	}()
-	j.end(j.task.single(j.ctx, j.args))
+	j.task.single(j.ctx, &j.args, &j.result)
+	j.ended = true
 }
 
 // finish gives a job that was taken over back to its owner.

@@ -20,7 +20,8 @@ func (c *submitter) run(ctx context.Context, name, key string, keyed bool, a arg
 	default:
 		t.waited = false // its caller does it, and no other
 	}
-	r := t.run(ctx, a, mine)
+	var r Result
+	t.run(ctx, &a, &r, mine)
 	return r.Output, r.Err
 }
 
@@ -38,7 +39,7 @@ func (t *task) await(ctx context.Context, mine *offered) (r Result, done bool) {
 	switch fault, taken := t.start(ctx); {
 	case taken:
 		if !mine.task.told { // it was not begun
-			t.announce(mine.result, 0)
+			t.announce(&mine.result, 0)
 		}
 		return mine.result, true
 	case fault != nil:
@@ -47,15 +48,16 @@ func (t *task) await(ctx context.Context, mine *offered) (r Result, done bool) {
 	return Result{}, false
 }
 
-// run waits for the slot and runs the task to its end. What is left then to be done with
-// the slot another goroutine does, since the caller waits for no tasks of others. mine is
-// what the task has offered.
-func (t *task) run(ctx context.Context, a args, mine *offered) Result {
+// run waits for the slot and runs the task to its end, with its outcome in r. What is left then
+// to be done with the slot another goroutine does, since the caller waits for no tasks of others.
+// mine is what the task has offered.
+func (t *task) run(ctx context.Context, a *args, r *Result, mine *offered) {
 	if mine != nil {
 		defer t.r.forget(mine)
 	}
-	if r, done := t.await(ctx, mine); done {
-		return r
+	if ended, done := t.await(ctx, mine); done {
+		*r = ended
+		return
 	}
 	heir := false
 	defer func() {
@@ -64,14 +66,13 @@ func (t *task) run(ctx context.Context, a args, mine *offered) Result {
 		}
 	}()
 	if t.stream != nil {
-		return t.single(ctx, a)
+		t.single(ctx, a, r)
+		return
 	}
-	r, rest := t.lead(ctx, a, false)
-	if rest != nil {
+	if rest := t.lead(ctx, a, r, false); rest != nil {
 		heir = true
 		t.r.pending.Go(t.bequest(rest)) // for which Close waits, as for the slot
 	}
-	return r
 }
 
 // bequest returns what goes on with the task's slot and ends it. It has a copy of the

@@ -133,7 +133,7 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 		Transform: at, Items: item[:], Results: got[:],
 		Limits: module.Limits{Timeout: of.timeout, Fuel: uint64(v.cfg.MaxFuel), Stop: t.stop},
 	}
-	fuel, err := in.Run(ctx, call)
+	fuel, err := in.Run(ctx, &call)
 	var done *comparison
 	if err == nil {
 		done = &comparison{c, call, fuel}

@@ -69,14 +69,14 @@ func (o *offered) run(p *Pending) {
 
 // work runs a task that was submitted, which has a slot, to its end, and then some that
 // wait behind it, before which p is finished.
-func (o *offered) work(p *Pending) Result {
+func (o *offered) work(p *Pending) (r Result) {
 	t := &o.of
 	defer t.end()
 	if t.stream != nil {
-		return t.single(o.ctx, o.args)
+		t.single(o.ctx, &o.args, &r)
+		return r
 	}
-	r, rest := t.lead(o.ctx, o.args, true)
-	if rest != nil {
+	if rest := t.lead(o.ctx, &o.args, &r, true); rest != nil {
 		p.finish(r)
 		t.looked = time.Time{}
 		rest(t)

@@ -78,7 +78,7 @@ func (t *task) queue(ctx context.Context, c *submitter, tr *transform, in *strea
 		r := c.request(tr, serial)
 		r.Tasks = tasks
 		r.Deadline, _ = ctx.Deadline()
-		t.ticket, err = c.r.sched.Submit(r)
+		err = c.r.sched.Submit(&t.ticket, &r)
 		t.queued = t.ticket.Began()
 		if t.waited = !t.ticket.Held(); !t.waited {
 			t.looked = t.queued

@@ -111,7 +111,7 @@ func (c *Checker) check(ctx context.Context, call Call, compiled []abi.Result, f
 	if c.bounded {
 		call.Limits = Limits{Timeout: timeout, Fuel: c.fuel, Stop: call.Stop}
 	}
-	burnt, err := c.in.Run(ctx, call)
+	burnt, err := c.in.Run(ctx, &call)
 	c.fuel -= min(burnt, c.fuel)
 	starved := c.in.Starved()
 	if c.second.snapshot != nil && !c.in.Reset() || c.renew || !c.in.Usable() {

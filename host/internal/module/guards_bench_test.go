@@ -128,7 +128,7 @@ func BenchmarkGuards(b *testing.B) {
 			run := func(in *module.Instance, n int) time.Duration {
 				began := time.Now()
 				for range n {
-					if _, err := in.Run(b.Context(), module.Call{Transform: transform, Items: items, Results: results}); err != nil {
+					if _, err := in.Run(b.Context(), &module.Call{Transform: transform, Items: items, Results: results}); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -90,8 +90,11 @@ type callContext struct {
 type instanceKey struct{}
 
 func (c *callContext) Value(key any) any {
-	if key == (instanceKey{}) {
+	if _, ok := key.(instanceKey); ok {
 		return c.in
+	}
+	if c.in.running != nil { // wazero asks for a snapshotter then, which no caller is to bring along
+		return nil
 	}
 	return c.Context.Value(key)
 }

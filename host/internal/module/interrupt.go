@@ -48,13 +48,14 @@ type watch struct {
 	shallow, depths int32
 	slice           int64
 	// granted are all slices of this call, in fuel.
-	granted  int64
-	limit    int64
-	ctx      context.Context //nolint:containedctx // the call's, while it runs
-	stop     context.Context //nolint:containedctx // likewise
-	deadline time.Time       // zero without
-	visited  time.Time       // when the last visit was; zero before the first
-	turned   time.Time       // when the others had their turn; zero before the first visit
+	granted int64
+	limit   int64
+	ctx     context.Context //nolint:containedctx // the call's, while it runs
+	stop    context.Context //nolint:containedctx // likewise
+	began   time.Time       // of the timeout
+	timeout time.Duration   // 0 without
+	visited time.Time       // when the last visit was; zero before the first
+	turned  time.Time       // when the others had their turn; zero before the first visit
 	// unseen is how many bytes the host has moved for the guest since it last looked
 	// whether the guest has to stop.
 	unseen int
@@ -64,12 +65,22 @@ type watch struct {
 func (w *watch) begin(ctx context.Context, l *Limits) {
 	w.ctx, w.stop = ctx, l.Stop
 	w.granted, w.limit = 0, int64(min(l.Fuel, 1<<62))
-	w.deadline, w.visited, w.turned = time.Time{}, time.Time{}, time.Time{}
+	w.timeout, w.visited, w.turned = 0, time.Time{}, time.Time{}
 	if w.fuel == nil {
 		return
 	}
-	w.deadline = l.Deadline()
+	if w.timeout, w.began = l.Timeout, l.Began; w.timeout > 0 && w.began.IsZero() {
+		w.began = time.Now()
+	}
 	w.grant(0)
+}
+
+// deadline is when the timeout is over; zero without one.
+func (w *watch) deadline() time.Time {
+	if w.timeout <= 0 {
+		return time.Time{}
+	}
+	return w.began.Add(w.timeout)
 }
 
 // end lets go of what is the caller's.
@@ -91,8 +102,7 @@ func (w *watch) used() uint64 {
 	if w.fuel == nil {
 		return 0
 	}
-	w.forgive()
-	return uint64(w.granted - int64(w.fuel.Get()))
+	return uint64(w.granted - w.forgive())
 }
 
 // look panics with a [*Fault] if the guest has to stop.
@@ -105,7 +115,7 @@ func (w *watch) look(now time.Time) {
 		panic(stopped())
 	case w.ctx.Err() != nil:
 		panic(interrupted(w.ctx))
-	case !w.deadline.IsZero() && now.After(w.deadline):
+	case w.timeout > 0 && now.Sub(w.began) > w.timeout:
 		panic(timedOut())
 	case w.turned.IsZero():
 		w.visited, w.turned = now, now
@@ -129,11 +139,15 @@ func (w *watch) glance() {
 	w.yield(now)
 }
 
-// forgive takes back what the guest owes for calls that nest too deep.
-func (w *watch) forgive() {
-	if fuel := int64(w.fuel.Get()); fuel < -meter.TooDeep/2 {
-		w.fuel.Set(uint64(fuel + (-fuel+meter.TooDeep/2)/meter.TooDeep*meter.TooDeep))
+// forgive takes back what the guest owes for calls that nest too deep, and returns what is left of its
+// slice.
+func (w *watch) forgive() (left int64) {
+	left = int64(w.fuel.Get())
+	if left < -meter.TooDeep/2 {
+		left += (-left + meter.TooDeep/2) / meter.TooDeep * meter.TooDeep
+		w.fuel.Set(uint64(left))
 	}
+	return left
 }
 
 // visit is called when a slice is used up. It panics with a [*Fault] if the guest has to stop.
@@ -166,7 +180,9 @@ func (w *watch) charge(bytes int) {
 	if w.fuel == nil {
 		return
 	}
-	w.fuel.Set(uint64(int64(w.fuel.Get()) - int64(bytes)/bytesPerFuel))
+	if n := int64(bytes) / bytesPerFuel; n > 0 {
+		w.fuel.Set(uint64(int64(w.fuel.Get()) - n))
+	}
 	if w.unseen += bytes; w.unseen >= maxUnseen {
 		w.glance()
 	}
@@ -182,8 +198,8 @@ const bytesPerFuel = 64
 // sleep is what a guest with a real clock sleeps by.
 func (w *watch) sleep(ctx context.Context, d time.Duration) error {
 	timeout := false
-	if !w.deadline.IsZero() {
-		if left := time.Until(w.deadline); left < d {
+	if w.timeout > 0 {
+		if left := time.Until(w.deadline()); left < d {
 			d, timeout = left, true
 		}
 	}

@@ -62,7 +62,7 @@ func BenchmarkLate(b *testing.B) {
 				var results [1]abi.Result
 				g := &gap{Context: b.Context(), last: threadTime()}
 				began := time.Now()
-				_, err = in.Run(g, module.Call{
+				_, err = in.Run(g, &module.Call{
 					Transform: i, Items: []abi.Item{{Payload: []byte{0}}}, Results: results[:],
 					Limits: module.Limits{Timeout: timeout, Began: began},
 				})

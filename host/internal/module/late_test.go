@@ -33,7 +33,7 @@ func lateOptions() module.Options {
 
 func late(ctx context.Context, in *module.Instance, index int, rounds byte, l module.Limits) (uint64, error) {
 	var results [1]abi.Result
-	return in.Run(ctx, module.Call{Transform: index, Items: []abi.Item{{Payload: []byte{rounds}}}, Results: results[:], Limits: l})
+	return in.Run(ctx, &module.Call{Transform: index, Items: []abi.Item{{Payload: []byte{rounds}}}, Results: results[:], Limits: l})
 }
 
 // TestLooks bounds what happens between two looks at whether a guest has to stop, which does

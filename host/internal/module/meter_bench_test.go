@@ -43,7 +43,7 @@ func BenchmarkMetering(b *testing.B) {
 			began := time.Now()
 			for range 20 {
 				var err error
-				if fuel, err = in.Run(b.Context(), module.Call{Items: items, Results: results}); err != nil {
+				if fuel, err = in.Run(b.Context(), &module.Call{Items: items, Results: results}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -89,7 +89,7 @@ func BenchmarkIsolation(b *testing.B) {
 			var run, reset time.Duration
 			for range 20 {
 				began := time.Now()
-				if _, err := in.Run(b.Context(), module.Call{Items: items, Results: results}); err != nil {
+				if _, err := in.Run(b.Context(), &module.Call{Items: items, Results: results}); err != nil {
 					b.Fatal(err)
 				}
 				ran := time.Now()

@@ -70,7 +70,7 @@ func instantiate(t *testing.T, m *module.Module) *module.Instance {
 }
 
 func run(ctx context.Context, in *module.Instance, transform int, items []abi.Item, results []abi.Result) error {
-	_, err := in.Run(ctx, module.Call{Transform: transform, Items: items, Results: results})
+	_, err := in.Run(ctx, &module.Call{Transform: transform, Items: items, Results: results})
 	return err
 }
 
@@ -237,7 +237,7 @@ func TestRun(t *testing.T) {
 				}
 				var results [1]abi.Result
 				i := index(t, m, "hostile."+transform)
-				_, err := in.Run(t.Context(), module.Call{
+				_, err := in.Run(t.Context(), &module.Call{
 					Transform: i, Items: []abi.Item{{Payload: []byte("!")}}, Results: results[:],
 					Limits: module.Limits{Timeout: timeout},
 				})

@@ -19,7 +19,7 @@ func (in *Instance) outside(f func(context.Context) error) error {
 		panic(&Fault{Kind: Stopped, Message: "calls what must not be called a second time", Cause: errAgain})
 	}
 	// Not the context that the guest was called with, which is the instance's and is used again.
-	ctx, cancel := within(in.watch.ctx, in.watch.stop, in.watch.deadline)
+	ctx, cancel := within(in.watch.ctx, in.watch.stop, in.watch.deadline())
 	defer cancel()
 	err := contained(ctx, in.template.opts.Log, f)
 	if ctx.Err() != nil {

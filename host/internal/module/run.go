@@ -17,10 +17,11 @@ import (
 //
 // After a [*Fault] the results have no meaning, and the instance is not [Instance.Usable]
 // unless it is of the task alone.
-func (in *Instance) Run(ctx context.Context, c Call) (fuel uint64, err error) {
+func (in *Instance) Run(ctx context.Context, c *Call) (fuel uint64, err error) {
 	if err := in.template.opts.Frames.CheckInput(c.Items); err != nil {
 		return 0, err
 	}
+	c.Begin()
 	in.usable = false
 	in.quota.forget()
 	if in.template.opts.Interrupt == Runtime {

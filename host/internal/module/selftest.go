@@ -92,7 +92,7 @@ func (m *Module) warmBatch(ctx context.Context, in *Instance) error {
 		for i := range items {
 			items[i] = abi.Item{Payload: c.Input, State: c.State}
 		}
-		_, err := in.Run(ctx, Call{Transform: index, Items: items, Results: results})
+		_, err := in.Run(ctx, &Call{Transform: index, Items: items, Results: results})
 		if err != nil && !errors.Is(err, ErrInputSize) && !errors.Is(err, ErrOutputSum) {
 			return fmt.Errorf("self-test %q of %s, %d times in a frame: %w", c.Name, c.Transform, len(items), err)
 		}
@@ -107,7 +107,7 @@ func (m *Module) index(transform string) int {
 func (m *Module) selfTest(ctx context.Context, in *Instance, c manifest.SelfTest) (answer abi.Result, fuel uint64, err error) {
 	index := m.index(c.Transform)
 	var got [1]abi.Result
-	fuel, err = in.Run(ctx, Call{Transform: index, Items: []abi.Item{{Payload: c.Input, State: c.State}}, Results: got[:]})
+	fuel, err = in.Run(ctx, &Call{Transform: index, Items: []abi.Item{{Payload: c.Input, State: c.State}}, Results: got[:]})
 	switch {
 	case err != nil:
 		return got[0], 0, err

@@ -17,7 +17,7 @@ func deep(t *testing.T, in *module.Instance, calls int) error {
 	t.Helper()
 	payload := binary.LittleEndian.AppendUint32(nil, uint32(calls))
 	var got [1]abi.Result
-	_, err := in.Run(t.Context(), module.Call{Items: []abi.Item{{Payload: payload}}, Results: got[:]})
+	_, err := in.Run(t.Context(), &module.Call{Items: []abi.Item{{Payload: payload}}, Results: got[:]})
 	return err
 }
 

@@ -39,7 +39,7 @@ func everyday(tb testing.TB, opts module.Options) (*module.Instance, []string) {
 func answer(tb testing.TB, in *module.Instance, transform int) string {
 	tb.Helper()
 	results := make([]abi.Result, 1)
-	if _, err := in.Run(tb.Context(), module.Call{Transform: transform, Items: make([]abi.Item, 1), Results: results}); err != nil {
+	if _, err := in.Run(tb.Context(), &module.Call{Transform: transform, Items: make([]abi.Item, 1), Results: results}); err != nil {
 		tb.Fatal(err)
 	}
 	return fmt.Sprintf("%v %s", results[0].Status, results[0].Payload)

@@ -53,7 +53,7 @@ func (m *Module) try(ctx context.Context) error {
 		if t.Input == manifest.MediaTypeJSON {
 			item[0].Payload = []byte("null")
 		}
-		fuel, err := in.Run(ctx, Call{
+		fuel, err := in.Run(ctx, &Call{
 			Transform: index, Items: item[:], Results: make([]abi.Result, 1),
 			Limits: Limits{Timeout: tryTime, Fuel: tryFuel},
 		})
@@ -94,7 +94,7 @@ func (m *Module) tryFrame(ctx context.Context, in *Instance, index int, item abi
 		return 0
 	}
 	items := slices.Repeat([]abi.Item{item}, m.opts.Batch)
-	fuel, _ = in.Run(ctx, Call{
+	fuel, _ = in.Run(ctx, &Call{
 		Transform: index, Items: items, Results: make([]abi.Result, len(items)),
 		Limits: Limits{Timeout: tryTime, Fuel: tryFuel},
 	})

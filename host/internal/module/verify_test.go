@@ -102,7 +102,7 @@ func TestChecker(t *testing.T) {
 			{"a NaN", nanA, math.Float64bits(1), true},
 		} {
 			call := module.Call{Items: []abi.Item{{Payload: words(s.a, s.b)}}, Results: make([]abi.Result, 1)}
-			fuel, err := in.Run(t.Context(), call)
+			fuel, err := in.Run(t.Context(), &call)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +135,7 @@ func TestCheckerLimits(t *testing.T) {
 	}
 	for _, calls := range []uint32{100, 5000, 100} {
 		call := module.Call{Items: []abi.Item{{Payload: binary.LittleEndian.AppendUint32(nil, calls)}}, Results: make([]abi.Result, 1)}
-		fuel, err := in.Run(t.Context(), call)
+		fuel, err := in.Run(t.Context(), &call)
 		if err != nil {
 			t.Fatal(err)
 		}

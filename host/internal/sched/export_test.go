@@ -28,3 +28,9 @@ func (s *Scheduler) Queues() (n int) {
 	}
 	return n
 }
+
+// Place is [Scheduler.Submit] of a ticket of its own.
+func (s *Scheduler) Place(r Request) (t Ticket, err error) {
+	err = s.Submit(&t, &r)
+	return t, err
+}

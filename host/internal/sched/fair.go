@@ -56,7 +56,7 @@ type share struct {
 }
 
 // queue returns the queue that a task goes into, nil if that is a new one.
-func (sh *share) queue(r Request) *queue {
+func (sh *share) queue(r *Request) *queue {
 	if q := sh.queues[r.Tenant]; q != nil || r.Known || !sh.crowded() {
 		return q
 	}
@@ -117,6 +117,9 @@ func (s *Scheduler) chargeLocked(q *queue, d time.Duration) {
 func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *queue, aged bool) {
 	var since time.Time // before which a level is too old
 	for i := range s.levels {
+		if s.levels[i].waiting == 0 {
+			continue
+		}
 		q := s.firstLocked(Level(i), keep, credit)
 		switch {
 		case q == nil:
@@ -132,9 +135,6 @@ func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *queue, aged b
 // firstLocked returns the queue of a level that goes before the others of it, nil if none
 // can run.
 func (s *Scheduler) firstLocked(lv Level, keep *share, credit float64) *queue {
-	if s.levels[lv].waiting == 0 {
-		return nil
-	}
 	var first *share
 	least := 0.0
 	for _, g := range s.groups {

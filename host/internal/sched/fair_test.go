@@ -241,7 +241,7 @@ func TestLate(t *testing.T) {
 		{1 * ms, of(g, "s", sched.Normal, nil), false}, // before the others of the stream
 	} {
 		c.r.Deadline = sim.now.Add(c.in)
-		ticket, err := sim.s.Submit(c.r)
+		ticket, err := sim.s.Place(c.r)
 		if errors.Is(err, sched.ErrLate) != c.late || !c.late && err != nil {
 			t.Errorf("%v for tenant %q: err %v", c.in, c.r.Tenant, err)
 		}
@@ -308,7 +308,7 @@ func TestLateByWhatTasksTake(t *testing.T) {
 			for range 10 {
 				submit(t, sim.s, g, nil)
 			}
-			_, err := sim.s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1, Deadline: sim.now.Add(50 * ms)})
+			_, err := sim.s.Place(sched.Request{Group: g, Level: sched.Normal, Weight: 1, Deadline: sim.now.Add(50 * ms)})
 			if errors.Is(err, sched.ErrLate) != c.late {
 				t.Errorf("err %v, want late %v", err, c.late)
 			}
@@ -325,7 +325,7 @@ func TestTenantsHaveQueuesOfTheirOwn(t *testing.T) {
 		t.Error("one waits, and it is full")
 	}
 	tickets = append(tickets, request(t, s, flood))
-	if _, err := s.Submit(flood); !errors.Is(err, sched.ErrFull) {
+	if _, err := s.Place(flood); !errors.Is(err, sched.ErrFull) {
 		t.Errorf("err %v, want ErrFull", err)
 	}
 	other := flood
@@ -370,7 +370,7 @@ func TestManyTenantsLockOutNobody(t *testing.T) {
 	}
 	for _, r := range []sched.Request{of("0", false), of("newcomer", false)} {
 		wantFull(r, true)
-		if _, err := s.Submit(r); !errors.Is(err, sched.ErrFull) {
+		if _, err := s.Place(r); !errors.Is(err, sched.ErrFull) {
 			t.Errorf("tenant %s: err %v, want ErrFull", r.Tenant, err)
 		}
 	}
@@ -398,7 +398,7 @@ func TestTenantsTogetherAreBounded(t *testing.T) {
 	had := make([]int, tenants)
 	for i := range had {
 		for {
-			if _, err := s.Submit(sched.Request{Group: g, Level: sched.Normal, Tenant: strconv.Itoa(i), Weight: 1}); err != nil {
+			if _, err := s.Place(sched.Request{Group: g, Level: sched.Normal, Tenant: strconv.Itoa(i), Weight: 1}); err != nil {
 				break
 			}
 			had[i]++

@@ -15,7 +15,7 @@ func TestRetire(t *testing.T) {
 	s := sched.New(sched.Config{Slots: 1, Capacity: 10, Age: time.Hour})
 	class := s.NewClass(1)
 	g := s.NewGroup(class, 1)
-	submit := func() (sched.Ticket, error) { return s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1}) }
+	submit := func() (sched.Ticket, error) { return s.Place(sched.Request{Group: g, Level: sched.Normal, Weight: 1}) }
 	var tickets [3]sched.Ticket
 	for i := range tickets {
 		var err error
@@ -63,7 +63,7 @@ func TestSetLimit(t *testing.T) {
 	var tickets [4]sched.Ticket
 	for i := range tickets {
 		var err error
-		if tickets[i], err = s.Submit(sched.Request{Group: g, Level: sched.Normal, Weight: 1}); err != nil {
+		if tickets[i], err = s.Place(sched.Request{Group: g, Level: sched.Normal, Weight: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

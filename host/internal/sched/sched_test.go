@@ -27,7 +27,7 @@ func submit(t *testing.T, s *sched.Scheduler, g *sched.Group, serial *sched.Seri
 
 func request(t *testing.T, s *sched.Scheduler, r sched.Request) *sched.Ticket {
 	t.Helper()
-	ticket, err := s.Submit(r)
+	ticket, err := s.Place(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestPolicies(t *testing.T) {
 		s := sched.New(sched.Config{Slots: 1, Capacity: 1, Policy: sched.Reject})
 		c, other := group(s, 1), group(s, 1)
 		t1, t2 := submit(t, s, c, nil), submit(t, s, c, nil)
-		if _, err := s.Submit(sched.Request{Group: c, Serial: nil, Level: sched.Normal, Weight: 1}); !errors.Is(err, sched.ErrFull) {
+		if _, err := s.Place(sched.Request{Group: c, Serial: nil, Level: sched.Normal, Weight: 1}); !errors.Is(err, sched.ErrFull) {
 			t.Errorf("err %v, want ErrFull", err)
 		}
 		t3 := submit(t, s, other, nil) // a full class refuses nobody else
@@ -205,7 +205,7 @@ func TestCloseDrains(t *testing.T) {
 	t1, t2, t3 := submit(t, s, c, nil), submit(t, s, c, nil), submit(t, s, c, nil)
 	s.Close()
 	s.Close()
-	if _, err := s.Submit(sched.Request{Group: c, Serial: nil, Level: sched.Normal, Weight: 1}); !errors.Is(err, sched.ErrClosed) {
+	if _, err := s.Place(sched.Request{Group: c, Serial: nil, Level: sched.Normal, Weight: 1}); !errors.Is(err, sched.ErrClosed) {
 		t.Errorf("err %v, want ErrClosed", err)
 	}
 	for _, ticket := range []*sched.Ticket{t1, t2, t3} {
@@ -261,7 +261,7 @@ func hammer(t *testing.T, policy sched.Policy) {
 					serial, i = &st.serial, 1
 					st.mu.Lock()
 				}
-				ticket, err := s.Submit(sched.Request{
+				ticket, err := s.Place(sched.Request{
 					Group: classes[i], Serial: serial, Level: sched.Level(rand.IntN(3)), Tenant: tenants[rand.IntN(3)], Weight: 1,
 				})
 				if st != nil {
@@ -347,7 +347,7 @@ func BenchmarkUncontended(b *testing.B) {
 	c := group(s, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		ticket, err := s.Submit(sched.Request{Group: c, Level: sched.Normal, Weight: 1})
+		ticket, err := s.Place(sched.Request{Group: c, Level: sched.Normal, Weight: 1})
 		if err != nil {
 			b.Fatal(err)
 		}

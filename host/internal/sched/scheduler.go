@@ -201,7 +201,7 @@ func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
 	s.lock()
 	defer s.mu.Unlock()
 	sh := &r.Group.shares[r.Level]
-	q := sh.queue(r)
+	q := sh.queue(&r)
 	if q == nil {
 		return nil, false
 	}
@@ -217,7 +217,7 @@ func (s *Scheduler) Refuses(r Request) bool {
 	s.lock()
 	defer s.mu.Unlock()
 	sh := &r.Group.shares[r.Level]
-	q := sh.queue(r)
+	q := sh.queue(&r)
 	return q != nil && q.queued.len > 0 && q.queued.len >= s.roomLocked(sh)
 }
 

@@ -46,7 +46,7 @@ func (s *subject) run(ctx context.Context, in instance, transform int, items ...
 		return nil, skipped("an instance of its kind does one item")
 	}
 	results := make([]abi.Result, len(items))
-	_, err := in.Run(ctx, module.Call{Transform: transform, Items: items, Results: results, Limits: module.Limits{Timeout: s.opts.Timeout}})
+	_, err := in.Run(ctx, &module.Call{Transform: transform, Items: items, Results: results, Limits: module.Limits{Timeout: s.opts.Timeout}})
 	return results, err
 }
 

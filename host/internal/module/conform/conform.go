@@ -171,7 +171,7 @@ type probedGuest struct {
 }
 
 // Run implements [contract.Guest].
-func (g *probedGuest) Run(ctx context.Context, c contract.Call) error {
+func (g *probedGuest) Run(ctx context.Context, c *contract.Call) error {
 	if g.instead != nil {
 		return g.instead(ctx, g.in)
 	}
@@ -207,6 +207,6 @@ func (s *subject) with(ctx context.Context, f func(in instance) error) error {
 func (s *subject) raw(ctx context.Context, in instance, f func(ctx context.Context, in contract.Instance) error) error {
 	in.guest.instead = f
 	defer func() { in.guest.instead = nil }()
-	_, err := in.Run(ctx, module.Call{Limits: module.Limits{Timeout: s.opts.Timeout}})
+	_, err := in.Run(ctx, &module.Call{Limits: module.Limits{Timeout: s.opts.Timeout}})
 	return err
 }

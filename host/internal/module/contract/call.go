@@ -10,7 +10,7 @@ import (
 	"github.com/resonhost/resonhost/abi"
 )
 
-// Call is a crossing into the guest.
+// Call is a crossing into the guest. It is the instance's until that has run it, and can be used again.
 type Call struct {
 	// Transform is the index of what is to be run.
 	Transform int
@@ -25,6 +25,9 @@ type Call struct {
 
 	answered int // bytes of outputs, by Answer
 }
+
+// Begin forgets what was answered before.
+func (c *Call) Begin() { c.answered = 0 }
 
 // Limits are those of one call, or none where they are zero.
 type Limits struct {

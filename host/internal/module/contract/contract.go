@@ -170,7 +170,7 @@ type Guest interface {
 	// Describe returns the plugin's manifest, which is the guest's or derived.
 	Describe(ctx context.Context) (*manifest.Manifest, error)
 	// Run runs items through a transform. It copies outcomes by [Call.Answer].
-	Run(ctx context.Context, c Call) error
+	Run(ctx context.Context, c *Call) error
 	// Save returns what the snapshot is to keep beside memories, globals and WASI's state. Restore
 	// goes back to that, at every reset; it may be what another guest of the plugin has saved. All
 	// instances of the plugin share the value and restore it concurrently, so it must not be changed.

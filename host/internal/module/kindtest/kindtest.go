@@ -143,7 +143,7 @@ func (m Loaded) run(in *module.Instance, transform string, payload []byte, l mod
 		m.t.Fatal("cannot be reset")
 	}
 	results := make([]abi.Result, 1)
-	fuel, err = in.Run(m.t.Context(), module.Call{
+	fuel, err = in.Run(m.t.Context(), &module.Call{
 		Transform: m.Index(transform), Items: []abi.Item{{Payload: payload}}, Results: results, Limits: l,
 	})
 	return results[0], fuel, err
@@ -205,7 +205,7 @@ func echoes(t *testing.T, s *Subject, opts module.Options) {
 			items[i].Payload = bytes.Repeat([]byte{'a' + byte(i)}, i)
 			results[i].Payload = []byte("before ")
 		}
-		fuel, err := in.Run(t.Context(), module.Call{Transform: m.Index(s.Echo), Items: items, Results: results, Behind: true})
+		fuel, err := in.Run(t.Context(), &module.Call{Transform: m.Index(s.Echo), Items: items, Results: results, Behind: true})
 		if err != nil || (fuel > 0) != (interrupt == module.Metered) {
 			t.Fatalf("interrupt %v: a frame took %d of fuel, err %v", interrupt, fuel, err)
 		}
@@ -214,7 +214,7 @@ func echoes(t *testing.T, s *Subject, opts module.Options) {
 				t.Errorf("interrupt %v: item %d is %q, want %q", interrupt, i, r.Payload, want)
 			}
 		}
-		_, err = in.Run(t.Context(), module.Call{Transform: m.Index(s.Echo), Items: []abi.Item{{Payload: make([]byte, opts.Frames.MaxInput)}}, Results: results[:1]})
+		_, err = in.Run(t.Context(), &module.Call{Transform: m.Index(s.Echo), Items: []abi.Item{{Payload: make([]byte, opts.Frames.MaxInput)}}, Results: results[:1]})
 		if !errors.Is(err, module.ErrInputSize) || !in.Usable() {
 			t.Errorf("too large an input: err %v", err)
 		}

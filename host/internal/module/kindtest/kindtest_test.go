@@ -85,7 +85,7 @@ func TestParcelSingle(t *testing.T) {
 			t.Fatal(err)
 		}
 		results := make([]abi.Result, 1)
-		if _, err := in.Run(t.Context(), module.Call{Transform: index(p.Module(), "parcel.leave"), Items: make([]abi.Item, 1), Results: results}); err != nil || len(results[0].Payload) > 0 {
+		if _, err := in.Run(t.Context(), &module.Call{Transform: index(p.Module(), "parcel.leave"), Items: make([]abi.Item, 1), Results: results}); err != nil || len(results[0].Payload) > 0 {
 			t.Errorf("a task finds %q, err %v", results[0].Payload, err)
 		}
 		in.Return()
@@ -104,7 +104,7 @@ func TestParcelItems(t *testing.T) {
 			t.Fatal(err)
 		}
 		results := make([]abi.Result, 3)
-		_, err = in.Run(t.Context(), module.Call{
+		_, err = in.Run(t.Context(), &module.Call{
 			Transform: index(m, transform), Items: []abi.Item{{Payload: []byte("a")}, {}, {Payload: []byte("\xff")}}, Results: results,
 		})
 		for i := range results {
@@ -124,7 +124,7 @@ func TestParcelBilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		items, results := []abi.Item{{Payload: make([]byte, size)}}, make([]abi.Result, 1)
-		fuel, err := in.Run(t.Context(), module.Call{Transform: index(m, "parcel.echo"), Items: items, Results: results})
+		fuel, err := in.Run(t.Context(), &module.Call{Transform: index(m, "parcel.echo"), Items: items, Results: results})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestNestedCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	call := module.Call{Transform: index(m, "parcel.item"), Items: make([]abi.Item, 1), Results: make([]abi.Result, 1)}
-	_, err = in.Run(t.Context(), call)
+	_, err = in.Run(t.Context(), &call)
 	if f := (*module.Fault)(nil); !errors.As(refused, &f) || f.Kind != module.ABI || f.Message != "begin is called while item runs: a host function must not call its instance" {
 		t.Errorf("refused by %v", refused)
 	}
@@ -182,7 +182,7 @@ func TestNestedCall(t *testing.T) {
 		t.Errorf("the task answers %q, err %v", call.Results[0].Payload, err)
 	}
 	raise = true
-	if _, err = in.Run(t.Context(), call); !errors.Is(err, refused) || in.Usable() {
+	if _, err = in.Run(t.Context(), &call); !errors.Is(err, refused) || in.Usable() {
 		t.Errorf("err %v, want %v", err, refused)
 	}
 	for want, panics := range map[string]func(){ // which is the host's fault, and not the guest's
@@ -195,7 +195,7 @@ func TestNestedCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = in.Run(t.Context(), call)
+		_, err = in.Run(t.Context(), &call)
 		f := (*module.Fault)(nil)
 		if !errors.As(err, &f) || f.Kind != module.HostPanic || f.Message != "item: a function of the host panicked" || !strings.HasPrefix(f.Stack, want) || in.Usable() {
 			t.Errorf("%q: err %#v", want, err)

@@ -114,9 +114,9 @@ func (g *parcelGuest) Describe(context.Context) (*manifest.Manifest, error) {
 	return &m, m.Validate()
 }
 
-func (g *parcelGuest) Run(ctx context.Context, c contract.Call) error {
+func (g *parcelGuest) Run(ctx context.Context, c *contract.Call) error {
 	for g.item = range c.Items {
-		if err := g.runItem(ctx, &c); err != nil {
+		if err := g.runItem(ctx, c); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func benchHere(b *testing.B, wasm []byte) {
 	defer func() { _ = in.Close() }()
 	items, results := []abi.Item{{Payload: benchInput}}, make([]abi.Result, 1)
 	for b.Loop() {
-		_, err := in.Run(b.Context(), module.Call{Items: items, Results: results})
+		_, err := in.Run(b.Context(), &module.Call{Items: items, Results: results})
 		if err != nil || results[0].Status != abi.StatusOK || !in.Reset() {
 			b.Fatal(results[0].Status, err)
 		}

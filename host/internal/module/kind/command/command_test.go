@@ -52,7 +52,7 @@ func options(kind contract.Kind) module.Options {
 func run(t *testing.T, in *module.Instance, transform int, payload string) (abi.Result, error) {
 	t.Helper()
 	var got [1]abi.Result
-	_, err := in.Run(t.Context(), module.Call{
+	_, err := in.Run(t.Context(), &module.Call{
 		Transform: transform, Items: []abi.Item{{Payload: []byte(payload)}}, Results: got[:],
 		Limits: module.Limits{Timeout: time.Minute},
 	})

@@ -41,7 +41,7 @@ func (g *guest) Initialize(context.Context) error { return nil }
 func (g *guest) Describe(context.Context) (*manifest.Manifest, error) { return g.program.manifest, nil }
 
 // Run implements [contract.Guest].
-func (g *guest) Run(ctx context.Context, c contract.Call) error {
+func (g *guest) Run(ctx context.Context, c *contract.Call) error {
 	if g.ran || len(c.Items) > 1 {
 		return contract.Broken("%s runs once, and the instance was not put back", exportStart)
 	}

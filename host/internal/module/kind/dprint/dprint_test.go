@@ -81,7 +81,7 @@ func TestFormats(t *testing.T) {
 				c.Transform = i
 			}
 		}
-		_, err = in.Run(t.Context(), c)
+		_, err = in.Run(t.Context(), &c)
 		return c.Results, err
 	}
 	got, err := run("upper", "shout it", "ALOUD", "", "last")

@@ -174,12 +174,12 @@ func (g *guest) choosePaths(ctx context.Context) error {
 }
 
 // Run implements [contract.Guest].
-func (g *guest) Run(ctx context.Context, c contract.Call) error {
+func (g *guest) Run(ctx context.Context, c *contract.Call) error {
 	for i := range c.Items {
-		if err := g.format(ctx, &c, i); err != nil {
+		if err := g.format(ctx, c, i); err != nil {
 			return err
 		}
-		if err := g.formatter.frames.CheckSum(&c); err != nil {
+		if err := g.formatter.frames.CheckSum(c); err != nil {
 			return err
 		}
 	}

@@ -186,7 +186,7 @@ func TestUserFunctions(t *testing.T) {
 	if got, err := m.run(t, "x.nothing", item("")); err != nil || len(got[0].Payload) != 0 {
 		t.Errorf("no argument: %v, err %v", got, err)
 	}
-	_, err := m.Instance().Run(t.Context(), module.Call{
+	_, err := m.Instance().Run(t.Context(), &module.Call{
 		Transform: m.Index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Timeout: 10 * time.Millisecond},
 	})
 	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Timeout {
@@ -194,7 +194,7 @@ func TestUserFunctions(t *testing.T) {
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	_, err = m.Instance().Run(t.Context(), module.Call{
+	_, err = m.Instance().Run(t.Context(), &module.Call{
 		Transform: m.Index("x.shout"), Items: []abi.Item{item("wait")}, Results: make([]abi.Result, 1), Limits: module.Limits{Stop: stopped},
 	})
 	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Stopped {
@@ -307,7 +307,7 @@ func TestLongNames(t *testing.T) {
 		in, results := m.Instance(), make([]abi.Result, 1)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		fuel, err := in.Run(t.Context(), module.Call{Transform: m.Index(transform), Items: []abi.Item{item("")}, Results: results})
+		fuel, err := in.Run(t.Context(), &module.Call{Transform: m.Index(transform), Items: []abi.Item{item("")}, Results: results})
 		runtime.ReadMemStats(&after)
 		if got := after.TotalAlloc - before.TotalAlloc; err != nil || fuel < calls*size/64 || got > calls*size/4 {
 			t.Errorf("%s took %d of fuel and %d bytes of the host's memory: %v", transform, fuel, got, err)

@@ -50,7 +50,7 @@ func (m loaded) run(t *testing.T, transform string, items ...abi.Item) ([]abi.Re
 func (m loaded) runIn(t *testing.T, in *module.Instance, transform string, items ...abi.Item) ([]abi.Result, error) {
 	t.Helper()
 	results := make([]abi.Result, len(items))
-	_, err := in.Run(t.Context(), module.Call{Transform: m.Index(transform), Items: items, Results: results})
+	_, err := in.Run(t.Context(), &module.Call{Transform: m.Index(transform), Items: items, Results: results})
 	return results, err
 }
 

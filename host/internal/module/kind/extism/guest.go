@@ -57,12 +57,12 @@ func (g *guest) Initialize(ctx context.Context) error {
 func (g *guest) Describe(context.Context) (*manifest.Manifest, error) { return g.of.manifest, nil }
 
 // Run implements [contract.Guest].
-func (g *guest) Run(ctx context.Context, c contract.Call) error {
+func (g *guest) Run(ctx context.Context, c *contract.Call) error {
 	for i := range c.Items {
-		if err := g.runItem(ctx, &c, i); err != nil {
+		if err := g.runItem(ctx, c, i); err != nil {
 			return err
 		}
-		if err := g.of.binary.Frames.CheckSum(&c); err != nil {
+		if err := g.of.binary.Frames.CheckSum(c); err != nil {
 			return err
 		}
 	}

@@ -107,7 +107,7 @@ func (g *guest) makeRoom(ctx context.Context, size uint32) error {
 }
 
 // Run implements [contract.Guest].
-func (g *guest) Run(ctx context.Context, c contract.Call) error {
+func (g *guest) Run(ctx context.Context, c *contract.Call) error {
 	g.result = nil
 	size := uint32(abi.InputSize(c.Items))
 	if size > g.room.size {
@@ -142,7 +142,7 @@ func (g *guest) Run(ctx context.Context, c contract.Call) error {
 	if m := g.in.Manifest(); m != nil {
 		maxState = m.Transforms[c.Transform].StateBytes
 	}
-	return ReadResults(frame, &g.plugin.frames, maxState, &c)
+	return ReadResults(frame, &g.plugin.frames, maxState, c)
 }
 
 // Save implements [contract.Guest]: the room is for the largest frame of the self-tests.

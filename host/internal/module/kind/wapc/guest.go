@@ -26,10 +26,9 @@ type guest struct {
 	call  contract.Function
 	start []contract.Function
 	stack [2]uint64
-	// running is whether there is a task, and task which it is.
-	running bool
-	task    contract.Call
-	item    int
+	// task is what runs, and item which item of it; nil while nothing does.
+	task *contract.Call
+	item int
 	// room is what the caller gave for the item's payload, and before how long the outputs of the
 	// items before it are together.
 	room   []byte
@@ -72,15 +71,15 @@ func (g *guest) Initialize(ctx context.Context) error {
 func (g *guest) Describe(context.Context) (*manifest.Manifest, error) { return g.manifest, nil }
 
 // Run implements [contract.Guest].
-func (g *guest) Run(ctx context.Context, c contract.Call) error {
-	g.task, g.running, g.before = c, true, 0
+func (g *guest) Run(ctx context.Context, c *contract.Call) error {
+	g.task, g.before = c, 0
 	var err error
 	for g.item = range c.Items {
 		if err = g.runItem(ctx); err != nil {
 			break
 		}
 	}
-	g.task, g.running, g.room, g.host = contract.Call{}, false, nil, reply{}
+	g.task, g.room, g.host = nil, nil, reply{}
 	return err
 }
 

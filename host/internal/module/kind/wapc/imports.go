@@ -73,7 +73,7 @@ func (g *guest) read(mem api.Memory, function string, ptr, n uint64) []byte {
 
 // within panics outside a task.
 func (g *guest) within(function string) {
-	if !g.running {
+	if g.task == nil {
 		panic(contract.Broken("%s.%s is called while there is no task", moduleName, function))
 	}
 }

@@ -55,7 +55,7 @@ func run(t *testing.T, m kindtest.Loaded, operation string, payloads ...string) 
 	for i, p := range payloads {
 		items[i].Payload, results[i].Payload = []byte(p), []byte("> ")
 	}
-	_, err := m.Instance().Run(t.Context(), module.Call{Transform: m.Index("guest." + operation), Items: items, Results: results, Behind: true})
+	_, err := m.Instance().Run(t.Context(), &module.Call{Transform: m.Index("guest." + operation), Items: items, Results: results, Behind: true})
 	return results, err
 }
 
@@ -134,7 +134,7 @@ func TestLog(t *testing.T) {
 		t.Errorf("the log is %s, err %v", log, err)
 	}
 	m = kindtest.Load(t, guesttest.HandWritten(t, "wapc"), options(t))
-	_, err := m.Instance().Run(t.Context(), module.Call{
+	_, err := m.Instance().Run(t.Context(), &module.Call{
 		Transform: slices.Index(operations, "oflood"), Items: make([]abi.Item, 1), Results: make([]abi.Result, 1), Limits: module.Limits{Fuel: 1_000_000},
 	})
 	if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.Fuel {
@@ -213,7 +213,7 @@ func TestOperation(t *testing.T) {
 	in := m.Instance()
 	for at, want := range []abi.Status{abi.StatusOK, abi.StatusFailed} {
 		results := make([]abi.Result, 1)
-		if _, err := in.Run(t.Context(), module.Call{Transform: at, Items: []abi.Item{{Payload: []byte("x")}}, Results: results}); err != nil || results[0].Status != want || string(results[0].Payload) != "x" {
+		if _, err := in.Run(t.Context(), &module.Call{Transform: at, Items: []abi.Item{{Payload: []byte("x")}}, Results: results}); err != nil || results[0].Status != want || string(results[0].Payload) != "x" {
 			t.Errorf("transform %d: %v %q, err %v", at, results[0].Status, results[0].Payload, err)
 		}
 	}
@@ -233,7 +233,7 @@ func TestAllocs(t *testing.T) {
 	for reset, want := range map[bool]float64{false: 0, true: 0} {
 		got := testing.AllocsPerRun(100, func() {
 			results[0].Payload = results[0].Payload[:0]
-			if _, err := in.Run(ctx, call); err != nil {
+			if _, err := in.Run(ctx, &call); err != nil {
 				t.Fatal(err)
 			}
 			if reset {
