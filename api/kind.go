@@ -16,6 +16,8 @@ const (
 	KindUnsupportedMediaType host.Kind = "unsupported_media_type"
 	// KindUnknownPlugin: there is no plugin of the name.
 	KindUnknownPlugin host.Kind = "unknown_plugin"
+	// KindUnknownJob: there is no job of that ID, or it is another's.
+	KindUnknownJob host.Kind = "unknown_job"
 	// KindRefused: a plugin's new version does not serve.
 	KindRefused host.Kind = "refused"
 	// KindConflict: the plugin is not in a state in which that can be done.
@@ -79,6 +81,7 @@ var rules = []Rule{
 	{KindMethodNotAllowed, http.StatusMethodNotAllowed, ExitFailed, "Use a method of the Allow header."},
 	{KindUnsupportedMediaType, http.StatusUnsupportedMediaType, ExitFailed, "Send a media type of the Accept header."},
 	{KindUnknownPlugin, http.StatusNotFound, ExitFailed, "Check the name. GET /v1/plugins lists the plugins."},
+	{KindUnknownJob, http.StatusNotFound, ExitFailed, "Check the ID. A job is forgotten some time after its end, and another caller's is not shown."},
 	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, "Read the message: it names the step at which the version failed."},
 	{KindConflict, http.StatusConflict, ExitFailed, "Read the message: it says what is missing."},
 	{KindCrossOrigin, http.StatusForbidden, ExitFailed, "Call from the service's own origin, or from no browser."},

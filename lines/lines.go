@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
@@ -33,6 +34,11 @@ type Options struct {
 	// StreamField names the member of a line that is the key of the task's
 	// stream; "" takes only what the transform's own JSON has for it.
 	StreamField string
+	// Stream, if not "", is the key of the stream of all tasks. A line that names a stream is an
+	// error then.
+	Stream string
+	// Priority is that of all tasks; default host.PriorityNormal.
+	Priority host.Priority
 	// Tenant is on whose behalf the tasks are submitted, see [host.Client].
 	Tenant string
 	// Window is how many lines wait between the submitter and the writer; default DefaultWindow.
@@ -127,7 +133,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		transform: t, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
 		input: make(chan line), answers: make(chan *answer, o.Window),
 	}
-	p.client = h.Client(o.Tenant, host.PriorityNormal).Within(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
+	p.client = h.Client(o.Tenant, o.Priority).Within(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
 	go p.read(ctx, r)
 	var writing sync.WaitGroup
 	writing.Go(func() {
@@ -349,8 +355,12 @@ func (p *pipeline) decode(l line) (invoke.Task, error) {
 	switch {
 	case err != nil:
 		return invoke.Task{}, err
+	case p.opts.Stream != "" && task.Stream() != "":
+		return invoke.Task{}, &abi.FieldError{Field: "stream", Rule: "must not be there besides the stream of all tasks"}
 	case !p.held.take(task.Added(), false):
 		return invoke.Task{}, invoke.NoMemory(p.transform.Name)
+	case p.opts.Stream != "":
+		return task.InStream(p.opts.Stream), nil
 	}
 	return task, nil
 }

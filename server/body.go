@@ -100,17 +100,28 @@ func (p *lineProgress) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// body reads the whole body, of which the account holds what has come. It has answered if ok is
-// false.
+// bound is how long a body may be, in bytes, and what sets that.
+type bound struct {
+	bytes int64
+	by    string
+}
+
+// body is bodyUpTo of the bodies of tasks.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, a *account) (b []byte, ok bool) {
-	if r.ContentLength > s.opts.MaxBody { // before it is asked for
-		s.bodyTooLarge(w, t)
+	return s.bodyUpTo(w, r, t, a, bound{s.opts.MaxBody, "MaxBody, --max-input"})
+}
+
+// bodyUpTo reads the whole body, of which the account holds what has come. It has answered if ok is
+// false.
+func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transform, a *account, most bound) (b []byte, ok bool) {
+	if r.ContentLength > most.bytes { // before it is asked for
+		bodyTooLarge(w, t, most)
 		return nil, false
 	}
 	control := http.NewResponseController(w)
 	// The request's own body stays what it is: net/http looks whether its client waits to be
 	// asked for it.
-	in := &progress{r: http.MaxBytesReader(underlying(w), r.Body, s.opts.MaxBody), control: control, timeout: s.opts.StallTimeout}
+	in := &progress{r: http.MaxBytesReader(underlying(w), r.Body, most.bytes), control: control, timeout: s.opts.StallTimeout}
 	in.begin()
 	if out := responseOf(w); out != nil {
 		out.asked = true
@@ -137,7 +148,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 				}
 				return b, true
 			case err != nil:
-				s.failBody(w, t, err)
+				s.failBody(w, t, err, most)
 				return nil, false
 			}
 		}
@@ -147,16 +158,16 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 	}
 }
 
-func (s *Server) bodyTooLarge(w http.ResponseWriter, t host.Transform) {
-	p := problem(host.KindInvalidArgument, t.Name, fmt.Sprintf("the body is longer than %d bytes, the limit (MaxBody, --max-input)", s.opts.MaxBody))
+func bodyTooLarge(w http.ResponseWriter, t host.Transform, most bound) {
+	p := problem(host.KindInvalidArgument, t.Name, fmt.Sprintf("the body is longer than %d bytes, the limit (%s)", most.bytes, most.by))
 	p.Status = http.StatusRequestEntityTooLarge
 	writeProblem(w, p)
 }
 
 // failBody answers that a body did not come.
-func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error) {
+func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error, most bound) {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		s.bodyTooLarge(w, t)
+		bodyTooLarge(w, t, most)
 		return
 	}
 	p := problem(host.KindInvalidArgument, t.Name, "the body broke off")

@@ -50,8 +50,12 @@ func (s *Server) listPlugins(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, api.Plugins{Plugins: s.plugins()})
 }
 
-func writeJSON(w http.ResponseWriter, v any) {
+func writeJSON(w http.ResponseWriter, v any) { writeStatus(w, http.StatusOK, v) }
+
+// writeStatus answers with JSON.
+func writeStatus(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the client has gone, or it arrives
 }
 

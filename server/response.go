@@ -88,6 +88,10 @@ func (w *response) FlushError() error {
 	err := w.control.Flush()
 	if err != nil {
 		w.fail(err)
+	} else if w.request.ProtoMajor > 1 {
+		// HTTP/2 ends an answer at its deadline, though nothing is to be written. The next piece
+		// has one of its own.
+		_ = w.control.SetWriteDeadline(time.Time{})
 	}
 	return err
 }

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
+	"github.com/resonhost/resonhost/server/jobs"
 )
 
 // Defaults of Options.
@@ -68,6 +70,8 @@ type Options struct {
 	// Collectors are registered there as well: metrics that the host and the server do not
 	// have, such as a plugin's own.
 	Collectors []prometheus.Collector
+	// Jobs bound the jobs of POST /v1/jobs; their lines are bounded by MaxBody.
+	Jobs jobs.Options
 	// Events, if set, is the bus that GET /v1/events streams; most often the host's
 	// (host.Config.Events). It is the caller's.
 	Events *event.Bus
@@ -91,6 +95,7 @@ type Server struct {
 	started  time.Time
 	mux      *http.ServeMux
 	routes   []Route
+	jobs     *jobs.Manager
 	feed     *events.Feed  // nil without Options.Events
 	draining chan struct{} // closed by SetDraining
 	drain    func()
@@ -157,14 +162,26 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 			o.EventHub.Drain()
 		}
 	})
+	if err := s.addJobs(); err != nil {
+		return nil, err
+	}
 	if err := s.addRoutes(s.table()); err != nil {
 		return nil, err
 	}
 	own := []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
-	if err := register(o.Registry, slices.Concat(own, s.eventCollectors(), o.Collectors)); err != nil {
+	if err := register(o.Registry, slices.Concat(own, s.jobs.Collectors(), s.eventCollectors(), o.Collectors)); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// addJobs makes the manager of jobs.
+func (s *Server) addJobs() (err error) {
+	o := s.opts.Jobs
+	o.Logger, o.MaxLine = s.log, int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes())))
+	o.Failed = func(err error) { s.logFailure(context.Background(), err) }
+	s.jobs, err = jobs.New(context.Background(), s.host, s.codecs, o)
+	return err
 }
 
 // register registers all collectors, or none.

@@ -149,7 +149,7 @@ func runBeside(ctx context.Context, h *host.Host, listener net.Listener, log *sl
 	ended := make(chan error, 1)
 	go func() {
 		defer cancel()
-		d := &daemon{log: log, host: h, draining: srv.SetDraining}
+		d := &daemon{log: log, host: h, draining: srv.SetDraining, background: srv.Close}
 		ended <- d.serve(ctx, listener, srv.Handler(), devDrain)
 	}()
 	err = f(ctx)

@@ -89,6 +89,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 			manager.tell(systemd.Stopping, "STATUS=draining")
 			srv.SetDraining()
 		},
+		background: srv.Close,
 	}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
@@ -96,7 +97,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 // newServer returns the server of a host, which need not be started.
 func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, error) {
 	srv, err := server.New(h, o.codecs(), server.Options{
-		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld, Events: o.host.Events,
+		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld, Jobs: o.jobs, Events: o.host.Events,
 		Collectors: []prometheus.Collector{collect.NewCascade(h)},
 	})
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
@@ -167,6 +168,8 @@ type daemon struct {
 	}
 	ready    func() // called once it serves; nil for nothing
 	draining func() // called when it begins to drain
+	// background waits for what is done for no request, and ends it when its context does.
+	background func(ctx context.Context) error
 }
 
 func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.Handler, patience time.Duration) error {
@@ -206,6 +209,10 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	d.log.Info("draining", "timeout", patience)
 	// The listener stays open meanwhile: who asks is told that there is no
 	// service any more.
+	// Jobs go before requests: their ends are what requests may wait for.
+	if err := d.background(drain); err != nil {
+		errs = append(errs, err)
+	}
 	active.wait(drain)
 	if drain.Err() != nil {
 		errs = append(errs, fmt.Errorf("tasks were interrupted: they took longer than the drain timeout, %v", patience))

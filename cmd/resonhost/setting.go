@@ -14,6 +14,7 @@ import (
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -123,6 +124,7 @@ type options struct {
 	drainTimeout time.Duration
 	trustTenant  bool
 	maxHeld      int64
+	jobs         jobs.Options
 	timeSlice    time.Duration // none if negative
 
 	input, output, streamField string
@@ -225,7 +227,16 @@ func (o *options) runSettings() []setting {
 		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", value.Toggle{P: &o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", value.Bytes(server.DefaultMaxHeld), value.Size(&o.maxHeld)},
-	}, o.processSettings()...)
+	}, append(o.jobSettings(), o.processSettings()...)...)
+}
+
+// jobSettings bound what is done in the background.
+func (o *options) jobSettings() []setting {
+	return []setting{
+		{"max-jobs", "keep `N` jobs at most, those that are over included", fmt.Sprint(jobs.DefaultMaxJobs), value.Count(&o.jobs.MaxJobs)},
+		{"max-job-bytes", "let jobs hold `SIZE` together at most, of inputs and results; one input may have an eighth", value.Bytes(jobs.DefaultMaxBytes), value.Size(&o.jobs.MaxBytes)},
+		{"job-age", "keep a job and its results for `TIME` once it is over", jobs.DefaultAge.String(), value.Duration(&o.jobs.Age)},
+	}
 }
 
 // ofRun are all settings of run but for the file's.

@@ -1,0 +1,508 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/strictjson"
+	"github.com/resonhost/resonhost/invoke"
+	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/jobs"
+)
+
+// HeaderJobState has, in answers of results, the state in which the job was when they began.
+const HeaderJobState = "Resonhost-Job-State"
+
+// Query parameters of jobs.
+const (
+	transformField = "transform"
+	priorityField  = "priority"
+	timeoutField   = "timeout"
+	stateField     = "state"
+	followField    = "follow"
+	offsetField    = "offset"
+	removeField    = "remove"
+)
+
+const (
+	// maxWait is how long a client may have its answer wait for a job.
+	maxWait = time.Minute
+	// resultsOverhead is what an answer of results takes, in bytes.
+	resultsOverhead = 64 << 10
+)
+
+// jobRoutes are about jobs.
+func (s *Server) jobRoutes() []Route {
+	id := []Parameter{{Name: "id", Description: "The job's ID."}}
+	tenant := Parameter{Name: HeaderTenant, Description: "Whose jobs these are, where the server believes it."}
+	one := []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Job{}}}
+	flags := []string{"true", "false"}
+	return []Route{
+		{
+			Method: http.MethodPost, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.submitJob,
+			Query: []Parameter{
+				{Name: transformField, Description: "Of JSON lines: the transform."},
+				{Name: streamField, Description: "Of JSON lines: the member of a line that is the key of its task's stream."},
+				{Name: priorityField, Description: "Of JSON lines: the priority of the tasks.", Values: priorityNames()},
+				{Name: timeoutField, Description: "Of JSON lines: how long the job may take from its start, such as 30s."},
+			},
+			Doc: Operation{
+				ID: "submitJob", Summary: "takes one task, or many as JSON lines, to be done in the background",
+				Headers: []Parameter{tenant},
+				Request: []Body{
+					{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
+					{MediaType: MediaTypeLines, Description: "A task in each line."},
+				},
+				Status: http.StatusAccepted, Response: one,
+				Errors: []host.Kind{
+					host.KindInvalidArgument, host.KindUnknownTransform, host.KindQueueFull, host.KindTimeout, host.KindUnavailable,
+					host.KindHost, api.KindUnsupportedMediaType,
+				},
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.listJobs,
+			Query: []Parameter{{Name: stateField, Description: "List jobs in this state alone.", Values: stateNames()}},
+			Doc: Operation{
+				ID: "listJobs", Summary: "lists the caller's jobs", Headers: []Parameter{tenant},
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Jobs{}}}, Errors: []host.Kind{host.KindInvalidArgument},
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/jobs/{id}", Scope: auth.ScopeCall, Handler: s.getJob,
+			Doc: Operation{
+				ID: "getJob", Summary: "answers a job's state, at once or once it is over", Path: id,
+				Headers:  []Parameter{tenant, {Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60."}},
+				Response: one, Errors: []host.Kind{host.KindInvalidArgument, api.KindUnknownJob},
+			},
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/jobs/{id}/results", Scope: auth.ScopeCall, Handler: s.jobResults,
+			Query: []Parameter{
+				{Name: followField, Description: "Whether the answer goes on until the job is over.", Values: flags},
+				{Name: offsetField, Description: "At which byte of the results to begin; default 0."},
+			},
+			Doc: Operation{
+				ID: "jobResults", Summary: "answers a job's results so far, as JSON lines", Path: id, Headers: []Parameter{tenant},
+				Response: []Body{{MediaType: MediaTypeLines, Description: "For each task its result or error, in the tasks' order."}},
+				Errors:   []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
+			},
+		},
+		{
+			Method: http.MethodDelete, Path: "/v1/jobs/{id}", Scope: auth.ScopeCall, Handler: s.cancelJob,
+			Query: []Parameter{{Name: removeField, Description: "Whether the job is forgotten, too, with its results.", Values: flags}},
+			Doc: Operation{
+				ID: "cancelJob", Summary: "cancels a job", Path: id, Headers: []Parameter{tenant},
+				Response: one, Errors: []host.Kind{host.KindInvalidArgument, host.KindHost, api.KindUnknownJob},
+			},
+		},
+	}
+}
+
+func stateNames() (names []string) {
+	for _, s := range api.JobStates() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+// priorities are the names of priorities in requests.
+var priorities = []struct {
+	name string
+	is   host.Priority
+}{{"normal", host.PriorityNormal}, {"urgent", host.PriorityUrgent}, {"bulk", host.PriorityBulk}}
+
+func priorityNames() (names []string) {
+	for _, p := range priorities {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// oneOf is the error of a value that is none of those that there are.
+func oneOf(field, value string, names []string) error {
+	did := spell.DidYouMean(value, names)
+	return &abi.FieldError{Field: field, Rule: fmt.Sprintf("must be %s or %s, is %q%s", strings.Join(names[:len(names)-1], ", "), names[len(names)-1], foreign.Cut(value), did)}
+}
+
+// owner is whose jobs those of a request are.
+func (s *Server) owner(r *http.Request) (jobs.Owner, error) {
+	tenant, err := s.tenantOf(r)
+	return jobs.Owner{Tenant: tenant, Principal: auth.Of(r.Context()).Name()}, err
+}
+
+// submitJob is POST /v1/jobs.
+func (s *Server) submitJob(w http.ResponseWriter, r *http.Request) {
+	if s.isDraining() {
+		s.unavailable(w, "draining")
+		return
+	}
+	owner, err := s.owner(r)
+	if err == nil && len(r.Header.Values(HeaderStream)) > 0 {
+		err = &abi.FieldError{Field: HeaderStream, Rule: "is not for jobs; one task has the member stream, and JSON lines have ?stream_field=NAME"}
+	}
+	if err != nil {
+		s.fail(w, r, "", err)
+		return
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, encoding := params["charset"], r.Header.Get("Content-Encoding")
+	detail := ""
+	switch {
+	case err != nil, kind != manifest.MediaTypeJSON && kind != MediaTypeLines:
+		detail = "the Content-Type must be " + manifest.MediaTypeJSON + " or " + MediaTypeLines
+	case charset != "" && !strings.EqualFold(charset, "utf-8"):
+		detail = fmt.Sprintf("the charset must be utf-8, not %.40q", charset)
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		w.Header().Set("Accept-Encoding", "identity")
+		detail = fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is, without the header", encoding)
+	}
+	if detail != "" {
+		w.Header().Set("Accept", manifest.MediaTypeJSON+", "+MediaTypeLines)
+		writeProblem(w, problem(api.KindUnsupportedMediaType, "", detail))
+		return
+	}
+	a, ok := s.open(w, host.Transform{}, bodyOverhead)
+	if !ok {
+		return
+	}
+	defer a.close()
+	spec := jobs.Spec{Owner: owner, Pace: auth.Of(r.Context()).Next}
+	if kind == MediaTypeLines {
+		ok = s.linesJob(w, r, a, &spec)
+	} else {
+		ok = s.taskJob(w, r, a, &spec)
+	}
+	if !ok {
+		return
+	}
+	job, err := s.jobs.Submit(r.Context(), spec)
+	if err != nil {
+		s.fail(w, r, spec.Transform, err)
+		return
+	}
+	w.Header().Set("Location", "/v1/jobs/"+job.ID)
+	writeStatus(w, http.StatusAccepted, job)
+}
+
+// may looks whether tasks of a transform may be a job's. It has answered otherwise.
+func (s *Server) may(w http.ResponseWriter, r *http.Request, transform string) bool {
+	err := auth.Of(r.Context()).MayCall(transform)
+	var t host.Transform
+	if err == nil {
+		t, err = s.host.Lookup(transform)
+	}
+	if err != nil {
+		s.fail(w, r, foreign.Cut(transform), err)
+		return false
+	}
+	if _, err := invoke.Of(t, s.codecs); err != nil {
+		writeProblem(w, problem(api.KindUnsupportedMediaType, t.Name, err.Error()+"; jobs take JSON alone"))
+		return false
+	}
+	return true
+}
+
+// linesJob reads a job that comes as JSON lines. It has answered if ok is false.
+func (s *Server) linesJob(w http.ResponseWriter, r *http.Request, a *account, spec *jobs.Spec) (ok bool) {
+	query, err := r.URL.Query(), error(nil)
+	field := query.Get(streamField)
+	spec.Transform, spec.StreamField = query.Get(transformField), field
+	switch {
+	case spec.Transform == "":
+		err = &abi.FieldError{Field: transformField, Rule: "must name the transform of the lines, as in ?transform=NAME"}
+	case query.Has(streamField) && (field == "" || len(field) > host.MaxStreamKey):
+		err = &abi.FieldError{Field: streamField, Rule: fmt.Sprintf("must have 1 to %d bytes, has %d", host.MaxStreamKey, len(field))}
+	}
+	if err == nil {
+		err = schedule(spec, query.Get(priorityField), query.Get(timeoutField))
+	}
+	if err != nil {
+		s.fail(w, r, "", err)
+		return false
+	}
+	if !s.may(w, r, spec.Transform) {
+		return false
+	}
+	spec.Input, ok = s.bodyUpTo(w, r, host.Transform{Name: spec.Transform}, a, bound{s.jobs.MaxInput(), "an eighth of MaxBytes, --max-job-bytes"})
+	return ok
+}
+
+// taskJob reads a job of one task. It has answered if ok is false.
+func (s *Server) taskJob(w http.ResponseWriter, r *http.Request, a *account, spec *jobs.Spec) (ok bool) {
+	for name := range r.URL.Query() {
+		s.fail(w, r, "", &abi.FieldError{Field: name, Rule: "is for JSON lines; a job of one task has it in its body"})
+		return false
+	}
+	body, ok := s.body(w, r, host.Transform{}, a)
+	if !ok {
+		return false
+	}
+	if err := decodeJob(body, spec); err != nil {
+		s.fail(w, r, "", err)
+		return false
+	}
+	return s.may(w, r, spec.Transform)
+}
+
+// decodeJob reads a [api.JobRequest].
+func decodeJob(body []byte, spec *jobs.Spec) error {
+	body, err := foreign.UTF8(body)
+	var request api.JobRequest
+	if err == nil {
+		err = strictjson.Unmarshal(body, &request)
+	}
+	if field := (*abi.FieldError)(nil); err != nil && !errors.As(err, &field) {
+		err = &abi.FieldError{Field: "document", Rule: err.Error()}
+	}
+	switch {
+	case err != nil:
+		return err
+	case request.Transform == "":
+		return &abi.FieldError{Field: transformField, Rule: "must name the task's transform"}
+	case len(request.Input) == 0:
+		return &abi.FieldError{Field: "input", Rule: "must be there: the task's JSON"}
+	case len(request.Stream) > host.MaxStreamKey:
+		return &abi.FieldError{Field: "stream", Rule: fmt.Sprintf("must have at most %d bytes, has %d", host.MaxStreamKey, len(request.Stream))}
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, request.Input); err != nil { // which has been decoded
+		return &abi.FieldError{Field: "input", Rule: err.Error()}
+	}
+	spec.Transform, spec.Stream, spec.Input = request.Transform, request.Stream, line.Bytes()
+	return schedule(spec, request.Priority, request.Timeout)
+}
+
+// schedule takes the priority and the timeout of a job.
+func schedule(spec *jobs.Spec, priority, timeout string) (err error) {
+	if priority != "" {
+		i := slices.Index(priorityNames(), priority)
+		if i < 0 {
+			return oneOf(priorityField, priority, priorityNames())
+		}
+		spec.Priority = priorities[i].is
+	}
+	if timeout != "" {
+		if spec.Timeout, err = time.ParseDuration(timeout); err != nil || spec.Timeout <= 0 {
+			return &abi.FieldError{Field: timeoutField, Rule: "must be a duration above 0, such as 30s or 5m"}
+		}
+	}
+	return nil
+}
+
+// listJobs is GET /v1/jobs.
+func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) {
+	owner, err := s.owner(r)
+	var states []api.JobState
+	if query := r.URL.Query(); err == nil && query.Has(stateField) {
+		if state := query.Get(stateField); slices.Contains(stateNames(), state) {
+			states = []api.JobState{api.JobState(state)}
+		} else {
+			err = oneOf(stateField, state, stateNames())
+		}
+	}
+	if err != nil {
+		s.fail(w, r, "", err)
+		return
+	}
+	writeJSON(w, api.Jobs{Jobs: s.jobs.List(owner, states...)})
+}
+
+// getJob is GET /v1/jobs/{id}.
+func (s *Server) getJob(w http.ResponseWriter, r *http.Request) {
+	owner, err := s.owner(r)
+	if err != nil {
+		s.fail(w, r, "", err)
+		return
+	}
+	ctx, wait := r.Context(), preferredWait(r.Header.Values("Prefer"))
+	if wait > 0 {
+		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	job, err := s.jobs.Wait(ctx, owner, r.PathValue("id"))
+	if err != nil {
+		w.Header().Del("Preference-Applied")
+		s.failJob(w, r, err)
+		return
+	}
+	writeJSON(w, job)
+}
+
+// preferredWait is how long a client prefers to wait for an answer (RFC 7240), as far as it is
+// granted; 0 if it does not say, or says it in a way that is none.
+func preferredWait(prefer []string) time.Duration {
+	for _, header := range prefer {
+		for preference := range strings.SplitSeq(header, ",") {
+			preference, _, _ = strings.Cut(preference, ";")
+			name, value, _ := strings.Cut(preference, "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+				continue
+			}
+			// The first counts.
+			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 32)
+			if err != nil {
+				return 0
+			}
+			return min(time.Duration(n)*time.Second, maxWait)
+		}
+	}
+	return 0
+}
+
+// boolOf returns a query parameter that is true or false.
+func boolOf(r *http.Request, name string) (bool, error) {
+	values := r.URL.Query()
+	if !values.Has(name) {
+		return false, nil
+	}
+	switch values.Get(name) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, &abi.FieldError{Field: name, Rule: "must be true or false"}
+}
+
+// jobResults is GET /v1/jobs/{id}/results.
+func (s *Server) jobResults(w http.ResponseWriter, r *http.Request) {
+	owner, err := s.owner(r)
+	var follow bool
+	if err == nil {
+		follow, err = boolOf(r, followField)
+	}
+	offset := int64(0)
+	if text := r.URL.Query().Get(offsetField); err == nil && r.URL.Query().Has(offsetField) {
+		if offset, err = strconv.ParseInt(text, 10, 64); err != nil || offset < 0 {
+			err = &abi.FieldError{Field: offsetField, Rule: "must be a number of bytes, 0 or more"}
+		}
+	}
+	if err != nil {
+		s.fail(w, r, "", err)
+		return
+	}
+	job, err := s.jobs.Get(owner, r.PathValue("id"))
+	if err != nil {
+		s.failJob(w, r, err)
+		return
+	}
+	a, ok := s.open(w, host.Transform{Name: job.Transform}, resultsOverhead)
+	if !ok {
+		return
+	}
+	defer a.close()
+	w.Header().Set("Content-Type", MediaTypeLines)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set(HeaderJobState, string(job.State))
+	if r.Method == http.MethodHead {
+		return
+	}
+	if err := s.sendResults(w, r, owner, job.ID, offset, follow); err != nil {
+		s.log.InfoContext(r.Context(), "results of a job were cut short", "job", job.ID, "error", err)
+		panic(http.ErrAbortHandler) // so that the client can tell
+	}
+}
+
+// lookEvery is how often one who follows a job is looked at: whether it may do so still.
+const lookEvery = 15 * time.Second
+
+// sendResults writes results until there are no more, or, if it is to follow, until there will be no
+// more.
+func (s *Server) sendResults(w http.ResponseWriter, r *http.Request, owner jobs.Owner, id string, offset int64, follow bool) error {
+	p, out := make([]byte, resultsOverhead), http.NewResponseController(w)
+	if follow { // the client may wait for the header
+		if err := out.Flush(); err != nil {
+			return err
+		}
+	}
+	for {
+		ctx, cancel := context.WithTimeout(r.Context(), lookEvery)
+		n, over, err := s.jobs.Results(ctx, owner, id, offset, p, follow)
+		cancel()
+		switch {
+		case r.Context().Err() != nil:
+			return context.Cause(r.Context())
+		case auth.Of(r.Context()).Withdrawn():
+			return errors.New("the token is no longer good")
+		case errors.Is(err, context.DeadlineExceeded):
+			continue
+		case err != nil:
+			return err
+		}
+		offset += int64(n)
+		if _, err := w.Write(p[:n]); err != nil {
+			return err
+		}
+		if over || n == 0 && !follow {
+			return nil
+		}
+		if follow && n < len(p) {
+			if err := out.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// cancelJob is DELETE /v1/jobs/{id}.
+func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) {
+	owner, err := s.owner(r)
+	var remove bool
+	if err == nil {
+		remove, err = boolOf(r, removeField)
+	}
+	if err != nil {
+		s.fail(w, r, "", err)
+		return
+	}
+	job, err := s.jobs.Cancel(r.Context(), owner, r.PathValue("id"))
+	if err == nil && remove {
+		err = s.jobs.Remove(r.Context(), owner, job.ID)
+	}
+	if err != nil {
+		s.failJob(w, r, err)
+		return
+	}
+	writeJSON(w, job)
+}
+
+// failJob answers that a job was not found, or that its store failed.
+func (s *Server) failJob(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, jobs.ErrNotFound) {
+		writeProblem(w, problem(api.KindUnknownJob, "", err.Error()))
+		return
+	}
+	s.log.ErrorContext(r.Context(), "a job failed", "job", r.PathValue("id"), "error", err)
+	writeProblem(w, problem(host.KindHost, "", "the job could not be read or changed; the server has logged why"))
+}
+
+// Close ends the jobs: it takes no further one, and waits for those that there are. When ctx ends
+// first it ends those that are left, and says how many there were. It is to be called before the
+// host is closed.
+func (s *Server) Close(ctx context.Context) error {
+	lost := s.jobs.Close(ctx)
+	if n := s.jobs.Len(); n > 0 && s.opts.Jobs.Store == nil {
+		s.log.InfoContext(ctx, "jobs and their results end with the process, whether they were read or not", "jobs", n)
+	}
+	if lost > 0 {
+		return fmt.Errorf("%d jobs were not over: their tasks were given up", lost)
+	}
+	return nil
+}

@@ -1,0 +1,473 @@
+// Package jobs does tasks in the background: a caller hands them over, and comes back for the
+// results.
+//
+// A [Manager] bounds what all jobs hold: in number, in bytes of inputs and results, and in age once
+// they are over. It runs a few jobs at a time, in turn among tenants. A [Store] keeps records and
+// results; [Memory] is one.
+package jobs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxJobs  = 10_000
+	DefaultMaxBytes = 256 << 20
+	DefaultAge      = time.Hour
+)
+
+// overhead is what a job takes beside its input and results, in bytes, about.
+const overhead = 1 << 10
+
+// Options bound the jobs of a manager. The zero value of a field is its default.
+type Options struct {
+	// MaxJobs is how many jobs are kept at most, those that are over included; default 10,000.
+	MaxJobs int
+	// MaxBytes is how many bytes they hold at most: inputs until they are over, and results;
+	// default 256 MiB. Of this and of MaxJobs the last quarter is for tenants that have less than an
+	// eighth.
+	MaxBytes int64
+	// Age is how long a job is kept once it is over; default 1 h.
+	Age time.Duration
+	// Running is how many jobs run at once; default four for each worker. A tenant has half of
+	// them at most.
+	Running int
+	// MaxLine is the longest line in bytes; default, and at most, what the codecs decode.
+	MaxLine int
+	// Store keeps the jobs; default a new [Memory].
+	Store Store
+	// Logger receives what goes wrong beyond a job; default discards it.
+	Logger *slog.Logger
+	// Failed, if set, is told of each task that failed.
+	Failed func(err error)
+}
+
+// Errors.
+var (
+	// ErrNotFound is of a job that there is not, or that is another's.
+	ErrNotFound = errors.New("there is no such job, or not any more")
+
+	errCancelled = errors.New("the job was cancelled")
+	errFull      = errors.New("the results are more than there is room for (MaxBytes, --max-job-bytes); those so far are kept")
+	errTimeout   = errors.New("the job took longer than its timeout; the results so far are kept")
+	errLost      = errors.New("the server ended before the job had")
+)
+
+// Manager has jobs. Make one with [New]. Its methods may be called concurrently.
+type Manager struct {
+	host   *host.Host
+	codecs *codec.Set
+	opts   Options
+	log    *slog.Logger
+
+	ctx     context.Context // of jobs that run
+	end     context.CancelCauseFunc
+	running sync.WaitGroup
+
+	ended   *prometheus.CounterVec
+	refused *prometheus.CounterVec
+
+	mu      sync.Mutex // guards the rest, and the records of jobs
+	jobs    map[string]*job
+	over    []*job // in the order in which they end to be kept
+	tenants map[string]*tenant
+	queued  int
+	active  int
+	held    int64
+	closed  bool
+}
+
+// tenant is what a tenant has.
+type tenant struct {
+	waiting []*job // the first is next
+	active  int
+	jobs    int
+	held    int64
+}
+
+// New returns a manager, which takes over what its store has. Jobs that were not over there have
+// failed. It starts nothing.
+func New(ctx context.Context, h *host.Host, codecs *codec.Set, o Options) (*Manager, error) {
+	orDefault(&o.MaxJobs, DefaultMaxJobs)
+	orDefault(&o.MaxBytes, DefaultMaxBytes)
+	orDefault(&o.Age, DefaultAge)
+	orDefault(&o.Running, max(4*h.Workers(), 2))
+	if o.Store == nil {
+		o.Store = NewMemory()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{
+		host: h, codecs: codecs, opts: o, log: o.Logger, jobs: make(map[string]*job), tenants: make(map[string]*tenant),
+		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "resonhost_jobs_ended_total", Help: "Jobs that are over, by how they ended; lost are those that the end of the server cut short.",
+		}, []string{"outcome"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "resonhost_jobs_refused_total", Help: "Jobs that were refused, by the bound that they would have broken.",
+		}, []string{"bound"}),
+	}
+	m.ctx, m.end = context.WithCancelCause(context.Background())
+	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func orDefault[T int | int64 | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// load takes over what the store has.
+func (m *Manager) load(ctx context.Context) error {
+	records, err := m.opts.Store.All(ctx)
+	if err != nil {
+		return fmt.Errorf("jobs: %w", err)
+	}
+	slices.SortFunc(records, func(a, b Record) int {
+		return cmp.Or(a.Job.Expires.Compare(b.Job.Expires), strings.Compare(a.Job.ID, b.Job.ID))
+	})
+	for _, r := range records {
+		j := &job{record: r, done: make(chan struct{}), changed: make(chan struct{})}
+		close(j.done)
+		if !r.Job.State.Over() {
+			m.settle(j, errLost)
+			if err := m.opts.Store.Put(ctx, j.record); err != nil {
+				return fmt.Errorf("jobs: %w", err)
+			}
+		}
+		m.jobs[r.Job.ID] = j
+		m.over = append(m.over, j)
+		m.chargeLocked(j, overhead+r.Job.ResultBytes)
+		m.tenantLocked(j).jobs++
+	}
+	// Those that were lost are kept for as long as others.
+	slices.SortStableFunc(m.over, func(a, b *job) int { return a.record.Job.Expires.Compare(b.record.Job.Expires) })
+	return nil
+}
+
+// Spec is what a job is to do.
+type Spec struct {
+	Owner     Owner
+	Transform string
+	// Input is a JSON line for each task. It is the manager's then.
+	Input []byte
+	// Stream is the key of the stream of all tasks, StreamField the member of a line that is the key of
+	// its task's; at most one is set.
+	Stream, StreamField string
+	// Priority is that of all tasks, and Timeout how long the job may take from its start, 0 for
+	// as long as it likes.
+	Priority host.Priority
+	Timeout  time.Duration
+	// Pace, if set, is that of [lines.Options].
+	Pace func() (wait time.Duration, err error)
+}
+
+// MaxInput is how long the input of a job may be that has room: what leaves some to others.
+func (m *Manager) MaxInput() int64 { return m.opts.MaxBytes / 8 }
+
+// priorities are the names of priorities.
+var priorities = map[host.Priority]string{host.PriorityNormal: "normal", host.PriorityUrgent: "urgent", host.PriorityBulk: "bulk"}
+
+// Submit takes a job, whose tasks will be done in its turn. The error is a [*host.Error]: there is
+// no such transform, no room for the job, or the manager is closed.
+func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
+	if _, err := m.host.Lookup(s.Transform); err != nil {
+		return api.Job{}, err
+	}
+	j := &job{spec: s, done: make(chan struct{}), changed: make(chan struct{})}
+	j.record = Record{Owner: s.Owner, Job: api.Job{
+		ID: strings.ToLower(rand.Text()), State: api.JobQueued, Transform: s.Transform, Priority: priorities[s.Priority],
+		Tasks: count(s.Input), InputBytes: int64(len(s.Input)), Created: time.Now().UTC(),
+	}}
+	if err := m.admit(j); err != nil {
+		return api.Job{}, err
+	}
+	if err := m.opts.Store.Put(ctx, j.record); err != nil {
+		m.mu.Lock()
+		m.forgetLocked(j)
+		m.mu.Unlock()
+		return api.Job{}, &host.Error{Kind: host.KindHost, Transform: s.Transform, Err: err, Message: "the job could not be stored"}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed { // meanwhile
+		m.forgetLocked(j)
+		return api.Job{}, m.closedError(s.Transform)
+	}
+	t := m.tenantLocked(j)
+	t.waiting = append(t.waiting, j)
+	m.queued++
+	if m.active < m.opts.Running && t.active < m.most() {
+		m.active++
+		m.running.Go(m.work)
+	}
+	return j.record.Job, nil
+}
+
+// count returns how many tasks lines are: those that are not blank.
+func count(lines []byte) (n int) {
+	for line := range bytes.Lines(lines) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *Manager) closedError(transform string) error {
+	return &host.Error{Kind: host.KindUnavailable, Transform: transform, Message: "draining: no further job is taken"}
+}
+
+// admit makes room for a job.
+func (m *Manager) admit(j *job) error {
+	old := m.sweep()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.dropLater(old)
+	t := m.tenantLocked(j)
+	refuse := func(bound, format string, args ...any) error {
+		m.idleLocked(j)
+		m.refused.WithLabelValues(bound).Inc()
+		return &host.Error{Kind: host.KindQueueFull, Transform: j.spec.Transform, Err: host.ErrQueueFull, Message: fmt.Sprintf(format, args...)}
+	}
+	most := m.opts.MaxJobs
+	if t.jobs >= most/8 {
+		most -= most / 4
+	}
+	switch {
+	case m.closed:
+		m.idleLocked(j)
+		return m.closedError(j.spec.Transform)
+	case len(m.jobs) >= most:
+		return refuse("jobs", "there are %d jobs already, as many as there may be (MaxJobs, --max-jobs); remove some that are over, or try again when they have expired", len(m.jobs))
+	case !m.takeLocked(t, overhead+int64(len(j.spec.Input))):
+		return refuse("bytes", "the jobs hold all the memory that they may (MaxBytes, --max-job-bytes); remove some that are over, or try again when they have expired")
+	}
+	j.held = overhead + int64(len(j.spec.Input))
+	t.jobs++
+	m.jobs[j.record.Job.ID] = j
+	return nil
+}
+
+// takeLocked takes n bytes for a tenant, and reports whether there was room.
+func (m *Manager) takeLocked(t *tenant, n int64) bool {
+	most := m.opts.MaxBytes
+	if t.held+n > most/8 {
+		most -= most / 4
+	}
+	if m.held+n > most {
+		return false
+	}
+	m.held += n
+	t.held += n
+	return true
+}
+
+// chargeLocked takes n bytes that are there already, or gives them back if n is negative.
+func (m *Manager) chargeLocked(j *job, n int64) {
+	m.held += n
+	m.tenantLocked(j).held += n
+	j.held += n
+}
+
+// tenantLocked returns what a job's tenant has.
+func (m *Manager) tenantLocked(j *job) *tenant {
+	name := j.record.Owner.Tenant
+	t := m.tenants[name]
+	if t == nil {
+		t = new(tenant)
+		m.tenants[name] = t
+	}
+	return t
+}
+
+// idleLocked forgets a job's tenant if it has nothing.
+func (m *Manager) idleLocked(j *job) {
+	if t := m.tenantLocked(j); t.jobs == 0 && t.active == 0 && len(t.waiting) == 0 {
+		delete(m.tenants, j.record.Owner.Tenant)
+	}
+}
+
+// forgetLocked takes a job out of all but the store.
+func (m *Manager) forgetLocked(j *job) {
+	if m.jobs[j.record.Job.ID] != j {
+		return
+	}
+	delete(m.jobs, j.record.Job.ID)
+	m.chargeLocked(j, -j.held)
+	m.tenantLocked(j).jobs--
+	m.idleLocked(j)
+}
+
+// sweep forgets jobs that have been over for long enough, and returns them for dropLater.
+func (m *Manager) sweep() (old []*job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for len(m.over) > 0 && !now.Before(m.over[0].record.Job.Expires) {
+		old = append(old, m.over[0])
+		m.forgetLocked(m.over[0])
+		m.over[0] = nil
+		m.over = m.over[1:]
+	}
+	return old
+}
+
+// dropLater has the store forget jobs, too.
+func (m *Manager) dropLater(old []*job) {
+	for _, j := range old {
+		if err := m.opts.Store.Delete(m.ctx, j.record.Job.ID); err != nil {
+			m.log.Warn("a job that has expired could not be deleted", "job", j.record.Job.ID, "error", err)
+		}
+	}
+}
+
+// find returns a job of the owner's.
+func (m *Manager) find(o Owner, id string) (*job, error) {
+	m.dropLater(m.sweep())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j := m.jobs[id]
+	if j == nil || j.record.Owner != o {
+		return nil, ErrNotFound
+	}
+	return j, nil
+}
+
+// Get returns a job of the owner's, or [ErrNotFound].
+func (m *Manager) Get(o Owner, id string) (api.Job, error) {
+	j, err := m.find(o, id)
+	if err != nil {
+		return api.Job{}, err
+	}
+	return m.state(j), nil
+}
+
+func (m *Manager) state(j *job) api.Job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return j.record.Job
+}
+
+// Wait is [Manager.Get] once the job is over, or ctx has ended.
+func (m *Manager) Wait(ctx context.Context, o Owner, id string) (api.Job, error) {
+	j, err := m.find(o, id)
+	if err != nil {
+		return api.Job{}, err
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+	}
+	return m.state(j), nil
+}
+
+// List returns the jobs of an owner in one of the states, in any if there are none, the newest
+// first.
+func (m *Manager) List(o Owner, states ...api.JobState) []api.Job {
+	m.dropLater(m.sweep())
+	m.mu.Lock()
+	list := []api.Job{}
+	for _, j := range m.jobs {
+		if j.record.Owner == o && (len(states) == 0 || slices.Contains(states, j.record.Job.State)) {
+			list = append(list, j.record.Job)
+		}
+	}
+	m.mu.Unlock()
+	slices.SortFunc(list, func(a, b api.Job) int { return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID)) })
+	return list
+}
+
+// Len returns how many jobs are kept.
+func (m *Manager) Len() int {
+	m.dropLater(m.sweep())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.jobs)
+}
+
+// Cancel ends a job of the owner's that is not over, and returns it once it is, or ctx has ended. A
+// job that is over stays as it is.
+func (m *Manager) Cancel(ctx context.Context, o Owner, id string) (api.Job, error) {
+	j, err := m.find(o, id)
+	if err != nil {
+		return api.Job{}, err
+	}
+	m.mu.Lock()
+	switch {
+	case j.cancel != nil: // it runs
+		j.cancel(errCancelled)
+	case j.record.Job.State == api.JobQueued:
+		if t := m.tenantLocked(j); slices.Contains(t.waiting, j) {
+			t.waiting = slices.DeleteFunc(t.waiting, func(other *job) bool { return other == j })
+			m.queued--
+			m.mu.Unlock()
+			m.finish(j, errCancelled)
+			m.mu.Lock()
+		}
+	}
+	m.mu.Unlock()
+	return m.Wait(ctx, o, id)
+}
+
+// Remove cancels a job of the owner's and forgets it with its results.
+func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
+	if _, err := m.Cancel(ctx, o, id); err != nil {
+		return err
+	}
+	j, err := m.find(o, id)
+	if err != nil {
+		return nil //nolint:nilerr // somebody else has removed it
+	}
+	if !m.state(j).State.Over() {
+		return context.Cause(ctx)
+	}
+	m.mu.Lock()
+	m.over = slices.DeleteFunc(m.over, func(other *job) bool { return other == j })
+	m.forgetLocked(j)
+	m.mu.Unlock()
+	return m.opts.Store.Delete(ctx, id)
+}
+
+// Close takes no further job, and waits until all are over. When ctx ends first, it ends those that
+// are left, still waits, and returns how many there were.
+func (m *Manager) Close(ctx context.Context) (lost int) {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		m.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		m.mu.Lock()
+		lost = m.queued + m.active
+		m.mu.Unlock()
+	}
+	m.end(errLost)
+	<-ended
+	return lost
+}

@@ -1,0 +1,289 @@
+package jobs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/lines"
+	"github.com/resonhost/resonhost/server/auth"
+)
+
+// job is one job. Manager.mu guards what changes.
+type job struct {
+	spec    Spec
+	record  Record
+	held    int64                   // bytes
+	cancel  context.CancelCauseFunc // while it runs; nil otherwise
+	changed chan struct{}           // closed at each change of the results, and replaced
+	done    chan struct{}           // closed once it is over
+}
+
+// most is how many jobs of a tenant run at once.
+func (m *Manager) most() int { return max(m.opts.Running/2, 1) }
+
+// work runs jobs in their turn until none may run.
+func (m *Manager) work() {
+	for {
+		j, ctx := m.next()
+		if j == nil {
+			return
+		}
+		m.run(ctx, j)
+	}
+}
+
+// next begins the job whose turn it is: of the tenant with the fewest that run, the one that has
+// waited longest.
+func (m *Manager) next() (*job, context.Context) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var of *tenant
+	for _, t := range m.tenants {
+		if len(t.waiting) == 0 || t.active >= m.most() {
+			continue
+		}
+		if of == nil || cmp.Or(cmp.Compare(t.active, of.active), t.waiting[0].record.Job.Created.Compare(of.waiting[0].record.Job.Created)) < 0 {
+			of = t
+		}
+	}
+	if of == nil {
+		m.active--
+		return nil, nil
+	}
+	j := of.waiting[0]
+	of.waiting[0] = nil
+	of.waiting = of.waiting[1:]
+	m.queued--
+	of.active++
+	ctx, cancel := context.WithCancelCause(m.ctx)
+	j.cancel = cancel
+	j.record.Job.State, j.record.Job.Started = api.JobRunning, time.Now().UTC()
+	return j, ctx
+}
+
+// run does a job's tasks.
+func (m *Manager) run(ctx context.Context, j *job) {
+	defer j.cancel(nil)
+	if j.spec.Timeout > 0 {
+		limited, release := context.WithTimeoutCause(ctx, j.spec.Timeout, errTimeout)
+		defer release()
+		ctx = limited
+	}
+	err := m.opts.Store.Put(ctx, m.snapshot(j))
+	if err == nil {
+		_, err = lines.Run(ctx, m.host, m.codecs, j.spec.Transform, bytes.NewReader(j.spec.Input), &results{m, j}, lines.Options{
+			Stream: j.spec.Stream, StreamField: j.spec.StreamField, Priority: j.spec.Priority, Tenant: j.record.Owner.Tenant,
+			MaxLine: m.opts.MaxLine, MaxHeld: int(min(m.opts.MaxBytes/8, lines.DefaultMaxHeld)), Memory: &results{m, j}, Pace: j.spec.Pace,
+			Failed: func(_ int, err error) { m.failed(j, err) },
+		})
+	}
+	m.finish(j, err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tenantLocked(j).active--
+	m.idleLocked(j)
+}
+
+func (m *Manager) snapshot(j *job) Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return j.record
+}
+
+// failed takes note of a task that failed.
+func (m *Manager) failed(j *job, err error) {
+	m.mu.Lock()
+	j.record.Job.Failed++
+	m.mu.Unlock()
+	if m.opts.Failed != nil {
+		m.opts.Failed(err)
+	}
+}
+
+// results are where a job's results go, and the memory that it takes.
+type results struct {
+	m *Manager
+	j *job
+}
+
+var _ lines.Memory = (*results)(nil)
+
+// Write keeps lines.
+func (r *results) Write(p []byte) (int, error) {
+	if !r.Take(len(p), true) {
+		return 0, errFull
+	}
+	if err := r.m.opts.Store.Append(r.m.ctx, r.j.record.Job.ID, p); err != nil {
+		r.Add(-len(p))
+		return 0, err
+	}
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.j.record.Job.ResultBytes += int64(len(p))
+	r.j.record.Job.Done += bytes.Count(p, []byte("\n"))
+	r.j.changedLocked()
+	return len(p), nil
+}
+
+// changedLocked wakes those who follow the results.
+func (j *job) changedLocked() {
+	close(j.changed)
+	j.changed = make(chan struct{})
+}
+
+// Take implements [lines.Memory]. A job for which there is no room ends: to keep the results of some
+// tasks and not of others would be of no use.
+func (r *results) Take(n int, _ bool) bool {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	if !r.m.takeLocked(r.m.tenantLocked(r.j), int64(n)) {
+		r.j.cancel(errFull)
+		return false
+	}
+	r.j.held += int64(n)
+	return true
+}
+
+// Add implements [lines.Memory].
+func (r *results) Add(n int) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.m.chargeLocked(r.j, int64(n))
+}
+
+// Tight implements [lines.Memory].
+func (r *results) Tight() bool {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	return r.m.held > r.m.opts.MaxBytes/2
+}
+
+// settle says how a job has ended, and why. Its owner holds it, or the manager's mutex.
+func (m *Manager) settle(j *job, err error) (outcome string) {
+	rec := &j.record.Job
+	rec.Ended = time.Now().UTC()
+	rec.Expires = rec.Ended.Add(m.opts.Age)
+	rec.State = api.JobDone
+	if err == nil {
+		return string(rec.State)
+	}
+	rec.State = api.JobFailed
+	outcome = string(rec.State)
+	kind := host.KindHost
+	switch {
+	case errors.Is(err, errCancelled):
+		rec.State, kind, outcome = api.JobCancelled, host.KindCancelled, string(api.JobCancelled)
+	case errors.Is(err, errFull):
+		kind, err = host.KindQueueFull, errFull
+	case errors.Is(err, errTimeout):
+		kind = host.KindTimeout
+	case errors.Is(err, errLost):
+		kind, outcome = host.KindUnavailable, "lost"
+	}
+	if refused := (*auth.Error)(nil); errors.As(err, &refused) {
+		kind = refused.Kind
+	}
+	e := api.New(kind, err.Error())
+	if task := (*host.Error)(nil); errors.As(err, &task) {
+		e = api.Of(rec.Transform, err)
+	}
+	e.Transform = rec.Transform
+	rec.Error = &e
+	return outcome
+}
+
+// finish ends a job. One that has no result for each task has a last line that says why.
+func (m *Manager) finish(j *job, err error) {
+	id := j.record.Job.ID
+	m.mu.Lock()
+	m.ended.WithLabelValues(m.settle(j, err)).Inc()
+	e := j.record.Job.Error
+	m.mu.Unlock()
+	var last []byte
+	if e != nil {
+		last, _ = json.Marshal(api.Failure{Error: *e}) // which has nothing that could fail
+		last = append(last, '\n')
+		if err := m.opts.Store.Append(m.ctx, id, last); err != nil {
+			m.log.Error("the end of a job could not be stored", "job", id, "error", err)
+			last = nil
+		}
+	}
+	m.mu.Lock()
+	j.record.Job.ResultBytes += int64(len(last))
+	// What the tasks under way had is given back by now; the input is of no more use.
+	m.chargeLocked(j, overhead+j.record.Job.ResultBytes-j.held)
+	j.spec.Input, j.cancel = nil, nil
+	record := j.record
+	m.mu.Unlock()
+	if err := m.opts.Store.Put(context.WithoutCancel(m.ctx), record); err != nil {
+		m.log.Error("the end of a job could not be stored", "job", id, "error", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.over = append(m.over, j)
+	j.changedLocked()
+	close(j.done)
+}
+
+// Results reads the results of a job of the owner's from an offset in bytes into p, and returns how
+// many bytes there were. over is whether there will be no further ones. If there are none yet, and follow
+// is set, it waits until there are, or ctx ends, whose cause it returns.
+func (m *Manager) Results(ctx context.Context, o Owner, id string, offset int64, p []byte, follow bool) (n int, over bool, err error) {
+	for {
+		j, err := m.find(o, id)
+		if err != nil {
+			return 0, false, err
+		}
+		m.mu.Lock()
+		changed := j.changed
+		m.mu.Unlock()
+		select {
+		case <-j.done:
+			over = true
+		default:
+		}
+		if n, err = m.opts.Store.Read(ctx, id, offset, p); n > 0 || err != nil || over || !follow {
+			return n, over && n < len(p), err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, false, context.Cause(ctx)
+		}
+	}
+}
+
+// Collectors are the manager's metrics.
+func (m *Manager) Collectors() []prometheus.Collector {
+	gauge := func(name, help string, labels prometheus.Labels, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 {
+			m.dropLater(m.sweep())
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return f()
+		})
+	}
+	return []prometheus.Collector{
+		m.ended, m.refused,
+		gauge("resonhost_jobs", "Jobs that are kept, those that are over included.", nil, func() float64 { return float64(len(m.jobs)) }),
+		gauge("resonhost_jobs_queued", "Jobs whose turn is still to come.", nil, func() float64 { return float64(m.queued) }),
+		gauge("resonhost_jobs_running", "Jobs whose tasks are being done.", nil, func() float64 { return float64(m.runningLocked()) }),
+		gauge("resonhost_job_bytes", "Bytes of inputs and results of jobs.", nil, func() float64 { return float64(m.held) }),
+		gauge("resonhost_job_bytes_max", "How many bytes of inputs and results there may be.", nil, func() float64 { return float64(m.opts.MaxBytes) }),
+	}
+}
+
+func (m *Manager) runningLocked() (n int) {
+	for _, t := range m.tenants {
+		n += t.active
+	}
+	return n
+}
