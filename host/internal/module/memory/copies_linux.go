@@ -12,9 +12,14 @@ const (
 	// which copies that were given back have come again: tasks may write what the page
 	// has anyhow, each time.
 	maxReturns = 8
-	// maxKept is how many copies are kept, in pages. A task that writes more takes
-	// long enough not to notice its faults.
-	maxKept = 256
+	// With more than usualKept copies, patience is short: of a single large task not all those
+	// after it are to look at hundreds of copies, and large tasks one after the other write
+	// them again at once.
+	usualKept     = 256
+	shortPatience = 8
+	// maxKept is how many copies are kept, in pages. What a task writes beyond them it writes to
+	// new copies.
+	maxKept = 1024
 	// maxGiven bounds the calls by which a reset gives copies back.
 	maxGiven = 8
 )
@@ -56,10 +61,10 @@ func (p *pageState) copied() {
 	}
 }
 
-// waits reports whether a copy that was not written is kept; over is whether there are too
+// waits reports whether a copy that was not written is kept; crowded is whether there are
 // many.
-func (p *pageState) waits(over bool) bool {
-	if p.idle >= patience && over || p.idle >= patience<<p.returns {
+func (p *pageState) waits(crowded bool) bool {
+	if p.idle >= shortPatience && crowded || p.idle >= patience<<p.returns {
 		return false
 	}
 	p.idle++
@@ -93,21 +98,22 @@ func (c *copies) reset() error {
 		c.seen = -1
 		return c.m.drop(span{0, c.m.usable})
 	}
-	over := len(c.known) > maxKept
+	crowded, room := len(c.known) > usualKept, c.room()
 	c.given = c.given[:0]
 	kept := c.known[:0]
 	for _, at := range c.known {
 		page := &c.state[at/c.page]
 		isNew := page.idle == fresh
 		switch {
-		case over && isNew: // whatever it is like
+		case isNew && room == 0: // whatever it is like
 		case restoreBlock(c.m.slice(span{at, at + c.page}), c.original(at)), isNew:
 			if page.idle = 0; isNew {
 				page.copied()
+				room--
 			}
 			kept = append(kept, at)
 			continue
-		case page.waits(over):
+		case page.waits(crowded):
 			kept = append(kept, at)
 			continue
 		}
@@ -121,6 +127,20 @@ func (c *copies) reset() error {
 		}
 	}
 	return nil
+}
+
+// room is how many new copies can be kept beside those that were kept before.
+func (c *copies) room() int {
+	room := maxKept
+	if len(c.known) <= room {
+		return room // for each of them
+	}
+	for _, at := range c.known {
+		if c.state[at/c.page].idle != fresh {
+			room--
+		}
+	}
+	return room
 }
 
 // original is what the page at an offset is to be.

@@ -101,7 +101,8 @@ func TestTracking(t *testing.T) {
 	}
 }
 
-// TestGivesBack: what a reset drops is the system's again.
+// TestGivesBack: what a reset drops is the system's again: all but some copies of a large task, and soon
+// those, too.
 func TestGivesBack(t *testing.T) {
 	const size = 32 << 20
 	e := env{t, memory.Shared, func(*memory.Image) {}}
@@ -111,12 +112,15 @@ func TestGivesBack(t *testing.T) {
 		b[at] = 1
 	}
 	during := anonymous(t, m)
-	if !m.Reset() {
-		t.Fatal("not reset")
+	var after [10]int
+	for i := range after {
+		if !m.Reset() {
+			t.Fatal("not reset")
+		}
+		after[i] = anonymous(t, m)
 	}
-	after := anonymous(t, m)
-	if before != 0 || during != size || after != 0 {
-		t.Errorf("%d bytes of copies before the task, %d in it, %d after", before, during, after)
+	if before != 0 || during != size || after[0] > 1024*page || after[len(after)-1] != 0 {
+		t.Errorf("%d bytes of copies before the task, %d in it, %d after it and the next ones", before, during, after)
 	}
 }
 

@@ -222,8 +222,14 @@ func TestStats(t *testing.T) {
 			all[i] = i
 		}
 		reset(0, all...)
-		if n := m.Stats().ResidentPages; n > 0 {
+		if n := m.Stats().ResidentPages; n != len(all) && n != 0 {
 			t.Errorf("%d pages are kept of a task that wrote 400", n)
+		}
+		for task := range 10 { // soon none of them is
+			reset(task)
+		}
+		if n := m.Stats().ResidentPages; n > 0 {
+			t.Errorf("%d pages are kept of a task that wrote 400, after ten that wrote none", n)
 		}
 		for task := range 20 {
 			reset(task, 3, 4, 100)
@@ -232,11 +238,36 @@ func TestStats(t *testing.T) {
 		if n := m.Stats().ResidentPages; n != 4 && n != 0 {
 			t.Errorf("%d pages are kept, want the 4 that were written", n)
 		}
-		for task := range 200 {
+		for task := range 300 {
 			reset(task, 3, 4)
 		}
 		if s := m.Stats(); s.ResidentPages != 2 && s.ResidentPages != 0 || s.ResidentBytes != uint64(s.ResidentPages*page) {
 			t.Errorf("%+v, want the 2 pages that are still written", s)
+		}
+	})
+}
+
+// TestLargeTasks has tasks write more pages than are kept, of which as many are kept as may be.
+func TestLargeTasks(t *testing.T) {
+	each(t, func(t *testing.T, e env) {
+		content := contents(3, 8<<20)
+		m, b := e.attached(e.image(content))
+		if m.Stats().Mode == memory.Plain {
+			return
+		}
+		for task := range 5 {
+			for p := task; p < len(b)/page; p += 1 + task%2 {
+				b[p*page+task]++
+			}
+			if !m.Reset() {
+				t.Fatal("not reset")
+			}
+			if at := differs(b, content); at >= 0 {
+				t.Fatalf("task %d: byte %d is not the image's", task, at)
+			}
+			if n := m.Stats().ResidentPages; n != 1024 && n != 0 {
+				t.Fatalf("task %d: %d pages are kept, want as many as may be", task, n)
+			}
 		}
 	})
 }
