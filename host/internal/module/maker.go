@@ -37,6 +37,12 @@ var makers = []maker{
 	{"a plugin of dprint with another schema than 4", "get a newer release of the plugin", func(l *meter.Links) bool {
 		return (from("dprint")(l) || exports(l, "dprint_plugin_version_") || exports(l, "get_plugin_schema_version")) && !exports(l, "dprint_plugin_version_4")
 	}},
+	{"an actor of wasmCloud's", "its protocol is waPC's, from a module of another name: build it with a kit of waPC's", from("wasmbus")},
+	{"a policy of Open Policy Agent's", another, func(l *meter.Links) bool { return named(l, "env", "opa_") }},
+	{"a module of Javy's, to be linked to another at run time", "build the function with javy build, and without -C dynamic", func(l *meter.Links) bool {
+		return exports(l, "eval_bytecode") || exports(l, "compile_src") || exports(l, "compile-src") ||
+			imports(l, func(module, _ string) bool { return strings.Contains(module, "javy") })
+	}},
 	{"a program of .NET's for the browser", "write the plugin in another language: .NET's runtime needs its JavaScript", func(l *meter.Links) bool {
 		return exports(l, "mono_wasm_") || named(l, "env", "mono_wasm_") || named(l, "env", "mono_interp_")
 	}},
