@@ -45,6 +45,14 @@ func TestKind(t *testing.T) {
 	})
 }
 
+// TestRust has a guest of Rust's compiler.
+func TestRust(t *testing.T) {
+	kindtest.Run(t, kindtest.Subject{
+		Kind: kindtest.With(dprint.Kind{}, formatters()), WASM: guesttest.BuildRustGuest(t, "testdata/guests/dprint-rust/lib.rs"),
+		Echo: "upper.echo", Leave: "upper.leave", Trap: "upper.trap", Spin: "upper.spin", Grow: []string{"upper.grow"},
+	})
+}
+
 func load(t *testing.T, kind contract.Kind) (*module.Module, error) {
 	t.Helper()
 	s := kindtest.Subject{Kind: kind}
