@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,28 @@ func TestConform(t *testing.T) {
 	for _, pkg := range []string{"./testdata/guests/echo", guesttest.Shout} {
 		if kind, found := faults(t, host.Source{Name: guesttest.Name(pkg), WASM: guesttest.Build(t, pkg)}); kind != "native" || len(found) > 0 {
 			t.Errorf("%s, a %s: %v", pkg, kind, found)
+		}
+	}
+}
+
+// TestConformUntested has a plugin without self-tests pass none of the checks that are of them.
+func TestConformUntested(t *testing.T) {
+	const echo = "name: x\ntransforms: [{name: x.echo}]"
+	for file, want := range map[string]int{echo: 0, echo + "\nself_tests: [{name: a, transform: x.echo, input: abc, output: abc}]": 3} {
+		s := handWritten(t, "extism")
+		s.Name, s.Companion = "x", []byte(file)
+		c, err := host.Conform(t.Context(), s, host.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tested := 0
+		for _, check := range c.Checks {
+			if strings.Contains(check.Name, "self-tests") && check.Skipped == "" && check.Fault == "" {
+				tested++
+			}
+		}
+		if tested != want || !c.Passed() {
+			t.Errorf("%s: %d checks of self-tests were made, want %d: %+v", file, tested, want, c.Checks)
 		}
 	}
 }

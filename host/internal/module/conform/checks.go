@@ -35,9 +35,18 @@ func (s *subject) checks() []check {
 		{"keeps nothing from one task for the next", frames, false, s.forgets},
 		{"is as it was after a reset, to the last byte", manners, false, s.resets},
 		{"does not grow its memory in tasks like its self-tests", manners, false, s.grows},
-		{"keeps its self-tests to its schemas", document, false, func(context.Context) error { return s.opts.Held(s.Info().Manifest) }},
+		{"keeps its self-tests to its schemas", document, false, s.held},
 		{"logs no more than it may", checks, false, s.logs},
 	}
+}
+
+// held holds the self-tests to the manifest's schemas.
+func (s *subject) held(context.Context) error {
+	m := s.Info().Manifest
+	if len(m.SelfTests) == 0 {
+		return errUntested
+	}
+	return s.opts.Held(m)
 }
 
 // run runs a frame of items through a transform.
@@ -68,7 +77,7 @@ func (s *subject) every(f func(i int, t *manifest.Transform) error) error {
 func (s *subject) tests(f func(transform int, test *manifest.SelfTest) error) error {
 	m := s.Info().Manifest
 	if len(m.SelfTests) == 0 {
-		return skipped("it has no self-tests")
+		return errUntested
 	}
 	for i := range m.SelfTests {
 		test := &m.SelfTests[i]

@@ -78,6 +78,9 @@ func Run(ctx context.Context, wasm []byte, o Options) (kind string, all []Check,
 			c.Fault = at.Error()
 			return p.kind, append(all, c), nil
 		}
+		if of.step == module.StepSelfTest && err == nil && len(m.Info().Manifest.SelfTests) == 0 {
+			c.Skipped = string(errUntested)
+		}
 		all = append(all, c)
 	}
 	if at != nil {
@@ -108,6 +111,8 @@ func Run(ctx context.Context, wasm []byte, o Options) (kind string, all []Check,
 type skipped string
 
 func (s skipped) Error() string { return string(s) }
+
+const errUntested = skipped("it has no self-tests")
 
 // probe gives its kinds' instances away.
 type probe struct {
