@@ -23,7 +23,9 @@ import (
 	"github.com/resonhost/resonhost/internal/systemd"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
+	"github.com/resonhost/resonhost/resonance/view"
 	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/dashboard"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -96,9 +98,14 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 
 // newServer returns the server of a host, which need not be started.
 func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, error) {
+	pages, err := dashboard.Routes(dashboard.Options{Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}}})
+	if err != nil {
+		return nil, err
+	}
 	srv, err := server.New(h, o.codecs(), server.Options{
 		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld, Jobs: o.jobs, Events: o.host.Events,
 		Collectors: []prometheus.Collector{collect.NewCascade(h)},
+		Routes:     pages, Home: dashboard.Path,
 	})
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
 		return nil, usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))

@@ -1,0 +1,451 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/resonhost/resonhost/internal/guesttest"
+)
+
+// TestDashboard looks at the dashboard of a real server in a real browser.
+func TestDashboard(t *testing.T) {
+	dir := guesttest.Dir(t, guesttest.Cascade)
+	put := func(t *testing.T, name string, data []byte) {
+		t.Helper()
+		temp := filepath.Join(dir, "."+name)
+		if err := os.WriteFile(temp, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(temp, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1", Mode: 'f'}))
+	d := startRun(t, "--plugins", dir)
+	relay := newRelay(t, d.addr)
+	dash := &dashboardTest{daemonTest: d, relay: relay, browser: newBrowser(t), dir: dir, put: put}
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *dashboardTest)
+	}{
+		{"newcomer", testNewcomer}, {"buttons", testButtons}, {"form", testForm}, {"keyboard", testKeyboard},
+		{"events", testEvents}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, dash) })
+	}
+}
+
+type dashboardTest struct {
+	*daemonTest
+
+	relay   *relay
+	browser context.Context
+	dir     string // of the plugins
+	// put saves a file in the plugin directory.
+	put func(t *testing.T, name string, data []byte)
+}
+
+func (d *dashboardTest) tab(t *testing.T) *tab {
+	return newTab(d.browser, t, d.addr, 1280, 900, "light")
+}
+
+// testNewcomer walks the path of somebody who has just started the server.
+func testNewcomer(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.do(chromedp.Navigate("http://" + d.addr + "/")) // which leads there
+	b.awaitText("h1", "Overview")
+	b.awaitText("#foot", "Live")
+	b.awaitText(".empty-title", "No task has run yet")
+	b.shot("overview-empty")
+
+	b.click("nav a", "Transforms")
+	b.click("a.transform strong", "cascade")
+	b.click("button", "Run")
+	b.awaitText(".badge", "ok")
+	b.awaitText("h3", "Octave resonance")
+	b.await(`document.querySelectorAll('.drawing svg rect.column').length === 8`)
+	b.await(`document.querySelectorAll('.drawing ul[aria-label="Emotional spectrum"] li').length === 5`)
+	b.click("summary", "As JSON")
+	b.awaitText("pre", `"harmonicScore"`)
+	b.eval0(`document.querySelector('.side').scrollIntoView()`)
+	b.shot("transform")
+
+	b.click("nav a", "Overview")
+	b.await(`document.querySelectorAll('.page-overview path.line').length > 0 && resonhost.live.samples.some((one) => one.transforms.get('cascade')?.ok > 0)`)
+	b.await(`!document.body.innerText.includes('No task has run yet')`)
+
+	d.put(t, "swap.wasm", guesttest.HandWritten(t, "no-run"))
+	b.awaitText(".notice", "The newest version of swap does not serve: it failed at link. Version v1 goes on.")
+	b.click(".notice a", "Plugins")
+	b.awaitText(".callout.bad", "Refused at link")
+	b.awaitText(".callout .reason", "does not export the function resonhost_run")
+	b.awaitText(".badge", "newest refused")
+	b.awaitText(".timeline", "refused")
+	b.awaitText(".timeline .reason", "does not export the function resonhost_run")
+	b.shot("plugins-refused")
+
+	d.put(t, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2", Mode: 'f'}))
+	b.awaitText("#plugin-swap + .version", "v2")
+	b.await(`!document.querySelector('.callout.bad')`)
+	b.click(".chips a", "swap")
+	b.fill("#in", "x")
+	b.click("button", "Run")
+	b.awaitText("pre", `"`+guesttest.SwapTag("v2")+`"`)
+}
+
+// testButtons presses what an operator can.
+func testButtons(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.open("#/plugins")
+	press := func(text string) {
+		t.Helper()
+		b.click(`article[aria-labelledby="plugin-swap"] button`, text)
+	}
+	outcome := func(text string) {
+		t.Helper()
+		b.awaitText(`article[aria-labelledby="plugin-swap"] .outcome`, text)
+	}
+	press("Reload")
+	outcome("swap is unchanged: the file is what serves.")
+	press("Promote")
+	outcome("No version is on trial.")
+	press("Roll back")
+	b.awaitText("dialog h2", "Roll swap back?")
+	b.click("dialog button", "Cancel")
+	b.await(`!document.querySelector('dialog').open`)
+	outcome("No version is on trial.") // nothing was done
+	press("Roll back")
+	b.click("dialog button", "Roll back")
+	outcome("swap was rolled back.")
+	b.awaitText("#plugin-swap + .version", "v1")
+	press("Pause")
+	b.awaitText("dialog h2", "Pause swap?")
+	b.click("dialog button", "Pause")
+	outcome("swap is paused.")
+	b.awaitText(`article[aria-labelledby="plugin-swap"] .badge`, "paused")
+
+	b.open("#/transforms/swap")
+	b.click("button", "Run")
+	b.awaitText(".callout.bad", "unavailable (503)")
+	b.awaitText(".callout.bad .reason", "plugin is paused")
+	b.open("#/plugins")
+	press("Resume")
+	outcome("swap takes tasks again.")
+	press("Reload")
+	outcome("swap was replaced by a new version.")
+}
+
+// testForm gives a transform what it does not take.
+func testForm(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.open("#/transforms/cascade")
+	b.fill(`[id="in.phiValue"]`, "1e30")
+	b.click("button", "Run")
+	b.awaitText(`[id="in.phiValue-fault"]`, "phiValue: ")
+	b.await(`document.getElementById('in.phiValue').getAttribute('aria-invalid') === 'true'`)
+	b.awaitText(".callout.bad", "invalid argument (400)")
+	b.fill(`[id="in.phiValue"]`, "1.618")
+	b.click(".switch button", "JSON")
+	b.await(`JSON.parse(document.getElementById('document').value).phiValue === 1.618`)
+	b.fill("#document", "{")
+	b.click("button", "Run")
+	b.awaitText("#document-fault", "is no JSON")
+	b.fill("#document", `{"awarenessLevel": 0.25, "detail": "summary"}`)
+	b.click(".switch button", "Form")
+	b.await(`document.getElementById('in.awarenessLevel').value === '0.25' && document.getElementById('in.phiValue').value === ''`)
+	b.click("button", "Run")
+	b.awaitText(".badge", "ok")
+	b.open("#/transforms/nonesuch")
+	b.awaitText(".empty-title", "There is no transform nonesuch")
+
+	b.open("#/transforms/swap")
+	b.fill("#in", "!")
+	b.click("button", "Run")
+	b.awaitText(".callout.bad", "failed (422)")
+}
+
+// testKeyboard does without a mouse.
+func testKeyboard(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.open("#/")
+	press := func(keys ...string) {
+		t.Helper()
+		b.do(chromedp.KeyEvent(strings.Join(keys, "")))
+	}
+	focused := func(what string) {
+		t.Helper()
+		b.await(`document.activeElement.matches(` + quoted(what) + `)`)
+	}
+	press(kb.Tab)
+	focused("#skip")
+	press(kb.Enter)
+	focused("main")
+	b.await(`location.hash === '#/'`)
+	b.open("#/transforms")
+	press(kb.Tab, kb.Tab, kb.Tab, kb.Tab)
+	focused(`nav a[data-page="plugins"]`)
+	b.await(`getComputedStyle(document.activeElement).outlineStyle !== 'none'`)
+	press(kb.Enter)
+	b.awaitText("h1", "Plugins")
+	focused("h1")
+	b.await(`document.querySelector('nav a[aria-current]').dataset.page === 'plugins'`)
+	b.awaitText("h2", "swap")
+	b.eval0(`document.querySelector('article[aria-labelledby="plugin-swap"] button[data-focus="pause"]').focus()`)
+	press(kb.Enter)
+	b.awaitText("dialog h2", "Pause swap?")
+	press(kb.Escape)
+	b.await(`!document.querySelector('dialog').open`)
+	focused(`button[data-focus="pause"]`)
+	b.await(`!document.querySelector('.badges .badge.warn')`)
+
+	b.open("#/transforms/cascade")
+	b.fill(`[id="in.phiValue"]`, "1")
+	press(kb.Enter) // runs it
+	b.awaitText(".badge", "ok")
+	// All that can be pressed or filled in says what it is, and there are landmarks.
+	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/events"} {
+		b.open(hash)
+		b.awaitText("#foot", "Live")
+		if nameless := eval[[]string](b, `[...document.querySelectorAll('button, a, input, select, textarea, summary, svg[role=img]')]
+			.filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.title)).map((e) => e.outerHTML)`); len(nameless) > 0 {
+			t.Errorf("%s: these have no name: %q", hash, nameless)
+		}
+		b.await(`document.querySelectorAll('main').length === 1 && document.querySelectorAll('h1').length === 1 && document.querySelector('nav[aria-label]') && document.title.endsWith('resonhost')`)
+	}
+}
+
+// testEvents filters what happened, and has each task told of.
+func testEvents(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.open("#/events")
+	b.awaitText(".event-text", "swap v2 swapped")
+	b.fill("#filter", "no-such-thing")
+	b.awaitText(".empty-title", "No event is as you ask")
+	b.fill("#filter", "cascade")
+	b.awaitText(".event-text", "cascade 1.0.0 ready")
+	b.await(`document.querySelectorAll('.event').length === 1`)
+	b.click("summary", "All of it")
+	b.awaitText("pre", `"change": "ready"`)
+	b.click("label", "task.completed")
+	b.await(`resonhost.feed.kinds.includes('task.completed') && resonhost.feed.state === 'open'`)
+	d.post(t, "cascade", "application/json", strings.NewReader("{}"))
+	b.awaitText(".event .tag", "task.completed")
+	b.click("button", "Hold still")
+	d.post(t, "cascade", "application/json", strings.NewReader("{}"))
+	b.awaitText("p[role=status]", "Held: 1 newer.")
+	b.await(`document.querySelectorAll('.event').length === 2`)
+	b.click("button", "Hold still")
+	b.await(`document.querySelectorAll('.event').length === 3`)
+	b.click("label", "plugin.changed")
+	b.await(`document.querySelectorAll('.event').length === 2`)
+}
+
+// testOtherOrigin has a page of another origin try what the dashboard's buttons do.
+func testOtherOrigin(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.do(chromedp.Navigate("http://" + d.relay.addr() + "/healthz")) // where no policy forbids it
+	b.eval0(`globalThis.sent = false;
+		fetch(` + quoted("http://"+d.addr+"/v1/plugins/swap/pause") + `, {method: 'POST', mode: 'no-cors'}).then(() => { sent = true; })`)
+	b.await(`sent`) // and answered
+	if _, list := d.get(t, "/v1/plugins"); !strings.Contains(list, `"source":"swap"`) || strings.Contains(list, `"paused":true`) {
+		t.Errorf("a page of another origin paused a plugin: %s", list)
+	}
+}
+
+// testGone takes the server away from a page that is open, and brings it back.
+func testGone(t *testing.T, d *dashboardTest) {
+	b := newTab(d.browser, t, d.relay.addr(), 1280, 900, "light")
+	b.open("#/")
+	b.awaitText("#foot", "Live")
+	d.relay.cut(true)
+	b.awaitText("#banner", "No answer from the server since")
+	b.awaitText("#banner", "Next attempt in")
+	b.awaitText("#foot", "No answer")
+	b.await(`getComputedStyle(document.querySelector('main .page')).filter.includes('grayscale')`)
+	b.shot("gone")
+	d.relay.cut(false)
+	b.click("#banner button", "Try now")
+	b.awaitText("#foot", "Live")
+	b.await(`document.getElementById('banner').textContent === '' && !document.body.classList.contains('stale')`)
+	// It comes again by itself, too.
+	d.relay.cut(true)
+	b.awaitText("#foot", "No answer")
+	d.relay.cut(false)
+	b.awaitText("#foot", "Live")
+}
+
+// contrast lists text that stands out too little from what is behind it: by less than 4.5, or 3 of
+// what is large, as WCAG 2.2 has it at level AA.
+const contrast = `(() => {
+	const parse = (text) => { const m = text.match(/[\d.]+/g).map(Number); return text.startsWith('color(') ? [m[0] * 255, m[1] * 255, m[2] * 255, m[3] ?? 1] : [m[0], m[1], m[2], m[3] ?? 1]; };
+	const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+	const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > 0.99) return c; } return [255, 255, 255, 1]; };
+	const found = [];
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walker.nextNode()) {
+		const e = walker.currentNode.parentElement;
+		if (!walker.currentNode.data.trim() || !e.checkVisibility() || e.closest('script, option, [disabled], [aria-disabled]')) continue;
+		const style = getComputedStyle(e);
+		const [a, b] = [light(parse(e instanceof SVGElement ? style.fill : style.color)), light(behind(e))].sort((x, y) => y - x);
+		const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+		if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) found.push(((a + 0.05) / (b + 0.05)).toFixed(2) + ' ' + walker.currentNode.data.trim());
+	}
+	return found;
+})()`
+
+// testLooks has each page at the width of a desk and of a phone, by light and by dark, while tasks run.
+func testLooks(t *testing.T, d *dashboardTest) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	defer load.Wait()
+	defer cancel()
+	load.Go(func() {
+		for ctx.Err() == nil {
+			d.post(t, "cascade", "application/json", strings.NewReader(`{"awarenessLevel": 0.5, "detail": "summary"}`))
+			d.post(t, "swap", "text/plain", strings.NewReader("!"))
+		}
+	})
+	d.put(t, "broken.wasm", []byte("\x00asm\x01\x00\x00\x00 and then something else that is no module"))
+	for _, c := range []struct {
+		name, scheme  string
+		width, height int64
+	}{{"light", "light", 1280, 900}, {"phone-dark", "dark", 375, 812}} {
+		b := newTab(d.browser, t, d.addr, c.width, c.height, c.scheme)
+		b.open("#/")
+		b.await(`resonhost.live.samples.length > 2 && resonhost.live.plugins.some((p) => p.source === 'broken' && p.failure)`)
+		for _, page := range []struct{ name, hash, selector, text string }{
+			{"overview", "#/", ".figure", "/s"},
+			{"plugins", "#/plugins", ".callout.bad", "Refused at inspect"},
+			{"transforms", "#/transforms", "a.transform", "cascade"},
+			{"cascade", "#/transforms/cascade", "button", "Run"},
+			{"events", "#/events", "label", "Contains"},
+		} {
+			b.eval0(`location.hash = ` + quoted(page.hash))
+			b.awaitText(page.selector, page.text)
+			if page.name == "cascade" {
+				b.click("button", "Run")
+				b.awaitText("h3", "Octave resonance")
+			}
+			if wide := eval[[]string](b, `document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest('.scroll, pre')).map((e) => e.outerHTML.slice(0, 120)) : []`); len(wide) > 0 {
+				t.Errorf("%s of %s is wider than its %d pixels: %q", page.name, c.name, c.width, wide)
+			}
+			if pale := eval[[]string](b, contrast); len(pale) > 0 {
+				t.Errorf("%s of %s: text too pale: %q", page.name, c.name, pale)
+			}
+			b.eval0(`scrollTo(0, 0)`)
+			b.shot(page.name + "-" + c.name)
+		}
+	}
+	if err := os.Remove(filepath.Join(d.dir, "broken.wasm")); err != nil {
+		t.Error(err)
+	}
+}
+
+// testMarkup has a plugin whose words are markup.
+func testMarkup(t *testing.T, d *dashboardTest) {
+	const evil = `<img src=x onerror=alert(1)>`
+	schema := `{"type": "string", "title": "` + evil + `", "description": "` + evil + `"}`
+	d.put(t, "evil.wasm", guesttest.Swap(t, guesttest.Version{Tag: evil[:16], Manifest: `{"name": "evil", "version": "1",
+		"transforms": [{"name": "evil", "input": "text/plain", "output": "text/plain", "state_bytes": 16, "input_schema": ` + schema + `}]}`}))
+	b := d.tab(t)
+	b.open("#/transforms/evil")
+	b.awaitText("label", evil)
+	b.awaitText(".hint", evil)
+	b.fill("#in", "1")
+	b.click("button", "Run")
+	b.awaitText("pre", evil[:16])
+	b.open("#/transforms/" + evil)
+	b.awaitText("h1", evil)
+	b.await(`!document.querySelector('main img')`)
+}
+
+// relay passes connections on, until it is cut.
+type relay struct {
+	listener net.Listener
+	to       string
+
+	mu    sync.Mutex
+	gone  bool                  // guarded by mu
+	conns map[net.Conn]struct{} // guarded by mu
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{listener: listener, to: to, conns: make(map[net.Conn]struct{})}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { r.pass(in) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		r.cut(true)
+		serving.Wait()
+	})
+	return r
+}
+
+func (r *relay) addr() string { return r.listener.Addr().String() }
+
+// cut ends all connections, and those that come, until it is called with false.
+func (r *relay) cut(gone bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = gone
+	for conn := range r.conns {
+		if gone {
+			conn.Close()
+		}
+	}
+}
+
+// keep reports whether a connection may be there.
+func (r *relay) keep(conn net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.gone {
+		r.conns[conn] = struct{}{}
+	}
+	return !r.gone
+}
+
+func (r *relay) pass(in net.Conn) {
+	defer in.Close()
+	if !r.keep(in) {
+		return
+	}
+	out, err := new(net.Dialer).Dial("tcp", r.to)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	var back sync.WaitGroup
+	back.Go(func() {
+		io.Copy(in, out)
+		in.Close()
+	})
+	io.Copy(out, in)
+	out.Close()
+	back.Wait()
+	r.mu.Lock()
+	delete(r.conns, in)
+	r.mu.Unlock()
+}

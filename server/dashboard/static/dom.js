@@ -1,0 +1,104 @@
+// Elements from the server's data. Text goes in by textContent alone, so that nothing a plugin or a
+// caller has written is ever markup.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** h makes an element of HTML: h('p', {class: 'note', onclick: f}, 'text', child, [more]). */
+export function h(tag, props, ...children) {
+  return fill(document.createElement(tag), props, children);
+}
+
+/** s makes an element of SVG. */
+export function s(tag, props, ...children) {
+  return fill(document.createElementNS(SVG, tag), props, children);
+}
+
+function fill(el, props, children) {
+  for (const [name, value] of Object.entries(props ?? {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith('on')) el.addEventListener(name.slice(2), value);
+    else if (name === 'value' || name === 'checked' || name === 'open') el[name] = value;
+    else el.setAttribute(name, value === true ? '' : value);
+  }
+  add(el, children);
+  return el;
+}
+
+function add(el, children) {
+  for (const child of children.flat(Infinity)) {
+    if (child === undefined || child === null || child === false || child === '') continue;
+    el.append(child instanceof Node ? child : document.createTextNode(String(child)));
+  }
+}
+
+/** put replaces what an element holds. */
+export function put(el, ...children) {
+  el.replaceChildren();
+  add(el, children);
+  return el;
+}
+
+/** say sets an element's text if it differs, so that nothing is read out or painted twice. */
+export function say(el, text) {
+  if (el.textContent !== text) el.textContent = text;
+}
+
+/**
+ * keyed holds a container's children to a list: each item has an element, which is made anew only
+ * when the item has changed. What has the focus keeps it, by its attribute data-focus.
+ */
+export function keyed(container, items, key, render) {
+  const before = container.items ?? new Map();
+  const after = new Map();
+  const active = container.contains(document.activeElement) ? document.activeElement : null;
+  const focus = active?.dataset.focus;
+  const owner = [...before].find(([, entry]) => entry.el.contains(active))?.[0];
+  for (const item of items) {
+    const id = key(item);
+    const text = JSON.stringify(item);
+    const old = before.get(id);
+    after.set(id, old?.text === text ? old : { text, el: render(item) });
+  }
+  container.items = after;
+  let at = container.firstChild;
+  for (const { el } of after.values()) {
+    if (el === at) at = at.nextSibling;
+    else container.insertBefore(el, at);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+  if (focus && !container.contains(document.activeElement)) {
+    after.get(owner)?.el.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
+  }
+}
+
+/** table makes a table with a caption that is read out, in a box that scrolls sideways by itself. */
+export function table(caption, head, rows) {
+  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
+    h('table', {},
+      h('caption', { class: 'quiet' }, caption),
+      h('thead', {}, h('tr', {}, head.map((name) => h('th', { scope: 'col' }, name)))),
+      h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => (i === 0 ? h('th', { scope: 'row' }, cell) : h('td', {}, cell))))))));
+}
+
+/** empty is what stands where there is nothing yet. */
+export function empty(title, ...more) {
+  return h('div', { class: 'empty' }, h('p', { class: 'empty-title' }, title), more.length > 0 && h('p', {}, more));
+}
+
+const ICONS = {
+  overview: 'M3 13h4l3-8 4 14 3-6h4',
+  plugins: 'M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 16.5h7M16.5 13v7',
+  transforms: 'M4 7h11m-4-4 4 4-4 4M20 17H9m4-4-4 4 4 4',
+  network: 'M12 12m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M5 5m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M19 6m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M17 19m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M6.5 6.5l4 4M17.4 7.3l-4 3.4M13 13.7l3 3.6',
+  events: 'M5 6h14M5 12h14M5 18h9',
+  jobs: 'M4 8h16v11H4zM9 8V5h6v3M4 13h16',
+};
+
+/** icon is a small drawing beside a word, which says the same. */
+export function icon(name) {
+  return s('svg', { class: 'icon', viewBox: '0 0 24 24', 'aria-hidden': 'true' }, s('path', { d: ICONS[name] ?? ICONS.events }));
+}
