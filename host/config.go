@@ -41,7 +41,8 @@ type Config struct {
 	// it to see that a plugin reaches nothing but its FetchRequest.AllowedHosts; package outbound
 	// has one that does. The context ends when the task has to. A task may be done a
 	// second time, such as when its version is stopped for a swap, and then fetches a second time.
-	// Only plugins with [GrantNetwork] have it. Default none: such requests fail.
+	// Only plugins with [GrantNetwork] have it, and no plugin may have that without it. Default none:
+	// such requests fail.
 	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)
 	// Translate is between JSON and the payloads of the self-tests in Source.Tests. The
 	// Translate of package codec's Set is one, which knows further media types. Default takes

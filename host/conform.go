@@ -52,7 +52,7 @@ func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err erro
 	}
 	opts := ps.moduleOptions(p, s, as.PluginConfig)
 	held := func(m *manifest.Manifest) error {
-		of, err := compileSchemas(m)
+		of, err := compileSchemas(&s, m)
 		if err != nil {
 			return err
 		}

@@ -30,6 +30,11 @@ func tag(tb testing.TB, version string) host.Source {
 	return extism(tb, "version: "+version+"\nconfig: {tag: "+version+"}")
 }
 
+// fetchNothing answers every request with nothing.
+func fetchNothing(context.Context, host.FetchRequest) (host.FetchResponse, error) {
+	return host.FetchResponse{}, nil
+}
+
 // TestExtismEndsAlone has tasks that are submitted together, of which each ends its instance.
 func TestExtismEndsAlone(t *testing.T) {
 	for name, isolation := range map[string]host.Isolation{

@@ -1,6 +1,8 @@
 package host_test
 
 import (
+	"bytes"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +29,38 @@ func TestInspect(t *testing.T) {
 	}
 	if !slices.ContainsFunc(in.Imports, func(s string) bool { return strings.HasPrefix(s, "wasi_snapshot_preview1.") }) {
 		t.Errorf("imports %q", in.Imports)
+	}
+}
+
+// TestInspectHasImportsOnce has a command that imports a function twice.
+func TestInspectHasImportsOnce(t *testing.T) {
+	section := func(id byte, content ...string) string {
+		all := strings.Join(content, "")
+		return string([]byte{id, byte(len(all))}) + all
+	}
+	yield := "\x16wasi_snapshot_preview1\x0bsched_yield\x00\x00"
+	wasm := "\x00asm\x01\x00\x00\x00" + section(1, "\x02", "\x60\x00\x01\x7f", "\x60\x00\x00") + section(2, "\x02", yield, yield) +
+		section(3, "\x01\x01") + section(5, "\x01\x00\x01") + section(7, "\x02", "\x06memory\x02\x00", "\x06_start\x00\x02") + section(10, "\x01\x02\x00\x0b")
+	in, err := host.Inspect(t.Context(), host.Source{Name: "x", WASM: []byte(wasm)}, host.Config{})
+	if want := []string{"wasi_snapshot_preview1.sched_yield() → i32"}; err != nil || !slices.Equal(in.Imports, want) {
+		t.Errorf("%q, err %v, want %q", in.Imports, err, want)
+	}
+}
+
+// TestTrialIsQuiet has what a plugin writes while it is only tried logged for debugging alone: callers
+// have not called it.
+func TestTrialIsQuiet(t *testing.T) {
+	for level, want := range map[slog.Level]bool{slog.LevelInfo: false, slog.LevelDebug: true} {
+		log := new(bytes.Buffer)
+		cfg := host.Config{Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level}))}
+		s := handWritten(t, "program")
+		s.Companion = []byte("arguments: [fail]") // which complains
+		if _, err := host.Inspect(t.Context(), s, cfg); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(log.String(), "source=std") != want {
+			t.Errorf("%v: %s", level, log)
+		}
 	}
 }
 

@@ -134,6 +134,29 @@ func TestSchemaRefused(t *testing.T) {
 	}
 }
 
+// TestSchemaOfCompanion has what is wrong with a companion file's schema told by the line, and a schema
+// refused that no bytes or no text pass.
+func TestSchemaOfCompanion(t *testing.T) {
+	for transform, want := range map[string]string{
+		`input: application/json, input_schema: {type: 7}`:                 `program.plugin.yaml:2: transforms[0].input_schema: is no valid JSON Schema: at '/type'`,
+		`input_schema: {type: object, required: [a]}`:                      `program.plugin.yaml:2: transforms[0].input_schema: nothing of application/octet-stream passes it, which is a string or {"base64": …} in JSON: say that the transform's media type is application/json`,
+		`output_schema: {type: [number, "null"]}`:                          `program.plugin.yaml:2: transforms[0].output_schema: nothing of application/octet-stream passes it`,
+		`output: text/plain, output_schema: {type: object}`:                `program.plugin.yaml:2: transforms[0].output_schema: nothing of text/plain passes it, which is a string in JSON`,
+		`input_schema: {type: object, required: [base64]}`:                 "",
+		`input_schema: {type: [string, object], required: [a]}`:            "",
+		`input_schema: {maxLength: 3}`:                                     "",
+		`input: application/json, input_schema: {type: object}`:            "",
+		`output: text/plain, output_schema: {type: string, maxLength: 10}`: "",
+	} {
+		s := handWritten(t, "program")
+		s.Companion = []byte("transforms:\n  - {name: program, " + transform + "}")
+		_, err := host.Inspect(t.Context(), s, host.Config{})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.HasPrefix(err.Error(), "plugin program: "+want)) {
+			t.Errorf("%s: %v, want %s", transform, err, want)
+		}
+	}
+}
+
 // TestSchemaAfterRefusal has no document read of a task that is refused anyway, nor one that is too large.
 func TestSchemaAfterRefusal(t *testing.T) {
 	h, free := occupied(t, func(cfg *host.Config) {

@@ -56,7 +56,7 @@ func TestCompanionSettings(t *testing.T) {
 		return in.Limits, err
 	}
 	for key, values := range companionSettings {
-		cfg := host.Config{Workers: 4, Defaults: strictTo}
+		cfg := host.Config{Workers: 4, Defaults: strictTo, Fetch: fetchNothing}
 		switch key {
 		case "engine":
 			cfg.Defaults.Engine = host.EngineInterpreter
@@ -186,5 +186,26 @@ func TestCompanionCanary(t *testing.T) {
 	s.Companion = nil
 	if got, err := h.Deploy(t.Context(), s); err != nil || got != host.DeployUnchanged || h.Plugins()[0].Canary != nil {
 		t.Errorf("%s, err %v, %+v", got, err, h.Plugins()[0].Canary)
+	}
+}
+
+// TestTimeoutNamesItsOrigin has the error of a task that ran too long say what allows it more.
+func TestTimeoutNamesItsOrigin(t *testing.T) {
+	for file, want := range map[string]string{
+		"transforms: [{name: program, timeout: 20ms}]": "20ms (the timeout of its manifest or companion file, before which RunTimeout, --run-timeout, goes)",
+		"timeout_ms: 21":                "21ms (the timeout of its manifest or companion file, before which RunTimeout, --run-timeout, goes)",
+		"settings: {run_timeout: 22ms}": "22ms (RunTimeout, settings.run_timeout of its companion file)",
+		"version: '1'":                  "1s (RunTimeout, --run-timeout)",
+	} {
+		s := handWritten(t, "program")
+		s.Companion = []byte("arguments: [spin]\n" + file)
+		cfg := host.Config{Plugins: []host.Source{s}}
+		if file == "version: '1'" {
+			cfg.Defaults.RunTimeout = time.Second
+		}
+		_, err := hosted.Start(t, cfg).Run(t.Context(), "program", nil)
+		if host.KindOf(err) != host.KindTimeout || !strings.HasSuffix(err.Error(), "ran longer than its run timeout of "+want) {
+			t.Errorf("%s: %v, want %s", file, err, want)
+		}
 	}
 }

@@ -73,6 +73,7 @@ func (p PluginConfig) validate(c Config, path string, check func(ok bool, field,
 	for i, g := range p.Grants {
 		check(g == GrantClock || g == GrantRandom || g == GrantNetwork, fmt.Sprintf("%s.Grants[%d]", path, i), "must be GrantClock, GrantRandom or GrantNetwork")
 	}
+	check(c.Fetch != nil || c.Mode == ModeInline || !slices.Contains(p.Grants, GrantNetwork), path+".Grants", "has GrantNetwork, which is of no use without Config.Fetch")
 	validateFunctions(p.Functions, path, check)
 	check(p.CompileTimeout > 0, path+".CompileTimeout", "must be positive")
 	p.BinaryLimits.validate(path, check)

@@ -272,7 +272,7 @@ func TestVerifyLeavesOut(t *testing.T) {
 		"self-tests":  {func(c *host.Config) { c.Defaults.Verify = host.VerifySelfTests }, apart, host.VerifyStats{}},
 		"every other": {func(c *host.Config) { c.Defaults.VerifyEvery = 2 }, alike, host.VerifyStats{Checks: 2}},
 		"network": {func(c *host.Config) {
-			c.Defaults.VerifyEvery, c.Defaults.Grants = 2, []host.Grant{host.GrantNetwork}
+			c.Defaults.VerifyEvery, c.Defaults.Grants, c.Fetch = 2, []host.Grant{host.GrantNetwork}, fetchNothing
 		}, alike, host.VerifyStats{Checks: 2}},
 		"another guest": {func(c *host.Config) {
 			c.Plugins = []host.Source{handWritten(t, "hostile")}

@@ -62,7 +62,7 @@ func (v *version) spec(slot int) *spec {
 func newVersion(until context.Context, r record, m *manifest.Manifest, e engine, cfg ofVersion) (*version, error) {
 	v := &version{record: r, manifest: m, engine: e, cfg: cfg}
 	var err error
-	if v.schemas, err = compileSchemas(m); err != nil {
+	if v.schemas, err = compileSchemas(&r.source, m); err != nil {
 		return nil, &module.StepError{Step: module.StepDescribe, Err: err}
 	}
 	if err := holdTests(until, m, v.schemas); err != nil {

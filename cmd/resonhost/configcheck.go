@@ -22,6 +22,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/value"
+	"github.com/resonhost/resonhost/outbound"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 )
@@ -157,6 +158,7 @@ func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 			}
 		}
 	}
+	cfg.Fetch = outbound.New(outbound.Config{}).Fetch // as run has one
 	h, err := host.New(cfg)
 	errs = append(errs, inFlags(err))
 	if h == nil { // of a server's settings none is about its host

@@ -28,8 +28,9 @@ func inspectCommand(std stdio) *cli.Command {
 		Name:      "inspect",
 		Usage:     "check plugins and print what they are",
 		UsageText: "resonhost inspect [options] FILE...",
-		Description: "Loads each plugin as run would, self-tests included. With --json it prints one\n" +
-			"object a line.\n\n" + exitCodes,
+		Description: "Loads each NAME.wasm as run would, with its companion file NAME.plugin.yaml, or a\n" +
+			"manifest of Extism's, NAME.json; self-tests included. With --json it prints one object\n" +
+			"a line.\n\n" + exitCodes,
 		Flags: append(flags(o.cacheSettings(), o.networkSettings(), o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,

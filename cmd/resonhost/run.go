@@ -35,7 +35,9 @@ func runCommand(std stdio) *cli.Command {
 		Name:      "run",
 		Usage:     "serve transforms over HTTP until SIGTERM, SIGINT or SIGHUP",
 		UsageText: "resonhost run --plugins DIR [options]",
-		Description: "Logs the address once it serves. A file of the plugin directory that is new or\n" +
+		Description: "The plugin directory has plugins NAME.wasm, each with its companion file\n" +
+			"NAME.plugin.yaml if there is one, and manifests of Extism's, NAME.json.\n" +
+			"Logs the address once it serves. A file of the plugin directory that is new or\n" +
 			"changed is checked, and serves in the stead of its predecessor if it can; resonhost\n" +
 			"plugins says what became of it. One that cannot serve at the start ends the command\n" +
 			"only if none can, or with --no-watch. At SIGTERM, SIGINT or SIGHUP /readyz answers\n" +

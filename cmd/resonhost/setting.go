@@ -163,7 +163,7 @@ func (o *options) logSettings(level slog.Level) []setting {
 func (o *options) hostSettings(queueTimeout string) []setting {
 	c := &o.host
 	return []setting{
-		{"plugins", "load every plugin of `DIR`: its files that end in .wasm", "", value.Text(&c.PluginDir)},
+		{"plugins", "load every plugin of `DIR`: NAME.wasm with its companion file NAME.plugin.yaml, and manifests of Extism's, NAME.json", "", value.Text(&c.PluginDir)},
 		{
 			"mode", "run in `MODE` sandbox, or inline: the built-in transforms natively, one task at a time, no plugins", "sandbox",
 			value.Choice(&c.Mode, []string{"sandbox", "inline"}, []host.Mode{host.ModeSandbox, host.ModeInline}),

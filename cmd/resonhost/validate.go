@@ -23,7 +23,8 @@ func validateCommand(std stdio) *cli.Command {
 		UsageText: "resonhost validate [options] FILE...",
 		Description: "Does with each NAME.wasm all that run would, but for serving it: with --trust its\n" +
 			"signature is checked; it is compiled, and passes the self-tests of its manifest and\n" +
-			"of NAME.test.ndjson beside it. With --json it prints one object a line.\n\n" + exitCodes,
+			"of NAME.test.ndjson beside it. Its companion file NAME.plugin.yaml, and a manifest of\n" +
+			"Extism's, NAME.json, are read as run does. With --json it prints one object a line.\n\n" + exitCodes,
 		Flags: append(flags(o.loadSettings(), o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,

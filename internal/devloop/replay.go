@@ -229,7 +229,7 @@ func compareOutputs(before, now []byte) (change, difference string) {
 	case !errors.As(err, &d):
 		return Changed, err.Error()
 	case d.Lengths:
-		return Changed, fmt.Sprintf("%s: had %s elements, has %s", d.Where(), d.Want, d.Got)
+		return Changed, fmt.Sprintf("%s: had %s, has %s", d.Where(), jsondiff.Elements(d.Want), d.Got)
 	case d.Instead != "":
 		return Changed, fmt.Sprintf("%s: is gone, was %s; %s: is new, %s", d.Where(), d.Want, d.Instead, d.New)
 	case d.Got == "":

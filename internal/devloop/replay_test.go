@@ -9,7 +9,7 @@ func TestCompareOutputs(t *testing.T) {
 		"gone":     {`{"a": 1}`, `{}`, Changed, "a: is gone, was 1"},
 		"new":      {`{}`, `{"b": 2}`, Changed, "b: is new, 2"},
 		"renamed":  {`{"a": 1}`, `{"b": 1}`, Changed, "a: is gone, was 1; b: is new, 1"},
-		"elements": {`[1]`, `[1, 2]`, Changed, "output: had 1 elements, has 2"},
+		"elements": {`[1]`, `[1, 2]`, Changed, "output: had 1 element, has 2"},
 	} {
 		if change, difference := compareOutputs([]byte(c.before), []byte(c.now)); change != c.change || difference != c.difference {
 			t.Errorf("%s: %s, %q; want %s, %q", name, change, difference, c.change, c.difference)

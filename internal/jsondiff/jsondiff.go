@@ -34,10 +34,18 @@ func (d *Difference) Where() string {
 	return d.Path
 }
 
+// Elements is a number of elements in words.
+func Elements(n string) string {
+	if n == "1" {
+		return "1 element"
+	}
+	return n + " elements"
+}
+
 func (d *Difference) Error() string {
 	switch {
 	case d.Lengths:
-		return fmt.Sprintf("%s: has %s elements, want %s", d.Where(), d.Got, d.Want)
+		return fmt.Sprintf("%s: has %s, want %s", d.Where(), Elements(d.Got), d.Want)
 	case d.Instead != "":
 		return fmt.Sprintf("%s: is missing, want %s; %s: got %s, want no such member", d.Where(), d.Want, d.Instead, d.New)
 	case d.Got == "":

@@ -20,6 +20,7 @@ func TestDiff(t *testing.T) {
 		"and before it": {`{"a": 1}`, `{"b": 1}`, "b: is missing, want 1; a: got 1, want no such member"},
 		"first by name": {`{"b": 1, "a": 1}`, `{"a": 2, "b": 2}`, "a: got 1, want 2"},
 		"lengths":       {`[1, 2]`, `[1]`, "output: has 2 elements, want 1"},
+		"one element":   {`[1]`, `[]`, "output: has 1 element, want 0"},
 		"deep lengths":  {`{"a": []}`, `{"a": [1]}`, "a: has 0 elements, want 1"},
 		"kinds":         {`{"a": []}`, `{"a": {}}`, "a: got [], want {}"},
 		"long":          {long, `1`, `output: got "` + strings.Repeat("ä", 99) + "…, want 1"},

@@ -33,7 +33,7 @@ type Plugin struct {
 func (f *File) Manifest(p Plugin) (*manifest.Manifest, []Transform, error) {
 	m := &manifest.Manifest{Name: f.Name, Version: f.Version, SelfTests: f.SelfTests}
 	if m.Name == "" {
-		m.Name = plain(p.Source, true)
+		m.Name = PluginName(p.Source)
 	}
 	if m.Version == "" {
 		m.Version = "sha256-" + p.Hash[:min(12, len(p.Hash))]
@@ -134,6 +134,9 @@ func orBytes(mediaType string) string {
 	}
 	return mediaType
 }
+
+// PluginName is what a plugin is called that does not say it, by the name of its source.
+func PluginName(source string) string { return plain(source, true) }
 
 // plain makes a name of a foreign one: lower case, with _ for what names do not have. The name of a
 // plugin has no dot, and begins with a letter.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -47,6 +48,9 @@ func (m *Module) inspect(wasm []byte) error {
 	m.plugin, lacks = kind.Open(b)
 	m.maxMemory = file.MaxMemory()
 	faults := errors.Join(checkImports(links, g), lacks)
+	if faults != nil && hint == nil && claim == "" {
+		faults = errors.Join(faults, ofNoKind(m.opts.Kinds))
+	}
 	if err == nil && m.linked > m.opts.MemoryLimit {
 		faults = errors.Join(faults, fmt.Errorf("needs %d bytes of memory, the limit is %d: raise --memory-limit (PluginConfig.MemoryLimit)", m.linked, m.opts.MemoryLimit))
 	}
@@ -69,6 +73,15 @@ func (m *Module) inspect(wasm []byte) error {
 	return nil
 }
 
+// ofNoKind says what a binary would need that no kind claims.
+func ofNoKind(kinds []contract.Kind) error {
+	needs := make([]string, len(kinds))
+	for i, k := range kinds {
+		needs[i] = k.Needs()
+	}
+	return fmt.Errorf("is of no kind of plugin: %s", strings.Join(needs, "; "))
+}
+
 // list has the functions that a binary imports and exports in what is known of it.
 func (m *Module) list(links *meter.Links) {
 	for _, l := range links.Imports {
@@ -82,6 +95,7 @@ func (m *Module) list(links *meter.Links) {
 		}
 	}
 	slices.Sort(m.info.Imports)
+	m.info.Imports = slices.Compact(m.info.Imports) // some linkers have one more than once
 	slices.Sort(m.info.Exports)
 }
 

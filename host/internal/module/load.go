@@ -67,7 +67,7 @@ func checkHeader(wasm []byte) error {
 		return nil
 	case len(wasm) >= len(core) && string(wasm[:4]) == "\x00asm" && string(wasm[6:8]) == "\x01\x00":
 		// The version, of which there were drafts, and then the layer, which is 1 for a component.
-		return errors.New("a WebAssembly component, where a core module is wanted")
+		return errors.New("a WebAssembly component, where a core module is wanted: build one for WASI 0.1, such as by Rust's target wasm32-wasip1 and not wasm32-wasip2")
 	}
 	return errors.New("not a WebAssembly module of version 1")
 }

@@ -20,6 +20,7 @@ type guestLog struct {
 	limit   *rate.Limiter
 	dropped atomic.Uint64 // bytes
 	muted   atomic.Bool   // lines are being dropped, which was logged
+	trying  atomic.Bool   // the plugin is only tried: what it writes is no sign of anything, see [Module.try]
 }
 
 func newGuestLog(log *slog.Logger, bytesPerSecond int) *guestLog {
@@ -32,6 +33,9 @@ func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 		msg = msg[:maxLine]
 	}
 	ctx := context.Background()
+	if g.trying.Load() {
+		level = min(level, slog.LevelDebug)
+	}
 	if !g.log.Enabled(ctx, level) {
 		return
 	}

@@ -21,11 +21,14 @@ const (
 // try runs each transform that has no self-test once, with an empty input or, if it takes JSON,
 // null, in an instance that then goes. A plugin may do with such an input what it likes, so a
 // failure is a warning; but if there is a doubt about its binary, that is why, and every task would fail.
-// What takes too long is no failure: it is left, and the rest too if that takes long.
+// What takes too long is no failure: it is left, and the rest too if that takes long. What the plugin
+// writes meanwhile is logged for debugging only.
 func (m *Module) try(ctx context.Context) error {
 	if m.opts.Interrupt == Off { // an endless loop could not be stopped
 		return nil
 	}
+	m.log.trying.Store(true)
+	defer m.log.trying.Store(false)
 	before := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, min(triesEnd, m.opts.InitTimeout), errTimeout)
 	defer cancel()

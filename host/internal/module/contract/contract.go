@@ -25,6 +25,9 @@ type Kind interface {
 	// Claims returns which import or export shows that a binary is of this kind, such as
 	// "exports resonhost_abi"; "" if none does.
 	Claims(links *meter.Links) string
+	// Needs says what a binary must have to be of this kind, such as "a native plugin exports
+	// resonhost_abi".
+	Needs() string
 	// Imports is what a binary may import, beside WASI.
 	Imports(b Binary) Imports
 	// Open checks a binary but for its imports, and says how its guests are run. The error joins

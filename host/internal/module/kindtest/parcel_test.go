@@ -40,6 +40,8 @@ func (parcel) Claims(links *meter.Links) string {
 	return ""
 }
 
+func (parcel) Needs() string { return "a parcel imports parcel" }
+
 func (p parcel) Imports(contract.Binary) contract.Imports {
 	of := func(name string, params, results []api.ValueType, do func(*parcelGuest, contract.Instance, []uint64)) contract.HostFunction {
 		return contract.HostFunction{

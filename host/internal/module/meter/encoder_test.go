@@ -41,6 +41,7 @@ type binary struct {
 	types, imports, funcs, tables, memories, globals, exports, elements, codes, datas [][]byte
 
 	start, dataCount, names []byte
+	debug                   bool // it has a section of DWARF
 }
 
 // u32 is an unsigned LEB128 number.
@@ -196,6 +197,9 @@ func (m *binary) encode() []byte {
 	}
 	if m.names != nil {
 		b = append(b, section(0, cat(str("name"), m.names))...)
+	}
+	if m.debug {
+		b = append(b, section(0, str(".debug_info"))...)
 	}
 	return b
 }

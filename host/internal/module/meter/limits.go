@@ -63,6 +63,7 @@ type limit struct {
 	what    string
 	setting string // the field of host.PluginConfig
 	cure    string // what a plugin's author can do; may be empty
+	doubt   string // the same if nothing shows that this would help; "" if it does anyway
 }
 
 // What helps of common toolchains.
@@ -70,25 +71,26 @@ const (
 	stripped  = "link without what nothing calls, by wasm-ld's --gc-sections or wasm-opt -O"
 	hidden    = "export only what the plugin contract names, without -Wl,--export-all"
 	optimised = "debug builds have such functions, so compile with -O1 or more, or Rust's --release"
+	maybe     = "compile with -O1 or more, or Rust's --release, if this is a debug build"
 )
 
 var (
-	limitTypes     = limit{"types", "MaxTypes", stripped}
-	limitImports   = limit{"imports", "MaxImports", ""}
-	limitFunctions = limit{"functions", "MaxFunctions", stripped}
-	limitGlobals   = limit{"globals", "MaxGlobals", "link statically, without -shared, -pie and --export-all"}
-	limitExports   = limit{"exports", "MaxExports", hidden}
-	limitTables    = limit{"tables", "MaxTables", ""}
-	limitTable     = limit{"entries in a table", "MaxTable", ""}
-	limitSegments  = limit{"segments", "MaxSegments", ""}
-	limitElements  = limit{"entries of segments", "MaxElements", stripped}
-	limitArity     = limit{"parameters and results of a type", "MaxArity", "pass structures by their address"}
+	limitTypes     = limit{"types", "MaxTypes", stripped, ""}
+	limitImports   = limit{"imports", "MaxImports", "", ""}
+	limitFunctions = limit{"functions", "MaxFunctions", stripped, ""}
+	limitGlobals   = limit{"globals", "MaxGlobals", "link statically, without -shared, -pie and --export-all", ""}
+	limitExports   = limit{"exports", "MaxExports", hidden, ""}
+	limitTables    = limit{"tables", "MaxTables", "", ""}
+	limitTable     = limit{"entries in a table", "MaxTable", "", ""}
+	limitSegments  = limit{"segments", "MaxSegments", "", ""}
+	limitElements  = limit{"entries of segments", "MaxElements", stripped, ""}
+	limitArity     = limit{"parameters and results of a type", "MaxArity", "pass structures by their address", ""}
 
 	// Those of a function.
-	limitBody   = limit{"bytes", "MaxFunctionSize", optimised}
-	limitLocals = limit{"variables", "MaxLocals", optimised}
-	limitJumps  = limit{"jumps", "MaxJumps", optimised}
-	limitFlow   = limit{"jumps times variables", "MaxFlow", optimised}
+	limitBody   = limit{"bytes", "MaxFunctionSize", optimised, maybe}
+	limitLocals = limit{"variables", "MaxLocals", optimised, maybe}
+	limitJumps  = limit{"jumps", "MaxJumps", optimised, maybe}
+	limitFlow   = limit{"jumps times variables", "MaxFlow", optimised, maybe}
 )
 
 // LimitError is a binary that exceeds a limit.
@@ -103,8 +105,8 @@ type LimitError struct {
 	// Others is how many further functions exceed it.
 	Others int
 	// Setting is the field of host.PluginConfig that raises the limit, and Cure what its author
-	// can do about the plugin; both may be empty.
-	Setting, Cure string
+	// can do about the plugin; both may be empty. Doubt is the cure if it may not help.
+	Setting, Cure, Doubt string
 }
 
 func (e *LimitError) Error() string {
@@ -129,6 +131,9 @@ func (e *LimitError) Error() string {
 	}
 	if e.Setting != "" {
 		cures = append(cures, "raise "+flag(e.Setting)+" (PluginConfig."+e.Setting+")")
+	}
+	if e.Doubt != "" {
+		cures = append(cures, e.Doubt)
 	}
 	if len(cures) > 0 {
 		b.WriteString(": " + strings.Join(cures, "; or "))
@@ -215,10 +220,14 @@ func (w *rewriter) tooLarge() error {
 	var errs []error
 	for _, l := range []limit{limitBody, limitLocals, limitJumps, limitFlow} {
 		if e := w.over[l]; e != nil {
-			errs = append(errs, &LimitError{
+			at := &LimitError{
 				Function: w.called(e.worst), What: l.what, Got: e.got, Limit: e.most, Least: e.least,
 				Others: len(e.functions) - 1, Setting: l.setting, Cure: l.cure,
-			})
+			}
+			if l.doubt != "" && !w.debug {
+				at.Cure, at.Doubt = "", l.doubt
+			}
+			errs = append(errs, at)
 		}
 	}
 	return errors.Join(errs...)

@@ -42,6 +42,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -136,6 +137,7 @@ type rewriter struct {
 	secs   [sections][]byte // contents
 	at     [sections]int    // their offsets
 	names  []byte           // the content of the name section, behind its name
+	debug  bool             // it has sections of DWARF, as debug builds have
 
 	params    [][]byte   // of each type
 	results   [][]byte   // likewise
@@ -206,9 +208,11 @@ func (w *rewriter) split(wasm []byte) error {
 		case r.err != nil:
 		case id == secCustom:
 			c := &reader{buf: content, base: at, what: sectionNames[secCustom]}
-			if name := c.name(); c.err == nil && name == "name" && w.names == nil {
+			name := c.name()
+			if c.err == nil && name == "name" && w.names == nil {
 				w.names = content[c.pos:]
 			}
+			w.debug = w.debug || strings.HasPrefix(name, ".debug_")
 			r.err = c.err
 			// Others have addresses of code in them, which would be wrong.
 		case id >= sections:

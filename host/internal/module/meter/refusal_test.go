@@ -83,6 +83,7 @@ func TestLimits(t *testing.T) {
 	const (
 		stripped  = ": link without what nothing calls, by wasm-ld's --gc-sections or wasm-opt -O; or raise "
 		optimised = ": debug builds have such functions, so compile with -O1 or more, or Rust's --release; or raise "
+		maybe     = "; or compile with -O1 or more, or Rust's --release, if this is a debug build"
 	)
 	for want, c := range map[string]struct {
 		limits meter.Limits
@@ -117,14 +118,14 @@ func TestLimits(t *testing.T) {
 			m.fn(nil, nil, nil)
 			m.elements = [][]byte{cat(1, 0, vec(u32(0), u32(0))), cat(1, 0, vec(u32(0), u32(0), u32(0)))}
 		}},
-		"function 1 has 12 bytes, the limit is 10, and another function exceeds it" + optimised + "--max-function-size (PluginConfig.MaxFunctionSize)": {meter.Limits{Body: 10}, func(m *binary) {
+		"function 1 has 12 bytes, the limit is 10, and another function exceeds it: raise --max-function-size (PluginConfig.MaxFunctionSize)" + maybe: {meter.Limits{Body: 10}, func(m *binary) {
 			m.fn(nil, nil, nil, repeat(9, nop))
 			m.fn(nil, nil, nil, repeat(10, nop))
 		}},
-		"function 0 has 3 variables, the limit is 2" + optimised + "--max-locals (PluginConfig.MaxLocals)": {
+		"function 0 has 3 variables, the limit is 2: raise --max-locals (PluginConfig.MaxLocals)" + maybe: {
 			meter.Limits{Locals: 2}, func(m *binary) { m.fn([]byte{i32}, nil, []byte{i32, i32}) },
 		},
-		"function 0 has 4 jumps, the limit is 3" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{Jumps: 3}, func(m *binary) {
+		"function 0 has 4 jumps, the limit is 3: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {meter.Limits{Jumps: 3}, func(m *binary) {
 			m.fn(nil, nil, nil, nested(2, nil, func(int) []byte { return nil }))
 		}},
 		// The function that needs most is told of, by name.
@@ -135,46 +136,46 @@ func TestLimits(t *testing.T) {
 			m.codes[4] = m.codes[4][:0]
 			m.codes[4] = sized(cat(0, 0x0b))
 			m.codes[0] = m.codes[4]
-			m.names = section(1, vec(cat(2, str("two\x1b"))))
+			m.names, m.debug = section(1, vec(cat(2, str("two\x1b")))), true
 		}},
-		"function 0 has 6 jumps times variables, the limit is 5" + optimised + "--max-flow (PluginConfig.MaxFlow)": {meter.Limits{Flow: 5}, func(m *binary) {
+		"function 0 has 6 jumps times variables, the limit is 5: raise --max-flow (PluginConfig.MaxFlow)" + maybe: {meter.Limits{Flow: 5}, func(m *binary) {
 			m.fn([]byte{i32}, nil, []byte{i32}, 0x0c, 0, 0x0c, 0, 0x0c, 0)
 		}},
 		// All that functions exceed is told.
-		"function 0 has 9 bytes, the limit is 8" + optimised + "--max-function-size (PluginConfig.MaxFunctionSize)\n" +
-			"function 1 has 3 jumps, the limit is 2" + optimised + "--max-jumps (PluginConfig.MaxJumps)\n" +
-			"function 2 has 6 jumps times variables, the limit is 5" + optimised + "--max-flow (PluginConfig.MaxFlow)": {meter.Limits{Body: 8, Jumps: 2, Flow: 5}, func(m *binary) {
+		"function 0 has 9 bytes, the limit is 8: raise --max-function-size (PluginConfig.MaxFunctionSize)" + maybe + "\n" +
+			"function 1 has 3 jumps, the limit is 2: raise --max-jumps (PluginConfig.MaxJumps)" + maybe + "\n" +
+			"function 2 has 6 jumps times variables, the limit is 5: raise --max-flow (PluginConfig.MaxFlow)" + maybe: {meter.Limits{Body: 8, Jumps: 2, Flow: 5}, func(m *binary) {
 			m.fn(nil, nil, nil, repeat(7, nop))
 			m.fn(nil, nil, nil, 0x0c, 0, 0x0c, 0, 0x0c, 0)
 			m.fn([]byte{i32, i32, i32}, nil, nil, 0x0c, 0, 0x0c, 0)
 		}},
 		// Those that take the compiler longest: counted to their end, if there is one in sight.
-		"function 0 has 120000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
+		"function 0 has 120000 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {
 			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(15_000, 0x03, void, 0x0b)) },
 		},
-		"function 0 has 80000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+		"function 0 has 80000 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, repeat(40_000, 0x02, void), repeat(40_000, 0x0b))
 		}},
-		"function 0 has at least 200002 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+		"function 0 has at least 200002 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, repeat(400_000, 0x02, void), repeat(400_000, 0x0b))
 		}},
-		"function 0 has 1000001 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+		"function 0 has 1000001 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, konst(0), 0x0e, u32(1_000_000), repeat(1_000_001, 0))
 		}},
-		"function 0 has at least 3000001 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+		"function 0 has at least 3000001 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {meter.Limits{}, func(m *binary) {
 			m.fn(nil, nil, nil, konst(0), 0x0e, u32(4_000_000), repeat(4_000_001, 0))
 		}},
-		"function 0 has 100000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {
+		"function 0 has 100000 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {
 			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(25_000, 0x10, 0)) },
 		},
-		"function 0 has 800000 jumps, the limit is 30000" + optimised + "--max-jumps (PluginConfig.MaxJumps)": {meter.Limits{}, func(m *binary) {
+		"function 0 has 800000 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {meter.Limits{}, func(m *binary) {
 			m.memory(1)
 			m.fn(nil, nil, nil, repeat(100_000, konst(0), konst(0), konst(0), 0xfc, 11, 0))
 		}},
 		"has 3 parameters and results of a type, the limit is 2: pass structures by their address; or raise --max-arity (PluginConfig.MaxArity)": {
 			meter.Limits{Arity: 2}, func(m *binary) { m.typ([]byte{i32, i32}, []byte{i32}) },
 		},
-		"function 0 has 12000000000 variables, the limit is 10000" + optimised + "--max-locals (PluginConfig.MaxLocals)": {meter.Limits{}, func(m *binary) {
+		"function 0 has 12000000000 variables, the limit is 10000: raise --max-locals (PluginConfig.MaxLocals)" + maybe: {meter.Limits{}, func(m *binary) {
 			typ := m.typ(nil, nil)
 			m.funcs = append(m.funcs, u32(typ))
 			group := cat(u32(4_000_000_000), i32)

@@ -38,6 +38,9 @@ func (Kind) Claims(links *meter.Links) string {
 	return ""
 }
 
+// Needs implements [contract.Kind].
+func (Kind) Needs() string { return "a command exports " + exportStart + " and imports WASI alone" }
+
 // Imports implements [contract.Kind]: a command has WASI alone.
 func (Kind) Imports(contract.Binary) contract.Imports { return contract.Imports{} }
 

@@ -64,6 +64,9 @@ func (Kind) Claims(links *meter.Links) string {
 	return ""
 }
 
+// Needs implements [contract.Kind].
+func (Kind) Needs() string { return "a plugin of dprint exports " + exportVersion }
+
 // Imports implements [contract.Kind]. A plugin that formats text of another language within its own,
 // such as code in Markdown, asks the host for that. Here such text stays as it is.
 func (Kind) Imports(contract.Binary) contract.Imports {

@@ -49,6 +49,9 @@ func (Kind) Claims(links *meter.Links) string {
 	return ""
 }
 
+// Needs implements [contract.Kind].
+func (Kind) Needs() string { return "a plugin of Extism's imports " + envModule }
+
 // Imports implements [contract.Kind].
 func (Kind) Imports(b contract.Binary) contract.Imports {
 	functions := hostFunctions()

@@ -33,6 +33,9 @@ func (Kind) Claims(links *meter.Links) string {
 	return ""
 }
 
+// Needs implements [contract.Kind].
+func (Kind) Needs() string { return "a native plugin exports " + abi.ExportVersion }
+
 // Imports implements [contract.Kind].
 func (Kind) Imports(contract.Binary) contract.Imports {
 	return contract.Imports{Functions: []contract.HostFunction{

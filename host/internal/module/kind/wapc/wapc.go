@@ -3,6 +3,7 @@
 package wapc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -46,6 +47,9 @@ func (Kind) Claims(links *meter.Links) string {
 	}
 	return ""
 }
+
+// Needs implements [contract.Kind].
+func (Kind) Needs() string { return "a guest of waPC exports " + guestCall }
 
 // turns is how often self-tests are run before the snapshot is taken, as often as native guests'.
 const turns = 16
@@ -91,7 +95,7 @@ func checkExports(links *meter.Links) (init []string, err error) {
 func (s *shape) describe(b contract.Binary) error {
 	file := b.Companion
 	if len(file.Transforms) == 0 {
-		return &operationsError{b.Name}
+		return &operationsError{b.Name, cmp.Or(file.Name, companion.PluginName(b.Name))}
 	}
 	m, transforms, err := file.Manifest(companion.Plugin{Source: b.Name, Hash: b.Hash})
 	if err != nil {
@@ -113,14 +117,11 @@ func (s *shape) describe(b contract.Binary) error {
 	)
 }
 
-// operationsError is of a guest whose operations nobody names. It shows the companion file.
-type operationsError struct{ source string }
+// operationsError is of a guest whose operations nobody names. It shows the line that does, as it can
+// be copied.
+type operationsError struct{ source, plugin string }
 
 func (e *operationsError) Error() string {
-	name := e.source
-	if name == "" {
-		name = "NAME"
-	}
-	return fmt.Sprintf("a guest of waPC does not say which operations it has: name them in %[1]s%[2]s, such as\n"+
-		"transforms:\n  - name: %[1]s\n    operation: OPERATION", name, companion.Suffix)
+	return fmt.Sprintf("a guest of waPC does not say which operations it has: name them in %s%s, such as by the line "+
+		"transforms: [{name: %s, operation: OPERATION}]", cmp.Or(e.source, "NAME"), companion.Suffix, e.plugin)
 }

@@ -181,8 +181,8 @@ func TestRefuses(t *testing.T) {
 		file *companion.File
 		want string
 	}{
-		"no companion": {guesttest.HandWritten(t, "wapc"), new(companion.File), "a guest of waPC does not say which operations it has: name them in guest.plugin.yaml, such as\n" +
-			"transforms:\n  - name: guest\n    operation: OPERATION"},
+		"no companion": {guesttest.HandWritten(t, "wapc"), new(companion.File), "a guest of waPC does not say which operations it has: name them in guest.plugin.yaml, such as by the line " +
+			"transforms: [{name: guest, operation: OPERATION}]"},
 		"no transforms": {guesttest.HandWritten(t, "wapc"), &companion.File{Name: "x"}, "a guest of waPC does not say which operations it has: name them in guest.plugin.yaml"},
 		"an export": {
 			guesttest.HandWritten(t, "wapc"), &companion.File{Transforms: []companion.Transform{{Name: "guest", Export: "echo", Line: 3}}},
