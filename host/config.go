@@ -54,6 +54,9 @@ type Config struct {
 	// StartEmpty lets a host start without a plugin, for [Host.Deploy] to bring them. With
 	// Watch it need not be set.
 	StartEmpty bool
+	// StartPartly lets a host start if any of its plugins can be loaded: the others are refused, as
+	// [Host.Plugins] and the log tell. With Watch it need not be set.
+	StartPartly bool
 	// Native are the plugins of ModeInline; ModeSandbox ignores them.
 	Native []Native
 

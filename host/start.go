@@ -83,7 +83,7 @@ func (s *startup) sort(files []watch.File) error {
 			errs = append(errs, fmt.Errorf("plugin %s: it is in Plugins and in the plugin directory", f.Name))
 		case f.Err == nil:
 			s.sources = append(s.sources, sourceOf(f))
-		case s.cfg.Watch:
+		case s.mayBePart():
 			s.unread = append(s.unread, f)
 		default:
 			errs = append(errs, fmt.Errorf("plugin %s: %w", f.Name, f.Err))
@@ -95,6 +95,9 @@ func (s *startup) sort(files []watch.File) error {
 
 // mayBeEmpty is whether plugins may come later.
 func (s *startup) mayBeEmpty() bool { return s.cfg.Watch || s.cfg.StartEmpty }
+
+// mayBePart is whether plugins that cannot be loaded may be left out.
+func (s *startup) mayBePart() bool { return s.cfg.Watch || s.cfg.StartPartly }
 
 // checkOverrides looks for settings of plugins that there are not. Where plugins may come later
 // that is no error, and is told if there are others.
@@ -132,7 +135,7 @@ func (s *startup) prepareAll(ctx context.Context) []error {
 	g.SetLimit(s.cfg.Workers)
 	for i, source := range s.sources {
 		p := s.add(source.Name)
-		p.listed = s.cfg.Watch
+		p.listed = s.mayBePart()
 		g.Go(func() error {
 			began := time.Now()
 			v, err := s.first(ctx, p, source) // its plugin is nobody else's yet
@@ -150,10 +153,10 @@ func (s *startup) prepareAll(ctx context.Context) []error {
 	return errs
 }
 
-// refuseFailed returns the errors of sources that could not serve; but with Watch, and if any
-// could, they are refused as if they came later.
+// refuseFailed returns the errors of sources that could not serve; but if some may be left out, and
+// any could serve, they are refused as if they came later.
 func (s *startup) refuseFailed(ctx context.Context, errs []error) error {
-	if s.cfg.Watch && ctx.Err() == nil && len(s.made) > 0 {
+	if s.mayBePart() && ctx.Err() == nil && len(s.made) > 0 {
 		for i, source := range s.sources {
 			if errs[i] != nil {
 				_ = s.refuse(s.all[source.Name], source, errs[i], deployment{})

@@ -1,7 +1,9 @@
 package host_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,5 +135,29 @@ func TestStartStop(t *testing.T) {
 			t.Error(err)
 		}
 		wg.Wait()
+	}
+}
+
+// TestStartPartly has a host start with what can be loaded, and tell of the others; but not if nothing can.
+func TestStartPartly(t *testing.T) {
+	good, bad := handWritten(t, "upper"), host.Source{Name: "bad", WASM: []byte("no module")}
+	log := new(bytes.Buffer)
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{bad, good}, StartPartly: true, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if out, err := h.Run(t.Context(), "upper", []byte("a")); err != nil || string(out) != "A" {
+		t.Errorf("%q, err %v", out, err)
+	}
+	all := h.Plugins()
+	if len(all) != 2 || all[1].Source != "bad" || all[1].Failure == nil || all[1].Failure.Step != host.StepInspect {
+		t.Errorf("%+v", all)
+	}
+	if n := strings.Count(log.String(), `msg="a plugin is refused" plugin=bad`); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, log)
+	}
+	h, err := host.New(host.Config{Plugins: []host.Source{bad}, StartPartly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "plugin bad: not a WebAssembly module") {
+		t.Error(err)
 	}
 }

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
@@ -33,8 +30,9 @@ func callCommand(std stdio) *cli.Command {
 			"lines run side by side, those of one stream one after the other. A line has 8 MiB\n" +
 			"at most, or --max-input if that is more. One that fails gives {\"error\": {\"kind\",\n" +
 			"\"detail\", \"line\", …}} and harms no other. If its plugin broke, standard error has the\n" +
-			"plugin's stack and what it wrote last. With --verify sample:N it ends when the tasks that\n" +
-			"were taken are compared.\n\n" + exitCodes,
+			"plugin's stack and what it wrote last. Other plugins of DIR that cannot be loaded are left\n" +
+			"out with a warning. With --verify sample:N it ends when the tasks that were taken are\n" +
+			"compared.\n\n" + exitCodes,
 		Flags:        flags(o.callSettings(), []setting{o.drainSetting("once all lines are done, give the comparing of --verify sample:N `TIME` to finish")}, o.hostSettings("none"), o.loadSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -68,9 +66,10 @@ func (o *options) call(ctx context.Context, transform string, std stdio) (err er
 		return std.out.closed
 	}
 	log := o.logger(std.err)
+	o.host.StartPartly = true // one transform is wanted, whatever is wrong with others; the log warns of that
 	h, err := o.startHost(ctx, log)
 	if err != nil {
-		return errors.Join(err, o.servedByNone(ctx, transform, err))
+		return err
 	}
 	defer func() {
 		if e := h.Close(context.WithoutCancel(ctx)); err == nil {
@@ -179,12 +178,21 @@ func serves(h *host.Host, transform string) error {
 	t, err := h.Lookup(transform)
 	if errors.Is(err, host.ErrUnknownTransform) {
 		var known []string
+		var failed []error
 		for _, p := range h.Plugins() {
 			for _, t := range p.Transforms {
 				known = append(known, t.Name)
 			}
+			if p.Failure != nil {
+				why, _, _ := strings.Cut(p.Failure.Err.Error(), "\n")
+				failed = append(failed, fmt.Errorf("plugin %s could not be loaded, and may have it: %s", p.Source, why))
+			}
 		}
-		return usagef("there is no transform %q; there are %s%s", transform, strings.Join(known, ", "), spell.DidYouMean(transform, known))
+		none := fmt.Errorf("there is no transform %q; there are %s%s", transform, strings.Join(known, ", "), spell.DidYouMean(transform, known))
+		if len(failed) > 0 {
+			return &exit{api.ExitPlugins, errors.Join(append([]error{none}, failed...)...)}
+		}
+		return &exit{api.ExitUsage, none}
 	}
 	if err != nil {
 		return err
@@ -193,46 +201,6 @@ func serves(h *host.Host, transform string) error {
 		return &exit{api.ExitUsage, err}
 	}
 	return nil
-}
-
-// servedByNone is an error if a host cannot start for a plugin's sake and no other plugin of the
-// directory has the transform either: its name may be what is wrong.
-func (o *options) servedByNone(ctx context.Context, transform string, why error) error {
-	if e := (*exit)(nil); !errors.As(why, &e) || e.code != api.ExitPlugins {
-		return nil
-	}
-	cfg := o.host
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	if err := o.setLoading(&cfg); err != nil {
-		return nil //nolint:nilerr // why says it
-	}
-	files, err := os.ReadDir(cfg.PluginDir)
-	if err != nil {
-		return nil //nolint:nilerr // likewise
-	}
-	var known []string
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), ".wasm")
-		if !ok {
-			continue
-		}
-		limit := cmp.Or(cfg.Overrides[name].MaxModule, cfg.Defaults.MaxModule, host.DefaultMaxModule)
-		s, err := host.ReadSource(ctx, filepath.Join(cfg.PluginDir, f.Name()), limit)
-		if err != nil {
-			continue // likewise
-		}
-		in, err := host.Inspect(ctx, s, cfg)
-		if err != nil {
-			continue // likewise
-		}
-		for _, t := range in.Manifest.Transforms {
-			known = append(known, t.Name)
-		}
-	}
-	if len(known) == 0 || slices.Contains(known, transform) {
-		return nil
-	}
-	return usagef("of the plugins that load, none has a transform %q; they have %s%s", transform, strings.Join(known, ", "), spell.DidYouMean(transform, known))
 }
 
 func (o *options) openInput(std stdio) (_ io.Reader, closeInput func(), err error) {
