@@ -144,3 +144,30 @@ func TestMaxPages(t *testing.T) {
 		t.Errorf("keys of other kinds: %v", err)
 	}
 }
+
+// TestTestsHaveOneForm has a test written in the same way in a companion file and beside the plugin: a
+// string for bytes, as input and output, and error for what fails.
+func TestTestsHaveOneForm(t *testing.T) {
+	for _, c := range []struct {
+		test   string
+		passes bool
+	}{
+		{`{"transform": "program", "input": "abc", "output": "abc"}`, true},
+		{`{"transform": "program", "input": "abc", "output": {"base64": "YWJj"}}`, true},
+		{`{"transform": "program", "input": "abc", "output": "abd"}`, false},
+		{`{"transform": "program", "input": "abc", "output": null}`, false},
+		{`{"transform": "program.fail", "input": "abc", "error": "failed"}`, true},
+		{`{"transform": "program.fail", "input": "abc", "error": "invalid_argument"}`, false},
+	} {
+		const transforms = "transforms: [{name: program}, {name: program.fail, arguments: [fail]}]\n"
+		within, beside := handWritten(t, "program"), handWritten(t, "program")
+		within.Companion = []byte(transforms + "self_tests: [" + c.test + "]")
+		beside.Companion, beside.Tests = []byte(transforms), []byte(c.test)
+		for place, s := range map[string]host.Source{"companion": within, "beside": beside} {
+			_, err := host.Inspect(t.Context(), s, host.Config{})
+			if (err == nil) != c.passes {
+				t.Errorf("%s, %s: %v, passes: %v", c.test, place, err, c.passes)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -158,7 +159,21 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 	if err := described.CheckOutput(ctx, output); err != nil {
 		return nil, fmt.Errorf("the output breaks its schema: %w", err)
 	}
-	return done, jsondiff.Diff(output, c.Output)
+	return done, jsondiff.Diff(output, ofBytes(of.Output, c.Output))
+}
+
+// ofBytes returns what a test wants of a media type. Bytes may be a string there too, as they may be in
+// inputs and in companion files.
+func ofBytes(mediaType string, want []byte) []byte {
+	text := (*string)(nil)
+	if mediaType != manifest.MediaTypeBytes || json.Unmarshal(want, &text) != nil || text == nil {
+		return want
+	}
+	doc, err := json.Marshal(manifest.Content(*text))
+	if err != nil { // which no bytes are
+		return want
+	}
+	return doc
 }
 
 // outcomeOf returns of which kind the outcome of a test is, "" for an output. It returns an

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/internal/jsondiff"
@@ -134,6 +135,10 @@ func (p *Plugin) outcome(ctx context.Context, l *line, c *host.Client) (*line, e
 	}
 	if got.Output, err = encode(res.Output); err != nil {
 		return nil, fmt.Errorf("the output is not of its media type: %w", err)
+	}
+	text := (*string)(nil)
+	if spec.Output == manifest.MediaTypeBytes && json.Unmarshal(l.Output, &text) == nil && text != nil && *text == string(res.Output) {
+		got.Output = l.Output // which may have bytes as a string
 	}
 	return &got, nil
 }
