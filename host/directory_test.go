@@ -428,3 +428,32 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("%d entries of %d bytes", len(entries), total)
 	}
 }
+
+// TestStrayCompanions has companion files that nobody reads told once, whatever keeps them from it.
+func TestStrayCompanions(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "upper.wasm", handWritten(t, "upper").WASM)
+	save(t, dir, "upper.plugin.yml", []byte("kind: native"))
+	save(t, dir, "lower.plugin.yaml", []byte("kind: native"))
+	save(t, dir, "program.wasm", handWritten(t, "program").WASM)
+	if err := os.Symlink(filepath.Join(dir, "gone"), filepath.Join(dir, "program.plugin.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	log := new(bytes.Buffer)
+	h := hosted.Start(t, host.Config{PluginDir: dir, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if n := len(h.Plugins()); n != 2 {
+		t.Errorf("%d plugins", n)
+	}
+	for file, reason := range map[string]string{
+		"upper.plugin.yml":    "companion files end in .plugin.yaml: call it upper.plugin.yaml",
+		"lower.plugin.yaml":   "there is no lower.wasm beside it",
+		"program.plugin.yaml": "it is a link that leads nowhere",
+	} {
+		if want := "file=" + file + ` reason="` + reason + `"`; strings.Count(log.String(), want) != 1 {
+			t.Errorf("no %s in\n%s", want, log)
+		}
+	}
+	if n := strings.Count(log.String(), "companion file is not read"); n != 3 {
+		t.Errorf("%d warnings:\n%s", n, log)
+	}
+}

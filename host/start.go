@@ -62,6 +62,9 @@ func (s *startup) find(ctx context.Context) error {
 		if err := s.sort(files); err != nil {
 			return err
 		}
+		for _, stray := range strays(s.cfg.PluginDir, files) {
+			s.log.Warn("a companion file is not read", "file", stray.file, "reason", stray.reason)
+		}
 	}
 	if len(s.sources) == 0 && !s.mayBeEmpty() {
 		return fmt.Errorf("no plugin: %s has no *.wasm file", s.cfg.PluginDir)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/trust"
 )
 
 func validateCommand(std stdio) *cli.Command {
@@ -50,6 +52,9 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 		return host.Inspection{}, err
 	}
 	in, err := host.Inspect(c.Context, s, cfg)
+	if warning := strayCompanion(name); warning != "" {
+		in.Warnings = append(in.Warnings, warning)
+	}
 	if errors.Is(err, host.ErrCacheDir) {
 		return in, &exit{api.ExitUsage, err}
 	}
@@ -94,3 +99,20 @@ func (e *fileError) Error() string {
 }
 
 func (e *fileError) Unwrap() error { return e.err }
+
+// strayCompanion says of a plugin's companion file that it is not read, if one by a wrong name or a link
+// that leads nowhere is there.
+func strayCompanion(plugin string) string {
+	base := strings.TrimSuffix(plugin, filepath.Ext(plugin))
+	if _, err := os.Lstat(base + ".plugin.yml"); err == nil {
+		return filepath.Base(base) + ".plugin.yml is not read: call it " + filepath.Base(base) + trust.CompanionSuffix
+	}
+	file := base + trust.CompanionSuffix
+	if _, err := os.Lstat(file); err != nil {
+		return ""
+	}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return filepath.Base(file) + " is not read: it is a link that leads nowhere"
+	}
+	return ""
+}
