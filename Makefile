@@ -19,7 +19,7 @@ PEERS     := command echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test bench-smoke peers-smoke lint check soak guests-wat FORCE
+.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test deploy-test bench-smoke peers-smoke lint check soak guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -131,15 +131,19 @@ lint: ## check format, vet, linters, go.mod files, the compiled guests and the d
 	GOARCH=386 go build ./...
 	$(WASIP1) go vet ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... ./testdata/guests/...
 	cd bench && go vet ./... && $(WASIP1) go vet ./peers/guests/...
+	cd deploy && go vet ./...
 	@# Its cache has the paths of the checkout it was filled from.
 	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
-	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... && cd bench && $$linter run -c ../.golangci.yml ./...
-	for module in . tools bench testdata/commands; do (cd $$module && go mod tidy -diff) || exit 1; done
+	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... && (cd deploy && $$linter run -c ../.golangci.yml ./...) && cd bench && $$linter run -c ../.golangci.yml ./...
+	for module in . tools bench deploy testdata/commands; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
 	@for wasm in testdata/guests/*.wasm testdata/guests/proposals/*.wasm; do \
 		cmp bin/guests-wat/$${wasm#testdata/guests/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
 	done
 	@cmp bin/guests-wat/extism-kernel.wasm host/internal/module/kind/extism/kernel.wasm || { echo "run make guests-wat and commit"; exit 1; }
+
+deploy-test: ## check what runs resonhost as a service: units, image, manifests, alerts, dashboard; takes promtool (prometheus) and systemd-analyze (systemd)
+	cd deploy && go test -timeout $(TESTTIME) ./...
 
 bench-test: ## run the tests of bench
 	cd bench && go test -timeout $(TESTTIME) ./...
@@ -150,7 +154,7 @@ bench-smoke: ## run each benchmark of bench once, briefly
 peers-smoke: ## check that resonhost and its peers have the same results
 	@$(MAKE) --no-print-directory bench-peers PEERFLAGS=-smoke
 
-check: ## what CI runs: all of lint, test, race, scaffolds, test-arm64 and bench's parts; says what each took, and ends with a clean tree
+check: ## what CI runs: all of lint, test, race, scaffolds, test-arm64, deploy-test and bench's parts; says what each took, and ends with a clean tree
 	@.ci/check
 
 SOAKTIME ?= 2m

@@ -56,7 +56,7 @@ type candidates struct {
 
 // argumentsOf is what commands take: words as the first argument, or files.
 var argumentsOf = map[string]func() candidates{
-	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments,
+	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments,
 	"plugins":    func() candidates { return wordsOf(verbs) },
 	"config":     func() candidates { return wordsOf(configVerbs) },
 	"completion": func() candidates { return wordsOf(shells) },

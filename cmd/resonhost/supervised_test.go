@@ -114,10 +114,16 @@ func TestWatchdogNeedsTheHost(t *testing.T) {
 	if want := []string{"none came before", "WATCHDOG=1"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	over := make(chan struct{})
 	go func() {
-		for range asked { // until stop has returned
-		}
+		stop()
+		close(over)
 	}()
-	stop()
-	close(asked)
+	for {
+		select {
+		case <-asked:
+		case <-over:
+			return
+		}
+	}
 }

@@ -24,7 +24,7 @@ type document struct {
 func documents(t *testing.T) (docs []document) {
 	t.Helper()
 	root := guesttest.Root()
-	paths := []string{"README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md"}
+	paths := []string{"README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "RUNBOOK.md", "deploy/README.md"}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".md") {
 			rel, err := filepath.Rel(root, path)

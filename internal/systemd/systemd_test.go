@@ -35,7 +35,7 @@ func TestNotify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer heard.Close()
+		t.Cleanup(func() { heard.Close() })
 		n, err := systemd.NewNotifier(getenv("NOTIFY_SOCKET=" + addr))
 		if err != nil {
 			t.Fatal(err)
