@@ -1,6 +1,10 @@
 package host
 
-import "time"
+import (
+	"time"
+
+	"github.com/resonhost/resonhost/internal/histogram"
+)
 
 // Stats is a snapshot of a host. Counters count from [New].
 type Stats struct {
@@ -109,12 +113,22 @@ func (s *VerifyStats) add(o VerifyStats) {
 	s.Dropped += o.Dropped
 }
 
+// What the buckets of Histogram.Native are.
+const (
+	NativeSchema = histogram.Schema
+	NativeFirst  = histogram.First // the index of the second, by the schema
+)
+
 // Histogram is a distribution of durations.
 type Histogram struct {
 	// Bounds are the upper bounds of the buckets, inclusive; Counts has one
 	// more, for what exceeds them all. Neither is cumulative.
 	Bounds []time.Duration
 	Counts []uint64
+	// Native are the same observations in the buckets of a native histogram of Prometheus's, of
+	// NativeSchema and in seconds. The first has what is at most 2^((NativeFirst-1)/2^NativeSchema) s. Each
+	// further bound is 2^(1/2^NativeSchema) times the one before. What exceeds the last, of 18 h, is in that.
+	Native []uint64
 	// Count and Sum are of all observations.
 	Count uint64
 	Sum   time.Duration

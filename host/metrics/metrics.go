@@ -3,9 +3,11 @@ package metrics
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resonhost/resonhost/host"
 )
@@ -203,7 +205,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // Histogram returns durations that a host has counted as a metric in a unit such as
-// [time.Second], with values of the labels of d.
+// [time.Second], with values of the labels of d. One in seconds is a native histogram, too.
 func Histogram(d *prometheus.Desc, h *host.Histogram, unit time.Duration, labels ...string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	cumulative := uint64(0)
@@ -211,5 +213,59 @@ func Histogram(d *prometheus.Desc, h *host.Histogram, unit time.Duration, labels
 		cumulative += h.Counts[i]
 		buckets[float64(bound)/float64(unit)] = cumulative
 	}
-	return prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum)/float64(unit), buckets, labels...)
+	classic := prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum)/float64(unit), buckets, labels...)
+	if unit != time.Second || len(h.Native) == 0 { // whose bounds are seconds
+		return classic
+	}
+	return &histogram{classic, h.Native}
 }
+
+// histogram is a classic one and a native one of the same observations. A scraper that knows native ones
+// takes both, and the text formats have the classic one alone.
+type histogram struct {
+	prometheus.Metric
+
+	native []uint64 // of a host.Histogram
+}
+
+// Write implements [prometheus.Metric].
+func (h *histogram) Write(m *dto.Metric) error {
+	if err := h.Metric.Write(m); err != nil {
+		return err
+	}
+	to := m.GetHistogram()
+	to.Schema, to.ZeroThreshold, to.ZeroCount = ptr(int32(host.NativeSchema)), ptr(zeroThreshold), ptr(h.native[0])
+	to.PositiveSpan, to.PositiveDelta = spans(h.native[1:], host.NativeFirst)
+	return nil
+}
+
+// zeroThreshold is what the first of a host.Histogram's native buckets has at most, in seconds.
+var zeroThreshold = math.Exp2(float64(host.NativeFirst-1) / (1 << host.NativeSchema))
+
+// longestGap is how many empty buckets are rather told than skipped: a span costs as much.
+const longestGap = 2
+
+// spans are counts of buckets, of which the first has an index, as a native histogram has them: runs of
+// buckets, and the difference of each count to the one before.
+func spans(counts []uint64, first int) (runs []*dto.BucketSpan, deltas []int64) {
+	next, last := 0, int64(0)
+	for i, n := range counts {
+		if n == 0 {
+			continue
+		}
+		gap := first + i - next
+		if runs == nil || gap > longestGap {
+			runs = append(runs, &dto.BucketSpan{Offset: ptr(int32(gap)), Length: new(uint32)})
+			gap = 0
+		}
+		for range gap {
+			deltas, last = append(deltas, -last), 0
+		}
+		deltas, last = append(deltas, int64(n)-last), int64(n)
+		*runs[len(runs)-1].Length += uint32(gap) + 1
+		next = first + i + 1
+	}
+	return runs, deltas
+}
+
+func ptr[T any](v T) *T { return &v }
