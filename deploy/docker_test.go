@@ -55,7 +55,7 @@ func words(t *testing.T, list string) (words []string) {
 func TestImage(t *testing.T) {
 	image := instructions(t)
 	root := t.TempDir()
-	run(t, ".", "make", "docker/rootfs.sh", root, "v0.0.0-test")
+	run(t, ".", "coreutils", "docker/rootfs.sh", root, "v0.0.0-test")
 	if t.Failed() {
 		return
 	}
