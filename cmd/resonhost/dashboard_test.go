@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,13 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/resonance"
+	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/dashboard"
 )
 
 // TestDashboard looks at the dashboard of a real server in a real browser.
@@ -38,7 +45,7 @@ func TestDashboard(t *testing.T) {
 		test func(*testing.T, *dashboardTest)
 	}{
 		{"newcomer", testNewcomer}, {"buttons", testButtons}, {"form", testForm}, {"keyboard", testKeyboard},
-		{"events", testEvents}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
+		{"jobs", testJobs}, {"sign in", testSignIn}, {"events", testEvents}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, dash) })
 	}
@@ -212,7 +219,7 @@ func testKeyboard(t *testing.T, d *dashboardTest) {
 	press(kb.Enter) // runs it
 	b.awaitText(".badge", "ok")
 	// All that can be pressed or filled in says what it is, and there are landmarks.
-	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/events"} {
+	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/jobs", "#/events"} {
 		b.open(hash)
 		b.awaitText("#foot", "Live")
 		if nameless := eval[[]string](b, `[...document.querySelectorAll('button, a, input, select, textarea, summary, svg[role=img]')]
@@ -221,6 +228,78 @@ func testKeyboard(t *testing.T, d *dashboardTest) {
 		}
 		b.await(`document.querySelectorAll('main').length === 1 && document.querySelectorAll('h1').length === 1 && document.querySelector('nav[aria-label]') && document.title.endsWith('resonhost')`)
 	}
+}
+
+// testJobs hands work over, reads what came of it, and cancels.
+func testJobs(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.open("#/jobs")
+	b.awaitText(".empty-title", "No job")
+	b.fill("#job-transform", "nonesuch")
+	b.click("button", "Hand over")
+	b.awaitText(".fault", `no plugin has a transform "nonesuch"`)
+	b.fill("#job-transform", "cascade")
+	b.eval0(`document.getElementById('job-lines').value = '{"detail": "summary"}\n{"phiVale": 1}'`)
+	b.click("button", "Hand over")
+	b.awaitText("#job-said", "The server has taken the job.")
+	b.awaitText(".badge", "done")
+	b.awaitText("article .note", "2 of 2 tasks, 1 failed")
+	b.click("article button", "Results")
+	b.awaitText("article pre", `"harmonicScore"`)
+	b.awaitText("article pre", `did you mean \"phiValue\"?`)
+	b.shot("jobs")
+	b.click("article button", "Forget")
+	b.await(`!document.querySelector('article')`)
+	b.click("button", "Hand over")
+	b.awaitText(".badge", "done") // for those who look later
+}
+
+// testSignIn has a server that asks who calls, and somebody who may look and not touch.
+func testSignIn(t *testing.T, d *dashboardTest) {
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}})
+	pages, err := dashboard.Routes(dashboard.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, hashed := auth.NewToken()
+	wrong, _ := auth.NewToken()
+	who := auth.New(auth.Options{})
+	if _, err := who.SetTokens([]byte("reader " + hashed + " scopes=read\n")); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.New(h, resonance.Codecs(), server.Options{Identity: who, Routes: pages, Home: dashboard.Path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewUnstartedServer(srv.Handler())
+	web.Config.ConnContext = server.ConnContext
+	web.Start()
+	t.Cleanup(web.Close)
+	b := newTab(d.browser, t, web.Listener.Addr().String(), 1280, 900, "light")
+	b.open("#/plugins")
+	b.awaitText("dialog h2", "Sign in")
+	b.shot("sign-in")
+	b.do(chromedp.KeyEvent(kb.Escape))
+	b.awaitText("#banner", "Nothing is shown until you sign in.")
+	b.awaitText("#foot", "Not signed in")
+	b.click("#banner button", "Sign in")
+	b.fill("#token", wrong)
+	b.click("dialog button", "Sign in")
+	b.awaitText("#token-fault", "The server did not take that token.")
+	b.fill("#token", reader)
+	b.click("dialog button", "Sign in")
+	b.awaitText("#foot", "Live")
+	b.awaitText("h2", "swap")
+	b.await(`document.getElementById('banner').textContent === '' && localStorage.length === 0 && document.cookie === ''`)
+	b.click("article button", "Reload")
+	b.awaitText(".outcome.bad", "admin")
+	b.await(`[...document.querySelectorAll('article .row button')].every((e) => e.getAttribute('aria-disabled') === 'true' && e.title.includes('admin'))`)
+	b.open("#/transforms/swap")
+	b.fill("#in", "x")
+	b.click("button", "Run")
+	b.awaitText(".callout.bad", "forbidden (403)")
+	b.click("button", "Sign out")
+	b.awaitText("dialog h2", "Sign in")
 }
 
 // testEvents filters what happened, and has each task told of.
@@ -327,6 +406,7 @@ func testLooks(t *testing.T, d *dashboardTest) {
 			{"plugins", "#/plugins", ".callout.bad", "Refused at inspect"},
 			{"transforms", "#/transforms", "a.transform", "cascade"},
 			{"cascade", "#/transforms/cascade", "button", "Run"},
+			{"jobs", "#/jobs", ".badge", "done"},
 			{"events", "#/events", "label", "Contains"},
 		} {
 			b.eval0(`location.hash = ` + quoted(page.hash))

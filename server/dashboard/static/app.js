@@ -8,12 +8,14 @@ import { again, feed, follow, hear } from './feed.js';
 import overview from './pages/overview.js';
 import plugins from './pages/plugins.js';
 import transforms, { extend } from './pages/transforms.js';
+import jobs from './pages/jobs.js';
 import events from './pages/events.js';
 
 const pages = [
   { id: '', title: 'Overview', icon: 'overview', mount: overview },
   { id: 'plugins', title: 'Plugins', icon: 'plugins', mount: plugins },
   { id: 'transforms', title: 'Transforms', icon: 'transforms', mount: transforms },
+  { id: 'jobs', title: 'Jobs', icon: 'jobs', mount: jobs },
   { id: 'events', title: 'Events', icon: 'events', mount: events },
 ];
 
@@ -100,8 +102,8 @@ async function extensions() {
   for (const [name, file] of Object.entries(list.views)) extend(name, url(`/ui/${file}`).href);
   for (const page of list.pages) {
     const module = url(`/ui/${page.module}`).href;
-    pages.splice(pages.length - 1, 0, {
-      id: page.id, title: page.title, icon: page.icon,
+    pages.splice(pages.length - 2, 0, {
+      id: page.id, title: page.title, icon: page.id,
       mount: async (body, context) => (await import(module)).default(body, { ...context, kit: await import('./kit.js') }),
     });
   }

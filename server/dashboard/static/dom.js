@@ -84,6 +84,11 @@ export function table(caption, head, rows) {
       h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => (i === 0 ? h('th', { scope: 'row' }, cell) : h('td', {}, cell))))))));
 }
 
+/** card is a section with a title. */
+export function card(title, note, ...content) {
+  return h('section', { class: 'card' }, h('h2', {}, title), note && h('p', { class: 'note' }, note), content);
+}
+
 /** empty is what stands where there is nothing yet. */
 export function empty(title, ...more) {
   return h('div', { class: 'empty' }, h('p', { class: 'empty-title' }, title), more.length > 0 && h('p', {}, more));

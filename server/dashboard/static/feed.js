@@ -9,9 +9,9 @@ const LONGEST = 30000; // ms between attempts
 
 // Kinds of events that are rare, and those that come as fast as work is done: the server makes these
 // only for who asks for them.
-const RARE = ['plugin.changed', 'node.created', 'node.changed', 'connection.established', 'network.activated', 'broadcast'];
+const RARE = ['plugin.changed', 'broadcast'];
 /** FREQUENT are kinds that come only once they are asked for. */
-export const FREQUENT = ['task.completed', 'tick.completed', 'nodes.progressed'];
+export const FREQUENT = ['task.completed'];
 
 /** feed is what came, the newest first, which kinds come, and whether more can. */
 export const feed = { events: [], kinds: RARE, state: 'connecting', why: '', missed: 0 };

@@ -171,6 +171,29 @@ export function quantile(counts, bounds, q) {
   return NaN;
 }
 
+/**
+ * poll calls f at once and every so many ms while somebody looks, until the signal is aborted. It
+ * returns a function that calls f at once.
+ */
+export function poll(f, every, signal) {
+  let next = 0;
+  let running = null;
+  const call = () => {
+    clearTimeout(next);
+    running ??= Promise.resolve(document.hidden ? null : f()).finally(() => {
+      running = null;
+      if (!signal.aborted) next = setTimeout(call, every);
+    });
+    return running;
+  };
+  signal.addEventListener('abort', () => clearTimeout(next));
+  call();
+  return async () => {
+    await running; // which may have begun before what is to be seen now
+    return call();
+  };
+}
+
 /** start begins. */
 export function start() {
   document.addEventListener('visibilitychange', () => { if (!document.hidden) now(); });

@@ -1,6 +1,6 @@
 // What the host does now, and in the last minutes.
 
-import { empty, h, put, say, table } from '../dom.js';
+import { card, empty, h, put, say, table } from '../dom.js';
 import { bytes, number, percent, plural, rate, seconds } from '../format.js';
 import { heat, lines, spark } from '../charts.js';
 import { lately, live, quantile, watch, WINDOW } from '../live.js';
@@ -46,11 +46,6 @@ export default function overview(body, { signal }) {
   }
   watch((what) => what !== 'plugins' || live.stats ? update() : undefined, signal);
   update();
-}
-
-/** card is a section with a title. */
-export function card(title, note, ...content) {
-  return h('section', { class: 'card' }, h('h2', {}, title), note && h('p', { class: 'note' }, note), content);
 }
 
 function tileRow(names) {
