@@ -62,6 +62,7 @@ type document struct {
 func (s *Server) document() openapi.Schema {
 	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), asks: s.opts.Identity != nil}
 	openapi.Enum(d.types, kinds()...)
+	openapi.Enum(d.types, api.JobStates()...)
 	d.types.Of(api.Error{})
 	d.types.Of(api.Failure{})
 	var run *Route

@@ -167,7 +167,7 @@ func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 		}
 	}
 	if h != nil {
-		_, err = o.newServer(h, slog.New(slog.DiscardHandler))
+		_, _, err = o.newServer(h, slog.New(slog.DiscardHandler))
 		errs = append(errs, err)
 	}
 	for _, e := range each(errors.Join(errs...)) {

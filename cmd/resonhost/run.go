@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/abi"
@@ -23,9 +23,11 @@ import (
 	"github.com/resonhost/resonhost/internal/systemd"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
+	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/resonance/view"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/dashboard"
+	"github.com/resonhost/resonhost/server/events"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -81,7 +83,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, err := o.newServer(h, log)
+	srv, networks, err := o.newServer(h, log)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
@@ -93,26 +95,39 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 			manager.tell(systemd.Stopping, "STATUS=draining")
 			srv.SetDraining()
 		},
-		background: srv.Close,
+		background: func(ctx context.Context) error {
+			err := srv.Close(ctx)
+			if stopped := networks.Close(ctx); ctx.Err() == nil { // else it is told that tasks were interrupted
+				err = errors.Join(err, stopped)
+			}
+			return err
+		},
 	}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
 
-// newServer returns the server of a host, which need not be started.
-func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, error) {
+// newServer returns the server of a host, which need not be started, and the networks of nodes that
+// it serves.
+func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, *serve.Service, error) {
 	pages, err := dashboard.Routes(dashboard.Options{Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	hub := events.NewHub(events.Options{})
+	o.networks.Hub, o.networks.Logger = hub, log
+	networks, err := serve.New(h, o.networks)
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+		return nil, nil, usagef("--max-network-nodes: %s", f.Rule)
 	}
 	srv, err := server.New(h, o.codecs(), server.Options{
 		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld, Jobs: o.jobs, Events: o.host.Events,
-		Collectors: []prometheus.Collector{collect.NewCascade(h)},
-		Routes:     pages, Home: dashboard.Path,
+		EventHub: hub, Routes: slices.Concat(networks.Routes(), pages), Home: dashboard.Path,
+		Collectors: append(networks.Collectors(), collect.NewCascade(h)),
 	})
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
-		return nil, usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
+		return nil, nil, usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
 	}
-	return srv, err
+	return srv, networks, err
 }
 
 // eventHistory is how many events are kept for clients that come again. What comes as fast as the

@@ -13,6 +13,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/value"
+	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/timeslice"
@@ -125,6 +126,7 @@ type options struct {
 	trustTenant  bool
 	maxHeld      int64
 	jobs         jobs.Options
+	networks     serve.Options
 	timeSlice    time.Duration // none if negative
 
 	input, output, streamField string
@@ -227,7 +229,16 @@ func (o *options) runSettings() []setting {
 		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", value.Toggle{P: &o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", value.Bytes(server.DefaultMaxHeld), value.Size(&o.maxHeld)},
-	}, append(o.jobSettings(), o.processSettings()...)...)
+	}, slices.Concat(o.jobSettings(), o.nodeSettings(), o.processSettings())...)
+}
+
+// nodeSettings bound networks of nodes.
+func (o *options) nodeSettings() []setting {
+	return []setting{
+		{"max-networks", "keep `N` networks of nodes at most", fmt.Sprint(serve.DefaultMaxNetworks), value.Count(&o.networks.MaxNetworks)},
+		{"max-network-nodes", "let a network have `N` nodes at most", fmt.Sprint(serve.DefaultMaxNodes), value.Count(&o.networks.MaxNodes)},
+		{"max-network-connections", "let a network have `N` connections at most", fmt.Sprint(serve.DefaultMaxConnections), value.Count(&o.networks.MaxConnections)},
+	}
 }
 
 // jobSettings bound what is done in the background.

@@ -15,13 +15,9 @@ import (
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
-	"github.com/resonhost/resonhost/resonance/network"
+	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/server"
 )
-
-type noNetwork struct{}
-
-func (noNetwork) Stats() network.Stats { return network.Stats{} }
 
 var (
 	metricRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (gauge|counter|histogram) \\| (.*?) \\| ")
@@ -35,9 +31,13 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	networks, err := serve.New(h, serve.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Events: event.New(0), Collectors: []prometheus.Collector{collect.NewCascade(h), collect.NewNetwork(noNetwork{})},
+		Registry: registry, Events: event.New(0), Collectors: append(networks.Collectors(), collect.NewCascade(h)),
 	}); err != nil {
 		t.Fatal(err)
 	}

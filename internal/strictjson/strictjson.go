@@ -25,7 +25,7 @@ const document = "document"
 // another kind; null is as if the member were absent. The error is an [*abi.FieldError] if it is of
 // a part of the document.
 //
-// Fields may be structs, slices, strings, ints and uint32s, [json.RawMessage] for any value, and
+// Fields may be structs, slices, strings, ints, uint32s and float64s, [json.RawMessage] for any value, and
 // other slices of bytes, which have a method of their own to decode a string or {"base64": "…"}.
 func Unmarshal(b []byte, v any) error {
 	// What encoding/json says is in terms of Go, and so a walk of its own goes before.
@@ -86,6 +86,12 @@ func (w walker) value(t reflect.Type, path string) error {
 	case reflect.Int:
 		if n, ok := token.(json.Number); ok {
 			if _, err := strconv.Atoi(n.String()); err == nil {
+				return nil
+			}
+		}
+	case reflect.Float64:
+		if n, ok := token.(json.Number); ok {
+			if _, err := n.Float64(); err == nil {
 				return nil
 			}
 		}
@@ -202,6 +208,8 @@ func wanted(t reflect.Type) string {
 		return "an array"
 	case reflect.String:
 		return "a string"
+	case reflect.Float64:
+		return "a number in range"
 	default:
 		return "a whole number in range"
 	}

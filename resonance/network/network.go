@@ -78,6 +78,8 @@ type Config struct {
 	// Host runs the plugin "tick". Its owner starts it before the network, and closes
 	// it after.
 	Host *host.Host
+	// Tenant is on whose behalf its tasks run, see [host.Client]; default "".
+	Tenant string
 	// NodePeriod is the period of nodes that state none; default 10 ms.
 	NodePeriod time.Duration
 	// NetworkPeriod is that of fields, patterns and metrics; default 100 ms.
@@ -180,7 +182,7 @@ func New(cfg Config) (*Network, error) {
 		return nil, fmt.Errorf("network configuration: %w", err)
 	}
 	n := &Network{
-		cfg: cfg, log: cfg.Logger, client: cfg.Host.Client("", host.PriorityUrgent).Quiet(), dispatchers: cfg.Host.Workers(),
+		cfg: cfg, log: cfg.Logger, client: cfg.Host.Client(cfg.Tenant, host.PriorityUrgent).Quiet(), dispatchers: cfg.Host.Workers(),
 		stop: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1), finished: make(chan *round, MaxPeriods),
 	}
 	n.feed.init()

@@ -1,0 +1,349 @@
+package serve
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/strictjson"
+	"github.com/resonhost/resonhost/resonance/network"
+	"github.com/resonhost/resonhost/resonance/tick"
+	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/events"
+)
+
+const (
+	mediaType = "application/json"
+	// maxBody is the longest body, in bytes.
+	maxBody = 64 << 10
+	// limitField is how many nodes a list has, from 1 to maxList.
+	limitField = "limit"
+	maxList    = 10_000
+	defLimit   = 1000
+)
+
+// kinds are those of a network's events.
+var kinds = []event.Kind{
+	event.KindNodeCreated, event.KindNodesProgressed, event.KindNodeChanged, event.KindConnectionEstablished,
+	event.KindNetworkActivated, event.KindTickCompleted,
+}
+
+// handler does a request of a tenant, and returns the status and the answer, nil for none.
+type handler func(r *http.Request, tenant string) (status int, answer any, err error)
+
+// Routes are the routes of a server that has the networks.
+func (s *Service) Routes() []server.Route {
+	const one, nodes = "/v1/networks/{network}", "/v1/networks/{network}/nodes"
+	ofNetwork := []server.Parameter{{Name: "network", Description: "The network's ID."}}
+	ofNode := slices.Concat(ofNetwork, []server.Parameter{{Name: "node", Description: "The node's ID."}})
+	errs := []host.Kind{host.KindInvalidArgument, api.KindNotFound, host.KindUnavailable}
+	route := func(method, path, id, summary string, h handler, in []server.Parameter, request, response any) server.Route {
+		r := server.Route{Method: method, Path: path, Scope: auth.ScopeCall, Handler: s.handle(h), Doc: server.Operation{
+			ID: id, Summary: summary, Path: in, Errors: errs,
+			Headers: []server.Parameter{{Name: server.HeaderTenant, Description: "Whose networks these are, where the server believes it."}},
+		}}
+		if request != nil {
+			r.Doc.Request = []server.Body{{MediaType: mediaType, Of: request}}
+			r.Doc.Errors = slices.Concat(errs, []host.Kind{api.KindConflict, host.KindQueueFull, api.KindUnsupportedMediaType, host.KindTimeout, host.KindHost})
+			r.Doc.Status = http.StatusCreated
+		}
+		if response != nil {
+			r.Doc.Response = []server.Body{{MediaType: mediaType, Of: response}}
+		} else {
+			r.Doc.Status = http.StatusNoContent
+		}
+		return r
+	}
+	list := route(http.MethodGet, nodes, "listNodes", "lists nodes of a network", s.listNodes, ofNetwork, nil, Nodes{})
+	list.Query = []server.Parameter{{Name: limitField, Description: "How many nodes to list, at most 10000; default 1000."}}
+	act := route(http.MethodPost, nodes+"/{node}/{action}", "changeNode", "stops a node, or resumes it", s.act,
+		slices.Concat(ofNode, []server.Parameter{{Name: "action", Description: "What is done.", Values: []string{"stop", "resume"}}}), nil, Node{})
+	return []server.Route{
+		route(http.MethodPost, "/v1/networks", "createNetwork", "creates a network of nodes, which ticks", s.createNetwork, nil, NetworkRequest{}, Network{}),
+		route(http.MethodGet, "/v1/networks", "listNetworks", "lists the caller's networks", s.listNetworks, nil, nil, Networks{}),
+		route(http.MethodGet, one, "getNetwork", "reads a network", s.getNetwork, ofNetwork, nil, Network{}),
+		route(http.MethodDelete, one, "deleteNetwork", "deletes a network", s.deleteNetwork, ofNetwork, nil, nil),
+		route(http.MethodPost, nodes, "createNode", "creates a node", s.createNode, ofNetwork, NodeRequest{}, Node{}),
+		list,
+		route(http.MethodGet, nodes+"/{node}", "getNode", "reads a node with its connections", s.getNode, ofNode, nil, Node{}),
+		route(http.MethodDelete, nodes+"/{node}", "removeNode", "removes a node with its connections", s.removeNode, ofNode, nil, nil),
+		act,
+		route(http.MethodPost, one+"/connections", "connectNodes", "connects two nodes", s.connectNodes, ofNetwork, ConnectionRequest{}, network.Connection{}),
+		s.eventRoute(one, ofNetwork, errs),
+	}
+}
+
+func (s *Service) eventRoute(one string, ofNetwork []server.Parameter, errs []host.Kind) server.Route {
+	var query []server.Parameter
+	for _, p := range server.EventParameters() {
+		if p.Name == events.ParameterKinds || p.Name == events.ParameterLast {
+			query = append(query, p)
+		}
+	}
+	return server.Route{
+		Method: http.MethodGet, Path: one + "/events", Scope: auth.ScopeCall, Handler: s.stream, Query: query,
+		Doc: server.Operation{
+			ID: "streamNetwork", Summary: "streams what happens in a network as server-sent events", Path: ofNetwork,
+			Headers:  []server.Parameter{{Name: events.HeaderLast, Description: "The ID of the event after which the stream goes on."}},
+			Response: []server.Body{{MediaType: events.MediaType, Description: "Events, of which each has an api.Event as its data."}},
+			Errors:   slices.Concat(errs, []host.Kind{host.KindQueueFull}),
+		},
+	}
+}
+
+// handle makes an [http.HandlerFunc] of a handler.
+func (s *Service) handle(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		tenant, err := server.TenantOf(r)
+		var status int
+		var answer any
+		if err == nil {
+			status, answer, err = h(r, tenant)
+		}
+		if err != nil {
+			fail(w, r, err)
+			return
+		}
+		switch a := answer.(type) {
+		case nil:
+			w.WriteHeader(status)
+			return
+		case Network:
+			if status == http.StatusCreated {
+				w.Header().Set("Location", "/v1/networks/"+a.ID)
+			}
+		}
+		w.Header().Set("Content-Type", mediaType)
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(answer) // the client has gone, or it arrives
+	}
+}
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	known, tooLarge := (*problem)(nil), (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(err, &known):
+		server.WriteProblem(w, known.of)
+	case errors.As(err, &tooLarge):
+		p := api.New(host.KindInvalidArgument, fmt.Sprintf("the body is longer than %d bytes, the limit", maxBody))
+		p.Status = http.StatusRequestEntityTooLarge
+		server.WriteProblem(w, p)
+	case errors.Is(err, network.ErrNotFound):
+		server.WriteProblem(w, api.New(api.KindNotFound, err.Error()))
+	case errors.Is(err, network.ErrExists), errors.Is(err, network.ErrFull):
+		server.WriteProblem(w, api.New(api.KindConflict, err.Error()))
+	case errors.Is(err, network.ErrClosed):
+		server.WriteProblem(w, api.New(host.KindUnavailable, err.Error()))
+	default:
+		server.WriteError(w, r, err)
+	}
+}
+
+// decode reads a body of JSON. An empty one stands for an empty object.
+func decode(r *http.Request, v any) error {
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && !strings.EqualFold(strings.TrimSpace(kind), mediaType) {
+		return &problem{api.New(api.KindUnsupportedMediaType, "the Content-Type must be "+mediaType)}
+	}
+	// Without the writer: that would be told to close a connection which the server itself minds.
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			return err
+		}
+		return &abi.FieldError{Field: "document", Rule: "broke off"}
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	err = strictjson.Unmarshal(body, v)
+	if field := (*abi.FieldError)(nil); err != nil && !errors.As(err, &field) {
+		return &abi.FieldError{Field: "document", Rule: err.Error()}
+	}
+	return err
+}
+
+func (s *Service) wire(n *served, whole bool) Network {
+	st := n.Stats()
+	out := Network{
+		ID: n.id, Created: n.created, Nodes: st.Nodes, Active: st.Active, MaxNodes: st.Capacity, Connections: st.Connections,
+		MaxConnections: s.opts.MaxConnections, NowMS: st.NowMS, Ticks: st.Ticks, Coalesced: st.Coalesced, Failed: st.Failed,
+	}
+	if whole {
+		state := n.State()
+		out.State = &state
+	}
+	return out
+}
+
+func (s *Service) createNetwork(r *http.Request, tenant string) (int, any, error) {
+	var request NetworkRequest
+	if err := decode(r, &request); err != nil {
+		return 0, nil, err
+	}
+	n, err := s.create(tenant, &request)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusCreated, s.wire(n, true), nil
+}
+
+func (s *Service) listNetworks(_ *http.Request, tenant string) (int, any, error) {
+	answer := Networks{Networks: []Network{}}
+	for _, n := range s.list(tenant) {
+		answer.Networks = append(answer.Networks, s.wire(n, false))
+	}
+	return http.StatusOK, answer, nil
+}
+
+func (s *Service) getNetwork(r *http.Request, tenant string) (int, any, error) {
+	n, err := s.find(tenant, r.PathValue("network"))
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, s.wire(n, true), nil
+}
+
+func (s *Service) deleteNetwork(r *http.Request, tenant string) (int, any, error) {
+	return http.StatusNoContent, nil, s.remove(r.Context(), tenant, r.PathValue("network"))
+}
+
+func (s *Service) createNode(r *http.Request, tenant string) (int, any, error) {
+	n, err := s.find(tenant, r.PathValue("network"))
+	var request NodeRequest
+	if err == nil {
+		err = decode(r, &request)
+	}
+	spec := network.NodeSpec{
+		ID: request.ID, Frequency: request.Frequency, Strength: request.Strength, State: tick.NodeState(request.State), Patterns: request.Patterns,
+	}
+	if err == nil {
+		err = parsePeriod(&spec.Period, "period", request.Period)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	id, err := n.CreateNode(spec)
+	if err != nil {
+		return 0, nil, err
+	}
+	return answerNode(n, id, http.StatusCreated)
+}
+
+// answerNode answers with a node and its connections.
+func answerNode(n *served, id string, status int) (int, any, error) {
+	node, err := n.Node(id)
+	if err != nil {
+		return 0, nil, err
+	}
+	out := wireNode(&node)
+	if out.Connections, err = n.Connections(id); err != nil {
+		return 0, nil, err
+	}
+	return status, out, nil
+}
+
+func (s *Service) listNodes(r *http.Request, tenant string) (int, any, error) {
+	limit := defLimit
+	if query := r.URL.Query(); query.Has(limitField) {
+		var err error
+		if limit, err = strconv.Atoi(query.Get(limitField)); err != nil || limit < 1 || limit > maxList {
+			return 0, nil, &abi.FieldError{Field: limitField, Rule: fmt.Sprintf("must be 1 to %d", maxList)}
+		}
+	}
+	n, err := s.find(tenant, r.PathValue("network"))
+	if err != nil {
+		return 0, nil, err
+	}
+	answer := Nodes{Nodes: []Node{}, Total: n.Len()}
+	for node := range n.Nodes() {
+		if len(answer.Nodes) == limit {
+			break
+		}
+		answer.Nodes = append(answer.Nodes, wireNode(&node))
+	}
+	return http.StatusOK, answer, nil
+}
+
+func (s *Service) getNode(r *http.Request, tenant string) (int, any, error) {
+	n, err := s.find(tenant, r.PathValue("network"))
+	if err != nil {
+		return 0, nil, err
+	}
+	return answerNode(n, r.PathValue("node"), http.StatusOK)
+}
+
+func (s *Service) removeNode(r *http.Request, tenant string) (int, any, error) {
+	n, err := s.find(tenant, r.PathValue("network"))
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, n.RemoveNode(r.PathValue("node"))
+}
+
+// act is POST …/nodes/{node}/{action}.
+func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
+	n, err := s.find(tenant, r.PathValue("network"))
+	if err != nil {
+		return 0, nil, err
+	}
+	id := r.PathValue("node")
+	switch r.PathValue("action") {
+	case "stop":
+		err = n.StopNode(id)
+	case "resume":
+		err = n.ResumeNode(id)
+	default:
+		return 0, nil, &problem{api.New(api.KindNotFound, "a node has the actions stop and resume")}
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	return answerNode(n, id, http.StatusOK)
+}
+
+func (s *Service) connectNodes(r *http.Request, tenant string) (int, any, error) {
+	n, err := s.find(tenant, r.PathValue("network"))
+	var request ConnectionRequest
+	if err == nil {
+		err = decode(r, &request)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	c, err := s.connect(r.Context(), n, request.A, request.B)
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusCreated, c, nil
+}
+
+// stream is GET …/events.
+func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
+	tenant, err := server.TenantOf(r)
+	var n *served
+	if err == nil {
+		n, err = s.find(tenant, r.PathValue("network"))
+	}
+	var q events.Query
+	if err == nil {
+		q, err = events.Parse(r, kinds...)
+	}
+	if err == nil {
+		q.Withdrawn = auth.Of(r.Context()).Withdrawn
+		err = n.feed.Serve(w, r, q)
+	}
+	if err != nil {
+		fail(w, r, err)
+	}
+}
