@@ -86,7 +86,7 @@ const size_t rh_transform_count = 1;
 	resonhost, dir := cPlugin(t, c.String())
 	compile(t, dir, "-mexec-model=reactor", "-Wl,--stack-first", "-O0")
 	const want = `^resonhost: big\.wasm: inspect: function \d+ "big" has \d{8} jumps times variables, the limit is 5000000: ` +
-		`raise --max-flow \(PluginConfig\.MaxFlow\); or compile with -O1 or more, or Rust's --release, if this is a debug build\n$`
+		`debug builds have such functions, so compile with -O1 or more, or Rust's --release; or raise --max-flow \(PluginConfig\.MaxFlow\)\n$`
 	if got := refused(t, resonhost, dir); !regexp.MustCompile(want).MatchString(got) {
 		t.Errorf("%s, want\n%s", got, want)
 	}
