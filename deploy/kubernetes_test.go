@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,8 +161,16 @@ func TestManifestsSettings(t *testing.T) {
 			t.Errorf("the image's %s goes before the file", name)
 		}
 	}
+	// Callers are asked who they are, since the address is not loopback.
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("prometheus sha256:"+strings.Repeat("0a", 32)+" scopes=read\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "RESONHOST_TOKENS" && e.Value != "" }) {
+		t.Error("the pods have no RESONHOST_TOKENS")
+	}
 	cmd := exec.Command(binary(t), "config", "check", "--config", file, "--plugins", t.TempDir())
-	cmd.Env = env
+	cmd.Env = append(env, "RESONHOST_TOKENS="+tokens)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
