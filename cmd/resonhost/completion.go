@@ -58,6 +58,7 @@ type candidates struct {
 var argumentsOf = map[string]func() candidates{
 	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments,
 	"plugins":    func() candidates { return wordsOf(verbs) },
+	"token":      func() candidates { return wordsOf(tokenVerbs) },
 	"config":     func() candidates { return wordsOf(configVerbs) },
 	"completion": func() candidates { return wordsOf(shells) },
 	"bench": func() candidates {

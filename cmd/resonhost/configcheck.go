@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -25,6 +24,7 @@ import (
 	"github.com/resonhost/resonhost/outbound"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/server"
 )
 
 // configVerbs are what can be done with a configuration.
@@ -143,7 +143,7 @@ func (f *configFlags) read(c *cli.Context, o *options) (warnings []string, err e
 // out what may follow from a value that is wrong in itself.
 func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 	cfg := o.host
-	errs := []error{o.checkTimeSlice(), checkAddress(ctx, o.listen), o.setTrust(&cfg)}
+	errs := []error{o.checkTimeSlice(), checkAddress(ctx, o.listen), o.access.check(ctx, o.listen), o.setTrust(&cfg)}
 	if cfg.Mode == host.ModeInline {
 		cfg.Native, cfg.Watch = []host.Native{cascade.New(), tick.New()}, false
 	} else {
@@ -167,7 +167,7 @@ func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 		}
 	}
 	if h != nil {
-		_, _, err = o.newServer(h, slog.New(slog.DiscardHandler))
+		_, _, err = o.newServer(h, server.Options{})
 		errs = append(errs, err)
 	}
 	for _, e := range each(errors.Join(errs...)) {

@@ -44,6 +44,7 @@ func devCommand(std stdio) *cli.Command {
 		{"ignore", "take no files or folders of names as in `LIST`, such as docs,*.txt, for sources", "none", patterns{&d.ignore}},
 		{"once", "build, deploy and replay once, and exit with 0 or 1", "", value.Toggle{P: &d.once}},
 		{"listen", "serve HTTP at `ADDRESS` meanwhile; port 0 takes a free one", "do not", value.Text(&d.listen)},
+		insecureSetting(&o.access.insecure),
 	}
 	hosts := slices.DeleteFunc(o.hostSettings(""), func(s setting) bool {
 		return !slices.Contains([]string{"workers", "memory-budget"}, s.name)
@@ -92,6 +93,9 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 			return listenError(d.listen, err)
 		}
 		defer func() { _ = listener.Close() }() // the server has closed it already, if it came to be
+		if err := (&access{insecure: o.access.insecure, asksNobody: true}).guard(listener.Addr(), d.listen, o.logger(std.err)); err != nil {
+			return err
+		}
 	}
 	asJSON := o.json
 	o.json = false // the logs are for people

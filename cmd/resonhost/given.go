@@ -144,13 +144,28 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 	if o.cacheDir == "none" {
 		warn(o.given.without("with --cache-dir none", anywhere, "cache-bytes"))
 	}
-	if command == "run" && !o.trustTenant && len(o.host.TenantWeights) > 0 {
-		warn(weightsKey + " has no effect without --trust-tenant, by which requests say whose they are")
+	if command == "run" {
+		o.accessEffects(warn)
 	}
 	if command == "call" && o.everywhere(func(c *host.PluginConfig) bool { return c.Verify != host.VerifySample }) {
 		warn(o.given.without("on call without --verify sample:N", byFlag, "drain-timeout"))
 	}
 	return warnings
+}
+
+// accessEffects warns of settings that do nothing by who may call.
+func (o *options) accessEffects(warn func(string)) {
+	const anywhere = byFlag | byVariable | byFile
+	if !o.trustTenant && !o.access.asks() && len(o.host.TenantWeights) > 0 {
+		warn(weightsKey + " has no effect without --tokens, whose lines say whose requests are, or --trust-tenant, by which they do so themselves")
+	}
+	if o.access.asks() {
+		warn(o.given.without("with --tokens or --tls-client-ca, by which a caller's tenant is known; a line with tenant=* has its caller say", anywhere, "trust-tenant"))
+		warn(o.given.without("with --tokens or --tls-client-ca", anywhere, "insecure"))
+	}
+	if o.access.files.ClientCA == "" {
+		warn(o.given.without("without --tls-client-ca", anywhere, "tls-client-scopes"))
+	}
 }
 
 // everywhere reports whether a condition holds for plugins without an override and for each that

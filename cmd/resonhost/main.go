@@ -18,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/terminal"
+	"github.com/resonhost/resonhost/server/auth"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
@@ -72,7 +73,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = unknownCommand(app, args[len(args)-1])
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(stderr, "resonhost:", printable(strings.TrimSuffix(line, "\n")))
+		// Somebody may have given a token where a file's name is expected.
+		fmt.Fprintln(stderr, "resonhost:", printable(auth.Mask(strings.TrimSuffix(line, "\n"))))
 	}
 	if e := (*exit)(nil); errors.As(err, &e) {
 		return e.code
@@ -96,7 +98,7 @@ func newApp(std stdio) *cli.App {
 		HideVersion: true, // the flag below
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}},
 		Commands: []*cli.Command{
-			runCommand(std), callCommand(std), pluginsCommand(std), readyCommand(std), configCommand(std), inspectCommand(std), validateCommand(std), conformCommand(std), newCommand(std), devCommand(std), benchCommand(std), completionCommand(std), manCommand(std), versionCommand(std),
+			runCommand(std), callCommand(std), pluginsCommand(std), readyCommand(std), tokenCommand(std), configCommand(std), inspectCommand(std), validateCommand(std), conformCommand(std), newCommand(std), devCommand(std), benchCommand(std), completionCommand(std), manCommand(std), versionCommand(std),
 		},
 		Action: func(c *cli.Context) error {
 			switch {

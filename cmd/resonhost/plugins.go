@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,7 +37,7 @@ func pluginsCommand(std stdio) *cli.Command {
 			"             a --cache-dir stays paused at its next start\n\n" +
 			"Asks the host that resonhost run serves at --url. NAME is the plugin's, or that of\n" +
 			"its file without .wasm.\n\n" + exitCodes,
-		Flags: append(flags([]setting{{"url", "the host is at `URL`", o.url, value.Text(&o.url)}}, o.config()),
+		Flags: append(flags(o.remote.settings(), o.config()),
 			stateRuleFlag(&rule),
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
@@ -59,19 +58,26 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	if len(args) > 0 {
 		verb = args[0]
 	}
-	base, err := url.Parse(o.url)
 	switch {
 	case !slices.Contains(verbs, verb):
 		return usagef("plugins: there is no command %q%s", verb, thereAre(verb, verbs))
-	case err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
-		return usagef("--url %s: must be a URL such as http://127.0.0.1:8080", o.url)
 	case verb == "ls" && len(args) > 1:
 		return usagef("plugins ls takes no arguments, got %q", args[1])
 	case verb != "ls" && len(args) != 2:
 		return usagef("say of which plugin: resonhost plugins %s NAME", verb)
-	case verb == "ls":
+	}
+	base, err := o.remote.base()
+	if err != nil {
+		return err
+	}
+	host, err := o.remote.open(base, std.err)
+	if err != nil {
+		return err
+	}
+	defer host.close()
+	if verb == "ls" {
 		var list api.Plugins
-		if err := ask(ctx, http.MethodGet, base.JoinPath("v1", "plugins"), &list); err != nil {
+		if err := host.ask(ctx, http.MethodGet, base.JoinPath("v1", "plugins"), &list); err != nil {
 			return err
 		}
 		if o.json {
@@ -84,7 +90,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	if rule != "" {
 		at.RawQuery = url.Values{"state_rule": {rule}}.Encode()
 	}
-	if err := ask(ctx, http.MethodPost, at, &changed); err != nil {
+	if err := host.ask(ctx, http.MethodPost, at, &changed); err != nil {
 		return err
 	}
 	if o.json {
@@ -104,43 +110,6 @@ func stateRuleFlag(rule *string) cli.Flag {
 		Name: "state-rule", Value: value.Choice(rule, words, words), DefaultText: "the plugin's",
 		Usage: "if the version before cannot read streams' states, `DO` refuse, or reset them; of rollback",
 	}
-}
-
-// maxAnswer bounds what is read of a host's answer, in bytes.
-const maxAnswer = 16 << 20
-
-// ask asks a host and decodes its answer. Its error is what the host says is wrong.
-func ask(ctx context.Context, method string, at *url.URL, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
-	if err != nil {
-		return usagef("--url: %w", err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return &exit{api.ExitInterrupted, errInterrupted}
-		}
-		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err
-		}
-		return &exit{api.ExitFailed, fmt.Errorf("no host answers at %s: %w; resonhost run serves one, --url says where", at.Host, err)}
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %w", at.Host, err)}
-	}
-	if res.StatusCode != http.StatusOK {
-		var problem api.Error
-		if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
-			problem.Detail = res.Status
-		}
-		return &exit{api.ExitFailed, errors.New(strings.ReplaceAll(problem.Detail, "?state_rule=reset", "--state-rule reset"))}
-	}
-	if err := json.Unmarshal(body, answer); err != nil {
-		return &exit{api.ExitFailed, fmt.Errorf("what answers at %s is no host: %w", at.Host, err)}
-	}
-	return nil
 }
 
 // named is a plugin's name, with its file's where that is another.

@@ -28,7 +28,7 @@ func readyCommand(std stdio) *cli.Command {
 		UsageText: "resonhost ready [options]",
 		Description: "Asks for /readyz, which takes no token. The exit code is 1 if the host takes no tasks, or\n" +
 			"does not answer within 10 s. It is for the health check of an image that has no shell.\n\n" + exitCodes,
-		Flags:        flags([]setting{{"url", "the host is at `URL`", o.url, value.Text(&o.url)}}, o.config()),
+		Flags:        flags([]setting{{"url", "the host is at `URL`", o.remote.url, value.Text(&o.remote.url)}}, o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -37,7 +37,7 @@ func readyCommand(std stdio) *cli.Command {
 			if err := o.readConfig(c); err != nil {
 				return err
 			}
-			return askReady(c.Context, std.out, o.url, readyTimeout)
+			return askReady(c.Context, std.out, o.remote.url, readyTimeout)
 		},
 	}
 }

@@ -26,6 +26,7 @@ func groups() []group {
 	o := newOptions()
 	return []group{
 		{"serving", "Serving", o.runSettings()},
+		{"identity", "Who may call", o.identitySettings()},
 		{"host", "The host", o.hostSettings("")},
 		{"loading", "Loading", o.loadSettings()},
 		{"watching", "Watching", o.watchSettings()},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,12 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err := o.setTimeSlice(log); err != nil {
 		return err
 	}
+	keeper, trail, err := o.access.openAccess(log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trail.Close()) }()
+	defer keeper.Close()
 	manager, err := newSupervised(log)
 	if err != nil {
 		return err
@@ -74,6 +81,9 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	defer func() { _ = listener.Close() }() // the server has closed it already, if it came to be
+	if err := o.access.guard(listener.Addr(), o.listen, log); err != nil {
+		return err
+	}
 	o.host.Watch = !o.noWatch
 	o.host.Events = event.New(eventHistory)
 	h, err := o.startHost(ctx, log)
@@ -83,7 +93,11 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	srv, networks, err := o.newServer(h, log)
+	opts := server.Options{Logger: log, Audit: trail, Collectors: append(keeper.Collectors(), collect.NewCascade(h))}
+	if id := keeper.Identity(); id != nil {
+		opts.Identity = id
+	}
+	srv, networks, err := o.newServer(h, opts)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
@@ -102,28 +116,29 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 			}
 			return err
 		},
+		tls: keeper.TLS(),
 	}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
 
 // newServer returns the server of a host, which need not be started, and the networks of nodes that
-// it serves.
-func (o *options) newServer(h *host.Host, log *slog.Logger) (*server.Server, *serve.Service, error) {
+// it serves. The settings are added to what opts has.
+func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, *serve.Service, error) {
 	pages, err := dashboard.Routes(dashboard.Options{Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}}})
 	if err != nil {
 		return nil, nil, err
 	}
 	hub := events.NewHub(events.Options{})
-	o.networks.Hub, o.networks.Logger = hub, log
+	o.networks.Hub, o.networks.Logger = hub, opts.Logger
 	networks, err := serve.New(h, o.networks)
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
 		return nil, nil, usagef("--max-network-nodes: %s", f.Rule)
 	}
-	srv, err := server.New(h, o.codecs(), server.Options{
-		Logger: log, TrustTenant: o.trustTenant, MaxBody: int64(o.maxBody()), MaxHeld: o.maxHeld, Jobs: o.jobs, Events: o.host.Events,
-		EventHub: hub, Routes: slices.Concat(networks.Routes(), pages), Home: dashboard.Path,
-		Collectors: append(networks.Collectors(), collect.NewCascade(h)),
-	})
+	opts.EventHub, opts.Routes, opts.Home = hub, slices.Concat(networks.Routes(), pages), dashboard.Path
+	opts.TrustTenant, opts.MaxBody, opts.MaxHeld = o.trustTenant, int64(o.maxBody()), o.maxHeld
+	opts.Jobs, opts.Events = o.jobs, o.host.Events
+	opts.Collectors = append(opts.Collectors, networks.Collectors()...)
+	srv, err := server.New(h, o.codecs(), opts)
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
 		return nil, nil, usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
 	}
@@ -194,6 +209,7 @@ type daemon struct {
 	draining func() // called when it begins to drain
 	// background waits for what is done for no request, and ends it when its context does.
 	background func(ctx context.Context) error
+	tls        *tls.Config // nil for none
 }
 
 func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.Handler, patience time.Duration) error {
@@ -211,10 +227,17 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(newQuiet(d.log.Handler()), slog.LevelWarn),
+		TLSConfig:         d.tls,
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(server.Listener(listener)) }() // until Shutdown or Close
+	go func() { // until Shutdown or Close
+		if d.tls != nil {
+			ended <- s.ServeTLS(server.Listener(listener), "", "")
+			return
+		}
+		ended <- s.Serve(server.Listener(listener))
+	}()
 	d.log.Info("listening", "addr", listener.Addr().String())
 	if d.ready != nil {
 		d.ready()

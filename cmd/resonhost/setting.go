@@ -82,7 +82,7 @@ func flags(lists ...[]setting) (all []cli.Flag) {
 // command's and look like one. Others, such as those that Kubernetes sets for a service of this
 // name, are somebody else's.
 func misspelt(app *cli.App, environment []string) (warnings []string) {
-	var known []string
+	known := []string{strings.TrimPrefix(tokenVariable, envPrefix)}
 	for _, c := range app.Commands {
 		for _, f := range c.Flags {
 			if f, ok := f.(cli.DocGenerationFlag); ok {
@@ -123,6 +123,7 @@ type options struct {
 
 	listen       string
 	drainTimeout time.Duration
+	access       access
 	trustTenant  bool
 	maxHeld      int64
 	jobs         jobs.Options
@@ -136,11 +137,11 @@ type options struct {
 	trust    string
 	// privateHosts are those that may have addresses that are not public.
 	privateHosts []string
-	url          string
+	remote       remote
 }
 
 func newOptions() *options {
-	return &options{given: make(given), overrides: make(map[string]given), weights: make(given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, url: "http://127.0.0.1:8080"}
+	return &options{given: make(given), overrides: make(map[string]given), weights: make(given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, remote: remote{url: "http://127.0.0.1:8080"}}
 }
 
 // config is the one setting that no file has.
@@ -252,7 +253,7 @@ func (o *options) jobSettings() []setting {
 
 // ofRun are all settings of run but for the file's.
 func (o *options) ofRun() []setting {
-	return slices.Concat(o.runSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
+	return slices.Concat(o.runSettings(), o.identitySettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
 }
 
 func (o *options) drainSetting(usage string) setting {
@@ -275,5 +276,5 @@ func (o *options) callSettings() []setting {
 // all are the settings that a file can have, those of other commands included:
 // one file serves all.
 func (o *options) all() []setting {
-	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
+	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.identitySettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
 }

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,12 +12,14 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/certtest"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/auth"
 )
 
 var (
@@ -35,9 +38,17 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	pair := certtest.New(t).Server(t, "x")
+	certtest.Write(t, dir, map[string][]byte{"tokens": nil, "cert": pair.Chain, "key": pair.Key})
+	keeper, err := auth.Open(auth.Files{Tokens: filepath.Join(dir, "tokens"), Certificate: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keeper.Close()
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Events: event.New(0), Collectors: append(networks.Collectors(), collect.NewCascade(h)),
+		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h)}),
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -70,10 +70,10 @@ type Watcher struct {
 
 type sum [sha256.Size]byte
 
-// Read reads files, each of which has at most max bytes. The error names the file.
-func Read(paths []string, max int) (contents [][]byte, err error) {
+// Read reads files, each of which has at most limit bytes. The error names the file.
+func Read(paths []string, limit int) (contents [][]byte, err error) {
 	for _, p := range paths {
-		b, err := readOne(p, max)
+		b, err := readOne(p, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func Read(paths []string, max int) (contents [][]byte, err error) {
 	return contents, nil
 }
 
-func readOne(path string, max int) (_ []byte, err error) {
+func readOne(path string, limit int) (_ []byte, err error) {
 	info, err := os.Stat(path) // first, as opening a pipe may wait for ever
 	if err != nil {
 		return nil, err
@@ -95,9 +95,9 @@ func readOne(path string, max int) (_ []byte, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	b, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
-	if err == nil && len(b) > max {
-		err = &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("longer than %d bytes", max)}
+	b, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if err == nil && len(b) > limit {
+		err = &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("longer than %d bytes", limit)}
 	}
 	return b, err
 }

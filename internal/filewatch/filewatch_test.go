@@ -1,6 +1,7 @@
 package filewatch_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -33,14 +34,12 @@ func follow(t *testing.T, poll time.Duration, paths ...string) *followed {
 	f.Watcher = filewatch.Start(filewatch.Config{
 		Paths: paths, Max: 100, Settle: 10 * time.Millisecond, Patience: 100 * time.Millisecond, Poll: poll,
 		Take: func(contents [][]byte) error {
-			all := ""
 			for _, c := range contents {
 				if strings.HasPrefix(string(c), "bad") {
 					return errors.New(string(c))
 				}
-				all += string(c) + "|"
 			}
-			f.taken <- all
+			f.taken <- string(bytes.Join(contents, []byte("|"))) + "|"
 			return nil
 		},
 		Told: func(err error) { f.told <- err },

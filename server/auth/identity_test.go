@@ -55,11 +55,11 @@ func refused(t *testing.T, err error) *auth.Error {
 	return e
 }
 
-// samples is all metrics of an identity.
-func samples(t *testing.T, i *auth.Identity) map[string]float64 {
+// samplesOf are the values of metrics, by their names and labels.
+func samplesOf(t *testing.T, of []prometheus.Collector) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewRegistry()
-	r.MustRegister(i.Collectors()...)
+	r.MustRegister(of...)
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -67,11 +67,11 @@ func samples(t *testing.T, i *auth.Identity) map[string]float64 {
 	all := make(map[string]float64)
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := f.GetName()
+			words := []string{f.GetName()}
 			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
+				words = append(words, l.GetValue())
 			}
-			all[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			all[strings.Join(words, " ")] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
 	return all
@@ -265,7 +265,7 @@ func TestReloadMeanwhile(t *testing.T) {
 		})
 	}
 	for n := range 100 {
-		if _, err := i.SetTokens([]byte(fmt.Sprintf("a%d %s scopes=call", n, hashed))); err != nil {
+		if _, err := i.SetTokens(fmt.Appendf(nil, "a%d %s scopes=call", n, hashed)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -329,7 +329,7 @@ func TestAttempts(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		fail("192.0.2.1:1", 10, api.KindUnauthorized)
-		got := samples(t, i)
+		got := samplesOf(t, i.Collectors())
 		if got["resonhost_auth_refused_total missing"] != 20 || got["resonhost_auth_refused_total limited"] != 9 || got["resonhost_auth_refused_total unknown"] != 50 || got["resonhost_auth_credentials"] != 1 {
 			t.Errorf("%v", got)
 		}
@@ -401,7 +401,7 @@ func TestCertificates(t *testing.T) {
 	} {
 		for i, want := range map[*auth.Identity]string{strict: c.strict, open: c.open} {
 			p, err := i.Authenticate(certified(c.cert))
-			got := ""
+			var got string
 			if err != nil {
 				got = refused(t, err).Detail
 			} else {

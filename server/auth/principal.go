@@ -98,7 +98,7 @@ func (p *Principal) Require(s Scope) error {
 	}
 	return &Error{
 		Kind: api.KindForbidden, Detail: fmt.Sprintf("%s lacks the scope %s", p.grant.Name, s),
-		Challenge: fmt.Sprintf(`Bearer realm="resonhost", error="insufficient_scope", scope="%s"`, s),
+		Challenge: `Bearer realm="resonhost", error="insufficient_scope", scope="` + string(s) + `"`,
 	}
 }
 
@@ -112,7 +112,7 @@ func (p *Principal) MayCall(transform string) error {
 }
 
 func matches(pattern, name string) bool {
-	if prefix, any := strings.CutSuffix(pattern, "*"); any {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(name, prefix)
 	}
 	return pattern == name
@@ -169,7 +169,7 @@ func (p *Principal) Next() (wait time.Duration, err error) {
 func (p *Principal) Withdrawn() bool { return p.ended.Load() }
 
 // trim shows a rate without digits that say nothing.
-func trim(rate float64) string { return fmt.Sprintf("%.4g", rate) }
+func trim(perSecond float64) string { return fmt.Sprintf("%.4g", perSecond) }
 
 // Error is why a request is refused.
 type Error struct {

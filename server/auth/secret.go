@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
+	"regexp"
 	"strings"
 )
 
@@ -80,3 +81,8 @@ func CheckToken(token string) error {
 	}
 	return nil
 }
+
+var likeToken = regexp.MustCompile(tokenPrefix + `[A-Za-z0-9_-]{4,}`)
+
+// Mask returns a text without what could be a token, for errors and logs of what somebody typed.
+func Mask(text string) string { return likeToken.ReplaceAllString(text, tokenPrefix+"…") }
