@@ -196,7 +196,7 @@ func underWayTLS(t *testing.T, addr string, config *tls.Config) (check func()) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: config.NextProtos[0] == "h2"}}
 	in, out := io.Pipe()
-	resp, err := client.Post("https://"+addr+"/v1/transforms/cascade", server.MediaTypeLines, in)
+	resp, err := client.Post("https://"+addr+"/v1/transforms/cascade", server.MediaTypeLines, in) //nolint:bodyclose // check closes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestHandshakes(t *testing.T) {
 			fmt.Fprintf(conn, "%s", strings.Repeat("x", 10_000))
 			conn.Close()
 		default: // it says nothing
-			defer conn.Close()
+			t.Cleanup(func() { conn.Close() })
 		}
 	}
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.Pool()}}}
