@@ -37,7 +37,12 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	put(t, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1", Mode: 'f'}))
-	d := startRun(t, "--plugins", dir)
+	put(t, "trial.wasm", trial(t, "v1"))
+	config := filepath.Join(t.TempDir(), "resonhost.yaml")
+	if err := os.WriteFile(config, []byte("plugin_overrides: {trial: {canary: 50%, canary_time: 1h}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startRun(t, "--plugins", dir, "--config", config)
 	relay := newRelay(t, d.addr)
 	dash := &dashboardTest{daemonTest: d, relay: relay, browser: newBrowser(t), dir: dir, put: put}
 	for _, c := range []struct {
@@ -49,6 +54,12 @@ func TestDashboard(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, dash) })
 	}
+}
+
+// trial is a version of a plugin whose new versions are canaries.
+func trial(t *testing.T, version string) []byte {
+	return guesttest.Swap(t, guesttest.Version{Tag: version, Manifest: `{"name": "trial", "version": "` + version +
+		`", "transforms": [{"name": "trial", "input": "text/plain", "output": "text/plain", "state_bytes": 16}]}`})
 }
 
 type dashboardTest struct {
@@ -149,6 +160,14 @@ func testButtons(t *testing.T, d *dashboardTest) {
 	outcome("swap takes tasks again.")
 	press("Reload")
 	outcome("swap was replaced by a new version.")
+
+	d.put(t, "trial.wasm", trial(t, "v2"))
+	b.awaitText(`article[aria-labelledby="plugin-trial"] .callout`, "Version v2 is on trial")
+	b.awaitText(`article[aria-labelledby="plugin-trial"] .callout`, "with 50 % of the tasks")
+	b.click(`article[aria-labelledby="plugin-trial"] button`, "Promote")
+	b.awaitText(`article[aria-labelledby="plugin-trial"] .outcome`, "trial serves by its new version alone.")
+	b.awaitText("#plugin-trial + .version", "v2")
+	b.await(`!document.querySelector('.callout.info')`)
 }
 
 // testForm gives a transform what it does not take.
