@@ -25,7 +25,7 @@ import (
 
 // TestDashboard looks at the dashboard of a real server in a real browser.
 func TestDashboard(t *testing.T) {
-	dir := guesttest.Dir(t, guesttest.Cascade)
+	dir := guesttest.Dir(t, guesttest.Cascade, guesttest.Tick)
 	put := func(t *testing.T, name string, data []byte) {
 		t.Helper()
 		temp := filepath.Join(dir, "."+name)
@@ -50,7 +50,7 @@ func TestDashboard(t *testing.T) {
 		test func(*testing.T, *dashboardTest)
 	}{
 		{"newcomer", testNewcomer}, {"buttons", testButtons}, {"form", testForm}, {"keyboard", testKeyboard},
-		{"jobs", testJobs}, {"sign in", testSignIn}, {"events", testEvents}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
+		{"jobs", testJobs}, {"networks", testNetworks}, {"sign in", testSignIn}, {"events", testEvents}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, dash) })
 	}
@@ -238,7 +238,7 @@ func testKeyboard(t *testing.T, d *dashboardTest) {
 	press(kb.Enter) // runs it
 	b.awaitText(".badge", "ok")
 	// All that can be pressed or filled in says what it is, and there are landmarks.
-	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/jobs", "#/events"} {
+	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/network", "#/jobs", "#/events"} {
 		b.open(hash)
 		b.awaitText("#foot", "Live")
 		if nameless := eval[[]string](b, `[...document.querySelectorAll('button, a, input, select, textarea, summary, svg[role=img]')]
@@ -271,6 +271,41 @@ func testJobs(t *testing.T, d *dashboardTest) {
 	b.await(`!document.querySelector('article')`)
 	b.click("button", "Hand over")
 	b.awaitText(".badge", "done") // for those who look later
+}
+
+// testNetworks makes a network, watches it, and stops a node.
+func testNetworks(t *testing.T, d *dashboardTest) {
+	b := d.tab(t)
+	b.open("#/network")
+	b.awaitText(".empty-title", "No network")
+	b.fill("#network-id", "spiral")
+	b.click("button", "Create a network")
+	b.awaitText("h1", "spiral")
+	b.awaitText(".note", "34 nodes with 47 bonds")
+	b.await(`document.querySelectorAll('.spiral circle').length === 34 && document.querySelectorAll('.spiral line').length === 47`)
+	b.eval0(`globalThis.ticks = document.querySelectorAll('.figure')[4].textContent`)
+	b.await(`document.querySelectorAll('.figure')[4].textContent !== ticks`)
+	b.shot("network")
+	b.eval0(`document.querySelector('.spiral circle').focus()`)
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.click(".callout button", "Stop")
+	b.awaitText(".callout", "stopped")
+	b.await(`document.querySelectorAll('.spiral circle.stopped').length === 1`)
+	b.click(".callout button", "Resume")
+	b.awaitText(".callout", "resonating")
+	b.click("summary", "Nodes as a table")
+	b.awaitText("td", "Hz")
+
+	b.open("#/network")
+	b.fill("#network-id", "other")
+	b.fill("#nodes", "3")
+	b.click("button", "Create a network")
+	b.awaitText("h1", "other")
+	b.click("button", "Delete the network")
+	b.click("dialog button", "Delete")
+	b.awaitText("h1", "Networks")
+	b.awaitText("strong", "spiral")
+	b.await(`![...document.querySelectorAll('strong')].some((e) => e.textContent === 'other')`)
 }
 
 // testSignIn has a server that asks who calls, and somebody who may look and not touch.
@@ -425,6 +460,8 @@ func testLooks(t *testing.T, d *dashboardTest) {
 			{"plugins", "#/plugins", ".callout.bad", "Refused at inspect"},
 			{"transforms", "#/transforms", "a.transform", "cascade"},
 			{"cascade", "#/transforms/cascade", "button", "Run"},
+			{"networks", "#/network", "strong", "spiral"},
+			{"network", "#/network/spiral", ".note", "34 nodes with 47 bonds"},
 			{"jobs", "#/jobs", ".badge", "done"},
 			{"events", "#/events", "label", "Contains"},
 		} {

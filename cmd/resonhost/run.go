@@ -124,7 +124,10 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 // newServer returns the server of a host, which need not be started, and the networks of nodes that
 // it serves. The settings are added to what opts has.
 func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, *serve.Service, error) {
-	pages, err := dashboard.Routes(dashboard.Options{Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}}})
+	pages, err := dashboard.Routes(dashboard.Options{
+		Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}},
+		Pages: []dashboard.Page{{ID: "network", Title: "Networks", Module: view.Network()}},
+	})
 	if err != nil {
 		return nil, nil, err
 	}

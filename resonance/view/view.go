@@ -7,5 +7,11 @@ import _ "embed"
 //go:embed cascade.js
 var cascade []byte
 
+//go:embed network.js
+var network []byte
+
+// Network returns the module that is the page of networks of nodes.
+func Network() []byte { return network }
+
 // Cascade returns the module that shows results of the transform cascade.
 func Cascade() []byte { return cascade }
