@@ -336,6 +336,9 @@ func testSignIn(t *testing.T, d *dashboardTest) {
 	b.do(chromedp.KeyEvent(kb.Escape))
 	b.awaitText("#banner", "Nothing is shown until you sign in.")
 	b.awaitText("#foot", "Not signed in")
+	b.click("nav a", "Jobs") // which are asked for over and over, and nobody is asked again
+	b.await(`performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/v1/jobs')).length > 1 && !document.querySelector('dialog').open`)
+	b.click("nav a", "Plugins")
 	b.click("#banner button", "Sign in")
 	b.fill("#token", wrong)
 	b.click("dialog button", "Sign in")

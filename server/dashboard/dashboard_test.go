@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,21 @@ func TestFiles(t *testing.T) {
 	}
 	if w := get(h, "/ui"); w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != "/ui/" {
 		t.Errorf("/ui: %d %v", w.Code, w.Header())
+	}
+}
+
+// TestPolicy has each directive by which the page is kept from others, and they from it.
+func TestPolicy(t *testing.T) {
+	for _, directive := range []string{
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'",
+		"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+	} {
+		if !slices.Contains(strings.Split(dashboard.Policy, "; "), directive) {
+			t.Errorf("the policy lacks %s", directive)
+		}
+	}
+	if strings.Contains(dashboard.Policy, "unsafe") {
+		t.Error("the policy allows what is unsafe")
 	}
 }
 

@@ -5,6 +5,7 @@ import { clock, span } from './format.js';
 import { token, url } from './api.js';
 import { live, now, refresh, start, watch } from './live.js';
 import { again, feed, follow, hear } from './feed.js';
+import { offer } from './session.js';
 import overview from './pages/overview.js';
 import plugins from './pages/plugins.js';
 import transforms, { extend } from './pages/transforms.js';
@@ -92,6 +93,7 @@ function countdown() {
 }
 
 function retry() {
+  offer();
   now();
   again();
 }

@@ -5,12 +5,19 @@ import { token } from './api.js';
 
 const dialog = document.getElementById('dialog');
 let asking = null;
+let declined = false; // until somebody wants to sign in: what is asked for again and again must not ask anew
 
 /** SignedOut is that nobody gave a token. */
 export class SignedOut extends Error {}
 
+/** offer has the next call that needs a token ask for one, though somebody gave none before. */
+export function offer() {
+  declined = false;
+}
+
 /** askToken asks for a token once, however many calls need it. */
 export function askToken(fault) {
+  if (declined) return Promise.reject(new SignedOut('nobody is signed in'));
   asking ??= new Promise((resolve, reject) => {
     const input = h('input', {
       id: 'token', type: 'password', autocomplete: 'off', spellcheck: 'false', required: true,
@@ -30,6 +37,7 @@ export function askToken(fault) {
         token.set(input.value.trim());
         resolve();
       } else {
+        declined = true;
         reject(new SignedOut('nobody is signed in'));
       }
     });
