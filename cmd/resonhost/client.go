@@ -129,14 +129,23 @@ func (c *client) close() { c.http.CloseIdleConnections() }
 // maxAnswer bounds what is read of a host's answer, in bytes.
 const maxAnswer = 16 << 20
 
-// ask asks a host and decodes its answer. Its error is what the host says is wrong.
-func (c *client) ask(ctx context.Context, method string, at *url.URL, answer any) error {
+// request returns a request without a body, which shows the token.
+func (c *client) request(ctx context.Context, method string, at *url.URL) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
 	if err != nil {
-		return usagef("--url: %w", err)
+		return nil, usagef("--url: %w", err)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+// ask asks a host and decodes its answer. Its error is what the host says is wrong.
+func (c *client) ask(ctx context.Context, method string, at *url.URL, answer any) error {
+	req, err := c.request(ctx, method, at)
+	if err != nil {
+		return err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -162,6 +162,12 @@ func TestTLS(t *testing.T) {
 	if code, _, stderr := cmd("plugins", "ls", "--url", "https://"+d.addr, "--ca", at("ca")); code != api.ExitFailed || !strings.Contains(stderr, "a token is needed") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
+	if code, _, stderr := cmd("ready", "--url", "https://"+d.addr); code != api.ExitFailed || !strings.Contains(stderr, "; --ca names who signs its certificate") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	if code, out, stderr := cmd("ready", "--url", "https://"+d.addr, "--ca", at("ca")); code != api.ExitOK || out != "ready\n" {
+		t.Errorf("exit code %d, %q, %s", code, out, stderr)
+	}
 	certtest.Write(t, dir, map[string][]byte{"ann": pairOfAnn.Chain, "ann.key": pairOfAnn.Key})
 	if code, out, stderr := cmd("plugins", "ls", "--url", "https://"+d.addr, "--ca", at("ca"), "--client-cert", at("ann"), "--client-key", at("ann.key")); code != api.ExitOK || !strings.Contains(out, "cascade") {
 		t.Errorf("exit code %d, %s", code, stderr)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,16 +14,22 @@ import (
 	"github.com/resonhost/resonhost/api"
 )
 
+func askAt(t *testing.T, out io.Writer, url string, patience time.Duration) error {
+	t.Helper()
+	r := remote{url: url}
+	return r.askReady(t.Context(), stdio{out: newOutput(out), err: io.Discard}, patience)
+}
+
 func TestReady(t *testing.T) {
 	d := startRun(t, "--mode", "inline")
 	var out bytes.Buffer
-	if err := askReady(t.Context(), &out, "http://"+d.addr, time.Minute); err != nil || out.String() != "ready\n" {
+	if err := askAt(t, &out, "http://"+d.addr, time.Minute); err != nil || out.String() != "ready\n" {
 		t.Errorf("%q, err %v", &out, err)
 	}
 	if log, code := d.rest(t); code != api.ExitOK {
 		t.Errorf("exit code %d\n%s", code, log)
 	}
-	if err := askReady(t.Context(), &out, "http://"+d.addr, time.Minute); err == nil {
+	if err := askAt(t, &out, "http://"+d.addr, time.Minute); err == nil {
 		t.Error("a host that has ended is ready")
 	}
 }
@@ -55,7 +62,7 @@ func TestNotReady(t *testing.T) {
 				patience = 100 * time.Millisecond
 			}
 			var out bytes.Buffer
-			err := askReady(t.Context(), &out, s.URL, patience)
+			err := askAt(t, &out, s.URL, patience)
 			if e := (*exit)(nil); !errors.As(err, &e) || e.code != api.ExitFailed || !strings.HasSuffix(err.Error(), ": "+tc.want) || out.Len() > 0 {
 				t.Errorf("%q, err %v, want %s", &out, err, tc.want)
 			}
