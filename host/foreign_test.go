@@ -3,7 +3,6 @@ package host_test
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guestbuild"
@@ -91,20 +89,6 @@ func foreignGuests(t *testing.T) string {
 	return dir
 }
 
-// readable has bytes that are text as a string, where they are an output: for people to write.
-func readable(t host.Transform, doc []byte) ([]byte, func([]byte) ([]byte, error), error) {
-	payload, encode, err := codec.New().Translate(t, doc)
-	if err != nil || t.Output != manifest.MediaTypeBytes {
-		return payload, encode, err
-	}
-	return payload, func(output []byte) ([]byte, error) {
-		if utf8.Valid(output) {
-			return json.Marshal(string(output))
-		}
-		return encode(output)
-	}, nil
-}
-
 // foreign loads a plugin and runs what is expected of it. It reports whether it loads.
 func foreign(t *testing.T, file, cache string) bool {
 	t.Helper()
@@ -123,7 +107,7 @@ func foreign(t *testing.T, file, cache string) bool {
 	if strictjson.Unmarshal(first, &want) != nil {
 		want.Refused = ""
 	}
-	h := hosted.Start(t, host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1, CacheDir: cache, Translate: readable, Defaults: host.PluginConfig{
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{handWritten(t, "hostile")}, Workers: 1, CacheDir: cache, Translate: codec.New().Translate, Defaults: host.PluginConfig{
 		MaxModule: 256 << 20, CompileTimeout: time.Hour, InitTimeout: time.Hour, RunTimeout: 5 * time.Minute,
 		MemoryLimit: 512 << 20, MaxInstances: 1,
 	}})

@@ -61,6 +61,7 @@
             (if (i32.ne (memory.grow (i32.const 1)) (i32.const 2)) (then (unreachable)))
             (if (i32.load (i32.const 0x2fffc)) (then (i32.store8 (i32.const 512) (i32.const 0x7a)) (call $write (i32.const 1) (i32.const 512) (i32.const 1))))
             (i32.store (i32.const 0x2fffc) (i32.const 1))))
+        (if (call $fd_close (i32.const 3)) (then (i32.store8 (i32.const 512) (i32.const 0x64)) (call $write (i32.const 1) (i32.const 512) (i32.const 1))))
         (global.set $left (i32.const 1))
         (i32.store8 (i32.const 600) (i32.const 1))
         (br $more))))

@@ -8,7 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// Descriptors of the standard streams, the only ones there are.
+// Descriptors of the standard streams.
 const (
 	stdin  = 0
 	stdout = 1
@@ -26,21 +26,26 @@ const (
 // (u16), at 8 rights and at 16 those inherited (both u64).
 const fdstatSize = 24
 
-func fdFdstatGet(_ context.Context, _ *System, mod api.Module, stack []uint64) errno {
+func fdFdstatGet(_ context.Context, s *System, mod api.Module, stack []uint64) errno {
 	fd := api.DecodeU32(stack[0])
-	if fd > stderr {
+	directory := s.now.directories.has(fd)
+	if fd > stderr && !directory {
 		return ebadf
 	}
 	stat, ok := mod.Memory().Read(api.DecodeU32(stack[1]), fdstatSize)
 	if !ok {
 		return efault
 	}
-	// Of type "unknown", 0: wasi-libc takes a character device for a terminal.
+	// Streams are of type "unknown", 0: wasi-libc takes a character device for a terminal.
 	// Not "non-blocking", which would have Go poll it.
 	clear(stat)
 	var rights uint64 = rightWrite | rightPoll
-	if fd == stdin {
+	switch {
+	case fd == stdin:
 		rights = rightRead | rightPoll
+	case directory:
+		stat[0], rights = typeDirectory, directoryRights
+		binary.LittleEndian.PutUint64(stat[16:], inheritedRights)
 	}
 	binary.LittleEndian.PutUint64(stat[8:], rights)
 	return success
@@ -80,23 +85,35 @@ func buffer(mem api.Memory, vecs []byte) ([]byte, bool) {
 // links (u64), and beside them device, inode, size and times.
 const filestatSize = 64
 
-func fdFilestatGet(_ context.Context, _ *System, mod api.Module, stack []uint64) errno {
-	if api.DecodeU32(stack[0]) > stderr {
+func fdFilestatGet(_ context.Context, s *System, mod api.Module, stack []uint64) errno {
+	fd, typ := api.DecodeU32(stack[0]), byte(0) // "unknown", as above
+	switch {
+	case s.now.directories.has(fd):
+		typ = typeDirectory
+	case fd > stderr:
 		return ebadf
 	}
-	stat, ok := mod.Memory().Read(api.DecodeU32(stack[1]), filestatSize)
+	return filestat(mod.Memory(), api.DecodeU32(stack[1]), typ)
+}
+
+// filestat writes that of a file of a type, without size and times.
+func filestat(mem api.Memory, ptr uint32, typ byte) errno {
+	stat, ok := mem.Read(ptr, filestatSize)
 	if !ok {
 		return efault
 	}
-	clear(stat) // of type "unknown", as above, without size and times
-	stat[24] = 1
+	clear(stat)
+	stat[16], stat[24] = typ, 1
 	return success
 }
 
 // fdRead reads at most a chunk at a time: who wants more reads again. All pointers are checked
 // before anything is read.
 func fdRead(_ context.Context, s *System, mod api.Module, stack []uint64) errno {
-	if api.DecodeU32(stack[0]) != stdin {
+	switch fd := api.DecodeU32(stack[0]); {
+	case s.now.directories.has(fd):
+		return eisdir
+	case fd != stdin:
 		return ebadf
 	}
 	mem := mod.Memory()

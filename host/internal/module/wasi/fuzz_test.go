@@ -2,7 +2,9 @@ package wasi_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/resonhost/resonhost/host/internal/module/wasi"
@@ -91,6 +93,53 @@ func FuzzRead(f *testing.F) {
 		e := g.call("fd_read", 0, uint64(iovs), uint64(count), uint64(result))
 		if read := len(input) - len(s.Input); e != success && (read > 0 || !bytes.Equal(before, g.bytes())) {
 			t.Errorf("errno %d, and read %d bytes", e, read)
+		}
+	})
+}
+
+// FuzzFiles calls all functions of files and directories, one after the other, with paths that a guest may have
+// written and arguments that it may have given.
+func FuzzFiles(f *testing.F) {
+	s := &wasi.System{}
+	s.Preopen()
+	g := forward(f, s)
+	types := wazeros(f)
+	var names []string
+	for name := range types {
+		if strings.HasPrefix(name, "path_") || strings.HasPrefix(name, "fd_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	f.Add([]byte(".././a//b"), uint32(path), uint32(9), uint32(3), uint32(4), uint32(room), []byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f"))
+	f.Add([]byte("./."), uint32(path), uint32(3), uint32(3), uint32(66), uint32(size-4), []byte("\x10\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c"))
+	f.Add([]byte("/etc"), uint32(size-4), uint32(1<<31), uint32(negative), uint32(67), uint32(outside), []byte{})
+	f.Fuzz(func(t *testing.T, text []byte, at, length, fd, other, result uint32, calls []byte) {
+		g.tb = t
+		s.Reset()
+		for _, c := range calls[:min(len(calls), 200)] {
+			name := names[int(c)%len(names)]
+			// Paths come as descriptors do, in any place: what is no path is as wild as it may be.
+			args := []uint64{uint64(fd), uint64(other), uint64(at), uint64(length), uint64(result), uint64(result), 0, 0, uint64(result)}
+			if c >= 128 {
+				args = []uint64{uint64(fd), uint64(at), uint64(length), uint64(other), uint64(result), uint64(at), uint64(length), 0, 0}
+			}
+			clear(g.bytes())
+			if at < size {
+				copy(g.bytes()[at:], text)
+			}
+			before := slices.Clone(g.bytes())
+			e := g.call(name, args[:len(types[name].ParamTypes())]...)
+			if e != success && !bytes.Equal(before, g.bytes()) {
+				t.Errorf("%s is %d, and wrote", name, e)
+			}
+			if opened := binary.LittleEndian.Uint32(g.bytes()[min(result, size-4):]); name == "path_open" && e == success && (opened < 3 || opened > 66) {
+				t.Errorf("descriptor %d is opened", opened)
+			}
+		}
+		s.Reset()
+		if e := g.call("fd_prestat_get", 3, room); e != success {
+			t.Errorf("after them a guest has no directory: %d", e)
 		}
 	})
 }

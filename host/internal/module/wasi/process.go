@@ -93,6 +93,9 @@ func environGet(_ context.Context, s *System, mod api.Module, stack []uint64) er
 // case. To do so as often as a guest asks would keep it from its deadline.
 func schedYield(context.Context, *System, api.Module, []uint64) errno { return success }
 
+// procRaise sends no signal. WASI has withdrawn the function.
+func procRaise(context.Context, *System, api.Module, []uint64) errno { return enosys }
+
 func procExit(_ context.Context, _ api.Module, stack []uint64) { end(api.DecodeU32(stack[0])) }
 
 // end ends the guest's call with a [sys.ExitError], and does not return. The instance stays open:

@@ -46,11 +46,13 @@ type System struct {
 	real       realClock
 }
 
-// state is what a task could leave to the next one. The zero value is the start.
+// state is what a task could leave to the next one. The zero value is the start, unless the guest
+// has a directory.
 type state struct {
-	clock  virtualClock
-	random rand.ChaCha8
-	seeded bool // whether random is
+	clock       virtualClock
+	random      rand.ChaCha8
+	seeded      bool // whether random is
+	directories directories
 }
 
 // Mark makes the present state the one that [System.Reset] goes back to. A host

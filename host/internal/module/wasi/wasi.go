@@ -1,7 +1,8 @@
 // Package wasi is the part of wasi_snapshot_preview1 that a sandboxed plugin
 // needs: it computes, tells the time, draws random bytes, reads an input, writes to two
 // streams and exits. Arguments, environment variables and input are those that the host
-// gives it. There is no file and no socket.
+// gives it. There is no file and no socket. A guest may have one directory, which is empty and
+// cannot be written, so that programs that look for a file learn that there is none.
 //
 // All state is in a [System], which can be put back to its start, so that no
 // task of an instance sees anything of the one before. Nothing blocks but a
@@ -37,8 +38,8 @@ func Instantiate(ctx context.Context, r wazero.Runtime, of func(context.Context)
 		})
 	}
 	for _, r := range refusals {
-		b = r.export(b, func(_ context.Context, _ api.Module, stack []uint64) {
-			stack[0] = uint64(r.answer(stack))
+		b = r.export(b, func(ctx context.Context, mod api.Module, stack []uint64) {
+			stack[0] = uint64(r.do(ctx, of(ctx), mod, stack))
 		})
 	}
 	b = exit.export(b, procExit)
@@ -119,6 +120,24 @@ var functions = []function{
 	{signature{"fd_filestat_get", "fd filestat"}, fdFilestatGet},
 	{signature{"fd_read", "fd iovs iovs_len nread"}, fdRead},
 	{signature{"fd_write", "fd iovs iovs_len nwritten"}, fdWrite},
+	{signature{"fd_close", "fd"}, fdClose},
+	{signature{"fd_renumber", "fd to"}, fdRenumber},
+	// Runtimes ask for directories from descriptor 3 on until EBADF says that
+	// there are no more; Go panics at another error.
+	{signature{"fd_prestat_get", "fd prestat"}, fdPrestatGet},
+	{signature{"fd_prestat_dir_name", "fd path path_len"}, fdPrestatDirName},
+	{signature{"fd_readdir", "fd buf buf_len cookie:i64 bufused"}, fdReaddir},
+	{signature{"path_open", "fd dirflags path path_len oflags fs_rights_base:i64 fs_rights_inheriting:i64 fdflags opened_fd"}, pathOpen},
+	{signature{"path_filestat_get", "fd flags path path_len filestat"}, pathFilestatGet},
+	{signature{"path_filestat_set_times", "fd flags path path_len atim:i64 mtim:i64 fst_flags"}, decline(0, 2, erofs, enoent)},
+	{signature{"path_create_directory", "fd path path_len"}, decline(0, 1, eexist, erofs)},
+	{signature{"path_readlink", "fd path path_len buf buf_len bufused"}, decline(0, 1, einval, enoent)},
+	{signature{"path_remove_directory", "fd path path_len"}, decline(0, 1, erofs, enoent)},
+	{signature{"path_unlink_file", "fd path path_len"}, decline(0, 1, eisdir, enoent)},
+	{signature{"path_symlink", "old_path old_path_len fd new_path new_path_len"}, decline(2, 3, eexist, erofs)},
+	{signature{"path_link", "old_fd old_flags old_path old_path_len new_fd new_path new_path_len"}, declineTwo(0, 2, 4, 5)},
+	{signature{"path_rename", "fd old_path old_path_len new_fd new_path new_path_len"}, declineTwo(0, 1, 3, 4)},
+	{signature{"proc_raise", "sig"}, procRaise},
 	{signature{"poll_oneoff", "in out nsubscriptions nevents"}, pollOneoff},
 	{signature{"random_get", "buf buf_len"}, randomGet},
 	{signature{"sched_yield", ""}, schedYield},

@@ -75,7 +75,7 @@ func TestProgram(t *testing.T) {
 			{"pieces", strings.Repeat("0123456789", 100), abi.StatusOK, strings.Repeat("0123456789", 100)},
 			{"arguments", "", abi.StatusOK, "program\x00arguments\x00"},
 			{"variables", "", abi.StatusOK, "A=1=2\x00EMPTY=\x00LANG=en\x00"},
-			{"none", "", abi.StatusOK, "\x08\x39\x00"},
+			{"none", "", abi.StatusOK, "\x2c\x39\x00"},
 			{"much", "!!!", abi.StatusOK, strings.Repeat("!"+strings.Repeat("\x00", 1<<16-1), 3)},
 			{"much", "", abi.StatusOK, ""},
 			{"fail", "said before", abi.StatusFailed, "exit code 3: no such thing\nthe last words"},
@@ -84,7 +84,7 @@ func TestProgram(t *testing.T) {
 			{"chance", "", abi.StatusOK, ""},
 			{"chance", "", abi.StatusOK, ""},
 			{"leave", "!", abi.StatusOK, ""},
-			{"leave", "!!", abi.StatusOK, "gms"},
+			{"leave", "!!", abi.StatusOK, "gmsd"},
 			{"leave", "!", abi.StatusOK, ""},
 		} {
 			got, err := run(t, in, indexOf(c.word), c.input)
@@ -241,6 +241,44 @@ func TestGo(t *testing.T) {
 			t.Error("it has not grown, so that this tests less than it is to")
 		}
 		if !in.Reset() || in.Grown() {
+			t.Fatal("it cannot be put back")
+		}
+	}
+}
+
+// TestFiles has a program in Go look for files, and make some: there are none, and it can make none.
+// What it does to its descriptors is gone in the next run.
+func TestFiles(t *testing.T) {
+	opts := options(command.Kind{})
+	opts.MemoryLimit = 64 << 20
+	m := kindtest.Load(t, guesttest.BuildCommand(t, "./testdata/guests/files"), opts)
+	in := m.Instance()
+	const want = `getwd: /
+open: No such file or directory
+open deep: No such file or directory
+read: No such file or directory
+stat: No such file or directory
+stat /: true
+readdir: []
+walk: [.]
+readlink: No such file or directory
+create: Read-only file system
+mkdir: Read-only file system
+mkdir deep: Read-only file system
+temp: No such file or directory
+write /: Is a directory
+remove: No such file or directory
+rename: No such file or directory
+symlink: Read-only file system
+close 3: <nil>
+open then: Bad file number
+`
+	for range 3 {
+		got, err := run(t, in, 0, "")
+		if err != nil || got.Status != abi.StatusOK || string(got.Payload) != want {
+			t.Fatalf("%v, err %v, want\n%s, got\n%s", got.Status, err, want, got.Payload)
+		}
+		if !in.Reset() {
 			t.Fatal("it cannot be put back")
 		}
 	}

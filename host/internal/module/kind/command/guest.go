@@ -31,6 +31,7 @@ func newGuest(in contract.Instance, p *program) *guest {
 	g.log, g.stderr.log = system.Stdout, system.Stderr
 	system.Stdout, system.Stderr = &g.stdout, &g.stderr
 	system.Environment = p.environment
+	system.Preopen()
 	return g
 }
 
