@@ -19,7 +19,7 @@ PEERS     := command echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test deploy-test bench-smoke peers-smoke lint check soak guests-wat FORCE
+.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test deploy-test bench-smoke peers-smoke api-test api-client lint check soak guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,9 +119,9 @@ bin/peers/%.wasm: FORCE
 	@mkdir -p bin/peers
 	cd bench && $(WASIP1) go build -buildmode=$(or $(PEERMODE),c-shared) -trimpath -ldflags=-w -o ../$@ ./peers/guests/$*
 
-bench/peers/piscina/node_modules/.package-lock.json: bench/peers/piscina/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install nodejs (20 or newer) and npm"; exit 1; }
-	cd bench/peers/piscina && npm ci --no-audit --no-fund
+	cd $* && npm ci --no-audit --no-fund
 	@touch $@
 
 lint: ## check format, vet, linters, go.mod files, the compiled guests and the documents' spelling
@@ -130,12 +130,13 @@ lint: ## check format, vet, linters, go.mod files, the compiled guests and the d
 	go test -tags spelling ./internal/docs
 	GOARCH=386 go build ./...
 	$(WASIP1) go vet ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... ./testdata/guests/...
+	cd tools/apitest && go vet -tags client ./...
 	cd bench && go vet ./... && $(WASIP1) go vet ./peers/guests/...
 	cd deploy && go vet ./...
 	@# Its cache has the paths of the checkout it was filled from.
 	@export GOLANGCI_LINT_CACHE=$(CURDIR)/bin/lint-cache && linter=$$(go tool -modfile=tools/go.mod -n golangci-lint) && set -x && \
-	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... && (cd deploy && $$linter run -c ../.golangci.yml ./...) && cd bench && $$linter run -c ../.golangci.yml ./...
-	for module in . tools bench deploy testdata/commands; do (cd $$module && go mod tidy -diff) || exit 1; done
+	$$linter run ./... && $(WASIP1) $$linter run ./abi/... ./resonance/cascade/... ./resonance/tick/... ./resonance/internal/... ./plugins/... ./examples/plugins/... && (cd deploy && $$linter run -c ../.golangci.yml ./...) && (cd tools/apitest && $$linter run -c ../../.golangci.yml ./...) && cd bench && $$linter run -c ../.golangci.yml ./...
+	for module in . tools bench deploy tools/apitest testdata/commands; do (cd $$module && go mod tidy -diff) || exit 1; done
 	@mkdir -p bin/guests-wat && testdata/guests/compile.sh ../../bin/guests-wat
 	@for wasm in testdata/guests/*.wasm testdata/guests/proposals/*.wasm; do \
 		cmp bin/guests-wat/$${wasm#testdata/guests/} $$wasm || { echo "run make guests-wat and commit"; exit 1; }; \
@@ -150,6 +151,12 @@ bench-test: ## run the tests of bench
 
 bench-smoke: ## run each benchmark of bench once, briefly
 	@$(MAKE) --no-print-directory bench BENCHTIME=20ms
+
+api-test: ## hold the server to its OpenAPI document
+	cd tools/apitest && go test -timeout $(TESTTIME) ./...
+
+api-client: tools/apitest/client/node_modules/.package-lock.json ## generate a client of the OpenAPI document, compile it, and call every route; takes nodejs and npm
+	cd tools/apitest && go test -tags client -count=1 -run '^TestClient$$' -timeout $(TESTTIME) ./...
 
 peers-smoke: ## check that resonhost and its peers have the same results
 	@$(MAKE) --no-print-directory bench-peers PEERFLAGS=-smoke

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server/pack"
 )
 
 // piece is how much of a body or an answer must go on within StallTimeout, unless it is at its
@@ -114,6 +115,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 // bodyUpTo reads the whole body, of which the account holds what has come. It has answered if ok is
 // false.
 func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transform, a *account, most bound) (b []byte, ok bool) {
+	length := r.ContentLength         // of what is returned; below 0 if that is not known
 	if r.ContentLength > most.bytes { // before it is asked for
 		bodyTooLarge(w, t, most)
 		return nil, false
@@ -121,14 +123,20 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 	control := http.NewResponseController(w)
 	// The request's own body stays what it is: net/http looks whether its client waits to be
 	// asked for it.
-	in := &progress{r: http.MaxBytesReader(underlying(w), r.Body, most.bytes), control: control, timeout: s.opts.StallTimeout}
+	from := io.Reader(http.MaxBytesReader(underlying(w), r.Body, most.bytes))
+	if c := contentCoding(r); c != pack.None {
+		packed, closed := s.unpack(c, from, most.bytes, a)
+		defer closed()
+		from, length = packed, -1
+	}
+	in := &progress{r: from, control: control, timeout: s.opts.StallTimeout}
 	in.begin()
 	if out := responseOf(w); out != nil {
 		out.asked = true
 	}
 	size := 4 << 10 // at first, of a body of any length
-	if r.ContentLength >= 0 {
-		size = int(min(r.ContentLength+1, piece)) // with room to see its end
+	if length >= 0 {
+		size = int(min(length+1, piece)) // with room to see its end
 	}
 	for {
 		if !a.Take(size-cap(b), false) {
@@ -140,6 +148,9 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 			n, err := in.Read(b[len(b):cap(b)])
 			b = b[:len(b)+n]
 			switch {
+			case int64(len(b)) > most.bytes: // once it is unpacked
+				bodyTooLarge(w, t, most)
+				return nil, false
 			case errors.Is(err, io.EOF):
 				// Its passing would have the client seem gone, however long the task takes.
 				_ = control.SetReadDeadline(time.Time{})
@@ -152,8 +163,8 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 				return nil, false
 			}
 		}
-		if size = 2 * cap(b); r.ContentLength >= 0 {
-			size = int(min(r.ContentLength+1, int64(size)))
+		if size = 2 * cap(b); length >= 0 {
+			size = int(min(length+1, int64(size)))
 		}
 	}
 }
@@ -171,6 +182,13 @@ func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error, mo
 		return
 	}
 	p := problem(host.KindInvalidArgument, t.Name, "the body broke off")
+	switch format := (*pack.FormatError)(nil); {
+	case errors.Is(err, pack.ErrNoRoom):
+		s.noRoom(w, t)
+		return
+	case errors.As(err, &format):
+		p.Detail = err.Error()
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p = problem(host.KindTimeout, t.Name, fmt.Sprintf("the body did not go on by %d bytes within %v (StallTimeout)", piece, s.opts.StallTimeout))
 		p.Status = http.StatusRequestTimeout // the client's time, and not the task's

@@ -18,12 +18,7 @@ import (
 
 // openAPI is GET /v1/openapi.json. What it describes is what serves now.
 func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
-	doc, err := json.Marshal(s.document())
-	if err != nil {
-		writeProblem(w, problem(host.KindHost, "", "the document cannot be written: "+err.Error()))
-		return
-	}
-	answer(w, manifest.MediaTypeJSON, append(doc, '\n'))
+	writeJSON(w, s.document())
 }
 
 // listTransforms is GET /v1/transforms.
@@ -131,11 +126,9 @@ func embed(types *openapi.Types, name string, schema json.RawMessage) any {
 	if schema == nil {
 		return nil
 	}
-	v, ok := openapi.Embed(schema, name)
-	if !ok {
-		v = openapi.Schema{"description": "Its schema has names of its own, so that it is in the answer of /v1/transforms alone."}
+	if !openapi.Embed(types.Schemas, name, schema) {
+		types.Schemas[name] = openapi.Schema{"description": "Its schema has names of its own, so that it is in the answer of /v1/transforms alone."}
 	}
-	types.Schemas[name] = v
 	return schemaOf{name}
 }
 

@@ -162,15 +162,14 @@ func (s *Server) submitJob(w http.ResponseWriter, r *http.Request) {
 	}
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, encoding := params["charset"], r.Header.Get("Content-Encoding")
-	detail := ""
+	var detail string
 	switch {
 	case err != nil, kind != manifest.MediaTypeJSON && kind != MediaTypeLines:
 		detail = "the Content-Type must be " + manifest.MediaTypeJSON + " or " + MediaTypeLines
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		detail = fmt.Sprintf("the charset must be utf-8, not %.40q", charset)
-	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		w.Header().Set("Accept-Encoding", "identity")
-		detail = fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is, without the header", encoding)
+	default:
+		detail = refusedCoding(w, encoding)
 	}
 	if detail != "" {
 		w.Header().Set("Accept", manifest.MediaTypeJSON+", "+MediaTypeLines)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
@@ -54,9 +55,12 @@ func writeJSON(w http.ResponseWriter, v any) { writeStatus(w, http.StatusOK, v) 
 
 // writeStatus answers with JSON.
 func writeStatus(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone, or it arrives
+	doc, err := json.Marshal(v)
+	if err != nil {
+		writeProblem(w, problem(host.KindHost, "", "the answer cannot be written: "+err.Error()))
+		return
+	}
+	answer(w, status, manifest.MediaTypeJSON, append(doc, '\n'))
 }
 
 // changePlugin is POST /v1/plugins/{name}/{action}.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server/pack"
 )
 
 // response is the ResponseWriter of a route: it gives each piece of the answer the
@@ -18,6 +19,8 @@ type response struct {
 	request *http.Request
 	control *http.ResponseController // of ResponseWriter
 	timeout time.Duration
+	packs   *pack.Pool
+	when    Compression
 	status  int   // 0 before the header
 	written int64 // bytes of the answer
 	err     error // with which the answer was cut short
@@ -102,7 +105,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // handle adds a route whose requests are counted.
 func (s *Server) handle(pattern string, h http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout, waits: r.ContentLength != 0}
+		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout, packs: s.packs, when: s.opts.Compression, waits: r.ContentLength != 0}
 		s.inFlight.Inc()
 		if s.isDraining() { // the connection is of no more use, and soon gone
 			w.Header().Set("Connection", "close")

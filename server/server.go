@@ -25,6 +25,7 @@ import (
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
 	"github.com/resonhost/resonhost/server/jobs"
+	"github.com/resonhost/resonhost/server/pack"
 )
 
 // Defaults of Options.
@@ -53,6 +54,9 @@ type Options struct {
 	// an answer, or what there is of less; default 30 s. JSON lines may pause for as
 	// long as they like between two: no task waits for the next.
 	StallTimeout time.Duration
+	// Compression is which answers are packed for clients that accept it; default those to other
+	// machines. Bodies of requests may be packed in any case.
+	Compression Compression
 	// TrustTenant is whether the header Resonhost-Tenant is believed, by which tenants
 	// have queues, shares of the workers' time and streams of their own; default it is
 	// ignored, and all requests are the tenant's whose name is "". Anybody who can send
@@ -101,6 +105,7 @@ type Server struct {
 	drain    func()
 	delayed  chan struct{} // has a place for each refusal that waits
 	held     *budget
+	packs    *pack.Pool
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
@@ -138,7 +143,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	s := &Server{
-		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
+		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), packs: pack.New(), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
 		delayed: make(chan struct{}, maxDelayed),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",

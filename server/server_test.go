@@ -147,7 +147,7 @@ func TestProblems(t *testing.T) {
 		"unknown transform": {path: "none", contentType: document, status: 404, want: `"detail":"no plugin has a transform \"none\"; there are cascade, hostile.echo`},
 		"no content type":   {path: "cascade", body: "{}", status: 415, want: `{"title":"Unsupported Media Type","status":415,"detail":"the Content-Type must be application/json, application/x-ndjson or application/vnd.resonhost.cascade.state","kind":"unsupported_media_type","transform":"cascade"}`},
 		"bad content type":  {path: "cascade", contentType: "text/;;", body: "{}", status: 415, want: "the Content-Type must be"},
-		"compressed":        {path: "cascade", contentType: document, body: "{}", header: []string{"Content-Encoding", "gzip"}, status: 415, want: "a body of Content-Encoding \\\"gzip\\\" is not taken"},
+		"compressed":        {path: "cascade", contentType: document, body: "{}", header: []string{"Content-Encoding", "br"}, status: 415, want: "a body of Content-Encoding \\\"br\\\" is not taken; send it with gzip or zstd"},
 		"charset":           {path: "cascade", contentType: document + "; charset=latin1", body: "{}", status: 415, want: "the charset of JSON and text must be utf-8"},
 		"bad JSON":          {path: "cascade", contentType: document, body: "{", status: 400, want: `"kind":"invalid_argument","field":"document"`},
 		"bad field":         {path: "cascade", contentType: document + "; charset=utf-8", body: `{"phiValue": "much"}`, status: 400, want: `{"title":"Bad Request","status":400,"detail":"phiValue: must be a number","kind":"invalid_argument","field":"phiValue","transform":"cascade"}`},

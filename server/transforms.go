@@ -23,6 +23,7 @@ import (
 	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/lines"
 	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/pack"
 )
 
 // MediaTypeLines is JSON lines.
@@ -65,10 +66,10 @@ func (s *Server) runTransform(w http.ResponseWriter, r *http.Request) {
 	}
 	unsupported := func(detail string) { s.unsupported(w, t, detail) }
 	encoding, charset := r.Header.Get("Content-Encoding"), params["charset"]
+	refused := refusedCoding(w, encoding)
 	switch {
-	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		w.Header().Set("Accept-Encoding", "identity")
-		unsupported(fmt.Sprintf("a body of Content-Encoding %.40q is not taken; send it as it is, without the header", encoding))
+	case refused != "":
+		unsupported(refused)
 	case charset != "" && !strings.EqualFold(charset, "utf-8") && (kind != t.Input || kind == manifest.MediaTypeJSON || strings.HasPrefix(kind, "text/")):
 		unsupported(fmt.Sprintf("the charset of JSON and text must be utf-8, not %.40q", charset))
 	case kind == t.Input && kind != manifest.MediaTypeJSON:
@@ -178,7 +179,7 @@ func (s *Server) runSingle(w http.ResponseWriter, r *http.Request, t host.Transf
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	answer(w, f.mediaType, append(out, f.end...))
+	answer(w, http.StatusOK, f.mediaType, append(out, f.end...))
 }
 
 // single refuses what only JSON lines have.
@@ -220,11 +221,18 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, task invoke.Task, r
 	return task.Run(r.Context(), s.host.Client(tenant, host.PriorityNormal).Within(room))
 }
 
-func answer(w http.ResponseWriter, mediaType string, body []byte) {
+// answer answers with a whole body, packed if that is wanted.
+func answer(w http.ResponseWriter, status int, mediaType string, body []byte) {
 	h := w.Header()
+	if len(body) >= minPacked {
+		body = packed(w, mediaType, body)
+	}
 	h.Set("Content-Type", mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+	}
 	_, _ = w.Write(body) // response keeps the error
 }
 
@@ -337,16 +345,17 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	}
 	w.Header().Set("Content-Type", MediaTypeLines)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	out, finish := s.packLines(w, a)
 	if err := control.Flush(); err != nil { // the client may wait for the header before it writes
 		s.cutShort(r, t, err)
 	}
 	probe := make(chan struct{})
 	defer whenHalfClosed(r, func() { close(probe) })()
-	in := &lineProgress{progress: progress{r: r.Body, control: control, timeout: s.opts.StallTimeout}}
+	in := &lineProgress{progress: progress{r: s.unpackLines(r, a), control: control, timeout: s.opts.StallTimeout}}
 	defer whileUnread(r, func() bool { return !in.ended.Load() })()
 	ctx, release := outlive(r, in.end)
 	defer release()
-	summary, err := lines.Run(ctx, s.host, s.codecs, t.Name, in, w, lines.Options{
+	summary, err := lines.Run(ctx, s.host, s.codecs, t.Name, in, out, lines.Options{
 		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining, Pace: auth.Of(r.Context()).Next,
 		Memory: a, MaxHeld: int(s.held.share), Probe: probe,
 		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
@@ -362,14 +371,20 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		last = s.brokenOff(t, broken)
 	case err != nil && in.stalled.Load(): // for which net/http has ended the context
 		last = problem(host.KindTimeout, t.Name, fmt.Sprintf("a line did not go on by %d bytes within %v (StallTimeout); lines that are not answered before this were given up", piece, s.opts.StallTimeout))
-	case err == nil && (in.ended.Load() || s.linger(responseOf(w))): // lines may end before the body
+	case err == nil && finish() == nil && (in.ended.Load() || s.linger(responseOf(w))): // lines may end before the body
 		return
+	}
+	if format := (*pack.FormatError)(nil); errors.As(err, &format) { // the rest of the body comes as if it were well
+		if errors.Join(json.NewEncoder(out).Encode(api.Failure{Error: last}), finish()) == nil && s.linger(responseOf(w)) {
+			return
+		}
+		s.cutShort(r, t, err)
 	}
 	in.end() // a Read may still wait for a line, and would hold up the answer's end
 	spent := spend(r)
 	_ = r.Body.Close() // net/http itself would do so when it is too late for it to find the body's end
 	if last.Kind != "" {
-		err = json.NewEncoder(w).Encode(api.Failure{Error: last})
+		err = errors.Join(json.NewEncoder(out).Encode(api.Failure{Error: last}), finish())
 	}
 	if err == nil && !spent {
 		err = errors.Join(control.Flush(), errors.New(cmp.Or(last.Detail, "further lines were not read")))

@@ -86,16 +86,17 @@ func (writes) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
 
 func TestEmbed(t *testing.T) {
 	for schema, want := range map[string]string{
-		`true`: `true`,
-		`{"$schema": "https://json-schema.org/draft/2020-12/schema", "maximum": 1e3}`: `{"maximum":1e3}`,
-		`{"$defs": {"a": {"$ref": "#"}}, "items": {"$ref": "#/$defs/a"}}`:             `{"$defs":{"a":{"$ref":"#/components/schemas/s"}},"items":{"$ref":"#/components/schemas/s/$defs/a"}}`,
-		`{"properties": {"$ref": {"anyOf": [{"$ref": "#/x"}]}}}`:                      `{"properties":{"$ref":{"anyOf":[{"$ref":"#/components/schemas/s/x"}]}}}`,
-		`{"const": {"$ref": "#/x"}, "enum": [{"$ref": "#"}]}`:                         `{"const":{"$ref":"#/x"},"enum":[{"$ref":"#"}]}`,
+		`true`: `{"s":true}`,
+		`{"$schema": "https://json-schema.org/draft/2020-12/schema", "maximum": 1e3}`:                                        `{"s":{"maximum":1e3}}`,
+		`{"$defs": {"a": {"$ref": "#"}}, "items": {"$ref": "#/$defs/a"}}`:                                                    `{"s":{"items":{"$ref":"#/components/schemas/s.DEF.a"}},"s.DEF.a":{"$ref":"#/components/schemas/s"}}`,
+		`{"$defs": {"a b": {}, "a": {"items": {}}}, "items": {"$ref": "#/$defs/a%20b"}, "not": {"$ref": "#/$defs/a/items"}}`: `{"s":{"$defs":{"a b":{}},"items":{"$ref":"#/components/schemas/s/$defs/a%20b"},"not":{"$ref":"#/components/schemas/s.DEF.a/items"}},"s.DEF.a":{"items":{}}}`,
+		`{"properties": {"$ref": {"anyOf": [{"$ref": "#/x"}]}}}`:                                                             `{"s":{"properties":{"$ref":{"anyOf":[{"$ref":"#/components/schemas/s/x"}]}}}}`,
+		`{"const": {"$ref": "#/x"}, "enum": [{"$ref": "#"}]}`:                                                                `{"s":{"const":{"$ref":"#/x"},"enum":[{"$ref":"#"}]}}`,
 		`{"$id": "a"}`: "", `{"$defs": {"a": {"$anchor": "a"}}}`: "", `{"not": {"$ref": "#a"}}`: "", `{"prefixItems": [{"$ref": "b#/c"}]}`: "", `{`: "",
 	} {
-		v, ok := openapi.Embed(json.RawMessage(schema), "s")
-		if ok != (want != "") || ok && text(t, v) != want {
-			t.Errorf("%s: %s, %v; want %s", schema, text(t, v), ok, want)
+		into := make(map[string]any)
+		if ok := openapi.Embed(into, "s", json.RawMessage(schema)); ok != (want != "") || ok && text(t, into) != want {
+			t.Errorf("%s: %s, %v; want %s", schema, text(t, into), ok, want)
 		}
 	}
 }
@@ -105,17 +106,21 @@ func FuzzEmbed(f *testing.F) {
 	f.Add([]byte(`{"$defs": {"a": {"$ref": "#"}}, "items": {"$ref": "#/$defs/a"}, "allOf": [true, {"not": {}}]}`))
 	f.Add([]byte(`{"properties": {"$ref": 1}, "items": [1], "$ref": []}`))
 	f.Fuzz(func(t *testing.T, schema []byte) {
-		v, ok := openapi.Embed(schema, "s")
-		if !ok {
+		into := make(map[string]any)
+		if !openapi.Embed(into, "s", schema) {
 			return
 		}
-		again, err := json.Marshal(v)
-		if err != nil {
+		if _, err := json.Marshal(into); err != nil {
 			t.Fatal(err)
 		}
-		if root, ok := v.(openapi.Schema); ok {
-			if ref, ok := root["$ref"].(string); ok && !strings.HasPrefix(ref, openapi.Prefix+"s") {
-				t.Errorf("%s refers to %s", again, ref)
+		for name, v := range into {
+			if name != "s" && !strings.HasPrefix(name, "s.DEF.") {
+				t.Errorf("added %q", name)
+			}
+			if root, ok := v.(openapi.Schema); ok {
+				if ref, ok := root["$ref"].(string); ok && !strings.HasPrefix(ref, openapi.Prefix+"s") {
+					t.Errorf("%s refers to %s", name, ref)
+				}
 			}
 		}
 	})
