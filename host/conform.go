@@ -17,7 +17,8 @@ type Conformance struct {
 
 // ConformanceCheck is what came of one check.
 type ConformanceCheck struct {
-	// Name says what is checked, and Section which part of the reference of the plugin contract asks for it.
+	// Name says what is checked, and Section which part of the reference of the plugin contract asks for it:
+	// "" if the plugin is of a kind with a contract of its own.
 	Name, Section string
 	// Fault is what is wrong, and may quote the plugin. Skipped is why the check could not be made. Both
 	// are "" of a check that passed.

@@ -28,13 +28,23 @@ func conformCommand(std stdio) *cli.Command {
 			var failed []error
 			err := eachFile(o, c, std, conformFile, func(_ int, name string, conformance host.Conformance) error {
 				if !conformance.Passed() {
-					failed = append(failed, &fileError{name, errors.New("does not keep the plugin contract")})
+					failed = append(failed, &fileError{name, errors.New("does not keep " + contractOf(&conformance))})
 				}
 				return printConformance(std.out, name, conformance, o.json)
 			})
 			return exitWith(api.ExitPlugins, append(failed, err))
 		},
 	}
+}
+
+// contractOf says which contract a plugin is held to.
+func contractOf(c *host.Conformance) string {
+	for i := range c.Checks {
+		if c.Checks[i].Section == "" {
+			return "the contract of its kind, " + c.Kind
+		}
+	}
+	return "the plugin contract"
 }
 
 func conformFile(c *cli.Context, name string, cfg host.Config) (host.Conformance, error) {
@@ -75,7 +85,10 @@ func printConformance(w io.Writer, file string, of host.Conformance, asJSON bool
 		line := "pass  " + c.Name
 		switch {
 		case c.Fault != "":
-			line = fmt.Sprintf("FAIL  %s: %s (plugin contract, %s)", c.Name, c.Fault, c.Section)
+			line = fmt.Sprintf("FAIL  %s: %s", c.Name, c.Fault)
+			if c.Section != "" {
+				line += fmt.Sprintf(" (plugin contract, %s)", c.Section)
+			}
 		case c.Skipped != "":
 			line = fmt.Sprintf("–     %s: not checked, as %s", c.Name, c.Skipped)
 		}

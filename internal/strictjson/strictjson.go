@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // document is the field of faults that concern the whole.
@@ -162,7 +163,7 @@ func (w walker) members(known []string, path string, f func(i int, path string) 
 		i := slices.Index(known, name)
 		switch {
 		case i < 0:
-			return fault(at, "is not a known member; there are %s", strings.Join(known, ", "))
+			return fault(at, "is not a known member%s; there are %s", spell.DidYouMean(name, known), strings.Join(known, ", "))
 		case seen[i]:
 			return fault(at, "is there twice")
 		}

@@ -65,10 +65,10 @@ func TestRefuses(t *testing.T) {
 	for doc, want := range map[string]string{
 		`[]`:                                          "document: must be an object, is an array",
 		`"a"`:                                         `document: must be an object, is the string "a"`,
-		`{"Part": {}}`:                                "Part: is not a known member; there are part, parts, bytes, any",
+		`{"Part": {}}`:                                `Part: is not a known member; did you mean "part"?; there are part, parts, bytes, any`,
 		`{"Hidden": ""}`:                              "Hidden: is not a known member; there are part, parts, bytes, any",
 		`{"part": {"\u006eame": 1}}`:                  "part.name: must be a string, is 1",
-		`{"part": {"nam": 1}}`:                        "part.nam: is not a known member; there are name, count, small",
+		`{"part": {"nam": 1}}`:                        `part.nam: is not a known member; did you mean "name"?; there are name, count, small`,
 		`{"any": 1, "any": 1}`:                        "any: is there twice",
 		`{"any": 1, "\u0061ny": 1}`:                   "any: is there twice",
 		`{"parts": {}}`:                               "parts: must be an array, is an object",

@@ -66,6 +66,7 @@ func TestRefuses(t *testing.T) {
 		`{"wasm": [{"path": "a.wasm"}], "timeout_ms": -1}`:             "timeout_ms: must be a number from 0 to 4294967295",
 		`{"wasm": [{"path": "a.wasm"}], "memory": {"max_pages": "x"}}`: "memory.max_pages: must be a number",
 		`{"wasm": [{"path": "a.wasm"}], "memory": {"max_page": 1}}`:    "memory.max_page",
+		`{"wasm": [{"path": "a.wasm"}], "memroy": {}}`:                 `memroy: is not a known member; did you mean "memory"?; there are wasm`,
 		`{"wasm": [`: "",
 	} {
 		if _, _, err := extismfile.Read([]byte(doc), files); err == nil || !strings.Contains(err.Error(), want) {

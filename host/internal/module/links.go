@@ -106,17 +106,19 @@ type importable struct {
 	libraries []string                 // names
 	memory    uint64                   // of the libraries, in bytes
 	remedies  map[string]string
+	mistyped  map[[2]string]func(params []api.ValueType) string // as functions, some nil
 }
 
 // newImportable returns what a guest may import. Its error is the kind's own fault.
 func newImportable(of *contract.Imports) (*importable, error) {
-	g := &importable{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}, remedies: of.Remedies}
+	g := &importable{functions: make(map[[2]string]meter.Link), modules: map[string]bool{abi.ImportWASI: true}, remedies: of.Remedies, mistyped: make(map[[2]string]func([]api.ValueType) string)}
 	add := func(module string, l meter.Link) {
 		g.functions[[2]string{module, l.Name}] = l
 		g.modules[module] = true
 	}
 	for _, f := range of.Functions {
 		add(f.Module, meter.Link{Name: f.Name, Params: f.Params, Results: f.Results, Typed: true})
+		g.mistyped[[2]string{f.Module, f.Name}] = f.Mistyped
 	}
 	for _, lib := range of.Libraries {
 		links, err := meter.ReadLinks(lib.WASM, meter.Limits{})
@@ -213,7 +215,11 @@ func checkImports(links *meter.Links, g *importable) error {
 		case !contract.SameType(l, params, results):
 			has := l
 			has.Params, has.Results = params, results
-			wrong = append(wrong, fmt.Errorf("imports %s.%s, the host has %s", meter.Plain(l.Module), contract.Signature(l), contract.Signature(has)))
+			fault := fmt.Errorf("imports %s.%s, the host has %s", meter.Plain(l.Module), contract.Signature(l), contract.Signature(has))
+			if says := g.mistyped[[2]string{l.Module, l.Name}]; says != nil && says(l.Params) != "" {
+				fault = fmt.Errorf("%w: %s", fault, says(l.Params))
+			}
+			wrong = append(wrong, fault)
 		}
 	}
 	var errs []error

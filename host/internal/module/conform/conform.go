@@ -18,7 +18,8 @@ import (
 
 // Check is what came of one check.
 type Check struct {
-	// Name says what is checked, and Section is the part of the plugin contract that asks for it.
+	// Name says what is checked, and Section is the part of the plugin contract that asks for it: "" if
+	// the plugin is of a kind with another contract.
 	Name, Section string
 	// Fault is what is wrong, and Skipped why it could not be checked; both "" of a check that passed.
 	Fault, Skipped string
@@ -57,6 +58,16 @@ type Options struct {
 
 // Run loads a plugin and checks it. The error is of the host, or the context's.
 func Run(ctx context.Context, wasm []byte, o Options) (kind string, all []Check, err error) {
+	kind, all, err = run(ctx, wasm, o)
+	if kind != "" && kind != (native.Kind{}).Name() {
+		for i := range all {
+			all[i].Section = ""
+		}
+	}
+	return kind, all, err
+}
+
+func run(ctx context.Context, wasm []byte, o Options) (kind string, all []Check, err error) {
 	opts := &o.Module
 	p := new(probe)
 	kinds := make([]contract.Kind, len(opts.Kinds))

@@ -72,6 +72,9 @@ type HostFunction struct {
 	Params, Results []api.ValueType
 	// ParamNames are for stack traces.
 	ParamNames []string
+	// Mistyped, if not nil, says of a binary that imports the function with other parameters what that
+	// shows and what to do. "" is nothing in particular.
+	Mistyped func(params []api.ValueType) string
 	// Do is called with the instance whose guest calls, the module that calls, which is the
 	// guest or a library, and the parameters, in whose place it puts the results. It ends the
 	// guest's call by a panic with a [*Fault]. What it does for the guest it bills by

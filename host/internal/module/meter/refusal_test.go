@@ -149,6 +149,11 @@ func TestLimits(t *testing.T) {
 			m.fn(nil, nil, nil, 0x0c, 0, 0x0c, 0, 0x0c, 0)
 			m.fn([]byte{i32, i32, i32}, nil, nil, 0x0c, 0, 0x0c, 0)
 		}},
+		// Names without DWARF are of an optimised build.
+		`function 0 "main" has 4 jumps, the limit is 3: raise --max-jumps (PluginConfig.MaxJumps)`: {meter.Limits{Jumps: 3}, func(m *binary) {
+			m.names = section(1, vec(cat(0, str("main"))))
+			m.fn(nil, nil, nil, nested(2, nil, func(int) []byte { return nil }))
+		}},
 		// Those that take the compiler longest: counted to their end, if there is one in sight.
 		"function 0 has 120000 jumps, the limit is 30000: raise --max-jumps (PluginConfig.MaxJumps)" + maybe: {
 			meter.Limits{}, func(m *binary) { m.fn(nil, nil, nil, repeat(15_000, 0x03, void, 0x0b)) },

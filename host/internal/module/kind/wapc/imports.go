@@ -30,11 +30,18 @@ func (Kind) Imports(contract.Binary) contract.Imports {
 		}
 	}
 	span := []string{"ptr", "len"}
+	call := of(callHost, i(8), i(1), []string{"binding_ptr", "binding_len", "namespace_ptr", "namespace_len", "operation_ptr", "operation_len", "payload_ptr", "payload_len"}, hostCall)
+	call.Mistyped = func(params []api.ValueType) string {
+		if slices.Equal(params, i(4)) || slices.Equal(params, i(6)) { // without a binding, and once without a namespace
+			return "that is an older protocol of waPC's; build the guest with a current kit"
+		}
+		return ""
+	}
 	return contract.Imports{Functions: []contract.HostFunction{
+		call,
 		of("__guest_request", i(2), nil, []string{"operation_ptr", "payload_ptr"}, guestRequest),
 		of("__guest_response", i(2), nil, span, guestResponse),
 		of("__guest_error", i(2), nil, span, guestError),
-		of(callHost, i(8), i(1), []string{"binding_ptr", "binding_len", "namespace_ptr", "namespace_len", "operation_ptr", "operation_len", "payload_ptr", "payload_len"}, hostCall),
 		of("__host_response_len", nil, i(1), nil, func(_ context.Context, g *guest, _ api.Memory, stack []uint64) {
 			stack[0] = uint64(len(g.host.response))
 		}),

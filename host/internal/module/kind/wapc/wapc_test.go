@@ -205,6 +205,21 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestOlderProtocol has guests of the protocols before this one told that.
+func TestOlderProtocol(t *testing.T) {
+	const says = "that is an older protocol of waPC's; build the guest with a current kit"
+	for params, older := range map[int]bool{4: true, 5: false, 6: true, 8: false} {
+		typ := "\x60" + string(byte(params)) + strings.Repeat("\x7f", params) + "\x01\x7f"
+		wasm := "\x00asm\x01\x00\x00\x00" + "\x01" + string(byte(1+len(typ))) + "\x01" + typ + "\x02\x14\x01\x04wapc\x0b__host_call\x00\x00"
+		opts := options(t)
+		opts.Kinds = []contract.Kind{kindtest.With(wapc.Kind{}, naming([]string{"echo"}))}
+		_, err := module.Load(t.Context(), []byte(wasm), opts)
+		if err == nil || strings.Contains(err.Error(), says) != older {
+			t.Errorf("of %d parameters: %v", params, err)
+		}
+	}
+}
+
 // TestOperation has a transform without an operation named by its own name.
 func TestOperation(t *testing.T) {
 	opts := options(t)
