@@ -44,6 +44,17 @@ func (h *Host) Reload(ctx context.Context, plugin string) (DeployResult, error) 
 	return h.Deploy(ctx, s)
 }
 
+// Rescan has a watched Config.PluginDir looked at now, rather than within Config.Poll. It does not wait
+// for what comes of it. The error wraps [ErrFixed] if the host watches no directory.
+func (h *Host) Rescan() error {
+	w := h.follower.watcher.Load()
+	if w == nil {
+		return fmt.Errorf("%w: no plugin directory is watched", ErrFixed)
+	}
+	w.Look()
+	return nil
+}
+
 // Rollback gives a canary up; or, without one, deploys the version that served before the
 // one that does. What it took out of service is not taken again from Config.PluginDir
 // until it changes there, or by [Host.Reload]. A transaction of the plugin that is under

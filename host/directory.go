@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/companion"
@@ -67,12 +68,14 @@ type fileChange struct {
 type follower struct {
 	*plugins
 
-	group sync.WaitGroup // what it runs
+	group   sync.WaitGroup                // what it runs
+	watcher atomic.Pointer[watch.Watcher] // nil while there is none
 }
 
 // follow begins to follow the directory, until the host ends: each plugin's changes one after
 // the other, of which only the newest counts. It begins with waiting.
 func (f *follower) follow(w *watch.Watcher, waiting map[string]fileChange) {
+	f.watcher.Store(w)
 	f.group.Go(func() {
 		defer w.Close()
 		f.loop(w.Changes(), waiting)

@@ -457,3 +457,17 @@ func TestStrayCompanions(t *testing.T) {
 		t.Errorf("%d warnings:\n%s", n, log)
 	}
 }
+
+// TestRescan looks at a directory that is watched, and at no other.
+func TestRescan(t *testing.T) {
+	w := watch(t, t.TempDir(), "", nil)
+	if err := w.Rescan(); err != nil {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	still := watch(t, dir, "", func(c *host.Config) { c.Watch = false })
+	if err := still.Rescan(); !errors.Is(err, host.ErrFixed) {
+		t.Error(err)
+	}
+}

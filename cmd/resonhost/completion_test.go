@@ -13,7 +13,7 @@ import (
 )
 
 func wordsFor(line ...string) (kind string, words []string) {
-	c := complete(newApp(stdio{strings.NewReader(""), newOutput(io.Discard), io.Discard}), line)
+	c := complete(newApp(stdio{in: strings.NewReader(""), out: newOutput(io.Discard), err: io.Discard}), line)
 	for _, w := range c.words {
 		words = append(words, w[0])
 	}
@@ -67,7 +67,7 @@ func TestComplete(t *testing.T) {
 
 // TestCompleteKnowsCommands has each command say what arguments it takes.
 func TestCompleteKnowsCommands(t *testing.T) {
-	for _, c := range commandNames(newApp(stdio{strings.NewReader(""), newOutput(io.Discard), io.Discard})) {
+	for _, c := range commandNames(newApp(stdio{in: strings.NewReader(""), out: newOutput(io.Discard), err: io.Discard})) {
 		if argumentsOf[c] == nil {
 			t.Errorf("argumentsOf lacks %s", c)
 		}
@@ -167,7 +167,7 @@ func TestManual(t *testing.T) {
 	if err != nil {
 		t.Fatal("mandoc is missing: install Debian's mandoc")
 	}
-	app := newApp(stdio{strings.NewReader(""), newOutput(io.Discard), io.Discard})
+	app := newApp(stdio{in: strings.NewReader(""), out: newOutput(io.Discard), err: io.Discard})
 	page := manual(app)
 	mandoc := func(args ...string) string {
 		cmd := exec.Command(path, args...)

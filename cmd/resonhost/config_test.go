@@ -96,7 +96,7 @@ func TestConfigPrintHidesPasswords(t *testing.T) {
 
 // TestConfigFlags holds the flags of config to those of run.
 func TestConfigFlags(t *testing.T) {
-	app := newApp(stdio{strings.NewReader(""), newOutput(io.Discard), io.Discard})
+	app := newApp(stdio{in: strings.NewReader(""), out: newOutput(io.Discard), err: io.Discard})
 	has := make(map[string]bool)
 	for _, f := range app.Command("config").Flags {
 		has[f.Names()[0]] = true

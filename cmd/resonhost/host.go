@@ -26,7 +26,8 @@ import (
 var errInterrupted = errors.New("interrupted")
 
 func (o *options) logger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: o.logLevel}
+	o.level.Set(o.logLevel)
+	opts := &slog.HandlerOptions{Level: o.level}
 	if o.json {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}

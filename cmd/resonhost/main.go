@@ -49,13 +49,13 @@ const heapFloor = 64 << 20
 // run is the command: args begin with its name. It ends early when ctx does or a
 // signal comes, see [interruptible].
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := interruptible(ctx, stderr)
+	ctx, hangups, stop := interruptible(ctx, stderr)
 	defer stop()
 
 	ballast := make([]byte, heapFloor)
 	defer runtime.KeepAlive(ballast)
 	out := newOutput(stdout)
-	app := newApp(stdio{stdin, out, stderr})
+	app := newApp(stdio{stdin, out, stderr, hangups})
 	for _, w := range misspelt(app, os.Environ()) {
 		fmt.Fprintln(stderr, "resonhost: warning:", printable(w))
 	}
@@ -87,6 +87,8 @@ type stdio struct {
 	in  io.Reader
 	out *output
 	err io.Writer
+	// hangups are what the command makes of SIGHUP; nil for nothing.
+	hangups *hangups
 }
 
 func newApp(std stdio) *cli.App {

@@ -173,7 +173,7 @@ var generated = regexp.MustCompile(`(?s)(<!-- (settings|command): (\w+)\. Writte
 // TestReference holds the tables of docs/reference to what the commands take. With -update it
 // writes them.
 func TestReference(t *testing.T) {
-	app := newApp(stdio{strings.NewReader(""), newOutput(io.Discard), io.Discard})
+	app := newApp(stdio{in: strings.NewReader(""), out: newOutput(io.Discard), err: io.Discard})
 	all := flagsOf(app)
 	want := make(map[string]string)
 	for _, g := range groups() {

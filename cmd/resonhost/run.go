@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -36,16 +37,17 @@ func runCommand(std stdio) *cli.Command {
 	o := newOptions()
 	return &cli.Command{
 		Name:      "run",
-		Usage:     "serve transforms over HTTP until SIGTERM, SIGINT or SIGHUP",
+		Usage:     "serve transforms over HTTP until SIGTERM or SIGINT",
 		UsageText: "resonhost run --plugins DIR [options]",
 		Description: "The plugin directory has plugins NAME.wasm, each with its companion file\n" +
 			"NAME.plugin.yaml if there is one, and manifests of Extism's, NAME.json.\n" +
 			"Logs the address once it serves. A file of the plugin directory that is new or\n" +
 			"changed is checked, and serves in the stead of its predecessor if it can; resonhost\n" +
 			"plugins says what became of it. One that cannot serve at the start ends the command\n" +
-			"only if none can, or with --no-watch. At SIGTERM, SIGINT or SIGHUP /readyz answers\n" +
-			"503, new tasks are refused and those under way finish, as long as --drain-timeout\n" +
-			"lets them. A second signal, more than 1 s after the first, ends the process at once.\n\n" + exitCodes,
+			"only if none can, or with --no-watch. At SIGTERM or SIGINT /readyz answers 503, new\n" +
+			"tasks are refused and those under way finish, as long as --drain-timeout lets them.\n" +
+			"A second signal, more than 1 s after the first, ends the process at once. SIGHUP has\n" +
+			"a service read its log level, tokens and certificates anew; in a terminal it drains.\n\n" + exitCodes,
 		Flags:        flags(o.ofRun(), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -71,6 +73,10 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	}
 	defer func() { err = errors.Join(err, trail.Close()) }()
 	defer keeper.Close()
+	var asked <-chan struct{}
+	if hangupReloads(os.Getenv) {
+		asked = std.hangups.take()
+	}
 	manager, err := newSupervised(log)
 	if err != nil {
 		return err
@@ -116,7 +122,8 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 			}
 			return err
 		},
-		tls: keeper.TLS(),
+		tls:     keeper.TLS(),
+		reloads: reloads{log: log, trail: trail, manager: manager, asked: asked, all: o.reloaders(log, keeper, h)},
 	}
 	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
 }
@@ -213,6 +220,7 @@ type daemon struct {
 	// background waits for what is done for no request, and ends it when its context does.
 	background func(ctx context.Context) error
 	tls        *tls.Config // nil for none
+	reloads    reloads
 }
 
 func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.Handler, patience time.Duration) error {
@@ -247,9 +255,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	}
 
 	var errs []error
-	select {
-	case <-ctx.Done():
-	case err := <-ended:
+	if err := d.reloads.until(ctx, ended); err != nil {
 		errs = append(errs, fmt.Errorf("serving HTTP: %w", err))
 		ended <- nil
 	}

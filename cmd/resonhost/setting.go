@@ -115,6 +115,7 @@ type options struct {
 	configFile string
 	json       bool
 	logLevel   slog.Level
+	level      *slog.LevelVar // what the logger goes by, from logLevel on
 
 	given     given            // by readConfig
 	overrides map[string]given // likewise, of plugin_overrides
@@ -141,7 +142,7 @@ type options struct {
 }
 
 func newOptions() *options {
-	return &options{given: make(given), overrides: make(map[string]given), weights: make(given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, remote: remote{url: "http://127.0.0.1:8080"}}
+	return &options{level: new(slog.LevelVar), given: make(given), overrides: make(map[string]given), weights: make(given), listen: "127.0.0.1:8080", drainTimeout: 30 * time.Second, timeSlice: timeslice.Default, remote: remote{url: "http://127.0.0.1:8080"}}
 }
 
 // config is the one setting that no file has.

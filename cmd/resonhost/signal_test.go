@@ -23,7 +23,7 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
-// child is a `resonhost run` in a process and a process group of its own.
+// child is a `resonhost run` in a process, and in a session of its own, which has no terminal.
 type child struct {
 	serving
 
@@ -34,7 +34,7 @@ type child struct {
 func startChild(t *testing.T, traps string, args ...string) *child {
 	t.Helper()
 	cmd := exec.Command("sh", append([]string{"-c", traps + `exec "$@"`, "sh", binary(t), "run", "--listen", "127.0.0.1:0"}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +90,6 @@ func TestSignalsDrain(t *testing.T) {
 		"a service manager": {"", []kill{{1, syscall.SIGTERM}, {1, syscall.SIGHUP}, {1, syscall.SIGINT}}},
 		"nohup":             {`trap "" HUP; `, []kill{{1, syscall.SIGHUP}, {1, syscall.SIGTERM}}},
 	}
-	if !signal.Ignored(syscall.SIGHUP) { // this process's own nohup is a child's too
-		c := cases["SIGTERM"]
-		c.kills = []kill{{1, syscall.SIGHUP}}
-		cases["SIGHUP"] = c
-	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			p := startChild(t, c.traps, "--mode", "inline", "--drain-timeout", "1h")
@@ -141,7 +136,7 @@ func TestWatchSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signals, over := make(chan os.Signal), make(chan struct{})
 		firsts, second := 0, make(chan os.Signal, 1)
-		watch := func() { second <- watchSignals(signals, over, func() { firsts++ }) }
+		watch := func() { second <- watchSignals(signals, over, nil, func() { firsts++ }) }
 		go watch()
 		for range 4 {
 			signals <- syscall.SIGTERM
@@ -161,6 +156,27 @@ func TestWatchSignals(t *testing.T) {
 			t.Errorf("%v, want nothing once it is over", s)
 		}
 	})
+}
+
+// TestHangups has a hang-up that is taken end nothing.
+func TestHangups(t *testing.T) {
+	signals, over := make(chan os.Signal), make(chan struct{})
+	hang := &hangups{asked: make(chan struct{}, 1)}
+	ended, firsts := make(chan struct{}), 0
+	asked := hang.take()
+	go func() {
+		defer close(ended)
+		watchSignals(signals, over, hang, func() { firsts++ })
+	}()
+	signals <- syscall.SIGHUP
+	signals <- syscall.SIGHUP
+	signals <- syscall.SIGTERM // by when the others are dealt with
+	signals <- syscall.SIGHUP
+	close(over)
+	<-ended
+	if firsts != 1 || len(asked) != 1 {
+		t.Errorf("%d signals ended it, %d reloads are asked for, want 1 of each", firsts, len(asked))
+	}
 }
 
 // TestSecondSignal has a second signal end a command that still drains, also where the first

@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -69,6 +72,16 @@ func TestSupervised(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	states("WATCHDOG=1")
+	if !signal.Ignored(syscall.SIGHUP) { // as of this process, and so of the command, under nohup
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		got := states("READY=1")
+		at := slices.Index(got, "RELOADING=1")
+		if at < 0 || runtime.GOOS == "linux" && !regexp.MustCompile(`^MONOTONIC_USEC=[1-9]\d*$`).MatchString(got[at+1]) {
+			t.Errorf("it says of a reload %q", got)
+		}
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

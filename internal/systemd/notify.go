@@ -25,6 +25,16 @@ const (
 	Alive    = "WATCHDOG=1"
 )
 
+// Reloading are the states of a service that reads its settings anew, until it says [Ready] again.
+func Reloading() []string {
+	states := []string{"RELOADING=1"}
+	if usec := monotonic(); usec > 0 {
+		// By this systemd knows this reload's READY=1 from one that was on its way before.
+		states = append(states, "MONOTONIC_USEC="+strconv.FormatInt(usec, 10))
+	}
+	return states
+}
+
 // NewNotifier returns the notifier that the environment asks for, by NOTIFY_SOCKET, WATCHDOG_USEC and
 // WATCHDOG_PID, or nil if it asks for none.
 func NewNotifier(getenv func(string) string) (*Notifier, error) {

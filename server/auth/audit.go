@@ -15,8 +15,8 @@ import (
 type Record struct {
 	// Time is when it ended; what [Trail.Add] has sets it.
 	Time time.Time `json:"time"`
-	// Who is the principal's name; "anonymous" where nobody is asked, and "file" for a file that has
-	// changed.
+	// Who is the principal's name; "anonymous" where nobody is asked, "file" for a file that has
+	// changed, and "signal" for who has sent one to the process.
 	Who string `json:"who"`
 	// From is the address that the request came from, "" without one.
 	From string `json:"from,omitzero"`
@@ -39,6 +39,7 @@ const (
 const (
 	WhoAnonymous = "anonymous"
 	WhoFile      = "file"
+	WhoSignal    = "signal"
 )
 
 // Trail keeps audit records: in the log, under one message, and in a file of JSON lines if it has

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/resonhost/resonhost/internal/fsevents"
 )
 
 // Defaults of [Config].
@@ -224,6 +226,7 @@ type Watcher struct {
 	settler settler
 	connect func() (*fsnotify.Watcher, error)
 	changes chan Change
+	asked   chan struct{} // of capacity 1, by Look
 	stop    chan struct{}
 	done    chan struct{}
 
@@ -251,6 +254,7 @@ func New(c Config, known []File) *Watcher {
 		settler: newSettler(c.Settle, c.Gone),
 		connect: fsnotify.NewWatcher,
 		changes: make(chan Change),
+		asked:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
@@ -277,6 +281,9 @@ func (w *Watcher) Start() error {
 // misses nothing but what has been replaced since: of each name only the newest change
 // waits. Names are in no order.
 func (w *Watcher) Changes() <-chan Change { return w.changes }
+
+// Look has the directory looked at now, rather than within Poll.
+func (w *Watcher) Look() { fsevents.Wake(w.asked) }
 
 // Close ends watching and waits until it has ended. Changes that nobody received are
 // dropped. It may be called more than once.
@@ -316,6 +323,8 @@ func (w *Watcher) run() {
 		case out <- head:
 			w.pending = slices.Delete(w.pending, 0, 1)
 			continue
+		case <-w.asked:
+			polled, due = time.Now(), rest // watches are renewed too
 		case <-w.events.wake():
 			if !rest.Before(due) {
 				continue

@@ -640,6 +640,14 @@ func TestNoEvents(t *testing.T) {
 	})
 }
 
+// TestLook has no event and no poll tell of a change.
+func TestLook(t *testing.T) {
+	b := newBox(t, "x.wasm=old").make()
+	b.deaf()
+	b.w.Look()
+	b.one("x", "new")
+}
+
 // A consumer that takes nothing keeps one change a name waiting.
 func TestSlowConsumer(t *testing.T) {
 	b := newBox(t)
