@@ -62,7 +62,7 @@ TESTTIME ?= 30m
 # goroutine at all.
 # All are in test.
 NO_RACE_PACKAGES := /host/internal/module/meter$$|/hosttest$$
-NO_RACE_BINARY   := Examples|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
+NO_RACE_BINARY   := Examples|Dashboard|CompletionInShells|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
 NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|Foreign|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
 

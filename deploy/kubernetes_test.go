@@ -170,7 +170,7 @@ func TestManifestsSettings(t *testing.T) {
 		t.Error("the pods have no RESONHOST_TOKENS")
 	}
 	cmd := exec.Command(binary(t), "config", "check", "--config", file, "--plugins", t.TempDir())
-	cmd.Env = append(env, "RESONHOST_TOKENS="+tokens)
+	cmd.Env = append(slices.Clone(env), "RESONHOST_TOKENS="+tokens)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

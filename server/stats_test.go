@@ -79,7 +79,7 @@ func TestHome(t *testing.T) {
 		"": "", "*/*": "", "application/json": "", "text/plain, text/html;q=0": "",
 		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "/ui/", "TEXT/HTML": "/ui/",
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -170,7 +170,7 @@ func (s *service) do(t *testing.T, r request) (valid bool, status int, kind host
 	} else if resp.StatusCode >= http.StatusBadRequest {
 		t.Errorf("%s %s: status %d with no problem document: %s", r.method, r.path, resp.StatusCode, body)
 	}
-	if again := resp.Header.Get("Retry-After"); (again != "") != (resp.StatusCode == 429 || resp.StatusCode == 503) {
+	if again := resp.Header.Get("Retry-After"); (again != "") != (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
 		t.Errorf("%s %s: status %d with Retry-After %q", r.method, r.path, resp.StatusCode, again)
 	}
 	// What no operation of the document is, has answers that no operation has.
