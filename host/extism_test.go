@@ -1,9 +1,11 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -230,6 +232,31 @@ func TestUnacceptedManifest(t *testing.T) {
 	w.await(event.PluginReady)
 	if out, err := w.Run(t.Context(), "swap", nil); err != nil || string(out) != guesttest.SwapTag("v1") {
 		t.Errorf("%q, err %v", out, err)
+	}
+}
+
+// TestBlindManifest has a host start without the files that a manifest may name which it cannot read.
+func TestBlindManifest(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "m.json", []byte(`{"memory": {"max_pages": 1}, "wasm": [`))
+	save(t, dir, "impl.wasm", guesttest.HandWritten(t, "upper"))
+	log := new(bytes.Buffer)
+	h := hosted.Start(t, host.Config{PluginDir: dir, StartPartly: true, Plugins: []host.Source{handWritten(t, "hostile")}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	for _, p := range h.Plugins() {
+		if p.Source == "impl" && p.Hash != "" {
+			t.Errorf("it serves: %+v", p)
+		}
+	}
+	if !strings.Contains(log.String(), "impl.wasm: it is not known which files a manifest names, and this may be one: mend m.json, or take it away") {
+		t.Errorf("the log has no reason:\n%s", log)
+	}
+	// Where nothing can be read the error says why.
+	h, err := host.New(host.Config{PluginDir: dir, StartPartly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "plugin m: read "+dir+"/m.json: document: is cut off, behind byte 38") {
+		t.Errorf("err %v", err)
 	}
 }
 

@@ -67,6 +67,9 @@ func (s *startup) find(ctx context.Context) error {
 		}
 	}
 	if len(s.sources) == 0 && !s.mayBeEmpty() {
+		if len(s.unread) > 0 {
+			return unreadable(s.unread)
+		}
 		return fmt.Errorf("no plugin: %s has no *.wasm file", s.cfg.PluginDir)
 	}
 	if len(s.sources)+len(s.unread) == 0 && s.cfg.Watch {
@@ -89,10 +92,19 @@ func (s *startup) sort(files []watch.File) error {
 		case s.mayBePart():
 			s.unread = append(s.unread, f)
 		default:
-			errs = append(errs, fmt.Errorf("plugin %s: %w", f.Name, f.Err))
+			errs = append(errs, unreadable([]*watch.File{f}))
 		}
 	}
 	s.files = files
+	return errors.Join(errs...)
+}
+
+// unreadable joins the errors of files.
+func unreadable(files []*watch.File) error {
+	errs := make([]error, len(files))
+	for i, f := range files {
+		errs[i] = fmt.Errorf("plugin %s: %w", f.Name, f.Err)
+	}
 	return errors.Join(errs...)
 }
 

@@ -47,7 +47,8 @@ type memory struct {
 
 // Files returns the paths that a document names, relative to its directory. It is false for one that
 // is no manifest: a JSON object without "wasm". The error says what is wrong with the document, apart
-// from the files: it may be half-written. Some paths may be known all the same.
+// from the files: it may be half-written. Some paths may be known all the same. They are nil if it cannot be
+// told whether there are any.
 func Files(doc []byte) (paths []string, ok bool, err error) {
 	if !json.Valid(doc) {
 		return nil, bytes.Contains(doc, []byte(`"wasm"`)), errors.New("is not valid JSON")
@@ -58,6 +59,7 @@ func Files(doc []byte) (paths []string, ok bool, err error) {
 		return nil, false, nil
 	}
 	_, _, err = parse(doc)
+	paths = []string{}
 	var all []struct {
 		Path string `json:"path"`
 	}

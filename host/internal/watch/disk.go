@@ -77,7 +77,13 @@ type disk struct {
 	manifests map[string]manifest
 	// single are the plugins that were files without a manifest at the last look.
 	single map[string]bool
+	// held are the plugin files that came while it was not known which files a manifest names, and that
+	// manifest's file.
+	held map[string]string
 }
+
+// errHeld is of a plugin file that a manifest may name.
+var errHeld = errors.New("it is not known which files a manifest names, and this may be one")
 
 // manifest is what a file is that could be one.
 type manifest struct {
@@ -93,6 +99,9 @@ type manifest struct {
 	// rival is whether there is a plugin file of its name that no manifest names.
 	rival bool
 }
+
+// blind reports whether it is not known which files a manifest names.
+func (m *manifest) blind() bool { return m.is && m.files == nil && !m.sound }
 
 // open does not wait for a writer if it is given a FIFO after all.
 func open(path string) (*os.File, error) {
@@ -205,6 +214,7 @@ func (d *disk) look() look {
 func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 	of, taken := make(map[string]bool), make(map[string]bool)
 	seen := make(map[string]manifest)
+	blind := "" // the first manifest of which it is not known what it names
 	for file := range there {
 		name, ok := d.manifest(file)
 		if !ok {
@@ -214,6 +224,9 @@ func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 		seen[name] = m
 		if !m.is {
 			continue
+		}
+		if m.blind() && !d.cfg.Manifest.Yields && (blind == "" || file < blind) {
+			blind = file
 		}
 		for _, path := range m.files {
 			path = filepath.Clean(path)
@@ -226,7 +239,8 @@ func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 			of[name] = true
 		}
 	}
-	d.manifests, d.single = seen, make(map[string]bool)
+	before := d.single
+	d.manifests, d.single, d.held = seen, make(map[string]bool), make(map[string]string)
 	for file := range there {
 		name, ok := d.plugin(file)
 		if !ok || taken[file] && d.cfg.only == "" {
@@ -234,6 +248,10 @@ func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 		}
 		of[name] = true
 		m := seen[name]
+		if blind != "" && d.cfg.only == "" && !m.is && !before[name] {
+			d.held[name] = blind
+			continue
+		}
 		d.single[name] = !m.is
 		if m.is {
 			m.rival = !taken[file]
@@ -246,7 +264,7 @@ func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 // know takes note of a plugin that was read before the first look, and by whom its files are taken.
 func (d *disk) know(f *File) {
 	if filepath.Base(f.Path) == f.Name+d.cfg.Suffix {
-		d.single[f.Name] = true
+		d.single[f.Name] = !errors.Is(f.Err, errHeld)
 		return
 	}
 	if d.cfg.Manifest == nil {
@@ -315,6 +333,10 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 	names := d.names(plugin)
 	if len(names) != len(seen) {
 		return File{}, false
+	}
+	if by, held := d.held[plugin]; held {
+		f.Err = &fs.PathError{Op: "read", Path: f.Path, Err: fmt.Errorf("%w: mend %s, or take it away", errHeld, by)}
+		return f, true
 	}
 	for i, name := range names {
 		if !seen[i].there {

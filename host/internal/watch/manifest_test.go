@@ -80,6 +80,63 @@ func TestManifestUnread(t *testing.T) {
 	b.one("m", "code m.json=use impl.wasm.\n")
 }
 
+// TestManifestUnknown has no new plugin file serve by itself while nobody knows whether a manifest names it.
+func TestManifestUnknown(t *testing.T) {
+	b := newManifestBox(t, "old.wasm=old").make()
+	var fails atomic.Bool
+	b.w.SetOpen(func(path string) (*os.File, error) {
+		if fails.Load() && strings.HasSuffix(path, ".json") {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES}
+		}
+		return os.Open(path)
+	})
+	fails.Store(true)
+	b.start()
+	b.write("m.json", "use impl.wasm.")
+	b.write("impl.wasm", "code")
+	b.write("other.wasm", "other")
+	held := func(name string) string {
+		return "error: read " + b.path(name) + ": it is not known which files a manifest names, and this may be one: mend m.json, or take it away"
+	}
+	want := map[string]string{
+		"m": "error: open " + b.path("m.json") + ": permission denied", "impl": held("impl.wasm"), "other": held("other.wasm"),
+	}
+	expect := func() {
+		t.Helper()
+		for len(want) > 0 {
+			c := b.next()
+			if got := text(c); got != want[c.Name] {
+				t.Fatalf("%s: %s, want %s", c.Name, got, want[c.Name])
+			}
+			delete(want, c.Name)
+		}
+	}
+	expect()
+	b.put("old.wasm", "newer") // which served before
+	b.one("old", "newer")
+	fails.Store(false)
+	want = map[string]string{"m": "code m.json=use impl.wasm.", "impl": "gone", "other": "other"}
+	expect()
+	b.quiet()
+}
+
+// TestManifestUnknownAtFirst has it so when a directory is read.
+func TestManifestUnknownAtFirst(t *testing.T) {
+	b := newManifestBox(t, "m.json=use "+strings.Repeat("x", 1<<17), "impl.wasm=code")
+	got := b.read()
+	if len(got) != 2 || !strings.Contains(got["m"], "too large") || !strings.Contains(got["impl"], "mend m.json") {
+		t.Errorf("%q", got)
+	}
+	b.start()
+	b.put("m.json", "use impl.wasm.")
+	for range 2 {
+		if c := b.next(); c.Name == "impl" && c.File != nil || c.Name == "m" && text(c) != "code m.json=use impl.wasm." {
+			t.Errorf("%s: %s", c.Name, text(c))
+		}
+	}
+	b.quiet()
+}
+
 // TestManifestTooLarge has a manifest that is too large be told as an error of its plugin.
 func TestManifestTooLarge(t *testing.T) {
 	b := newManifestBox(t, "m.json=use impl.wasm.", "impl.wasm=code").start()

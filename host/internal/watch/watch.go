@@ -100,7 +100,8 @@ type Manifest struct {
 	Suffix string // of the names of manifests
 	// Files returns the paths that a document names, relative to the directory and in it. It is false
 	// for a document that is no manifest, which is let be. The error says what is wrong with the
-	// document, apart from its files: it takes none from a plugin that is there.
+	// document, apart from its files: it takes none from a plugin that is there. With an error and nil
+	// paths nobody knows which files it names, and no new plugin file is read meanwhile.
 	Files func(doc []byte) (paths []string, ok bool, err error)
 	// Yields has each manifest take no file from a plugin, and go behind a plugin file of its name.
 	Yields bool
