@@ -305,7 +305,7 @@ func TestDirectory(t *testing.T) {
 		"fd_sync fd_datasync":                                     success,
 		"fd_filestat_set_times":                                   erofs,
 		"fd_fdstat_set_flags fd_fdstat_set_rights":                enosys,
-		"sock_accept sock_recv sock_send sock_shutdown":           enotsock,
+		"sock_accept sock_recv sock_send sock_shutdown":           ebadf,
 		"path_open path_filestat_get path_filestat_set_times":     efault,
 		"path_create_directory path_readlink path_unlink_file":    efault,
 		"path_remove_directory path_link path_rename":             efault,
