@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +35,38 @@ func openTerminal(t *testing.T) (window, terminal *os.File) {
 		t.Fatal(err)
 	}
 	return window, terminal
+}
+
+// TestTopLive shows a host in a terminal of 30 columns, until SIGINT, also once the host is gone.
+func TestTopLive(t *testing.T) {
+	d := startRun(t, "--mode", "inline")
+	window, terminal := openTerminal(t)
+	if err := unix.IoctlSetWinsize(int(window.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 30}); err != nil {
+		t.Fatal(err)
+	}
+	top := exec.Command(binary(t), "top", "--url", "http://"+d.addr)
+	top.Stdout = terminal
+	if err := top.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer top.Process.Kill() // it has ended, unless the test failed
+	terminal.Close()
+	shown := &serving{logs: bufio.NewReader(window), ended: func() any { return top.Wait() }}
+	shown.await(t, `^(\x1b\[H)`)
+	if line := shown.await(t, `^(TRANSFORM.*\x1b\[K)`)[1]; line != "TRANSFORM                   T…\x1b[K" {
+		t.Errorf("%q", line)
+	}
+	shown.await(t, `^(cascade )`)
+	if log, code := d.rest(t); code != api.ExitOK {
+		t.Errorf("exit code %d\n%s", code, log)
+	}
+	shown.await(t, `^(since then: no host answers)`)
+	if err := top.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := top.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTerminalIsGone closes the terminal's window in which the command runs: it drains. If a service
