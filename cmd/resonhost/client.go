@@ -49,14 +49,18 @@ func (r *remote) base() (*url.URL, error) {
 
 // client asks a host.
 type client struct {
+	base  *url.URL
 	http  *http.Client
 	token string // "" for none
 }
 
 // open returns what asks the host, and reads the files that it needs. Warnings go to stderr.
-func (r *remote) open(base *url.URL, stderr io.Writer) (*client, error) {
-	c := &client{}
-	var err error
+func (r *remote) open(stderr io.Writer) (*client, error) {
+	base, err := r.base()
+	if err != nil {
+		return nil, err
+	}
+	c := &client{base: base}
 	if c.token, err = r.token(stderr); err != nil {
 		return nil, err
 	}

@@ -66,18 +66,14 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	case verb != "ls" && len(args) != 2:
 		return usagef("say of which plugin: resonhost plugins %s NAME", verb)
 	}
-	base, err := o.remote.base()
-	if err != nil {
-		return err
-	}
-	host, err := o.remote.open(base, std.err)
+	host, err := o.remote.open(std.err)
 	if err != nil {
 		return err
 	}
 	defer host.close()
 	if verb == "ls" {
 		var list api.Plugins
-		if err := host.ask(ctx, http.MethodGet, base.JoinPath("v1", "plugins"), &list); err != nil {
+		if err := host.ask(ctx, http.MethodGet, host.base.JoinPath("v1", "plugins"), &list); err != nil {
 			return err
 		}
 		if o.json {
@@ -86,7 +82,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 		return printPlugins(std.out, list.Plugins)
 	}
 	var changed api.Changed
-	at := base.JoinPath("v1", "plugins", url.PathEscape(args[1]), verb)
+	at := host.base.JoinPath("v1", "plugins", url.PathEscape(args[1]), verb)
 	if rule != "" {
 		at.RawQuery = url.Values{"state_rule": {rule}}.Encode()
 	}

@@ -42,18 +42,14 @@ func readyCommand(std stdio) *cli.Command {
 
 // askReady prints what a host says of itself within a time.
 func (r *remote) askReady(ctx context.Context, std stdio, patience time.Duration) error {
-	base, err := r.base()
-	if err != nil {
-		return err
-	}
-	host, err := r.open(base, std.err)
+	host, err := r.open(std.err)
 	if err != nil {
 		return err
 	}
 	defer host.close()
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
-	req, err := host.request(ctx, http.MethodGet, base.JoinPath("readyz"))
+	req, err := host.request(ctx, http.MethodGet, host.base.JoinPath("readyz"))
 	if err != nil {
 		return err
 	}
@@ -68,16 +64,16 @@ func (r *remote) askReady(ctx context.Context, std stdio, patience time.Duration
 		case errors.Is(cause, context.Canceled):
 			return &exit{api.ExitInterrupted, errInterrupted}
 		case cause != nil:
-			return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %w", base.Host, cause)}
+			return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %w", host.base.Host, cause)}
 		}
-		return noAnswer(base, err)
+		return noAnswer(host.base, err)
 	}
 	if res.StatusCode != http.StatusOK {
 		var problem api.Error
 		if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
 			problem.Detail = res.Status
 		}
-		return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %s", base.Host, problem.Detail)}
+		return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %s", host.base.Host, problem.Detail)}
 	}
 	for line := range strings.Lines(string(body)) {
 		if _, err := fmt.Fprintln(std.out, printable(strings.TrimSuffix(line, "\n"))); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -60,16 +59,12 @@ func (o *options) top(ctx context.Context, std stdio, once bool, every time.Dura
 	if live && !term.IsTerminal(int(std.out.Fd())) {
 		return usagef("top: standard output is no terminal; --once prints one view, --json one a line")
 	}
-	base, err := o.remote.base()
-	if err != nil {
-		return err
-	}
-	host, err := o.remote.open(base, std.err)
+	host, err := o.remote.open(std.err)
 	if err != nil {
 		return err
 	}
 	defer host.close()
-	before, err := host.stats(ctx, base)
+	before, err := host.stats(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,7 +85,7 @@ func (o *options) top(ctx context.Context, std stdio, once bool, every time.Dura
 			}
 			return nil
 		}
-		now, err := host.stats(ctx, base)
+		now, err := host.stats(ctx)
 		switch {
 		case err == nil:
 			view = viewOf(&before, &now)
@@ -109,12 +104,12 @@ func (o *options) top(ctx context.Context, std stdio, once bool, every time.Dura
 }
 
 // stats asks for the statistics of a host, within a time.
-func (c *client) stats(ctx context.Context, base *url.URL) (s api.Stats, err error) {
+func (c *client) stats(ctx context.Context) (s api.Stats, err error) {
 	limited, cancel := context.WithTimeout(ctx, topTimeout)
 	defer cancel()
-	err = c.ask(limited, http.MethodGet, base.JoinPath("v1", "stats"), &s)
+	err = c.ask(limited, http.MethodGet, c.base.JoinPath("v1", "stats"), &s)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		err = &exit{api.ExitFailed, fmt.Errorf("the host at %s: no answer within %v", base.Host, topTimeout)}
+		err = &exit{api.ExitFailed, fmt.Errorf("the host at %s: no answer within %v", c.base.Host, topTimeout)}
 	}
 	return s, err
 }

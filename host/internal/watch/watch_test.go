@@ -640,12 +640,16 @@ func TestNoEvents(t *testing.T) {
 	})
 }
 
-// TestLook has no event and no poll tell of a change.
+// TestLook has neither an event nor a poll tell of changes. The look of the start may still see the first.
 func TestLook(t *testing.T) {
 	b := newBox(t, "x.wasm=old").make()
-	b.deaf()
-	b.w.Look()
-	b.one("x", "new")
+	b.w.SetConnect(func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
+	b.start()
+	for _, content := range []string{"new", "newer", "newest"} {
+		b.put("x.wasm", content)
+		b.w.Look()
+		b.one("x", content)
+	}
 }
 
 // A consumer that takes nothing keeps one change a name waiting.
