@@ -90,6 +90,12 @@ const size_t rh_transform_count = 1;
 	if got := refused(t, resonhost, dir); !regexp.MustCompile(want).MatchString(got) {
 		t.Errorf("%s, want\n%s", got, want)
 	}
+	// As the scaffold's Makefile links.
+	compile(t, dir, "-mexec-model=reactor", "-Wl,--stack-first,--strip-debug", "-O0")
+	const stripped = "raise --max-flow (PluginConfig.MaxFlow); or compile with -O1 or more, or Rust's --release, if this is a debug build\n"
+	if got := refused(t, resonhost, dir); !strings.HasSuffix(got, stripped) {
+		t.Errorf("without DWARF: %s, want at its end\n%s", got, stripped)
+	}
 	compile(t, dir, "-mexec-model=reactor", "-Wl,--stack-first", "-O1")
 	run(t, dir, nil, resonhost, "validate", "big.wasm")
 }

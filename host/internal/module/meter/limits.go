@@ -224,13 +224,9 @@ func (w *rewriter) tooLarge() error {
 				Function: w.called(e.worst), What: l.what, Got: e.got, Limit: e.most, Least: e.least,
 				Others: len(e.functions) - 1, Setting: l.setting, Cure: l.cure,
 			}
-			// A linker that is told to leave DWARF out leaves names out with it. So names without it are
-			// those of an optimised build.
+			// Names say nothing: wasm-ld --strip-debug takes DWARF away and leaves them.
 			if l.doubt != "" && !w.debug {
-				at.Cure = ""
-				if w.names == nil {
-					at.Doubt = l.doubt
-				}
+				at.Cure, at.Doubt = "", l.doubt
 			}
 			errs = append(errs, at)
 		}
