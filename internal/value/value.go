@@ -21,9 +21,23 @@ type Value interface {
 	String() string
 }
 
-// Bytes writes a size as [Size] takes it.
+// Bytes writes a size as [Size] takes it, in a unit where that is exact and else in bytes.
 func Bytes(n uint64) string {
-	return strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(n))
+	text := strings.NewReplacer(" ", "", ".0", "").Replace(humanize.IBytes(n))
+	if back, err := ParseBytes(text); err != nil || back != n {
+		return strconv.FormatUint(n, 10)
+	}
+	return text
+}
+
+// ParseBytes reads a size such as 64MiB or 65536. The error is a rule. A comma is refused: some write
+// it before decimals and others between thousands.
+func ParseBytes(text string) (uint64, error) {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || strings.Contains(text, ",") {
+		return 0, errors.New("must be a size such as 64MiB or 65536")
+	}
+	return n, nil
 }
 
 // unlessNone returns a value's text: "" for 0, which has not been set, and none for what is negative.
@@ -151,9 +165,9 @@ func (v size[T]) String() string {
 }
 
 func (v size[T]) Set(s string) error {
-	n, err := humanize.ParseBytes(s)
+	n, err := ParseBytes(s)
 	if err != nil {
-		return errors.New("must be a size such as 64MiB or 65536")
+		return err
 	}
 	if n == 0 {
 		return errors.New("must be at least 1 byte")

@@ -36,6 +36,11 @@ func TestValues(t *testing.T) {
 		{"duration or none", "none", "none"},
 		{"duration or none", "0s", `must be a positive duration such as 1m30s, or "none"`},
 		{"size", "65536", "64KiB"},
+		{"size", "1.5MiB", "1.5MiB"},
+		{"size", "1500001", "1500001"}, // which is not 1.4 MiB
+		{"size", "1MB", "1000000"},
+		{"size", "1,5 KB", "must be a size such as 64MiB or 65536"},
+		{"size", "1,000", "must be a size such as 64MiB or 65536"},
 		{"size", "0", "must be at least 1 byte"},
 		{"size", "16EiB", "must be a size such as 64MiB or 65536"},
 		{"size", "8EiB", "is too large"},

@@ -25,7 +25,8 @@ type Options struct {
 	// second at most; default discards them.
 	Logger *slog.Logger
 	// CertificateScopes are the scopes of a client certificate whose names no line of the tokens has;
-	// none refuses it.
+	// none refuses it. A line's name without cert is refused too: else a certificate would go past
+	// what its line allows.
 	CertificateScopes []Scope
 }
 
@@ -55,6 +56,7 @@ type table struct {
 	tokens       map[hash]*credential
 	certificates map[string]*Principal // by name
 	limits       map[string]*rate.Limiter
+	names        map[string]bool // of all lines
 }
 
 // credential is a token. Each is a principal of its own, so that one can be withdrawn; those of a
@@ -113,9 +115,10 @@ func (i *Identity) SetTokens(b []byte) ([]Entry, error) {
 	i.change.Lock()
 	defer i.change.Unlock()
 	before := i.table.Load()
-	now := &table{tokens: make(map[hash]*credential), certificates: make(map[string]*Principal), limits: make(map[string]*rate.Limiter)}
+	now := &table{tokens: make(map[hash]*credential), certificates: make(map[string]*Principal), limits: make(map[string]*rate.Limiter), names: make(map[string]bool)}
 	for n := range entries {
 		e := &entries[n]
+		now.names[e.Name] = true
 		limit := limiter(e.Grant)
 		if old := before.limits[e.Name]; old != nil && limit != nil && old.Limit() == limit.Limit() && old.Burst() == limit.Burst() {
 			limit = old
@@ -204,6 +207,11 @@ func (i *Identity) byCertificate(r *http.Request, c *x509.Certificate) (*Princip
 	for _, name := range names {
 		if p := t.certificates[name]; p != nil {
 			return p, nil
+		}
+	}
+	for _, name := range names {
+		if t.names[name] {
+			return nil, i.failed(r, reasonCertificate, "the line of the tokens with a name of the client certificate lacks cert")
 		}
 	}
 	for _, name := range names {

@@ -372,6 +372,7 @@ func certified(c *x509.Certificate, authorization ...string) *http.Request {
 
 func TestCertificates(t *testing.T) {
 	token, hashed := auth.NewToken()
+	_, hashOfAlice := auth.NewToken()
 	valid := func(c *x509.Certificate) *x509.Certificate {
 		c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 		return c
@@ -383,7 +384,8 @@ func TestCertificates(t *testing.T) {
 	named := func(cn string) *x509.Certificate {
 		return valid(&x509.Certificate{Subject: pkix.Name{CommonName: cn}})
 	}
-	file := "spiffe://example.org/ci cert scopes=admin\nann@example.com cert scopes=read\nweb.example.org cert scopes=call\nops " + hashed + ",cert scopes=call,read"
+	file := "spiffe://example.org/ci cert scopes=admin\nann@example.com cert scopes=read\nweb.example.org cert scopes=call\nalice " + hashOfAlice + " scopes=read transforms=x rate=1/h\nops " + hashed + ",cert scopes=call,read"
+	const lacksCert = "the line of the tokens with a name of the client certificate lacks cert"
 	strict, open := identity(t, auth.Options{}, file), identity(t, auth.Options{CertificateScopes: []auth.Scope{auth.ScopeRead}}, file)
 	for name, c := range map[string]struct {
 		cert         *x509.Certificate
@@ -393,6 +395,8 @@ func TestCertificates(t *testing.T) {
 		"URI":            {valid(&x509.Certificate{URIs: []*url.URL{spiffe}, DNSNames: []string{"web.example.org"}}), "spiffe://example.org/ci [admin]", "spiffe://example.org/ci [admin]"},
 		"e-mail":         {valid(&x509.Certificate{EmailAddresses: []string{"ann@example.com"}, Subject: pkix.Name{CommonName: "ops"}}), "ann@example.com [read]", "ann@example.com [read]"},
 		"DNS":            {valid(&x509.Certificate{DNSNames: []string{"x.example.org", "web.example.org"}}), "web.example.org [call]", "web.example.org [call]"},
+		"without cert":   {named("alice"), lacksCert, lacksCert}, // else it would go past alice's transforms and rate
+		"one without":    {valid(&x509.Certificate{DNSNames: []string{"other"}, Subject: pkix.Name{CommonName: "alice"}}), lacksCert, lacksCert},
 		"another":        {named("other"), "no line of the tokens has a name of the client certificate", "other [read]"},
 		"none":           {valid(&x509.Certificate{}), "no line of the tokens has a name of the client certificate", "no line of the tokens has a name of the client certificate"},
 		"like a token":   {named(token), "no line of the tokens has a name of the client certificate", "no line of the tokens has a name of the client certificate"},

@@ -314,7 +314,8 @@ func parseRate(text string) (perSecond float64, rule string) {
 	number, unit, _ := strings.Cut(text, "/")
 	n, err := strconv.ParseFloat(number, 64)
 	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
-	if err != nil || seconds == 0 || !(n > 0 && n <= maxRate) {
+	// The quotient of a number that is next to none is 0, which would be no limit at all.
+	if err != nil || seconds == 0 || !(n/seconds > 0 && n <= maxRate) {
 		return 0, "must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h"
 	}
 	return n / seconds, ""

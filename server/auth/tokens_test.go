@@ -90,6 +90,7 @@ func TestParseErrors(t *testing.T) {
 		"ci cert scopes=call rate=100":                                     "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h",
 		"ci cert scopes=call rate=NaN/s":                                   "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h",
 		"ci cert scopes=call rate=0/s":                                     "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h",
+		"ci cert scopes=call rate=1e-321/h":                                "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h", // which is 0 a second
 		"ci cert scopes=call rate=1e7/s":                                   "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h",
 		"ci cert scopes=call burst=0 rate=1/s":                             "line 1: burst: must be a whole number from 1 to 1000000",
 		"ci cert scopes=call burst=2":                                      "line 1: burst: has no effect without rate",

@@ -7,9 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/internal/yamlfile"
 )
 
@@ -86,9 +85,9 @@ func (t *Transform) setTimeout(s string) error {
 }
 
 func (t *Transform) setState(s string) error {
-	n, err := humanize.ParseBytes(s)
+	n, err := value.ParseBytes(s)
 	if err != nil {
-		return errors.New("must be a size such as 64MiB or 65536")
+		return err
 	}
 	if n > manifest.MaxStateBytes {
 		return fmt.Errorf("must be at most %d bytes", manifest.MaxStateBytes)
