@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -230,15 +231,18 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestTimeout has a job that takes longer than it may.
+// TestTimeout has a job that takes longer than it may. The clock stands still until its first task
+// waits.
 func TestTimeout(t *testing.T) {
-	b := start(t, jobs.Options{})
-	j := b.submit(jobs.Spec{Owner: ann, Transform: "t.wait", Input: input(2), Timeout: time.Millisecond})
-	<-b.waits
-	time.AfterFunc(5*time.Millisecond, b.let) // native code cannot be stopped
-	if got := b.wait(ann, j.ID); got.State != api.JobFailed || got.Error.Kind != host.KindTimeout || got.Done > 1 {
-		t.Errorf("%+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, jobs.Options{})
+		j := b.submit(jobs.Spec{Owner: ann, Transform: "t.wait", Input: input(2), Timeout: time.Millisecond})
+		<-b.waits
+		time.AfterFunc(5*time.Millisecond, b.let) // native code cannot be stopped
+		if got := b.wait(ann, j.ID); got.State != api.JobFailed || got.Error.Kind != host.KindTimeout || got.Done > 1 {
+			t.Errorf("%+v", got)
+		}
+	})
 }
 
 // TestBounds has more jobs and bytes than there may be.
