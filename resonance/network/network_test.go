@@ -616,6 +616,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{node(network.NodeSpec{ID: "a"}), "node a: there is such a node already", network.ErrExists},
 		{node(network.NodeSpec{ID: "é"}), "id: must be printable ASCII", nil},
+		{node(network.NodeSpec{ID: "."}), "id: must not be . or ..", nil},
+		{node(network.NodeSpec{ID: ".."}), "id: must not be . or ..", nil},
 		{node(network.NodeSpec{Frequency: -1}), "frequency: must be above 0 and at most 1e6", nil},
 		{node(network.NodeSpec{Strength: math.NaN()}), "resonance_strength: must be between 0 and 1", nil},
 		{node(network.NodeSpec{State: "asleep"}), `state: must be "resonating" or "stopped"`, nil},

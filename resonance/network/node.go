@@ -18,8 +18,9 @@ import (
 
 // NodeSpec says what a node is to be.
 type NodeSpec struct {
-	// ID is 1 to 128 bytes of printable ASCII; default "node-N", where N is the number of
-	// nodes created before, or a later one, if that is another's.
+	// ID is 1 to 128 bytes of printable ASCII, but not "." or "..", which would be other paths of a
+	// URL; default "node-N", where N is the number of nodes created before, or a later one, if
+	// that is another's.
 	ID string
 	// Frequency is in Hz, above 0 and at most 1e6; default 100.
 	Frequency float64
@@ -122,7 +123,10 @@ func (n *Network) check(spec *NodeSpec, named bool) error {
 	if err := node.Validate(); err != nil {
 		return err
 	}
-	if !isPeriod(spec.Period) {
+	switch {
+	case node.ID == "." || node.ID == "..":
+		return &abi.FieldError{Field: "id", Rule: "must not be . or .."}
+	case !isPeriod(spec.Period):
 		return &abi.FieldError{Field: "period", Rule: periodRule}
 	}
 	return nil

@@ -185,6 +185,8 @@ func TestRefusals(t *testing.T) {
 		{400, http.MethodPost, "/v1/networks", `{`, `"field":"document"`},
 		{413, http.MethodPost, "/v1/networks", strings.Repeat(" ", 64<<10+1), "65536"},
 		{409, http.MethodPost, "/v1/networks/a/nodes", `{}`, "network is full: it has 3 nodes"},
+		{400, http.MethodPost, "/v1/networks/a/nodes", `{"id": ".."}`, `"field":"id"`}, // whose path would be the network's
+		{400, http.MethodPost, "/v1/networks/a/nodes", `{"id": "."}`, `"field":"id"`},
 		{400, http.MethodPost, "/v1/networks/a/nodes", `{"frequency": -1}`, `"field":"frequency"`},
 		{400, http.MethodPost, "/v1/networks/a/nodes", `{"frequency": 1e999}`, "must be a number in range"},
 		{400, http.MethodPost, "/v1/networks/a/nodes", `{"state": "asleep"}`, `"field":"state"`},

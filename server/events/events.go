@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -103,6 +104,15 @@ func (h *Hub) Collectors() []prometheus.Collector {
 
 // Drain ends all streams, and those that come. Calling it again is fine.
 func (h *Hub) Drain() { h.drain() }
+
+func (h *Hub) isDraining() bool {
+	select {
+	case <-h.draining:
+		return true
+	default:
+		return false
+	}
+}
 
 // Feed returns a feed of a bus.
 func (h *Hub) Feed(bus *event.Bus) *Feed {
@@ -209,13 +219,9 @@ func (s *stream) run(ctx context.Context) {
 	keepAlive := time.NewTimer(s.feed.hub.opts.KeepAlive)
 	defer keepAlive.Stop()
 	s.flush()
-	for s.err == nil {
-		if s.query.Withdrawn != nil && s.query.Withdrawn() {
-			s.end(api.EndWithdrawn)
-			return
-		}
-		if s.take(ctx) {
-			s.end(api.EndClosed)
+	for s.err == nil && ctx.Err() == nil {
+		if why := s.take(ctx); why != "" {
+			s.end(why)
 			return
 		}
 		s.flush()
@@ -225,37 +231,54 @@ func (s *stream) run(ctx context.Context) {
 		case <-keepAlive.C:
 			s.buf.WriteString(": keep-alive\n\n")
 			s.flush()
-		case <-s.feed.hub.draining:
-			s.take(ctx)
-			s.end(api.EndDraining)
-			return
+		case <-s.feed.hub.draining: // which take sees
 		case <-ctx.Done():
-			return
 		}
 	}
 }
 
-// take writes what there is. It reports whether there will be nothing more.
-func (s *stream) take(ctx context.Context) (ended bool) {
+// take writes what there is. It returns why the stream is to end, "" if it goes on. There may be no
+// end of what there is, so it asks for that whenever it has nothing left to flush. Of a hub that
+// drains it writes what was published until it saw that; the client has the rest when it comes again.
+func (s *stream) take(ctx context.Context) api.EndReason {
+	draining, until := false, uint64(math.MaxUint64)
 	for s.err == nil && ctx.Err() == nil {
+		if s.buf.Len() == 0 {
+			if s.query.Withdrawn != nil && s.query.Withdrawn() {
+				return api.EndWithdrawn
+			}
+			if !draining && s.feed.hub.isDraining() {
+				draining, until = true, s.feed.bus.Stats().Published
+			}
+		}
 		e, missed, err := s.sub.Take()
 		if missed > 0 {
-			s.feed.hub.dropped.Add(float64(missed))
-			kinds := s.query.Kinds
-			if len(kinds) == 0 {
-				kinds = event.Kinds()
-			}
-			s.own(api.KindStreamGap, api.StreamGap{Reason: api.GapSlow, Missed: missed, Kinds: namesOf(kinds)})
+			s.gap(missed)
 		}
-		if err != nil || e.Body == nil {
-			return err != nil
+		switch {
+		case draining && (err != nil || e.Body == nil || e.Seq > until):
+			return api.EndDraining
+		case err != nil:
+			return api.EndClosed
+		case e.Body == nil:
+			return ""
 		}
 		s.event(e)
 		if s.buf.Len() >= chunk {
 			s.flush()
 		}
 	}
-	return false
+	return ""
+}
+
+// gap tells the client, and counts, how many events it was too slow for.
+func (s *stream) gap(missed uint64) {
+	s.feed.hub.dropped.Add(float64(missed))
+	kinds := s.query.Kinds
+	if len(kinds) == 0 {
+		kinds = event.Kinds()
+	}
+	s.own(api.KindStreamGap, api.StreamGap{Reason: api.GapSlow, Missed: missed, Kinds: namesOf(kinds)})
 }
 
 // end tells the client that the server ends the stream, and when to come again.

@@ -41,7 +41,7 @@ type Query struct {
 	// Tenant, if not nil, leaves out tasks of other tenants. No parameter sets it.
 	Tenant *string
 	// Withdrawn, if set, reports whether the client may no longer have the stream, which then ends. It is
-	// asked whenever there is something to send, if only a comment.
+	// asked before each piece that is sent, if only a comment.
 	Withdrawn func() bool
 }
 
