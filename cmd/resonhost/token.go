@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -34,7 +35,7 @@ func tokenCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name:      "token",
 		Usage:     "make, list and remove the tokens by which callers show who they are",
-		UsageText: "resonhost token new --name NAME --scopes LIST [options]\n   resonhost token ls [options]\n   resonhost token rm NAME [options]",
+		UsageText: "resonhost token new --name NAME --scopes LIST [options]\nresonhost token ls [options]\nresonhost token rm NAME [options]",
 		Description: "   new  make a token and print it, this once: to standard output it alone. Its line,\n" +
 			"        which has its hash, is added to --tokens, or printed to standard error\n" +
 			"   ls   list who may do what, by the file of --tokens\n" +
@@ -100,8 +101,11 @@ func (n *newLine) line() (line, token string, err error) {
 		token, credentials = auth.NewToken()
 	}
 	var keys []string
-	for _, k := range [][2]string{{"scopes", n.scopes}, {"tenant", n.tenant}, {"transforms", n.transforms}, {"rate", n.rate}, {"burst", n.burst}} {
-		if k[1] != "" {
+	for _, k := range [][2]string{{"name", n.name}, {"scopes", n.scopes}, {"tenant", n.tenant}, {"transforms", n.transforms}, {"rate", n.rate}, {"burst", n.burst}} {
+		switch {
+		case strings.ContainsFunc(k[1], func(r rune) bool { return r == '#' || unicode.IsSpace(r) }):
+			return "", "", usagef("--%s: must have no blank and no #", k[0])
+		case k[0] != "name" && k[1] != "":
 			keys = append(keys, k[0]+"="+k[1])
 		}
 	}
