@@ -16,15 +16,16 @@ import (
 	"github.com/resonhost/resonhost/server/openapi"
 )
 
-// openAPI is GET /v1/openapi.json. What it describes is what serves now.
-func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, s.document())
+// openAPI is GET /v1/openapi.json. What it describes is what serves now, of transforms those that the
+// caller may call.
+func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, s.document(auth.Of(r.Context())))
 }
 
 // listTransforms is GET /v1/transforms.
-func (s *Server) listTransforms(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) listTransforms(w http.ResponseWriter, r *http.Request) {
 	list := api.Transforms{Transforms: []api.ServedTransform{}}
-	for _, t := range s.transforms() {
+	for _, t := range s.transforms(auth.Of(r.Context())) {
 		out := api.ServedTransform{Transform: transformOf(t), Plugin: t.Plugin, Version: t.Version, Hash: t.Hash, Takes: s.accepted(t)}
 		out.InputSchema, out.OutputSchema = s.codecs.Schemas(t)
 		list.Transforms = append(list.Transforms, out)
@@ -32,10 +33,13 @@ func (s *Server) listTransforms(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, list)
 }
 
-// transforms are all that serve, by name.
-func (s *Server) transforms() (all []host.Transform) {
+// transforms are all that serve and that somebody may call, by name.
+func (s *Server) transforms(who *auth.Principal) (all []host.Transform) {
 	for _, p := range s.host.Plugins() {
 		for _, t := range p.Transforms {
+			if who.MayCall(t.Name) != nil {
+				continue
+			}
 			// By name as a task finds it, with all that belongs to it; it may be gone by now.
 			if served, err := s.host.Lookup(t.Name); err == nil {
 				all = append(all, served)
@@ -53,8 +57,8 @@ type document struct {
 	asks  bool // who clients are
 }
 
-// document returns the document of all routes, and of each transform's own path.
-func (s *Server) document() openapi.Schema {
+// document returns the document of all routes, and of the path of each transform that somebody may call.
+func (s *Server) document(who *auth.Principal) openapi.Schema {
 	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), asks: s.opts.Identity != nil}
 	openapi.Enum(d.types, kinds()...)
 	openapi.Enum(d.types, api.JobStates()...)
@@ -68,7 +72,7 @@ func (s *Server) document() openapi.Schema {
 			run = r
 		}
 	}
-	for _, t := range s.transforms() {
+	for _, t := range s.transforms(who) {
 		d.add(s.transformRoute(run, t, d.types))
 	}
 	components := openapi.Schema{"schemas": d.types.Schemas}
@@ -149,7 +153,7 @@ var schemes = openapi.Schema{
 
 // add adds a route.
 func (d *document) add(r *Route) {
-	path := strings.TrimSuffix(r.Path, "{$}")
+	path := templateOf(r.Path)
 	op := openapi.Schema{"operationId": r.Doc.ID, "summary": r.Doc.Summary, "responses": d.responses(r)}
 	if r.Doc.ID == "" {
 		op["operationId"] = strings.ToLower(r.Method) + " " + path
@@ -179,6 +183,12 @@ func (d *document) add(r *Route) {
 		d.paths[path] = openapi.Schema{}
 	}
 	d.paths[path][strings.ToLower(r.Method)] = op
+}
+
+// templateOf is a path of [http.ServeMux] as OpenAPI has it, which knows neither {$} nor a parameter
+// with slashes.
+func templateOf(path string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(path, "{$}"), "...}", "}")
 }
 
 func parameter(where string, p Parameter) openapi.Schema {

@@ -31,6 +31,23 @@ func TestTransforms(t *testing.T) {
 	}
 }
 
+// TestTransformsOfCallers shows each caller the transforms that it may call, and no other.
+func TestTransformsOfCallers(t *testing.T) {
+	c := newCallers().with(t, "some", "scopes=read transforms=n.b*").with(t, "all", "scopes=read")
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withNative(nil)(cfg, o)
+		o.Identity = c
+	})
+	for who, want := range map[string]bool{"some": false, "all": true} {
+		for _, path := range []string{"/v1/transforms", "/v1/openapi.json"} {
+			status, _, body := s.as(t, c, who, http.MethodGet, path, "")
+			if status != http.StatusOK || !strings.Contains(body, "n.blow") || strings.Contains(body, "n.own") != want {
+				t.Errorf("%s sees in %s: status %d, %s", who, path, status, body)
+			}
+		}
+	}
+}
+
 // TestDocumentIsOfTheMoment has a plugin swapped for one with other schemas, then for one whose schema
 // cannot be within a document, and then unloaded.
 func TestDocumentIsOfTheMoment(t *testing.T) {

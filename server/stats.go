@@ -2,15 +2,37 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server/auth"
 )
 
 // stats is GET /v1/stats.
-func (s *Server) stats(w http.ResponseWriter, _ *http.Request) {
-	out := api.StatsOf(time.Now().UTC(), s.host.Stats(), s.host.Queues(api.MaxQueues))
+func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
+	queues, err := s.queues(r)
+	if err != nil {
+		s.fail(w, r, "", err)
+		return
+	}
+	out := api.StatsOf(time.Now().UTC(), s.host.Stats(), queues)
 	out.Started, out.Draining = s.started, s.isDraining()
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, out)
+}
+
+// queues are the longest that a caller may see. Without the scope admin those are its own tenant's:
+// the others would tell who else is there, and what they do. What tenants share is not its own.
+func (s *Server) queues(r *http.Request) ([]host.Queue, error) {
+	if auth.Of(r.Context()).Has(auth.ScopeAdmin) {
+		return s.host.Queues(api.MaxQueues), nil
+	}
+	tenant, err := s.tenantOf(r)
+	if err != nil {
+		return nil, err
+	}
+	own := slices.DeleteFunc(s.host.Queues(0), func(q host.Queue) bool { return q.Shared || q.Tenant != tenant })
+	return own[:min(len(own), api.MaxQueues)], nil
 }

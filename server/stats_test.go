@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,55 @@ func TestStats(t *testing.T) {
 	s.server.SetDraining()
 	if again := stats(t, s); !again.Draining || again.QueueDepth != 0 || !again.Started.Equal(out.Started) {
 		t.Errorf("at the end %+v", again)
+	}
+}
+
+// TestStatsOfTenants has two tenants' tasks wait. Each reader sees its own, and an admin both.
+func TestStatsOfTenants(t *testing.T) {
+	wait := make(chan struct{})
+	c := newCallers().with(t, "acme", "scopes=read").with(t, "gate", "scopes=read tenant=*").with(t, "ops", "scopes=read,admin")
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withNative(wait)(cfg, o)
+		cfg.Workers, o.Identity = 1, c
+	})
+	pending := []*host.Pending{s.host.Submit(t.Context(), "n.wait", nil)}
+	for s.host.Stats().Active == 0 {
+		runtime.Gosched()
+	}
+	for _, tenant := range []string{"acme", "rival", "rival"} {
+		pending = append(pending, s.host.Client(tenant, host.PriorityNormal).Submit(t.Context(), "n.wait", nil))
+	}
+	for s.host.Stats().QueueDepth < 3 {
+		runtime.Gosched()
+	}
+	for _, who := range []struct{ name, tenant, want string }{
+		{"acme", "", "acme"}, {"gate", "", ""}, {"gate", "rival", "rival"}, {"ops", "", "rival acme"},
+	} {
+		var header []string
+		if who.tenant != "" {
+			header = []string{server.HeaderTenant, who.tenant}
+		}
+		status, _, body := s.as(t, c, who.name, http.MethodGet, "/v1/stats", "", header...)
+		var out api.Stats
+		if err := json.Unmarshal([]byte(body), &out); err != nil || status != http.StatusOK {
+			t.Fatalf("%s: status %d, %s", who.name, status, body)
+		}
+		tenants := []string{}
+		for _, q := range out.Queues {
+			tenants = append(tenants, q.Tenant)
+		}
+		if got := strings.Join(tenants, " "); got != who.want || out.QueueDepth != 3 || out.Queues == nil {
+			t.Errorf("%s sees the queues of %q among %d tasks, want %q", who.name, got, out.QueueDepth, who.want)
+		}
+	}
+	if status, _, _ := s.as(t, c, "acme", http.MethodGet, "/v1/stats", "", server.HeaderTenant, "rival"); status != http.StatusForbidden {
+		t.Errorf("in the name of another tenant: status %d", status)
+	}
+	close(wait)
+	for _, p := range pending {
+		if _, err := p.Wait(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

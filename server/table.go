@@ -52,7 +52,7 @@ func (s *Server) taskRoutes() []Route {
 	}, {
 		Method: http.MethodGet, Path: "/v1/transforms", Scope: auth.ScopeRead, Handler: s.listTransforms,
 		Doc: Operation{
-			ID: "listTransforms", Summary: "lists the transforms that serve, with their schemas",
+			ID: "listTransforms", Summary: "lists the transforms that serve and that the caller may call, with their schemas",
 			Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Transforms{}}},
 		},
 	}, {
@@ -120,6 +120,7 @@ func (s *Server) operatorRoutes() []Route {
 			Method: http.MethodGet, Path: "/v1/stats", Scope: auth.ScopeRead, Handler: s.stats,
 			Doc: Operation{
 				ID: "stats", Summary: "answers what the host does now: workers, queues, tasks and latencies",
+				Headers:  []Parameter{{Name: HeaderTenant, Description: "Whose queues are shown to who has no scope admin, where the server believes it."}},
 				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Stats{}}},
 			},
 		},
