@@ -140,7 +140,7 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 	}
 	for {
 		if !a.Take(size-cap(b), false) {
-			s.noRoom(w, t)
+			noRoom(w, t.Name)
 			return nil, false
 		}
 		b = append(make([]byte, 0, size), b...)
@@ -184,7 +184,7 @@ func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error, mo
 	p := problem(host.KindInvalidArgument, t.Name, "the body broke off")
 	switch format := (*pack.FormatError)(nil); {
 	case errors.Is(err, pack.ErrNoRoom):
-		s.noRoom(w, t)
+		noRoom(w, t.Name)
 		return
 	case errors.As(err, &format):
 		p.Detail = err.Error()

@@ -105,13 +105,13 @@ func (a *account) close() {
 func (s *Server) open(w http.ResponseWriter, t host.Transform, n int) (a *account, ok bool) {
 	a = &account{of: s.held}
 	if !a.Take(n, false) {
-		s.noRoom(w, t)
+		noRoom(w, t.Name)
 		return nil, false
 	}
 	return a, true
 }
 
-// noRoom refuses a request that would hold more than it may.
-func (s *Server) noRoom(w http.ResponseWriter, t host.Transform) {
-	writeProblem(w, api.Of(t.Name, invoke.NoMemory(t.Name)))
+// noRoom refuses a request that would hold more than it may, of a task of the transform if that is not "".
+func noRoom(w http.ResponseWriter, transform string) {
+	writeProblem(w, api.Of(transform, invoke.NoMemory(transform)))
 }

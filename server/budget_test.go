@@ -279,3 +279,52 @@ func (p *paced) Read(b []byte) (int, error) {
 	<-p.tick
 	return p.r.Read(b[:min(len(b), 64<<10)])
 }
+
+// TestHeldLists has clients who ask for large lists and take none of them: what is held for them has its
+// bound, and small answers still come.
+func TestHeldLists(t *testing.T) {
+	const limit = 8 << 20
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withNative(nil)(cfg, o)
+		cfg.Native = nil
+		never := func(*guest.Task) error { return errors.New("called") }
+		for p := range 6 {
+			var transforms []string
+			for i := range 4 {
+				transforms = append(transforms, fmt.Sprintf(`{"name": "n%d.%d", "input": "application/json", "output": "application/json", "input_schema": {"description": "%s"}}`,
+					p, i, strings.Repeat("x", 60<<10)))
+			}
+			cfg.Native = append(cfg.Native, guest.New(fmt.Sprintf(`{"name": "n%d", "version": "1", "transforms": [%s]}`, p, strings.Join(transforms, ",")), never, never, never, never))
+		}
+		o.MaxBody, o.MaxHeld, o.StallTimeout = 1<<20, limit, time.Hour
+	})
+	for _, path := range []string{"/v1/transforms", "/v1/openapi.json", "/v1/plugins"} {
+		var conns []net.Conn
+		for status := 200; status != http.StatusTooManyRequests; {
+			if len(conns) > 30 {
+				t.Fatalf("%s: %d answers are not taken, and %d bytes held", path, len(conns), s.server.Held())
+			}
+			conn, before := s.dial(t), s.server.Held()
+			if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+			first, err := bufio.NewReaderSize(conn, 16).ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, _ = strconv.Atoi(strings.Fields(first)[1])
+			if held := s.server.Held(); held > limit || status == http.StatusOK && held < before+1<<20 {
+				t.Fatalf("%s: %d bytes are held, before %d", path, held, before)
+			}
+			conns = append(conns, conn)
+		}
+		if status, _, body := s.do(t, http.MethodGet, "/v1/stats", "", ""); status != http.StatusOK {
+			t.Errorf("%s: figures: status %d, %s", path, status, body)
+		}
+		for _, conn := range conns {
+			conn.Close()
+		}
+		await(t, func() bool { return s.server.Held() == 0 })
+	}
+}

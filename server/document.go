@@ -19,7 +19,7 @@ import (
 // openAPI is GET /v1/openapi.json. What it describes is what serves now, of transforms those that the
 // caller may call.
 func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, s.document(auth.Of(r.Context())))
+	writeList(w, s.document(auth.Of(r.Context())))
 }
 
 // listTransforms is GET /v1/transforms.
@@ -30,7 +30,7 @@ func (s *Server) listTransforms(w http.ResponseWriter, r *http.Request) {
 		out.InputSchema, out.OutputSchema = s.codecs.Schemas(t)
 		list.Transforms = append(list.Transforms, out)
 	}
-	writeJSON(w, list)
+	writeList(w, list)
 }
 
 // transforms are all that serve and that somebody may call, by name.

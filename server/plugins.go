@@ -48,17 +48,35 @@ func transformOf(t host.Transform) api.Transform {
 }
 
 func (s *Server) listPlugins(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, api.Plugins{Plugins: s.plugins()})
+	writeList(w, api.Plugins{Plugins: s.plugins()})
 }
 
 func writeJSON(w http.ResponseWriter, v any) { writeStatus(w, http.StatusOK, v) }
 
-// writeStatus answers with JSON.
-func writeStatus(w http.ResponseWriter, status int, v any) {
+// writeStatus answers with JSON. It counts until the client has taken it, and is not refused: what a
+// request has changed must be told.
+func writeStatus(w http.ResponseWriter, status int, v any) { respond(w, status, v, false) }
+
+// writeList answers with JSON that grows with what there is. Where there is no room for it, the request
+// is refused: clients who do not take their answers would else have many copies held.
+func writeList(w http.ResponseWriter, v any) { respond(w, http.StatusOK, v, true) }
+
+func respond(w http.ResponseWriter, status int, v any, refusable bool) {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		writeProblem(w, problem(host.KindHost, "", "the answer cannot be written: "+err.Error()))
 		return
+	}
+	if out := responseOf(w); out != nil {
+		a := &account{of: out.held}
+		defer a.close()
+		switch {
+		case !refusable || len(doc) <= piece: // the small ones are those by which operators see why
+			a.Add(len(doc))
+		case !a.Take(len(doc), true):
+			noRoom(w, "")
+			return
+		}
 	}
 	answer(w, status, manifest.MediaTypeJSON, append(doc, '\n'))
 }

@@ -20,6 +20,7 @@ type response struct {
 	control *http.ResponseController // of ResponseWriter
 	timeout time.Duration
 	packs   *pack.Pool
+	held    *budget
 	when    Compression
 	status  int   // 0 before the header
 	written int64 // bytes of the answer
@@ -105,7 +106,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // handle adds a route whose requests are counted.
 func (s *Server) handle(pattern string, h http.HandlerFunc) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout, packs: s.packs, when: s.opts.Compression, waits: r.ContentLength != 0}
+		out := &response{ResponseWriter: w, request: r, control: http.NewResponseController(w), timeout: s.opts.StallTimeout, packs: s.packs, held: s.held, when: s.opts.Compression, waits: r.ContentLength != 0}
 		s.inFlight.Inc()
 		if s.isDraining() { // the connection is of no more use, and soon gone
 			w.Header().Set("Connection", "close")

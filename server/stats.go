@@ -20,7 +20,7 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 	out := api.StatsOf(time.Now().UTC(), s.host.Stats(), queues)
 	out.Started, out.Draining = s.started, s.isDraining()
 	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, out)
+	writeList(w, out)
 }
 
 // queues are the longest that a caller may see. Without the scope admin those are its own tenant's:

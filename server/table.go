@@ -53,13 +53,13 @@ func (s *Server) taskRoutes() []Route {
 		Method: http.MethodGet, Path: "/v1/transforms", Scope: auth.ScopeRead, Handler: s.listTransforms,
 		Doc: Operation{
 			ID: "listTransforms", Summary: "lists the transforms that serve and that the caller may call, with their schemas",
-			Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Transforms{}}},
+			Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Transforms{}}}, Errors: []host.Kind{host.KindQueueFull},
 		},
 	}, {
 		Method: http.MethodGet, Path: "/v1/openapi.json", Scope: auth.ScopeRead, Handler: s.openAPI,
 		Doc: Operation{
 			ID: "openAPI", Summary: "describes all this, as OpenAPI 3.1",
-			Response: []Body{{MediaType: manifest.MediaTypeJSON, Description: "A document of OpenAPI 3.1."}},
+			Response: []Body{{MediaType: manifest.MediaTypeJSON, Description: "A document of OpenAPI 3.1."}}, Errors: []host.Kind{host.KindQueueFull},
 		},
 	}}
 }
@@ -71,7 +71,7 @@ func (s *Server) pluginRoutes() []Route {
 			Method: http.MethodGet, Path: "/v1/plugins", Scope: auth.ScopeRead, Handler: s.listPlugins,
 			Doc: Operation{
 				ID: "listPlugins", Summary: "lists the plugins and what serves",
-				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Plugins{}}},
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Plugins{}}}, Errors: []host.Kind{host.KindQueueFull},
 			},
 		},
 		{
@@ -121,7 +121,7 @@ func (s *Server) operatorRoutes() []Route {
 			Doc: Operation{
 				ID: "stats", Summary: "answers what the host does now: workers, queues, tasks and latencies",
 				Headers:  []Parameter{{Name: HeaderTenant, Description: "Whose queues are shown to who has no scope admin, where the server believes it."}},
-				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Stats{}}},
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Stats{}}}, Errors: []host.Kind{host.KindQueueFull},
 			},
 		},
 		{
