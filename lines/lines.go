@@ -60,8 +60,17 @@ type Options struct {
 	// which JSON allows: whether its reader is still there is seen by writing alone.
 	Probe <-chan struct{}
 	// Pace, if set, is asked before the task of each line begins, by one goroutine. It returns how
-	// long that is to wait. Its error ends Run, once the lines before are answered.
-	Pace func() (wait time.Duration, err error)
+	// long that is to wait, and, if it is, what gives back the place of one that will not begin
+	// after all. Its error ends Run, once the lines before are answered.
+	Pace func() (wait time.Duration, undo func(), err error)
+	// Wake, once closed, ends a wait: Pace is asked again.
+	Wake <-chan struct{}
+	// Yield has Run end rather than wait for Pace while nothing is under way: Summary.Rest says
+	// where another Run may go on.
+	Yield bool
+	// From, if set, is where an earlier Run of the same input ended. The reader begins at its
+	// Offset.
+	From *Rest
 	// Stop, once closed, has no further line read: Run answers those that were,
 	// and ends. A Read that blocks then is left to end on its own.
 	Stop <-chan struct{}
@@ -86,6 +95,8 @@ type Summary struct {
 	Lines, Failed int
 	// Stopped is whether Options.Stop ended the reading before the input did.
 	Stopped bool
+	// Rest is where Options.Yield ended Run, nil if it did not.
+	Rest *Rest
 }
 
 // ReadError is the error of [Run] if its input failed. The lines before it were answered.
@@ -115,6 +126,7 @@ func (e *ReadError) Unwrap() error { return e.Err }
 func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string, r io.Reader, w io.Writer, o Options) (Summary, error) {
 	t, err := invoke.Find(h, codecs, transform)
 	if err != nil {
+		newPacer(o).end()
 		return Summary{}, err
 	}
 	if o.Window <= 0 {
@@ -131,7 +143,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	defer cancel(nil)
 	p := &pipeline{
 		transform: t, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
-		input: make(chan line), answers: make(chan *answer, o.Window),
+		input: make(chan line), answers: make(chan *answer, o.Window), pacer: newPacer(o),
 	}
 	p.client = h.Client(o.Tenant, o.Priority).Within(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
 	go p.read(ctx, r)
@@ -151,7 +163,8 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	err = p.submit(ctx)
 	writing.Wait()
 	p.encoding.Wait()
-	p.summary.Stopped = p.stopped
+	p.pacer.end()
+	p.summary.Stopped, p.summary.Rest = p.pacer.stopped, p.pacer.rest
 	if cause := context.Cause(ctx); cause != nil {
 		return p.summary, cause
 	}
@@ -169,12 +182,13 @@ type pipeline struct {
 	answers   chan *answer
 	encoding  sync.WaitGroup
 	summary   Summary // the writer's until it has ended
-	stopped   bool    // the submitter's
+	pacer     *pacer  // the submitter's, but for what it says
 }
 
 // line is one line of input, or the error that ended it.
 type line struct {
 	number int
+	offset int64 // of its beginning
 	text   []byte
 	held   int   // bytes that the ledger has
 	err    error // of this line
@@ -194,9 +208,11 @@ type answer struct {
 func (p *pipeline) read(ctx context.Context, r io.Reader) {
 	defer close(p.input)
 	br := bufio.NewReaderSize(r, 64<<10)
-	for n := 1; ; n++ {
-		l, end := p.readLine(br)
-		l.number = n
+	first, offset := p.opts.From.position()
+	for n := first; ; n++ {
+		l, size, end := p.readLine(br)
+		l.number, l.offset = n, offset
+		offset += size
 		if l.fatal != nil {
 			l.fatal = &ReadError{Line: n, Within: len(l.text) > 0 || l.err != nil, Err: l.fatal}
 		}
@@ -222,11 +238,12 @@ func (p *pipeline) read(ctx context.Context, r io.Reader) {
 	}
 }
 
-// readLine reads one line, of which it keeps no more than MaxLine. end says that
-// there is no further one.
-func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
+// readLine reads one line, of which it keeps no more than MaxLine. size is how many bytes it read; end
+// says that there is no further line.
+func (p *pipeline) readLine(br *bufio.Reader) (l line, size int64, end bool) {
 	for {
 		part, err := br.ReadSlice('\n')
+		size += int64(len(part))
 		if l.err == nil {
 			text := bytes.TrimSuffix(part, []byte("\n"))
 			switch {
@@ -243,12 +260,12 @@ func (p *pipeline) readLine(br *bufio.Reader) (l line, end bool) {
 		}
 		switch {
 		case err == nil:
-			return l, false
+			return l, size, false
 		case errors.Is(err, io.EOF):
-			return l, true
+			return l, size, true
 		case !errors.Is(err, bufio.ErrBufferFull):
 			l.fatal = err
-			return l, true
+			return l, size, true
 		}
 	}
 }
@@ -261,7 +278,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-p.opts.Stop:
-			p.stopped = true
+			p.pacer.stopped = true
 			return nil
 		case l, ok := <-p.input:
 			if !ok {
@@ -271,7 +288,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 				p.held.add(-l.held)
 				return l.fatal
 			}
-			if err := p.pace(ctx); err != nil || p.stopped {
+			if begins, err := p.pacer.pace(ctx, l); !begins {
 				p.held.add(-l.held)
 				return err
 			}
@@ -284,6 +301,7 @@ func (p *pipeline) submit(ctx context.Context) error {
 				}
 			}
 			a := p.task(ctx, l)
+			p.pacer.begun()
 			select {
 			case p.answers <- a:
 			case <-ctx.Done(): // the writer may have ended
@@ -293,27 +311,6 @@ func (p *pipeline) submit(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// pace waits until the next task may begin. It sets stopped if reading is to stop meanwhile.
-func (p *pipeline) pace(ctx context.Context) error {
-	if p.opts.Pace == nil {
-		return nil
-	}
-	wait, err := p.opts.Pace()
-	if err != nil || wait <= 0 {
-		return err
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.opts.Stop:
-		p.stopped = true
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return nil
 }
 
 func (p *pipeline) task(ctx context.Context, l line) *answer {
@@ -398,6 +395,7 @@ func (p *pipeline) write(ctx context.Context, w io.Writer) error {
 				return err
 			}
 		}
+		p.pacer.answered()
 	}
 	return flush(bw, w)
 }

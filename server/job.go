@@ -181,7 +181,7 @@ func (s *Server) submitJob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.close()
-	spec := jobs.Spec{Owner: owner, Pace: auth.Of(r.Context()).Next}
+	spec := jobs.Spec{Owner: owner, Pace: auth.Of(r.Context()).Next, Withdrawn: auth.Of(r.Context()).Done()}
 	if kind == MediaTypeLines {
 		ok = s.linesJob(w, r, a, &spec)
 	} else {

@@ -356,7 +356,8 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	ctx, release := outlive(r, in.end)
 	defer release()
 	summary, err := lines.Run(ctx, s.host, s.codecs, t.Name, in, out, lines.Options{
-		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining, Pace: auth.Of(r.Context()).Next,
+		StreamField: field, Tenant: tenant, MaxLine: int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes()))), Stop: s.draining,
+		Pace: auth.Of(r.Context()).Next, Wake: auth.Of(r.Context()).Done(),
 		Memory: a, MaxHeld: int(s.held.share), Probe: probe,
 		Failed: func(_ int, err error) { s.logFailure(r.Context(), err) },
 	})

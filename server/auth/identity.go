@@ -130,7 +130,7 @@ func (i *Identity) SetTokens(b []byte) ([]Entry, error) {
 			if old != nil && reflect.DeepEqual(old.grant, e.Grant) {
 				return old
 			}
-			return &Principal{grant: e.Grant, limit: limit}
+			return newPrincipal(e.Grant, limit)
 		}
 		for _, h := range e.hashes {
 			var old *Principal
@@ -152,12 +152,12 @@ func (i *Identity) SetTokens(b []byte) ([]Entry, error) {
 func (t *table) withdraw(now *table) {
 	for h, c := range t.tokens {
 		if n := now.tokens[h]; n == nil || n.principal != c.principal {
-			c.principal.ended.Store(true)
+			c.principal.end()
 		}
 	}
 	for name, p := range t.certificates {
 		if now.certificates[name] != p {
-			p.ended.Store(true)
+			p.end()
 		}
 	}
 }

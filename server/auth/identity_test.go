@@ -157,7 +157,7 @@ func TestAnonymous(t *testing.T) {
 }
 
 func nextOf(p *auth.Principal) error {
-	_, err := p.Next()
+	_, _, err := p.Next()
 	return err
 }
 
@@ -200,9 +200,16 @@ func TestRate(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		for n := range 3 {
-			if wait, err := p.Next(); err != nil || wait != time.Duration(n+1)*500*time.Millisecond {
+			wait, undo, err := p.Next()
+			if err != nil || wait != time.Duration(n+1)*500*time.Millisecond {
 				t.Errorf("the next is to wait %v: %v", wait, err)
 			}
+			if n == 2 {
+				undo()
+			}
+		}
+		if wait, _, err := p.Next(); err != nil || wait != 1500*time.Millisecond {
+			t.Errorf("after one that gave its place back the next is to wait %v: %v", wait, err)
 		}
 	})
 }

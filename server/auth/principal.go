@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -40,14 +39,21 @@ type Grant struct {
 // Principal is who sent a request. It is safe for concurrent use.
 type Principal struct {
 	grant  Grant
-	limit  *rate.Limiter // nil without a rate
-	ended  atomic.Bool
+	limit  *rate.Limiter   // nil without a rate
+	ctx    context.Context // ends when the principal is withdrawn
+	end    context.CancelFunc
 	anyone bool
 }
 
 // NewPrincipal returns one that may do what is granted.
 func NewPrincipal(g Grant) *Principal {
-	return &Principal{grant: g, limit: limiter(g)}
+	return newPrincipal(g, limiter(g))
+}
+
+func newPrincipal(g Grant, limit *rate.Limiter) *Principal {
+	p := &Principal{grant: g, limit: limit}
+	p.ctx, p.end = context.WithCancel(context.Background())
+	return p
 }
 
 // limiter returns what keeps somebody to a rate, nil without one.
@@ -59,7 +65,7 @@ func limiter(g Grant) *rate.Limiter {
 }
 
 // anonymous is who sends requests to a server without identities: it may do everything.
-var anonymous = &Principal{grant: Grant{Scopes: Scopes()}, anyone: true}
+var anonymous = &Principal{grant: Grant{Scopes: Scopes()}, ctx: context.Background(), anyone: true}
 
 type principalKey struct{}
 
@@ -153,20 +159,29 @@ func (p *Principal) Take(n int) error {
 }
 
 // Next counts a task that begins as soon as the rate allows it, and returns how long it is to wait
-// until then. Its error is that the principal has been withdrawn.
-func (p *Principal) Next() (wait time.Duration, err error) {
+// until then. One that will not begin after all gives its place back with undo, which is nil if there
+// is no wait. The error is that the principal has been withdrawn.
+func (p *Principal) Next() (wait time.Duration, undo func(), err error) {
 	switch {
-	case p.ended.Load():
-		return 0, &Error{Kind: api.KindUnauthorized, Detail: p.grant.Name + " has been withdrawn or changed", Challenge: challengeInvalid}
+	case p.Withdrawn():
+		return 0, nil, &Error{Kind: api.KindUnauthorized, Detail: p.grant.Name + " has been withdrawn or changed", Challenge: challengeInvalid}
 	case p.limit == nil:
-		return 0, nil
+		return 0, nil, nil
 	}
-	return p.limit.Reserve().Delay(), nil
+	r := p.limit.Reserve()
+	if wait = r.Delay(); wait <= 0 {
+		return 0, nil, nil
+	}
+	return wait, r.Cancel, nil
 }
 
 // Withdrawn reports whether the principal's line has gone, or its rights have changed, since the
 // request was let in: what goes on for long ends then.
-func (p *Principal) Withdrawn() bool { return p.ended.Load() }
+func (p *Principal) Withdrawn() bool { return p.ctx.Err() != nil }
+
+// Done returns a channel that is closed once the principal is withdrawn. It is nil of an anonymous
+// one.
+func (p *Principal) Done() <-chan struct{} { return p.ctx.Done() }
 
 // trim shows a rate without digits that say nothing.
 func trim(perSecond float64) string { return fmt.Sprintf("%.4g", perSecond) }

@@ -90,6 +90,7 @@ type Manager struct {
 	tenants map[string]*tenant
 	queued  int
 	active  int
+	resting int // jobs that wait for their pace
 	held    int64
 	closed  bool
 }
@@ -178,8 +179,10 @@ type Spec struct {
 	// as long as it likes.
 	Priority host.Priority
 	Timeout  time.Duration
-	// Pace, if set, is that of [lines.Options].
-	Pace func() (wait time.Duration, err error)
+	// Pace, if set, is that of [lines.Options]. A job that is to wait lets others run.
+	Pace func() (wait time.Duration, undo func(), err error)
+	// Withdrawn, once closed, ends such a wait: Pace is asked again, whose error ends the job.
+	Withdrawn <-chan struct{}
 }
 
 // MaxInput is how long the input of a job may be that has room: what leaves some to others.
@@ -216,12 +219,17 @@ func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
 	}
 	t := m.tenantLocked(j)
 	t.waiting = append(t.waiting, j)
+	m.beginLocked(t)
+	return j.record.Job, nil
+}
+
+// beginLocked has one more job run, if one may. One of the tenant has just come to wait for its turn.
+func (m *Manager) beginLocked(t *tenant) {
 	m.queued++
 	if m.active < m.opts.Running && t.active < m.most() {
 		m.active++
 		m.running.Go(m.work)
 	}
-	return j.record.Job, nil
 }
 
 // count returns how many tasks lines are: those that are not blank.
@@ -414,18 +422,18 @@ func (m *Manager) Cancel(ctx context.Context, o Owner, id string) (api.Job, erro
 		return api.Job{}, err
 	}
 	m.mu.Lock()
-	switch {
-	case j.cancel != nil: // it runs
+	switch i := slices.Index(m.tenantLocked(j).waiting, j); {
+	case i >= 0:
+		t := m.tenantLocked(j)
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+		m.queued--
+		m.mu.Unlock()
+		m.finish(j, errCancelled)
+		m.mu.Lock()
+	case j.cancel != nil: // it runs, or rests
 		j.cancel(errCancelled)
-	case j.record.Job.State == api.JobQueued:
-		if t := m.tenantLocked(j); slices.Contains(t.waiting, j) {
-			t.waiting = slices.DeleteFunc(t.waiting, func(other *job) bool { return other == j })
-			m.queued--
-			m.mu.Unlock()
-			m.finish(j, errCancelled)
-			m.mu.Lock()
-		}
 	}
+	m.idleLocked(j)
 	m.mu.Unlock()
 	return m.Wait(ctx, o, id)
 }
@@ -464,7 +472,7 @@ func (m *Manager) Close(ctx context.Context) (lost int) {
 	case <-ended:
 	case <-ctx.Done():
 		m.mu.Lock()
-		lost = m.queued + m.active
+		lost = m.queued + m.active + m.resting
 		m.mu.Unlock()
 	}
 	m.end(errLost)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +22,10 @@ type job struct {
 	spec    Spec
 	record  Record
 	held    int64                   // bytes
-	cancel  context.CancelCauseFunc // while it runs; nil otherwise
+	ctx     context.Context         // of its tasks, from its start on
+	cancel  context.CancelCauseFunc // from its start until it is over; nil otherwise
+	release context.CancelFunc      // of ctx, likewise
+	rest    *lines.Rest             // where it goes on; nil before its first wait. Not guarded: one goroutine at a time has it
 	changed chan struct{}           // closed at each change of the results, and replaced
 	done    chan struct{}           // closed once it is over
 }
@@ -32,17 +36,17 @@ func (m *Manager) most() int { return max(m.opts.Running/2, 1) }
 // work runs jobs in their turn until none may run.
 func (m *Manager) work() {
 	for {
-		j, ctx := m.next()
+		j := m.next()
 		if j == nil {
 			return
 		}
-		m.run(ctx, j)
+		m.run(j)
 	}
 }
 
 // next begins the job whose turn it is: of the tenant with the fewest that run, the one that has
 // waited longest.
-func (m *Manager) next() (*job, context.Context) {
+func (m *Manager) next() *job {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var of *tenant
@@ -56,40 +60,86 @@ func (m *Manager) next() (*job, context.Context) {
 	}
 	if of == nil {
 		m.active--
-		return nil, nil
+		return nil
 	}
 	j := of.waiting[0]
 	of.waiting[0] = nil
 	of.waiting = of.waiting[1:]
 	m.queued--
 	of.active++
-	ctx, cancel := context.WithCancelCause(m.ctx)
-	j.cancel = cancel
-	j.record.Job.State, j.record.Job.Started = api.JobRunning, time.Now().UTC()
-	return j, ctx
+	if j.cancel == nil { // it has not begun before
+		j.record.Job.State, j.record.Job.Started = api.JobRunning, time.Now().UTC()
+		j.ctx, j.cancel = context.WithCancelCause(m.ctx)
+		j.release = func() {}
+		if j.spec.Timeout > 0 {
+			j.ctx, j.release = context.WithTimeoutCause(j.ctx, j.spec.Timeout, errTimeout)
+		}
+	}
+	return j
 }
 
-// run does a job's tasks.
-func (m *Manager) run(ctx context.Context, j *job) {
-	defer j.cancel(nil)
-	if j.spec.Timeout > 0 {
-		limited, release := context.WithTimeoutCause(ctx, j.spec.Timeout, errTimeout)
-		defer release()
-		ctx = limited
+// run does a job's tasks, until they are done or the next is to wait for its pace.
+func (m *Manager) run(j *job) {
+	rest, err := m.tasks(j)
+	if rest == nil || err != nil {
+		m.finish(j, err)
 	}
-	err := m.opts.Store.Put(ctx, m.snapshot(j))
-	if err == nil {
-		_, err = lines.Run(ctx, m.host, m.codecs, j.spec.Transform, bytes.NewReader(j.spec.Input), &results{m, j}, lines.Options{
-			Stream: j.spec.Stream, StreamField: j.spec.StreamField, Priority: j.spec.Priority, Tenant: j.record.Owner.Tenant,
-			MaxLine: m.opts.MaxLine, MaxHeld: int(min(m.opts.MaxBytes/8, lines.DefaultMaxHeld)), Memory: &results{m, j}, Pace: j.spec.Pace,
-			Failed: func(_ int, err error) { m.failed(j, err) },
-		})
-	}
-	m.finish(j, err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tenantLocked(j).active--
+	if rest != nil && err == nil {
+		m.resting++
+		m.running.Go(func() { m.await(j) })
+	}
 	m.idleLocked(j)
+}
+
+// tasks does a job's tasks from where it rested. It returns where it rests next, nil if it is over.
+func (m *Manager) tasks(j *job) (*lines.Rest, error) {
+	offset := int64(0)
+	if j.rest != nil {
+		offset = j.rest.Offset
+	} else if err := m.opts.Store.Put(j.ctx, m.snapshot(j)); err != nil {
+		return nil, err
+	}
+	summary, err := lines.Run(j.ctx, m.host, m.codecs, j.spec.Transform, bytes.NewReader(j.spec.Input[offset:]), &results{m, j}, lines.Options{
+		Stream: j.spec.Stream, StreamField: j.spec.StreamField, Priority: j.spec.Priority, Tenant: j.record.Owner.Tenant,
+		MaxLine: m.opts.MaxLine, MaxHeld: int(min(m.opts.MaxBytes/8, lines.DefaultMaxHeld)), Memory: &results{m, j},
+		Pace: j.spec.Pace, Wake: j.spec.Withdrawn, Yield: true, From: j.rest,
+		Failed: func(_ int, err error) { m.failed(j, err) },
+	})
+	j.rest = summary.Rest
+	return j.rest, err
+}
+
+// await waits until a job that rests may go on, and has it come to its turn before others of its
+// tenant. It ends one that may not go on.
+func (m *Manager) await(j *job) {
+	timer := time.NewTimer(time.Until(j.rest.Until))
+	defer timer.Stop()
+	var err error
+	select {
+	case <-timer.C:
+	case <-j.spec.Withdrawn:
+		var undo func()
+		if _, undo, err = j.spec.Pace(); undo != nil { // it may go on nevertheless
+			undo()
+		}
+		j.spec.Withdrawn = nil
+	case <-j.ctx.Done():
+		err = context.Cause(j.ctx)
+	}
+	if err != nil {
+		m.finish(j, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resting--
+	if err == nil {
+		t := m.tenantLocked(j)
+		t.waiting = slices.Insert(t.waiting, 0, j)
+		m.beginLocked(t)
+	}
 }
 
 func (m *Manager) snapshot(j *job) Record {
@@ -145,7 +195,9 @@ func (r *results) Take(n int, _ bool) bool {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	if !r.m.takeLocked(r.m.tenantLocked(r.j), int64(n)) {
-		r.j.cancel(errFull)
+		if r.j.cancel != nil { // a reader may outlive its job
+			r.j.cancel(errFull)
+		}
 		return false
 	}
 	r.j.held += int64(n)
@@ -203,6 +255,9 @@ func (m *Manager) settle(j *job, err error) (outcome string) {
 // finish ends a job. One that has no result for each task has a last line that says why.
 func (m *Manager) finish(j *job, err error) {
 	id := j.record.Job.ID
+	if j.rest != nil {
+		j.rest.Cancel()
+	}
 	m.mu.Lock()
 	m.ended.WithLabelValues(m.settle(j, err)).Inc()
 	e := j.record.Job.Error
@@ -220,7 +275,11 @@ func (m *Manager) finish(j *job, err error) {
 	j.record.Job.ResultBytes += int64(len(last))
 	// What the tasks under way had is given back by now; the input is of no more use.
 	m.chargeLocked(j, overhead+j.record.Job.ResultBytes-j.held)
-	j.spec.Input, j.cancel = nil, nil
+	if j.cancel != nil {
+		j.cancel(nil)
+		j.release()
+	}
+	j.spec.Input, j.rest, j.cancel = nil, nil, nil
 	record := j.record
 	m.mu.Unlock()
 	if err := m.opts.Store.Put(context.WithoutCancel(m.ctx), record); err != nil {
@@ -276,6 +335,7 @@ func (m *Manager) Collectors() []prometheus.Collector {
 		gauge("resonhost_jobs", "Jobs that are kept, those that are over included.", nil, func() float64 { return float64(len(m.jobs)) }),
 		gauge("resonhost_jobs_queued", "Jobs whose turn is still to come.", nil, func() float64 { return float64(m.queued) }),
 		gauge("resonhost_jobs_running", "Jobs whose tasks are being done.", nil, func() float64 { return float64(m.runningLocked()) }),
+		gauge("resonhost_jobs_resting", "Jobs that wait until the rate of who submitted them lets them go on.", nil, func() float64 { return float64(m.resting) }),
 		gauge("resonhost_job_bytes", "Bytes of inputs and results of jobs.", nil, func() float64 { return float64(m.held) }),
 		gauge("resonhost_job_bytes_max", "How many bytes of inputs and results there may be.", nil, func() float64 { return float64(m.opts.MaxBytes) }),
 	}
