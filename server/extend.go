@@ -35,6 +35,13 @@ func TenantOf(r *http.Request) (string, error) {
 	return s.tenantOf(r)
 }
 
+// Draining reports whether the server of a route of Options.Routes drains: a request that would have
+// it do more is to be refused with [host.KindUnavailable].
+func Draining(r *http.Request) bool {
+	s, ok := r.Context().Value(serverKey{}).(*Server)
+	return ok && s.isDraining()
+}
+
 // WriteProblem answers with a problem document.
 func WriteProblem(w http.ResponseWriter, e api.Error) { writeProblem(w, e) }
 

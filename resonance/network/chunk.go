@@ -161,7 +161,7 @@ func (n *Network) advanceChunk(d *dispatcher, r *round, c *chunk) result {
 	sent, err := c.encode(d, r)
 	if err == nil && sent > 0 { // or all its nodes were removed since the tick began
 		var output []byte
-		if output, err = n.run(d, r, transformNode); err == nil {
+		if output, err = n.run(d, r, TransformNode); err == nil {
 			err = d.decode(output, sent, len(d.before))
 		}
 	}
@@ -223,7 +223,7 @@ func (d *dispatcher) decode(output []byte, nodes, patterns int) error {
 	}
 	if err != nil {
 		d.output = nil // which may be of any size
-		return fmt.Errorf("%s: %w", transformNode, err)
+		return fmt.Errorf("%s: %w", TransformNode, err)
 	}
 	return nil
 }

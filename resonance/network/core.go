@@ -143,7 +143,7 @@ func (n *Network) advanceNetwork(d *dispatcher, r *round) error {
 		return err
 	}
 	d.input = input
-	output, err := n.run(d, r, transformNetwork)
+	output, err := n.run(d, r, TransformNetwork)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (n *Network) advanceNetwork(d *dispatcher, r *round) error {
 		err = errOtherShape
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", transformNetwork, err)
+		return fmt.Errorf("%s: %w", TransformNetwork, err)
 	}
 	c.merge(&d.state, d.before)
 	return nil

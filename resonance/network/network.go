@@ -49,15 +49,17 @@ const (
 
 // Transforms that a network needs, and media types that they take and give.
 var needed = [...]struct{ name, input, output string }{
-	{transformNode, tick.MediaTypeNodes, tick.MediaTypeNodesResult},
-	{transformNetwork, tick.MediaTypeNetwork, tick.MediaTypeNetwork},
-	{transformConnection, tick.MediaTypeConnection, tick.MediaTypeConnectionResult},
+	{TransformNode, tick.MediaTypeNodes, tick.MediaTypeNodesResult},
+	{TransformNetwork, tick.MediaTypeNetwork, tick.MediaTypeNetwork},
+	{TransformConnection, tick.MediaTypeConnection, tick.MediaTypeConnectionResult},
 }
 
+// Names of the transforms that a network calls: the first for nodes and the second for the network,
+// at each tick, and the third for each connection.
 const (
-	transformNode       = "tick.node"
-	transformNetwork    = "tick.network"
-	transformConnection = "tick.connection"
+	TransformNode       = "tick.node"
+	TransformNetwork    = "tick.network"
+	TransformConnection = "tick.connection"
 )
 
 // Errors.

@@ -274,7 +274,7 @@ func (n *Network) Connect(ctx context.Context, a, b string) (Connection, error) 
 		if err != nil {
 			return Connection{}, err
 		}
-		result, err := host.Call[tick.ConnectionResult](ctx, n.cfg.Host.Client(n.cfg.Tenant, host.PriorityNormal), transformConnection,
+		result, err := host.Call[tick.ConnectionResult](ctx, n.cfg.Host.Client(n.cfg.Tenant, host.PriorityNormal), TransformConnection,
 			&tick.ConnectionRequest{A: e.nodes[0].end(), B: e.nodes[1].end()})
 		if err == nil {
 			err = result.Validate()

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,10 +189,14 @@ func (s *Service) wire(n *served, whole bool) Network {
 
 func (s *Service) createNetwork(r *http.Request, tenant string) (int, any, error) {
 	var request NetworkRequest
-	if err := decode(r, &request); err != nil {
+	if err := cmp.Or(admit(r, network.TransformNode, network.TransformNetwork), decode(r, &request)); err != nil {
 		return 0, nil, err
 	}
-	n, err := s.create(tenant, &request)
+	who := auth.Of(r.Context())
+	if err := who.Take(1); err != nil {
+		return 0, nil, err
+	}
+	n, err := s.create(who, tenant, &request)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -207,7 +212,7 @@ func (s *Service) listNetworks(_ *http.Request, tenant string) (int, any, error)
 }
 
 func (s *Service) getNetwork(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -215,12 +220,20 @@ func (s *Service) getNetwork(r *http.Request, tenant string) (int, any, error) {
 }
 
 func (s *Service) deleteNetwork(r *http.Request, tenant string) (int, any, error) {
-	return http.StatusNoContent, nil, s.remove(r.Context(), tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
+	if err != nil {
+		return 0, nil, err
+	}
+	s.remove(r.Context(), key{tenant, n.id}, n)
+	return http.StatusNoContent, nil, nil
 }
 
 func (s *Service) createNode(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	var request NodeRequest
+	if err == nil {
+		err = admit(r, network.TransformNode)
+	}
 	if err == nil {
 		err = decode(r, &request)
 	}
@@ -229,6 +242,9 @@ func (s *Service) createNode(r *http.Request, tenant string) (int, any, error) {
 	}
 	if err == nil {
 		err = parsePeriod(&spec.Period, "period", request.Period)
+	}
+	if err == nil {
+		err = auth.Of(r.Context()).Take(1)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -261,7 +277,7 @@ func (s *Service) listNodes(r *http.Request, tenant string) (int, any, error) {
 			return 0, nil, &abi.FieldError{Field: limitField, Rule: fmt.Sprintf("must be 1 to %d", maxList)}
 		}
 	}
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -276,7 +292,7 @@ func (s *Service) listNodes(r *http.Request, tenant string) (int, any, error) {
 }
 
 func (s *Service) getNode(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -284,7 +300,7 @@ func (s *Service) getNode(r *http.Request, tenant string) (int, any, error) {
 }
 
 func (s *Service) removeNode(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -293,7 +309,7 @@ func (s *Service) removeNode(r *http.Request, tenant string) (int, any, error) {
 
 // act is POST …/nodes/{node}/{action}.
 func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -302,7 +318,9 @@ func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
 	case "stop":
 		err = n.StopNode(id)
 	case "resume":
-		err = n.ResumeNode(id)
+		if err = admit(r, network.TransformNode); err == nil {
+			err = n.ResumeNode(id)
+		}
 	default:
 		return 0, nil, &problem{api.New(api.KindNotFound, "a node has the actions stop and resume")}
 	}
@@ -313,10 +331,16 @@ func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
 }
 
 func (s *Service) connectNodes(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(tenant, r.PathValue("network"))
+	n, err := s.find(r, tenant)
 	var request ConnectionRequest
 	if err == nil {
+		err = admit(r, network.TransformConnection)
+	}
+	if err == nil {
 		err = decode(r, &request)
+	}
+	if err == nil {
+		err = auth.Of(r.Context()).Take(1)
 	}
 	if err != nil {
 		return 0, nil, err
@@ -333,7 +357,7 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
 	tenant, err := server.TenantOf(r)
 	var n *served
 	if err == nil {
-		n, err = s.find(tenant, r.PathValue("network"))
+		n, err = s.find(r, tenant)
 	}
 	var q events.Query
 	if err == nil {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ import (
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/resonance/collect"
 	"github.com/resonhost/resonhost/resonance/network"
+	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
 )
 
@@ -61,6 +63,8 @@ type Service struct {
 	networks map[key]*served
 	gone     network.Stats // counters of networks that were deleted
 	closed   bool
+
+	watching sync.WaitGroup // goroutines that look at users of networks
 }
 
 // key is a network's tenant and ID.
@@ -75,8 +79,13 @@ type served struct {
 	bus     *event.Bus
 	feed    *events.Feed
 
-	mu         sync.Mutex // guards connecting
+	stop  func() // ends that its users are looked at
+	ended <-chan struct{}
+
+	mu         sync.Mutex // guards the rest
 	connecting int        // connections that are being computed
+	// users are who has used the network and may have it tick. It ticks for as long as one may.
+	users []*auth.Principal
 }
 
 // New returns a service without networks. The host need not be started. Its error is an
@@ -168,14 +177,15 @@ func addHistogram(sum *host.Histogram, h host.Histogram) {
 	sum.Sum += h.Sum
 }
 
-// create makes a network of a tenant, and starts it.
-func (s *Service) create(tenant string, r *NetworkRequest) (*served, error) {
+// create makes a network of a tenant, for somebody who may have it tick, and starts it.
+func (s *Service) create(who *auth.Principal, tenant string, r *NetworkRequest) (*served, error) {
 	cfg := network.Config{Host: s.host, Tenant: tenant, Capacity: s.opts.MaxNodes, Logger: s.opts.Logger}
 	if err := cmp.Or(parsePeriod(&cfg.NodePeriod, "node_period", r.NodePeriod), parsePeriod(&cfg.NetworkPeriod, "network_period", r.NetworkPeriod), checkID(r.ID)); err != nil {
 		return nil, err
 	}
 	n := &served{id: cmp.Or(r.ID, strings.ToLower(rand.Text()[:12])), created: time.Now().UTC(), bus: event.New(history)}
 	n.feed = s.opts.Hub.Feed(n.bus)
+	n.use(who)
 	cfg.Events = n.bus
 	var err error
 	if n.Network, err = network.New(cfg); err != nil {
@@ -190,6 +200,11 @@ func (s *Service) create(tenant string, r *NetworkRequest) (*served, error) {
 		return nil, &problem{api.New(host.KindUnavailable, "networks need the plugin tick: "+strings.TrimPrefix(err.Error(), "network: "))}
 	}
 	s.networks[key{tenant, n.id}] = n
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stop, n.ended = cancel, ctx.Done()
+	if !who.Anonymous() { // who is never withdrawn
+		s.watching.Go(func() { s.watch(key{tenant, n.id}, n) })
+	}
 	return n, nil
 }
 
@@ -241,14 +256,15 @@ func parsePeriod(p *time.Duration, field, text string) (err error) {
 	return nil
 }
 
-// find returns a network of a tenant's.
-func (s *Service) find(tenant, id string) (*served, error) {
+// find returns the network of a tenant's that a request names, and keeps who uses it.
+func (s *Service) find(r *http.Request, tenant string) (*served, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.networks[key{tenant, id}]
+	n := s.networks[key{tenant, r.PathValue("network")}]
+	s.mu.Unlock()
 	if n == nil {
 		return nil, &problem{api.New(api.KindNotFound, "there is no such network")}
 	}
+	n.use(auth.Of(r.Context()))
 	return n, nil
 }
 
@@ -266,22 +282,27 @@ func (s *Service) list(tenant string) []*served {
 	return list
 }
 
-// remove ends a network of a tenant's.
-func (s *Service) remove(ctx context.Context, tenant, id string) error {
-	n, err := s.find(tenant, id)
-	if err != nil {
-		return err
-	}
-	err = n.Close(ctx) // which waits for ticks; a second caller waits, too
+// endTimeout is how long the last ticks of a network may take that is deleted. Then they are
+// interrupted.
+const endTimeout = 10 * time.Second
+
+// remove ends a network. It goes on when its caller's ctx ends, as the network would be half gone.
+func (s *Service) remove(ctx context.Context, k key, n *served) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	n.stop()
+	err := n.Close(ctx) // which waits for ticks; a second caller waits, too
 	s.mu.Lock()
-	if s.networks[key{tenant, id}] == n {
-		delete(s.networks, key{tenant, id})
+	if s.networks[k] == n {
+		delete(s.networks, k)
 		total := counters(s.gone)
 		add(&total, counters(n.Stats()))
 		s.gone = total
 	}
 	s.mu.Unlock()
-	return errors.Join(err, n.bus.Close(ctx))
+	if err = errors.Join(err, n.bus.Close(ctx)); err != nil {
+		s.opts.Logger.WarnContext(ctx, "the last ticks of a network were interrupted", "network", k.id, "tenant", k.tenant, "error", err)
+	}
 }
 
 // connect establishes a connection, if there is room for it.
@@ -318,8 +339,10 @@ func (s *Service) Close(ctx context.Context) error {
 	}
 	var errs []error
 	for _, n := range all {
+		n.stop()
 		errs = append(errs, n.Close(ctx), n.bus.Close(ctx))
 	}
+	s.watching.Wait()
 	return errors.Join(errs...)
 }
 
