@@ -68,7 +68,12 @@ var (
 	errFull      = errors.New("the results are more than there is room for (MaxBytes, --max-job-bytes); those so far are kept")
 	errTimeout   = errors.New("the job took longer than its timeout; the results so far are kept")
 	errLost      = errors.New("the server ended before the job had")
+	errStore     = errors.New("the job could not be stored; the server has logged why")
 )
+
+// endTimeout is how long the store has for what is written when a job ends or is forgotten, whatever
+// else has ended.
+const endTimeout = 10 * time.Second
 
 // Manager has jobs. Make one with [New]. Its methods may be called concurrently.
 type Manager struct {
@@ -92,6 +97,7 @@ type Manager struct {
 	active  int
 	resting int // jobs that wait for their pace
 	held    int64
+	kept    int64 // of held, what is not of tasks under way
 	closed  bool
 }
 
@@ -159,6 +165,7 @@ func (m *Manager) load(ctx context.Context) error {
 		m.jobs[r.Job.ID] = j
 		m.over = append(m.over, j)
 		m.chargeLocked(j, overhead+r.Job.ResultBytes)
+		m.keepLocked(j, j.held)
 		m.tenantLocked(j).jobs++
 	}
 	// Those that were lost are kept for as long as others.
@@ -205,22 +212,54 @@ func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
 	if err := m.admit(j); err != nil {
 		return api.Job{}, err
 	}
-	if err := m.opts.Store.Put(ctx, j.record); err != nil {
-		m.mu.Lock()
-		m.forgetLocked(j)
-		m.mu.Unlock()
-		return api.Job{}, &host.Error{Kind: host.KindHost, Transform: s.Transform, Err: err, Message: "the job could not be stored"}
+	record := j.record
+	if err := m.opts.Store.Put(ctx, record); err != nil {
+		m.log.Error("a job could not be stored", "job", record.Job.ID, "error", err)
+		m.abandon(j, errStore)
+		return api.Job{}, &host.Error{Kind: host.KindHost, Transform: s.Transform, Err: err, Message: errStore.Error()}
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.closed { // meanwhile
-		m.forgetLocked(j)
+		m.mu.Unlock()
+		m.abandon(j, errLost)
 		return api.Job{}, m.closedError(s.Transform)
 	}
+	if j.cancelled { // likewise
+		m.mu.Unlock()
+		m.finish(j, errCancelled)
+		return m.state(j), nil
+	}
+	defer m.mu.Unlock()
+	j.stored = true
 	t := m.tenantLocked(j)
 	t.waiting = append(t.waiting, j)
 	m.beginLocked(t)
 	return j.record.Job, nil
+}
+
+// abandon forgets a job that Submit does not take after all. Others may wait for it already.
+func (m *Manager) abandon(j *job, err error) {
+	m.mu.Lock()
+	m.settle(j, err)
+	m.forgetLocked(j)
+	j.changedLocked()
+	close(j.done)
+	m.mu.Unlock()
+	m.delete(j.record.Job.ID) // the store may have it nevertheless
+}
+
+// delete has the store forget a job.
+func (m *Manager) delete(id string) {
+	ctx, cancel := m.ending()
+	defer cancel()
+	if err := m.opts.Store.Delete(ctx, id); err != nil {
+		m.log.Warn("a job could not be deleted from the store", "job", id, "error", err)
+	}
+}
+
+// ending is the context of what is written at a job's end.
+func (m *Manager) ending() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(m.ctx), endTimeout)
 }
 
 // beginLocked has one more job run, if one may. One of the tenant has just come to wait for its turn.
@@ -272,6 +311,7 @@ func (m *Manager) admit(j *job) error {
 		return refuse("bytes", "the jobs hold all the memory that they may (MaxBytes, --max-job-bytes); remove some that are over, or try again when they have expired")
 	}
 	j.held = overhead + int64(len(j.spec.Input))
+	m.keepLocked(j, j.held)
 	t.jobs++
 	m.jobs[j.record.Job.ID] = j
 	return nil
@@ -279,16 +319,27 @@ func (m *Manager) admit(j *job) error {
 
 // takeLocked takes n bytes for a tenant, and reports whether there was room.
 func (m *Manager) takeLocked(t *tenant, n int64) bool {
-	most := m.opts.MaxBytes
-	if t.held+n > most/8 {
-		most -= most / 4
-	}
-	if m.held+n > most {
+	if m.held+n > m.mostLocked(t, n) {
 		return false
 	}
 	m.held += n
 	t.held += n
 	return true
+}
+
+// mostLocked is how many bytes all may hold for a tenant to take n more.
+func (m *Manager) mostLocked(t *tenant, n int64) int64 {
+	most := m.opts.MaxBytes
+	if t.held+n > most/8 {
+		most -= most / 4
+	}
+	return most
+}
+
+// keepLocked says how much of what a job holds is not of tasks under way.
+func (m *Manager) keepLocked(j *job, n int64) {
+	m.kept += n - j.kept
+	j.kept = n
 }
 
 // chargeLocked takes n bytes that are there already, or gives them back if n is negative.
@@ -323,6 +374,7 @@ func (m *Manager) forgetLocked(j *job) {
 	}
 	delete(m.jobs, j.record.Job.ID)
 	m.chargeLocked(j, -j.held)
+	m.keepLocked(j, 0)
 	m.tenantLocked(j).jobs--
 	m.idleLocked(j)
 }
@@ -344,9 +396,7 @@ func (m *Manager) sweep() (old []*job) {
 // dropLater has the store forget jobs, too.
 func (m *Manager) dropLater(old []*job) {
 	for _, j := range old {
-		if err := m.opts.Store.Delete(m.ctx, j.record.Job.ID); err != nil {
-			m.log.Warn("a job that has expired could not be deleted", "job", j.record.Job.ID, "error", err)
-		}
+		m.delete(j.record.Job.ID)
 	}
 }
 
@@ -432,6 +482,8 @@ func (m *Manager) Cancel(ctx context.Context, o Owner, id string) (api.Job, erro
 		m.mu.Lock()
 	case j.cancel != nil: // it runs, or rests
 		j.cancel(errCancelled)
+	case !j.stored: // Submit is about to see it
+		j.cancelled = true
 	}
 	m.idleLocked(j)
 	m.mu.Unlock()
@@ -454,6 +506,8 @@ func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
 	m.over = slices.DeleteFunc(m.over, func(other *job) bool { return other == j })
 	m.forgetLocked(j)
 	m.mu.Unlock()
+	ctx, cancel := m.ending() // what is forgotten here is to be forgotten there
+	defer cancel()
 	return m.opts.Store.Delete(ctx, id)
 }
 

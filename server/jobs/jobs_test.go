@@ -289,6 +289,29 @@ func TestBounds(t *testing.T) {
 	b.submit(jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(1)})
 }
 
+// TestKept has results that are kept, more than half of what there may be. Jobs still have
+// tasks follow each other without a wait for results to be written.
+func TestKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, jobs.Options{MaxBytes: 1 << 20})
+		if got := b.wait(bob, b.submit(jobs.Spec{Owner: bob, Transform: "t.large", Input: input(60)}).ID); got.State != api.JobDone || got.ResultBytes < 1<<19 {
+			t.Fatalf("%+v", got)
+		}
+		var asked atomic.Int64
+		pace := func() (time.Duration, func(), error) {
+			asked.Add(1)
+			return 0, nil, nil
+		}
+		j := b.submit(jobs.Spec{Owner: ann, Transform: "t.wait", Input: input(10), Pace: pace})
+		synctest.Wait()
+		if n := asked.Load(); n < 3 { // one is asked for that does not begin
+			t.Errorf("%d tasks are under way, want 2 at least", n-1)
+		}
+		b.let()
+		b.wait(ann, j.ID)
+	})
+}
+
 // TestAge has jobs that are forgotten.
 func TestAge(t *testing.T) {
 	store := jobs.NewMemory()

@@ -19,15 +19,19 @@ import (
 
 // job is one job. Manager.mu guards what changes.
 type job struct {
-	spec    Spec
-	record  Record
-	held    int64                   // bytes
-	ctx     context.Context         // of its tasks, from its start on
-	cancel  context.CancelCauseFunc // from its start until it is over; nil otherwise
-	release context.CancelFunc      // of ctx, likewise
-	rest    *lines.Rest             // where it goes on; nil before its first wait. Not guarded: one goroutine at a time has it
-	changed chan struct{}           // closed at each change of the results, and replaced
-	done    chan struct{}           // closed once it is over
+	spec   Spec
+	record Record
+	held   int64 // bytes
+	kept   int64 // of them, what is not of tasks under way
+	stored bool  // since when it waits for its turn
+	// cancelled is whether it was cancelled before it was stored.
+	cancelled bool
+	ctx       context.Context         // of its tasks, from its start on
+	cancel    context.CancelCauseFunc // from its start until it is over; nil otherwise
+	release   context.CancelFunc      // of ctx, likewise
+	rest      *lines.Rest             // where it goes on; nil before its first wait. Not guarded: one goroutine at a time has it
+	changed   chan struct{}           // closed at each change of the results, and replaced
+	done      chan struct{}           // closed once it is over
 }
 
 // most is how many jobs of a tenant run at once.
@@ -81,6 +85,9 @@ func (m *Manager) next() *job {
 // run does a job's tasks, until they are done or the next is to wait for its pace.
 func (m *Manager) run(j *job) {
 	rest, err := m.tasks(j)
+	if cause := context.Cause(j.ctx); err != nil && cause != nil {
+		err = cause // rather than what came of it
+	}
 	if rest == nil || err != nil {
 		m.finish(j, err)
 	}
@@ -178,6 +185,7 @@ func (r *results) Write(p []byte) (int, error) {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	r.j.record.Job.ResultBytes += int64(len(p))
+	r.m.keepLocked(r.j, r.j.kept+int64(len(p)))
 	r.j.record.Job.Done += bytes.Count(p, []byte("\n"))
 	r.j.changedLocked()
 	return len(p), nil
@@ -215,7 +223,8 @@ func (r *results) Add(n int) {
 func (r *results) Tight() bool {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
-	return r.m.held > r.m.opts.MaxBytes/2
+	left := r.m.mostLocked(r.m.tenantLocked(r.j), 0) - r.m.kept
+	return r.m.held-r.m.kept > left/2
 }
 
 // settle says how a job has ended, and why. Its owner holds it, or the manager's mutex.
@@ -252,21 +261,39 @@ func (m *Manager) settle(j *job, err error) (outcome string) {
 	return outcome
 }
 
+// told is why a job ended as its owner is told. What else went wrong is for the log.
+func (m *Manager) told(j *job, err error) error {
+	for _, known := range []error{nil, errCancelled, errFull, errTimeout, errLost} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	refused, task := (*auth.Error)(nil), (*host.Error)(nil)
+	if errors.As(err, &refused) || errors.As(err, &task) {
+		return err
+	}
+	m.log.Error("a job could not be stored", "job", j.record.Job.ID, "error", err)
+	return errStore
+}
+
 // finish ends a job. One that has no result for each task has a last line that says why.
 func (m *Manager) finish(j *job, err error) {
 	id := j.record.Job.ID
 	if j.rest != nil {
 		j.rest.Cancel()
 	}
+	err = m.told(j, err)
 	m.mu.Lock()
 	m.ended.WithLabelValues(m.settle(j, err)).Inc()
 	e := j.record.Job.Error
 	m.mu.Unlock()
+	ctx, cancel := m.ending()
+	defer cancel()
 	var last []byte
 	if e != nil {
 		last, _ = json.Marshal(api.Failure{Error: *e}) // which has nothing that could fail
 		last = append(last, '\n')
-		if err := m.opts.Store.Append(m.ctx, id, last); err != nil {
+		if err := m.opts.Store.Append(ctx, id, last); err != nil {
 			m.log.Error("the end of a job could not be stored", "job", id, "error", err)
 			last = nil
 		}
@@ -275,6 +302,7 @@ func (m *Manager) finish(j *job, err error) {
 	j.record.Job.ResultBytes += int64(len(last))
 	// What the tasks under way had is given back by now; the input is of no more use.
 	m.chargeLocked(j, overhead+j.record.Job.ResultBytes-j.held)
+	m.keepLocked(j, j.held)
 	if j.cancel != nil {
 		j.cancel(nil)
 		j.release()
@@ -282,7 +310,7 @@ func (m *Manager) finish(j *job, err error) {
 	j.spec.Input, j.rest, j.cancel = nil, nil, nil
 	record := j.record
 	m.mu.Unlock()
-	if err := m.opts.Store.Put(context.WithoutCancel(m.ctx), record); err != nil {
+	if err := m.opts.Store.Put(ctx, record); err != nil {
 		m.log.Error("the end of a job could not be stored", "job", id, "error", err)
 	}
 	m.mu.Lock()
