@@ -42,6 +42,13 @@ func Draining(r *http.Request) bool {
 	return ok && s.isDraining()
 }
 
+// WriteJSON answers a request to a route of Options.Routes with JSON. It counts among the bytes held
+// (Options.MaxHeld) until the client has taken it. Where there is no room for a large answer to a GET,
+// that is refused instead.
+func WriteJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
+	respond(w, status, v, r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
 // WriteProblem answers with a problem document.
 func WriteProblem(w http.ResponseWriter, e api.Error) { writeProblem(w, e) }
 

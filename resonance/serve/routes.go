@@ -2,7 +2,6 @@ package serve
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -124,9 +123,7 @@ func (s *Service) handle(h handler) http.HandlerFunc {
 				w.Header().Set("Location", "/v1/networks/"+a.ID)
 			}
 		}
-		w.Header().Set("Content-Type", mediaType)
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(answer) // the client has gone, or it arrives
+		server.WriteJSON(w, r, status, answer)
 	}
 }
 

@@ -183,19 +183,11 @@ func (f files) serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	one, ok := f[r.PathValue("file")]
 	if !ok {
-		notFound(w)
+		server.WriteProblem(w, api.New(api.KindNotFound, "the dashboard has no such file"))
 		return
 	}
 	header.Set("Content-Type", one.mediaType)
 	header.Set("Cache-Control", "no-cache") // but asked for again by its tag: a new server has new files
 	header.Set("Etag", one.tag)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(one.content))
-}
-
-func notFound(w http.ResponseWriter) {
-	problem := api.New(api.KindNotFound, "the dashboard has no such file")
-	problem.Title = http.StatusText(problem.Status)
-	w.Header().Set("Content-Type", api.MediaTypeProblem)
-	w.WriteHeader(problem.Status)
-	_ = json.NewEncoder(w).Encode(problem) // the client has gone, or it arrives
 }
