@@ -154,7 +154,7 @@ func TestDeployRefuses(t *testing.T) {
 		{"another's name", version(t, guesttest.Version{Manifest: `{"name": "hostile", "version": "1", "transforms": [{"name": "hostile", "input": "a/b", "output": "a/b"}]}`}), host.StepPublish, "its manifest's name, hostile, is that of plugin other already"},
 		{"unsigned", host.Source{Name: "swap", WASM: []byte("x"), Beside: map[string][]byte{"swap.wasm.minisig": {}}}, host.StepAccept, "not of a trusted key"},
 		{"tests: no JSON", tests("\n{"), host.StepSelfTest, "tests: line 2: document: is cut off, behind byte 1"},
-		{"tests: unknown member", tests(`{"transform": "swap", "input": 1, "outputs": 2}`), host.StepSelfTest, `tests: line 1: outputs: is not a known member; there are name, transform, input, output, error, stream`},
+		{"tests: unknown member", tests(`{"transform": "swap", "input": 1, "outputs": 2}`), host.StepSelfTest, `tests: line 1: outputs: is not a known member; did you mean "output"?; there are name, transform, input, output, error, stream`},
 		{"tests: two values", tests(`{"transform": "swap", "input": 1, "output": 2} 3`), host.StepSelfTest, "tests: line 1: something follows the JSON value"},
 		{"tests: no input", tests(`{"transform": "swap", "output": 2}`), host.StepSelfTest, `tests: line 1: must have "transform" and "input"`},
 		{"tests: two outcomes", tests(`{"transform": "swap", "input": 1, "output": 2, "error": "failed"}`), host.StepSelfTest, `tests: line 1: must have either "output" or "error"`},

@@ -22,7 +22,7 @@ func samples(t *testing.T, settings []setting) string {
 	for i, s := range settings {
 		var sample string
 		for _, try := range []string{
-			"true", fmt.Sprint(3 + i), fmt.Sprintf("%dms", 3+i), fmt.Sprintf("%dKiB", 3+i), "25%", "clock, random", "interpreter", "inline", "reject", "shared", "runtime", "reset", "debug", "sample:9",
+			"true", fmt.Sprint(3 + i), fmt.Sprintf("%dms", 3+i), fmt.Sprintf("%dKiB", 3+i), "25%", "clock, random", "interpreter", "inline", "reject", "shared", "runtime", "reset", "debug", "sample:9", "call,read",
 		} {
 			if reflect.TypeOf(s.value) == reflect.TypeOf(value.Text(nil)) {
 				try = fmt.Sprintf("it's \"%d\": # no comment, null\t\u00b5", i)
