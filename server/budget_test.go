@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -291,10 +292,10 @@ func TestHeldLists(t *testing.T) {
 		for p := range 6 {
 			var transforms []string
 			for i := range 4 {
-				transforms = append(transforms, fmt.Sprintf(`{"name": "n%d.%d", "input": "application/json", "output": "application/json", "input_schema": {"description": "%s"}}`,
+				transforms = append(transforms, fmt.Sprintf(`{"name": "n%d.%d", "input": "application/json", "output": "application/json", "input_schema": {"description": %q}}`,
 					p, i, strings.Repeat("x", 60<<10)))
 			}
-			cfg.Native = append(cfg.Native, guest.New(fmt.Sprintf(`{"name": "n%d", "version": "1", "transforms": [%s]}`, p, strings.Join(transforms, ",")), never, never, never, never))
+			cfg.Native = append(cfg.Native, guest.New(fmt.Sprintf(`{"name": "n%d", "version": "1", "transforms": [%s]}`, p, strings.Join(transforms, ",")), slices.Repeat([]guest.Transform{never}, 4)...))
 		}
 		o.MaxBody, o.MaxHeld, o.StallTimeout = 1<<20, limit, time.Hour
 	})

@@ -73,6 +73,8 @@ func TestDocument(t *testing.T) {
 // inPath finds the parameters of a path. OpenAPI's have neither slashes nor what net/http adds.
 var inPath = regexp.MustCompile(`\{([A-Za-z0-9_-]+)\}`)
 
+var anyStatus = regexp.MustCompile(`^[1-5]\d{2}$`)
+
 func (op *operation) check(t *testing.T, at, path string) {
 	t.Helper()
 	if rest := inPath.ReplaceAllString(path, ""); !strings.HasPrefix(path, "/") || strings.ContainsAny(rest, "{}") {
@@ -104,7 +106,7 @@ func (op *operation) check(t *testing.T, at, path string) {
 		t.Errorf("%s has no responses", at)
 	}
 	for status, r := range op.Responses {
-		if !regexp.MustCompile(`^[1-5][0-9]{2}$`).MatchString(status) || r.Description == "" {
+		if !anyStatus.MatchString(status) || r.Description == "" {
 			t.Errorf("%s: the response %q says %q", at, status, r.Description)
 		}
 	}
@@ -126,7 +128,7 @@ func checkReferences(t *testing.T, whole, v any) {
 				continue
 			}
 			at := whole
-			for _, name := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {
+			for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
 				object, _ := at.(map[string]any)
 				at = object[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
 			}

@@ -28,10 +28,14 @@ export const token = {
 /** url of a path below the server, which may be below a proxy's path. */
 export const url = (path) => new URL(`..${path}`, new URL('.', import.meta.url));
 
-/** request answers with a response that is no error. It asks for a token where one is needed. */
-export async function request(path, { method = 'GET', body, headers = {}, signal } = {}) {
+/**
+ * request answers with a response that is no error. It asks for a token where one is needed. Each of
+ * its attempts ends by the signal, or after wait ms: a person may look for a token before the last.
+ */
+export async function request(path, { method = 'GET', body, headers = {}, signal: given, wait } = {}) {
   for (let asked = false; ; asked = true) {
     const used = token.get();
+    const signal = wait ? AbortSignal.timeout(wait) : given;
     let response;
     try {
       response = await fetch(url(path), {
@@ -63,7 +67,7 @@ async function problemOf(response) {
 
 /** get answers with JSON. */
 export async function get(path, wait = 10000) {
-  const response = await request(path, { signal: AbortSignal.timeout(wait) });
+  const response = await request(path, { wait });
   try {
     return await response.json();
   } catch {

@@ -106,7 +106,10 @@ async function extensions() {
     const module = url(`/ui/${page.module}`).href;
     pages.splice(pages.length - 2, 0, {
       id: page.id, title: page.title, icon: page.id,
-      mount: async (body, context) => (await import(module)).default(body, { ...context, kit: await import('./kit.js') }),
+      mount: async (body, context) => {
+        const [page, kit] = await Promise.all([import(module), import('./kit.js')]);
+        if (!context.signal.aborted) page.default(body, { ...context, kit }); // else another is shown by now
+      },
     });
   }
 }

@@ -29,8 +29,15 @@ export function watch(f, signal) {
   signal?.addEventListener('abort', () => watchers.delete(f));
 }
 
+// changed tells all. The fault of one view keeps neither the others nor the next look from going on.
 function changed(what) {
-  for (const f of [...watchers]) f(what);
+  for (const f of [...watchers]) {
+    try {
+      f(what);
+    } catch (e) {
+      reportError(e);
+    }
+  }
 }
 
 let timer = 0;
@@ -69,7 +76,8 @@ function schedule() {
   clearTimeout(timer);
   if (live.signedOut) return;
   const pause = live.gone ? live.gone.next - Date.now() : EVERY;
-  timer = setTimeout(() => (document.hidden ? schedule() : ask()), Math.max(0, pause));
+  // While nobody looks there is none: who looks again asks at once.
+  timer = setTimeout(() => { if (!document.hidden) ask(); }, Math.max(0, pause));
 }
 
 function back() {
@@ -89,11 +97,11 @@ function lost(e) {
     live.denied = e.message;
     live.gone = null;
     live.answered = Date.now();
-  } else if (e instanceof Gone || e instanceof Problem) {
+  } else {
+    // Whatever it is, such as an answer that is not this server's, it is asked again.
+    if (!(e instanceof Gone || e instanceof Problem)) reportError(e);
     const pause = Math.min(LONGEST, 1000 * 2 ** failures++);
     live.gone = { since: live.gone?.since ?? (live.answered || Date.now()), next: Date.now() + pause * (0.8 + 0.4 * Math.random()), why: e.message };
-  } else {
-    throw e;
   }
   changed('lost');
 }
