@@ -58,6 +58,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
 		if tenant, err = s.tenantOf(r); tenant != "" || !who.Has(auth.ScopeAdmin) {
 			q.Tenant = &tenant
 		}
+		q.Owner = tenant
 	}
 	if err == nil {
 		q.Withdrawn = who.Withdrawn

@@ -361,6 +361,7 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
 		q, err = events.Parse(r, kinds...)
 	}
 	if err == nil {
+		q.Owner = tenant
 		q.Withdrawn = auth.Of(r.Context()).Withdrawn
 		err = n.feed.Serve(w, r, q)
 	}

@@ -48,7 +48,8 @@ const (
 
 // Options bound the streams of a hub. The zero value of a field is its default.
 type Options struct {
-	// MaxStreams is how many streams there are at most; default 256. Further clients get 429.
+	// MaxStreams is how many streams there are at most; default 256. Further clients get 429. The
+	// last quarter is for owners (Query.Owner) that have less than an eighth.
 	MaxStreams int
 	// Buffer is how many events wait for a client; default 1024. Bytes is how much of outputs and
 	// other payloads they have together; default 1 MiB. A single event may have more.
@@ -69,8 +70,9 @@ type Hub struct {
 	streams                prometheus.Gauge
 	sent, dropped, refused prometheus.Counter
 
-	mu   sync.Mutex // guards open
-	open int
+	mu     sync.Mutex // guards the rest
+	open   int
+	owners map[string]int // how many of the open ones an owner has, if any
 }
 
 // NewHub returns a hub without streams.
@@ -81,7 +83,7 @@ func NewHub(o Options) *Hub {
 	orDefault(&o.KeepAlive, DefaultKeepAlive)
 	orDefault(&o.StallTimeout, DefaultStallTimeout)
 	h := &Hub{
-		opts: o, draining: make(chan struct{}),
+		opts: o, draining: make(chan struct{}), owners: make(map[string]int),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "resonhost_event_streams", Help: "Streams of events that are open."}),
 		sent:    prometheus.NewCounter(prometheus.CounterOpts{Name: "resonhost_events_sent_total", Help: "Events that were sent to clients, each counted for each client."}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "resonhost_events_dropped_total", Help: "Events that clients did not get because they took them more slowly than they came."}),
@@ -130,20 +132,28 @@ type Feed struct {
 // Hub returns the feed's hub.
 func (f *Feed) Hub() *Hub { return f.hub }
 
-// enter takes a place for a stream. ok is false if there is none.
-func (h *Hub) enter() (leave func(), ok bool) {
+// enter takes a place for a stream of an owner. ok is false if there is none.
+func (h *Hub) enter(owner string) (leave func(), ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.open >= h.opts.MaxStreams {
+	most := h.opts.MaxStreams
+	if h.owners[owner] >= max(most/8, 1) {
+		most -= most / 4
+	}
+	if h.open >= most {
 		h.refused.Inc()
 		return nil, false
 	}
 	h.open++
+	h.owners[owner]++
 	h.streams.Inc()
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.open--
+		if h.owners[owner]--; h.owners[owner] == 0 {
+			delete(h.owners, owner)
+		}
 		h.streams.Dec()
 	}, true
 }
@@ -151,9 +161,9 @@ func (h *Hub) enter() (leave func(), ok bool) {
 // Serve streams what a client asks for, until the client goes, the bus is closed, or the hub
 // drains. It returns an error if nothing was written yet: the stream is one too many.
 func (f *Feed) Serve(w http.ResponseWriter, r *http.Request, q Query) error {
-	leave, ok := f.hub.enter()
+	leave, ok := f.hub.enter(q.Owner)
 	if !ok {
-		return &host.Error{Kind: host.KindQueueFull, Message: "there are " + strconv.Itoa(f.hub.opts.MaxStreams) + " streams of events already, the limit; try again when some have ended"}
+		return &host.Error{Kind: host.KindQueueFull, Message: "there are as many streams of events as there may be, of which the last quarter is for tenants with few; try again when some have ended"}
 	}
 	defer leave()
 	h := w.Header()

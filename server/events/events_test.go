@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -325,6 +326,50 @@ func TestSlowReader(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestOwners has somebody who opens all streams that it can, beside others.
+func TestOwners(t *testing.T) {
+	hub, bus := events.NewHub(events.Options{MaxStreams: 16}), event.New(0)
+	feed := hub.Feed(bus)
+	var open sync.WaitGroup
+	// try opens a stream, and reports whether there was a place for it.
+	try := func(ctx context.Context, owner string) bool {
+		opened, refused := make(chan struct{}), make(chan struct{})
+		w := &endless{ResponseRecorder: httptest.NewRecorder(), during: func(write int) {
+			if write == 1 {
+				close(opened)
+			}
+		}}
+		open.Go(func() {
+			if err := feed.Serve(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody), events.Query{Owner: owner}); err != nil {
+				close(refused)
+			}
+		})
+		select {
+		case <-opened:
+			return true
+		case <-refused:
+			return false
+		}
+	}
+	for round := range 2 { // of which the second finds all places free again
+		ctx, cancel := context.WithCancel(t.Context())
+		for _, c := range []struct {
+			owner string
+			want  int
+		}{{"ann", 12}, {"bob", 2}, {"cid", 2}, {"dan", 0}} {
+			got := 0
+			for got <= 16 && try(ctx, c.owner) {
+				got++
+			}
+			if got != c.want {
+				t.Errorf("round %d: %s has %d streams, want %d", round, c.owner, got, c.want)
+			}
+		}
+		cancel()
+		open.Wait()
 	}
 }
 

@@ -40,6 +40,9 @@ type Query struct {
 	Last string
 	// Tenant, if not nil, leaves out tasks of other tenants. No parameter sets it.
 	Tenant *string
+	// Owner is whose stream it is, most often a tenant. It has to leave others some, see
+	// [Options.MaxStreams]. No parameter sets it.
+	Owner string
 	// Withdrawn, if set, reports whether the client may no longer have the stream, which then ends. It is
 	// asked before each piece that is sent, if only a comment.
 	Withdrawn func() bool
