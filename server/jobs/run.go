@@ -24,6 +24,9 @@ type job struct {
 	held   int64 // bytes
 	kept   int64 // of them, what is not of tasks under way
 	stored bool  // since when it waits for its turn
+	// settled is whether held is what is kept alone: what a reader gives back that outlives the tasks
+	// is not there any more.
+	settled bool
 	// cancelled is whether it was cancelled before it was stored.
 	cancelled bool
 	ctx       context.Context         // of its tasks, from its start on
@@ -202,10 +205,11 @@ func (j *job) changedLocked() {
 func (r *results) Take(n int, _ bool) bool {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
+	if r.j.settled { // a reader may outlive its job
+		return false
+	}
 	if !r.m.takeLocked(r.m.tenantLocked(r.j), int64(n)) {
-		if r.j.cancel != nil { // a reader may outlive its job
-			r.j.cancel(errFull)
-		}
+		r.j.cancel(errFull)
 		return false
 	}
 	r.j.held += int64(n)
@@ -216,7 +220,9 @@ func (r *results) Take(n int, _ bool) bool {
 func (r *results) Add(n int) {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
-	r.m.chargeLocked(r.j, int64(n))
+	if !r.j.settled {
+		r.m.chargeLocked(r.j, int64(n))
+	}
 }
 
 // Tight implements [lines.Memory].
@@ -300,7 +306,8 @@ func (m *Manager) finish(j *job, err error) {
 	}
 	m.mu.Lock()
 	j.record.Job.ResultBytes += int64(len(last))
-	// What the tasks under way had is given back by now; the input is of no more use.
+	// What the tasks under way had is given back by now, or by this; the input is of no more use.
+	j.settled = true
 	m.chargeLocked(j, overhead+j.record.Job.ResultBytes-j.held)
 	m.keepLocked(j, j.held)
 	if j.cancel != nil {
