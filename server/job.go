@@ -199,9 +199,13 @@ func (s *Server) submitJob(w http.ResponseWriter, r *http.Request) {
 	writeStatus(w, http.StatusAccepted, job)
 }
 
-// may looks whether tasks of a transform may be a job's. It has answered otherwise.
-func (s *Server) may(w http.ResponseWriter, r *http.Request, transform string) bool {
-	err := auth.Of(r.Context()).MayCall(transform)
+// may looks whether a job's transform and priority may be so. It has answered otherwise.
+func (s *Server) may(w http.ResponseWriter, r *http.Request, spec *jobs.Spec) bool {
+	by, transform := auth.Of(r.Context()), spec.Transform
+	err := by.MayCall(transform)
+	if err == nil {
+		err = by.MayChoose(spec.Priority)
+	}
 	var t host.Transform
 	if err == nil {
 		t, err = s.host.Lookup(transform)
@@ -235,7 +239,7 @@ func (s *Server) linesJob(w http.ResponseWriter, r *http.Request, a *account, sp
 		s.fail(w, r, "", err)
 		return false
 	}
-	if !s.may(w, r, spec.Transform) {
+	if !s.may(w, r, spec) {
 		return false
 	}
 	spec.Input, ok = s.bodyUpTo(w, r, host.Transform{Name: spec.Transform}, a, bound{s.jobs.MaxInput(), "an eighth of MaxBytes, --max-job-bytes"})
@@ -256,7 +260,7 @@ func (s *Server) taskJob(w http.ResponseWriter, r *http.Request, a *account, spe
 		s.fail(w, r, "", err)
 		return false
 	}
-	return s.may(w, r, spec.Transform)
+	return s.may(w, r, spec)
 }
 
 // decodeJob reads a [api.JobRequest].

@@ -21,6 +21,28 @@ import (
 	"github.com/resonhost/resonhost/server/jobs"
 )
 
+// TestUrgent has those alone choose the priority urgent to whom it is granted.
+func TestUrgent(t *testing.T) {
+	c := newCallers().with(t, "ann", "scopes=call").with(t, "bob", "scopes=call priority=urgent")
+	b := work(t, func(o *server.Options) { o.Identity = c }, false)
+	for name, want := range map[string]map[string]int{
+		"ann": {"urgent": http.StatusForbidden, "normal": http.StatusAccepted, "bulk": http.StatusAccepted},
+		"bob": {"urgent": http.StatusAccepted, "bulk": http.StatusAccepted},
+	} {
+		for priority, status := range want {
+			by := []string{"Authorization", c.headers[name]}
+			got, _, text := b.do(t, http.MethodPost, "/v1/jobs?transform=t.echo&priority="+priority, "application/x-ndjson", "1\n", by...)
+			if got != status {
+				t.Errorf("lines, %s, %s: %d %s, want %d", name, priority, got, text, status)
+			}
+			got, _, text = b.do(t, http.MethodPost, "/v1/jobs", "application/json", `{"transform": "t.echo", "input": 1, "priority": "`+priority+`"}`, by...)
+			if got != status {
+				t.Errorf("a task, %s, %s: %d %s, want %d", name, priority, got, text, status)
+			}
+		}
+	}
+}
+
 const jobManifest = `{"name": "t", "version": "1", "transforms": [
 	{"name": "t.echo", "input": "application/json", "output": "application/json"},
 	{"name": "t.wait", "input": "application/json", "output": "application/json"},

@@ -23,8 +23,8 @@ var tokenVerbs = []string{"new", "ls", "rm"}
 
 // newLine is what token new is told of a line. What is "" is left out.
 type newLine struct {
-	name, scopes, tenant, transforms, rate, burst string
-	cert                                          bool
+	name, scopes, tenant, transforms, rate, burst, priority string
+	cert                                                    bool
 }
 
 func tokenCommand(std stdio) *cli.Command {
@@ -49,6 +49,7 @@ func tokenCommand(std stdio) *cli.Command {
 			words("transforms", "let it call those of `LIST`, with commas, such as cascade,tick.*; of new", "all", &n.transforms),
 			words("rate", "let it begin `N/s` tasks, N/m or N/h; of new", "no limit", &n.rate),
 			words("burst", "let it begin `N` at once; of new", "a second's", &n.burst),
+			words("priority", "let its jobs be `urgent`; of new", "normal and bulk alone", &n.priority),
 			&cli.BoolFlag{Name: "cert", Usage: "make a line for a client certificate of the name, and no token; of new", Destination: &n.cert, DisableDefaultText: true},
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
@@ -101,7 +102,7 @@ func (n *newLine) line() (line, token string, err error) {
 		token, credentials = auth.NewToken()
 	}
 	var keys []string
-	for _, k := range [][2]string{{"name", n.name}, {"scopes", n.scopes}, {"tenant", n.tenant}, {"transforms", n.transforms}, {"rate", n.rate}, {"burst", n.burst}} {
+	for _, k := range [][2]string{{"name", n.name}, {"scopes", n.scopes}, {"tenant", n.tenant}, {"transforms", n.transforms}, {"rate", n.rate}, {"burst", n.burst}, {"priority", n.priority}} {
 		switch {
 		case strings.ContainsFunc(k[1], func(r rune) bool { return r == '#' || unicode.IsSpace(r) }):
 			return "", "", usagef("--%s: must have no blank and no #", k[0])

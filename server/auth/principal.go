@@ -34,6 +34,8 @@ type Grant struct {
 	// line of JSON lines is a task. A Burst below 1 counts as 1.
 	Rate  float64
 	Burst int
+	// Urgent is whether its jobs may go before those of others, see [host.PriorityUrgent].
+	Urgent bool
 }
 
 // Principal is who sent a request. It is safe for concurrent use.
@@ -65,7 +67,7 @@ func limiter(g Grant) *rate.Limiter {
 }
 
 // anonymous is who sends requests to a server without identities: it may do everything.
-var anonymous = &Principal{grant: Grant{Scopes: Scopes()}, ctx: context.Background(), anyone: true}
+var anonymous = &Principal{grant: Grant{Scopes: Scopes(), Urgent: true}, ctx: context.Background(), anyone: true}
 
 type principalKey struct{}
 
@@ -122,6 +124,14 @@ func matches(pattern, name string) bool {
 		return strings.HasPrefix(name, prefix)
 	}
 	return pattern == name
+}
+
+// MayChoose returns the error of a request for a priority that the principal may not choose.
+func (p *Principal) MayChoose(priority host.Priority) error {
+	if priority != host.PriorityUrgent || p.grant.Urgent {
+		return nil
+	}
+	return &Error{Kind: api.KindForbidden, Detail: p.grant.Name + " may not have urgent jobs; its line of the tokens lacks priority=urgent"}
 }
 
 // TenantOf returns on whose behalf a request is that names the tenants, which come from a header.

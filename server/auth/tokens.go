@@ -61,7 +61,7 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s: %s", e.Lin
 
 // Parse reads a file of tokens, a line each:
 //
-//	NAME HASH scopes=call,read [tenant=NAME] [transforms=cascade,tick.*] [rate=100/s] [burst=200]
+//	NAME HASH scopes=call,read [tenant=NAME] [transforms=cascade,tick.*] [rate=100/s] [burst=200] [priority=urgent]
 //
 // Blank lines and what follows a # at the beginning of a word are left out. The error is of one
 // [*LineError] or several.
@@ -171,7 +171,7 @@ func parseEntry(n int, words []string) (Entry, error) {
 }
 
 // entryKeys are what a line has after the hash.
-var entryKeys = []string{"scopes", "tenant", "transforms", "rate", "burst"}
+var entryKeys = []string{"scopes", "tenant", "transforms", "rate", "burst", "priority"}
 
 // Set sets what a key of a line stands for. It returns the rule that the value breaks, "" if none.
 func (g *Grant) Set(key, value string) (rule string) {
@@ -188,6 +188,10 @@ func (g *Grant) Set(key, value string) (rule string) {
 		n, err := strconv.Atoi(value)
 		if g.Burst = n; err != nil || n < 1 || n > maxRate {
 			rule = "must be a whole number from 1 to 1000000"
+		}
+	case "priority":
+		if g.Urgent = value == "urgent"; !g.Urgent && value != "normal" {
+			rule = "must be normal or urgent, the highest that its jobs may have"
 		}
 	}
 	return rule

@@ -25,14 +25,14 @@ func TestParse(t *testing.T) {
 		"comments": {"\xef\xbb\xbf# all\r\n\n  # more\n", nil},
 		"least":    {"ci " + hashA + " scopes=call", []auth.Entry{{Grant: auth.Grant{Name: "ci", Scopes: call, Tenant: "ci"}, Line: 1, Tokens: 1}}},
 		"every key": {
-			"\na.b-c_d@e:/f " + hashA + "," + hashB + ",cert burst=7 rate=90/m transforms=cascade,tick.*,* tenant=acme scopes=call,read,admin # the CI\n",
+			"\na.b-c_d@e:/f " + hashA + "," + hashB + ",cert priority=urgent burst=7 rate=90/m transforms=cascade,tick.*,* tenant=acme scopes=call,read,admin # the CI\n",
 			[]auth.Entry{{
-				Grant: auth.Grant{Name: "a.b-c_d@e:/f", Scopes: all, Tenant: "acme", Transforms: []string{"cascade", "tick.*", "*"}, Rate: 1.5, Burst: 7},
+				Grant: auth.Grant{Name: "a.b-c_d@e:/f", Scopes: all, Tenant: "acme", Transforms: []string{"cascade", "tick.*", "*"}, Rate: 1.5, Burst: 7, Urgent: true},
 				Line:  2, Tokens: 2, Certificate: true,
 			}},
 		},
 		"any tenant": {
-			"gate cert scopes=call tenant=* rate=2.5/s",
+			"gate cert scopes=call tenant=* rate=2.5/s priority=normal",
 			[]auth.Entry{{Grant: auth.Grant{Name: "gate", Scopes: call, Tenant: "gate", AnyTenant: true, Rate: 2.5, Burst: 3}, Line: 1, Certificate: true}},
 		},
 		"slow": {
@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	token, _ := auth.NewToken()
-	const keys = "; there are scopes, tenant, transforms, rate, burst"
+	const keys = "; there are scopes, tenant, transforms, rate, burst, priority"
 	for text, want := range map[string]string{
 		"ci":                                                     "line 1: hash: is missing after the name; resonhost token new prints a line with one",
 		"ci " + hashA:                                            "line 1: scopes: is missing; write scopes=call,read or which of call, read, admin it has",
@@ -92,6 +92,7 @@ func TestParseErrors(t *testing.T) {
 		"ci cert scopes=call rate=0/s":                                     "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h",
 		"ci cert scopes=call rate=1e-321/h":                                "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h", // which is 0 a second
 		"ci cert scopes=call rate=1e7/s":                                   "line 1: rate: must be a number of tasks for a second, a minute or an hour, such as 100/s, 30/m or 5/h",
+		"ci cert scopes=call priority=bulk":                                "line 1: priority: must be normal or urgent, the highest that its jobs may have",
 		"ci cert scopes=call burst=0 rate=1/s":                             "line 1: burst: must be a whole number from 1 to 1000000",
 		"ci cert scopes=call burst=2":                                      "line 1: burst: has no effect without rate",
 		"ci cert scopes=call\nci " + hashA + " scopes=call":                "line 2: name: ci is there already, in line 1; several hashes of one stand side by side, with commas",
