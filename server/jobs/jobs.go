@@ -3,7 +3,7 @@
 //
 // A [Manager] bounds what all jobs hold: in number, in bytes of inputs and results, and in age once
 // they are over. It runs a few jobs at a time, in turn among tenants. A [Store] keeps records and
-// results; [Memory] is one.
+// results; [MemoryStore] is one.
 package jobs
 
 import (
@@ -51,7 +51,7 @@ type Options struct {
 	Running int
 	// MaxLine is the longest line in bytes; default, and at most, what the codecs decode.
 	MaxLine int
-	// Store keeps the jobs; default a new [Memory].
+	// Store keeps the jobs; default a new [MemoryStore].
 	Store Store
 	// Logger receives what goes wrong beyond a job; default discards it.
 	Logger *slog.Logger
@@ -97,7 +97,9 @@ type Manager struct {
 	active  int
 	resting int // jobs that wait for their pace
 	held    int64
-	kept    int64 // of held, what is not of tasks under way
+	dropped []*job // that the store is still to forget
+	drops   bool   // whether somebody sees to them
+	kept    int64  // of held, what is not of tasks under way
 	closed  bool
 }
 
@@ -117,7 +119,7 @@ func New(ctx context.Context, h *host.Host, codecs *codec.Set, o Options) (*Mana
 	orDefault(&o.Age, DefaultAge)
 	orDefault(&o.Running, max(4*h.Workers(), 2))
 	if o.Store == nil {
-		o.Store = NewMemory()
+		o.Store = NewMemoryStore()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -287,10 +289,9 @@ func (m *Manager) closedError(transform string) error {
 
 // admit makes room for a job.
 func (m *Manager) admit(j *job) error {
-	old := m.sweep()
+	m.dropLater(m.sweep())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	defer m.dropLater(old)
 	t := m.tenantLocked(j)
 	refuse := func(bound, format string, args ...any) error {
 		m.idleLocked(j)
@@ -393,9 +394,40 @@ func (m *Manager) sweep() (old []*job) {
 	return old
 }
 
-// dropLater has the store forget jobs, too.
+// dropLater has the store forget jobs, too, while the caller goes on: there may be thousands.
 func (m *Manager) dropLater(old []*job) {
-	for _, j := range old {
+	if len(old) == 0 {
+		return
+	}
+	m.mu.Lock()
+	m.dropped = append(m.dropped, old...)
+	switch {
+	case m.drops:
+		m.mu.Unlock()
+	case m.closed: // nobody waits for it then
+		m.drops = true
+		m.mu.Unlock()
+		m.drop()
+	default:
+		m.drops = true
+		m.running.Go(m.drop)
+		m.mu.Unlock()
+	}
+}
+
+// drop deletes from the store what there is to drop, until there is no more.
+func (m *Manager) drop() {
+	for {
+		m.mu.Lock()
+		if len(m.dropped) == 0 {
+			m.drops = false
+			m.mu.Unlock()
+			return
+		}
+		j := m.dropped[0]
+		m.dropped[0] = nil
+		m.dropped = m.dropped[1:]
+		m.mu.Unlock()
 		m.delete(j.record.Job.ID)
 	}
 }

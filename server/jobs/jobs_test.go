@@ -314,18 +314,21 @@ func TestKept(t *testing.T) {
 
 // TestAge has jobs that are forgotten.
 func TestAge(t *testing.T) {
-	store := jobs.NewMemory()
-	b := start(t, jobs.Options{Age: time.Nanosecond, Store: store})
-	j := b.submit(jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(1)})
-	for {
-		if _, err := b.Get(ann, j.ID); err != nil {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		s := held("")
+		s.slow = time.Second
+		b := start(t, jobs.Options{Store: s})
+		for range 100 {
+			b.wait(ann, b.submit(jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(1)}).ID)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	if records, err := store.All(t.Context()); err != nil || len(records) != 0 {
-		t.Errorf("%+v, %v", records, err)
-	}
+		time.Sleep(time.Hour)
+		begin := time.Now()
+		if list := b.List(ann); len(list) != 0 || !time.Now().Equal(begin) {
+			t.Errorf("%d jobs are seen after %v: who asks does not wait for the store", len(list), time.Since(begin))
+		}
+		time.Sleep(2 * time.Minute)
+		isEmpty(t, s)
+	})
 }
 
 // TestTurns has a tenant with one job come before another's backlog.
@@ -386,7 +389,7 @@ func TestFollow(t *testing.T) {
 
 // TestClose drains: jobs go on as long as they may, and what is lost is told.
 func TestClose(t *testing.T) {
-	store := jobs.NewMemory()
+	store := jobs.NewMemoryStore()
 	b := start(t, jobs.Options{Running: 2, Store: store})
 	done := b.submit(jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(1)})
 	b.wait(ann, done.ID)

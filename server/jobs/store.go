@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"sync"
 
 	"github.com/resonhost/resonhost/api"
@@ -39,31 +39,41 @@ type Store interface {
 	All(ctx context.Context) ([]Record, error)
 }
 
-// Memory is a [Store] in memory.
-type Memory struct {
+// MemoryStore is a [Store] in memory.
+type MemoryStore struct {
 	mu   sync.RWMutex
 	jobs map[string]*kept
 }
 
 type kept struct {
 	record  Record
-	results [][]byte // each full but for the last, so that nothing is copied as they grow
+	results []piece // each full but for the last
 	size    int64
 }
 
-// segment is how long a piece of results is, but for a job's first, in bytes.
-const segment = 64 << 10
+// piece is part of the results of a job. It does not grow beyond its capacity, so that nothing is
+// copied.
+type piece struct {
+	at    int64 // where it begins
+	lines []byte
+}
 
-var _ Store = (*Memory)(nil)
+const (
+	// segment is how long a piece is at most, and firstRoom what it has room for at least, in bytes.
+	segment   = 64 << 10
+	firstRoom = 256
+)
 
-// NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{jobs: make(map[string]*kept)} }
+var _ Store = (*MemoryStore)(nil)
+
+// NewMemoryStore returns an empty store.
+func NewMemoryStore() *MemoryStore { return &MemoryStore{jobs: make(map[string]*kept)} }
 
 // errNoJob is of a job that the store does not have, which its caller sees to.
 var errNoJob = errors.New("no such job is stored")
 
 // Put implements [Store].
-func (m *Memory) Put(_ context.Context, r Record) error {
+func (m *MemoryStore) Put(_ context.Context, r Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k := m.jobs[r.Job.ID]; k != nil {
@@ -75,34 +85,32 @@ func (m *Memory) Put(_ context.Context, r Record) error {
 }
 
 // Append implements [Store].
-func (m *Memory) Append(_ context.Context, id string, lines []byte) error {
+func (m *MemoryStore) Append(_ context.Context, id string, lines []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.jobs[id]
 	if k == nil {
 		return fmt.Errorf("append to %s: %w", id, errNoJob)
 	}
-	k.size += int64(len(lines))
 	for len(lines) > 0 {
 		last := len(k.results) - 1
-		if last < 0 {
-			k.results = append(k.results, slices.Clone(lines[:min(len(lines), segment)]))
-			lines = lines[min(len(lines), segment):]
-			continue
-		}
-		if len(k.results[last]) == segment {
-			k.results = append(k.results, make([]byte, 0, segment))
+		if last < 0 || len(k.results[last].lines) == cap(k.results[last].lines) {
+			// What is too long, for lines still to come, is a quarter of what there is at most.
+			room := min(segment, max(len(lines), int(k.size/4), firstRoom))
+			k.results = append(k.results, piece{at: k.size, lines: make([]byte, 0, room)})
 			last++
 		}
-		n := min(segment-len(k.results[last]), len(lines))
-		k.results[last] = append(k.results[last], lines[:n]...)
+		p := &k.results[last]
+		n := min(cap(p.lines)-len(p.lines), len(lines))
+		p.lines = append(p.lines, lines[:n]...)
+		k.size += int64(n)
 		lines = lines[n:]
 	}
 	return nil
 }
 
 // Read implements [Store].
-func (m *Memory) Read(_ context.Context, id string, offset int64, p []byte) (n int, err error) {
+func (m *MemoryStore) Read(_ context.Context, id string, offset int64, p []byte) (n int, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	k := m.jobs[id]
@@ -112,17 +120,18 @@ func (m *Memory) Read(_ context.Context, id string, offset int64, p []byte) (n i
 	case offset < 0:
 		return 0, fmt.Errorf("read %s: offset %d is negative", id, offset)
 	}
-	for n < len(p) && offset < k.size {
-		part := k.results[offset/segment][offset%segment:]
-		m := copy(p[n:], part)
-		n += m
-		offset += int64(m)
+	if offset >= k.size {
+		return 0, nil
+	}
+	i := sort.Search(len(k.results), func(i int) bool { return k.results[i].at > offset }) - 1
+	for ; i < len(k.results) && n < len(p); i++ {
+		n += copy(p[n:], k.results[i].lines[offset+int64(n)-k.results[i].at:])
 	}
 	return n, nil
 }
 
 // Delete implements [Store].
-func (m *Memory) Delete(_ context.Context, id string) error {
+func (m *MemoryStore) Delete(_ context.Context, id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.jobs, id)
@@ -130,7 +139,7 @@ func (m *Memory) Delete(_ context.Context, id string) error {
 }
 
 // All implements [Store].
-func (m *Memory) All(context.Context) ([]Record, error) {
+func (m *MemoryStore) All(context.Context) ([]Record, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	list := make([]Record, 0, len(m.jobs))

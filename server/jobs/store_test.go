@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
@@ -26,6 +27,8 @@ type store struct {
 	leave   chan struct{}
 
 	failPut, failAppend error
+
+	slow time.Duration // of Delete
 }
 
 func (s *store) Put(ctx context.Context, r jobs.Record) error {
@@ -56,6 +59,7 @@ func (s *store) Append(ctx context.Context, id string, lines []byte) error {
 }
 
 func (s *store) Delete(ctx context.Context, id string) error {
+	time.Sleep(s.slow)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -63,7 +67,7 @@ func (s *store) Delete(ctx context.Context, id string) error {
 }
 
 func held(state api.JobState) *store {
-	return &store{Store: jobs.NewMemory(), held: state, entered: make(chan struct{}), leave: make(chan struct{})}
+	return &store{Store: jobs.NewMemoryStore(), held: state, entered: make(chan struct{}), leave: make(chan struct{})}
 }
 
 // isEmpty looks that a store has no job.
