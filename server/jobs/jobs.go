@@ -529,7 +529,7 @@ func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
 	}
 	j, err := m.find(o, id)
 	if err != nil {
-		return nil //nolint:nilerr // somebody else has removed it
+		return nil // somebody else has removed it
 	}
 	if !m.state(j).State.Over() {
 		return context.Cause(ctx)
