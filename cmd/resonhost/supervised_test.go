@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -20,6 +19,7 @@ import (
 // TestSupervised has the command do what a unit with a socket, readiness and a watchdog has it do: it
 // serves at the socket that it is passed, and says when it serves, that it lives, and when it drains.
 func TestSupervised(t *testing.T) {
+	heedHangUps(t)
 	heard, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -72,15 +72,13 @@ func TestSupervised(t *testing.T) {
 		t.Errorf("%d %s", code, body)
 	}
 	states("WATCHDOG=1")
-	if !signal.Ignored(syscall.SIGHUP) { // as of this process, and so of the command, under nohup
-		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		got := states("READY=1")
-		at := slices.Index(got, "RELOADING=1")
-		if at < 0 || runtime.GOOS == "linux" && !regexp.MustCompile(`^MONOTONIC_USEC=[1-9]\d*$`).MatchString(got[at+1]) {
-			t.Errorf("it says of a reload %q", got)
-		}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	got := states("READY=1")
+	at := slices.Index(got, "RELOADING=1")
+	if at < 0 || runtime.GOOS == "linux" && !regexp.MustCompile(`^MONOTONIC_USEC=[1-9]\d*$`).MatchString(got[at+1]) {
+		t.Errorf("it says of a reload %q", got)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,9 +71,7 @@ func TestTopLive(t *testing.T) {
 // TestTerminalIsGone closes the terminal's window in which the command runs: it drains. If a service
 // manager has started it, a SIGHUP is a reload all the same.
 func TestTerminalIsGone(t *testing.T) {
-	if signal.Ignored(syscall.SIGHUP) {
-		t.Fatal("SIGHUP is ignored, as under nohup: run this test without")
-	}
+	heedHangUps(t)
 	for name, tc := range map[string]struct{ shell, want string }{
 		"a user's":            {`exec "$0" "$@"`, "msg=(draining)"},
 		"a service's":         {`SYSTEMD_EXEC_PID=$$ exec "$0" "$@"`, "msg=(reloaded)"},
