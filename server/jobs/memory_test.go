@@ -12,7 +12,7 @@ import (
 
 // TestMemoryStore reads at any offset what was appended in parts of any length.
 func TestMemoryStore(t *testing.T) {
-	s, r := jobs.NewMemoryStore(), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same numbers each time are meant
+	s, r := jobs.NewMemoryStore(), rand.New(rand.NewPCG(1, 2))
 	if err := s.Put(t.Context(), jobs.Record{Job: api.Job{ID: "j"}}); err != nil {
 		t.Fatal(err)
 	}
