@@ -124,13 +124,9 @@ func StatsOf(at time.Time, s host.Stats, queues []host.Queue) Stats {
 		out.Plugins = append(out.Plugins, plugin)
 	}
 	for _, q := range queues {
-		out.Queues = append(out.Queues, Queue{q.Transform, priorities[q.Priority], q.Tenant, q.Shared, q.Tasks})
+		out.Queues = append(out.Queues, Queue{q.Transform, PriorityName(q.Priority), q.Tenant, q.Shared, q.Tasks})
 	}
 	return out
 }
 
 func histogram(h *host.Histogram) Histogram { return Histogram{h.Counts, h.Sum.Seconds()} }
-
-var priorities = map[host.Priority]string{
-	host.PriorityNormal: "normal", host.PriorityUrgent: "urgent", host.PriorityBulk: "bulk",
-}

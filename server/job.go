@@ -58,7 +58,7 @@ func (s *Server) jobRoutes() []Route {
 			Query: []Parameter{
 				{Name: transformField, Description: "Of JSON lines: the transform."},
 				{Name: streamField, Description: "Of JSON lines: the member of a line that is the key of its task's stream."},
-				{Name: priorityField, Description: "Of JSON lines: the priority of the tasks.", Values: priorityNames()},
+				{Name: priorityField, Description: "Of JSON lines: the priority of the tasks.", Values: api.Priorities()},
 				{Name: timeoutField, Description: "Of JSON lines: how long the job may take from its start, such as 30s."},
 			},
 			Doc: Operation{
@@ -117,19 +117,6 @@ func (s *Server) jobRoutes() []Route {
 func stateNames() (names []string) {
 	for _, s := range api.JobStates() {
 		names = append(names, string(s))
-	}
-	return names
-}
-
-// priorities are the names of priorities in requests.
-var priorities = []struct {
-	name string
-	is   host.Priority
-}{{"normal", host.PriorityNormal}, {"urgent", host.PriorityUrgent}, {"bulk", host.PriorityBulk}}
-
-func priorityNames() (names []string) {
-	for _, p := range priorities {
-		names = append(names, p.name)
 	}
 	return names
 }
@@ -294,11 +281,10 @@ func decodeJob(body []byte, spec *jobs.Spec) error {
 // schedule takes the priority and the timeout of a job.
 func schedule(spec *jobs.Spec, priority, timeout string) (err error) {
 	if priority != "" {
-		i := slices.Index(priorityNames(), priority)
-		if i < 0 {
-			return oneOf(priorityField, priority, priorityNames())
+		var ok bool
+		if spec.Priority, ok = api.ParsePriority(priority); !ok {
+			return oneOf(priorityField, priority, api.Priorities())
 		}
-		spec.Priority = priorities[i].is
 	}
 	if timeout != "" {
 		if spec.Timeout, err = time.ParseDuration(timeout); err != nil || spec.Timeout <= 0 {

@@ -166,8 +166,8 @@ func flagsLeft(cmd *cli.Command, words []string) (c candidates) {
 	return c
 }
 
-// placeholder is that of a flag's value in its usage.
-var placeholder = regexp.MustCompile("`([A-Z]+)`")
+// valueName is how a flag's usage names its value.
+var valueName = regexp.MustCompile("`([A-Z]+)`")
 
 // valuesOf is what a flag may be set to.
 func valuesOf(cmd *cli.Command, name string) (c candidates) {
@@ -184,7 +184,7 @@ func valuesOf(cmd *cli.Command, name string) (c candidates) {
 				return wordsOf(w.Words())
 			}
 		}
-		switch m := placeholder.FindStringSubmatch(d.GetUsage()); {
+		switch m := valueName.FindStringSubmatch(d.GetUsage()); {
 		case m == nil:
 		case m[1] == "FILE":
 			c.kind = "files"

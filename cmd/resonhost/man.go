@@ -78,7 +78,7 @@ func writeFlags(b *strings.Builder, c *cli.Command, of map[string]string) {
 			of[name] = usage
 		}
 		value := ""
-		if m := placeholder.FindStringSubmatch(usage); m != nil && d.TakesValue() {
+		if m := valueName.FindStringSubmatch(usage); m != nil && d.TakesValue() {
 			value = " \\fI" + roff(m[1]) + "\\fR"
 		}
 		if def := d.GetDefaultText(); def != "" && d.TakesValue() {

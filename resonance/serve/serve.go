@@ -227,7 +227,7 @@ func (s *Service) roomLocked(k key) error {
 		return &problem{api.New(api.KindConflict, fmt.Sprintf("there is a network %s already", k.id))}
 	case len(s.networks) >= most:
 		s.refused.Inc()
-		return &problem{api.New(host.KindQueueFull, fmt.Sprintf("there are %d networks already, as many as there may be (MaxNetworks, --max-networks); delete one", len(s.networks)))}
+		return &problem{api.New(host.KindQueueFull, fmt.Sprintf("there are %d networks already, of %d (MaxNetworks, --max-networks), the last quarter of which is for tenants that have few; delete one", len(s.networks), s.opts.MaxNetworks))}
 	}
 	return nil
 }

@@ -197,9 +197,6 @@ type Spec struct {
 // MaxInput is how long the input of a job may be that has room: what leaves some to others.
 func (m *Manager) MaxInput() int64 { return m.opts.MaxBytes / 8 }
 
-// priorities are the names of priorities.
-var priorities = map[host.Priority]string{host.PriorityNormal: "normal", host.PriorityUrgent: "urgent", host.PriorityBulk: "bulk"}
-
 // Submit takes a job, whose tasks will be done in its turn. The error is a [*host.Error]: there is
 // no such transform, no room for the job, or the manager is closed.
 func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
@@ -208,7 +205,7 @@ func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
 	}
 	j := &job{spec: s, done: make(chan struct{}), changed: make(chan struct{})}
 	j.record = Record{Owner: s.Owner, Job: api.Job{
-		ID: strings.ToLower(rand.Text()), State: api.JobQueued, Transform: s.Transform, Priority: priorities[s.Priority],
+		ID: strings.ToLower(rand.Text()), State: api.JobQueued, Transform: s.Transform, Priority: api.PriorityName(s.Priority),
 		Tasks: count(s.Input), InputBytes: int64(len(s.Input)), Created: time.Now().UTC(),
 	}}
 	if err := m.admit(j); err != nil {
@@ -307,9 +304,9 @@ func (m *Manager) admit(j *job) error {
 		m.idleLocked(j)
 		return m.closedError(j.spec.Transform)
 	case len(m.jobs) >= most:
-		return refuse("jobs", "there are %d jobs already, as many as there may be (MaxJobs, --max-jobs); remove some that are over, or try again when they have expired", len(m.jobs))
+		return refuse("jobs", "there are %d jobs already, of %d (MaxJobs, --max-jobs), the last quarter of which is for tenants that have few; remove some that are over, or try again when they have expired", len(m.jobs), m.opts.MaxJobs)
 	case !m.takeLocked(t, overhead+int64(len(j.spec.Input))):
-		return refuse("bytes", "the jobs hold all the memory that they may (MaxBytes, --max-job-bytes); remove some that are over, or try again when they have expired")
+		return refuse("bytes", "the jobs hold all the memory that they may (MaxBytes, --max-job-bytes), of which the last quarter is for tenants that hold little; remove some that are over, or try again when they have expired")
 	}
 	j.held = overhead + int64(len(j.spec.Input))
 	m.keepLocked(j, j.held)
