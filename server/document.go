@@ -62,6 +62,7 @@ func (s *Server) document(who *auth.Principal) openapi.Schema {
 	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), asks: s.opts.Identity != nil}
 	openapi.Enum(d.types, kinds()...)
 	openapi.Enum(d.types, api.JobStates()...)
+	openapi.Enum(d.types, auth.Scopes()...)
 	d.types.Of(api.Error{})
 	d.types.Of(api.Failure{})
 	var run *Route
@@ -159,8 +160,12 @@ func (d *document) add(r *Route) {
 		op["operationId"] = strings.ToLower(r.Method) + " " + path
 	}
 	if d.asks && r.Scope != auth.ScopeNone {
-		op["description"] = "Asks for the scope " + string(r.Scope) + "."
-		op["security"] = []openapi.Schema{{"token": []auth.Scope{r.Scope}}, {"certificate": []auth.Scope{r.Scope}}}
+		scopes := []auth.Scope{}
+		if op["description"] = "Asks who the caller is."; r.Scope != auth.ScopeAny {
+			op["description"] = "Asks for the scope " + string(r.Scope) + "."
+			scopes = append(scopes, r.Scope)
+		}
+		op["security"] = []openapi.Schema{{"token": scopes}, {"certificate": scopes}}
 	}
 	var parameters []openapi.Schema
 	for _, in := range []struct {

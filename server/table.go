@@ -124,6 +124,7 @@ func (s *Server) operatorRoutes() []Route {
 				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Stats{}}}, Errors: []host.Kind{host.KindQueueFull},
 			},
 		},
+		s.selfRoute(),
 		{
 			Method: http.MethodGet, Path: "/{$}", Handler: s.index,
 			Doc: Operation{ID: "index", Summary: "lists these paths as text", Response: text},

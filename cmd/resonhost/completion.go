@@ -56,7 +56,7 @@ type candidates struct {
 
 // argumentsOf is what commands take: words as the first argument, or files.
 var argumentsOf = map[string]func() candidates{
-	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments,
+	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments, "whoami": noArguments,
 	"plugins":    func() candidates { return wordsOf(verbs) },
 	"token":      func() candidates { return wordsOf(tokenVerbs) },
 	"config":     func() candidates { return wordsOf(configVerbs) },

@@ -365,9 +365,10 @@ func testSignIn(t *testing.T, d *dashboardTest) {
 		t.Error("the page took the time that somebody looked for a token for the server's")
 	}
 	b.await(`document.getElementById('banner').textContent === '' && localStorage.length === 0 && document.cookie === ''`)
+	// The page knows before a button is pressed.
+	b.await(`[...document.querySelectorAll('article .row button')].every((e) => e.getAttribute('aria-disabled') === 'true' && e.title.includes('admin'))`)
 	b.click("article button", "Reload")
 	b.awaitText(".outcome.bad", "admin")
-	b.await(`[...document.querySelectorAll('article .row button')].every((e) => e.getAttribute('aria-disabled') === 'true' && e.title.includes('admin'))`)
 	b.open("#/transforms/swap")
 	b.fill("#in", "x")
 	b.click("button", "Run")

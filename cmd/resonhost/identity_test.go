@@ -70,10 +70,15 @@ func TestTokens(t *testing.T) {
 		{[]string{"plugins", "ls", "--token-file", filepath.Join(dir, "ops")}, api.ExitOK, ""},
 		{[]string{"plugins", "pause", "cascade", "--token-file", filepath.Join(dir, "ci")}, api.ExitFailed, "resonhost: ci lacks the scope admin\n"},
 		{[]string{"plugins", "pause", "cascade", "--token-file", filepath.Join(dir, "ops")}, api.ExitFailed, "resonhost: the host's plugins are fixed: ModeInline has none to load\n"},
+		{[]string{"whoami"}, api.ExitFailed, "resonhost: a token is needed: send the header Authorization: Bearer TOKEN; --token-file FILE or RESONHOST_TOKEN has one\n"},
 	} {
 		if code, _, stderr := cmd(append(c.args, "--url", at)...); code != c.code || stderr != c.want {
 			t.Errorf("%v: exit code %d, %q, want %q", c.args, code, stderr, c.want)
 		}
+	}
+	const ci = "name        ci\nscopes      call\ntenant      ci\ntransforms  *\npriorities  normal,bulk\nrate        no limit\n"
+	if code, out, stderr := cmd("whoami", "--url", at, "--token-file", filepath.Join(dir, "ci")); code != api.ExitOK || out != ci {
+		t.Errorf("whoami: exit code %d, %s%s", code, out, stderr)
 	}
 	token, err := os.ReadFile(filepath.Join(dir, "ops"))
 	if err != nil {

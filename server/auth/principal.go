@@ -94,9 +94,9 @@ func (p *Principal) Anonymous() bool { return p.anyone }
 // Grant returns what the principal may do. Its lists are not to be changed.
 func (p *Principal) Grant() Grant { return p.grant }
 
-// Has reports whether the principal has a scope. All have [ScopeNone].
+// Has reports whether the principal has a scope. All have [ScopeNone] and [ScopeAny].
 func (p *Principal) Has(s Scope) bool {
-	return s == ScopeNone || slices.Contains(p.grant.Scopes, s)
+	return s == ScopeNone || s == ScopeAny || slices.Contains(p.grant.Scopes, s)
 }
 
 // Require returns the error of a request that lacks a scope.

@@ -215,6 +215,7 @@ func TestConforms(t *testing.T) {
 		{request{method: "GET", path: "/metrics?name[]=go_goroutines"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/plugins"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/transforms"}, true, 200, ""},
+		{request{method: "GET", path: "/v1/self"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/openapi.json"}, true, 200, ""},
 		{request{method: "POST", path: "/v1/transforms/cascade", contentType: document, body: `{"timestamp": 6, "phiValue": 1.5}`}, true, 200, ""},
 		{request{method: "POST", path: "/v1/transforms/cascade", contentType: document, body: `{"detail": "summary", "stream": "s"}`}, true, 200, ""},

@@ -2,7 +2,7 @@
 
 import { empty, h, keyed, put } from '../dom.js';
 import { hash, moment, number, percent, plural } from '../format.js';
-import { change } from '../api.js';
+import { change, get, token } from '../api.js';
 import { sure } from '../session.js';
 import { live, refresh, watch } from '../live.js';
 import { feed, hear } from '../feed.js';
@@ -15,6 +15,7 @@ export default function plugins(body, { signal }) {
   put(body, none, list);
   function update() {
     if (!live.plugins) return;
+    askRights();
     put(none, live.plugins.length === 0 && empty('No plugin is loaded', 'A .wasm file in the plugin directory is checked, and serves if it can.'));
     keyed(list, live.plugins.map((plugin) => ({ plugin, history: historyOf(plugin), outcome: outcomes.get(plugin.source), denied: denied.why })), (one) => one.plugin.source, card);
   }
@@ -32,6 +33,18 @@ export default function plugins(body, { signal }) {
       p.transforms.length > 0 && h('ul', { class: 'chips', 'aria-label': `Transforms of ${name}` }, p.transforms.map((t) => h('li', {}, h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name)))),
       h('div', { class: 'row' }, buttons(p).map((b) => button(p, b))), said,
       h('details', { class: 'data', open: history.length > 0 && history.length < 6 }, h('summary', {}, `History (${number(history.length)})`), timeline(history)));
+  }
+
+  // askRights asks once for each token what it may do. Where the answer is lost, a button finds out.
+  function askRights() {
+    const used = token.get();
+    if (denied.of === used) return;
+    Object.assign(denied, { of: used, why: '' });
+    get('/v1/self').then((self) => {
+      if (denied.of !== used) return;
+      denied.why = self.scopes.includes('admin') ? '' : noAdmin;
+      update();
+    }, () => {});
   }
 
   function button(p, { action, label, why, ask }) {
@@ -54,7 +67,7 @@ export default function plugins(body, { signal }) {
       const answer = await change(p.source, action);
       outcome(p, !['failed', 'rolled_back'].includes(answer.result), said(action, answer));
     } catch (e) {
-      if (e.status === 403) denied.why = 'Your token has no scope admin, which changes plugins.';
+      if (e.status === 403) denied.why = noAdmin;
       outcome(p, false, e.message);
     }
     await refresh();
@@ -66,8 +79,9 @@ export default function plugins(body, { signal }) {
   }
 }
 
-// denied says why the buttons do nothing, once the server has said so.
-const denied = { why: '' };
+// denied says why the buttons do nothing with a token, once the server has said so.
+const denied = { of: undefined, why: '' };
+const noAdmin = 'Your token has no scope admin, which changes plugins.';
 
 const words = {
   loaded: 'is loaded', swapped: 'was replaced by a new version', unchanged: 'is unchanged: the file is what serves', canary: 'has a new version on trial',
