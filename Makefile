@@ -1,5 +1,6 @@
 # `make help` lists the targets. Building, running and testing take Go and make
-# alone, and curl, zsh, fish, mandoc and chromium for the tests of documents and of the command; lint also takes
+# alone, and for the tests of documents and of the command curl, zsh, fish, mandoc and chromium, for those of
+# kinds of guests clang, lld, cargo and libstd-rust-dev-wasm32; lint also takes
 # wat2wasm and hunspell, of the Debian packages wabt, hunspell and hunspell-en-gb, scaffolds the toolchains
 # of other languages, whose Debian packages .ci/run has, fuzz-engine and bench-gate those of C and Rust,
 # test-arm64 qemu-user-static, guests-simd cargo and libstd-rust-dev-wasm32, and bench-peers

@@ -35,7 +35,6 @@ func newCommand(std stdio) *cli.Command {
 		words = append(words, l.Name)
 	}
 	p := &project{Options: scaffold.Options{Kind: kinds[0], Language: words[0]}}
-	last := len(words) - 1
 	return &cli.Command{
 		Name:      "new",
 		Usage:     "begin a plugin: write a project that builds",
@@ -48,11 +47,11 @@ func newCommand(std stdio) *cli.Command {
 			"itself, --replace names a checkout of it.\n\n" + exitCodes,
 		Flags: append(flags([]setting{
 			{
-				"lang", "write the plugin in `LANGUAGE` " + strings.Join(words[:last], ", ") + " or " + words[last], words[0],
+				"lang", "write the plugin in `LANGUAGE` " + alternatives(words), words[0],
 				value.Choice(&p.Language, words, words),
 			},
 			{
-				"kind", "write a plugin of `KIND` " + strings.Join(kinds[:len(kinds)-1], ", ") + " or " + kinds[len(kinds)-1], kinds[0],
+				"kind", "write a plugin of `KIND` " + alternatives(kinds), kinds[0],
 				value.Choice(&p.Kind, kinds, kinds),
 			},
 			{"dir", "write to `DIR`", "the plugin's name", value.Text(&p.dir)},
@@ -176,15 +175,33 @@ func (p *project) untested() string {
 
 // kindsOf says of kinds but the first in which languages they are.
 func kindsOf(kinds []string) string {
-	var b strings.Builder
+	var order []string
+	of := map[string][]string{}
 	for _, kind := range kinds[1:] {
 		var names []string
 		for _, l := range scaffold.Languages(kind) {
 			names = append(names, l.Name)
 		}
-		fmt.Fprintf(&b, "A plugin of kind %s is in %s.\n", kind, strings.Join(names, ", "))
+		languages := strings.Join(names, ", ")
+		if of[languages] == nil {
+			order = append(order, languages)
+		}
+		of[languages] = append(of[languages], kind)
+	}
+	var b strings.Builder
+	for _, languages := range order {
+		fmt.Fprintf(&b, "A plugin of kind %s is in %s.\n", alternatives(of[languages]), languages)
 	}
 	return b.String() + "\n"
+}
+
+// alternatives are words, of which one is to be chosen, as a sentence has them.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 var plainWord = regexp.MustCompile(`^[\w./+,:@%=][\w./+,:@%=-]*$`)

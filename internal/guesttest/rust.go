@@ -36,20 +36,7 @@ func buildRust(file string) ([]byte, error) {
 func BuildRustGuest(tb testing.TB, file string) []byte {
 	tb.Helper()
 	rustc, _, _ := strings.Cut(RustPath(tb), string(filepath.ListSeparator))
-	source, out := filepath.Join(Root(), file), filepath.Join(tb.TempDir(), "guest.wasm")
-	cmd := exec.CommandContext(tb.Context(), filepath.Join(rustc, "rustc"), //nolint:gosec // the file is a test's constant
-		"--edition", "2021", "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "-O", "-o", out, source)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatal(&guestbuild.Error{Command: strings.Join(cmd.Args, " "), Output: output, Err: err})
-	}
-	if _, err := os.ReadFile(source); err != nil { // for the go command, see guestbuild.ReadSources
-		tb.Fatal(err)
-	}
-	wasm, err := os.ReadFile(out)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return wasm
+	return compile(tb, file, filepath.Join(rustc, "rustc"), "--edition", "2021", "--target", "wasm32-unknown-unknown", "--crate-type", "cdylib", "-O")
 }
 
 // RustPath is a PATH on which the first rustc has the target for guests: there can be several.

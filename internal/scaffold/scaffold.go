@@ -32,122 +32,6 @@ const goVersion = "1.25.0"
 // noVersion is what go.mod requires of a module that it replaces.
 const noVersion = "v0.0.0"
 
-// Kinds of guests that a project can be of.
-const (
-	Native  = "native"  // keeps the plugin contract
-	Command = "command" // a program of WASI
-)
-
-// Kinds returns the kinds, the first of which is the default of the command.
-func Kinds() []string { return []string{Native, Command} }
-
-// Language is one in which a plugin of a kind can be begun.
-type Language struct {
-	// Kind is one of [Kinds].
-	Kind string
-	// Name is what [Options.Language] takes, and Title the language's own name.
-	Name, Title string
-	// Source is the file that the author edits; Contract says where the rest of the
-	// contract with the host is.
-	Source, Contract string
-	// Needs is what building takes.
-	Needs string
-	// Test is the command that runs the tests of the transform alone, outside of a host, with
-	// what is to be said of it; "" where there are none.
-	Test string
-	// Untested is a warning where this project cannot build the language's
-	// plugins in its tests.
-	Untested string
-	// Ignore has what a build leaves, as lines of .gitignore.
-	Ignore []string
-
-	folders  []string // of templates, later ones complete earlier ones
-	goMod    bool     // whether it has a go.mod
-	requires bool     // whether that requires [Module]
-}
-
-const (
-	cNeeds   = "clang with WASI: Debian's clang, lld, wasi-libc and libclang-rt-dev-wasm32, or `make CLANG=…/bin/clang` of a WASI SDK"
-	rustTest = "cargo test      # runs the transform's own tests, without resonhost"
-)
-
-const inPackageGuest = "The contract with the host is in the package `abi/guest` that it imports."
-
-const goTest = "go test         # runs the transform's own tests, without resonhost; after the first make"
-
-var languages = []Language{
-	{
-		Kind: Native, Name: "go", Title: "Go", Source: "transform.go", Contract: inPackageGuest,
-		Needs: "Go 1.25 or newer", Test: goTest, folders: []string{"common", "gosource", "go"}, goMod: true, requires: true,
-	},
-	{
-		Kind: Native, Name: "tinygo", Title: "Go for TinyGo", Source: "transform.go", Contract: inPackageGuest,
-		Needs: "TinyGo 0.39 or newer, with Go 1.25 or newer as it supports", Test: goTest,
-		Untested: "Untested, for want of a TinyGo where resonhost is. A panic may end " +
-			"the instance, where that of Go fails the task.",
-		Ignore: []string{"build/"}, folders: []string{"common", "gosource", "tinygo"}, goMod: true, requires: true,
-	},
-	{
-		Kind: Native, Name: "rust", Title: "Rust", Source: "src/lib.rs", Contract: "`src/resonhost.rs` is the contract with the host.",
-		Needs: "cargo 1.63 or newer with the target wasm32-unknown-unknown: `rustup target add " +
-			"wasm32-unknown-unknown`, or Debian's cargo and libstd-rust-dev-wasm32",
-		Test:   rustTest,
-		Ignore: []string{"target/"}, folders: []string{"common", "rust"},
-	},
-	{
-		Kind: Native, Name: "assemblyscript", Title: "AssemblyScript", Source: "assembly/index.ts",
-		Contract: "`assembly/resonhost.ts` is the contract with the host.",
-		Needs:    "Node.js 20 or newer with npm, which gets the compiler of `package-lock.json`",
-		Ignore:   []string{"build/", "node_modules/"}, folders: []string{"common", "assemblyscript"},
-	},
-	{
-		Kind: Native, Name: "c", Title: "C", Source: "plugin.c", Contract: "`resonhost.h` and `resonhost.c` are the contract with the host.",
-		Needs: cNeeds, folders: []string{"common", "c"},
-	},
-	{
-		Kind: Command, Name: "go", Title: "Go", Source: "main.go",
-		Needs: "Go 1.25 or newer", Test: "go test         # runs the program's own tests, without resonhost",
-		folders: []string{"command", "commandgo"}, goMod: true,
-	},
-	{
-		Kind: Command, Name: "rust", Title: "Rust", Source: "src/main.rs",
-		Needs: "cargo 1.63 or newer with the target wasm32-wasip1: `rustup target add wasm32-wasip1`, or Debian's cargo, " +
-			"lld and libstd-rust-dev-wasm32",
-		Test:   rustTest,
-		Ignore: []string{"target/"}, folders: []string{"command", "commandrust"},
-	},
-	{
-		Kind: Command, Name: "c", Title: "C", Source: "main.c", Needs: cNeeds, folders: []string{"command", "commandc"},
-	},
-}
-
-// Languages returns the languages of a kind, the first of which is the default of the command.
-func Languages(kind string) (all []Language) {
-	for _, l := range languages {
-		if l.Kind == kind {
-			all = append(all, l)
-		}
-	}
-	return all
-}
-
-// Find returns a language of a kind. The error is an [*abi.FieldError].
-func Find(kind, name string) (Language, error) {
-	all := Languages(kind)
-	i := slices.IndexFunc(all, func(l Language) bool { return l.Name == name })
-	switch {
-	case len(all) == 0:
-		return Language{}, &abi.FieldError{Field: "kind", Rule: fmt.Sprintf("must be one of those there are, not %q", kind)}
-	case i < 0:
-		var names []string
-		for _, l := range all {
-			names = append(names, l.Name)
-		}
-		return Language{}, &abi.FieldError{Field: "lang", Rule: fmt.Sprintf("a plugin of kind %s is begun in %s, not %q", kind, strings.Join(names, ", "), name)}
-	}
-	return all[i], nil
-}
-
 // Options say what to write.
 type Options struct {
 	// Name is the plugin's, by the rule of [manifest.CheckName].
@@ -200,7 +84,11 @@ func (o Options) files() ([]file, error) {
 	data := struct {
 		Name, Module string
 		Language     Language
-	}{o.Name, Module, language}
+		Kind         foreign
+	}{Name: o.Name, Module: Module, Language: language}
+	if i := slices.IndexFunc(kinds, func(k foreign) bool { return k.Name == language.Kind }); i >= 0 {
+		data.Kind = kinds[i]
+	}
 	for _, folder := range language.folders {
 		root := path.Join("templates", folder)
 		err := fs.WalkDir(templates, root, func(name string, d fs.DirEntry, err error) error {
@@ -236,7 +124,7 @@ func (o Options) files() ([]file, error) {
 
 // goMod is the go.mod of a plugin in Go. Its module is below example.com and ends in -plugin:
 // a path of one word may be a package of the standard library, and some words may be none.
-func (o Options) goMod(requires bool) ([]byte, error) {
+func (o Options) goMod(requires module.Version) ([]byte, error) {
 	f := new(modfile.File)
 	if err := f.AddModuleStmt("example.com/" + o.Name + "-plugin"); err != nil {
 		return nil, err
@@ -244,7 +132,10 @@ func (o Options) goMod(requires bool) ([]byte, error) {
 	if err := f.AddGoStmt(goVersion); err != nil {
 		return nil, err
 	}
-	if !requires {
+	if requires != thisModule {
+		if requires.Path != "" {
+			f.AddNewRequire(requires.Path, requires.Version, false)
+		}
 		return f.Format()
 	}
 	if o.Replace == "" {

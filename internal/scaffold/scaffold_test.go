@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 
 	"github.com/resonhost/resonhost/abi"
@@ -33,6 +34,7 @@ func TestKinds(t *testing.T) {
 	for want, o := range map[string]scaffold.Options{
 		`kind: must be one of those there are, not "x"`:                        {Name: "a", Kind: "x", Language: "go"},
 		`lang: a plugin of kind command is begun in go, rust, c, not "tinygo"`: {Name: "a", Kind: scaffold.Command, Language: "tinygo"},
+		`lang: a plugin of kind wapc is begun in go, rust, c, not "tinygo"`:    {Name: "a", Kind: scaffold.WaPC, Language: "tinygo"},
 	} {
 		dir := filepath.Join(t.TempDir(), "project")
 		if _, err := scaffold.Write(dir, o); err == nil || err.Error() != want || exists(dir) {
@@ -74,6 +76,31 @@ func TestEveryLanguage(t *testing.T) {
 			}
 			checkTests(t, filepath.Join(dir, "a_name-1.test.ndjson"), "a_name-1")
 		})
+	}
+}
+
+// TestWordsOfYAML has plugins whose names YAML takes for something else than text.
+func TestWordsOfYAML(t *testing.T) {
+	for _, name := range []string{"null", "true", "no", "a"} {
+		for _, kind := range scaffold.Kinds()[1:] {
+			dir := t.TempDir()
+			if _, err := scaffold.Write(dir, scaffold.Options{Name: name, Kind: kind, Language: "c"}); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(filepath.Join(dir, name+".plugin.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file struct {
+				Kind       string
+				Transforms []struct{ Name any }
+				SelfTests  []struct{ Transform any } `yaml:"self_tests"`
+			}
+			if err := yaml.Unmarshal(b, &file); err != nil || file.Kind != kind || len(file.Transforms) != 1 || file.Transforms[0].Name != name ||
+				len(file.SelfTests) != 2 || file.SelfTests[0].Transform != name {
+				t.Errorf("%s: %+v, err %v", name, file, err)
+			}
+		}
 	}
 }
 

@@ -64,9 +64,15 @@ func TestToolchains(t *testing.T) {
 					t.Errorf("%s: %v\n%s", test, err, out)
 				}
 			}
-			if l.Kind == scaffold.Command {
+			if l.Kind != scaffold.Native {
+				refusal := "text: must not be empty"
+				if l.Kind == scaffold.Command {
+					refusal = "exit code 1: " + refusal
+				}
 				t.Run("inspect", func(t *testing.T) { inspect(t, resonhost, file, 2) })
-				t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "", "exit code 1: text: must not be empty") })
+				t.Run("call", func(t *testing.T) { callTests(t, resonhost, dir, name, "", refusal) })
+				t.Run("conform", func(t *testing.T) { run(t, dir, nil, resonhost, "conform", file) })
+				t.Run("large", func(t *testing.T) { callLarge(t, resonhost, dir, name) })
 				t.Run("dev", func(t *testing.T) { dev(t, resonhost, dir, name, l.Source) })
 				return
 			}

@@ -6,7 +6,7 @@ file=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 cd "$(dirname "$0")"
 target=wasm32-unknown-unknown
 directory=../../bin/rust
-found=$(sh ../../internal/scaffold/templates/rust/toolchain.sh.tmpl)
+found=$(sh ../../internal/scaffold/templates/buildrust/toolchain.sh.tmpl)
 # They would go before the flags of .cargo/config.toml, without which there is no SIMD.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 PATH=$found:$PATH cargo build --release --locked --offline --target $target --target-dir $directory -p "$1-plugin"

@@ -78,10 +78,26 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// TestRust has a guest of Rust's compiler.
-func TestRust(t *testing.T) {
-	kindtest.Run(t, kindtest.Subject{
-		Kind: extism.Kind{}, WASM: guesttest.BuildRustGuest(t, "testdata/guests/extism-rust/lib.rs"), Companion: []byte("name: x\nself_tests:\n- {name: vowels, transform: x.count_vowels, input: Hello World, output: '{\"count\":3}'}"),
-		Echo: "x.echo", Leave: "x.leave", Trap: "x.trap", Spin: "x.spin", Grow: []string{"x.grow"},
-	})
+// TestCompiled has guests of the compilers of Rust and C.
+func TestCompiled(t *testing.T) {
+	for language, guest := range map[string]struct {
+		wasm  []byte
+		count string // of vowels, as the guest writes it
+	}{
+		"Rust": {guesttest.BuildRustGuest(t, "testdata/guests/extism-rust/lib.rs"), `{"count":3}`},
+		"C":    {guesttest.BuildCGuest(t, "testdata/guests/extism-c/guest.c"), "3"},
+	} {
+		t.Run(language, func(t *testing.T) {
+			file := "name: x\nself_tests:\n- {name: vowels, transform: x.count_vowels, input: Hello World, output: '" + guest.count + "'}\n" +
+				"- {name: reason, transform: x.fail, input: out of luck, error: failed}"
+			kindtest.Run(t, kindtest.Subject{
+				Kind: extism.Kind{}, WASM: guest.wasm, Companion: []byte(file),
+				Echo: "x.echo", Leave: "x.leave", Trap: "x.trap", Spin: "x.spin", Grow: []string{"x.grow"},
+			})
+			m := load(t, guest.wasm, func(o *module.Options) { o.Companion = []byte(file) })
+			if got, err := m.run(t, "x.fail", item("out of luck")); err != nil || got[0].Status != abi.StatusFailed || string(got[0].Payload) != "out of luck" {
+				t.Errorf("it fails with %v, err %v", got, err)
+			}
+		})
+	}
 }
