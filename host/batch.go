@@ -126,6 +126,11 @@ func (c *submitter) runFrame(ctx context.Context, tr *transform, inputs [][]byte
 	f := pooled[frame](&c.r.frames)
 	defer c.r.reuse(f)
 	t := &f.task
+	ctx, t.followed = c.follow(ctx, tr.name, len(inputs))
+	followed := t.followed
+	if followed != nil { // else there would be a closure for nothing
+		defer func() { followed.endAll(results) }()
+	}
 	fault := t.queue(ctx, c, tr, nil, len(inputs))
 	for fault != nil && errors.Is(fault, sched.ErrRetired) { // a swap came between, as in admit
 		if tr, fault = c.r.lookup(tr.name, len(inputs)); fault != nil {

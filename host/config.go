@@ -102,6 +102,12 @@ type Config struct {
 
 	// Logger receives what the host and its guests log; default discards it.
 	Logger *slog.Logger
+	// Trace, if set, is asked of each task, and each frame of a RunBatch, whether it is followed. It
+	// is called with the context of the task's caller, by the goroutine that submits it, and returns
+	// the context that the task has instead, for what the plugin calls, and who is told how it went:
+	// nil if nobody is, which costs the task nothing else. Who is told is called once, before the
+	// caller has the task's outcome, and must be quick. Default nothing is followed.
+	Trace func(ctx context.Context) (context.Context, func(TaskTrace))
 	// Events receives what happens, see package event; default nothing does. The bus is
 	// the caller's, who closes it after the host.
 	Events *event.Bus

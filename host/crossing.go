@@ -78,9 +78,12 @@ func (t *task) timed(ctx context.Context, call *module.Call, items []abi.Item, r
 		if t.trial != nil {
 			t.trial.observe(t.canary, ended, took, len(items), t.stream != nil)
 		}
+		if t.followed != nil {
+			t.phase(TaskPhase{Phase: PhaseRun, Began: began, Ended: now, Tasks: len(items), Fuel: fuel, Kind: ended})
+		}
 		if !keep {
 			t.instance = nil
-			in.Return()
+			t.putBack(in)
 			return
 		}
 		t.looked = now

@@ -42,6 +42,25 @@ func (r *runner) reuse(f *frame) {
 // frameSize is a little more than what an input adds to a frame.
 func frameSize(input []byte) int { return abi.InputSize([]abi.Item{{Payload: input}}) }
 
+// with returns what follows all jobs of a frame at once, instead of f which follows the one that leads
+// them; nil if none is followed.
+func (f *following) with(jobs []*job) *following {
+	all := &following{}
+	for _, j := range jobs {
+		g := j.task.followed
+		if g != nil && (len(all.also) == 0 || all.also[len(all.also)-1] != g) { // of a batch all are one
+			all.also = append(all.also, g)
+		}
+	}
+	switch {
+	case len(all.also) == 0:
+		return nil
+	case len(all.also) == 1 && all.also[0] == f:
+		return f
+	}
+	return all
+}
+
 // cross runs a frame's jobs on the task's instance in one crossing, and returns false if
 // they may not share one or that has failed as a whole: then each is to be run [task.again].
 func (t *task) cross(f *frame) bool {
@@ -53,7 +72,12 @@ func (t *task) cross(f *frame) bool {
 		items[i].Payload, got[i].Payload = j.args.input, j.args.dst
 	}
 	ctx, stop := sharedContext(jobs)
+	own := t.followed
+	if t.r.trace != nil {
+		t.followed = own.with(jobs)
+	}
 	fuel, fault := t.timed(ctx, &f.call, items, got)
+	t.followed = own
 	ended := ctx.Err() != nil
 	stop()
 	if fault != nil && errors.Is(fault, module.ErrOutputSum) {
@@ -85,7 +109,10 @@ func (t *task) cross(f *frame) bool {
 // again runs a job by itself, whatever a frame that failed has left.
 func (t *task) again(j *job) {
 	x := pooled[crossing](&t.r.crossings)
+	own := t.followed
+	t.followed = j.task.followed
 	fuel, fault := t.alone(j.ctx, &j.args, x)
+	t.followed = own
 	j.task.result(t.now(), t.version, &x.results[0], fuel, fault, &j.args, &j.result)
 	j.ended = true
 	t.r.letGo(x)
@@ -110,6 +137,7 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 		}
 		j.task.outcome(t.version, &got[i], share, fault, &j.args, &j.result)
 		j.ended = true
+		j.task.followed.ended(j.task.queued, now)
 		served.add(now.Sub(j.task.queued), j.result.Err == nil)
 	}
 	served.count()

@@ -25,6 +25,7 @@ type offered struct {
 // begin reports whether a job that was taken over is to be done now. If not, its caller
 // has gone, and it has its result.
 func (j *job) begin(now time.Time) bool {
+	j.task.waitEnded(now)
 	if j.ctx.Err() != nil {
 		j.end(Result{Err: j.task.transform.count(j.task.transform.refusal(j.ctx, j.ctx.Err()), 1)})
 		return false

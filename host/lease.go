@@ -18,6 +18,7 @@ type lease struct {
 	key       string                      // of the stream
 	stream    *stream.Entry[sched.Serial] // nil without a stream
 	looked    time.Time                   // at the clock, see now; zero if it has done something since
+	followed  *following                  // how it goes; nil if nobody wants to know
 
 	instance instance // nil while the task has none
 	// version is what the instance is of, or the last one was; trial is that version's
@@ -108,6 +109,25 @@ func (l *lease) lend(ctx context.Context) (instance, error) {
 func (l *lease) giveBack() {
 	if in := l.instance; in != nil {
 		l.instance, l.looked = nil, time.Time{}
-		in.Return()
+		l.putBack(in)
 	}
+}
+
+// putBack gives back an instance of the task's version, which may be reset for that.
+func (l *lease) putBack(in instance) {
+	_, native := in.(*inline) // which keeps what it likes
+	if l.followed == nil || native || l.version.cfg.Isolation == IsolationShared {
+		in.Return()
+		return
+	}
+	began := time.Now()
+	in.Return()
+	l.phase(TaskPhase{Phase: PhaseReset, Began: began, Ended: time.Now()})
+}
+
+// phase adds a phase of the task's version.
+func (l *lease) phase(p TaskPhase) {
+	v := l.version.label()
+	p.Plugin, p.Version, p.Hash, p.Canary = v.name, v.release, v.hash, l.canary
+	l.followed.add(p)
 }

@@ -12,6 +12,7 @@ import (
 // if there is one, else what the guest of version v answered.
 func (t *task) result(now time.Time, v *version, got *abi.Result, fuel uint64, fault *Error, a *args, r *Result) {
 	t.transform.counts.latency.Observe(now.Sub(t.queued))
+	t.followed.ended(t.queued, now)
 	t.outcome(v, got, fuel, fault, a, r)
 	if r.Err == nil {
 		t.transform.counts.ok.Add(1)

@@ -8,7 +8,9 @@ import (
 
 func (c *submitter) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
 	var t task
+	ctx, t.followed = c.follow(ctx, name, 1)
 	if err := t.admit(ctx, c, name, key, keyed, a.input); err != nil {
+		t.followed.end(0, err)
 		letOthersRun(err)
 		return nil, err
 	}
@@ -22,6 +24,7 @@ func (c *submitter) run(ctx context.Context, name, key string, keyed bool, a arg
 	}
 	var r Result
 	t.run(ctx, &a, &r, mine)
+	t.followed.end(r.Fuel, r.Err)
 	return r.Output, r.Err
 }
 
@@ -79,7 +82,7 @@ func (t *task) run(ctx context.Context, a *args, r *Result, mine *offered) {
 // task, which thus can be on its caller's stack.
 func (t *task) bequest(rest func(*task)) func() {
 	heir := *t
-	heir.looked = time.Time{}
+	heir.looked, heir.followed = time.Time{}, nil // which has ended
 	return func() {
 		defer heir.end()
 		rest(&heir)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -19,6 +20,7 @@ type runner struct {
 
 	log     *slog.Logger
 	events  *event.Bus
+	trace   func(ctx context.Context) (context.Context, func(TaskTrace)) // nil if none is followed
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
 	pending sync.WaitGroup // of goroutines of tasks, which begin before the close does or while one has a slot
@@ -36,7 +38,7 @@ type runner struct {
 
 func newRunner(cfg *Config, l *life) *runner {
 	r := &runner{
-		life: l, log: cfg.Logger, events: cfg.Events,
+		life: l, log: cfg.Logger, events: cfg.Events, trace: cfg.Trace,
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
 			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == ModeInline,

@@ -18,8 +18,10 @@ func (c *submitter) submit(ctx context.Context, name, key string, keyed bool, a 
 	}
 	o := pooled[offered](&r.offers)
 	t := &o.of
+	ctx, t.followed = c.follow(ctx, name, 1)
 	o.job = job{task: t, ctx: ctx, args: a}
 	if err := t.admit(ctx, c, name, key, keyed, a.input); err != nil {
+		t.followed.end(0, err)
 		r.forget(o)
 		r.pending.Done()
 		return refused(err)
@@ -27,6 +29,7 @@ func (c *submitter) submit(ctx context.Context, name, key string, keyed bool, a 
 	if t.ticket.Blocked() {
 		if fault, _ := t.waitedFor(ctx, t.ticket.Room(ctx)); fault != nil {
 			err := t.gone(fault).Err
+			t.followed.end(0, err)
 			r.forget(o)
 			r.pending.Done()
 			return refused(err)
@@ -56,15 +59,22 @@ func (o *offered) run(p *Pending) {
 	defer r.pending.Done()
 	defer func() {
 		if !p.finished {
-			p.finish(o.of.panicked())
+			o.finish(p, o.of.panicked())
 		}
 	}()
 	result, done := o.of.await(o.ctx, o)
 	if !done {
 		result = o.work(p)
 	}
-	p.finish(result)
+	o.finish(p, result)
 	r.forget(o)
+}
+
+// finish hands out a task's result, if nobody has, after which the task is followed no more.
+func (o *offered) finish(p *Pending, r Result) {
+	o.of.followed.end(r.Fuel, r.Err)
+	o.of.followed = nil
+	p.finish(r)
 }
 
 // work runs a task that was submitted, which has a slot, to its end, and then some that
@@ -77,7 +87,7 @@ func (o *offered) work(p *Pending) (r Result) {
 		return r
 	}
 	if rest := t.lead(o.ctx, &o.args, &r, true); rest != nil {
-		p.finish(r)
+		o.finish(p, r)
 		t.looked = time.Time{}
 		rest(t)
 	}

@@ -1,6 +1,9 @@
 package host
 
 import (
+	"context"
+	"time"
+
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
@@ -40,4 +43,16 @@ func (c *submitter) check(tr *transform) *Error {
 // state returns the state of a stream, to be given back by a task's leaveStream.
 func (c *submitter) state(tr *transform, key string) *stream.Entry[sched.Serial] {
 	return c.r.streams.Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
+}
+
+// follow begins to follow tasks of a caller, if anybody wants that. The context is theirs.
+func (c *submitter) follow(ctx context.Context, transform string, tasks int) (context.Context, *following) {
+	if c.r.trace == nil {
+		return ctx, nil
+	}
+	ctx, told := c.r.trace(ctx)
+	if told == nil {
+		return ctx, nil
+	}
+	return ctx, &following{told: told, of: TaskTrace{Transform: transform, Tenant: c.tenant, Tasks: tasks, Submitted: time.Now()}}
 }

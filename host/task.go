@@ -64,7 +64,7 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 // queue makes t so many tasks of a caller, in a stream unless that is nil, and takes one place
 // for them.
 func (t *task) queue(ctx context.Context, c *submitter, tr *transform, in *stream.Entry[sched.Serial], tasks int) *Error {
-	*t = task{lease: lease{r: c.r, transform: tr, stream: in}, from: c}
+	*t = task{lease: lease{r: c.r, transform: tr, stream: in, followed: t.followed}, from: c}
 	var serial *sched.Serial
 	if in != nil {
 		serial = &in.Serial
@@ -136,10 +136,12 @@ func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 	}
 	if fault := t.borrow(ctx); fault != nil {
 		t.end()
+		t.waitEnded(time.Now())
 		return fault, false
 	}
 	t.looked = t.now()
 	t.transform.counts.wait.Observe(t.looked.Sub(t.queued))
+	t.waitEnded(t.looked)
 	return nil, false
 }
 
@@ -153,7 +155,15 @@ func (t *task) waitedFor(ctx context.Context, err error) (fault *Error, taken bo
 		return nil, true
 	default:
 		t.leaveStream()
+		t.waitEnded(time.Now())
 		return t.transform.refusal(ctx, err), false
+	}
+}
+
+// waitEnded takes note that the task does not wait any more.
+func (t *task) waitEnded(now time.Time) {
+	if t.followed != nil {
+		t.followed.add(TaskPhase{Phase: PhaseQueue, Began: t.queued, Ended: now})
 	}
 }
 
