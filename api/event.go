@@ -104,6 +104,46 @@ type PluginChanged struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// PluginLogged is the data of plugin.logged: a line that a plugin has written.
+type PluginLogged struct {
+	Plugin string `json:"plugin"`
+	// Source is the name of its file, without .wasm.
+	Source string `json:"source"`
+	// Hash is that of the binary, which says which of a plugin's versions it was.
+	Hash string `json:"hash"`
+	// Level is debug, info, warn or error.
+	Level string `json:"level"`
+	// Stream is log, stdout or stderr; host for what the host says of the log.
+	Stream string `json:"stream"`
+	// Text may have control characters.
+	Text string `json:"text"`
+	// Dropped is how many lines are missing before this one, as the plugin wrote more than it may.
+	Dropped uint64 `json:"dropped,omitempty"`
+}
+
+// Logs is the answer of GET /v1/logs/{name}.
+type Logs struct {
+	// Plugin is its name, or its source's.
+	Plugin string `json:"plugin"`
+	// Source is the name of its file, without .wasm.
+	Source string `json:"source"`
+	// LastEventID is where the lines end: a stream of events goes on behind them from there.
+	LastEventID string `json:"last_event_id"`
+	// Lines are the last that are kept, the oldest first.
+	Lines []LogLine `json:"lines"`
+}
+
+// LogLine is a line of a plugin's log.
+type LogLine struct {
+	ID      string    `json:"id"`
+	Time    time.Time `json:"time"`
+	Hash    string    `json:"hash"`
+	Level   string    `json:"level"`
+	Stream  string    `json:"stream"`
+	Text    string    `json:"text"`
+	Dropped uint64    `json:"dropped,omitempty"`
+}
+
 // NodeCreated is the data of node.created.
 type NodeCreated struct {
 	ID string `json:"id"`
@@ -173,6 +213,8 @@ func EventOf(e event.Event) Event {
 		}
 	case event.PluginChanged:
 		out.Data = PluginChanged(b)
+	case event.PluginLogged:
+		out.Data = PluginLogged(b)
 	case event.NodeCreated:
 		out.Data = NodeCreated(b)
 	case event.NodesProgressed:

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/kind"
@@ -163,7 +165,37 @@ func (ps *plugins) moduleOptions(p *plugin, s Source, cfg PluginConfig) module.O
 		Interpret:         cfg.Engine == EngineInterpreter,
 		Verify:            cfg.Verify != VerifyOff,
 		Log:               ps.log.With("plugin", s.Name),
+		Logged:            ps.telling(s.Name),
 	}
+}
+
+// telling returns what publishes the lines that a source's plugin writes; nil where nobody can hear.
+func (ps *plugins) telling(source string) func(module.Line) {
+	events := ps.cfg.Events
+	if events == nil {
+		return nil
+	}
+	return func(l module.Line) {
+		if events.Wants(event.KindPluginLogged) {
+			events.Publish(event.PluginLogged{
+				Plugin: l.Name, Source: source, Hash: l.Hash, Level: nameOf(l.Level), Stream: l.Stream,
+				Text: l.Text, Dropped: l.Dropped,
+			})
+		}
+	}
+}
+
+// nameOf is the name of the greatest level that is no greater.
+func nameOf(level slog.Level) string {
+	switch {
+	case level >= slog.LevelError:
+		return "error"
+	case level >= slog.LevelWarn:
+		return "warn"
+	case level >= slog.LevelInfo:
+		return "info"
+	}
+	return "debug"
 }
 
 // soon is for how long a transaction waits for a worker's place.

@@ -90,3 +90,19 @@ func (s *Server) tenantOf(r *http.Request) (string, error) {
 	}
 	return names[0], nil
 }
+
+// sees returns whose tasks the sender of a request sees: a tenant's alone, or all if it is nil. All are
+// seen by who has the scope admin and names no tenant that is believed: something that passes requests on for
+// tenants names them, and what it gets is theirs.
+func (s *Server) sees(r *http.Request) (tenant *string, err error) {
+	of, err := s.tenantOf(r)
+	if err != nil {
+		return nil, err
+	}
+	who := auth.Of(r.Context())
+	named := len(r.Header.Values(HeaderTenant)) > 0 && (s.opts.TrustTenant || !who.Anonymous())
+	if who.Has(auth.ScopeAdmin) && !named {
+		return nil, nil
+	}
+	return &of, nil
+}

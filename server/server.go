@@ -79,6 +79,9 @@ type Options struct {
 	// Events, if set, is the bus that GET /v1/events streams; most often the host's
 	// (host.Config.Events). It is the caller's.
 	Events *event.Bus
+	// EventKinds are the kinds of events that come on Events: a client that asks for another is told that
+	// there are none. Default all kinds.
+	EventKinds []event.Kind
 	// EventHub bounds the streams of Events, and of what else the caller streams with it; default
 	// one of its own. SetDraining drains it.
 	EventHub *events.Hub
@@ -138,6 +141,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if o.Events != nil && o.EventHub == nil {
 		o.EventHub = events.NewHub(events.Options{StallTimeout: o.StallTimeout})
 	}
+	if len(o.EventKinds) == 0 {
+		o.EventKinds = event.Kinds()
+	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -169,6 +175,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	})
 	if err := s.addJobs(); err != nil {
 		return nil, err
+	}
+	if o.Events != nil {
+		s.feed = o.EventHub.Feed(o.Events)
 	}
 	if err := s.addRoutes(s.table()); err != nil {
 		return nil, err

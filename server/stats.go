@@ -7,7 +7,6 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/server/auth"
 )
 
 // stats is GET /v1/stats.
@@ -23,16 +22,16 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 	writeList(w, out)
 }
 
-// queues are the longest that a caller may see. Without the scope admin those are its own tenant's:
-// the others would tell who else is there, and what they do. What tenants share is not its own.
+// queues are the longest that a caller may see. Who does not see all tenants' has those of its own: the
+// others would tell who else is there, and what they do. What tenants share is not its own.
 func (s *Server) queues(r *http.Request) ([]host.Queue, error) {
-	if auth.Of(r.Context()).Has(auth.ScopeAdmin) {
-		return s.host.Queues(api.MaxQueues), nil
-	}
-	tenant, err := s.tenantOf(r)
+	tenant, err := s.sees(r)
 	if err != nil {
 		return nil, err
 	}
-	own := slices.DeleteFunc(s.host.Queues(0), func(q host.Queue) bool { return q.Shared || q.Tenant != tenant })
+	if tenant == nil {
+		return s.host.Queues(api.MaxQueues), nil
+	}
+	own := slices.DeleteFunc(s.host.Queues(0), func(q host.Queue) bool { return q.Shared || q.Tenant != *tenant })
 	return own[:min(len(own), api.MaxQueues)], nil
 }

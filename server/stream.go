@@ -2,10 +2,13 @@ package server
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
 )
@@ -15,17 +18,16 @@ func (s *Server) eventRoutes() []Route {
 	if s.opts.Events == nil {
 		return nil
 	}
-	s.feed = s.opts.EventHub.Feed(s.opts.Events)
 	return []Route{{
 		Method: http.MethodGet, Path: "/v1/events", Scope: auth.ScopeRead, Handler: s.streamEvents, Query: EventParameters(),
 		Doc: Operation{
 			ID: "streamEvents", Summary: "streams what happens as server-sent events",
 			Headers: []Parameter{
 				{Name: events.HeaderLast, Description: "The ID of the event after which the stream goes on."},
-				{Name: HeaderTenant, Description: "Whose tasks are told of, where the server believes it."},
+				{Name: HeaderTenant, Description: "Whose tasks are told of, where the server believes it; else those of all to who has the scope admin."},
 			},
 			Response: []Body{{MediaType: events.MediaType, Description: "Events, of which each has an api.Event as its data."}},
-			Errors:   []host.Kind{host.KindInvalidArgument, host.KindQueueFull},
+			Errors:   []host.Kind{host.KindInvalidArgument, api.KindForbidden, host.KindQueueFull},
 		},
 	}}
 }
@@ -48,23 +50,35 @@ func (s *Server) eventCollectors() []prometheus.Collector {
 	return s.opts.EventHub.Collectors()
 }
 
-// streamEvents is GET /v1/events. Who has no scope admin sees the tasks of its own tenant alone, and so
-// does who acts for one.
+// streamEvents is GET /v1/events.
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
-	who := auth.Of(r.Context())
-	q, err := events.Parse(r)
+	q, err := s.eventQuery(r)
 	if err == nil {
-		var tenant string
-		if tenant, err = s.tenantOf(r); tenant != "" || !who.Has(auth.ScopeAdmin) {
-			q.Tenant = &tenant
-		}
-		q.Owner = tenant
-	}
-	if err == nil {
-		q.Withdrawn = who.Withdrawn
 		err = s.feed.Serve(w, r, q)
 	}
 	if err != nil {
 		s.fail(w, r, "", err)
 	}
+}
+
+// eventQuery is what the sender of a request asks for and may have. Who does not see all tenants' tasks
+// sees none of the plugins' logs, since those may tell of all.
+func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
+	if q, err = events.Parse(r, s.opts.EventKinds...); err != nil {
+		return q, err
+	}
+	if q.Owner, err = s.tenantOf(r); err != nil {
+		return q, err
+	}
+	if q.Tenant, err = s.sees(r); err != nil {
+		return q, err
+	}
+	if q.Tenant != nil && slices.Contains(q.Kinds, event.KindPluginLogged) {
+		if r.URL.Query().Has(events.ParameterKinds) {
+			return q, errLogs
+		}
+		q.Kinds = slices.DeleteFunc(slices.Clone(q.Kinds), func(k event.Kind) bool { return k == event.KindPluginLogged })
+	}
+	q.Withdrawn = auth.Of(r.Context()).Withdrawn
+	return q, nil
 }

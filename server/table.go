@@ -16,7 +16,7 @@ import (
 
 // table returns all routes: the server's own, and those of Options.
 func (s *Server) table() []Route {
-	return slices.Concat(s.taskRoutes(), s.jobRoutes(), s.pluginRoutes(), s.eventRoutes(), s.operatorRoutes(), s.extended())
+	return slices.Concat(s.taskRoutes(), s.jobRoutes(), s.pluginRoutes(), s.logRoutes(), s.eventRoutes(), s.operatorRoutes(), s.extended())
 }
 
 // text is the body of answers for people and probes.
@@ -120,7 +120,7 @@ func (s *Server) operatorRoutes() []Route {
 			Method: http.MethodGet, Path: "/v1/stats", Scope: auth.ScopeRead, Handler: s.stats,
 			Doc: Operation{
 				ID: "stats", Summary: "answers what the host does now: workers, queues, tasks and latencies",
-				Headers:  []Parameter{{Name: HeaderTenant, Description: "Whose queues are shown to who has no scope admin, where the server believes it."}},
+				Headers:  []Parameter{{Name: HeaderTenant, Description: "Whose queues are shown, where the server believes it; else those of all to who has the scope admin."}},
 				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Stats{}}}, Errors: []host.Kind{host.KindQueueFull},
 			},
 		},

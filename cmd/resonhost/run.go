@@ -146,7 +146,7 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	}
 	opts.EventHub, opts.Routes, opts.Home = hub, slices.Concat(networks.Routes(), pages), dashboard.Path
 	opts.TrustTenant, opts.MaxBody, opts.MaxHeld = o.trustTenant, int64(o.maxBody()), o.maxHeld
-	opts.Jobs, opts.Events = o.jobs, o.host.Events
+	opts.Jobs, opts.Events, opts.EventKinds = o.jobs, o.host.Events, eventKinds
 	opts.Collectors = append(opts.Collectors, networks.Collectors()...)
 	srv, err := server.New(h, o.codecs(), opts)
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
@@ -154,6 +154,9 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	}
 	return srv, networks, err
 }
+
+// eventKinds are those that come on the host's bus. Those of networks come on each network's own.
+var eventKinds = []event.Kind{event.KindPluginChanged, event.KindPluginLogged, event.KindTaskCompleted}
 
 // eventHistory is how many events are kept for clients that come again. What comes as fast as the
 // work is not kept.

@@ -3,7 +3,6 @@ package event
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +34,7 @@ type Bus struct {
 	mu      sync.Mutex // guards all below, and subscriptions' buffers
 	seq     uint64
 	history ring
+	logs    logs // of plugins, beside the history
 	// forgotten has of each kind the latest event that the history no longer has, 0 for none.
 	forgotten [kinds]uint64
 	subs      map[*Subscription]struct{}
@@ -44,12 +44,14 @@ type Bus struct {
 }
 
 // New returns a bus that keeps the last history events, [DefaultHistory] if 0, none
-// if negative, at most [MaxBuffer].
+// if negative, at most [MaxBuffer]. One that keeps any keeps the last lines that plugins wrote
+// besides, see [Bus.Logged].
 func New(history int) *Bus {
 	if history == 0 {
 		history = DefaultHistory
 	}
 	b := &Bus{history: ring{max: min(max(history, 0), MaxBuffer), most: MaxBytes}, subs: make(map[*Subscription]struct{})}
+	b.logs.of = make(map[string]*log)
 	b.history.gone = func(e Event) { b.forgotten[e.Body.Kind()] = e.Seq }
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
@@ -58,7 +60,7 @@ func New(history int) *Bus {
 // Wants reports whether an event of the kind would reach somebody: a subscriber, or
 // the history. Those who publish need not make others.
 func (b *Bus) Wants(k Kind) bool {
-	return b != nil && k < kinds && (!k.transient() || b.wanted.Load()>>k&1 == 1)
+	return b != nil && k < kinds && (!k.transient() && (k != KindPluginLogged || b.history.max > 0) || b.wanted.Load()>>k&1 == 1)
 }
 
 // Publish hands an event to all who subscribe to its kind. It does not wait for
@@ -77,7 +79,10 @@ func (b *Bus) Publish(body Body) {
 	}
 	b.seq++
 	e := Event{Seq: b.seq, Time: time.Now(), Body: body}
-	if !kind.transient() {
+	switch logged, ok := body.(PluginLogged); {
+	case ok && b.history.max > 0:
+		b.logs.push(e, logged)
+	case !ok && !kind.transient():
 		b.history.push(e)
 	}
 	for s := range b.subs {
@@ -94,10 +99,8 @@ func (b *Bus) History(of ...Kind) []Event {
 		return nil
 	}
 	b.mu.Lock()
-	events := b.history.all()
-	b.mu.Unlock()
-	wanted := mask(of)
-	return slices.DeleteFunc(events, func(e Event) bool { return wanted>>e.Body.Kind()&1 == 0 })
+	defer b.mu.Unlock()
+	return b.keptLocked(mask(of))
 }
 
 // mask has a bit for each kind that there is; all for none.
@@ -221,11 +224,12 @@ func (b *Bus) Select(sel Selection) (s *Subscription, lost []Kind) {
 		return s, nil
 	}
 	for k := range kinds {
-		if s.kinds>>k&1 == 1 && (k.transient() || b.forgotten[k] > sel.After || sel.After > b.seq) {
+		if s.kinds>>k&1 == 1 && (k.transient() || b.forgotten[k] > sel.After || sel.After > b.seq ||
+			k == KindPluginLogged && (b.history.max == 0 || b.logs.lost(sel.After, s.match))) {
 			lost = append(lost, k)
 		}
 	}
-	for _, e := range b.history.all() {
+	for _, e := range b.keptLocked(s.kinds) {
 		if e.Seq > sel.After && s.takeLocked(e) {
 			s.signal()
 		}

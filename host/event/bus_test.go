@@ -389,7 +389,7 @@ func TestResume(t *testing.T) {
 			t.Errorf("%+v: got %v, lost %v; want %v, lost %s", c.sel, got, lost, c.seqs, c.lost)
 		}
 	}
-	if s, lost := event.New(-1).Select(event.Selection{Resume: true}); len(lost) != 3 {
+	if s, lost := event.New(-1).Select(event.Selection{Resume: true}); len(lost) != 4 {
 		s.Close()
 		t.Errorf("a new bus has lost %v", lost)
 	}

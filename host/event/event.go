@@ -19,7 +19,8 @@ type Kind uint8
 
 // Kinds of events, each with the body that it has. NodesProgressed, TaskCompleted and
 // TickCompleted come as fast as the work is done: they are made only while somebody
-// subscribes to them, and are not kept in the history.
+// subscribes to them, and are not kept in the history. PluginLogged has a history of each
+// plugin's own, see [Bus.Logged].
 const (
 	KindNodeCreated           Kind = iota // NodeCreated
 	KindNodesProgressed                   // NodesProgressed
@@ -30,12 +31,13 @@ const (
 	KindTaskCompleted                     // TaskCompleted
 	KindPluginChanged                     // PluginChanged
 	KindBroadcast                         // Broadcast
+	KindPluginLogged                      // PluginLogged
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"node.created", "nodes.progressed", "node.changed", "connection.established", "network.activated",
-	"tick.completed", "task.completed", "plugin.changed", "broadcast",
+	"tick.completed", "task.completed", "plugin.changed", "broadcast", "plugin.logged",
 }
 
 // String returns the kind's name in JSON.
@@ -98,6 +100,8 @@ func size(b Body) int {
 		return len(b.Detail)
 	case Broadcast:
 		return len(b.Payload)
+	case PluginLogged:
+		return len(b.Text)
 	}
 	return 0
 }
@@ -217,6 +221,26 @@ type PluginChanged struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// PluginLogged is a line that a plugin has written: by a function of its kind's for that, or on its
+// standard output or error. What a task wrote last that failed is in the task's error instead.
+type PluginLogged struct {
+	// Plugin is its name; its source's, before the plugin has told its name.
+	Plugin string `json:"plugin"`
+	// Source is its source's name, which each plugin has for itself.
+	Source string `json:"source"`
+	// Hash is that of the binary, which says which of a plugin's versions it was.
+	Hash string `json:"hash"`
+	// Level is debug, info, warn or error.
+	Level string `json:"level"`
+	// Stream is log, stdout or stderr; host for what the host says of the log, such as that lines are
+	// dropped.
+	Stream string `json:"stream"`
+	// Text is valid UTF-8, may have control characters, and has at most [MaxLogLine] bytes.
+	Text string `json:"text"`
+	// Dropped is how many lines of the plugin are missing before this one, since it wrote more than it may.
+	Dropped uint64 `json:"dropped,omitempty"`
+}
+
 // Broadcast is a message of the program to whoever listens.
 type Broadcast struct {
 	Topic   string          `json:"topic"`
@@ -246,6 +270,9 @@ func (TaskCompleted) Kind() Kind { return KindTaskCompleted }
 
 // Kind implements [Body].
 func (PluginChanged) Kind() Kind { return KindPluginChanged }
+
+// Kind implements [Body].
+func (PluginLogged) Kind() Kind { return KindPluginLogged }
 
 // Kind implements [Body].
 func (Broadcast) Kind() Kind { return KindBroadcast }

@@ -3,11 +3,14 @@ package events_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host/event"
@@ -66,5 +69,49 @@ func TestEndlessEvents(t *testing.T) {
 				t.Errorf("%d writes, of which the last ends %q", w.writes, w.last[max(0, len(w.last)-200):])
 			}
 		})
+	}
+}
+
+// gone is a client that is there for its first write alone.
+type gone struct {
+	*httptest.ResponseRecorder
+
+	during func()
+	writes int
+}
+
+func (w *gone) Write(p []byte) (int, error) {
+	if w.writes++; w.writes > 1 {
+		w.during()
+		return 0, errors.New("gone")
+	}
+	return len(p), nil
+}
+
+// TestWhoNeverReturns has a client that does not take what was sent. What was dropped meanwhile counts.
+func TestWhoNeverReturns(t *testing.T) {
+	const buffer = 16
+	hub, bus := events.NewHub(events.Options{Buffer: buffer}), event.New(0)
+	w := &gone{ResponseRecorder: httptest.NewRecorder(), during: func() {
+		for range buffer + 5 {
+			bus.Publish(event.Broadcast{Topic: "x"})
+		}
+	}}
+	bus.Publish(event.Broadcast{Topic: "first"})
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	q := events.Query{Kinds: []event.Kind{event.KindBroadcast}, Last: "0"}
+	if err := hub.Feed(bus).Serve(w, r, q); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(hub.Collectors()...)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if got := f.GetMetric()[0].GetCounter().GetValue(); f.GetName() == "resonhost_events_dropped_total" && got != 5 {
+			t.Errorf("%g events were dropped, want 5", got)
+		}
 	}
 }

@@ -176,7 +176,11 @@ func (f *Feed) Serve(w http.ResponseWriter, r *http.Request, q Query) error {
 	}
 	s := &stream{feed: f, query: q, w: w, control: http.NewResponseController(w)}
 	s.subscribe()
-	defer s.sub.Close()
+	// Who does not come back for what was dropped has missed it as well.
+	defer func() {
+		s.sub.Close()
+		s.count()
+	}()
 	s.run(r.Context())
 	return nil
 }
@@ -190,6 +194,7 @@ type stream struct {
 	control *http.ResponseController
 	buf     bytes.Buffer // what is to be written next
 	events  int          // in buf
+	counted uint64       // of the events that were dropped
 	err     error        // with which the client is gone
 }
 
@@ -211,7 +216,7 @@ func (s *stream) subscribe() {
 	}
 	sub, lost := s.feed.bus.Select(sel)
 	s.sub = sub
-	s.buf.WriteString("retry: " + strconv.FormatInt(retry.Milliseconds(), 10) + "\nid: " + s.feed.id(sel.After) + "\n")
+	s.buf.WriteString("retry: " + strconv.FormatInt(retry.Milliseconds(), 10) + "\nid: " + s.feed.ID(sel.After) + "\n")
 	s.own(api.KindStreamBegin, api.StreamBegin{Kinds: namesOf(kinds)})
 	switch {
 	case s.query.Last == "":
@@ -281,9 +286,16 @@ func (s *stream) take(ctx context.Context) api.EndReason {
 	return ""
 }
 
-// gap tells the client, and counts, how many events it was too slow for.
+// count counts the events that were dropped since it was called before.
+func (s *stream) count() {
+	dropped := s.sub.Dropped()
+	s.feed.hub.dropped.Add(float64(dropped - s.counted))
+	s.counted = dropped
+}
+
+// gap tells the client how many events it was too slow for, and counts them.
 func (s *stream) gap(missed uint64) {
-	s.feed.hub.dropped.Add(float64(missed))
+	s.count()
 	kinds := s.query.Kinds
 	if len(kinds) == 0 {
 		kinds = event.Kinds()
@@ -306,7 +318,7 @@ func (s *stream) own(kind string, data any) {
 
 func (s *stream) event(e event.Event) {
 	out := api.EventOf(e)
-	out.ID = s.feed.id(e.Seq)
+	out.ID = s.feed.ID(e.Seq)
 	s.buf.WriteString("id: " + out.ID + "\n")
 	s.write(e.Body.Kind().String(), out)
 	s.events++

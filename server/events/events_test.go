@@ -483,6 +483,11 @@ func TestParse(t *testing.T) {
 	if _, err := events.Parse(r); err == nil {
 		t.Error("a header of 257 bytes is taken")
 	}
+	r.Header.Set("Last-Event-ID", "a")
+	r.Header.Add("Last-Event-ID", "a")
+	if _, err := events.Parse(r); err == nil || err.Error() != "Last-Event-ID: must not be there twice" {
+		t.Errorf("two headers: %v", err)
+	}
 	if _, err := events.Parse(httptest.NewRequest(http.MethodGet, "/?kinds=broadcast", http.NoBody), event.KindNodeCreated); err == nil {
 		t.Error("a kind is taken that the stream does not have")
 	}

@@ -77,6 +77,10 @@ func Parse(r *http.Request, of ...event.Kind) (q Query, err error) {
 		}
 	}
 	// The header goes first: a browser that comes again asks for the same URL, with its header.
+	lasts := r.Header.Values(HeaderLast)
+	if len(lasts) > 1 {
+		return Query{}, &abi.FieldError{Field: HeaderLast, Rule: "must not be there twice"}
+	}
 	if last := r.Header.Get(HeaderLast); last != "" {
 		if len(last) > maxName {
 			return Query{}, &abi.FieldError{Field: HeaderLast, Rule: fmt.Sprintf("must have at most %d bytes, has %d", maxName, len(last))}
@@ -135,6 +139,10 @@ func (q *Query) match(b event.Body) event.Body {
 		if q.Transform != "" || q.Plugin != "" && b.Plugin != q.Plugin {
 			return nil
 		}
+	case event.PluginLogged:
+		if q.Transform != "" || q.Plugin != "" && b.Plugin != q.Plugin && b.Source != q.Plugin {
+			return nil
+		}
 	default:
 		if q.Plugin != "" || q.Transform != "" {
 			return nil
@@ -143,9 +151,9 @@ func (q *Query) match(b event.Body) event.Body {
 	return b
 }
 
-// id is where an event stands: in the stream of that epoch, by its number. Another stream, such as
-// the same server's after a restart, has another epoch.
-func (f *Feed) id(seq uint64) string { return f.epoch + "-" + strconv.FormatUint(seq, 10) }
+// ID is where an event stands: in the stream of the feed's epoch, by its number. Another stream, such
+// as the same server's after a restart, has another epoch.
+func (f *Feed) ID(seq uint64) string { return f.epoch + "-" + strconv.FormatUint(seq, 10) }
 
 // after returns the number of the event after which a client goes on. known is false if its ID is
 // not of this stream.
@@ -158,7 +166,7 @@ func (f *Feed) after(last string) (seq uint64, known bool) {
 		return 0, false
 	}
 	seq, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || f.id(seq) != last {
+	if err != nil || f.ID(seq) != last {
 		return 0, false
 	}
 	return seq, true

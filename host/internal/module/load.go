@@ -25,6 +25,7 @@ func Hash(wasm, companion []byte) string {
 func Load(ctx context.Context, wasm []byte, opts Options) (*Module, error) {
 	m := &Module{template: template{opts: opts, log: newGuestLog(opts.Log, opts.LogBytesPerSecond)}}
 	m.info.Hash, m.info.Size = Hash(wasm, opts.Companion), len(wasm)
+	m.log.telling(opts.Logged, opts.Name, m.info.Hash)
 	if err := m.load(ctx, wasm); err != nil {
 		return nil, errors.Join(err, m.Close(ctx))
 	}

@@ -14,11 +14,31 @@ import (
 // maxLine is the longest line of a guest that is logged as one, in bytes.
 const maxLine = 4 << 10
 
+// Line is a line of a guest's log, for Options.Logged.
+type Line struct {
+	// Name is the plugin's, its source's before it has told it. Hash is the binary's.
+	Name, Hash string
+	Level      slog.Level
+	// Stream is log, stdout or stderr; host for what is said of the log itself.
+	Stream string
+	// Text is valid UTF-8 of at most three times maxLine bytes.
+	Text string
+	// Dropped is how many lines are missing before this one.
+	Dropped uint64
+}
+
+// overflow is what is said of a plugin that logs too much.
+const overflow = "the plugin logs more than it may; lines are dropped and counted"
+
 // guestLog passes on what a plugin's instances log, at a limited rate.
 type guestLog struct {
 	log     *slog.Logger
+	tell    func(Line) // may be nil
+	hash    string
+	name    atomic.Pointer[string]
 	limit   *rate.Limiter
 	dropped atomic.Uint64 // bytes
+	missing atomic.Uint64 // lines that were dropped since one was told
 	muted   atomic.Bool   // lines are being dropped, which was logged
 	trying  atomic.Bool   // the plugin is only tried: what it writes is no sign of anything, see [Module.try]
 }
@@ -28,6 +48,13 @@ func newGuestLog(log *slog.Logger, bytesPerSecond int) *guestLog {
 	return &guestLog{log: log, limit: rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond, maxLine))}
 }
 
+// telling has each line be told, of a plugin by its source's name for now.
+func (g *guestLog) telling(tell func(Line), name, hash string) {
+	g.tell, g.hash = tell, hash
+	g.name.Store(&name)
+}
+
+// write logs a line. What the log does not take is told too, from info on: who has no log may listen.
 func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 	if len(msg) > maxLine {
 		msg = msg[:maxLine]
@@ -36,19 +63,41 @@ func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 	if g.trying.Load() {
 		level = min(level, slog.LevelDebug)
 	}
-	if !g.log.Enabled(ctx, level) {
+	logged := g.log.Enabled(ctx, level)
+	told := g.tell != nil && (logged || level >= slog.LevelInfo)
+	if !logged && !told {
 		return
 	}
 	n := max(len(msg), 1)
 	if !g.limit.AllowN(time.Now(), n) {
-		g.dropped.Add(uint64(n))
-		if !g.muted.Swap(true) {
-			g.log.Warn("the plugin logs more than it may; lines are dropped and counted", "bytes_per_second", float64(g.limit.Limit()))
-		}
+		g.drop(n)
 		return
 	}
 	g.muted.Store(false)
-	g.log.Log(ctx, level, strings.ToValidUTF8(string(msg), "\uFFFD"), "source", source)
+	text := strings.ToValidUTF8(string(msg), "\uFFFD")
+	if logged {
+		g.log.Log(ctx, level, text, "source", source)
+	}
+	if told {
+		g.told(level, source, text, g.missing.Swap(0))
+	}
+}
+
+// drop counts a line of n bytes that is not passed on, and says that this begins.
+func (g *guestLog) drop(n int) {
+	g.dropped.Add(uint64(n))
+	g.missing.Add(1)
+	if g.muted.Swap(true) {
+		return
+	}
+	g.log.Warn(overflow, "bytes_per_second", float64(g.limit.Limit()))
+	if g.tell != nil {
+		g.told(slog.LevelWarn, "host", overflow, 0)
+	}
+}
+
+func (g *guestLog) told(level slog.Level, stream, text string, dropped uint64) {
+	g.tell(Line{Name: *g.name.Load(), Hash: g.hash, Level: level, Stream: stream, Text: text, Dropped: dropped})
 }
 
 // stdio is a guest's standard output or error: lines on their way to the log.

@@ -65,6 +65,8 @@ type Options struct {
 	// Compiling is called before the binary is compiled, unless the cache has what comes of it, or
 	// it is nil.
 	Compiling func()
-	// Log receives what the plugin logs.
-	Log *slog.Logger
+	// Log receives what the plugin logs. Logged is told of each such line too, and from info on of those
+	// that Log does not take; nil is not. It is called while the guest waits, by several at once.
+	Log    *slog.Logger
+	Logged func(Line)
 }

@@ -68,6 +68,9 @@ func (m *Module) describe(ctx context.Context, in *Instance) (err error) {
 		return err
 	})
 	m.info.Manifest = m.manifest
+	if m.manifest != nil {
+		m.log.name.Store(&m.manifest.Name)
+	}
 	return err
 }
 
