@@ -9,7 +9,7 @@ const LONGEST = 30000; // ms between attempts
 
 // Kinds of events that are rare, and those that come as fast as work is done: the server makes these
 // only for who asks for them.
-const RARE = ['plugin.changed', 'broadcast'];
+const RARE = ['plugin.changed'];
 /** FREQUENT are kinds that come only once they are asked for. */
 export const FREQUENT = ['task.completed'];
 
