@@ -5,15 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/resonhost/resonhost/host/internal/companion"
 	"github.com/resonhost/resonhost/host/internal/extismfile"
 	"github.com/resonhost/resonhost/host/internal/watch"
 	"github.com/resonhost/resonhost/internal/foreign"
@@ -196,39 +191,4 @@ func (f *follower) apply(change *fileChange) (again time.Duration, behind string
 		return min(max(firstRetry, 2*change.delay), lastRetry), other.source
 	}
 	return 0, ""
-}
-
-// stray is a companion file that belongs to no plugin.
-type stray struct{ file, reason string }
-
-// maxStrays is how many are told of.
-const maxStrays = 20
-
-// strays are the companion files of a directory that are not read, of which the plugins are known. A plugin
-// without the file that its author wrote serves all the same, by what its exports say.
-func strays(dir string, plugins []watch.File) (all []stray) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil // which reading the plugins has told
-	}
-	for _, e := range entries {
-		if len(all) == maxStrays {
-			break
-		}
-		file := e.Name()
-		if name, ok := strings.CutSuffix(file, strings.TrimSuffix(companion.Suffix, ".yaml")+".yml"); ok {
-			all = append(all, stray{file, "companion files end in .plugin.yaml: call it " + name + companion.Suffix})
-			continue
-		}
-		name, ok := strings.CutSuffix(file, companion.Suffix)
-		if !ok {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(dir, file)); errors.Is(err, fs.ErrNotExist) {
-			all = append(all, stray{file, "it is a link that leads nowhere"})
-		} else if !slices.ContainsFunc(plugins, func(f watch.File) bool { return f.Name == name }) {
-			all = append(all, stray{file, "there is no " + name + ".wasm beside it"})
-		}
-	}
-	return all
 }

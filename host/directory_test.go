@@ -458,6 +458,37 @@ func TestStrayCompanions(t *testing.T) {
 	}
 }
 
+// TestLateStray has a companion file told that comes while the host runs, and what was told before not told
+// again.
+func TestLateStray(t *testing.T) {
+	dir := t.TempDir()
+	save(t, dir, "upper.wasm", handWritten(t, "upper").WASM)
+	save(t, dir, "early.plugin.yaml", []byte("kind: native"))
+	log := make(lines, 1000)
+	watch(t, dir, "", func(c *host.Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	save(t, dir, "later.plugin.yml", []byte("kind: native"))
+	told := ""
+	for !strings.Contains(told, "file=later.plugin.yml") {
+		select {
+		case line := <-log:
+			told += line
+		case <-time.After(time.Minute):
+			t.Fatalf("it is not told:\n%s", told)
+		}
+	}
+	if n := strings.Count(told, "file=early.plugin.yaml"); n != 1 {
+		t.Errorf("told %d times of what was there at the start:\n%s", n, told)
+	}
+}
+
+// lines hands over what is logged.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
 // TestRescan looks at a directory that is watched, and at no other.
 func TestRescan(t *testing.T) {
 	w := watch(t, t.TempDir(), "", nil)

@@ -82,7 +82,7 @@ func (h *Host) Start(ctx context.Context) error {
 	err := s.load(ctx)
 	var watcher *watch.Watcher
 	if err == nil && h.cfg.Watch {
-		watcher = watch.New(dirConfig(&h.cfg), s.files)
+		watcher = watch.New(dirConfig(&h.cfg), s.files, s.strays)
 		err = watcher.Start()
 	}
 	err = s.serve(err)

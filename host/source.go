@@ -110,6 +110,7 @@ func sourceOf(f *watch.File) Source {
 func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
 		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature, testsSignature}, Shared: []string{sums, sumsSigned},
+		Companion: companion.Suffix, Misnamed: strings.TrimSuffix(companion.Suffix, ".yaml") + ".yml",
 		MaxBytes: limit, MaxBeside: testcase.MaxBytes, Whole: watch.Module,
 		Manifest: &watch.Manifest{Suffix: extismfile.Suffix, Files: extismfile.Files, Assemble: assemble},
 	}

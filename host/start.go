@@ -27,6 +27,7 @@ type startup struct {
 	sources []Source      // that are to be loaded
 	files   []watch.File  // of PluginDir
 	unread  []*watch.File // those of them that cannot be read
+	strays  []watch.Stray // in PluginDir, of which it was told
 	made    []candidate   // what could serve
 	clashed []candidate   // of that what cannot, since another plugin has its name; with Watch
 
@@ -62,8 +63,9 @@ func (s *startup) find(ctx context.Context) error {
 		if err := s.sort(files); err != nil {
 			return err
 		}
-		for _, stray := range strays(s.cfg.PluginDir, files) {
-			s.log.Warn("a companion file is not read", "file", stray.file, "reason", stray.reason)
+		s.strays = watch.Strays(dirConfig(s.cfg))
+		for _, stray := range s.strays {
+			s.log.Warn("a companion file is not read", "file", stray.File, "reason", stray.Reason)
 		}
 	}
 	if len(s.sources) == 0 && !s.mayBeEmpty() {

@@ -100,8 +100,20 @@ type manifest struct {
 	rival bool
 }
 
+// stampOf is the stamp of a file of the plugin, whose first one is the manifest, if there is one.
+func (m *manifest) stampOf(path string, i int) stamp {
+	if m.is && i == 0 {
+		return stampManifest(path, m.read)
+	}
+	return stampAt(path)
+}
+
 // blind reports whether it is not known which files a manifest names.
 func (m *manifest) blind() bool { return m.is && m.files == nil && !m.sound }
+
+func newDisk(c Config) disk {
+	return disk{cfg: c, open: open, manifests: make(map[string]manifest), single: make(map[string]bool)}
+}
 
 // open does not wait for a writer if it is given a FIFO after all.
 func open(path string) (*os.File, error) {
@@ -115,6 +127,7 @@ type look struct {
 	links []string           // names of files of interest that are symbolic links
 	// unread is whether a file that could be a manifest was never read.
 	unread bool
+	strays []Stray
 	err    error // of the directory
 }
 
@@ -134,7 +147,8 @@ func (d *disk) concerns(file string) bool {
 	if _, ok := d.manifest(file); ok {
 		return true
 	}
-	return slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
+	_, misnamed := cutSuffix(file, d.cfg.Misnamed)
+	return misnamed || slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
 }
 
 // manifest returns the name of the plugin whose manifest a file would be.
@@ -198,14 +212,15 @@ func (d *disk) look() look {
 		for i, n := range names {
 			if s, ok := shared[n]; ok {
 				stamps[i] = s
-			} else if there[n] || d.manifests[name].is { // its files may lie deeper
-				stamps[i] = stampAt(filepath.Join(d.cfg.Dir, n))
+			} else if m := d.manifests[name]; there[n] || m.is { // its files may lie deeper
+				stamps[i] = m.stampOf(filepath.Join(d.cfg.Dir, n), i)
 			}
 		}
 		if stamps[0].there {
 			l.files[name] = stamps
 		}
 	}
+	l.strays = d.strays(there, &l)
 	return l
 }
 
@@ -280,7 +295,7 @@ func (d *disk) know(f *File) {
 func (d *disk) manifestAt(name, file string, there map[string]bool, l *look) manifest {
 	last, known := d.manifests[name]
 	m := last
-	if at := stampAt(filepath.Join(d.cfg.Dir, file)); !known || m.stamp != at {
+	if at := stampManifest(filepath.Join(d.cfg.Dir, file), m.read); !known || m.stamp != at {
 		m = d.readManifest(name, file, at, m)
 	}
 	l.unread = l.unread || !m.read
@@ -362,7 +377,7 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 		}
 	}
 	for i, name := range names {
-		if stampAt(filepath.Join(d.cfg.Dir, name)) != seen[i] {
+		if m.stampOf(filepath.Join(d.cfg.Dir, name), i) != seen[i] {
 			return File{}, false
 		}
 	}
@@ -400,6 +415,9 @@ func (d *disk) assemble(f *File, beside map[string][]byte) error {
 // before or after.
 func (d *disk) readFile(path string, seen stamp, limit int) (b []byte, same bool, err error) {
 	fail := func(err error) error { return &fs.PathError{Op: "read", Path: path, Err: err} }
+	if seen.fault == leadsNowhere {
+		return nil, true, fail(errors.New(leadsNowhere))
+	}
 	if seen.fault == "" && !seen.mode.IsRegular() {
 		return nil, true, fail(fmt.Errorf("%w: %s", ErrIrregular, kind(seen.mode)))
 	}

@@ -70,6 +70,9 @@ type Config struct {
 	// Beside has the suffixes of a file's companions, which take the place of its own, such
 	// as ".test.ndjson" and ".wasm.minisig".
 	Beside []string
+	// Companion is the one of Beside whose files are told of if they belong to no plugin, and Misnamed a
+	// suffix that is taken for it. See [Strays]. Default: none is told.
+	Companion, Misnamed string
 	// Manifest is how files of another form are plugins too; nil if they are none.
 	Manifest *Manifest
 	// Shared has the names of files that are companions of all.
@@ -143,7 +146,7 @@ func (c Config) withDefaults() Config {
 // is written all the time has Err. The error is that of the directory, or the context's.
 func Read(ctx context.Context, c Config) ([]File, error) {
 	c = c.withDefaults()
-	d := disk{cfg: c, open: open}
+	d := newDisk(c)
 	began := time.Now()
 	for {
 		now := time.Now()
@@ -243,21 +246,27 @@ type Watcher struct {
 	dir      stamp            // at the last look that saw it
 	replaced bool             // another directory is in its place since, and has shown no plugin
 	pending  []Change         // a name at most once
+	strays   map[Stray]stayed // of the last look
 }
 
 // New returns a Watcher of c.Dir. Known is what [Read] returned: what differs from it when
-// the Watcher starts is a change.
-func New(c Config, known []File) *Watcher {
+// the Watcher starts is a change. Strays are those that the caller has told of; others are logged,
+// once they have been strays for Gone.
+func New(c Config, known []File, strays []Stray) *Watcher {
 	c = c.withDefaults()
 	w := &Watcher{
 		cfg:     c,
-		disk:    disk{cfg: c, open: open, manifests: make(map[string]manifest), single: make(map[string]bool)},
+		disk:    newDisk(c),
 		settler: newSettler(c.Settle, c.Gone),
 		connect: fsnotify.NewWatcher,
 		changes: make(chan Change),
 		asked:   make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
+		strays:  make(map[Stray]stayed, len(strays)),
+	}
+	for _, s := range strays {
+		w.strays[s] = stayed{told: true}
 	}
 	for i := range known {
 		w.settler.know(known[i].Name, sumOf(&known[i]))
@@ -392,6 +401,7 @@ func (w *Watcher) look(now time.Time, renew bool) time.Time {
 	w.events.follow(l)
 
 	ready, gone, next := w.settler.look(now, l.files)
+	next = earlier(next, w.tellStrays(now, l.strays))
 	for _, name := range gone {
 		w.tell(Change{Name: name})
 	}

@@ -59,7 +59,7 @@ func newBox(t *testing.T, files ...string) *box {
 func (b *box) make() *box {
 	known, err := watch.Read(b.Context(), b.cfg)
 	b.must(err)
-	b.w = watch.New(b.cfg, known)
+	b.w = watch.New(b.cfg, known, watch.Strays(b.cfg))
 	b.Cleanup(b.w.Close)
 	return b
 }
@@ -774,7 +774,7 @@ func TestHammer(t *testing.T) {
 		all.Go(func() {
 			<-release
 			for range 25 {
-				w := watch.New(b.cfg, nil)
+				w := watch.New(b.cfg, nil, nil)
 				var g sync.WaitGroup
 				g.Go(func() { w.Start() })
 				g.Go(func() { <-w.Changes() })
@@ -804,7 +804,7 @@ func FuzzOperations(f *testing.F) {
 		for _, f := range known {
 			told[f.Name] = text(watch.Change{File: &f})
 		}
-		b.w = watch.New(b.cfg, known)
+		b.w = watch.New(b.cfg, known, watch.Strays(b.cfg))
 		t.Cleanup(b.w.Close)
 		b.must(b.w.Start())
 
@@ -865,7 +865,7 @@ func FuzzOperations(f *testing.F) {
 // From the rename of a file of 2 MB to the change, with the defaults.
 func BenchmarkSaveToChange(b *testing.B) {
 	dir := b.TempDir()
-	w := watch.New(watch.Config{Dir: dir}, nil)
+	w := watch.New(watch.Config{Dir: dir}, nil, nil)
 	defer w.Close()
 	if err := w.Start(); err != nil {
 		b.Fatal(err)

@@ -1,0 +1,129 @@
+//go:build unix
+
+package watch_test
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/watch"
+)
+
+// newStrayBox has companions whose name ends in .test, or wrongly in .tests.
+func newStrayBox(t *testing.T, files ...string) *box {
+	b := newManifestBox(t, files...)
+	b.cfg.Companion, b.cfg.Misnamed = ".test", ".tests"
+	return b
+}
+
+// TestStrays has one of each that is not read, and none that is.
+func TestStrays(t *testing.T) {
+	b := newStrayBox(t, "a.wasm=a", "a.test=read", "a.tests=wrong", "b.test=alone", "m.json=use a.wasm.", "m.test=read", ".hidden=x", "c.wasm.sig=x")
+	b.link("nowhere", "d.test")
+	b.write("d.wasm", "d")
+	want := []watch.Stray{
+		{File: "a.test", Reason: "there is no a.wasm beside it"}, // since m takes that file
+		{File: "a.tests", Reason: "companion files end in .test: call it a.test"},
+		{File: "b.test", Reason: "there is no b.wasm beside it"},
+		{File: "d.test", Reason: "it is a link that leads nowhere"},
+	}
+	if got := watch.Strays(b.cfg); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for i := range 100 {
+		b.write(strings.Repeat("x", i+1)+".test", "")
+	}
+	if got := watch.Strays(b.cfg); len(got) != 20 || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("%q", got)
+	}
+	b.cfg.Dir = "nowhere"
+	if got := watch.Strays(b.cfg); got != nil {
+		t.Errorf("%q of no directory", got)
+	}
+}
+
+// files has the members "file" of what is logged handed over.
+func (b *box) files() chan string {
+	files := make(chan string, 1000)
+	b.cfg.Log = slog.New(slog.NewTextHandler(lineWriter(files), nil))
+	return files
+}
+
+type lineWriter chan string
+
+func (l lineWriter) Write(b []byte) (int, error) {
+	for word := range strings.FieldsSeq(string(b)) {
+		if file, ok := strings.CutPrefix(word, "file="); ok {
+			l <- file
+		}
+	}
+	return len(b), nil
+}
+
+// TestStraysLater has each stray told once that comes while a directory is watched, and no companion that
+// is only there before its plugin.
+func TestStraysLater(t *testing.T) {
+	b := newStrayBox(t, "a.wasm=a", "early.test=known")
+	b.cfg.Gone = 50 * time.Millisecond
+	files := b.files()
+	b.start()
+	told := func(want string) {
+		t.Helper()
+		select {
+		case got := <-files:
+			if got != want {
+				t.Fatalf("%s is told, want %s", got, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s is not told", want)
+		}
+	}
+	b.write("b.test", "late")
+	told("b.test")
+	b.write("a.tests", "wrong")
+	told("a.tests")
+	b.put("b.wasm", "b") // which b.test belongs to, from now on
+	b.one("b", "b b.test=late")
+	b.remove("b.wasm")
+	b.one("b", "gone")
+	told("b.test") // once more, since it is one once more
+	b.write("c.test", "late")
+	told("c.test")
+	b.quiet()
+	if len(files) > 0 {
+		t.Errorf("%s is told, too", <-files)
+	}
+}
+
+// TestManifestLeadsNowhere has a link in a manifest's place count as a manifest that cannot be read, so that
+// what it may name does not serve without it.
+func TestManifestLeadsNowhere(t *testing.T) {
+	b := newManifestBox(t, "impl.wasm=code")
+	b.link("elsewhere", "m.json")
+	nowhere := "error: read " + b.path("m.json") + ": it is a link that leads nowhere"
+	held := "error: read " + b.path("impl.wasm") + ": it is not known which files a manifest names, and this may be one: mend m.json, or take it away"
+	if got := b.read(); got["m"] != nowhere || got["impl"] != held {
+		t.Fatalf("%q", got)
+	}
+	if _, err := watch.ReadFile(t.Context(), b.cfg, "m"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("err %v", err)
+	}
+	b.start()
+	b.put("elsewhere", "use impl.wasm.")
+	want := map[string]string{"m": "code m.json=use impl.wasm.", "impl": "gone"}
+	for len(want) > 0 {
+		c := b.next()
+		if got := text(c); got != want[c.Name] {
+			t.Fatalf("%s: %s, want %s", c.Name, got, want[c.Name])
+		}
+		delete(want, c.Name)
+	}
+	b.remove("elsewhere")
+	b.one("m", "gone") // as any plugin whose file is
+	b.quiet()
+}
