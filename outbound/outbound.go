@@ -51,6 +51,9 @@ type Config struct {
 	// Private are patterns of names of hosts that may have addresses that are not of the public
 	// internet, of the form of AllowedHosts. A plugin's own list has to allow them too. Default none.
 	Private []string
+	// Wrap, if set, is given what sends each request, those of redirects included, and returns what is used
+	// instead, such as one that traces them. It sees no request that is not allowed.
+	Wrap func(http.RoundTripper) http.RoundTripper
 	// Resolve returns the addresses of a name; default is Go's resolver.
 	Resolve func(ctx context.Context, name string) ([]netip.Addr, error)
 }
@@ -61,6 +64,8 @@ type Client struct {
 	// public dials public addresses alone, and private any, for hosts of Config.Private. They share
 	// no connections.
 	public, private *http.Transport
+	// sendPublic and sendPrivate are these as Config.Wrap has them.
+	sendPublic, sendPrivate http.RoundTripper
 }
 
 // New returns a client. The caller closes it.
@@ -79,6 +84,10 @@ func New(cfg Config) *Client {
 	cfg.Private = slices.Clone(cfg.Private)
 	c := &Client{cfg: cfg}
 	c.public, c.private = c.transport(false), c.transport(true)
+	c.sendPublic, c.sendPrivate = c.public, c.private
+	if cfg.Wrap != nil {
+		c.sendPublic, c.sendPrivate = cfg.Wrap(c.public), cfg.Wrap(c.private)
+	}
 	return c
 }
 
@@ -224,9 +233,9 @@ func (ch chooser) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if matches(ch.c.cfg.Private, plain(req.URL.Hostname())) {
-		return ch.c.private.RoundTrip(req)
+		return ch.c.sendPrivate.RoundTrip(req)
 	}
-	return ch.c.public.RoundTrip(req)
+	return ch.c.sendPublic.RoundTrip(req)
 }
 
 // allowed returns an [ErrNotAllowed] for what no pattern allows.

@@ -184,3 +184,40 @@ func TestSlow(t *testing.T) {
 		t.Errorf("a task that has ended: %v", err)
 	}
 }
+
+// recorder is a transport that keeps what it is given to send.
+type recorder struct {
+	next http.RoundTripper
+	seen *[]string
+}
+
+func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	*r.seen = append(*r.seen, req.URL.Path)
+	req = req.Clone(req.Context())
+	req.Header.Set("X-Mine", "wrapped")
+	return r.next.RoundTrip(req)
+}
+
+// TestWrap has each request that is sent pass through the embedder's transport, and none that is refused.
+func TestWrap(t *testing.T) {
+	var seen []string
+	c, port := start(t, outbound.Config{
+		Private: []string{"a.test"},
+		Wrap:    func(next http.RoundTripper) http.RoundTripper { return recorder{next, &seen} },
+	})
+	base := "http://a.test:" + port
+	got, err := c.Fetch(t.Context(), host.FetchRequest{
+		Method: "GET", URL: base + "/redirect?to=/end", Header: map[string]string{"X-Mine": "plugin"}, AllowedHosts: []string{"*.test"},
+	})
+	if err != nil || string(got.Body) != "GET /end wrapped  " {
+		t.Errorf("%q, %v", got.Body, err)
+	}
+	for _, url := range []string{"http://c.example:" + port, base + "/redirect?to=http://c.example/"} {
+		if _, err := c.Fetch(t.Context(), host.FetchRequest{Method: "GET", URL: url, AllowedHosts: []string{"*.test"}}); !errors.Is(err, outbound.ErrNotAllowed) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if want := []string{"/redirect", "/end", "/redirect"}; !slices.Equal(seen, want) {
+		t.Errorf("sent %q, want %q", seen, want)
+	}
+}

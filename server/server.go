@@ -74,6 +74,9 @@ type Options struct {
 	// Collectors are registered there as well: metrics that the host and the server do not
 	// have, such as a plugin's own.
 	Collectors []prometheus.Collector
+	// Exemplars returns traced tasks for the histograms of /metrics, as [metrics.Exemplars] takes it;
+	// default none.
+	Exemplars func(transform string, s metrics.Series) []metrics.Exemplar
 	// Jobs bound the jobs of POST /v1/jobs; their lines are bounded by MaxBody.
 	Jobs jobs.Options
 	// Events, if set, is the bus that GET /v1/events streams; most often the host's
@@ -182,7 +185,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if err := s.addRoutes(s.table()); err != nil {
 		return nil, err
 	}
-	own := []prometheus.Collector{metrics.New(h), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
+	own := []prometheus.Collector{metrics.New(h, metrics.Exemplars(o.Exemplars)), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
 	if err := register(o.Registry, slices.Concat(own, s.jobs.Collectors(), s.eventCollectors(), o.Collectors)); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
@@ -422,6 +423,28 @@ func testConcurrentRequests(t *testing.T, s *served) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestMetricsNegotiated has who asks for OpenMetrics get it, with exemplars.
+func TestMetricsNegotiated(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) {
+		o.Exemplars = func(string, metrics.Series) []metrics.Exemplar {
+			return []metrics.Exemplar{{Value: time.Millisecond, TraceID: "abc", SpanID: "def", Time: time.Now()}}
+		}
+	})
+	for accept, want := range map[string]struct {
+		mediaType string
+		exemplar  bool
+	}{
+		"": {"text/plain", false}, "text/plain": {"text/plain", false},
+		"application/openmetrics-text;version=1.0.0": {"application/openmetrics-text", true},
+	} {
+		_, header, body := s.do(t, http.MethodGet, "/metrics", "", "", "Accept", accept)
+		kind, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+		if kind != want.mediaType || strings.Contains(body, `trace_id="abc"`) != want.exemplar {
+			t.Errorf("who asks for %q gets %q", accept, kind)
+		}
+	}
 }
 
 func TestMetrics(t *testing.T) {

@@ -113,8 +113,10 @@ func (s *Server) operatorRoutes() []Route {
 			Handler: promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
 				// Mostly of clients that left.
 				ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+				// Which has exemplars, for who asks for it.
+				EnableOpenMetrics: true,
 			}).ServeHTTP,
-			Doc: Operation{ID: "metrics", Summary: "answers metrics in Prometheus's format", Response: text},
+			Doc: Operation{ID: "metrics", Summary: "answers metrics in Prometheus's format, or in OpenMetrics", Response: text},
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/stats", Scope: auth.ScopeRead, Handler: s.stats,

@@ -23,13 +23,20 @@ type Source interface{ Stats() host.Stats }
 // replaces; where they end in _ms they are in milliseconds. All others are in
 // base units.
 func New(s Source, opts ...Option) prometheus.Collector {
-	return With(&collector{source: s}, opts...)
+	c := &collector{source: s}
+	for _, set := range opts {
+		set(&c.options)
+	}
+	return With(c, opts...)
 }
 
 // Option is how a collector is made.
 type Option func(*options)
 
-type options struct{ name string }
+type options struct {
+	name      string
+	exemplars func(transform string, of Series) []Exemplar
+}
 
 // Name gives all metrics of a collector the label host, which is what tells several hosts
 // apart in one registry. All of these need one: with one name, metrics have the same labels.
@@ -58,7 +65,11 @@ func Register(r prometheus.Registerer, c prometheus.Collector) error {
 	return fmt.Errorf("metrics: the registry cannot take these: %w; if it has those of another host, give each a name of its own, metrics.New(h, metrics.Name(\"a\")), the first one too", err)
 }
 
-type collector struct{ source Source }
+type collector struct {
+	options
+
+	source Source
+}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
@@ -197,9 +208,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				counter(tasks, n, t.Name, string(kind))
 				counter(errorsTotal, n, t.Name, string(kind))
 			}
-			ch <- Histogram(taskDuration, &t.Run, time.Millisecond, t.Name)
-			ch <- Histogram(queueWait, &t.Wait, time.Second, t.Name)
-			ch <- Histogram(taskLatency, &t.Latency, time.Second, t.Name)
+			ch <- c.histogram(taskDuration, &t.Run, time.Millisecond, t.Name, SeriesRun)
+			ch <- c.histogram(queueWait, &t.Wait, time.Second, t.Name, SeriesWait)
+			ch <- c.histogram(taskLatency, &t.Latency, time.Second, t.Name, SeriesLatency)
 		}
 	}
 }

@@ -57,6 +57,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Failed, if set, is told of each task that failed.
 	Failed func(err error)
+	// Trace, if set, is asked of each job whether it is followed, with the context of the request that
+	// submits it. If so it returns what makes the context of the job's tasks, and what is called once the
+	// job is over, with the kind of its error or "".
+	Trace func(request context.Context, transform string) (carry func(context.Context) context.Context, end func(host.Kind))
 }
 
 // Errors.
@@ -211,6 +215,7 @@ func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
 	if err := m.admit(j); err != nil {
 		return api.Job{}, err
 	}
+	j.traced = m.trace(ctx, s.Transform)
 	record := j.record
 	if err := m.opts.Store.Put(ctx, record); err != nil {
 		m.log.Error("a job could not be stored", "job", record.Job.ID, "error", err)
@@ -244,6 +249,7 @@ func (m *Manager) abandon(j *job, err error) {
 	j.changedLocked()
 	close(j.done)
 	m.mu.Unlock()
+	j.traced.over(j)
 	m.delete(j.record.Job.ID) // the store may have it nevertheless
 }
 

@@ -29,6 +29,7 @@ type job struct {
 	settled bool
 	// cancelled is whether it was cancelled before it was stored.
 	cancelled bool
+	traced    traced                  // how it goes; set before it waits for its turn
 	ctx       context.Context         // of its tasks, from its start on
 	cancel    context.CancelCauseFunc // from its start until it is over; nil otherwise
 	release   context.CancelFunc      // of ctx, likewise
@@ -76,7 +77,7 @@ func (m *Manager) next() *job {
 	of.active++
 	if j.cancel == nil { // it has not begun before
 		j.record.Job.State, j.record.Job.Started = api.JobRunning, time.Now().UTC()
-		j.ctx, j.cancel = context.WithCancelCause(m.ctx)
+		j.ctx, j.cancel = context.WithCancelCause(j.traced.context(m.ctx))
 		j.release = func() {}
 		if j.spec.Timeout > 0 {
 			j.ctx, j.release = context.WithTimeoutCause(j.ctx, j.spec.Timeout, errTimeout)
@@ -293,6 +294,7 @@ func (m *Manager) finish(j *job, err error) {
 	m.ended.WithLabelValues(m.settle(j, err)).Inc()
 	e := j.record.Job.Error
 	m.mu.Unlock()
+	j.traced.over(j)
 	ctx, cancel := m.ending()
 	defer cancel()
 	var last []byte
