@@ -162,7 +162,8 @@ func fieldOf(message string) error {
 
 // checkInput returns what is wrong with an input that is JSON, by the schema of the version that
 // serves as the task comes. A version that comes while the task waits may have another. The input's
-// size is looked at first, as reading a document takes time.
+// size is looked at first, as reading a document takes time. It is the caller's goroutine that reads, which
+// no worker bounds and no queue: so as many callers of a transform read at once as there are workers.
 func (t *transform) checkInput(ctx context.Context, input []byte) *Error {
 	s := t.schema.Load()
 	if s == nil {
@@ -172,11 +173,7 @@ func (t *transform) checkInput(ctx context.Context, input []byte) *Error {
 	if err := limits.CheckInput([]abi.Item{{Payload: input}}); err != nil {
 		return runFailure(ctx, t, t.current(), err)
 	}
-	return t.heldTo(ctx, s, input)
-}
-
-func (t *transform) heldTo(ctx context.Context, s *schema.Schema, input []byte) *Error {
-	err := s.Check(ctx, input)
+	err := t.heldTo(ctx, s, input)
 	if err == nil {
 		return nil
 	}
@@ -185,6 +182,17 @@ func (t *transform) heldTo(ctx context.Context, s *schema.Schema, input []byte) 
 		ended(ctx, e, "waited")
 	}
 	return e
+}
+
+// heldTo holds an input to the schema when it is its turn. The error is an [*abi.FieldError], or ctx's.
+func (t *transform) heldTo(ctx context.Context, s *schema.Schema, input []byte) error {
+	select {
+	case t.checks <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-t.checks }()
+	return s.Check(ctx, input)
 }
 
 // noRoom reports whether a task failed for what others hold of the memory budget, of which

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
@@ -72,6 +73,41 @@ func TestSchemaHolds(t *testing.T) {
 		}
 		if got, err := h.Lookup("swap"); err != nil || string(got.InputSchema) != atLeast3 || got.CheckInput(t.Context(), bad) == nil || got.CheckOutput(t.Context(), bad) != nil {
 			t.Errorf("%s, err %v", got.InputSchema, err)
+		}
+	}
+}
+
+// TestSchemaBounded has no more callers hold their inputs to a schema at once than there are workers, and who
+// waits for that give up.
+func TestSchemaBounded(t *testing.T) {
+	h := hosted.Start(t, host.Config{Plugins: []host.Source{held(t, "application/json", atLeast3, "")}, Workers: 3})
+	n, release := h.HoldChecks("swap")
+	if n != 3 {
+		t.Errorf("%d at once, want 3", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	good := []byte(`{"n": 3}`)
+	if _, err := h.Run(ctx, "swap", good); host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("err %v", err)
+	}
+	for i, r := range h.RunBatch(ctx, "swap", [][]byte{good, good}) {
+		if host.KindOf(r.Err) != host.KindTimeout {
+			t.Errorf("%d of a batch: err %v", i, r.Err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.Run(t.Context(), "swap", good)
+		done <- err
+	}()
+	release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for range 10 { // more than there are places
+		if _, err := h.Run(t.Context(), "swap", []byte(`{"n": 2}`)); !breaks(err, "/n", "must be at least 3, is 2") {
+			t.Errorf("err %v", err)
 		}
 	}
 }
