@@ -22,6 +22,10 @@ const (
 	KindRefused host.Kind = "refused"
 	// KindConflict: the plugin is not in a state in which that can be done.
 	KindConflict host.Kind = "conflict"
+	// KindKeyInUse: the first request with an Idempotency-Key is still under way.
+	KindKeyInUse host.Kind = "key_in_use"
+	// KindKeyReused: another request has had the Idempotency-Key.
+	KindKeyReused host.Kind = "key_reused"
 	// KindCrossOrigin: a browser sent the request for a page of another origin.
 	KindCrossOrigin host.Kind = "cross_origin"
 	// KindForeignHost: the request's Host header names another machine.
@@ -84,6 +88,8 @@ var rules = []Rule{
 	{KindUnknownJob, http.StatusNotFound, ExitFailed, "Check the ID. A job is forgotten some time after its end, and another caller's is not shown."},
 	{KindRefused, http.StatusUnprocessableEntity, ExitPlugins, "Read the message: it names the step at which the version failed."},
 	{KindConflict, http.StatusConflict, ExitFailed, "Read the message: it says what is missing."},
+	{KindKeyInUse, http.StatusConflict, ExitFailed, "Send the request again after Retry-After, with the same key."},
+	{KindKeyReused, http.StatusUnprocessableEntity, ExitFailed, "Send each request with a key of its own, and the same key only with the same request."},
 	{KindCrossOrigin, http.StatusForbidden, ExitFailed, "Call from the service's own origin, or from no browser."},
 	{KindUnauthorized, http.StatusUnauthorized, ExitFailed, "Send Authorization: Bearer TOKEN, or a client certificate. With the command: --token-file or RESONHOST_TOKEN."},
 	{KindForbidden, http.StatusForbidden, ExitFailed, "Use a token whose line in the file of --tokens allows it, or have that line changed."},

@@ -113,7 +113,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 }
 
 // bodyUpTo reads the whole body, of which the account holds what has come. It has answered if ok is
-// false.
+// false: also as the request's key is not new, see once.
 func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transform, a *account, most bound) (b []byte, ok bool) {
 	length := r.ContentLength         // of what is returned; below 0 if that is not known
 	if r.ContentLength > most.bytes { // before it is asked for
@@ -157,7 +157,7 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 				if out := responseOf(w); out != nil {
 					out.whole, out.waits = true, false
 				}
-				return b, true
+				return b, s.once(w, r, b)
 			case err != nil:
 				s.failBody(w, t, err, most)
 				return nil, false

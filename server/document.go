@@ -255,6 +255,15 @@ func (d *document) responses(r *Route) openapi.Schema {
 			add(http.StatusServiceUnavailable, kind) // of the host's memory
 		}
 	}
+	if slices.ContainsFunc(r.Doc.Headers, func(p Parameter) bool { return p.Name == HeaderKey }) {
+		add(http.StatusConflict, api.KindKeyInUse)
+		add(http.StatusConflict, api.KindConflict)
+		add(http.StatusUnprocessableEntity, api.KindKeyReused)
+		add(http.StatusTooManyRequests, host.KindQueueFull)
+		done["headers"] = openapi.Schema{HeaderReplayed: openapi.Schema{
+			"description": "true, if this was answered before.", "schema": openapi.Schema{"type": "string"},
+		}}
+	}
 	if r.Doc.Request != nil {
 		add(http.StatusRequestEntityTooLarge, host.KindInvalidArgument)
 		add(http.StatusRequestTimeout, host.KindTimeout)

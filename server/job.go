@@ -63,7 +63,7 @@ func (s *Server) jobRoutes() []Route {
 			},
 			Doc: Operation{
 				ID: "submitJob", Summary: "takes one task, or many as JSON lines, to be done in the background",
-				Headers: []Parameter{tenant},
+				Headers: []Parameter{tenant, keyParameter},
 				Request: []Body{
 					{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
 					{MediaType: MediaTypeLines, Description: "A task in each line."},

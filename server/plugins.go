@@ -89,6 +89,9 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, api.Of("", err))
 		return
 	}
+	if !s.once(w, r, nil) {
+		return
+	}
 	var changed api.Changed
 	switch r.PathValue("action") {
 	case "reload":

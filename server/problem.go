@@ -26,6 +26,7 @@ func writeProblem(w http.ResponseWriter, e api.Error) {
 	_ = json.NewEncoder(&doc).Encode(e) // which has nothing that could fail
 	h.Set("Content-Length", strconv.Itoa(doc.Len()))
 	if out := responseOf(w); out != nil {
+		out.keep(e.Status, api.MediaTypeProblem, doc.Bytes())
 		out.refuse()
 	}
 	w.WriteHeader(e.Status)

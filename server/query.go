@@ -38,8 +38,8 @@ func checkQuery(r *http.Request, known []string) error {
 	return nil
 }
 
-// headers are those that this server defines.
-var headers = []string{HeaderStream, HeaderTenant}
+// headers are those that this server defines, or heeds where it would be missed.
+var headers = []string{HeaderStream, HeaderTenant, HeaderKey}
 
 // once are headers that decide how a body is read.
 var once = []string{"Content-Type", "Content-Encoding"}
@@ -54,7 +54,8 @@ func checkHeaders(h http.Header) error {
 	}
 	refused, rule := "", "" // the first by name: a map has no order
 	for name := range h {
-		if !strings.Contains(name, "Reson") || slices.Contains(headers, name) {
+		near := strings.Contains(name, "Reson") || strings.HasPrefix(name, "Idempot") || strings.HasPrefix(name, "X-Idempot")
+		if !near || slices.Contains(headers, name) {
 			continue
 		}
 		did := spell.DidYouMean(name, headers)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server/pack"
+	"github.com/resonhost/resonhost/server/replay"
 )
 
 // response is the ResponseWriter of a route: it gives each piece of the answer the
@@ -30,6 +31,8 @@ type response struct {
 	asked   bool // the client was asked for the body
 	whole   bool // of which there is no more
 	lingers bool // what is left of it is read after the answer
+
+	call *replay.Call // of a request whose answer is to be kept; nil otherwise
 }
 
 // extend starts the timeout anew. A connection without deadlines has none to miss.
@@ -112,6 +115,7 @@ func (s *Server) handle(pattern string, h http.HandlerFunc) {
 			w.Header().Set("Connection", "close")
 		}
 		defer func() {
+			out.giveUp()
 			s.inFlight.Dec()
 			s.ended(out, r, pattern, recover())
 		}()

@@ -26,6 +26,7 @@ import (
 	"github.com/resonhost/resonhost/server/events"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/server/pack"
+	"github.com/resonhost/resonhost/server/replay"
 )
 
 // Defaults of Options.
@@ -79,6 +80,8 @@ type Options struct {
 	Exemplars func(transform string, s metrics.Series) []metrics.Exemplar
 	// Jobs bound the jobs of POST /v1/jobs; their lines are bounded by MaxBody.
 	Jobs jobs.Options
+	// Idempotency bounds the answers that are kept for requests with an Idempotency-Key.
+	Idempotency replay.Options
 	// Events, if set, is the bus that GET /v1/events streams; most often the host's
 	// (host.Config.Events). It is the caller's.
 	Events *event.Bus
@@ -106,6 +109,7 @@ type Server struct {
 	mux      *http.ServeMux
 	routes   []Route
 	jobs     *jobs.Manager
+	replays  *replay.Keeper
 	feed     *events.Feed  // nil without Options.Events
 	draining chan struct{} // closed by SetDraining
 	drain    func()
@@ -120,36 +124,8 @@ type Server struct {
 // New returns a server of a host, which need not be started yet. It starts
 // nothing.
 func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.MaxBody <= 0 {
-		o.MaxBody = DefaultMaxBody
-	}
-	if o.MaxHeld <= 0 {
-		o.MaxHeld = max(DefaultMaxHeld, 8*o.MaxBody)
-	}
-	if o.MaxHeld < 8*o.MaxBody {
-		return nil, &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least 8 × MaxBody, which is %d bytes, is %d", 8*o.MaxBody, o.MaxHeld)}
-	}
-	if o.MaxHeld < 8*linesOverhead {
-		return nil, &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least %d bytes, 8 × what JSON lines take, is %d", 8*linesOverhead, o.MaxHeld)}
-	}
-	if o.Audit == nil {
-		o.Audit, _ = auth.NewTrail(o.Logger, "") // which opens nothing
-	}
-	if o.StallTimeout <= 0 {
-		o.StallTimeout = DefaultStallTimeout
-	}
-	if o.Events != nil && o.EventHub == nil {
-		o.EventHub = events.NewHub(events.Options{StallTimeout: o.StallTimeout})
-	}
-	if len(o.EventKinds) == 0 {
-		o.EventKinds = event.Kinds()
-	}
-	if o.Registry == nil {
-		o.Registry = prometheus.NewRegistry()
-		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := o.complete(); err != nil {
+		return nil, err
 	}
 	s := &Server{
 		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), packs: pack.New(), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
@@ -176,6 +152,8 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 			o.EventHub.Drain()
 		}
 	})
+	o.Idempotency.Logger = s.log
+	s.replays = replay.New(o.Idempotency)
 	if err := s.addJobs(); err != nil {
 		return nil, err
 	}
@@ -186,10 +164,49 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		return nil, err
 	}
 	own := []prometheus.Collector{metrics.New(h, metrics.Exemplars(o.Exemplars)), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
-	if err := register(o.Registry, slices.Concat(own, s.jobs.Collectors(), s.eventCollectors(), o.Collectors)); err != nil {
+	if err := register(o.Registry, slices.Concat(own, s.jobs.Collectors(), s.replays.Collectors(), s.eventCollectors(), o.Collectors)); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// complete fills in the defaults, and looks whether what is set can be.
+func (o *Options) complete() error {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = DefaultMaxBody
+	}
+	if o.MaxHeld <= 0 {
+		o.MaxHeld = max(DefaultMaxHeld, 8*o.MaxBody)
+	}
+	if o.MaxHeld < 8*o.MaxBody {
+		return &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least 8 × MaxBody, which is %d bytes, is %d", 8*o.MaxBody, o.MaxHeld)}
+	}
+	if o.MaxHeld < 8*linesOverhead {
+		return &abi.FieldError{Field: "MaxHeld", Rule: fmt.Sprintf("must be at least %d bytes, 8 × what JSON lines take, is %d", 8*linesOverhead, o.MaxHeld)}
+	}
+	if b := o.Idempotency.MaxBytes; b > 0 && b < replay.MinBytes {
+		return &abi.FieldError{Field: "Idempotency.MaxBytes", Rule: fmt.Sprintf("must be at least %d bytes, is %d", replay.MinBytes, b)}
+	}
+	if o.Audit == nil {
+		o.Audit, _ = auth.NewTrail(o.Logger, "") // which opens nothing
+	}
+	if o.StallTimeout <= 0 {
+		o.StallTimeout = DefaultStallTimeout
+	}
+	if o.Events != nil && o.EventHub == nil {
+		o.EventHub = events.NewHub(events.Options{StallTimeout: o.StallTimeout})
+	}
+	if len(o.EventKinds) == 0 {
+		o.EventKinds = event.Kinds()
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+		o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	return nil
 }
 
 // addJobs makes the manager of jobs.

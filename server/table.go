@@ -36,6 +36,7 @@ func (s *Server) taskRoutes() []Route {
 			Headers: []Parameter{
 				{Name: HeaderStream, Description: "The key of a single task's stream."},
 				{Name: HeaderTenant, Description: "Whose task it is, where the server believes it."},
+				keyParameter,
 			},
 			Request: []Body{
 				{MediaType: manifest.MediaTypeJSON, Description: "One task."},
@@ -83,6 +84,7 @@ func (s *Server) pluginRoutes() []Route {
 					{Name: "name", Description: "The plugin's name, or that of its file without .wasm."},
 					{Name: "action", Description: "What is done.", Values: actions()},
 				},
+				Headers:  []Parameter{keyParameter},
 				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Changed{}}},
 				Errors: []host.Kind{
 					host.KindInvalidArgument, api.KindNotFound, api.KindUnknownPlugin, api.KindRefused, api.KindConflict,

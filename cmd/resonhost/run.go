@@ -146,7 +146,7 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	}
 	opts.EventHub, opts.Routes, opts.Home = hub, slices.Concat(networks.Routes(), pages), dashboard.Path
 	opts.TrustTenant, opts.MaxBody, opts.MaxHeld = o.trustTenant, int64(o.maxBody()), o.maxHeld
-	opts.Jobs, opts.Events, opts.EventKinds = o.jobs, o.host.Events, eventKinds
+	opts.Jobs, opts.Idempotency, opts.Events, opts.EventKinds = o.jobs, o.replays, o.host.Events, eventKinds
 	opts.Collectors = append(opts.Collectors, networks.Collectors()...)
 	srv, err := server.New(h, o.codecs(), opts)
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {

@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/jobs"
+	"github.com/resonhost/resonhost/server/replay"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -128,6 +129,7 @@ type options struct {
 	trustTenant  bool
 	maxHeld      int64
 	jobs         jobs.Options
+	replays      replay.Options
 	networks     serve.Options
 	timeSlice    time.Duration // none if negative
 
@@ -231,7 +233,7 @@ func (o *options) runSettings() []setting {
 		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", value.Toggle{P: &o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", value.Bytes(server.DefaultMaxHeld), value.Size(&o.maxHeld)},
-	}, slices.Concat(o.jobSettings(), o.nodeSettings(), o.processSettings())...)
+	}, slices.Concat(o.jobSettings(), o.replaySettings(), o.nodeSettings(), o.processSettings())...)
 }
 
 // nodeSettings bound networks of nodes.
@@ -249,6 +251,15 @@ func (o *options) jobSettings() []setting {
 		{"max-jobs", "keep `N` jobs at most, those that are over included", fmt.Sprint(jobs.DefaultMaxJobs), value.Count(&o.jobs.MaxJobs)},
 		{"max-job-bytes", "let jobs hold `SIZE` together at most, of inputs and results; one input may have an eighth", value.Bytes(jobs.DefaultMaxBytes), value.Size(&o.jobs.MaxBytes)},
 		{"job-age", "keep a job and its results for `TIME` once it is over", jobs.DefaultAge.String(), value.Duration(&o.jobs.Age)},
+	}
+}
+
+// replaySettings bound what is kept for requests that are sent again.
+func (o *options) replaySettings() []setting {
+	return []setting{
+		{"idempotency-keys", "know `N` keys of requests (Idempotency-Key) at most; beyond it the oldest are forgotten", fmt.Sprint(replay.DefaultMaxKeys), value.Count(&o.replays.MaxKeys)},
+		{"idempotency-bytes", "let these and the answers that are kept for them hold `SIZE` together at most; one answer may have an eighth", value.Bytes(replay.DefaultMaxBytes), value.Size(&o.replays.MaxBytes)},
+		{"idempotency-age", "know a key for `TIME` once its request is answered", replay.DefaultAge.String(), value.Duration(&o.replays.Age)},
 	}
 }
 

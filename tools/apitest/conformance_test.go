@@ -170,7 +170,8 @@ func (s *service) do(t *testing.T, r request) (valid bool, status int, kind host
 	} else if resp.StatusCode >= http.StatusBadRequest {
 		t.Errorf("%s %s: status %d with no problem document: %s", r.method, r.path, resp.StatusCode, body)
 	}
-	if again := resp.Header.Get("Retry-After"); (again != "") != (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
+	later := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable || problem.Kind == api.KindKeyInUse
+	if again := resp.Header.Get("Retry-After"); (again != "") != later {
 		t.Errorf("%s %s: status %d with Retry-After %q", r.method, r.path, resp.StatusCode, again)
 	}
 	// What no operation of the document is, has answers that no operation has.
@@ -231,6 +232,9 @@ func TestConforms(t *testing.T) {
 		{request{method: "POST", path: "/v1/jobs?transform=cascade", contentType: server.MediaTypeLines, body: "{}\n"}, true, 202, ""},
 		{request{method: "GET", path: "/v1/jobs?state=failed"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/jobs/frob"}, true, 404, api.KindUnknownJob},
+		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`, header: []string{server.HeaderKey, `"a"`}}, true, 202, ""},
+		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`, header: []string{server.HeaderKey, `"a"`}}, true, 202, ""},
+		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {"phiValue": 1}}`, header: []string{server.HeaderKey, `"a"`}}, true, 422, api.KindKeyReused},
 		{request{method: "POST", path: "/v1/plugins/hostile/pause"}, true, 200, ""},
 		{request{method: "POST", path: "/v1/transforms/hostile.echo", contentType: octets, body: "x"}, true, 503, host.KindUnavailable},
 		{request{method: "POST", path: "/v1/plugins/hostile/resume"}, true, 200, ""},
@@ -268,7 +272,7 @@ func TestConforms(t *testing.T) {
 		}
 	}
 	others := []host.Kind{
-		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, // which other tests provoke
+		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, api.KindKeyInUse, // which other tests provoke
 		host.KindCancelled, host.KindHost, // whose client has gone; a defect
 	}
 	for _, r := range api.Rules() {
