@@ -10,13 +10,15 @@ import (
 	"github.com/resonhost/resonhost/internal/guestbuild"
 )
 
-// BuildCGuest returns the guest that a file of C is, below the root, which needs no libc.
-func BuildCGuest(tb testing.TB, file string) []byte {
+// BuildCGuest returns the guest that a file of C is, below the root, which needs no libc. The compiler gets
+// the flags beside its own.
+func BuildCGuest(tb testing.TB, file string, flags ...string) []byte {
 	tb.Helper()
 	if _, err := exec.LookPath("clang"); err != nil {
 		tb.Fatal("clang is missing: apt-get install clang lld")
 	}
-	return compile(tb, file, "clang", "--target=wasm32", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry")
+	own := []string{"--target=wasm32", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-mbulk-memory", "-nostdlib", "-Wl,--no-entry"}
+	return compile(tb, file, "clang", append(own, flags...)...)
 }
 
 // compile returns what a compiler makes of a file, when it is given that and where to put it too.

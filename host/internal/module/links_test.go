@@ -80,8 +80,8 @@ func TestLinks(t *testing.T) {
 			"imports env.proxy_log, which the host does not grant\n" + noContract: foreign([]string{"env proxy_log"}, []string{"proxy_abi_version_0_2_1"}),
 		"seems to be a guest of http-wasm" + another + "\n" +
 			"imports http_handler.log, which the host does not grant\n" + noContract: foreign([]string{"http_handler log"}, nil),
-		"seems to be a plugin of dprint with another schema than 4: get a newer release of the plugin\n" +
-			"imports dprint.host_write_buffer, which the host does not grant\n" + noContract: foreign([]string{"dprint host_write_buffer"}, []string{"get_plugin_schema_version"}),
+		"seems to be a plugin of dprint with another schema than 3 and 4: get a newer release of the plugin\n" +
+			"imports dprint.host_write_buffer, which the host does not grant\n" + noContract: foreign([]string{"dprint host_write_buffer"}, []string{"dprint_plugin_version_5"}),
 		"seems to be a program of .NET's for the browser: write the plugin in another language: .NET's runtime needs its JavaScript\n" +
 			"imports env.mono_wasm_bind_js_function, which the host does not grant\n" + noContract: foreign([]string{"env mono_wasm_bind_js_function"}, nil),
 		"seems to be a program that TinyGo made for JavaScript: build it with tinygo build -target=wasip1 -buildmode=c-shared, as resonhost new --lang tinygo has it\n" +
@@ -121,7 +121,7 @@ func TestLinks(t *testing.T) {
 		}
 		if strings.HasSuffix(want, noContract) && !strings.HasPrefix(want, "seems to be ") { // which says what it is
 			want += "\nis of no kind of plugin: a native plugin exports resonhost_abi; a plugin of Extism's imports extism:host/env; " +
-				"a plugin of dprint exports dprint_plugin_version_4; a guest of waPC exports __guest_call; a command exports _start and imports WASI alone"
+				"a plugin of dprint exports dprint_plugin_version_4 or get_plugin_schema_version; a guest of waPC exports __guest_call; a command exports _start and imports WASI alone"
 		}
 		_, err := module.Load(t.Context(), wasm, options())
 		if step := (*module.StepError)(nil); !errors.As(err, &step) || step.Step != module.StepLink || err.Error() != want {

@@ -34,8 +34,8 @@ var makers = []maker{
 		return exports(l, "proxy_abi_version_") || named(l, "env", "proxy_")
 	}},
 	{"a guest of http-wasm", another, from("http_handler")},
-	{"a plugin of dprint with another schema than 4", "get a newer release of the plugin", func(l *meter.Links) bool {
-		return (from("dprint")(l) || exports(l, "dprint_plugin_version_") || exports(l, "get_plugin_schema_version")) && !exports(l, "dprint_plugin_version_4")
+	{"a plugin of dprint with another schema than 3 and 4", "get a newer release of the plugin", func(l *meter.Links) bool {
+		return (from("dprint")(l) || exports(l, "dprint_plugin_version_")) && !exports(l, "dprint_plugin_version_4") && !exports(l, "get_plugin_schema_version")
 	}},
 	{"an actor of wasmCloud's", "its protocol is waPC's, from a module of another name: build it with a kit of waPC's", from("wasmbus")},
 	{"a policy of Open Policy Agent's", another, func(l *meter.Links) bool { return named(l, "env", "opa_") }},

@@ -1,7 +1,8 @@
-// Package dprint is the kind of guests that are plugins of dprint, a code formatter, with version 4
+// Package dprint is the kind of guests that are plugins of dprint, a code formatter, with version 3 or 4
 // of its plugins' schema. A task formats one text.
 //
-// What is called when is that of https://github.com/dprint/dprint/blob/main/docs/wasm-plugin-development.md.
+// What is called when is that of https://github.com/dprint/dprint/blob/main/docs/wasm-plugin-development.md,
+// and for version 3 of the file v3 of the npm package @dprint/formatter.
 package dprint
 
 import (
@@ -20,33 +21,11 @@ import (
 )
 
 const (
-	i32 = api.ValueTypeI32
-	// schema is the version of the schema, and exportVersion the export that shows it.
-	schema        = 4
-	exportVersion = "dprint_plugin_version_4"
-	exportFormat  = "format"
+	i32          = api.ValueTypeI32
+	exportFormat = "format"
 	// importModule is the module of the host's functions.
 	importModule = "dprint"
 )
-
-// required are the functions that a plugin must export.
-var required = []meter.Link{
-	export(exportVersion, nil, i32),
-	export("clear_shared_bytes", []api.ValueType{i32}, i32),
-	export("get_shared_bytes_ptr", nil, i32),
-	export("register_config", []api.ValueType{i32}),
-	export("get_config_diagnostics", []api.ValueType{i32}, i32),
-	export("get_config_file_matching", []api.ValueType{i32}, i32),
-	export("get_plugin_info", nil, i32),
-	export("set_file_path", nil),
-	export(exportFormat, []api.ValueType{i32}, i32),
-	export("get_formatted_text", nil, i32),
-	export("get_error_text", nil, i32),
-}
-
-func export(name string, params []api.ValueType, results ...api.ValueType) meter.Link {
-	return meter.Link{Kind: meter.KindFunction, Name: name, Params: params, Results: results, Typed: true}
-}
 
 // Kind implements [contract.Kind].
 type Kind struct{}
@@ -58,34 +37,44 @@ func (Kind) Name() string { return "dprint" }
 
 // Claims implements [contract.Kind].
 func (Kind) Claims(links *meter.Links) string {
-	if _, ok := links.Function(exportVersion); ok {
-		return "exports " + exportVersion
+	for _, v := range schemas {
+		if _, ok := links.Function(v.version); ok {
+			return "exports " + v.version
+		}
 	}
 	return ""
 }
 
 // Needs implements [contract.Kind].
-func (Kind) Needs() string { return "a plugin of dprint exports " + exportVersion }
+func (Kind) Needs() string {
+	return "a plugin of dprint exports " + schema4.version + " or " + schema3.version
+}
+
+// schemaOf returns the schema of a binary; the newest if it has none.
+func schemaOf(links *meter.Links) *schema {
+	for _, v := range schemas {
+		if _, ok := links.Function(v.version); ok {
+			return v
+		}
+	}
+	return schemas[0]
+}
 
 // Imports implements [contract.Kind]. A plugin that formats text of another language within its own,
 // such as code in Markdown, asks the host for that. Here such text stays as it is.
-func (Kind) Imports(contract.Binary) contract.Imports {
-	zero := func(name string, params ...api.ValueType) contract.HostFunction {
-		return contract.HostFunction{
-			Module: importModule, Name: name, Params: params, Results: []api.ValueType{i32},
-			Do: func(_ context.Context, _ contract.Instance, _ api.Module, stack []uint64) { stack[0] = 0 },
-		}
+func (Kind) Imports(b contract.Binary) contract.Imports {
+	var all []contract.HostFunction
+	for _, l := range schemaOf(b.Links).imports {
+		all = append(all, contract.HostFunction{
+			Module: importModule, Name: l.Name, Params: l.Params, Results: l.Results,
+			Do: func(_ context.Context, _ contract.Instance, _ api.Module, stack []uint64) {
+				if len(l.Results) > 0 {
+					stack[0] = 0 // there is no change; so many bytes
+				}
+			},
+		})
 	}
-	return contract.Imports{Functions: []contract.HostFunction{
-		zero("host_format", i32, i32, i32, i32, i32, i32, i32, i32), // there is no change
-		zero("host_get_formatted_text"),                             // so many bytes
-		zero("host_get_error_text"),
-		zero("host_has_cancelled"),
-		{
-			Module: importModule, Name: "host_write_buffer", Params: []api.ValueType{i32}, // of what has no bytes
-			Do: func(context.Context, contract.Instance, api.Module, []uint64) {},
-		},
-	}}
+	return contract.Imports{Functions: all}
 }
 
 // turns is how often self-tests are run before the snapshot is taken, so that heaps have grown.
@@ -93,9 +82,9 @@ const turns = 4
 
 // Open implements [contract.Kind].
 func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
-	f := &formatter{frames: b.Frames}
+	f := &formatter{schema: schemaOf(b.Links), frames: b.Frames}
 	_, f.initializes = b.Links.Function(abi.ExportInitialize)
-	err := errors.Join(checkExports(b.Links), f.read(b))
+	err := errors.Join(f.schema.checkExports(b.Links), f.read(b))
 	return contract.Plugin{
 		Guest:   func(in contract.Instance) contract.Guest { return newGuest(in, f) },
 		WarmUp:  contract.WarmUp{Turns: turns},
@@ -104,10 +93,10 @@ func (Kind) Open(b contract.Binary) (contract.Plugin, error) {
 }
 
 // checkExports joins all faults of exports.
-func checkExports(links *meter.Links) error {
+func (v *schema) checkExports(links *meter.Links) error {
 	var missing []string
 	var errs []error
-	for _, want := range required {
+	for _, want := range v.exports {
 		l, ok := links.Function(want.Name)
 		switch {
 		case !ok:
@@ -118,7 +107,7 @@ func checkExports(links *meter.Links) error {
 	}
 	if len(missing) > 0 {
 		named := missing[:min(len(missing), contract.MaxNamed)]
-		errs = append(errs, fmt.Errorf("does not export what a plugin of dprint with schema %d does: %s", schema, contract.Enumerate(named, len(missing))))
+		errs = append(errs, fmt.Errorf("does not export what a plugin of dprint with schema %d does: %s", v.number, contract.Enumerate(named, len(missing))))
 	}
 	if !links.ExportsMemory(abi.ExportMemory) {
 		errs = append(errs, fmt.Errorf("does not export a memory called %q", abi.ExportMemory))
@@ -128,6 +117,7 @@ func checkExports(links *meter.Links) error {
 
 // formatter is what all instances of a plugin have in common.
 type formatter struct {
+	schema      *schema
 	manifest    *manifest.Manifest
 	frames      contract.FrameLimits
 	initializes bool
@@ -192,5 +182,5 @@ func configuration(of map[string]string) ([]byte, error) {
 			plugin[key] = json.RawMessage(value)
 		}
 	}
-	return json.Marshal(map[string]any{"global": struct{}{}, "plugin": plugin})
+	return json.Marshal(plugin)
 }

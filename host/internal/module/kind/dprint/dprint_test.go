@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // words are what the guest "upper" can do, each a transform.
-var words = []string{"upper", "echo", "leave", "trap", "spin", "grow", "host", "broken", "wild", "much"}
+var words = []string{"upper", "echo", "leave", "trap", "spin", "grow", "host", "broken", "wild", "much", "narrow"}
 
 func formatters() *companion.File {
 	f := &companion.File{Name: "upper"}
@@ -45,20 +45,31 @@ func TestKind(t *testing.T) {
 	})
 }
 
-// TestRust has a guest of Rust's compiler.
-func TestRust(t *testing.T) {
-	kindtest.Run(t, kindtest.Subject{
-		Kind: kindtest.With(dprint.Kind{}, formatters()), WASM: guesttest.BuildRustGuest(t, "testdata/guests/dprint-rust/lib.rs"),
-		Echo: "upper.echo", Leave: "upper.leave", Trap: "upper.trap", Spin: "upper.spin", Grow: []string{"upper.grow"},
-	})
+// TestCompiled has guests of the compilers of Rust, with schema 4, and of C, with schema 3.
+func TestCompiled(t *testing.T) {
+	for language, wasm := range map[string][]byte{
+		"Rust": guesttest.BuildRustGuest(t, "testdata/guests/dprint-rust/lib.rs"), "C": schema3(t),
+	} {
+		t.Run(language, func(t *testing.T) {
+			kindtest.Run(t, kindtest.Subject{
+				Kind: kindtest.With(dprint.Kind{}, formatters()), WASM: wasm,
+				Echo: "upper.echo", Leave: "upper.leave", Trap: "upper.trap", Spin: "upper.spin", Grow: []string{"upper.grow"},
+			})
+		})
+	}
 }
 
-func load(t *testing.T, kind contract.Kind) (*module.Module, error) {
+func schema3(t *testing.T) []byte {
+	return guesttest.BuildCGuest(t, "testdata/guests/dprint-c/guest.c")
+}
+func schema4(t *testing.T) []byte { return guesttest.HandWritten(t, "upper") }
+
+func load(t *testing.T, wasm []byte, kind contract.Kind) (*module.Module, error) {
 	t.Helper()
 	s := kindtest.Subject{Kind: kind}
 	opts := s.Options()
 	opts.Name = "upper"
-	m, err := module.Load(t.Context(), guesttest.HandWritten(t, "upper"), opts)
+	m, err := module.Load(t.Context(), wasm, opts)
 	if err == nil {
 		t.Cleanup(func() {
 			if err := m.Close(context.WithoutCancel(t.Context())); err != nil {
@@ -70,7 +81,26 @@ func load(t *testing.T, kind contract.Kind) (*module.Module, error) {
 }
 
 func TestFormats(t *testing.T) {
-	m, err := load(t, kindtest.With(dprint.Kind{}, formatters()))
+	formats(t, schema4(t), map[string]string{
+		"broken": "format returned 7, and must return 0, 1 or 2",
+		"wild":   "get_formatted_text shared bytes 4294967280 to 4294967312 of a memory of 262144",
+		"much":   "format returned a frame of 2147483647 bytes, the limit is 4194304 (MaxOutput, --max-output)",
+	})
+}
+
+func TestFormatsBySchema3(t *testing.T) {
+	formats(t, schema3(t), map[string]string{
+		"broken": "format returned 7, and must return 0, 1 or 2",
+		"wild":   "get_wasm_memory_buffer returned 4294967280 for 1024 bytes, of a memory of 1179648",
+		"much":   "format returned a frame of 2147483647 bytes, the limit is 4194304 (MaxOutput, --max-output)",
+		"narrow": "get_wasm_memory_buffer_size returned 1, and must return 512 or more",
+	})
+}
+
+// formats has a guest do what it does well, and what it does wrong.
+func formats(t *testing.T, wasm []byte, wrong map[string]string) {
+	t.Helper()
+	m, err := load(t, wasm, kindtest.With(dprint.Kind{}, formatters()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,12 +136,12 @@ func TestFormats(t *testing.T) {
 	if got, err := run("host", "as it is"); err != nil || string(got[0].Payload) != "as it is" {
 		t.Errorf("text within: %q, %v", got[0].Payload, err)
 	}
-	for word, want := range map[string]string{
-		"broken": "format returned 7, and must return 0, 1 or 2",
-		"wild":   "get_formatted_text shared bytes 4294967280 to 4294967312 of a memory of 262144",
-		"much":   "format returned a frame of 2147483647 bytes, the limit is 4194304 (MaxOutput, --max-output)",
-	} {
-		_, err := run(word, "x")
+	long, loud := strings.Repeat("words and ", 10_000), strings.Repeat("WORDS AND ", 10_000)
+	if got, err := run("upper", long); err != nil || string(got[0].Payload) != loud {
+		t.Errorf("a long text: %d bytes, %v", len(got[0].Payload), err)
+	}
+	for word, want := range wrong {
+		_, err := run(word, strings.Repeat("x", 2000))
 		if f := (*module.Fault)(nil); !errors.As(err, &f) || f.Kind != module.ABI || f.Message != want {
 			t.Errorf("%s: err %v, want %s", word, err, want)
 		}
@@ -123,7 +153,14 @@ func TestFormats(t *testing.T) {
 
 // TestWithoutCompanion has the plugin say its version, and for which files it is.
 func TestWithoutCompanion(t *testing.T) {
-	m, err := load(t, dprint.Kind{})
+	for _, wasm := range [][]byte{schema3(t), schema4(t)} {
+		withoutCompanion(t, wasm)
+	}
+}
+
+func withoutCompanion(t *testing.T, wasm []byte) {
+	t.Helper()
+	m, err := load(t, wasm, dprint.Kind{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +170,7 @@ func TestWithoutCompanion(t *testing.T) {
 	}
 	f := formatters()
 	f.Version = "7"
-	if m, err = load(t, kindtest.With(dprint.Kind{}, f)); err != nil || m.Info().Manifest.Version != "7" {
+	if m, err = load(t, wasm, kindtest.With(dprint.Kind{}, f)); err != nil || m.Info().Manifest.Version != "7" {
 		t.Errorf("with a version of its own: %v", err)
 	}
 }
@@ -152,9 +189,15 @@ func TestRefuses(t *testing.T) {
 	} {
 		f := formatters()
 		c.change(f)
-		if _, err := load(t, kindtest.With(dprint.Kind{}, f)); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: err %v, want %s", c.name, err, c.want)
+		for _, wasm := range [][]byte{schema3(t), schema4(t)} {
+			if _, err := load(t, wasm, kindtest.With(dprint.Kind{}, f)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: err %v, want %s", c.name, err, c.want)
+			}
 		}
+	}
+	older := guesttest.BuildCGuest(t, "testdata/guests/dprint-c/guest.c", "-DSCHEMA=2")
+	if _, err := load(t, older, dprint.Kind{}); err == nil || !strings.Contains(err.Error(), "has schema 2 of dprint's plugins, the host knows 3 and 4: get a newer release of the plugin") {
+		t.Errorf("schema 2: err %v", err)
 	}
 	s := kindtest.Subject{Kind: dprint.Kind{}}
 	opts := s.Options()

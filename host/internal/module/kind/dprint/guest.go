@@ -22,7 +22,8 @@ type guest struct {
 	call      map[string]contract.Function // the required exports
 	// initialize is nil if the guest has none.
 	initialize contract.Function
-	stack      [1]uint64
+	stack      [2]uint64
+	at         uint32 // where the plugin's buffer lies, of schema 3
 }
 
 // What format answers.
@@ -33,8 +34,8 @@ const (
 )
 
 func newGuest(in contract.Instance, f *formatter) *guest {
-	g := &guest{in: in, formatter: f, call: make(map[string]contract.Function, len(required))}
-	for _, l := range required {
+	g := &guest{in: in, formatter: f, call: make(map[string]contract.Function, len(f.schema.exports))}
+	for _, l := range f.schema.exports {
 		g.call[l.Name] = in.Function(l.Name)
 	}
 	if f.initializes {
@@ -43,24 +44,17 @@ func newGuest(in contract.Instance, f *formatter) *guest {
 	return g
 }
 
-// do calls an export, and returns its result, if it has one.
-func (g *guest) do(ctx context.Context, export string, arg uint32) (uint32, error) {
-	g.stack[0] = uint64(arg)
+// do calls an export, and returns its result, if it has one. Arguments that it does not take are left out.
+func (g *guest) do(ctx context.Context, export string, args ...uint32) (uint32, error) {
+	for i, arg := range args {
+		g.stack[i] = uint64(arg)
+	}
 	err := g.call[export].Call(ctx, g.stack[:])
 	return uint32(g.stack[0]), err
 }
 
 // send has the plugin take bytes as what its next call is about.
-func (g *guest) send(ctx context.Context, b []byte) error {
-	ptr, err := g.do(ctx, "clear_shared_bytes", uint32(len(b)))
-	if err != nil {
-		return err
-	}
-	if !g.in.Memory().Write(ptr, b) {
-		return contract.Broken("clear_shared_bytes returned %d for %d bytes, of a memory of %d", ptr, len(b), g.in.Memory().Size())
-	}
-	return nil
-}
+func (g *guest) send(ctx context.Context, b []byte) error { return g.formatter.schema.send(ctx, g, b) }
 
 // receive returns what an export says that it has shared, until the plugin is called again. bound
 // says whether it may be so many bytes.
@@ -72,15 +66,7 @@ func (g *guest) receive(ctx context.Context, export string, bound func(n uint64)
 	if err != nil {
 		return nil, err
 	}
-	ptr, err := g.do(ctx, "get_shared_bytes_ptr", 0)
-	if err != nil {
-		return nil, err
-	}
-	b, ok := g.in.Memory().Read(ptr, n)
-	if !ok {
-		return nil, contract.Broken("%s shared bytes %d to %d of a memory of %d", export, ptr, uint64(ptr)+uint64(n), g.in.Memory().Size())
-	}
-	return b, nil
+	return g.formatter.schema.receive(ctx, g, export, n)
 }
 
 // Initialize implements [contract.Guest]. The snapshot has the configuration.
@@ -90,21 +76,18 @@ func (g *guest) Initialize(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := g.send(ctx, g.formatter.config); err != nil {
-		return err
-	}
-	_, err := g.do(ctx, "register_config", configID)
-	return err
+	return g.formatter.schema.configure(ctx, g, g.formatter.config)
 }
 
 // Describe implements [contract.Guest].
 func (g *guest) Describe(ctx context.Context) (*manifest.Manifest, error) {
-	v, err := g.do(ctx, exportVersion, 0)
+	want := g.formatter.schema
+	v, err := g.do(ctx, want.version)
 	if err != nil {
 		return nil, err
 	}
-	if v != schema {
-		return nil, fmt.Errorf("has schema %d of dprint's plugins, the host knows %d", v, schema)
+	if v != want.number {
+		return nil, fmt.Errorf("has schema %d of dprint's plugins, the host knows %d and %d: get a newer release of the plugin", v, schema3.number, schema4.number)
 	}
 	var wrong []struct {
 		Property string `json:"propertyName"`
@@ -154,7 +137,7 @@ func (g *guest) choosePaths(ctx context.Context) error {
 		Extensions []string `json:"fileExtensions"`
 		Names      []string `json:"fileNames"`
 	}
-	if err := g.ask(ctx, "get_config_file_matching", &matches); err != nil {
+	if err := g.ask(ctx, g.formatter.schema.matching, &matches); err != nil {
 		return err
 	}
 	path := "file"
@@ -192,7 +175,7 @@ func (g *guest) format(ctx context.Context, c *contract.Call, item int) error {
 	if err := g.send(ctx, []byte(g.formatter.paths[c.Transform])); err != nil {
 		return err
 	}
-	if _, err := g.do(ctx, "set_file_path", 0); err != nil {
+	if _, err := g.do(ctx, "set_file_path"); err != nil {
 		return err
 	}
 	if err := g.send(ctx, text); err != nil {
