@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -180,6 +181,9 @@ func noAnswer(at *url.URL, err error) error {
 	if e := (*tls.CertificateVerificationError)(nil); errors.As(err, &e) {
 		return &exit{api.ExitFailed, fmt.Errorf("the host at %s is not trusted: %w; --ca names who signs its certificate", at.Host, e.Err)}
 	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return &exit{api.ExitFailed, fmt.Errorf("the host at %s speaks HTTP without TLS: --url http://%s", at.Host, at.Host)}
+	}
 	return &exit{api.ExitFailed, fmt.Errorf("no host answers at %s: %w; resonhost run serves one, --url says where", at.Host, err)}
 }
 
@@ -188,6 +192,9 @@ func refusal(res *http.Response, body []byte) error {
 	var problem api.Error
 	if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
 		problem.Detail = res.Status
+		if res.TLS == nil && bytes.Contains(body, []byte("HTTP request to an HTTPS server")) { // as Go's servers say
+			problem.Detail = fmt.Sprintf("the host at %s speaks HTTPS: --url https://%s", res.Request.URL.Host, res.Request.URL.Host)
+		}
 	}
 	detail := strings.ReplaceAll(problem.Detail, "?state_rule=reset", "--state-rule reset")
 	if problem.Kind == api.KindUnauthorized {

@@ -50,7 +50,7 @@ func newTokens(t *testing.T, dir string, scopes map[string]string) (file string)
 func TestTokens(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	dir := t.TempDir()
-	file := newTokens(t, dir, map[string]string{"ci": "call", "ops": "read,admin"})
+	file := newTokens(t, dir, map[string]string{"ci": "call", "ops": "read,admin", "watch": "read"})
 	audit := filepath.Join(dir, "audit")
 	d := startRun(t, "--mode", "inline", "--tokens", file, "--audit", audit)
 	at := "http://" + d.addr
@@ -59,6 +59,9 @@ func TestTokens(t *testing.T) {
 	}
 	if code, body := d.get(t, "/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz: %d %s", code, body)
+	}
+	if code, _, stderr := cmd("plugins", "ls", "--url", "https://"+d.addr); code != api.ExitFailed || stderr != "resonhost: the host at "+d.addr+" speaks HTTP without TLS: --url http://"+d.addr+"\n" {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 	for _, c := range []struct {
 		args []string
@@ -70,6 +73,12 @@ func TestTokens(t *testing.T) {
 		{[]string{"plugins", "ls", "--token-file", filepath.Join(dir, "ops")}, api.ExitOK, ""},
 		{[]string{"plugins", "pause", "cascade", "--token-file", filepath.Join(dir, "ci")}, api.ExitFailed, "resonhost: ci lacks the scope admin\n"},
 		{[]string{"plugins", "pause", "cascade", "--token-file", filepath.Join(dir, "ops")}, api.ExitFailed, "resonhost: the host's plugins are fixed: ModeInline has none to load\n"},
+		{[]string{"top", "--once"}, api.ExitFailed, "resonhost: a token is needed: send the header Authorization: Bearer TOKEN; --token-file FILE or RESONHOST_TOKEN has one\n"},
+		{[]string{"top", "--once", "--token-file", filepath.Join(dir, "ci")}, api.ExitFailed, "resonhost: ci lacks the scope read\n"},
+		{[]string{"top", "--once", "--token-file", filepath.Join(dir, "ops")}, api.ExitOK, ""},
+		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "ci")}, api.ExitFailed, "resonhost: ci lacks the scope read\n"},
+		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "watch")}, api.ExitFailed, "resonhost: what plugins log may tell of all tenants: it takes the scope admin, and a request that names no tenant\n"},
+		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "ops")}, api.ExitOK, ""},
 		{[]string{"whoami"}, api.ExitFailed, "resonhost: a token is needed: send the header Authorization: Bearer TOKEN; --token-file FILE or RESONHOST_TOKEN has one\n"},
 	} {
 		if code, _, stderr := cmd(append(c.args, "--url", at)...); code != c.code || stderr != c.want {
@@ -106,7 +115,7 @@ func TestTokens(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"who":"ops","from":"127.0.0.1:`, `"action":"pause","target":"cascade","outcome":"failed","detail":"the host's plugins are fixed`,
-		`"who":"file","action":"reload tokens","target":"` + file + `","outcome":"done","detail":"names: 1"`,
+		`"who":"file","action":"reload tokens","target":"` + file + `","outcome":"done","detail":"names: 2"`,
 	} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("the audit file lacks %s:\n%s", want, b)
@@ -167,6 +176,9 @@ func TestTLS(t *testing.T) {
 	if code, _, stderr := cmd("plugins", "ls", "--url", "https://"+d.addr, "--ca", at("ca")); code != api.ExitFailed || !strings.Contains(stderr, "a token is needed") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
+	if code, _, stderr := cmd("plugins", "ls", "--url", "http://"+d.addr); code != api.ExitFailed || stderr != "resonhost: the host at "+d.addr+" speaks HTTPS: --url https://"+d.addr+"\n" {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
 	if code, _, stderr := cmd("ready", "--url", "https://"+d.addr); code != api.ExitFailed || !strings.Contains(stderr, "; --ca names who signs its certificate") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
@@ -175,6 +187,9 @@ func TestTLS(t *testing.T) {
 	}
 	certtest.Write(t, dir, map[string][]byte{"ann": pairOfAnn.Chain, "ann.key": pairOfAnn.Key})
 	if code, out, stderr := cmd("plugins", "ls", "--url", "https://"+d.addr, "--ca", at("ca"), "--client-cert", at("ann"), "--client-key", at("ann.key")); code != api.ExitOK || !strings.Contains(out, "cascade") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	if code, out, stderr := cmd("top", "--once", "--url", "https://"+d.addr, "--ca", at("ca"), "--client-cert", at("ann"), "--client-key", at("ann.key")); code != api.ExitOK || !strings.Contains(out, "cascade") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 	if text, code := d.rest(t); code != api.ExitOK || !strings.Contains(text, "msg=drained") {

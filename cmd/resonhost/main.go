@@ -100,7 +100,7 @@ func newApp(std stdio) *cli.App {
 		HideVersion: true, // the flag below
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}},
 		Commands: []*cli.Command{
-			runCommand(std), callCommand(std), pluginsCommand(std), readyCommand(std), topCommand(std), tokenCommand(std), whoamiCommand(std), configCommand(std), inspectCommand(std), validateCommand(std), conformCommand(std), newCommand(std), devCommand(std), benchCommand(std), completionCommand(std), manCommand(std), versionCommand(std),
+			runCommand(std), callCommand(std), pluginsCommand(std), readyCommand(std), topCommand(std), logsCommand(std), tokenCommand(std), whoamiCommand(std), configCommand(std), inspectCommand(std), validateCommand(std), conformCommand(std), newCommand(std), devCommand(std), benchCommand(std), completionCommand(std), manCommand(std), versionCommand(std),
 		},
 		Action: func(c *cli.Context) error {
 			switch {
@@ -127,7 +127,7 @@ func unknownCommand(app *cli.App, name string) error {
 
 // otherCommands are other programs' names for ours.
 var otherCommands = map[string]string{
-	"serve": "run", "server": "run", "start": "run", "exec": "call", "invoke": "call", "list": "plugins ls", "ls": "plugins ls", "ps": "plugins ls",
+	"serve": "run", "server": "run", "start": "run", "exec": "call", "invoke": "call", "list": "plugins ls", "ls": "plugins ls", "ps": "plugins ls", "log": "logs", "tail": "logs",
 	"reload": "plugins reload", "rollback": "plugins rollback", "promote": "plugins promote", "pause": "plugins pause", "resume": "plugins resume",
 	"check": "validate", "verify": "validate", "test": "validate", "info": "inspect", "show": "inspect", "init": "new", "create": "new", "watch": "dev", "benchmark": "bench",
 }
@@ -186,6 +186,7 @@ var synonyms = map[string][]string{
 	"addr": {"--url", "--listen"}, "address": {"--url", "--listen"}, "host": {"--url", "--listen"}, "server": {"--url"},
 	"endpoint": {"--url"}, "bind": {"--listen"}, "port": {"--listen", "--url"}, "dir": {"--plugins"}, "plugin-dir": {"--plugins"},
 	"jobs": {"--workers"}, "threads": {"--workers"}, "timeout": {"--run-timeout"}, "in": {"--input"}, "out": {"--output"}, "cache": {"--cache-dir"},
+	"f": {"--follow"}, "n": {"--tail"}, "lines": {"--tail"},
 }
 
 // wordings are what package flag and urfave/cli say of a flag, and what we do.
