@@ -59,6 +59,8 @@ type Job struct {
 type Jobs struct {
 	// Jobs are the caller's, the newest first.
 	Jobs []Job `json:"jobs"`
+	// Next is the cursor with which the list goes on; none if this is its end.
+	Next string `json:"next,omitempty"`
 }
 
 // JobRequest is the body of POST /v1/jobs that is JSON: a job of one task.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,20 +35,19 @@ const (
 	stateField     = "state"
 	followField    = "follow"
 	offsetField    = "offset"
+	limitField     = "limit"
+	cursorField    = "cursor"
 	removeField    = "remove"
 )
 
-const (
-	// maxWait is how long a client may have its answer wait for a job.
-	maxWait = time.Minute
-	// resultsOverhead is what an answer of results takes, in bytes.
-	resultsOverhead = 64 << 10
-)
+// resultsOverhead is what an answer of results takes, in bytes.
+const resultsOverhead = 64 << 10
 
 // jobRoutes are about jobs.
 func (s *Server) jobRoutes() []Route {
 	id := []Parameter{{Name: "id", Description: "The job's ID."}}
 	tenant := Parameter{Name: HeaderTenant, Description: "Whose jobs these are, where the server believes it."}
+	prefer := Parameter{Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60."}
 	one := []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Job{}}}
 	flags := []string{"true", "false"}
 	return []Route{
@@ -63,7 +61,7 @@ func (s *Server) jobRoutes() []Route {
 			},
 			Doc: Operation{
 				ID: "submitJob", Summary: "takes one task, or many as JSON lines, to be done in the background",
-				Headers: []Parameter{tenant, keyParameter},
+				Headers: []Parameter{tenant, prefer, keyParameter},
 				Request: []Body{
 					{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
 					{MediaType: MediaTypeLines, Description: "A task in each line."},
@@ -77,18 +75,22 @@ func (s *Server) jobRoutes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.listJobs,
-			Query: []Parameter{{Name: stateField, Description: "List jobs in this state alone.", Values: stateNames()}},
+			Query: []Parameter{
+				{Name: stateField, Description: "List jobs in this state alone.", Values: stateNames()},
+				{Name: limitField, Description: "How many jobs to list, at most 1000, the default."},
+				{Name: cursorField, Description: "The member next of a list, behind which this one begins."},
+			},
 			Doc: Operation{
 				ID: "listJobs", Summary: "lists the caller's jobs", Headers: []Parameter{tenant},
-				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Jobs{}}}, Errors: []host.Kind{host.KindInvalidArgument},
+				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Jobs{}}}, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull},
 			},
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/jobs/{id}", Scope: auth.ScopeCall, Handler: s.getJob,
 			Doc: Operation{
 				ID: "getJob", Summary: "answers a job's state, at once or once it is over", Path: id,
-				Headers:  []Parameter{tenant, {Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60."}},
-				Response: one, Errors: []host.Kind{host.KindInvalidArgument, api.KindUnknownJob},
+				Headers:  []Parameter{tenant, prefer},
+				Response: one, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
 			},
 		},
 		{
@@ -182,6 +184,8 @@ func (s *Server) submitJob(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, spec.Transform, err)
 		return
 	}
+	a.close() // the body is the job's
+	job = s.waitForNew(w, r, owner, job)
 	w.Header().Set("Location", "/v1/jobs/"+job.ID)
 	writeStatus(w, http.StatusAccepted, job)
 }
@@ -294,67 +298,6 @@ func schedule(spec *jobs.Spec, priority, timeout string) (err error) {
 	return nil
 }
 
-// listJobs is GET /v1/jobs.
-func (s *Server) listJobs(w http.ResponseWriter, r *http.Request) {
-	owner, err := s.owner(r)
-	var states []api.JobState
-	if query := r.URL.Query(); err == nil && query.Has(stateField) {
-		if state := query.Get(stateField); slices.Contains(stateNames(), state) {
-			states = []api.JobState{api.JobState(state)}
-		} else {
-			err = oneOf(stateField, state, stateNames())
-		}
-	}
-	if err != nil {
-		s.fail(w, r, "", err)
-		return
-	}
-	writeJSON(w, api.Jobs{Jobs: s.jobs.List(owner, states...)})
-}
-
-// getJob is GET /v1/jobs/{id}.
-func (s *Server) getJob(w http.ResponseWriter, r *http.Request) {
-	owner, err := s.owner(r)
-	if err != nil {
-		s.fail(w, r, "", err)
-		return
-	}
-	ctx, wait := r.Context(), preferredWait(r.Header.Values("Prefer"))
-	if wait > 0 {
-		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
-	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	job, err := s.jobs.Wait(ctx, owner, r.PathValue("id"))
-	if err != nil {
-		w.Header().Del("Preference-Applied")
-		s.failJob(w, r, err)
-		return
-	}
-	writeJSON(w, job)
-}
-
-// preferredWait is how long a client prefers to wait for an answer (RFC 7240), as far as it is
-// granted; 0 if it does not say, or says it in a way that is none.
-func preferredWait(prefer []string) time.Duration {
-	for _, header := range prefer {
-		for preference := range strings.SplitSeq(header, ",") {
-			preference, _, _ = strings.Cut(preference, ";")
-			name, value, _ := strings.Cut(preference, "=")
-			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
-			}
-			// The first counts.
-			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 32)
-			if err != nil {
-				return 0
-			}
-			return min(time.Duration(n)*time.Second, maxWait)
-		}
-	}
-	return 0
-}
-
 // boolOf returns a query parameter that is true or false.
 func boolOf(r *http.Request, name string) (bool, error) {
 	values := r.URL.Query()
@@ -409,9 +352,6 @@ func (s *Server) jobResults(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lookEvery is how often one who follows a job is looked at: whether it may do so still.
-const lookEvery = 15 * time.Second
-
 // sendResults writes results until there are no more, or, if it is to follow, until there will be no
 // more.
 func (s *Server) sendResults(w http.ResponseWriter, r *http.Request, owner jobs.Owner, id string, offset int64, follow bool) error {
@@ -421,17 +361,13 @@ func (s *Server) sendResults(w http.ResponseWriter, r *http.Request, owner jobs.
 			return err
 		}
 	}
+	ctx, cancel := auth.Of(r.Context()).Until(r.Context())
+	defer cancel()
 	for {
-		ctx, cancel := context.WithTimeout(r.Context(), lookEvery)
 		n, over, err := s.jobs.Results(ctx, owner, id, offset, p, follow)
-		cancel()
 		switch {
-		case r.Context().Err() != nil:
-			return context.Cause(r.Context())
-		case auth.Of(r.Context()).Withdrawn():
-			return errors.New("the token is no longer good")
-		case errors.Is(err, context.DeadlineExceeded):
-			continue
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case err != nil:
 			return err
 		}
@@ -474,8 +410,13 @@ func (s *Server) cancelJob(w http.ResponseWriter, r *http.Request) {
 
 // failJob answers that a job was not found, or that its store failed.
 func (s *Server) failJob(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, jobs.ErrNotFound) {
+	withdrawn := (*auth.Error)(nil)
+	switch {
+	case errors.Is(err, jobs.ErrNotFound):
 		writeProblem(w, problem(api.KindUnknownJob, "", err.Error()))
+		return
+	case errors.As(err, &withdrawn):
+		s.refuse(w, r, err)
 		return
 	}
 	s.log.ErrorContext(r.Context(), "a job failed", "job", r.PathValue("id"), "error", err)

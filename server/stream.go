@@ -79,6 +79,6 @@ func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
 		}
 		q.Kinds = slices.DeleteFunc(slices.Clone(q.Kinds), func(k event.Kind) bool { return k == event.KindPluginLogged })
 	}
-	q.Withdrawn = auth.Of(r.Context()).Withdrawn
+	q.Withdrawn = auth.Of(r.Context()).Done()
 	return q, nil
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/dashboard"
 	"github.com/resonhost/resonhost/server/events"
+	"github.com/resonhost/resonhost/server/replay"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -149,7 +150,11 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	opts.Jobs, opts.Idempotency, opts.Events, opts.EventKinds = o.jobs, o.replays, o.host.Events, eventKinds
 	opts.Collectors = append(opts.Collectors, networks.Collectors()...)
 	srv, err := server.New(h, o.codecs(), opts)
-	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+	f := (*abi.FieldError)(nil)
+	switch {
+	case errors.As(err, &f) && f.Field == "Idempotency.MaxBytes":
+		return nil, nil, usagef("--idempotency-bytes: must be at least %s", humanize.IBytes(replay.MinBytes))
+	case errors.As(err, &f):
 		return nil, nil, usagef("--max-held: must be at least 8 times the longest body, which is %s by --max-input", humanize.IBytes(uint64(o.maxBody())))
 	}
 	return srv, networks, err

@@ -362,7 +362,7 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		q.Owner = tenant
-		q.Withdrawn = auth.Of(r.Context()).Withdrawn
+		q.Withdrawn = auth.Of(r.Context()).Done()
 		err = n.feed.Serve(w, r, q)
 	}
 	if err != nil {

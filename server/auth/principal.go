@@ -174,7 +174,7 @@ func (p *Principal) Take(n int) error {
 func (p *Principal) Next() (wait time.Duration, undo func(), err error) {
 	switch {
 	case p.Withdrawn():
-		return 0, nil, &Error{Kind: api.KindUnauthorized, Detail: p.grant.Name + " has been withdrawn or changed", Challenge: challengeInvalid}
+		return 0, nil, p.gone()
 	case p.limit == nil:
 		return 0, nil, nil
 	}
@@ -183,6 +183,21 @@ func (p *Principal) Next() (wait time.Duration, undo func(), err error) {
 		return 0, nil, nil
 	}
 	return wait, r.Cancel, nil
+}
+
+func (p *Principal) gone() error {
+	return &Error{Kind: api.KindUnauthorized, Detail: p.grant.Name + " has been withdrawn or changed", Challenge: challengeInvalid}
+}
+
+// Until returns a context that ends with ctx, and once the principal is withdrawn. Its cause is an
+// [*Error] then. cancel is to be called.
+func (p *Principal) Until(ctx context.Context) (until context.Context, cancel context.CancelFunc) {
+	until, end := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(p.ctx, func() { end(p.gone()) })
+	return until, func() {
+		stop()
+		end(nil)
+	}
 }
 
 // Withdrawn reports whether the principal's line has gone, or its rights have changed, since the

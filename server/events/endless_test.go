@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -45,7 +44,7 @@ func TestEndlessEvents(t *testing.T) {
 	} {
 		t.Run(string(c.why), func(t *testing.T) {
 			hub, bus := events.NewHub(events.Options{Buffer: buffer}), event.New(0)
-			var withdrawn atomic.Bool
+			withdrawn := make(chan struct{})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			w := &endless{ResponseRecorder: httptest.NewRecorder(), during: func(write int) {
@@ -56,13 +55,13 @@ func TestEndlessEvents(t *testing.T) {
 				case write == ends && c.why == api.EndDraining:
 					hub.Drain()
 				case write == ends:
-					withdrawn.Store(true)
+					close(withdrawn)
 				case write > ends+c.most:
 					cancel()
 				}
 			}}
 			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
-			if err := hub.Feed(bus).Serve(w, r, events.Query{Withdrawn: withdrawn.Load}); err != nil {
+			if err := hub.Feed(bus).Serve(w, r, events.Query{Withdrawn: withdrawn}); err != nil {
 				t.Fatal(err)
 			}
 			if ctx.Err() != nil || !strings.Contains(w.last, `{"reason":"`+string(c.why)+`"}`) {

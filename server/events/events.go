@@ -246,7 +246,8 @@ func (s *stream) run(ctx context.Context) {
 		case <-keepAlive.C:
 			s.buf.WriteString(": keep-alive\n\n")
 			s.flush()
-		case <-s.feed.hub.draining: // which take sees
+		case <-s.feed.hub.draining: // which take sees, as it does the next
+		case <-s.query.Withdrawn:
 		case <-ctx.Done():
 		}
 	}
@@ -259,8 +260,10 @@ func (s *stream) take(ctx context.Context) api.EndReason {
 	draining, until := false, uint64(math.MaxUint64)
 	for s.err == nil && ctx.Err() == nil {
 		if s.buf.Len() == 0 {
-			if s.query.Withdrawn != nil && s.query.Withdrawn() {
+			select {
+			case <-s.query.Withdrawn:
 				return api.EndWithdrawn
+			default:
 			}
 			if !draining && s.feed.hub.isDraining() {
 				draining, until = true, s.feed.bus.Stats().Published

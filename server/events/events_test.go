@@ -54,17 +54,17 @@ type service struct {
 	bus  *event.Bus
 	feed atomic.Pointer[events.Feed]
 
-	withdrawn atomic.Bool
+	withdrawn chan struct{}
 	http      *httptest.Server
 }
 
 func start(t *testing.T, o events.Options, history int, h2 bool) *service {
 	t.Helper()
-	s := &service{t: t, hub: events.NewHub(o), bus: event.New(history)}
+	s := &service{t: t, hub: events.NewHub(o), bus: event.New(history), withdrawn: make(chan struct{})}
 	s.feed.Store(s.hub.Feed(s.bus))
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q, err := events.Parse(r)
-		q.Withdrawn = s.withdrawn.Load
+		q.Withdrawn = s.withdrawn
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -406,7 +406,7 @@ func TestBounds(t *testing.T) {
 	}
 	c = s.connect("", "")
 	c.want("stream.begin")
-	s.withdrawn.Store(true)
+	close(s.withdrawn)
 	if end := into[api.StreamEnd](t, c.want("stream.end")); end.Reason != api.EndWithdrawn {
 		t.Errorf("%+v, want withdrawn", end)
 	}

@@ -43,9 +43,8 @@ type Query struct {
 	// Owner is whose stream it is, most often a tenant. It has to leave others some, see
 	// [Options.MaxStreams]. No parameter sets it.
 	Owner string
-	// Withdrawn, if set, reports whether the client may no longer have the stream, which then ends. It is
-	// asked before each piece that is sent, if only a comment.
-	Withdrawn func() bool
+	// Withdrawn, if not nil, is closed once the client may no longer have the stream, which then ends.
+	Withdrawn <-chan struct{}
 }
 
 // Parse reads the parameters and headers of a request. of are the kinds that there are on this

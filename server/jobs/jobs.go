@@ -33,6 +33,10 @@ const (
 	DefaultAge      = time.Hour
 )
 
+// CancelledAge is how long a job is kept that was cancelled, at most: nobody waits for its results any
+// more, but who reads them learns that they end.
+const CancelledAge = time.Minute
+
 // overhead is what a job takes beside its input and results, in bytes, about.
 const overhead = 1 << 10
 
@@ -44,7 +48,7 @@ type Options struct {
 	// default 256 MiB. Of this and of MaxJobs the last quarter is for tenants that have less than an
 	// eighth.
 	MaxBytes int64
-	// Age is how long a job is kept once it is over; default 1 h.
+	// Age is how long a job is kept once it is over; default 1 h. See also [CancelledAge].
 	Age time.Duration
 	// Running is how many jobs run at once; default four for each worker. A tenant has half of
 	// them at most.
@@ -95,7 +99,7 @@ type Manager struct {
 
 	mu      sync.Mutex // guards the rest, and the records of jobs
 	jobs    map[string]*job
-	over    []*job // in the order in which they end to be kept
+	over    []*job // in the order in which they expire
 	tenants map[string]*tenant
 	queued  int
 	active  int
@@ -383,6 +387,15 @@ func (m *Manager) forgetLocked(j *job) {
 	m.idleLocked(j)
 }
 
+// overLocked takes note of a job that is over, which those behind it outlive.
+func (m *Manager) overLocked(j *job) {
+	i := len(m.over)
+	for i > 0 && j.record.Job.Expires.Before(m.over[i-1].record.Job.Expires) {
+		i--
+	}
+	m.over = slices.Insert(m.over, i, j)
+}
+
 // sweep forgets jobs that have been over for long enough, and returns them for dropLater.
 func (m *Manager) sweep() (old []*job) {
 	m.mu.Lock()
@@ -473,22 +486,6 @@ func (m *Manager) Wait(ctx context.Context, o Owner, id string) (api.Job, error)
 	case <-ctx.Done():
 	}
 	return m.state(j), nil
-}
-
-// List returns the jobs of an owner in one of the states, in any if there are none, the newest
-// first.
-func (m *Manager) List(o Owner, states ...api.JobState) []api.Job {
-	m.dropLater(m.sweep())
-	m.mu.Lock()
-	list := []api.Job{}
-	for _, j := range m.jobs {
-		if j.record.Owner == o && (len(states) == 0 || slices.Contains(states, j.record.Job.State)) {
-			list = append(list, j.record.Job)
-		}
-	}
-	m.mu.Unlock()
-	slices.SortFunc(list, func(a, b api.Job) int { return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID)) })
-	return list
 }
 
 // Len returns how many jobs are kept.

@@ -35,7 +35,7 @@ const manifest = `{"name": "t", "version": "1", "transforms": [
 
 // bench is a host with a transform that waits, and a manager of jobs.
 type bench struct {
-	t    *testing.T
+	t    testing.TB
 	host *host.Host
 	*jobs.Manager
 
@@ -45,7 +45,7 @@ type bench struct {
 
 var ann, bob = jobs.Owner{Tenant: "ann"}, jobs.Owner{Tenant: "bob", Principal: "b"}
 
-func start(t *testing.T, o jobs.Options) *bench {
+func start(t testing.TB, o jobs.Options) *bench {
 	t.Helper()
 	b := &bench{t: t, waits: make(chan struct{}, 10_000), release: make(chan struct{})}
 	echo := func(task *guest.Task) error {

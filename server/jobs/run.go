@@ -249,6 +249,7 @@ func (m *Manager) settle(j *job, err error) (outcome string) {
 	switch {
 	case errors.Is(err, errCancelled):
 		rec.State, kind, outcome = api.JobCancelled, host.KindCancelled, string(api.JobCancelled)
+		rec.Expires = rec.Ended.Add(min(m.opts.Age, CancelledAge))
 	case errors.Is(err, errFull):
 		kind, err = host.KindQueueFull, errFull
 	case errors.Is(err, errTimeout):
@@ -324,7 +325,7 @@ func (m *Manager) finish(j *job, err error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.over = append(m.over, j)
+	m.overLocked(j)
 	j.changedLocked()
 	close(j.done)
 }

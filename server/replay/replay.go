@@ -179,7 +179,8 @@ func (k *Keeper) Begin(key Key, digest Digest) (*Call, *Answer, error) {
 	outcome := outcomeReplayed
 	switch {
 	case e == nil:
-		return k.firstLocked(key, digest)
+		call, err := k.firstLocked(key, digest)
+		return call, nil, err
 	case e.digest != digest:
 		outcome, err = outcomeReused, ErrReused
 	case !e.done:
@@ -194,7 +195,7 @@ func (k *Keeper) Begin(key Key, digest Digest) (*Call, *Answer, error) {
 }
 
 // firstLocked makes the entry of a key, if there is room.
-func (k *Keeper) firstLocked(key Key, digest Digest) (*Call, *Answer, error) {
+func (k *Keeper) firstLocked(key Key, digest Digest) (*Call, error) {
 	of := owner{key.Tenant, key.Principal}
 	own := k.owners[of]
 	if own == nil {
@@ -205,12 +206,12 @@ func (k *Keeper) firstLocked(key Key, digest Digest) (*Call, *Answer, error) {
 	if !k.roomLocked(own, 1, e.size) {
 		k.idleLocked(e)
 		k.requests.WithLabelValues(outcomeFull).Inc()
-		return nil, nil, ErrFull
+		return nil, ErrFull
 	}
 	k.keys[key] = e
 	own.keys++
 	k.chargeLocked(e, e.size)
-	return &Call{k, e}, nil, nil
+	return &Call{k, e}, nil
 }
 
 func (k *Keeper) chargeLocked(e *entry, n int64) {
