@@ -1,0 +1,465 @@
+// Package bolt keeps state in a directory of this machine, in one file of bbolt.
+//
+// A directory has one owner at a time: a second [Open] is refused and told who has it. The file is
+// checked before bbolt maps it, because bbolt trusts what it finds there: see [Open]. The directory
+// must lie on a file system of this machine, where locks and fsync hold.
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/resonhost/resonhost/state"
+)
+
+// Files of a directory.
+const (
+	fileName = "state.db"
+	newName  = "state.db.new" // a file that is being made
+	lockName = "state.lock"
+)
+
+const (
+	// bucket has all records. A later layout has a bucket of another number.
+	bucket       = "resonhost state 1"
+	bucketPrefix = "resonhost state "
+
+	// fill is how full pages become when they are split. New keys come in any order: at 0.9 files of
+	// 100,000 small records become a third larger.
+	fill = 0.7
+
+	// lockWait is how long bbolt waits for its own lock, which a tool of bbolt's may hold.
+	lockWait = time.Second
+)
+
+// Options of a store. The zero value is ready to use.
+type Options struct {
+	// Codec makes of records what is stored, such as sealed.
+	Codec state.Codec
+	// MaxBytes is how large the file may become; 0 is as large as there is room. Beyond it Save has
+	// errors that wrap [state.ErrFull].
+	MaxBytes int
+	// Logger is told of damage that could be mended; nil is for none.
+	Logger *slog.Logger
+}
+
+// Store is a [state.Store] in a directory. Make one with [Open].
+type Store struct {
+	dir  string
+	opt  Options
+	lock *lock
+
+	// writer has room for the one call that may write.
+	writer chan struct{}
+
+	dbMu sync.RWMutex // held for reading by those who use db, for writing by who replaces it
+	db   *bbolt.DB
+
+	mu     sync.Mutex // guards what is below
+	closed bool
+	broken error          // why db is not to be used any more
+	calls  sync.WaitGroup // goroutines of run; none is added once closed is set
+}
+
+var _ state.Store = (*Store)(nil)
+
+// Open opens the store in a directory, and makes both if they are not there. It waits for nobody.
+//
+// It reads all pages of the file that lead to records. What bbolt follows blindly is proven first:
+// lengths, offsets, the order of keys, and that each page has one use. So a file that was cut off
+// or damaged is an error, and never ends the process. For 100,000 small records it takes some tenths
+// of a second.
+//
+// The error wraps [state.ErrInUse], and is an [*state.OwnerError], if another process has the
+// directory; [state.ErrCorrupt] if the file is damaged as a whole; [state.ErrNewer] if a later
+// version has made it; [state.ErrReadOnly] or [state.ErrFull] if the directory cannot be written
+// to. What is wrong with single records is told when they are read.
+func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, classify("make the directory of states", err)
+	}
+	l, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, opt: opt, lock: l, writer: make(chan struct{}, 1)}
+	if err := s.run(ctx, func() error { return s.openLocked(ctx) }); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// openLocked opens the file, which it makes first if it is not there. Nobody else uses the store.
+func (s *Store) openLocked(ctx context.Context) error {
+	if err := os.Remove(s.path(newName)); err != nil && !errors.Is(err, os.ErrNotExist) { // was left half made
+		return classify("remove what was left half made", err)
+	}
+	if _, err := os.Stat(s.path(fileName)); errors.Is(err, os.ErrNotExist) {
+		if err := s.create(); err != nil {
+			return err
+		}
+	}
+	warning, err := checkFile(ctx, s.path(fileName))
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.path(fileName), err)
+	}
+	if warning != "" {
+		s.opt.Logger.Warn("the file of states is damaged, and is used as it was before its last save", "file", s.path(fileName), "reason", warning)
+	}
+	s.db, err = openDB(s.path(fileName), s.opt.MaxBytes)
+	return err
+}
+
+// openDB opens a file that was checked, or that is new.
+func openDB(path string, maxBytes int) (*bbolt.DB, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: maxBytes})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, &state.OwnerError{Where: path, Err: state.ErrInUse}
+	}
+	if err != nil {
+		return nil, classify("open "+path, err)
+	}
+	return db, nil
+}
+
+// create makes a file without records. It has its name once it is whole.
+func (s *Store) create() (err error) {
+	db, err := openDB(s.path(newName), 0)
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte(bucket))
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return classify("make "+s.path(newName), err)
+	}
+	return s.putInPlace()
+}
+
+// putInPlace gives the new file its name, durably.
+func (s *Store) putInPlace() error {
+	if err := os.Rename(s.path(newName), s.path(fileName)); err != nil {
+		return classify("rename "+s.path(newName), err)
+	}
+	return classify("sync "+s.dir, syncDir(s.dir))
+}
+
+// run calls f in a goroutine and waits for it, or until the context ends: a disk that does not
+// answer holds nobody up but f. A file that is cut off while it is mapped, or a disk that cannot be
+// read, is a fault of memory. Then f has an error, and the store is not used any more.
+func (s *Store) run(ctx context.Context, f func() error) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	return s.wait(ctx, f)
+}
+
+// begin enters a call, which wait ends.
+func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return state.ErrClosed
+	}
+	if s.broken == nil {
+		s.calls.Add(1)
+	}
+	return s.broken
+}
+
+func (s *Store) wait(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer s.calls.Done()
+		debug.SetPanicOnFault(true)
+		done <- s.caught(f)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// caught calls f, and makes an error of its panic.
+func (s *Store) caught(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %w: it was damaged while it was open, and must be opened anew: %.200v", s.path(fileName), state.ErrCorrupt, p)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.broken == nil {
+				s.broken = err
+			}
+		}
+	}()
+	return f()
+}
+
+// view calls f with the bucket of records, as it is for as long as f takes.
+func (s *Store) view(ctx context.Context, f func(*bbolt.Bucket) error) error {
+	return s.run(ctx, func() error {
+		s.dbMu.RLock()
+		defer s.dbMu.RUnlock()
+		return s.db.View(func(tx *bbolt.Tx) error { return f(tx.Bucket([]byte(bucket))) })
+	})
+}
+
+// write calls f when no other call writes. If the context ends meanwhile, f still ends what it has
+// begun.
+func (s *Store) write(ctx context.Context, f func() error) error {
+	select {
+	case s.writer <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := s.begin(ctx); err != nil {
+		<-s.writer
+		return err
+	}
+	return s.wait(ctx, func() error {
+		defer func() { <-s.writer }()
+		return f()
+	})
+}
+
+// Load implements [state.Store].
+func (s *Store) Load(ctx context.Context, key state.Key) (state.Record, error) {
+	if err := key.Check(); err != nil {
+		return state.Record{}, err
+	}
+	stored := state.AppendKey(nil, key)
+	var r state.Record
+	err := s.view(ctx, func(b *bbolt.Bucket) (err error) {
+		v := b.Get(stored)
+		if v == nil {
+			return fmt.Errorf("%w: %v", state.ErrNotFound, key)
+		}
+		r, err = s.opt.Codec.Decode(key, v)
+		return err
+	})
+	if err != nil {
+		return state.Record{}, err
+	}
+	return r, nil
+}
+
+// Save implements [state.Store]. All changes of a call are kept together, or none of them.
+func (s *Store) Save(ctx context.Context, changes []state.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := state.CheckChanges(changes); err != nil {
+		return err
+	}
+	puts, err := s.encode(changes)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func() error {
+		if len(puts) == 0 {
+			return nil
+		}
+		s.dbMu.RLock()
+		defer s.dbMu.RUnlock()
+		return classify("save to "+s.path(fileName), s.db.Update(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte(bucket))
+			b.FillPercent = fill
+			for i := range puts {
+				var err error
+				if p := &puts[i]; p.value == nil {
+					err = b.Delete(p.key)
+				} else {
+					err = b.Put(p.key, p.value)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	})
+}
+
+// put is what is to be under a key; no value deletes it.
+type put struct{ key, value []byte }
+
+// encode makes of changes what the file has, so that nothing is the caller's any more.
+func (s *Store) encode(changes []state.Change) ([]put, error) {
+	puts := make([]put, len(changes))
+	for i := range changes {
+		c := &changes[i]
+		puts[i].key = state.AppendKey(nil, c.Key)
+		if c.Delete {
+			continue
+		}
+		value, err := s.opt.Codec.Append(make([]byte, 0, s.opt.Codec.Stored(len(c.Data))), &c.Record)
+		if err != nil {
+			return nil, err
+		}
+		puts[i].value = value
+	}
+	return puts, nil
+}
+
+// How much of a listing is read at a time. In between others can write, and pages that were replaced
+// meanwhile become free.
+const (
+	listRecords = 1000
+	listBytes   = 4 << 20
+)
+
+// List implements [state.Store]. Records come in the order of their stored keys.
+func (s *Store) List(ctx context.Context, f state.Filter, visit func(state.Record) error) error {
+	prefix := f.StoredPrefix()
+	next := prefix
+	for next != nil || prefix == nil {
+		records, following, err := s.page(ctx, &f, prefix, next)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			if err := visit(r); err != nil {
+				return err
+			}
+		}
+		if following == nil {
+			return nil
+		}
+		next = following
+	}
+	return nil
+}
+
+// page reads some records of a listing, from a stored key on. It returns the stored key at which
+// the next page begins, nil if there is none.
+func (s *Store) page(ctx context.Context, f *state.Filter, prefix, from []byte) (records []state.Record, next []byte, err error) {
+	var found []state.Record
+	var following []byte
+	err = s.view(ctx, func(b *bbolt.Bucket) error {
+		size := 0
+		c := b.Cursor()
+		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if len(found) == listRecords || size >= listBytes {
+				following = bytes.Clone(k)
+				return nil
+			}
+			if r, ok := s.record(f, k, v); ok {
+				found = append(found, r)
+				size += len(r.Data)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return found, following, nil
+}
+
+// record reads a record of a listing, unless the filter leaves it out.
+func (s *Store) record(f *state.Filter, k, v []byte) (state.Record, bool) {
+	key, err := state.ParseKey(k)
+	if err != nil {
+		return state.Record{Err: err}, *f == state.Filter{Data: f.Data}
+	}
+	if !f.Match(key) {
+		return state.Record{}, false
+	}
+	var r state.Record
+	if f.Data {
+		r, err = s.opt.Codec.Decode(key, v)
+	} else {
+		r, err = s.opt.Codec.DecodeHead(key, v, len(v))
+	}
+	if err != nil {
+		return state.Record{Key: key, Err: err}, true
+	}
+	return r, true
+}
+
+// Stats implements [state.Store]. It reads the heads of all records.
+func (s *Store) Stats(ctx context.Context) (state.Stats, error) {
+	var st state.Stats
+	err := s.List(ctx, state.Filter{}, func(r state.Record) error {
+		if r.Err != nil {
+			st.Damaged++
+		} else {
+			st.Add(r.Key.Kind, r.Size)
+		}
+		return nil
+	})
+	if err != nil {
+		return state.Stats{}, err
+	}
+	var file, free int64
+	err = s.run(ctx, func() error {
+		s.dbMu.RLock()
+		defer s.dbMu.RUnlock()
+		info, err := os.Stat(s.path(fileName))
+		if err != nil {
+			return classify("look at the file", err)
+		}
+		return s.db.View(func(tx *bbolt.Tx) error {
+			db := s.db.Stats()
+			file = info.Size()
+			free = file - tx.Size() + int64(db.FreePageN+db.PendingPageN)*int64(s.db.Info().PageSize)
+			return nil
+		})
+	})
+	if err != nil {
+		return state.Stats{}, err
+	}
+	st.FileBytes, st.FreeBytes = file, free
+	return st, nil
+}
+
+// Close implements [state.Store].
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.calls.Wait()
+	s.mu.Lock()
+	broken := s.broken
+	s.mu.Unlock()
+	// What was broken may hold locks of bbolt's for ever, and its pages are not to be touched.
+	var err error
+	if s.db != nil && broken == nil {
+		err = classify("close "+s.path(fileName), s.db.Close())
+	}
+	return errors.Join(err, s.lock.unlock())
+}
+
+// Dir is the directory, absolute.
+func (s *Store) Dir() string { return s.dir }

@@ -1,0 +1,4 @@
+package bolt
+
+// Check is check.
+var Check = check
