@@ -237,3 +237,20 @@ func (s *Stats) Clone() Stats {
 	c.Kinds = maps.Clone(s.Kinds)
 	return c
 }
+
+// Count counts what a store lists. Stores without a quicker way use it.
+func Count(ctx context.Context, s Store) (Stats, error) {
+	var st Stats
+	err := s.List(ctx, Filter{}, func(r Record) error {
+		if r.Err != nil {
+			st.Damaged++
+		} else {
+			st.Add(r.Key.Kind, r.Size)
+		}
+		return nil
+	})
+	if err != nil {
+		return Stats{}, err
+	}
+	return st, nil
+}

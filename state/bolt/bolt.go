@@ -21,6 +21,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/internal/calls"
 )
 
 // Files of a directory.
@@ -66,10 +67,7 @@ type Store struct {
 	dbMu sync.RWMutex // held for reading by those who use db, for writing by who replaces it
 	db   *bbolt.DB
 
-	mu     sync.Mutex // guards what is below
-	closed bool
-	broken error          // why db is not to be used any more
-	calls  sync.WaitGroup // goroutines of run; none is added once closed is set
+	calls calls.Group // failed once db is not to be used any more
 }
 
 var _ state.Store = (*Store)(nil)
@@ -166,57 +164,20 @@ func (s *Store) putInPlace() error {
 	return classify("sync "+s.dir, syncDir(s.dir))
 }
 
-// run calls f in a goroutine and waits for it, or until the context ends: a disk that does not
-// answer holds nobody up but f. A file that is cut off while it is mapped, or a disk that cannot be
-// read, is a fault of memory. Then f has an error, and the store is not used any more.
+// run calls f in a goroutine of its own: a disk that does not answer holds nobody up but f. A file
+// that is cut off while it is mapped, or a disk that cannot be read, is a fault of memory. Then f has
+// an error, and the store is not used any more.
 func (s *Store) run(ctx context.Context, f func() error) error {
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
-	return s.wait(ctx, f)
+	return s.calls.Run(ctx, func() error { return s.caught(f) })
 }
 
-// begin enters a call, which wait ends.
-func (s *Store) begin(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return state.ErrClosed
-	}
-	if s.broken == nil {
-		s.calls.Add(1)
-	}
-	return s.broken
-}
-
-func (s *Store) wait(ctx context.Context, f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		defer s.calls.Done()
-		debug.SetPanicOnFault(true)
-		done <- s.caught(f)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// caught calls f, and makes an error of its panic.
+// caught calls f, and makes an error of its panic. It is the last that its goroutine does.
 func (s *Store) caught(f func() error) (err error) {
+	debug.SetPanicOnFault(true)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s: %w: it was damaged while it was open, and must be opened anew: %.200v", s.path(fileName), state.ErrCorrupt, p)
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.broken == nil {
-				s.broken = err
-			}
+			s.calls.Fail(err)
 		}
 	}()
 	return f()
@@ -239,13 +200,13 @@ func (s *Store) write(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.calls.Begin(ctx); err != nil {
 		<-s.writer
 		return err
 	}
-	return s.wait(ctx, func() error {
+	return s.calls.Wait(ctx, func() error {
 		defer func() { <-s.writer }()
-		return f()
+		return s.caught(f)
 	})
 }
 
@@ -406,15 +367,7 @@ func (s *Store) record(f *state.Filter, k, v []byte) (state.Record, bool) {
 
 // Stats implements [state.Store]. It reads the heads of all records.
 func (s *Store) Stats(ctx context.Context) (state.Stats, error) {
-	var st state.Stats
-	err := s.List(ctx, state.Filter{}, func(r state.Record) error {
-		if r.Err != nil {
-			st.Damaged++
-		} else {
-			st.Add(r.Key.Kind, r.Size)
-		}
-		return nil
-	})
+	st, err := state.Count(ctx, s)
 	if err != nil {
 		return state.Stats{}, err
 	}
@@ -442,17 +395,10 @@ func (s *Store) Stats(ctx context.Context) (state.Stats, error) {
 
 // Close implements [state.Store].
 func (s *Store) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	first, broken := s.calls.Close()
+	if !first {
 		return nil
 	}
-	s.closed = true
-	s.mu.Unlock()
-	s.calls.Wait()
-	s.mu.Lock()
-	broken := s.broken
-	s.mu.Unlock()
 	// What was broken may hold locks of bbolt's for ever, and its pages are not to be touched.
 	var err error
 	if s.db != nil && broken == nil {

@@ -45,9 +45,7 @@ func (s *Store) copyTo(path string) error {
 func (s *Store) reopen(err error) error {
 	db, openErr := openDB(s.path(fileName), s.opt.MaxBytes)
 	if openErr != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.broken = openErr
+		s.calls.Fail(openErr)
 		return errors.Join(err, openErr)
 	}
 	s.db = db

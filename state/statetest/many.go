@@ -81,6 +81,9 @@ func testVisitCallsStore(t *testing.T, s state.Store) {
 	Save(t, s, changes...)
 	visited := make(map[string]bool)
 	err := s.List(t.Context(), state.Filter{Data: true}, func(r state.Record) error {
+		if strings.HasPrefix(r.Key.Name, "new ") { // what was saved meanwhile may be in it
+			return nil
+		}
 		if old := Change(r.Key.Name, "before"); difference(r, old.Record, true) != "" {
 			if d := difference(r, Change(r.Key.Name, "and after that").Record, true); d != "" {
 				t.Errorf("%v is neither as it was nor as it is: %s", r.Key, d)

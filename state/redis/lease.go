@@ -1,0 +1,191 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/resonhost/resonhost/state"
+)
+
+// Who opens a store takes an epoch, which is one more than the epoch before, and says under the key
+// of the owner who it is. That key ends with the lease. Whoever saves, does so in a script that
+// compares the epoch first. So an owner that was stopped and wakes up cannot save once another has
+// taken the store over, and one whose lease has ended goes on if nobody has.
+
+// holder is what stands under the key of the owner.
+type holder struct {
+	state.Owner
+
+	Token string `json:"token"`
+	// Place is where PID is a process: the machine since its start, and the space of its process
+	// numbers; empty if that is not known.
+	Place string `json:"place,omitempty"`
+}
+
+// maxHolder is how much of what stands there is read.
+const maxHolder = 1 << 10
+
+func newHolder() holder {
+	host, _ := os.Hostname()
+	return holder{
+		Owner: state.Owner{PID: os.Getpid(), Host: host, Since: time.Now().UTC().Truncate(time.Second)},
+		Token: rand.Text(),
+		Place: place(),
+	}
+}
+
+// gone reports whether the holder's process has ended for sure.
+func (h *holder) gone() bool {
+	return h.Place != "" && h.Place == place() && h.PID > 0 && h.PID != os.Getpid() && !running(h.PID)
+}
+
+// Scripts. KEYS are the owner and the epoch, of save the records behind them.
+var (
+	// acquire takes the store unless somebody has it but ARGV[1], the holder that is known to be
+	// gone. ARGV[2] is the new holder without its epoch, and ARGV[3] the lease in milliseconds.
+	acquire = goredis.NewScript(`
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then return {0, string.sub(held, 1, 1024)} end
+local epoch = redis.call('INCR', KEYS[2])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return {epoch, ''}`)
+
+	// renew gives the owner of the epoch ARGV[1] its key for ARGV[3] milliseconds.
+	renew = goredis.NewScript(`
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0, string.sub(redis.call('GET', KEYS[1]) or '', 1, 1024)} end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return {1, ''}`)
+
+	// release gives the store up.
+	release = goredis.NewScript(`
+if redis.call('GET', KEYS[2]) == ARGV[1] and redis.call('GET', KEYS[1]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
+return {1, ''}`)
+
+	// save keeps ARGV[i] under KEYS[i+1] from the third key on, and deletes where that is empty.
+	save = goredis.NewScript(`
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0, string.sub(redis.call('GET', KEYS[1]) or '', 1, 1024)} end
+local function keep(key, value)
+  if value ~= '' then return redis.call('SET', key, value) end
+  return redis.call('DEL', key)
+end
+for i = 3, #KEYS do keep(KEYS[i], ARGV[i - 1]) end
+return {1, ''}`)
+)
+
+// result is what a script returns: a number, and who has the store if that is 0.
+func result(cmd *goredis.Cmd) (n int64, held string, err error) {
+	reply, err := cmd.Slice()
+	if err != nil {
+		return 0, "", err
+	}
+	if len(reply) == 2 {
+		n, isNumber := reply[0].(int64)
+		held, isText := reply[1].(string)
+		if isNumber && isText {
+			return n, held, nil
+		}
+	}
+	return 0, "", fmt.Errorf("%w: a script has another result than its own", errReply)
+}
+
+// acquire takes the store. It waits for an owner that has gone: until its lease ends. One that
+// renews its lease is an error at once.
+func (s *Store) acquire(ctx context.Context) error {
+	me, err := json.Marshal(s.me)
+	if err != nil {
+		return err
+	}
+	s.meText = string(me)
+	dead, lastLeft := "", time.Duration(-1)
+	for {
+		epoch, held, err := result(acquire.Run(ctx, s.client, s.fence(), dead, s.meText, s.lease.Milliseconds()))
+		if err != nil {
+			return classify(ctx, "take "+s.shown, err)
+		}
+		if epoch > 0 {
+			s.epoch = epoch
+			return nil
+		}
+		h := parseHolder(held)
+		if h.gone() {
+			dead = held
+			continue
+		}
+		left, err := s.client.PTTL(ctx, s.ownerKey()).Result()
+		if err != nil {
+			return classify(ctx, "take "+s.shown, err)
+		}
+		if left == -1 || lastLeft >= 0 && left > lastLeft { // it has no end, or was renewed
+			return &state.OwnerError{Where: s.shown, Owner: h.Owner, Err: state.ErrInUse}
+		}
+		lastLeft = left
+		if err := pause(ctx, min(max(left, 0)+time.Millisecond, s.lease/10)); err != nil {
+			return errors.Join(err, &state.OwnerError{Where: s.shown, Owner: h.Owner, Err: state.ErrInUse})
+		}
+	}
+}
+
+func parseHolder(text string) holder {
+	var h holder
+	if len(text) > maxHolder || json.Unmarshal([]byte(text), &h) != nil {
+		return holder{}
+	}
+	return h
+}
+
+// pause waits for a while, or until the context ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// keep renews the lease three times in its time, until the context ends or the store is lost.
+func (s *Store) keep(ctx context.Context) {
+	away := false
+	for n := 1; pause(ctx, s.lease/3) == nil; n++ {
+		ok, held, err := result(renew.Run(ctx, s.client, s.fence(), s.epoch, s.meText, s.lease.Milliseconds()))
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if !away {
+				s.opt.Logger.Warn("the lease of the store of states cannot be renewed", "store", s.shown, "error", err)
+			}
+			away = true
+			continue
+		case ok == 0:
+			s.opt.Logger.Error("the store of states is lost, and nothing more is saved", "store", s.shown, "error", s.lost(held))
+			return
+		}
+		if away {
+			s.opt.Logger.Info("the lease of the store of states is renewed again", "store", s.shown)
+		}
+		away = false
+		if n%evictionEvery == 0 {
+			s.watchEviction(ctx)
+		}
+	}
+}
+
+// lost has all further saves fail, and returns the error that they have.
+func (s *Store) lost(held string) error {
+	err := error(&state.OwnerError{Where: s.shown, Owner: parseHolder(held).Owner, Err: state.ErrLost})
+	if held == "" {
+		err = fmt.Errorf("%s: %w: the server does not know this owner any more, as when it was emptied", s.shown, state.ErrLost)
+	}
+	s.lostErr.CompareAndSwap(nil, &err)
+	return err
+}

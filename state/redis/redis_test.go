@@ -1,0 +1,285 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/internal/redistest"
+	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/redis"
+	"github.com/resonhost/resonhost/state/statetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(tb testing.TB, opt redis.Options) *redis.Store {
+	tb.Helper()
+	s, err := redis.Open(tb.Context(), opt)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func shut(tb testing.TB, s state.Store) {
+	tb.Helper()
+	if err := s.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func urlOf(s *redistest.Server, query string) string { return "redis://" + s.Addr + "?" + query }
+
+var names atomic.Int64
+
+// subject is a store of its own name in a server, whose records are kept by a codec.
+func subject(server *redistest.Server, codec state.Codec) statetest.Subject {
+	last := ""
+	open := func(tb testing.TB) state.Store {
+		tb.Helper()
+		return open(tb, redis.Options{URL: urlOf(server, "name="+last), Codec: codec})
+	}
+	return statetest.Subject{
+		New: func(tb testing.TB) state.Store {
+			tb.Helper()
+			last = fmt.Sprintf("n%d", names.Add(1))
+			return open(tb)
+		},
+		Again: func(tb testing.TB, s state.Store) state.Store {
+			tb.Helper()
+			shut(tb, s)
+			return open(tb)
+		},
+		Plant: func(tb testing.TB, s state.Store, key, value []byte) state.Store {
+			tb.Helper()
+			if reply := server.Do("SET", "resonhost:{"+last+"}:r:"+string(key), string(value)); reply != "+OK" {
+				tb.Fatal(reply)
+			}
+			return s
+		},
+	}
+}
+
+func TestStore(t *testing.T) { statetest.Run(t, subject(redistest.Start(t), state.Codec{})) }
+
+func TestSealedStore(t *testing.T) {
+	keys, err := state.ParseKeys([]byte(state.NewKey()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statetest.Run(t, subject(redistest.Start(t), state.Codec{Cipher: keys}))
+}
+
+func TestSecondOwner(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "lease=1s")})
+	_, err := redis.Open(t.Context(), redis.Options{URL: urlOf(server, "lease=1s")})
+	owned := (*state.OwnerError)(nil)
+	if !errors.Is(err, state.ErrInUse) || !errors.As(err, &owned) {
+		t.Fatalf("a second owner: error %v", err)
+	}
+	host, _ := os.Hostname()
+	if owned.Where != "redis://"+server.Addr || owned.Owner.PID != os.Getpid() || owned.Owner.Host != host || owned.Owner.Since.IsZero() {
+		t.Errorf("the owner is %+v", owned)
+	}
+	other := open(t, redis.Options{URL: urlOf(server, "name=other")}) // which is another store
+	statetest.Save(t, other, statetest.Change("a", "other"))
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	shut(t, other)
+	shut(t, s)
+	s = open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.Want(t, s, statetest.Change("a", "1"))
+	shut(t, s)
+}
+
+// TestTakenOver stops an owner's renewals by taking its key away, as if it had slept for longer than
+// its lease. The next one takes over, and the first can save no more.
+func TestTakenOver(t *testing.T) {
+	server := redistest.Start(t)
+	first := open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.Save(t, first, statetest.Change("a", "1"))
+	server.Do("DEL", "resonhost:{resonhost}:owner")
+	statetest.Save(t, first, statetest.Change("a", "2")) // nobody has taken it
+	second := open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.Save(t, second, statetest.Change("a", "3"))
+	for range 2 {
+		err := first.Save(t.Context(), []state.Change{statetest.Change("a", "4"), statetest.Change("b", "4")})
+		owned := (*state.OwnerError)(nil)
+		if state.FaultOf(err) != state.FaultLost || !errors.As(err, &owned) || owned.Owner.PID != os.Getpid() {
+			t.Errorf("a save after another took over: error %v", err)
+		}
+	}
+	shut(t, first)
+	statetest.Want(t, second, statetest.Change("a", "3"))
+	statetest.WantNone(t, second, statetest.Key("b"))
+	statetest.Save(t, second, statetest.Change("a", "5")) // the first has not given up what is the second's
+	shut(t, second)
+}
+
+// TestOwnerGone leaves the key of an owner behind: one whose process has ended here is known to be
+// gone, and of another machine's the lease is waited for.
+func TestOwnerGone(t *testing.T) {
+	server := redistest.Start(t)
+	server.Do("SET", "resonhost:{resonhost}:owner", `{"pid":7,"host":"elsewhere","place":"elsewhere"}`, "PX", "1500")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := redis.Open(ctx, redis.Options{URL: urlOf(server, "")}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	shut(t, open(t, redis.Options{URL: urlOf(server, "")}))
+	server.Do("SET", "resonhost:{resonhost}:owner", `{"pid":7,"host":"elsewhere"}`) // for ever
+	if _, err := redis.Open(t.Context(), redis.Options{URL: urlOf(server, "")}); !errors.Is(err, state.ErrInUse) || !strings.Contains(err.Error(), `process 7 on "elsewhere"`) {
+		t.Errorf("error %v", err)
+	}
+	server.Do("SET", "resonhost:{resonhost}:owner", "nonsense")
+	if _, err := redis.Open(t.Context(), redis.Options{URL: urlOf(server, "")}); !errors.Is(err, state.ErrInUse) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestRestarted kills the server and starts it again: what was saved is there, saves in between fail
+// and succeed when they come again.
+func TestRestarted(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "timeout=500ms")})
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	server.Kill()
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultUnavailable {
+		t.Errorf("save: error %v", err)
+	}
+	if _, err := s.Load(t.Context(), statetest.Key("a")); state.FaultOf(err) != state.FaultUnavailable {
+		t.Errorf("load: error %v", err)
+	}
+	server.Restart()
+	eventually(t, func() error { return s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}) })
+	statetest.Want(t, s, statetest.Change("a", "1"))
+	statetest.Want(t, s, statetest.Change("b", "1"))
+	shut(t, s)
+}
+
+// eventually tries until it succeeds, or for a minute.
+func eventually(t *testing.T, try func() error) {
+	t.Helper()
+	end := time.Now().Add(time.Minute)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// TestPaused stops the server: calls end with their contexts and with their timeouts.
+func TestPaused(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "timeout=300ms")})
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	server.Pause()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if err := s.Save(ctx, []state.Change{statetest.Change("b", "1")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("save with a context: error %v", err)
+	}
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultUnavailable {
+		t.Errorf("save: error %v", err)
+	}
+	if _, err := redis.Open(t.Context(), redis.Options{URL: urlOf(server, "timeout=100ms")}); state.FaultOf(err) != state.FaultUnavailable {
+		t.Errorf("open: error %v", err)
+	}
+	server.Resume()
+	eventually(t, func() error { return s.Save(t.Context(), []state.Change{statetest.Change("b", "2")}) })
+	statetest.Want(t, s, statetest.Change("b", "2"))
+	shut(t, s)
+}
+
+// TestEmptied empties the server under an owner: it is told, and saves no more into what has lost
+// the rest.
+func TestEmptied(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	server.Do("FLUSHALL")
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultLost || !strings.Contains(err.Error(), "the server does not know this owner any more") {
+		t.Errorf("error %v", err)
+	}
+	shut(t, s)
+}
+
+func TestFull(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
+	s := open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	big := statetest.Change("big", strings.Repeat("x", 8<<20))
+	_ = s.Save(t.Context(), []state.Change{big}) // the last that has room, if it has
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultFull {
+		t.Errorf("error %v", err)
+	}
+	statetest.Want(t, s, statetest.Change("a", "1"))
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+	statetest.Save(t, s, statetest.Change("b", "1"))
+	shut(t, s)
+}
+
+func TestEviction(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	_, err := redis.Open(t.Context(), redis.Options{URL: urlOf(server, "")})
+	if want := "redis://" + server.Addr + ": store is unavailable: it may evict records, as its maxmemory-policy is allkeys-lru: set it to noeviction, or say evict=allow in the URL"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	shut(t, open(t, redis.Options{URL: urlOf(server, "evict=allow")}))
+	server.Do("CONFIG", "SET", "maxmemory-policy", "volatile-lru") // records have no time to live
+	shut(t, open(t, redis.Options{URL: urlOf(server, "")}))
+}
+
+// TestOtherTypes has a list where a record is looked for.
+func TestOtherTypes(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.Save(t, s, statetest.Change("good", "1"))
+	name := "resonhost:{resonhost}:r:" + string(state.AppendKey(nil, statetest.Key("bad")))
+	server.Do("RPUSH", name, "x")
+	if _, err := s.Load(t.Context(), statetest.Key("bad")); state.FaultOf(err) != state.FaultCorrupt {
+		t.Errorf("load: error %v", err)
+	}
+	if st, err := s.Stats(t.Context()); err != nil || st.Records != 1 || st.Damaged != 1 {
+		t.Errorf("stats %+v, error %v", st, err)
+	}
+	statetest.Save(t, s, statetest.Change("bad", "mended"))
+	statetest.Want(t, s, statetest.Change("bad", "mended"))
+	shut(t, s)
+}
+
+// TestTooLong has a value that is longer than any record: it is not read.
+func TestTooLong(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "")})
+	name := "resonhost:{resonhost}:r:" + string(state.AppendKey(nil, statetest.Key("bad")))
+	server.Do("SETRANGE", name, "100000000", "x")
+	if _, err := s.Load(t.Context(), statetest.Key("bad")); state.FaultOf(err) != state.FaultCorrupt {
+		t.Errorf("load: error %v", err)
+	}
+	for _, data := range []bool{false, true} {
+		err := s.List(t.Context(), state.Filter{Data: data}, func(r state.Record) error {
+			if state.FaultOf(r.Err) != state.FaultCorrupt || !strings.Contains(r.Err.Error(), "it has 100000001 bytes, more than any record") {
+				t.Errorf("listed with error %v", r.Err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	shut(t, s)
+}
