@@ -41,7 +41,7 @@ var kinds = []foreign{
 	},
 	{
 		Name: WaPC, What: "A guest of waPC", Yours: "transform", Key: "operation",
-		Task: "Each task is a call\nof an operation. Hosts of waPC can run it too.",
+		Task: "Each task is a call\nof an operation.",
 	},
 }
 
@@ -88,6 +88,9 @@ const (
 
 	afterMake = "; after the first make"
 )
+
+// atHome is of guests of waPC that need no call before their first operation.
+const atHome = "\nHosts of waPC can run it too."
 
 // thisModule is what a plugin of package abi/guest requires.
 var thisModule = module.Version{Path: Module}
@@ -151,16 +154,17 @@ var languages = []Language{
 	},
 	{
 		Kind: WaPC, Name: "go", Title: "Go", Source: "shout.go",
-		Contract: "`export_wasip1.go` names it, and `wapc_wasip1.go` is what it takes of waPC.",
-		Needs:    goNeeds, Test: goTest, folders: []string{"foreign", "shoutgo", "wapcgo", "buildgo"}, goMod: true,
+		Contract: "`export_wasip1.go` names it, and `wapc_wasip1.go` is what it takes of waPC." +
+			"\nHosts of waPC can run it that call `_initialize`, which wapc-go 0.7.0 does not.",
+		Needs: goNeeds, Test: goTest, folders: []string{"foreign", "shoutgo", "wapcgo", "buildgo"}, goMod: true,
 	},
 	{
 		Kind: WaPC, Name: "rust", Title: "Rust", Source: "src/shout.rs",
-		Contract: "`src/lib.rs` names it, and `src/wapc.rs` is what it takes of waPC.",
+		Contract: "`src/lib.rs` names it, and `src/wapc.rs` is what it takes of waPC." + atHome,
 		Needs:    rustNeeds, Test: rustTest, Ignore: []string{"target/"}, folders: []string{"foreign", "buildrust", "shoutrust", "wapcrust"},
 	},
 	{
-		Kind: WaPC, Name: "c", Title: "C", Source: "plugin.c", Contract: "`wapc.h` and `wapc.c` are what it takes of waPC.",
+		Kind: WaPC, Name: "c", Title: "C", Source: "plugin.c", Contract: "`wapc.h` and `wapc.c` are what it takes of waPC." + atHome,
 		Needs: cNeeds, Library: "wapc", folders: []string{"foreign", "buildc", "wapcc"},
 	},
 }
