@@ -236,7 +236,7 @@ func answer(w http.ResponseWriter, status int, mediaType string, body []byte) {
 	if status != http.StatusOK {
 		w.WriteHeader(status)
 	}
-	_, _ = w.Write(body) // response keeps the error
+	_, _ = w.Write(body) //nolint:gosec // response keeps the error; the media type is said, and browsers do not guess it
 }
 
 // fail answers with the error of a task. What the plugin's inside is like, or the

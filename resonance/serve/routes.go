@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -38,8 +37,16 @@ var kinds = []event.Kind{
 	event.KindNetworkActivated, event.KindTickCompleted,
 }
 
-// handler does a request of a tenant, and returns the status and the answer, nil for none.
-type handler func(r *http.Request, tenant string) (status int, answer any, err error)
+// request is one of a tenant's.
+type request struct {
+	*http.Request
+
+	tenant string
+	body   []byte // of a POST, whole
+}
+
+// handler does a request, and returns the status and the answer, nil for none.
+type handler func(r *request) (status int, answer any, err error)
 
 // Routes are the routes of a server that has the networks.
 func (s *Service) Routes() []server.Route {
@@ -48,11 +55,15 @@ func (s *Service) Routes() []server.Route {
 	ofNode := slices.Concat(ofNetwork, []server.Parameter{{Name: "node", Description: "The node's ID."}})
 	errs := []host.Kind{host.KindInvalidArgument, api.KindNotFound, host.KindUnavailable}
 	route := func(method, path, id, summary string, h handler, in []server.Parameter, request, response any) server.Route {
-		r := server.Route{Method: method, Path: path, Scope: auth.ScopeCall, Handler: s.handle(h), Doc: server.Operation{
+		r := server.Route{Method: method, Path: path, Scope: auth.ScopeCall, Handler: s.handle(h, 0), Doc: server.Operation{
 			ID: id, Summary: summary, Path: in, Errors: errs,
 			Headers: []server.Parameter{{Name: server.HeaderTenant, Description: "Whose networks these are, where the server believes it."}},
 		}}
+		if method == http.MethodPost {
+			r.Doc.Headers = append(r.Doc.Headers, server.KeyParameter())
+		}
 		if request != nil {
+			r.Handler = s.handle(h, maxBody)
 			r.Doc.Request = []server.Body{{MediaType: mediaType, Of: request}}
 			r.Doc.Errors = slices.Concat(errs, []host.Kind{api.KindConflict, host.KindQueueFull, api.KindUnsupportedMediaType, host.KindTimeout, host.KindHost})
 			r.Doc.Status = http.StatusCreated
@@ -101,14 +112,23 @@ func (s *Service) eventRoute(one string, ofNetwork []server.Parameter, errs []ho
 	}
 }
 
-// handle makes an [http.HandlerFunc] of a handler.
-func (s *Service) handle(h handler) http.HandlerFunc {
+// handle makes an [http.HandlerFunc] of a handler, whose bodies have that many bytes at most.
+func (s *Service) handle(h handler, most int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		tenant, err := server.TenantOf(r)
+		var body []byte
+		if err == nil && r.Method == http.MethodPost {
+			b, release, ok := server.ReadBody(w, r, most)
+			if !ok {
+				return
+			}
+			defer release()
+			body = b
+		}
 		var status int
 		var answer any
 		if err == nil {
-			status, answer, err = h(r, tenant)
+			status, answer, err = h(&request{r, tenant, body})
 		}
 		if err != nil {
 			fail(w, r, err)
@@ -129,14 +149,10 @@ func (s *Service) handle(h handler) http.HandlerFunc {
 
 // fail answers with an error.
 func fail(w http.ResponseWriter, r *http.Request, err error) {
-	known, tooLarge := (*problem)(nil), (*http.MaxBytesError)(nil)
+	known := (*problem)(nil)
 	switch {
 	case errors.As(err, &known):
 		server.WriteProblem(w, known.of)
-	case errors.As(err, &tooLarge):
-		p := api.New(host.KindInvalidArgument, fmt.Sprintf("the body is longer than %d bytes, the limit", maxBody))
-		p.Status = http.StatusRequestEntityTooLarge
-		server.WriteProblem(w, p)
 	case errors.Is(err, network.ErrNotFound):
 		server.WriteProblem(w, api.New(api.KindNotFound, err.Error()))
 	case errors.Is(err, network.ErrExists), errors.Is(err, network.ErrFull):
@@ -149,22 +165,14 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // decode reads a body of JSON. An empty one stands for an empty object.
-func decode(r *http.Request, v any) error {
-	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); r.ContentLength != 0 && !strings.EqualFold(strings.TrimSpace(kind), mediaType) {
+func decode(r *request, v any) error {
+	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); len(r.body) > 0 && !strings.EqualFold(strings.TrimSpace(kind), mediaType) {
 		return &problem{api.New(api.KindUnsupportedMediaType, "the Content-Type must be "+mediaType)}
 	}
-	// Without the writer: that would be told to close a connection which the server itself minds.
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if err != nil {
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			return err
-		}
-		return &abi.FieldError{Field: "document", Rule: "broke off"}
-	}
-	if len(body) == 0 {
+	if len(r.body) == 0 {
 		return nil
 	}
-	err = strictjson.Unmarshal(body, v)
+	err := strictjson.Unmarshal(r.body, v)
 	if field := (*abi.FieldError)(nil); err != nil && !errors.As(err, &field) {
 		return &abi.FieldError{Field: "document", Rule: err.Error()}
 	}
@@ -184,61 +192,61 @@ func (s *Service) wire(n *served, whole bool) Network {
 	return out
 }
 
-func (s *Service) createNetwork(r *http.Request, tenant string) (int, any, error) {
-	var request NetworkRequest
-	if err := cmp.Or(admit(r, network.TransformNode, network.TransformNetwork), decode(r, &request)); err != nil {
+func (s *Service) createNetwork(r *request) (int, any, error) {
+	var in NetworkRequest
+	if err := cmp.Or(admit(r.Request, network.TransformNode, network.TransformNetwork), decode(r, &in)); err != nil {
 		return 0, nil, err
 	}
 	who := auth.Of(r.Context())
 	if err := who.Take(1); err != nil {
 		return 0, nil, err
 	}
-	n, err := s.create(who, tenant, &request)
+	n, err := s.create(who, r.tenant, &in)
 	if err != nil {
 		return 0, nil, err
 	}
 	return http.StatusCreated, s.wire(n, true), nil
 }
 
-func (s *Service) listNetworks(_ *http.Request, tenant string) (int, any, error) {
+func (s *Service) listNetworks(r *request) (int, any, error) {
 	answer := Networks{Networks: []Network{}}
-	for _, n := range s.list(tenant) {
+	for _, n := range s.list(r.tenant) {
 		answer.Networks = append(answer.Networks, s.wire(n, false))
 	}
 	return http.StatusOK, answer, nil
 }
 
-func (s *Service) getNetwork(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
+func (s *Service) getNetwork(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
 	if err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, s.wire(n, true), nil
 }
 
-func (s *Service) deleteNetwork(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
+func (s *Service) deleteNetwork(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
 	if err != nil {
 		return 0, nil, err
 	}
-	s.remove(r.Context(), key{tenant, n.id}, n)
+	s.remove(r.Context(), key{r.tenant, n.id}, n)
 	return http.StatusNoContent, nil, nil
 }
 
-func (s *Service) createNode(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
-	var request NodeRequest
+func (s *Service) createNode(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
+	var in NodeRequest
 	if err == nil {
-		err = admit(r, network.TransformNode)
+		err = admit(r.Request, network.TransformNode)
 	}
 	if err == nil {
-		err = decode(r, &request)
+		err = decode(r, &in)
 	}
 	spec := network.NodeSpec{
-		ID: request.ID, Frequency: request.Frequency, Strength: request.Strength, State: tick.NodeState(request.State), Patterns: request.Patterns,
+		ID: in.ID, Frequency: in.Frequency, Strength: in.Strength, State: tick.NodeState(in.State), Patterns: in.Patterns,
 	}
 	if err == nil {
-		err = parsePeriod(&spec.Period, "period", request.Period)
+		err = parsePeriod(&spec.Period, "period", in.Period)
 	}
 	if err == nil {
 		err = auth.Of(r.Context()).Take(1)
@@ -266,7 +274,7 @@ func answerNode(n *served, id string, status int) (int, any, error) {
 	return status, out, nil
 }
 
-func (s *Service) listNodes(r *http.Request, tenant string) (int, any, error) {
+func (s *Service) listNodes(r *request) (int, any, error) {
 	limit := defLimit
 	if query := r.URL.Query(); query.Has(limitField) {
 		var err error
@@ -274,7 +282,7 @@ func (s *Service) listNodes(r *http.Request, tenant string) (int, any, error) {
 			return 0, nil, &abi.FieldError{Field: limitField, Rule: fmt.Sprintf("must be 1 to %d", maxList)}
 		}
 	}
-	n, err := s.find(r, tenant)
+	n, err := s.find(r.Request, r.tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -288,16 +296,16 @@ func (s *Service) listNodes(r *http.Request, tenant string) (int, any, error) {
 	return http.StatusOK, answer, nil
 }
 
-func (s *Service) getNode(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
+func (s *Service) getNode(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
 	if err != nil {
 		return 0, nil, err
 	}
 	return answerNode(n, r.PathValue("node"), http.StatusOK)
 }
 
-func (s *Service) removeNode(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
+func (s *Service) removeNode(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -305,8 +313,8 @@ func (s *Service) removeNode(r *http.Request, tenant string) (int, any, error) {
 }
 
 // act is POST …/nodes/{node}/{action}.
-func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
+func (s *Service) act(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -315,7 +323,7 @@ func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
 	case "stop":
 		err = n.StopNode(id)
 	case "resume":
-		if err = admit(r, network.TransformNode); err == nil {
+		if err = admit(r.Request, network.TransformNode); err == nil {
 			err = n.ResumeNode(id)
 		}
 	default:
@@ -327,14 +335,14 @@ func (s *Service) act(r *http.Request, tenant string) (int, any, error) {
 	return answerNode(n, id, http.StatusOK)
 }
 
-func (s *Service) connectNodes(r *http.Request, tenant string) (int, any, error) {
-	n, err := s.find(r, tenant)
-	var request ConnectionRequest
+func (s *Service) connectNodes(r *request) (int, any, error) {
+	n, err := s.find(r.Request, r.tenant)
+	var in ConnectionRequest
 	if err == nil {
-		err = admit(r, network.TransformConnection)
+		err = admit(r.Request, network.TransformConnection)
 	}
 	if err == nil {
-		err = decode(r, &request)
+		err = decode(r, &in)
 	}
 	if err == nil {
 		err = auth.Of(r.Context()).Take(1)
@@ -342,7 +350,7 @@ func (s *Service) connectNodes(r *http.Request, tenant string) (int, any, error)
 	if err != nil {
 		return 0, nil, err
 	}
-	c, err := s.connect(r.Context(), n, request.A, request.B)
+	c, err := s.connect(r.Context(), n, in.A, in.B)
 	if err != nil {
 		return 0, nil, err
 	}
