@@ -196,6 +196,27 @@ type TickCompleted struct {
 	Failed int `json:"failed,omitempty"`
 }
 
+// StateSaved is the data of state.saved: changed states of streams were saved.
+type StateSaved struct {
+	// Records is how many states were saved, and Deleted how many that are gone were deleted.
+	Records int     `json:"records"`
+	Deleted int     `json:"deleted"`
+	Bytes   int64   `json:"bytes"`
+	TookS   float64 `json:"took_seconds"`
+}
+
+// StateOutage is the data of state.outage: states of streams cannot be saved from now on, or loaded,
+// or that has ended.
+type StateOutage struct {
+	Loading bool `json:"loading"`
+	Ended   bool `json:"ended"`
+	// LastedS is how long it lasted, if it has ended.
+	LastedS float64 `json:"lasted_seconds,omitempty"`
+	// Unsaved is how many changes wait to be saved.
+	Unsaved int    `json:"unsaved"`
+	Detail  string `json:"detail,omitempty"`
+}
+
 // Broadcast is the data of broadcast: a message of the program that embeds the server.
 type Broadcast struct {
 	Topic   string          `json:"topic"`
@@ -230,6 +251,10 @@ func EventOf(e event.Event) Event {
 			Network: b.Network, NowMS: b.NowMS, PeriodS: b.Period.Seconds(), LagS: b.Lag.Seconds(), TookS: b.Took.Seconds(),
 			Coalesced: b.Coalesced, Failed: b.Failed,
 		}
+	case event.StateSaved:
+		out.Data = StateSaved{Records: b.Records, Deleted: b.Deleted, Bytes: b.Bytes, TookS: b.Took.Seconds()}
+	case event.StateOutage:
+		out.Data = StateOutage{Loading: b.Loading, Ended: b.Ended, LastedS: b.Lasted.Seconds(), Unsaved: b.Unsaved, Detail: b.Detail}
 	case event.Broadcast:
 		out.Data = Broadcast(b)
 	default: // an embedder's own body

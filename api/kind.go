@@ -80,6 +80,8 @@ var rules = []Rule{
 	{host.KindOutOfFuel, http.StatusGatewayTimeout, ExitFailed, "Raise --max-fuel, or send less at a time."},
 	{host.KindABI, http.StatusBadGateway, ExitFailed, "Tell the plugin's author."},
 	{host.KindUnavailable, http.StatusServiceUnavailable, ExitFailed, "Send the task again after Retry-After, or elsewhere."},
+	{host.KindStateUnavailable, http.StatusServiceUnavailable, ExitFailed, "Send the task again after Retry-After. If that goes on, see that the store of states can be reached; the host's log says what fails."},
+	{host.KindStateUnreadable, http.StatusInternalServerError, ExitFailed, "Read the host's log: it names the record. Restore it, or have it deleted for the stream to begin anew."},
 	{host.KindHost, http.StatusInternalServerError, ExitFailed, "Read the host's log."},
 	{KindNotFound, http.StatusNotFound, ExitFailed, "Check the path. GET / lists what there is."},
 	{KindMethodNotAllowed, http.StatusMethodNotAllowed, ExitFailed, "Use a method of the Allow header."},

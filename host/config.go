@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/state"
 )
 
 // Config is how a host is set up. The zero value of a field is its default. In
@@ -93,10 +94,20 @@ type Config struct {
 	// StreamAge is how long a stream's state is kept after its last task;
 	// default 1 h, negative for ever.
 	StreamAge time.Duration
+	// State keeps the streams' states beyond the process, see package state; default none does.
+	// What changed is saved every StateInterval, behind the tasks, and when the host closes; a
+	// stored state is loaded at the first task of its stream. So a process that is killed loses what
+	// changed during the last interval and the save after it, and a stream goes on from a state that
+	// it had. While the store fails, serving goes on and changes wait. MaxStreams, MaxStreamBytes
+	// and StreamAge hold for stored states, which are deleted if they are exceeded. The caller opens
+	// the store, and closes it after the host. It has no other user meanwhile.
+	State state.Store
+	// StateInterval is how often what changed is saved in State; default 10 s, at least 100 ms.
+	StateInterval time.Duration
 
 	// Defaults are the settings of every plugin, Overrides those of one, by its
 	// source's name, or in ModeInline its manifest's: a field that is not zero
-	// goes before Defaults. ModeInline heeds MaxInput and MaxOutput alone.
+	// goes before Defaults. ModeInline heeds MaxInput, MaxOutput and StateRule alone.
 	Defaults  PluginConfig
 	Overrides map[string]PluginConfig
 

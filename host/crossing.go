@@ -29,7 +29,7 @@ func (t *task) single(ctx context.Context, a *args, r *Result) {
 		if !spec.takes(e) {
 			t.r.reset.Add(1)
 		}
-		e.State, e.Format = got.State, spec.StateVersion
+		e.Set(got.State, spec.StateVersion)
 	}
 	t.r.letGo(x)
 }

@@ -14,6 +14,7 @@ const (
 	DefaultMaxStreams        = 10_000
 	DefaultStreamBytes       = 256 << 20
 	DefaultStreamAge         = time.Hour
+	DefaultStateInterval     = 10 * time.Second
 	DefaultMinInstances      = 1
 	DefaultIdleTimeout       = time.Minute
 	DefaultMemoryLimit       = 64 << 20
@@ -93,6 +94,7 @@ func (c Config) withDefaults() Config {
 	c.MaxStreams = orDefault(c.MaxStreams, DefaultMaxStreams)
 	c.MaxStreamBytes = orDefault(c.MaxStreamBytes, DefaultStreamBytes)
 	c.StreamAge = noneBelowZero(orDefault(c.StreamAge, DefaultStreamAge))
+	c.StateInterval = orDefault(c.StateInterval, DefaultStateInterval)
 	c.Settle, c.Poll = orDefault(c.Settle, DefaultSettle), orDefault(c.Poll, DefaultPoll)
 	c.CacheBytes = orDefault(c.CacheBytes, DefaultCacheBytes)
 	if c.Logger == nil {

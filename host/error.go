@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/keeper"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/internal/foreign"
 )
@@ -43,6 +44,10 @@ const (
 	KindABI Kind = "abi"
 	// KindUnavailable: see [ErrNotStarted], [ErrClosed], [ErrPaused] and [ErrSuspended].
 	KindUnavailable Kind = "unavailable"
+	// KindStateUnavailable: see [ErrStateUnavailable].
+	KindStateUnavailable Kind = "state_unavailable"
+	// KindStateUnreadable: see [ErrStateUnreadable].
+	KindStateUnreadable Kind = "state_unreadable"
 	// KindHost: the host could not do its part, such as making an instance.
 	KindHost Kind = "host"
 )
@@ -50,7 +55,8 @@ const (
 // kinds is every Kind, in the order of the constants.
 var kinds = [...]Kind{
 	KindInvalidArgument, KindUnknownTransform, KindQueueFull, KindTimeout, KindCancelled, KindFailed,
-	KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindUnavailable, KindHost,
+	KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindUnavailable,
+	KindStateUnavailable, KindStateUnreadable, KindHost,
 }
 
 // Kinds returns every Kind, in the order of the constants.
@@ -139,6 +145,12 @@ var (
 	// ErrSuspended: the plugin has failed so often in a row that the host gives it a rest, see
 	// PluginConfig.BreakAfter.
 	ErrSuspended = breaker.ErrSuspended
+	// ErrStateUnavailable: the state of the task's stream is stored, see Config.State, and the store
+	// could not be reached or did not answer in time. The task has not run. It may succeed later.
+	ErrStateUnavailable = keeper.ErrUnavailable
+	// ErrStateUnreadable: what is stored of the task's stream cannot be read: it is corrupt, was
+	// written by a newer version, or has another key. It stays as it is. The task has not run.
+	ErrStateUnreadable = keeper.ErrUnreadable
 )
 
 var errPanicked = errors.New("the host panicked")

@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/schema"
+	"github.com/resonhost/resonhost/state"
 )
 
 // errReplaced is why a version's tasks end that was replaced longer ago than they may take.
@@ -55,10 +56,20 @@ func (t *transform) refusal(ctx context.Context, err error) *Error {
 		e.Kind, e.Err = KindUnavailable, err
 	case errors.Is(err, sched.ErrClosed):
 		e.Kind, e.Message, e.Err = KindUnavailable, ErrClosed.Error(), ErrClosed
+	case errors.Is(err, ErrStateUnavailable):
+		e.Kind, e.Message, e.Err = KindStateUnavailable, stateMessage(ErrStateUnavailable, err), err
+	case errors.Is(err, ErrStateUnreadable):
+		e.Kind, e.Message, e.Err = KindStateUnreadable, stateMessage(ErrStateUnreadable, err), err
 	default:
 		ended(ctx, e, "waited")
 	}
 	return e
+}
+
+// stateMessage says of which sort a failure of the store is. What it was in detail, such as at which
+// address, is for the log and not for who has sent the task.
+func stateMessage(sentinel, err error) string {
+	return sentinel.Error() + " (" + string(state.FaultOf(err)) + ")"
 }
 
 // fullQueue is the error of a full queue. Under overload most tasks have it, which are to

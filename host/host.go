@@ -79,7 +79,10 @@ func (h *Host) Start(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(h.life.ending, func() { cancel(ErrClosed) })()
 	s := &startup{plugins: h.plugins}
-	err := s.load(ctx)
+	err := h.runner.recall(ctx)
+	if err == nil {
+		err = s.load(ctx)
+	}
 	var watcher *watch.Watcher
 	if err == nil && h.cfg.Watch {
 		watcher = watch.New(dirConfig(&h.cfg), s.files, s.strays)
@@ -95,6 +98,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	if err == nil {
 		s.refuseClashed() // while Close waits: it frees what is not retired
+		h.runner.keep()
 	}
 	close(h.loaded)
 	if err != nil {
@@ -175,9 +179,23 @@ func (h *Host) Stats() Stats {
 	return s
 }
 
+// SaveState saves now what has changed in streams' states, besides every Config.StateInterval. It
+// returns when what had changed before the call is saved. Its error wraps the store's, or
+// [ErrNoState].
+func (h *Host) SaveState(ctx context.Context) error {
+	switch {
+	case h.runner.keeper == nil:
+		return ErrNoState
+	case h.life.is(stateClosing):
+		return ErrClosed
+	}
+	return h.runner.keeper.Save(ctx)
+}
+
 // Close ends the host. It refuses new tasks with [ErrClosed] and waits for those
 // it took; when ctx ends first, it interrupts them, still waits for them to end,
-// and returns ctx's cause.
+// and returns ctx's cause. It saves the states of streams in Config.State, at once and
+// after the last task; when ctx ends first, it gives that up a second later.
 //
 // Calling it again, or without [Host.Start], is fine: each call waits until the
 // host has ended, and whichever ctx ends first interrupts.
@@ -199,6 +217,9 @@ func (h *Host) Close(ctx context.Context) error {
 	case <-h.closed:
 	case <-ctx.Done():
 		errs = append(errs, h.runner.interrupt(context.Cause(ctx)))
+		if h.runner.keeper != nil {
+			h.runner.keeper.Hurry()
+		}
 		<-h.closed
 	}
 	if before != stateClosing {
@@ -212,10 +233,14 @@ func (h *Host) finish() {
 	<-h.loaded
 	h.follower.group.Wait()
 	h.plugins.deploys.Wait()
+	if h.runner.keeper != nil {
+		h.runner.keeper.Wake() // for what changes no more
+	}
 	<-h.runner.sched.Drained()
 	h.runner.pending.Wait()
+	saved := h.runner.forsake()
 	h.life.cancel(ErrClosed)
 	h.plugins.retiring.Wait()
-	h.err = h.plugins.close()
+	h.err = errors.Join(saved, h.plugins.close())
 	close(h.closed)
 }

@@ -16,13 +16,13 @@ type life struct {
 	end    context.CancelFunc
 
 	mu    sync.Mutex
-	state state // guarded by mu
+	stage stage // guarded by mu
 }
 
-type state int
+type stage int
 
 const (
-	stateCreated state = iota
+	stateCreated stage = iota
 	stateStarting
 	stateStarted
 	stateClosing
@@ -36,19 +36,19 @@ func newLife() *life {
 }
 
 // is reports whether the host has come so far, and no further.
-func (l *life) is(s state) bool {
+func (l *life) is(s stage) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state == s
+	return l.stage == s
 }
 
 // start begins the start, of which there is one.
 func (l *life) start() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch l.state {
+	switch l.stage {
 	case stateCreated:
-		l.state = stateStarting
+		l.stage = stateStarting
 		return nil
 	case stateClosing:
 		return ErrClosed
@@ -60,30 +60,30 @@ func (l *life) start() error {
 func (l *life) started() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state != stateStarting {
+	if l.stage != stateStarting {
 		return false
 	}
-	l.state = stateStarted
+	l.stage = stateStarted
 	return true
 }
 
 // close begins the close, and returns what was before.
-func (l *life) close() (before state) {
+func (l *life) close() (before stage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before, l.state = l.state, stateClosing
+	before, l.stage = l.stage, stateClosing
 	return before
 }
 
 // join adds one to what the close waits for, unless that has begun, or the host has not come
 // so far.
-func (l *life) join(group *sync.WaitGroup, far state) error {
+func (l *life) join(group *sync.WaitGroup, far stage) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.state == stateClosing:
+	case l.stage == stateClosing:
 		return ErrClosed
-	case l.state < far:
+	case l.stage < far:
 		return ErrNotStarted
 	}
 	group.Add(1)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/keeper"
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/module/contract"
 	"github.com/resonhost/resonhost/host/internal/module/kind"
@@ -123,9 +124,15 @@ func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deplo
 	if v.tests, err = runTests(ctx, t); err != nil {
 		return StepSelfTest, err
 	}
-	if before != nil && orDefault(d.rule, v.cfg.StateRule) == StateRefuse {
-		return StepState, checkState(ps.streams.Formats, before.current, v, d.canary && v.cfg.Canary > 0)
+	var serves *version
+	if before != nil {
+		serves = before.current
 	}
+	err = checkState(ps.streams.Formats, serves, v, before != nil && d.canary && v.cfg.Canary > 0)
+	if err == nil || orDefault(d.rule, v.cfg.StateRule) == StateRefuse {
+		return StepState, err
+	}
+	ps.saveBefore(ctx, v)
 	return "", nil
 }
 
@@ -224,18 +231,34 @@ func (ps *plugins) takeWorker(ctx context.Context) (giveBack func()) {
 	return t.Release
 }
 
-// checkState compares what streams have kept of a plugin, and what the version that
-// serves may give them meanwhile, with what the next one takes. A canary's streams may
-// have to go back. formats returns the longest state of each format.
+// saveBefore saves states that a version will replace since it cannot read them. If that fails they
+// are lost all the same, as is told: a store that is away must not keep an operator from what the rule
+// allows.
+func (ps *plugins) saveBefore(ctx context.Context, v *version) {
+	if ps.keeper == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeper.SaveTimeout)
+	defer cancel()
+	if err := ps.keeper.Save(ctx); err != nil {
+		ps.log.Warn("the version will reset streams whose states were not saved before", append(v.label().attrs(), "error", err)...)
+	}
+}
+
+// checkState compares what streams have kept of a plugin, in memory or stored, and what the version
+// that serves may give them meanwhile, if there is one, with what the next one takes. A canary's
+// streams may have to go back. formats returns the longest state of each format.
 func checkState(formats func(transform string) map[int]int, before, next *version, canary bool) error {
 	var errs []error
 	for i := range next.manifest.Transforms {
 		n := &next.manifest.Transforms[i]
-		at := slices.IndexFunc(before.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == n.Name })
-		if at < 0 {
-			continue
+		b := &manifest.Transform{}
+		if before != nil {
+			at := slices.IndexFunc(before.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == n.Name })
+			if at >= 0 {
+				b = &before.manifest.Transforms[at]
+			}
 		}
-		b := &before.manifest.Transforms[at]
 		kept := formats(n.Name)
 		if b.StateBytes > 0 {
 			kept[b.StateVersion] = max(kept[b.StateVersion], b.StateBytes)

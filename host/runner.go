@@ -10,6 +10,7 @@ import (
 
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/breaker"
+	"github.com/resonhost/resonhost/host/internal/keeper"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
@@ -24,8 +25,9 @@ type runner struct {
 	trace   func(ctx context.Context) (context.Context, func(TaskTrace)) // nil if none is followed
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
-	pending sync.WaitGroup // of goroutines of tasks, which begin before the close does or while one has a slot
-	over    chan struct{}  // closed from the beginning: of tasks that are refused at once
+	keeper  *keeper.Keeper[sched.Serial] // nil without Config.State
+	pending sync.WaitGroup               // of goroutines of tasks, which begin before the close does or while one has a slot
+	over    chan struct{}                // closed from the beginning: of tasks that are refused at once
 
 	// names is which transform a name is; nil until the host has started.
 	names atomic.Pointer[map[string]*transform]
@@ -44,10 +46,10 @@ func newRunner(cfg *Config, l *life) *runner {
 			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
 			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == ModeInline,
 		}),
-		streams: stream.New[sched.Serial](stream.Config{Max: cfg.MaxStreams, MaxBytes: cfg.MaxStreamBytes, MaxAge: cfg.StreamAge}),
-		over:    make(chan struct{}),
+		over: make(chan struct{}),
 	}
 	close(r.over)
+	r.streams, r.keeper = newStreams(cfg, r.sched)
 	return r
 }
 
@@ -114,11 +116,15 @@ func (r *runner) interrupt(cause error) error {
 // stats are those of what runs tasks.
 func (r *runner) stats() Stats {
 	q, st := r.sched.Stats(), r.streams.Stats()
-	return Stats{
+	s := Stats{
 		Workers: q.Slots, Active: q.Active, Reserve: q.Reserve, Busy: q.Busy,
 		QueueDepth: q.Depth, Blocked: q.Blocked, Dropped: q.Dropped,
 		FramesRetried: r.retried.Load(), UnknownTransform: r.unknown.Load(),
 		Streams: st.Streams, StreamBytes: st.Bytes, StreamsEvicted: st.Evicted, StreamsExpired: st.Expired,
 		StreamsReset: r.reset.Load(), Rerun: r.rerun.Load(),
 	}
+	if r.keeper != nil {
+		s.State = stateStats(r.keeper.Stats(), st)
+	}
+	return s
 }

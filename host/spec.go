@@ -21,13 +21,13 @@ type spec struct {
 
 // takes reports whether the transform can have the state of a stream; any has none.
 func (s *spec) takes(e *stream.Entry[sched.Serial]) bool {
-	return len(e.State) == 0 || len(e.State) <= s.StateBytes && s.Reads(e.Format)
+	return len(e.State()) == 0 || len(e.State()) <= s.StateBytes && s.Reads(e.Format())
 }
 
 // stateOf returns the state of a stream that the transform begins with: none, if it cannot have it.
 func (s *spec) stateOf(e *stream.Entry[sched.Serial]) []byte {
 	if s.takes(e) {
-		return e.State
+		return e.State()
 	}
 	return nil
 }

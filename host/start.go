@@ -259,6 +259,9 @@ func (s *startup) loadNative() error {
 	var errs []error
 	for i, n := range s.cfg.Native {
 		l, err := s.openNative(n)
+		if err == nil && l.version.cfg.StateRule == StateRefuse {
+			err = checkState(s.streams.Formats, nil, l.version, false)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))
 			continue

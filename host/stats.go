@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/internal/histogram"
+	"github.com/resonhost/resonhost/state"
 )
 
 // Stats is a snapshot of a host. Counters count from [New].
@@ -34,6 +35,8 @@ type Stats struct {
 	// StreamsReset is how many began anew because a version of their plugin could not
 	// read their state, see StateReset.
 	StreamsReset uint64
+	// State is what became of states in Config.State; nil without.
+	State *StateStats
 	// Rerun is how many tasks another version of the plugin did, because a canary failed
 	// them, or the one they ran on had to end.
 	Rerun uint64
@@ -45,6 +48,32 @@ type Stats struct {
 	Memory, MemoryBudget uint64
 	// Plugins are the plugins that serve, sorted by name.
 	Plugins []PluginStats
+}
+
+// StateStats is a snapshot of what is kept in Config.State.
+type StateStats struct {
+	// Unsaved is how many changes of streams' states wait to be saved, deletions among them, and
+	// UnsavedFor is for how long the first of them has.
+	Unsaved    int
+	UnsavedFor time.Duration
+	// Saves is how many saves succeeded, those with nothing to save among them, and SaveFailures how
+	// many failed, by fault. Saved and Deleted are how many records they saved and deleted.
+	Saves          uint64
+	SaveFailures   map[state.Fault]uint64
+	Saved, Deleted uint64
+	// LastTook is how long the last save took that succeeded, and LastBytes how many bytes of states
+	// it saved.
+	LastTook  time.Duration
+	LastBytes int64
+	// Loads is how many states were loaded, and LoadFailures how many were not, by fault. Lost is
+	// how many were stored and then not there any more.
+	Loads        uint64
+	LoadFailures map[state.Fault]uint64
+	Lost         uint64
+	// Unreadable is how many records could not be read when the host started.
+	Unreadable int
+	// SavingFails and LoadingFails are whether the store fails now.
+	SavingFails, LoadingFails bool
 }
 
 // PluginStats is a snapshot of one plugin.

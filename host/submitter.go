@@ -40,8 +40,9 @@ func (c *submitter) check(tr *transform) *Error {
 	return tr.current().sign(&Error{Kind: KindInvalidArgument, Transform: tr.name, Message: c.fault})
 }
 
-// state returns the state of a stream, to be given back by a task's leaveStream.
-func (c *submitter) state(tr *transform, key string) *stream.Entry[sched.Serial] {
+// state returns the state of a stream, to be given back by a task's leaveStream or end. If it is absent,
+// it is to be loaded.
+func (c *submitter) state(tr *transform, key string) (e *stream.Entry[sched.Serial], absent bool) {
 	return c.r.streams.Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
 }
 

@@ -42,6 +42,7 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 		}
 	}
 	var entry *stream.Entry[sched.Serial]
+	absent := false // it is stored, and is to be loaded
 	if keyed {
 		if len(key) == 0 || len(key) > MaxStreamKey {
 			return tr.count(tr.current().sign(&Error{
@@ -49,7 +50,7 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 				Message: fmt.Sprintf("stream key: must have 1 to %d bytes, has %d", MaxStreamKey, len(key)),
 			}), 1)
 		}
-		entry = c.state(tr, key)
+		entry, absent = c.state(tr, key)
 	}
 	if fault := t.queue(ctx, c, tr, entry, 1); fault != nil {
 		if fault.Err == sched.ErrRetired { //nolint:errorlint // refusal's, as it is
@@ -58,6 +59,9 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 		return tr.count(fault, 1)
 	}
 	t.key = key
+	if absent {
+		c.r.keeper.Load(entry)
+	}
 	return nil
 }
 
@@ -134,6 +138,13 @@ func (t *task) start(ctx context.Context) (fault *Error, taken bool) {
 			return fault, taken
 		}
 	}
+	if t.stream != nil {
+		if err := t.stream.Fault(); err != nil { // it failed while the task came
+			t.end()
+			t.waitEnded(time.Now())
+			return t.transform.refusal(ctx, err), false
+		}
+	}
 	if fault := t.borrow(ctx); fault != nil {
 		t.end()
 		t.waitEnded(time.Now())
@@ -171,6 +182,8 @@ func (t *task) waitEnded(now time.Time) {
 func (t *task) end() {
 	now := t.looked // which giving back forgets, though it takes no time worth mentioning
 	t.giveBack()
+	if t.stream != nil {
+		t.r.streams.Done(t.stream) // while it has the turn, which goes with the slot
+	}
 	t.ticket.ReleaseAt(now)
-	t.leaveStream()
 }

@@ -39,6 +39,7 @@ func (c Config) validate() error {
 	check(c.MemoryBudget >= 64<<10, "MemoryBudget", "must be at least 64 KiB")
 	check(c.MaxStreams >= 1, "MaxStreams", "must be at least 1")
 	check(c.MaxStreamBytes >= 64<<10, "MaxStreamBytes", "must be at least 64 KiB")
+	check(c.StateInterval >= 100*time.Millisecond && c.StateInterval <= time.Hour, "StateInterval", "must be between 100ms and 1h")
 	seen := make(map[string]bool)
 	for i, s := range c.Plugins {
 		field := fmt.Sprintf("Plugins[%d].Name", i)

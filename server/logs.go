@@ -21,7 +21,7 @@ const tailField = "tail"
 // errLogs refuses the log of a plugin to who acts for a tenant, or has no scope admin.
 var errLogs = &auth.Error{
 	Kind:   api.KindForbidden,
-	Detail: "what plugins log may tell of all tenants: it takes the scope admin, and a request that names no tenant",
+	Detail: "what plugins log, and what happens to the store of states, may tell of all tenants: it takes the scope admin, and a request that names no tenant",
 }
 
 // logRoutes show what plugins log, if it is told.

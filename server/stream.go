@@ -61,8 +61,14 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ofAll reports whether events of a kind may tell of all tenants: plugins' logs, and what happens to the
+// store of states.
+func ofAll(k event.Kind) bool {
+	return k == event.KindPluginLogged || k == event.KindStateSaved || k == event.KindStateOutage
+}
+
 // eventQuery is what the sender of a request asks for and may have. Who does not see all tenants' tasks
-// sees none of the plugins' logs, since those may tell of all.
+// sees none of the kinds that may tell of all.
 func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
 	if q, err = events.Parse(r, s.opts.EventKinds...); err != nil {
 		return q, err
@@ -73,11 +79,11 @@ func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
 	if q.Tenant, err = s.sees(r); err != nil {
 		return q, err
 	}
-	if q.Tenant != nil && slices.Contains(q.Kinds, event.KindPluginLogged) {
+	if q.Tenant != nil && slices.ContainsFunc(q.Kinds, ofAll) {
 		if r.URL.Query().Has(events.ParameterKinds) {
 			return q, errLogs
 		}
-		q.Kinds = slices.DeleteFunc(slices.Clone(q.Kinds), func(k event.Kind) bool { return k == event.KindPluginLogged })
+		q.Kinds = slices.DeleteFunc(slices.Clone(q.Kinds), ofAll)
 	}
 	q.Withdrawn = auth.Of(r.Context()).Done()
 	return q, nil

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -271,8 +272,8 @@ func (m *Manifest) faults() (errs []error) {
 		if t.StateBytes < 0 || t.StateBytes > MaxStateBytes {
 			fault(fmt.Sprintf("must be between 0 and %d", MaxStateBytes), "transforms[%d].state_bytes", i)
 		}
-		if t.StateVersion < 0 {
-			fault("must not be negative", "transforms[%d].state_version", i)
+		if t.StateVersion < 0 || t.StateVersion > math.MaxInt32 { // as stores keep it
+			fault("must be between 0 and 2147483647", "transforms[%d].state_version", i)
 		}
 		if len(t.StateReads) > MaxStateReads {
 			fault(fmt.Sprintf("must have at most %d entries, has %d", MaxStateReads, len(t.StateReads)), "transforms[%d].state_reads", i)

@@ -63,6 +63,7 @@ func TestParseRefuses(t *testing.T) {
 		"twice":                      {plugin("x", transform("x")+","+transform("x")), `manifest: transforms[1].name: "x" is there twice`},
 		"media type":                 {plugin("x", `{"name": "x", "input": "text", "output": "text/plain; q=1"}`), "manifest: transforms[0].input: must be a media type without parameters\nmanifest: transforms[0].output: must be"},
 		"state":                      {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "state_bytes": 1048577}`), "manifest: transforms[0].state_bytes: must be between 0 and 1048576"},
+		"format of states":           {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "state_version": 2147483648}`), "manifest: transforms[0].state_version: must be between 0 and 2147483647"},
 		"timeout":                    {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "timeout_ms": -1}`), "manifest: transforms[0].timeout_ms: must be between 0 and 3600000"},
 		"a schema that is none":      {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "input_schema": [1], "output_schema": "s"}`), "manifest: transforms[0].input_schema: must be a JSON Schema, an object\nmanifest: transforms[0].output_schema: must be a JSON Schema, an object"},
 		"a long schema":              {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "input_schema": {"x": "`+strings.Repeat("x", manifest.MaxSchemaBytes)+`"}}`), "manifest: transforms[0].input_schema: must have at most 65536 bytes, has 65545"},

@@ -363,7 +363,7 @@ func TestResume(t *testing.T) {
 		{event.Selection{Kinds: all[1:], Resume: true}, []uint64{6}, "[]"},
 		{event.Selection{Kinds: all, Resume: true, After: 6}, nil, "[]"},
 		{event.Selection{Kinds: all, Resume: true, After: 7}, nil, "[node.created broadcast]"},
-		{event.Selection{Resume: true, After: 6}, nil, "[nodes.progressed tick.completed task.completed]"},
+		{event.Selection{Resume: true, After: 6}, nil, "[nodes.progressed tick.completed task.completed state.saved]"},
 		{event.Selection{Kinds: all}, nil, "[]"},
 		{event.Selection{Kinds: all, Resume: true, Match: func(b event.Body) event.Body {
 			if _, ok := b.(event.NodeCreated); ok {
@@ -389,7 +389,7 @@ func TestResume(t *testing.T) {
 			t.Errorf("%+v: got %v, lost %v; want %v, lost %s", c.sel, got, lost, c.seqs, c.lost)
 		}
 	}
-	if s, lost := event.New(-1).Select(event.Selection{Resume: true}); len(lost) != 4 {
+	if s, lost := event.New(-1).Select(event.Selection{Resume: true}); len(lost) != 5 {
 		s.Close()
 		t.Errorf("a new bus has lost %v", lost)
 	}

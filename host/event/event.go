@@ -17,10 +17,10 @@ import (
 // Kind is what sort of thing happened.
 type Kind uint8
 
-// Kinds of events, each with the body that it has. NodesProgressed, TaskCompleted and
-// TickCompleted come as fast as the work is done: they are made only while somebody
-// subscribes to them, and are not kept in the history. PluginLogged has a history of each
-// plugin's own, see [Bus.Logged].
+// Kinds of events, each with the body that it has. NodesProgressed, TaskCompleted,
+// TickCompleted and StateSaved come as fast as the work is done, or say nothing new: they are made
+// only while somebody subscribes to them, and are not kept in the history. PluginLogged has a
+// history of each plugin's own, see [Bus.Logged].
 const (
 	KindNodeCreated           Kind = iota // NodeCreated
 	KindNodesProgressed                   // NodesProgressed
@@ -32,12 +32,15 @@ const (
 	KindPluginChanged                     // PluginChanged
 	KindBroadcast                         // Broadcast
 	KindPluginLogged                      // PluginLogged
+	KindStateSaved                        // StateSaved
+	KindStateOutage                       // StateOutage
 	kinds
 )
 
 var kindNames = [kinds]string{
 	"node.created", "nodes.progressed", "node.changed", "connection.established", "network.activated",
 	"tick.completed", "task.completed", "plugin.changed", "broadcast", "plugin.logged",
+	"state.saved", "state.outage",
 }
 
 // String returns the kind's name in JSON.
@@ -50,7 +53,7 @@ func (k Kind) String() string {
 
 // transient reports whether events of the kind are made only for subscribers.
 func (k Kind) transient() bool {
-	return k == KindNodesProgressed || k == KindTickCompleted || k == KindTaskCompleted
+	return k == KindNodesProgressed || k == KindTickCompleted || k == KindTaskCompleted || k == KindStateSaved
 }
 
 // Kinds returns all kinds.
@@ -97,6 +100,8 @@ func size(b Body) int {
 	case TaskCompleted:
 		return len(b.Output) + len(b.Error)
 	case PluginChanged:
+		return len(b.Detail)
+	case StateOutage:
 		return len(b.Detail)
 	case Broadcast:
 		return len(b.Payload)
@@ -241,6 +246,30 @@ type PluginLogged struct {
 	Dropped uint64 `json:"dropped,omitempty"`
 }
 
+// StateSaved tells that changed states of streams were saved.
+type StateSaved struct {
+	// Records is how many states were saved, and Deleted how many that are gone were deleted.
+	Records int `json:"records"`
+	Deleted int `json:"deleted"`
+	// Bytes is of the states.
+	Bytes int64         `json:"bytes"`
+	Took  time.Duration `json:"took_ns"`
+}
+
+// StateOutage tells that states of streams cannot be saved from now on, or loaded, or that they can
+// be again.
+type StateOutage struct {
+	// Loading is whether they cannot be loaded; else they cannot be saved.
+	Loading bool `json:"loading"`
+	// Ended is whether that is over, after it has Lasted so long.
+	Ended  bool          `json:"ended"`
+	Lasted time.Duration `json:"lasted_ns,omitempty"`
+	// Unsaved is how many changes wait.
+	Unsaved int `json:"unsaved"`
+	// Detail is the first failure.
+	Detail string `json:"detail,omitempty"`
+}
+
 // Broadcast is a message of the program to whoever listens.
 type Broadcast struct {
 	Topic   string          `json:"topic"`
@@ -273,6 +302,12 @@ func (PluginChanged) Kind() Kind { return KindPluginChanged }
 
 // Kind implements [Body].
 func (PluginLogged) Kind() Kind { return KindPluginLogged }
+
+// Kind implements [Body].
+func (StateSaved) Kind() Kind { return KindStateSaved }
+
+// Kind implements [Body].
+func (StateOutage) Kind() Kind { return KindStateOutage }
 
 // Kind implements [Body].
 func (Broadcast) Kind() Kind { return KindBroadcast }

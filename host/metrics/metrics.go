@@ -92,6 +92,19 @@ var (
 	unknown       = desc("resonhost_unknown_transform_total", "Tasks for a transform that no plugin has.")
 	streams       = desc("resonhost_streams", "Streams whose state is kept.")
 	streamBytes   = desc("resonhost_stream_state_bytes", "What the states take that no task uses.")
+	saves         = desc("resonance_snapshot_saves_total", "Saves of states that succeeded.")
+	saveTook      = desc("resonance_snapshot_last_duration_ms", "How long the last save that succeeded took, in milliseconds.")
+	saveBytes     = desc("resonance_snapshot_bytes", "How many bytes of states the last save that succeeded saved.")
+	stateSaved    = desc("resonhost_state_saved_total", "States that were saved.")
+	stateDeleted  = desc("resonhost_state_deleted_total", "States that had gone and were deleted in the store.")
+	saveFailures  = desc("resonhost_state_save_failures_total", "Saves that failed.", "fault")
+	unsaved       = desc("resonhost_state_unsaved", "Changes of states that wait to be saved.")
+	unsavedFor    = desc("resonhost_state_unsaved_seconds", "For how long the oldest change has waited to be saved.")
+	loads         = desc("resonhost_state_loads_total", "States that were loaded.")
+	loadFailures  = desc("resonhost_state_load_failures_total", "States that could not be loaded.", "fault")
+	stateLost     = desc("resonhost_state_lost_total", "States that were stored and then not there any more.")
+	unreadable    = desc("resonhost_state_unreadable", "Records that could not be read when the host started.")
+	outage        = desc("resonhost_state_outage", "Whether the store of states fails now.", "operation")
 	memory        = desc("resonhost_memory_bytes", "Linear memory of all instances.")
 	memoryBudget  = desc("resonhost_memory_budget_bytes", "How much linear memory all instances may have.")
 	streamsGone   = desc("resonhost_streams_forgotten_total", "Streams whose state was forgotten.", "reason")
@@ -131,6 +144,8 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		streamBytes, memory, memoryBudget, joined, window, fuel, suspended, suspensions,
 		reloads, rerun, paused, canary, refused, verifyChecks, mismatches, verifySkipped,
 		functionCalls, functionTime,
+		saves, saveTook, saveBytes, stateSaved, stateDeleted, saveFailures, unsaved, unsavedFor,
+		loads, loadFailures, stateLost, unreadable, outage,
 	} {
 		ch <- d
 	}
@@ -161,6 +176,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(streamsGone, s.StreamsExpired, "age")
 	counter(streamsGone, s.StreamsReset, "format")
 	counter(rerun, s.Rerun)
+	if s.State != nil {
+		collectState(s.State, gauge, counter, ch)
+	}
 	for plugin, results := range s.Deploys {
 		for result, n := range results {
 			counter(reloads, n, plugin, string(result))
@@ -213,6 +231,30 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- c.histogram(taskLatency, &t.Latency, time.Second, t.Name, SeriesLatency)
 		}
 	}
+}
+
+// collectState collects what became of states in a store.
+func collectState(
+	s *host.StateStats, gauge func(*prometheus.Desc, int, ...string), counter func(*prometheus.Desc, uint64, ...string), ch chan<- prometheus.Metric,
+) {
+	counter(saves, s.Saves)
+	ch <- prometheus.MustNewConstMetric(saveTook, prometheus.GaugeValue, float64(s.LastTook)/float64(time.Millisecond))
+	gauge(saveBytes, int(s.LastBytes))
+	counter(stateSaved, s.Saved)
+	counter(stateDeleted, s.Deleted)
+	gauge(unsaved, s.Unsaved)
+	ch <- prometheus.MustNewConstMetric(unsavedFor, prometheus.GaugeValue, s.UnsavedFor.Seconds())
+	counter(loads, s.Loads)
+	counter(stateLost, s.Lost)
+	gauge(unreadable, s.Unreadable)
+	for fault, n := range s.SaveFailures {
+		counter(saveFailures, n, string(fault))
+	}
+	for fault, n := range s.LoadFailures {
+		counter(loadFailures, n, string(fault))
+	}
+	gauge(outage, map[bool]int{true: 1}[s.SavingFails], "save")
+	gauge(outage, map[bool]int{true: 1}[s.LoadingFails], "load")
 }
 
 // Histogram returns durations that a host has counted as a metric in a unit such as

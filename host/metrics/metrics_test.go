@@ -17,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/internal/golden"
 	"github.com/resonhost/resonhost/internal/promtest"
+	"github.com/resonhost/resonhost/state"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +43,11 @@ func stats() fixed {
 	return fixed{
 		Workers: 8, Active: 3, Reserve: 1, Busy: 1500 * time.Millisecond, QueueDepth: 25, Blocked: 2, Dropped: 4,
 		FramesRetried: 5, UnknownTransform: 6, Streams: 7, StreamsEvicted: 9, StreamsExpired: 10, StreamsReset: 11, Rerun: 12,
+		State: &host.StateStats{
+			Unsaved: 31, UnsavedFor: 3200 * time.Millisecond, Saves: 33, Saved: 34, Deleted: 35, LastTook: 36 * time.Millisecond, LastBytes: 37,
+			SaveFailures: map[state.Fault]uint64{state.FaultFull: 38}, Loads: 39, LoadFailures: map[state.Fault]uint64{state.FaultCorrupt: 40},
+			Lost: 41, Unreadable: 42, SavingFails: true,
+		},
 		Deploys: map[string]map[host.DeployResult]uint64{"cascade": {host.DeployLoaded: 1, host.DeployFailed: 2}, "broken": {host.DeployFailed: 3}},
 		Plugins: []host.PluginStats{
 			{
@@ -69,7 +75,7 @@ func TestExposition(t *testing.T) {
 	text := promtest.Exposition(t, registry(stats()))
 	golden.Check(t, "testdata/metrics.txt", text, *update)
 	// That was promised in milliseconds by the system that is replaced.
-	promtest.Names(t, text, "resonance_worker_task_duration_ms")
+	promtest.Names(t, text, "resonance_worker_task_duration_ms", "resonance_snapshot_last_duration_ms")
 }
 
 // TestScrapesUnderLoad scrapes a host while it starts, runs tasks and closes.

@@ -280,6 +280,27 @@ func (s *Scheduler) dispatchLocked() {
 	s.settleLocked()
 }
 
+// Vacate gives the turn of a Serial up that [Serial.Occupy] has taken.
+func (s *Scheduler) Vacate(serial *Serial) {
+	s.lock()
+	defer s.mu.Unlock()
+	s.advanceLocked(serial)
+	s.dispatchLocked()
+}
+
+// Fail is [Scheduler.Vacate], but takes back the tasks that wait for the turn: their waiting ends with
+// the error. Tasks that come later have their turns.
+func (s *Scheduler) Fail(serial *Serial, err error) {
+	s.lock()
+	defer s.mu.Unlock()
+	for w := serial.waiting.front(); w != nil; w = serial.waiting.front() {
+		s.expelLocked(w)
+		w.result <- err
+	}
+	s.advanceLocked(serial)
+	s.dispatchLocked()
+}
+
 // searched is among how many submitters one is looked for that could run. Those of a
 // busy Serial may be many, and the others get in when the queue has room.
 const searched = 32

@@ -54,6 +54,10 @@ type Serial struct {
 	waiting fifo // all others, also those before the queue
 }
 
+// Occupy has the turn taken until [Scheduler.Vacate] or [Scheduler.Fail], by something that takes no
+// slot. No task of the Serial has been submitted yet.
+func (s *Serial) Occupy() { s.busy = true }
+
 // newWaiter returns a waiter that is zero but for its channel.
 func (s *Scheduler) newWaiter() *waiter {
 	if w, ok := s.spare.Get().(*waiter); ok {

@@ -1,143 +1,217 @@
-// Package stream keeps what transforms remember between the tasks of a stream:
-// a small opaque state a key, bounded in number and age.
+// Package stream keeps what transforms remember between the tasks of a stream: a small opaque state
+// a key, bounded in number and age.
+//
+// A state may outlive the process, if somebody saves what [Store.Take] returns and tells by
+// [Store.Add] what was saved earlier. Package keeper does. The store then has entries whose state is
+// stored and not loaded. Bounds and age hold for them too.
 package stream
 
 import (
-	"container/list"
 	"sync"
 	"time"
 )
 
 // Config is the bounds of a store.
-type Config struct {
+type Config[S any] struct {
 	// Max is how many streams are kept; beyond it the one unused longest goes.
 	// Streams in use never go, so that as many as there are tasks may exist
 	// beyond Max.
 	Max int
 	// MaxBytes is how much the states that are not in use take together; beyond
-	// it the one unused longest goes. A key and the bookkeeping count too.
+	// it the one unused longest goes. A key and the bookkeeping count too, and so do states that are
+	// stored and not loaded.
 	MaxBytes int
 	// MaxAge is how long a stream is kept after its last use; 0 is for ever.
 	MaxAge time.Duration
+	// Occupy has somebody have the turn of a new entry, until its state is loaded. With it, what
+	// changes waits to be saved; nil if nothing is.
+	Occupy func(*S)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
 
-// Key names a stream: a caller's key, separately for each tenant and transform.
-type Key struct{ Tenant, Transform, Name string }
-
-// Entry is one stream in use. S orders its users. State and Format are theirs by turns:
-// they replace it and do not write into it.
-type Entry[S any] struct {
-	Serial S
-	State  []byte
-	Format int // of State, as its users number formats
-
-	key   Key
-	users int           // guarded by Store.mu
-	used  time.Time     // guarded by Store.mu
-	idle  *list.Element // in Store.idle while users is 0; guarded by Store.mu
-}
-
-// entryBytes is what an entry takes besides its key and state, about.
-const entryBytes = 256
-
-func (e *Entry[S]) size() int {
-	return entryBytes + len(e.key.Tenant) + len(e.key.Transform) + len(e.key.Name) + len(e.State)
-}
-
 // Store keeps streams. Its methods may be called concurrently.
 type Store[S any] struct {
-	cfg Config
+	cfg Config[S]
 
 	mu      sync.Mutex
 	entries map[Key]*Entry[S]
-	idle    *list.List // entries without users, the longest unused first
-	bytes   int        // of idle
+	idle    list[S] // entries without users, the longest unused first
+	bytes   int     // of idle
 	evicted uint64
 	expired uint64
+
+	dirty   list[S]   // what is to be saved, what came first first
+	dead    int       // of entries
+	taken   int       // by Take, and neither saved nor given back
+	oldest  time.Time // of what is taken, when the first of it came
+	strayed int       // records that are to be deleted and have no entry
 }
 
 // New returns an empty store.
-func New[S any](cfg Config) *Store[S] {
+func New[S any](cfg Config[S]) *Store[S] {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Store[S]{cfg: cfg, entries: make(map[Key]*Entry[S]), idle: list.New()}
+	return &Store[S]{
+		cfg: cfg, entries: make(map[Key]*Entry[S]),
+		idle: list[S]{at: idleLink[S]}, dirty: list[S]{at: dirtyLink[S]},
+	}
 }
 
-// Acquire returns the stream of that key, new if there is none, and keeps it
-// until [Store.Release].
-func (s *Store[S]) Acquire(key Key) *Entry[S] {
+// Acquire returns the stream of that key, new if there is none, and keeps it until [Store.Release]
+// or [Store.Done]. absent says that its state is not loaded: whoever waits for its turn also calls
+// [Store.Load].
+func (s *Store[S]) Acquire(key Key) (e *Entry[S], absent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked()
-	e := s.entries[key]
+	e = s.entries[key]
 	if e == nil {
 		e = &Entry[S]{key: key}
 		s.entries[key] = e
 	}
-	if e.idle != nil {
-		s.bytes -= e.size()
-		s.idle.Remove(e.idle)
-		e.idle = nil
+	if e.phase == dead {
+		e.phase = loaded
+		s.dead--
 	}
+	s.wakeLocked(e)
 	e.users++
-	return e
+	return e, e.phase != loaded
 }
 
-// Release ends one use of a stream.
+// Release ends a use of a stream that has had no turn, or whose task failed.
 func (s *Store[S]) Release(e *Entry[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.users--; e.users > 0 {
+	s.leaveLocked(e)
+}
+
+// Done ends a use of a stream that has the turn, which the caller gives up afterwards. What
+// [Entry.Set] was given is the state from now on.
+func (s *Store[S]) Done(e *Entry[S]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.changes != none {
+		s.replaceLocked(e)
+	}
+	s.leaveLocked(e)
+}
+
+func (s *Store[S]) replaceLocked(e *Entry[S]) {
+	changes := e.changes
+	e.state, e.format = e.next, e.nextIs
+	e.next, e.changes = nil, none
+	if s.cfg.Occupy == nil {
 		return
 	}
-	if len(e.State) == 0 { // no different from a stream that never was
-		delete(s.entries, e.key)
+	now := s.cfg.Now()
+	// What stays the same is saved again now and then, or it would be too old after a restart.
+	if changes == same && (s.cfg.MaxAge == 0 || now.Sub(e.saved) < s.cfg.MaxAge/4) {
 		return
 	}
-	if e.size() > s.cfg.MaxBytes { // it would cost all others their places, and not fit
-		delete(s.entries, e.key)
+	e.changed = now
+	s.markLocked(e, now)
+}
+
+// leaveLocked ends one use.
+func (s *Store[S]) leaveLocked(e *Entry[S]) {
+	if e.users--; e.users > 0 || e.gone {
+		return
+	}
+	switch {
+	case len(e.state) == 0 && e.phase == loaded: // no different from a stream that never was
+		s.endLocked(e)
+	case e.bytes() > s.cfg.MaxBytes: // it would cost all others their places, and not fit
 		s.evicted++
-		return
-	}
-	e.used = s.cfg.Now()
-	e.idle = s.idle.PushBack(e)
-	s.bytes += e.size()
-	for (len(s.entries) > s.cfg.Max || s.bytes > s.cfg.MaxBytes) && s.idle.Len() > 0 {
-		s.removeLocked(s.idle.Front())
-		s.evicted++
+		s.endLocked(e)
+	default:
+		s.restLocked(e, s.cfg.Now())
 	}
 }
 
-func (s *Store[S]) expireLocked() {
-	if s.cfg.MaxAge == 0 {
-		return
-	}
-	limit := s.cfg.Now().Add(-s.cfg.MaxAge)
-	for el := s.idle.Front(); el != nil && el.Value.(*Entry[S]).used.Before(limit); el = s.idle.Front() {
-		s.removeLocked(el)
-		s.expired++
+// restLocked has an entry without users lie idle, and makes room for it.
+func (s *Store[S]) restLocked(e *Entry[S], used time.Time) {
+	e.used, e.idled = used, true
+	s.idle.pushBack(e)
+	s.bytes += e.bytes()
+	for (len(s.entries)-s.dead > s.cfg.Max || s.bytes > s.cfg.MaxBytes) && s.idle.n > 0 {
+		s.evicted++
+		s.endLocked(s.idle.head)
 	}
 }
 
-func (s *Store[S]) removeLocked(el *list.Element) {
-	e := s.idle.Remove(el).(*Entry[S])
-	s.bytes -= e.size()
+// wakeLocked has an entry lie idle no more.
+func (s *Store[S]) wakeLocked(e *Entry[S]) {
+	if e.idled {
+		s.bytes -= e.bytes()
+		s.idle.remove(e)
+		e.idled = false
+	}
+}
+
+// endLocked ends a stream without users. If it is stored, its entry is kept until that is deleted.
+func (s *Store[S]) endLocked(e *Entry[S]) {
+	s.wakeLocked(e)
+	if !e.stored {
+		s.dropLocked(e)
+		return
+	}
+	if e.phase != loaded {
+		var free S
+		e.Serial = free // which nobody waits for
+	}
+	e.state, e.phase = nil, dead
+	if s.dead++; s.dead > max(s.cfg.Max, minDead) {
+		s.strayed++
+		s.dropLocked(e)
+		return
+	}
+	s.markLocked(e, s.cfg.Now())
+}
+
+// minDead is for how many records at least that are to be deleted there are entries. There are no
+// more than Max but where a listing has had more.
+const minDead = 1024
+
+// dropLocked forgets an entry without users.
+func (s *Store[S]) dropLocked(e *Entry[S]) {
+	s.unmarkLocked(e)
+	if e.phase == dead {
+		s.dead--
+	}
+	e.gone = true
 	delete(s.entries, e.key)
 }
 
+// Expire ends the streams whose age has come.
+func (s *Store[S]) Expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expireLocked()
+}
+
+func (s *Store[S]) expireLocked() {
+	if s.cfg.MaxAge == 0 || s.idle.n == 0 {
+		return
+	}
+	limit := s.cfg.Now().Add(-s.cfg.MaxAge)
+	for e := s.idle.head; e != nil && e.used.Before(limit); e = s.idle.head {
+		s.expired++
+		s.endLocked(e)
+	}
+}
+
 // Formats returns the length of the longest state of each format that streams of a
-// transform have kept, but for those in use.
+// transform have kept, in memory or stored.
 func (s *Store[S]) Formats(transform string) map[int]int {
 	formats := make(map[int]int)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := 0
 	for _, e := range s.entries {
-		if e.idle != nil && e.key.Transform == transform {
-			formats[e.Format] = max(formats[e.Format], len(e.State))
+		if size := e.kept(); size > 0 && e.key.Transform == transform && e.format != Unknown {
+			formats[e.format] = max(formats[e.format], size)
 		}
 		// Tasks come in between. What they add while the map is walked may be left out, as
 		// what they add afterwards is.
@@ -149,12 +223,24 @@ func (s *Store[S]) Formats(transform string) map[int]int {
 	return formats
 }
 
+// kept is how long the entry's state is.
+func (e *Entry[S]) kept() int {
+	if e.phase == absent || e.phase == loading {
+		return e.size
+	}
+	return len(e.state)
+}
+
 // Stats is a snapshot of a store.
 type Stats struct {
 	// Streams is how many are kept, Bytes what those that are not in use take.
 	Streams, Bytes int
 	// Evicted and Expired are how many went for want of room, and of age.
 	Evicted, Expired uint64
+	// Unsaved is how many changes are not saved, deletions of what was saved among them, and Oldest
+	// is when the first of them came; zero if there is none.
+	Unsaved int
+	Oldest  time.Time
 }
 
 // Stats returns a snapshot.
@@ -162,5 +248,12 @@ func (s *Store[S]) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked()
-	return Stats{Streams: len(s.entries), Bytes: s.bytes, Evicted: s.evicted, Expired: s.expired}
+	st := Stats{
+		Streams: len(s.entries) - s.dead, Bytes: s.bytes, Evicted: s.evicted, Expired: s.expired,
+		Unsaved: s.dirty.n + s.taken + s.strayed, Oldest: s.oldest,
+	}
+	if e := s.dirty.head; e != nil && (s.taken == 0 || e.since.Before(s.oldest)) {
+		st.Oldest = e.since
+	}
+	return st
 }

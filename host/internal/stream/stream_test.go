@@ -14,15 +14,15 @@ func key(name string) stream.Key { return stream.Key{Transform: "t", Name: name}
 
 // use leaves state in a stream and returns what it found.
 func use(s *stream.Store[sync.Mutex], k stream.Key, state string) string {
-	e := s.Acquire(k)
-	defer s.Release(e)
-	found := string(e.State)
-	e.State = []byte(state)
+	e, _ := s.Acquire(k)
+	defer s.Done(e)
+	found := string(e.State())
+	e.Set([]byte(state), 0)
 	return found
 }
 
 func TestKeepsState(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 3, MaxBytes: 1 << 20})
+	s := stream.New(stream.Config[sync.Mutex]{Max: 3, MaxBytes: 1 << 20})
 	if got := use(s, key("a"), "1"); got != "" {
 		t.Errorf("a new stream has state %q", got)
 	}
@@ -38,7 +38,7 @@ func TestKeepsState(t *testing.T) {
 }
 
 func TestBounded(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 2, MaxBytes: 1 << 20})
+	s := stream.New(stream.Config[sync.Mutex]{Max: 2, MaxBytes: 1 << 20})
 	use(s, key("a"), "1")
 	use(s, key("b"), "1")
 	use(s, key("a"), "2")
@@ -55,24 +55,24 @@ func TestBounded(t *testing.T) {
 }
 
 func TestStreamsInUseStay(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 1, MaxBytes: 1 << 20})
-	a := s.Acquire(key("a"))
-	a.State = []byte("1")
+	s := stream.New(stream.Config[sync.Mutex]{Max: 1, MaxBytes: 1 << 20})
+	a, _ := s.Acquire(key("a"))
+	a.Set([]byte("1"), 0)
 	use(s, key("b"), "1")
 	use(s, key("c"), "1")
-	again := s.Acquire(key("a"))
+	again, _ := s.Acquire(key("a"))
 	if again != a {
 		t.Error("a stream in use was replaced")
 	}
 	s.Release(again)
-	s.Release(a)
+	s.Done(a)
 	if st := s.Stats(); st.Streams != 1 {
 		t.Errorf("stats %+v, want 1 stream", st)
 	}
 }
 
 func TestStreamWithoutStateTakesNoRoom(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 1, MaxBytes: 1 << 20})
+	s := stream.New(stream.Config[sync.Mutex]{Max: 1, MaxBytes: 1 << 20})
 	use(s, key("a"), "1")
 	use(s, key("b"), "")
 	if st := s.Stats(); st.Streams != 1 || st.Evicted != 0 {
@@ -82,7 +82,7 @@ func TestStreamWithoutStateTakesNoRoom(t *testing.T) {
 
 func TestExpires(t *testing.T) {
 	now := time.Unix(0, 0)
-	s := stream.New[sync.Mutex](stream.Config{Max: 9, MaxBytes: 1 << 20, MaxAge: time.Minute, Now: func() time.Time { return now }})
+	s := stream.New(stream.Config[sync.Mutex]{Max: 9, MaxBytes: 1 << 20, MaxAge: time.Minute, Now: func() time.Time { return now }})
 	use(s, key("a"), "1")
 	now = now.Add(40 * time.Second)
 	use(s, key("b"), "1")
@@ -100,18 +100,18 @@ func TestExpires(t *testing.T) {
 
 func TestHammer(t *testing.T) {
 	const callers, loops, keys = 8, 2000, 20
-	s := stream.New[sync.Mutex](stream.Config{Max: 5, MaxBytes: 1 << 20})
+	s := stream.New(stream.Config[sync.Mutex]{Max: 5, MaxBytes: 1 << 20})
 	start := make(chan struct{})
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
 			<-start
 			for i := range loops {
-				e := s.Acquire(key(strconv.Itoa(i % keys)))
+				e, _ := s.Acquire(key(strconv.Itoa(i % keys)))
 				e.Serial.Lock()
-				e.State = append(e.State[:0], byte(i))
+				e.Set([]byte{byte(i), byte(len(e.State()))}, 0)
+				s.Done(e)
 				e.Serial.Unlock()
-				s.Release(e)
 			}
 		})
 	}
@@ -123,7 +123,7 @@ func TestHammer(t *testing.T) {
 }
 
 func TestBoundedInBytes(t *testing.T) {
-	s := stream.New[sync.Mutex](stream.Config{Max: 99, MaxBytes: 3 << 10})
+	s := stream.New(stream.Config[sync.Mutex]{Max: 99, MaxBytes: 3 << 10})
 	large := strings.Repeat("x", 1<<10)
 	use(s, key("a"), large)
 	use(s, key("b"), large)

@@ -1,0 +1,569 @@
+package keeper_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resonhost/resonhost/host/internal/keeper"
+	"github.com/resonhost/resonhost/host/internal/stream"
+	"github.com/resonhost/resonhost/state"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const interval = 10 * time.Second
+
+// turn is a Serial whose users learn what became of the loading.
+type turn struct {
+	sync.Mutex // of those who use the state once it is loaded
+
+	loaded chan error
+}
+
+// wait returns what became of the loading.
+func (t *turn) wait() error {
+	err := <-t.loaded
+	t.loaded <- err // for others
+	return err
+}
+
+// faulty is a store that fails as a test has it.
+type faulty struct {
+	*state.Memory
+
+	mu    sync.Mutex
+	save  func(context.Context) error
+	load  func(context.Context, state.Key) (state.Record, error)
+	list  error
+	tries []time.Time // of saving
+	first []state.Key // that each of these had first
+}
+
+func (f *faulty) Save(ctx context.Context, changes []state.Change) error {
+	f.mu.Lock()
+	f.tries, f.first = append(f.tries, time.Now()), append(f.first, changes[0].Key)
+	fails := f.save
+	f.mu.Unlock()
+	if fails != nil {
+		if err := fails(ctx); err != nil {
+			return err
+		}
+	}
+	return f.Memory.Save(ctx, changes)
+}
+
+func (f *faulty) Load(ctx context.Context, key state.Key) (state.Record, error) {
+	f.mu.Lock()
+	fails := f.load
+	f.mu.Unlock()
+	if fails != nil {
+		return fails(ctx, key)
+	}
+	return f.Memory.Load(ctx, key)
+}
+
+func (f *faulty) List(ctx context.Context, filter state.Filter, visit func(state.Record) error) error {
+	if f.list != nil {
+		return f.list
+	}
+	return f.Memory.List(ctx, filter, visit)
+}
+
+func (f *faulty) fail(save func(context.Context) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.save = save
+}
+
+// fixture is a keeper with what it keeps, and what it told.
+type fixture struct {
+	*keeper.Keeper[turn]
+
+	t       *testing.T
+	store   *faulty
+	streams *stream.Store[turn]
+	log     bytes.Buffer
+	saved   []keeper.Report
+	outages []string
+}
+
+func newFixture(t *testing.T, store *faulty, most int) *fixture {
+	t.Helper()
+	f := &fixture{t: t, store: store}
+	f.streams = stream.New(stream.Config[turn]{
+		Max: most, MaxBytes: 1 << 30, MaxAge: time.Hour, Occupy: func(t *turn) { t.loaded = make(chan error, 1) },
+	})
+	f.Keeper = keeper.New(keeper.Config[turn]{
+		Store: store, Streams: f.streams, Max: most, Interval: interval,
+		Vacate: func(t *turn) { t.loaded <- nil },
+		Fail:   func(t *turn, err error) { t.loaded <- err },
+		Log:    slog.New(slog.NewTextHandler(&f.log, nil)),
+		Saved:  func(r keeper.Report) { f.saved = append(f.saved, r) },
+		Told: func(o keeper.Outage) {
+			f.outages = append(f.outages, fmt.Sprintf("loading %v, ended %v, unsaved %d", o.Loading, o.Ended, o.Unsaved))
+		},
+	})
+	return f
+}
+
+func memory() *faulty { return &faulty{Memory: state.NewMemory()} }
+
+func key(name string) state.Key {
+	return state.Key{Kind: state.KindStream, Tenant: "acme", Transform: "t", Name: name}
+}
+
+func streamKey(name string) stream.Key {
+	return stream.Key{Tenant: "acme", Transform: "t", Name: name}
+}
+
+// put leaves a state in a stream that is loaded.
+func (f *fixture) put(name, state string) {
+	f.t.Helper()
+	e, absent := f.streams.Acquire(streamKey(name))
+	if absent {
+		f.t.Errorf("stream %s is not loaded", name)
+	}
+	e.Set([]byte(state), 3)
+	f.streams.Done(e)
+}
+
+// get uses a stream, which is loaded if need be.
+func (f *fixture) get(name string) (string, error) {
+	e, absent := f.streams.Acquire(streamKey(name))
+	defer f.streams.Release(e)
+	if absent {
+		f.Load(e)
+		if err := e.Serial.wait(); err != nil {
+			return "", err
+		}
+	}
+	return string(e.State()), nil
+}
+
+// stored returns what is stored of a stream, "" for nothing.
+func (f *fixture) stored(name string) string {
+	f.t.Helper()
+	r, err := f.store.Memory.Load(context.Background(), key(name))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		f.t.Error(err)
+	}
+	return string(r.Data)
+}
+
+func (f *fixture) want(what, got, want string) {
+	f.t.Helper()
+	if got != want {
+		f.t.Errorf("%s: %q, want %q", what, got, want)
+	}
+}
+
+func (f *fixture) close() {
+	f.t.Helper()
+	if err := f.Close(); err != nil {
+		f.t.Error(err)
+	}
+}
+
+// pass lets time pass.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestSavesEveryInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, memory(), 99)
+		f.Start()
+		pass(interval / 2)
+		f.put("a", "1")
+		f.want("stored at once", f.stored("a"), "")
+		f.put("a", "2")
+		pass(interval / 2)
+		f.want("stored after the interval", f.stored("a"), "2")
+		f.put("a", "")
+		pass(interval)
+		f.want("stored after the state has gone", f.stored("a"), "")
+		f.put("b", "1")
+		if err := f.Save(t.Context()); err != nil {
+			t.Error(err)
+		}
+		f.want("stored once it was asked for", f.stored("b"), "1")
+		f.put("b", "2")
+		f.Wake()
+		synctest.Wait()
+		f.want("stored once it was woken", f.stored("b"), "2")
+		f.put("b", "3")
+		f.close()
+		f.want("stored at the end", f.stored("b"), "3")
+		if st := f.Stats(); st.Saved != 4 || st.Deleted != 1 || st.SavedBytes != 4 || len(f.saved) != 5 {
+			t.Errorf("stats %+v and %d saves told, want 4 saved, 1 deleted and 5 told", st, len(f.saved))
+		}
+	})
+}
+
+// TestTheOldestChangeIsNoOlderThanTheIntervalAndASave has a slow store.
+func TestTheOldestChangeIsNoOlderThanTheIntervalAndASave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const took = 3 * time.Second
+		f := newFixture(t, memory(), 99)
+		f.store.save = func(context.Context) error { time.Sleep(took); return nil }
+		f.Start()
+		for range 100 {
+			f.put("a", time.Now().String())
+			pass(500 * time.Millisecond)
+			if st := f.streams.Stats(); !st.Oldest.IsZero() && time.Since(st.Oldest) > interval+took {
+				t.Fatalf("a change is unsaved for %v", time.Since(st.Oldest))
+			}
+		}
+		f.close()
+	})
+}
+
+func TestAnOutageIsToldOnceAndAllIsSavedAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, memory(), 9999)
+		f.Start()
+		f.store.fail(func(context.Context) error { return state.ErrFull })
+		began := time.Now()
+		for i := range 3000 {
+			f.put("early "+strconv.Itoa(i), "1")
+		}
+		for i := range 60 {
+			pass(time.Second)
+			f.put("late", strconv.Itoa(i))
+		}
+		var gaps []string
+		for i, at := range f.store.tries {
+			gaps = append(gaps, at.Sub(began).String())
+			if !strings.HasPrefix(f.store.first[i].Name, "early") {
+				t.Errorf("try %d begins with %s, want what came first", i, f.store.first[i].Name)
+			}
+		}
+		f.want("tries", fmt.Sprint(gaps), "[10s 11s 13s 17s 25s 35s 45s 55s]")
+		if st := f.streams.Stats(); st.Unsaved != 3001 || time.Since(st.Oldest) < time.Minute {
+			t.Errorf("stats %+v, want 3001 unsaved for a minute", st)
+		}
+		f.store.fail(nil)
+		pass(interval)
+		f.want("the last that was stored", f.stored("early 2999")+f.stored("late"), "159")
+		if st := f.streams.Stats(); st.Unsaved != 0 || !st.Oldest.IsZero() {
+			t.Errorf("stats %+v, want none unsaved", st)
+		}
+		if st := f.Stats(); st.SaveFailures[state.FaultFull] != 8 || !st.Saving.IsZero() {
+			t.Errorf("stats %+v, want 8 failures for want of room, and no outage", st)
+		}
+		f.want("outages", strings.Join(f.outages, "; "), "loading false, ended false, unsaved 3001; loading false, ended true, unsaved 0")
+		if n := strings.Count(f.log.String(), "\n"); n != 2 {
+			t.Errorf("%d lines are logged, want one at the beginning and one at the end:\n%s", n, f.log.String())
+		}
+		f.close()
+	})
+}
+
+// waits blocks until its context ends, as a store does that was stopped.
+func waits(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestASaveThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, memory(), 99)
+		f.store.fail(waits)
+		f.Start()
+		f.put("a", "1")
+		pass(interval + keeper.SaveTimeout)
+		if st := f.Stats(); st.SaveFailures[state.FaultTimeout] != 1 {
+			t.Errorf("stats %+v, want a timeout", st)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := f.Save(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("a save whose caller has gone: %v, want that it was cancelled", err)
+		}
+		f.Hurry()
+		began := time.Now()
+		if err := f.Close(); err == nil || time.Since(began) != keeper.Grace {
+			t.Errorf("closing took %v with error %v, want %v and an error", time.Since(began), err, keeper.Grace)
+		}
+	})
+}
+
+// recorded returns a store that has records of those names.
+func recorded(t *testing.T, names ...string) *faulty {
+	t.Helper()
+	f := memory()
+	for i, name := range names {
+		r := state.Record{Key: key(name), Format: 3, Data: []byte("state of " + name), Changed: time.Now().Add(time.Duration(i-len(names)) * time.Second)}
+		if err := f.Memory.Save(t.Context(), []state.Change{{Record: r}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+func (f *fixture) open() {
+	f.t.Helper()
+	if err := f.Open(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func TestLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, recorded(t, "a", "b"), 99)
+		f.open()
+		for _, name := range []string{"a", "b", "a"} {
+			got, err := f.get(name)
+			if err != nil {
+				t.Error(err)
+			}
+			f.want(name, got, "state of "+name)
+		}
+		if got, err := f.get("new"); got != "" || err != nil {
+			t.Errorf("a stream that is not stored has %q, %v", got, err)
+		}
+		if st := f.Stats(); st.Loads != 2 {
+			t.Errorf("stats %+v, want 2 loads", st)
+		}
+		f.close()
+		if len(f.store.tries) != 0 {
+			t.Error("what was only loaded is saved")
+		}
+	})
+}
+
+func TestALoadThatFailsIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		load  func(context.Context, state.Key) (state.Record, error)
+		want  error
+		fault state.Fault
+		took  time.Duration
+	}{
+		"away":   {func(context.Context, state.Key) (state.Record, error) { return state.Record{}, state.ErrUnavailable }, keeper.ErrUnavailable, state.FaultUnavailable, 0},
+		"hangs":  {func(ctx context.Context, _ state.Key) (state.Record, error) { return state.Record{}, waits(ctx) }, keeper.ErrUnavailable, state.FaultTimeout, keeper.LoadTimeout},
+		"broken": {func(context.Context, state.Key) (state.Record, error) { return state.Record{}, errors.New("disk") }, keeper.ErrUnavailable, state.FaultIO, 0},
+		"corrupt": {func(_ context.Context, k state.Key) (state.Record, error) {
+			return state.Record{}, &state.RecordError{Key: k, Err: state.ErrCorrupt}
+		}, keeper.ErrUnreadable, state.FaultCorrupt, 0},
+		"newer": {func(_ context.Context, k state.Key) (state.Record, error) {
+			return state.Record{}, &state.RecordError{Key: k, Err: state.ErrNewer}
+		}, keeper.ErrUnreadable, state.FaultNewer, 0},
+		"another": {func(context.Context, state.Key) (state.Record, error) {
+			return state.Record{Key: key("b"), Data: []byte("b")}, nil
+		}, keeper.ErrUnreadable, state.FaultCorrupt, 0},
+		"garbage": {func(_ context.Context, k state.Key) (state.Record, error) {
+			return state.Record{Key: k, Format: -5}, nil
+		}, keeper.ErrUnreadable, state.FaultInvalid, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, recorded(t, "a"), 99)
+				f.open()
+				f.store.load = c.load
+				for range 2 {
+					began := time.Now()
+					if got, err := f.get("a"); got != "" || !errors.Is(err, c.want) || time.Since(began) != c.took {
+						t.Errorf("state %q, error %v after %v; want %v after %v", got, err, time.Since(began), c.want, c.took)
+					}
+				}
+				if st := f.Stats(); st.LoadFailures[c.fault] != 2 {
+					t.Errorf("stats %+v, want 2 of %s", st, c.fault)
+				}
+				if n := strings.Count(f.log.String(), "\n"); n != 1 {
+					t.Errorf("%d lines are logged, want 1:\n%s", n, f.log.String())
+				}
+				f.store.load = nil
+				got, err := f.get("a")
+				if err != nil {
+					t.Error(err)
+				}
+				f.want("a", got, "state of a")
+				f.close()
+				f.want("stored", f.stored("a"), "state of a")
+			})
+		})
+	}
+}
+
+// TestManyLoadsThatHangEndInTime has more than are loaded at once.
+func TestManyLoadsThatHangEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names []string
+		for i := range 100 {
+			names = append(names, strconv.Itoa(i))
+		}
+		f := newFixture(t, recorded(t, names...), 999)
+		f.open()
+		f.store.load = func(ctx context.Context, _ state.Key) (state.Record, error) { return state.Record{}, waits(ctx) }
+		began := time.Now()
+		var wg sync.WaitGroup
+		for _, name := range names {
+			wg.Go(func() {
+				if _, err := f.get(name); !errors.Is(err, keeper.ErrUnavailable) || time.Since(began) > keeper.LoadTimeout {
+					t.Errorf("error %v after %v", err, time.Since(began))
+				}
+			})
+		}
+		wg.Wait()
+		f.close()
+	})
+}
+
+func TestAStateThatIsNotThereAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, recorded(t, "a"), 99)
+		f.open()
+		if err := f.store.Memory.Save(t.Context(), []state.Change{{Record: state.Record{Key: key("a")}, Delete: true}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.get("a"); got != "" || err != nil {
+			t.Errorf("state %q, error %v", got, err)
+		}
+		if st := f.Stats(); st.Lost != 1 || !strings.Contains(f.log.String(), "begins anew") {
+			t.Errorf("stats %+v, log %s; want 1 lost and told", st, f.log.String())
+		}
+		f.close()
+	})
+}
+
+func TestOpenKeepsTheNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const stored, most = 5000, 10
+		var names []string
+		for i := range stored {
+			names = append(names, strconv.Itoa(i))
+		}
+		f := newFixture(t, recorded(t, names...), most)
+		f.open()
+		if st := f.streams.Stats(); st.Evicted+st.Expired != stored-most || st.Streams != most {
+			t.Errorf("stats %+v, want %d gone and %d left", st, stored-most, most)
+		}
+		got, err := f.get(strconv.Itoa(stored - 1))
+		if err != nil {
+			t.Error(err)
+		}
+		f.want("the newest", got, "state of 4999")
+		f.close()
+		st, err := f.store.Stats(t.Context())
+		if err != nil || st.Records != most {
+			t.Errorf("%d records are left, error %v; want %d", st.Records, err, most)
+		}
+	})
+}
+
+func TestOpenGoesOnWithRecordsThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &faulty{Memory: state.NewMemory()}, 99)
+		store := &strangers{faulty: f.store}
+		k := keeper.New(keeper.Config[turn]{
+			Store: store, Streams: f.streams, Max: 99, Interval: interval,
+			Vacate: func(t *turn) { t.loaded <- nil }, Fail: func(t *turn, err error) { t.loaded <- err },
+			Log: slog.New(slog.NewTextHandler(&f.log, nil)),
+		})
+		f.Keeper = k
+		f.open()
+		if st := f.Stats(); st.Unreadable != 2 || !strings.Contains(f.log.String(), "records=2") {
+			t.Errorf("stats %+v, log %s; want 2 that cannot be read", st, f.log.String())
+		}
+		if formats := f.streams.Formats("t"); len(formats) != 0 {
+			t.Errorf("formats %v, want none", formats)
+		}
+		f.store.load = func(_ context.Context, k state.Key) (state.Record, error) {
+			return state.Record{}, &state.RecordError{Key: k, Err: state.ErrNewer}
+		}
+		if _, err := f.get("a"); !errors.Is(err, keeper.ErrUnreadable) {
+			t.Errorf("error %v", err)
+		}
+		f.close()
+		if len(f.store.tries) != 0 {
+			t.Error("what cannot be read is written over")
+		}
+	})
+}
+
+// strangers is a store that lists a record that cannot be read, and one without a key.
+type strangers struct{ *faulty }
+
+func (s *strangers) List(_ context.Context, _ state.Filter, visit func(state.Record) error) error {
+	err := &state.RecordError{Key: key("a"), Err: state.ErrNewer}
+	return errors.Join(visit(state.Record{Key: key("a"), Err: err}), visit(state.Record{Err: err}))
+}
+
+func TestOpenFailsWithTheStore(t *testing.T) {
+	f := newFixture(t, memory(), 99)
+	f.store.list = state.ErrUnavailable
+	if err := f.Open(t.Context()); !errors.Is(err, state.ErrUnavailable) {
+		t.Errorf("error %v, want %v", err, state.ErrUnavailable)
+	}
+	f.close()
+}
+
+// add adds a letter to the state of a stream.
+func (f *fixture) add(name string) error {
+	e, absent := f.streams.Acquire(streamKey(name))
+	if absent {
+		f.Load(e)
+		if err := e.Serial.wait(); err != nil {
+			f.streams.Release(e)
+			return err
+		}
+	}
+	e.Serial.Lock()
+	defer e.Serial.Unlock()
+	e.Set(append(bytes.Clone(e.State()), 'x'), 3)
+	f.streams.Done(e)
+	return nil
+}
+
+// TestHammer has users of streams while all goes on, and compares at the end.
+func TestHammer(t *testing.T) {
+	const users, loops, keys = 4, 400, 50
+	f := newFixture(t, recorded(t, "0", "1", "2"), 20)
+	f.open()
+	fails := 0
+	f.store.save = func(context.Context) error { // which fails every third time
+		if fails++; fails%3 == 0 {
+			return state.ErrUnavailable
+		}
+		return nil
+	}
+	f.Start()
+	var wg sync.WaitGroup
+	for u := range users {
+		wg.Go(func() {
+			for i := range loops {
+				name := strconv.Itoa((i*7 + u) % keys)
+				if err := f.add(name); err != nil {
+					t.Error(err)
+				}
+				if i%50 == 0 {
+					_ = f.Save(t.Context()) // which may fail
+				}
+			}
+		})
+	}
+	wg.Wait()
+	f.store.fail(nil)
+	f.close()
+	st, err := f.store.Stats(t.Context())
+	if err != nil || st.Records != f.streams.Stats().Streams {
+		t.Errorf("%d records, %d streams, error %v", st.Records, f.streams.Stats().Streams, err)
+	}
+	for i := range keys {
+		e, _ := f.streams.Acquire(streamKey(strconv.Itoa(i)))
+		f.want("stored of "+strconv.Itoa(i), f.stored(strconv.Itoa(i)), string(e.State()))
+		f.streams.Release(e)
+	}
+}

@@ -1,0 +1,83 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/stream"
+	"github.com/resonhost/resonhost/state"
+)
+
+// Open adds what is stored to the streams. No task runs yet.
+func (k *Keeper[S]) Open(ctx context.Context) error {
+	l := &listing[S]{k: k, opened: time.Now()}
+	if err := k.cfg.Store.List(ctx, state.Filter{Kind: state.KindStream}, l.visit); err != nil {
+		return fmt.Errorf("the states of streams that are stored cannot be listed: %w", err)
+	}
+	l.sort()
+	for _, of := range l.newest {
+		k.cfg.Streams.Add(of)
+	}
+	if l.unreadable > 0 {
+		k.count(func(s *Stats) { s.Unreadable = l.unreadable })
+		k.cfg.Log.Error("records in the store cannot be read; they stay, and tasks of their streams fail", "records", l.unreadable, "first", l.first)
+	}
+	return nil
+}
+
+// listing is what is stored. Of more than the streams that are kept it has the newest.
+type listing[S any] struct {
+	k          *Keeper[S]
+	opened     time.Time
+	newest     []stream.Stored
+	unreadable int
+	first      error
+}
+
+func (l *listing[S]) visit(r state.Record) error {
+	of := stream.Stored{Key: streamKey(r.Key), Format: r.Format, Size: r.Size, Changed: r.Changed}
+	if r.Err != nil {
+		if l.unreadable++; l.first == nil {
+			l.first = r.Err
+		}
+		if r.Key == (state.Key{}) {
+			return nil
+		}
+		of.Format, of.Changed = stream.Unknown, l.opened // when it was changed is not known
+	}
+	if l.newest = append(l.newest, of); len(l.newest) >= 2*l.k.cfg.Max+1024 {
+		l.sort()
+		old := len(l.newest) - l.k.cfg.Max
+		for _, of := range l.newest[:old] {
+			l.k.cfg.Streams.Evict(of.Key)
+		}
+		l.newest = slices.Delete(l.newest, 0, old)
+	}
+	return nil
+}
+
+func (l *listing[S]) sort() {
+	slices.SortStableFunc(l.newest, func(a, b stream.Stored) int { return a.Changed.Compare(b.Changed) })
+}
+
+// sweep finds the records that are to be deleted and were too many to be remembered. It reports
+// whether there were some, for the caller to save again.
+func (k *Keeper[S]) sweep(ctx context.Context) (again bool, err error) {
+	if k.cfg.Streams.Strayed() == 0 && !k.unswept {
+		return false, nil
+	}
+	k.unswept = true
+	err = k.cfg.Store.List(ctx, state.Filter{Kind: state.KindStream}, func(r state.Record) error {
+		if r.Key != (state.Key{}) {
+			k.cfg.Streams.Sweep(streamKey(r.Key))
+		}
+		return nil
+	})
+	if err != nil {
+		return false, k.failed(ctx, fmt.Errorf("records to be deleted cannot be listed: %w", err))
+	}
+	k.unswept = false
+	return true, nil
+}

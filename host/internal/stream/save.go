@@ -1,0 +1,110 @@
+package stream
+
+import "time"
+
+// markLocked notes that an entry is not stored as it is, as of now.
+func (s *Store[S]) markLocked(e *Entry[S], now time.Time) {
+	if !e.unsaved {
+		e.unsaved, e.since = true, now
+		s.dirty.pushBack(e)
+	}
+}
+
+// unmarkLocked notes that an entry need not be saved.
+func (s *Store[S]) unmarkLocked(e *Entry[S]) {
+	if e.unsaved {
+		s.dirty.remove(e)
+		e.unsaved = false
+	}
+}
+
+// Taken is a change that is to be saved.
+type Taken[S any] struct {
+	Key Key
+	// State is as it was when it was taken, and nobody writes into it. If it is empty the record is
+	// to be deleted.
+	State   []byte
+	Format  int
+	Changed time.Time // when State became what it is
+
+	entry *Entry[S]
+	since time.Time // when the first change came that is not saved
+}
+
+// Delete is whether the record is to be deleted.
+func (t *Taken[S]) Delete() bool { return len(t.State) == 0 }
+
+// Since is when the first change came that is not saved.
+func (t *Taken[S]) Since() time.Time { return t.since }
+
+// takenAtOnce is how many changes are taken before tasks come in between.
+const takenAtOnce = 256
+
+// Take appends what is to be saved and came no later than until, what came first first: up to so
+// many changes. Each is then to be given to [Store.Saved] or [Store.Return]. One goroutine at a time
+// calls these three.
+func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := 0; len(into) < most; n++ {
+		e := s.dirty.head
+		if e == nil || e.since.After(until) {
+			break
+		}
+		s.unmarkLocked(e)
+		if len(e.state) > 0 || e.stored { // else it came and went between two saves
+			into = append(into, Taken[S]{e.key, e.state, e.format, e.changed, e, e.since})
+			if s.taken++; s.taken == 1 {
+				s.oldest = e.since
+			}
+			if len(e.state) > 0 {
+				e.stored, e.saved = true, e.changed
+			}
+		}
+		if n%takenAtOnce == takenAtOnce-1 {
+			s.mu.Unlock()
+			s.mu.Lock()
+		}
+	}
+	return into
+}
+
+// Saved says of changes that they are saved.
+func (s *Store[S]) Saved(changes []Taken[S]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range changes {
+		t := &changes[i]
+		e := t.entry
+		if t.Delete() && !e.gone {
+			e.stored = false
+			if e.phase == dead {
+				s.dropLocked(e)
+			}
+		}
+	}
+	s.settleLocked(len(changes))
+}
+
+// Return says of changes that they may not be saved. They wait again, with their age.
+func (s *Store[S]) Return(changes []Taken[S]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(changes) - 1; i >= 0; i-- {
+		t := &changes[i]
+		e := t.entry
+		if e.gone {
+			continue
+		}
+		s.unmarkLocked(e) // of what has come since
+		e.unsaved, e.since = true, t.since
+		s.dirty.pushFront(e)
+	}
+	s.settleLocked(len(changes))
+}
+
+func (s *Store[S]) settleLocked(n int) {
+	if s.taken -= n; s.taken == 0 {
+		s.oldest = time.Time{}
+	}
+}
