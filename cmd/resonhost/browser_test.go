@@ -211,9 +211,38 @@ func (b *tab) open(hash string) {
 func (b *tab) click(selector, text string) {
 	b.t.Helper()
 	found := fmt.Sprintf(`[...document.querySelectorAll(%s)].find((e) => e.checkVisibility() && e.textContent.includes(%s))`, quoted(selector), quoted(text))
-	b.await(found)
-	at := eval[[2]float64](b, `(() => { const e = `+found+`; e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()`)
-	b.do(chromedp.MouseClickXY(at[0], at[1]))
+	for until := time.Now().Add(patience); ; {
+		at := b.steady(found)
+		b.do(chromedp.MouseClickXY(at[0], at[1]))
+		for range 50 { // who has left the page has left the answer with it
+			if eval[bool](b, `globalThis.pressed !== false`) {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if time.Now().After(until) {
+			b.t.Fatalf("%s moves away whenever it is pressed; the page shows:\n%s", found, b.shown())
+		}
+	}
+}
+
+// steady waits until an element stays where it is, as what a page loads may move it, and returns its
+// middle. The script's pressed then says whether it was pressed.
+func (b *tab) steady(found string) (at [2]float64) {
+	b.t.Helper()
+	was := [2]float64{-1, -1}
+	for range 40 {
+		b.await(found)
+		at = eval[[2]float64](b, `(() => { const e = `+found+`; if (!e) return [-2, -2]; e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();
+			if (globalThis.aim !== e) { globalThis.aim = e; e.addEventListener('click', () => { globalThis.pressed = true; globalThis.aim = null; }, {once: true, capture: true}); }
+			globalThis.pressed = false; return [r.x + r.width / 2, r.y + r.height / 2]; })()`)
+		if at == was && at[0] >= 0 {
+			break
+		}
+		was = at
+		time.Sleep(50 * time.Millisecond)
+	}
+	return at
 }
 
 // fill writes into a control, as a person does.

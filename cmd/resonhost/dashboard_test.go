@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -36,8 +37,9 @@ func TestDashboard(t *testing.T) {
 	}
 	put(t, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1", Mode: 'f'}))
 	put(t, "trial.wasm", trial(t, "v1"))
+	put(t, "noisy.wasm", guesttest.HandWritten(t, "hostile"))
 	config := filepath.Join(t.TempDir(), "resonhost.yaml")
-	if err := os.WriteFile(config, []byte("plugin_overrides: {trial: {canary: 50%, canary_time: 1h}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("plugin_overrides: {trial: {canary: 50%, canary_time: 1h}, noisy: {log_bytes_per_second: 1KiB}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := startRun(t, "--plugins", dir, "--config", config)
@@ -48,7 +50,7 @@ func TestDashboard(t *testing.T) {
 		test func(*testing.T, *dashboardTest)
 	}{
 		{"newcomer", testNewcomer}, {"buttons", testButtons}, {"form", testForm}, {"keyboard", testKeyboard},
-		{"jobs", testJobs}, {"networks", testNetworks}, {"sign in", testSignIn}, {"strange answer", testStrangeAnswer}, {"events", testEvents}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
+		{"jobs", testJobs}, {"networks", testNetworks}, {"sign in", testSignIn}, {"strange answer", testStrangeAnswer}, {"events", testEvents}, {"logs", testLogs}, {"many refused", testManyRefused}, {"other origin", testOtherOrigin}, {"gone", testGone}, {"looks", testLooks}, {"markup", testMarkup},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, dash) })
 	}
@@ -236,7 +238,7 @@ func testKeyboard(t *testing.T, d *dashboardTest) {
 	press(kb.Enter) // runs it
 	b.awaitText(".badge", "ok")
 	// All that can be pressed or filled in says what it is, and there are landmarks.
-	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/network", "#/jobs", "#/events"} {
+	for _, hash := range []string{"#/", "#/plugins", "#/transforms", "#/transforms/cascade", "#/network", "#/jobs", "#/events", "#/logs"} {
 		b.open(hash)
 		b.awaitText("#foot", "Live")
 		if nameless := eval[[]string](b, `[...document.querySelectorAll('button, a, input, select, textarea, summary, svg[role=img]')]
@@ -403,6 +405,62 @@ func testEvents(t *testing.T, d *dashboardTest) {
 	b.await(`document.querySelectorAll('.event').length === 2`)
 }
 
+// testLogs reads what a plugin writes.
+func testLogs(t *testing.T, d *dashboardTest) {
+	write := func(transform string) {
+		t.Helper()
+		if code, body := d.post(t, transform, "application/octet-stream", strings.NewReader("!")); code != http.StatusOK {
+			t.Fatalf("%s: %d %s", transform, code, body)
+		}
+	}
+	b := d.tab(t)
+	b.open("#/logs/swap")
+	b.awaitText("h1", "Log of swap")
+	b.awaitText(".empty-title", "Nothing is written yet")
+	b.open("#/plugins")
+	b.click(`article[aria-labelledby="plugin-noisy"] a`, "Log")
+	b.awaitText("h1", "Log of noisy")
+	b.await(`document.getElementById('log-plugin').value === 'noisy'`)
+	write("hostile.loglevel")
+	b.awaitText(".line-of.error .badge", "error")
+	// What a plugin writes as an escape sequence or markup is text.
+	b.await(`[...document.querySelectorAll('.said')].some((e) => e.textContent.includes('\x1b')) && !document.querySelector('.said img')`)
+	b.click("button", "Hold still")
+	write("hostile.loglevel")
+	b.awaitText("p[role=status]", "Held: 1 newer.")
+	b.click("button", "Hold still")
+	b.await(`document.querySelectorAll('.line-of').length === 2`)
+	b.fill("#log-filter", "no-such-thing")
+	b.awaitText(".empty-title", "No line is as you ask")
+	b.open("#/logs")
+	b.awaitText(".line-of a", "hostile")
+	write("hostile.write")
+	b.awaitText(".said", "the plugin logs more than it may; lines are dropped and counted")
+	b.eval0(`(() => { const e = document.getElementById('log-level'); e.value = '3'; e.dispatchEvent(new Event('change')); })()`)
+	b.await(`document.querySelectorAll('.line-of').length === 2 && [...document.querySelectorAll('.line-of')].every((e) => e.classList.contains('error'))`)
+}
+
+// testManyRefused has more plugins refused than the overview has lines for.
+func testManyRefused(t *testing.T, d *dashboardTest) {
+	var names []string
+	for _, name := range []string{"bad-a", "bad-b", "bad-c", "bad-d"} {
+		names = append(names, name+".wasm")
+		d.put(t, name+".wasm", guesttest.HandWritten(t, "no-run"))
+	}
+	b := d.tab(t)
+	b.open("#/")
+	b.awaitText(".notice", "The newest versions of 4 plugins do not serve.")
+	b.await(`document.querySelectorAll('.notice').length === 1`)
+	b.click(".notice a", "Plugins")
+	b.await(`document.querySelectorAll('.callout.bad').length === 4`)
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(d.dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	b.await(`!document.querySelector('.callout.bad')`)
+}
+
 // testOtherOrigin has a page of another origin try what the dashboard's buttons do.
 func testOtherOrigin(t *testing.T, d *dashboardTest) {
 	b := d.tab(t)
@@ -463,6 +521,7 @@ func testLooks(t *testing.T, d *dashboardTest) {
 			{"network", "#/network/spiral", ".note", "34 nodes with 47 bonds"},
 			{"jobs", "#/jobs", ".badge", "done"},
 			{"events", "#/events", "label", "Contains"},
+			{"logs", "#/logs", ".said", "forged"},
 		} {
 			b.eval0(`location.hash = ` + quoted(page.hash))
 			b.awaitText(page.selector, page.text)
@@ -476,6 +535,8 @@ func testLooks(t *testing.T, d *dashboardTest) {
 			if pale := eval[[]string](b, contrast); len(pale) > 0 {
 				t.Errorf("%s of %s: text too pale: %q", page.name, c.name, pale)
 			}
+			b.eval0(`scrollTo(0, document.body.scrollHeight)`)
+			b.shot(page.name + "-below-" + c.name)
 			b.eval0(`scrollTo(0, 0)`)
 			b.shot(page.name + "-" + c.name)
 		}

@@ -135,6 +135,7 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	pages, err := dashboard.Routes(dashboard.Options{
 		Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}},
 		Pages: []dashboard.Page{{ID: "network", Title: "Networks", Module: view.Network()}},
+		Kinds: eventKinds,
 	})
 	if err != nil {
 		return nil, nil, err

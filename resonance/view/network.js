@@ -31,9 +31,11 @@ function list(body, signal, kit) {
     h('div', { class: 'field' }, h('label', { for: 'network-id' }, 'Name'), name, h('p', { class: 'hint' }, 'Without one it gets one.')),
     h('div', { class: 'field' }, h('label', { for: 'nodes' }, 'Nodes'), count, h('p', { class: 'hint' }, 'At most 144. Each is bound to the eighth and the thirteenth before it.'))), said,
   h('div', { class: 'row' }, h('button', { type: 'submit', class: 'primary' }, 'Create a network')));
-  put(body, none, rows, card('A new network', 'Nodes resonate by the transforms of tick, every 10 ms, until the network is deleted or the server ends.', form));
+  const making = card('A new network', 'Nodes resonate by the transforms of tick, every 10 ms, until the network is deleted or the server ends.', form);
+  put(body, none, rows);
   poll(async () => {
     const { networks } = await kit.get('/v1/networks').catch((e) => ({ networks: put(none, e.status && empty('No networks to be seen', e.message)) && null }));
+    if (!making.isConnected) body.append(making); // below what there is, so that it does not jump
     if (!networks) return;
     put(none, networks.length === 0 && empty('No network', 'You see the networks of your own tenant.'));
     keyed(rows, networks.map(({ id, nodes, active, connections }) => ({ id, nodes, active, connections })), (n) => n.id, (n) => h('li', {}, h('a', { class: 'card transform', href: `#/network/${encodeURIComponent(n.id)}`, 'data-focus': n.id },
@@ -95,7 +97,7 @@ async function one(body, id, retitle, signal, kit) {
     const values = [format.number(network.nodes), format.number(network.connections), strength.toFixed(3), (network.state?.metrics?.networkCoherence ?? 0).toFixed(3), format.number(network.ticks), format.number(network.ticks_coalesced)];
     facts.querySelectorAll('.figure').forEach((el, i) => say(el, values[i]));
     drawing.update(state.nodes, state.bonds, `${format.plural(total, 'node')} with ${format.plural(network.connections, 'bond')}, of a mean strength of ${strength.toFixed(2)}.${total > MOST ? ` The first ${MOST} are drawn.` : ''}`);
-    if (details.open) put(nodes, table('Nodes', ['Node', 'Frequency', 'Strength', 'State'], state.nodes.map((n) => [n.id, `${format.number(n.frequency)} Hz`, n.resonance_strength.toFixed(3), n.state])));
+    if (details.open) put(nodes, table('Nodes', ['Node', 'Frequency', 'Strength', 'State'], state.nodes.map((n) => [n.id, `${format.number(n.frequency)} Hz`, n.resonance_strength.toFixed(3), n.state]), [0, 3]));
     if (state.nodes.length === 0) put(chosen, empty('No node', `POST ${base}/nodes makes one.`));
     else choose(state.nodes.find((n) => n.id === state.node?.id), true);
   }
@@ -140,7 +142,7 @@ async function bonds(get, base, nodes) {
 // spiral draws nodes where they are, each a button.
 function spiral({ h, put, s }, choose) {
   const svg = s('svg', { class: 'chart spiral', height: 440, role: 'group', 'aria-label': 'The nodes on a golden spiral' });
-  const sentence = h('p', { class: 'note' });
+  const sentence = h('p', { class: 'note' }, '\u00a0'); // which keeps its place
   let drawn = '';
   let circles = new Map();
   function draw(nodes, bonds) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/auth"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	// Views show results of transforms, and Pages what else there is to see.
 	Views []View
 	Pages []Page
+	// Kinds are the kinds of events that the server has, as [server.Options.EventKinds]; default all.
+	Kinds []event.Kind
 }
 
 // View is an ECMAScript module that shows results of one transform. Its default export is a
@@ -136,7 +139,15 @@ func (o Options) extend(out files) error {
 	list := struct {
 		Views map[string]string `json:"views"`
 		Pages []page            `json:"pages"`
-	}{make(map[string]string), []page{}}
+		Kinds []string          `json:"kinds"`
+	}{make(map[string]string), []page{}, []string{}}
+	kinds := o.Kinds
+	if len(kinds) == 0 {
+		kinds = event.Kinds()
+	}
+	for _, k := range kinds {
+		list.Kinds = append(list.Kinds, k.String())
+	}
 	for i, v := range o.Views {
 		name := "views/" + viewFiles.ReplaceAllString(v.Transform, "-") + ".js"
 		if _, twice := out[name]; twice || v.Transform == "" {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/dashboard"
 )
@@ -49,6 +50,7 @@ func TestFiles(t *testing.T) {
 	h := serve(t, dashboard.Options{
 		Views: []dashboard.View{{Transform: "a.b/c", Module: []byte("export default 1")}},
 		Pages: []dashboard.Page{{ID: "extra", Title: "Extra", Module: []byte("export default 2")}},
+		Kinds: []event.Kind{event.KindPluginChanged, event.KindPluginLogged},
 	})
 	for path, want := range map[string]struct{ mediaType, body string }{
 		"/ui/":                {"text/html; charset=utf-8", "<!doctype html>"},
@@ -57,7 +59,7 @@ func TestFiles(t *testing.T) {
 		"/ui/icon.svg":        {"image/svg+xml", "<svg"},
 		"/ui/views/a.b-c.js":  {"text/javascript; charset=utf-8", "export default 1"},
 		"/ui/extra/extra.js":  {"text/javascript; charset=utf-8", "export default 2"},
-		"/ui/extensions.json": {"application/json", `{"views":{"a.b/c":"views/a.b-c.js"},"pages":[{"id":"extra","title":"Extra","module":"extra/extra.js"}]}`},
+		"/ui/extensions.json": {"application/json", `{"views":{"a.b/c":"views/a.b-c.js"},"pages":[{"id":"extra","title":"Extra","module":"extra/extra.js"}],"kinds":["plugin.changed","plugin.logged"]}`},
 	} {
 		w := get(h, path)
 		head := w.Header()

@@ -11,6 +11,7 @@ import plugins from './pages/plugins.js';
 import transforms, { extend } from './pages/transforms.js';
 import jobs from './pages/jobs.js';
 import events from './pages/events.js';
+import logs from './pages/logs.js';
 
 const pages = [
   { id: '', title: 'Overview', icon: 'overview', mount: overview },
@@ -18,6 +19,7 @@ const pages = [
   { id: 'transforms', title: 'Transforms', icon: 'transforms', mount: transforms },
   { id: 'jobs', title: 'Jobs', icon: 'jobs', mount: jobs },
   { id: 'events', title: 'Events', icon: 'events', mount: events },
+  { id: 'logs', title: 'Logs', icon: 'logs', mount: logs },
 ];
 
 const main = document.getElementById('main');
@@ -98,13 +100,16 @@ function retry() {
   again();
 }
 
+let kinds = ['plugin.changed']; // of events that the server has
+
 // extensions are views of transforms and pages that the program brings along.
 async function extensions() {
   const list = await (await fetch(new URL('extensions.json', import.meta.url))).json();
+  kinds = list.kinds;
   for (const [name, file] of Object.entries(list.views)) extend(name, url(`/ui/${file}`).href);
   for (const page of list.pages) {
     const module = url(`/ui/${page.module}`).href;
-    pages.splice(pages.length - 2, 0, {
+    pages.splice(pages.findIndex((one) => one.id === 'jobs'), 0, {
       id: page.id, title: page.title, icon: page.id,
       mount: async (body, context) => {
         const [page, kit] = await Promise.all([import(module), import('./kit.js')]);
@@ -133,5 +138,5 @@ hear((event) => {
 setInterval(countdown, 1000);
 status();
 start();
-follow();
+follow(kinds);
 globalThis.resonhost = { live, feed }; // to look at from the browser's console

@@ -103,6 +103,12 @@ export function heat({ label, height = 220 }) {
   let rows = [];
   let most = 0;
   const read = h('p', { class: 'read', 'aria-hidden': 'true' });
+  const scale = h('span', { class: 'scale-most' });
+  const legend = h('p', { class: 'heat-legend', 'aria-hidden': 'true' }, '1 ', [0.12, 0.34, 0.56, 0.78, 1].map((o) => {
+    const step = h('span', { class: 'heat-step' });
+    step.style.setProperty('--part', String(o));
+    return step;
+  }), ' ', scale, ' tasks in 5 s');
   const chart = figure(label, height, draw, () => table(label, ['Time', ...rows], columns.filter((c) => c.counts).map((c) => [clock(c.at), ...rows.map((_, i) => number(c.counts[i] ?? 0))]).reverse()));
   const box = { left: 60, right: 8, top: 6, bottom: 22 };
   function draw(svg, width) {
@@ -130,10 +136,11 @@ export function heat({ label, height = 220 }) {
     columns = next;
     rows = names;
     most = Math.max(1, ...columns.flatMap((c) => c.counts ?? []));
+    say(scale, number(most));
     chart.redraw();
     chart.svg.setAttribute('aria-label', `${label}. ${sentence}`);
   }
-  chart.el.insertBefore(read, chart.el.lastChild);
+  chart.el.insertBefore(h('div', { class: 'under' }, legend, read), chart.el.lastChild);
   return { el: chart.el, update };
 }
 

@@ -75,13 +75,17 @@ export function keyed(container, items, key, render) {
   }
 }
 
-/** table makes a table with a caption that is read out, in a box that scrolls sideways by itself. */
-export function table(caption, head, rows) {
+/**
+ * table makes a table with a caption that is read out, in a box that scrolls sideways by itself. Columns
+ * of figures stand below each other by their ends: all but those that texts names, from 0.
+ */
+export function table(caption, head, rows, texts = [0]) {
+  const side = (i) => (texts.includes(i) ? null : 'figures');
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
     h('table', {},
-      h('caption', { class: 'quiet' }, caption),
-      h('thead', {}, h('tr', {}, head.map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => (i === 0 ? h('th', { scope: 'row' }, cell) : h('td', {}, cell))))))));
+      h('caption', { class: 'unseen' }, caption),
+      h('thead', {}, h('tr', {}, head.map((name, i) => h('th', { scope: 'col', class: side(i) }, name)))),
+      h('tbody', {}, rows.map((row) => h('tr', {}, row.map((cell, i) => (i === 0 ? h('th', { scope: 'row', class: side(i) }, cell) : h('td', { class: side(i) }, cell))))))));
 }
 
 /** card is a section with a title. */
@@ -100,6 +104,7 @@ const ICONS = {
   transforms: 'M4 7h11m-4-4 4 4-4 4M20 17H9m4-4-4 4 4 4',
   network: 'M12 12m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M5 5m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M19 6m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M17 19m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M6.5 6.5l4 4M17.4 7.3l-4 3.4M13 13.7l3 3.6',
   events: 'M5 6h14M5 12h14M5 18h9',
+  logs: 'M5 4h14v16H5zM8 9h8M8 12.5h8M8 16h5',
   jobs: 'M4 8h16v11H4zM9 8V5h6v3M4 13h16',
 };
 

@@ -7,14 +7,13 @@ import { SignedOut } from './session.js';
 const MOST = 1000; // events that are kept
 const LONGEST = 30000; // ms between attempts
 
-// Kinds of events that are rare, and those that come as fast as work is done: the server makes these
-// only for who asks for them.
-const RARE = ['plugin.changed'];
-/** FREQUENT are kinds that come only once they are asked for. */
-export const FREQUENT = ['task.completed'];
+// Kinds that come as fast as work is done: the server makes these only for who asks for them.
+const OFTEN = ['task.completed', 'tick.completed', 'nodes.progressed'];
+/** LOGGED is the kind of what plugins write, which has a page of its own. */
+export const LOGGED = 'plugin.logged';
 
-/** feed is what came, the newest first, which kinds come, and whether more can. */
-export const feed = { events: [], kinds: RARE, state: 'connecting', why: '', missed: 0 };
+/** feed is what came, the newest first, which kinds come, which come once asked for, and whether more can. */
+export const feed = { events: [], kinds: [], frequent: [], state: 'connecting', why: '', missed: 0 };
 
 const hearers = new Set();
 
@@ -28,72 +27,113 @@ function tell(event) {
   for (const f of [...hearers]) f(event);
 }
 
-function become(state, why = '') {
-  feed.state = state;
-  feed.why = why;
-  tell(null);
-}
-
-let last = '0'; // all that the server remembers
-let failures = 0;
-let wake = () => {};
-let stream = new AbortController();
+let main = null; // the stream of feed
 
 /** ask has a frequent kind come from now on, or no longer. */
 export function ask(kind, wanted) {
   feed.kinds = wanted ? [...feed.kinds, kind] : feed.kinds.filter((one) => one !== kind);
-  stream.abort();
-  again();
+  main?.anew();
 }
 
-/** follow reads events for as long as the page is open. */
-export async function follow() {
-  document.addEventListener('visibilitychange', () => {
-    if (document.hidden) stream.abort();
-    else again();
+/** follow reads events for as long as the page is open, of the kinds that the server has. */
+export function follow(kinds) {
+  feed.kinds = kinds.filter((kind) => kind !== LOGGED && !OFTEN.includes(kind));
+  feed.frequent = kinds.filter((kind) => OFTEN.includes(kind));
+  main = stream(() => `/v1/events?kinds=${feed.kinds.join()}`, {
+    take(event) {
+      if (event.kind === 'stream.gap') feed.missed += event.data.missed ?? 0;
+      feed.events.unshift(event);
+      if (feed.events.length > MOST) feed.events.length = MOST;
+      tell(event);
+    },
+    become(state, why) {
+      feed.state = state;
+      feed.why = why;
+      tell(null);
+    },
   });
-  for (;;) {
-    // Who looks elsewhere needs none: browsers have six connections for all tabs of a server.
-    while (document.hidden) await pause(LONGEST);
-    stream = new AbortController();
-    const { signal } = stream;
-    try {
-      const response = await request(`/v1/events?kinds=${feed.kinds.join()}`, { signal, headers: { Accept: 'text/event-stream', 'Last-Event-ID': last } });
-      failures = 0;
-      become('open');
-      await read(response.body);
-      become('closed', 'the stream has ended');
-    } catch (e) {
-      if (signal.aborted) {
-        become('connecting');
-        continue;
-      }
-      if (e instanceof Problem && (e.status === 404 || e.status === 403)) {
-        become('none', e.status === 404 ? 'This server sends no events.' : e.message);
-      } else if (e instanceof SignedOut) {
-        become('none', 'Nobody is signed in.');
-      } else {
-        become('closed', e.message);
-      }
-    }
-    await pause(feed.state === 'none' ? 2 * LONGEST : Math.min(LONGEST, 500 * 2 ** failures++));
-  }
 }
 
-/** again has a stream that is down be opened at once. */
+const streams = new Set();
+
+/** again has streams that are down be opened at once. */
 export function again() {
-  failures = 0;
-  wake();
+  for (const one of streams) one.again();
 }
 
-function pause(ms) {
-  return new Promise((resolve) => {
-    wake = resolve;
-    setTimeout(resolve, ms * (0.8 + 0.4 * Math.random()));
+/**
+ * stream reads events of a path that where() says, all that the server remembers and then as they come,
+ * until the signal is aborted: take(event) for each, and become(state, why) when it is open, connecting,
+ * closed for now, or none. anew() opens it by another path.
+ */
+export function stream(where, { take, become, signal }) {
+  let last = '0'; // all that the server remembers
+  let failures = 0;
+  let wake = () => {};
+  let open = new AbortController();
+  const ended = () => signal?.aborted ?? false;
+  const one = {
+    again() {
+      failures = 0;
+      wake();
+    },
+    anew(from = last) {
+      last = from;
+      open.abort();
+      one.again();
+    },
+  };
+  function pause(ms) {
+    return new Promise((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, ms * (0.8 + 0.4 * Math.random()));
+    });
+  }
+  async function attempt(now) {
+    try {
+      const response = await request(where(), { signal: now, headers: { Accept: 'text/event-stream', 'Last-Event-ID': last } });
+      failures = 0;
+      become('open', '');
+      await read(response.body, (block) => {
+        const event = parse(block);
+        if (now.aborted) return;
+        if (event.id) last = event.id;
+        if (event.data && event.kind !== 'stream.begin') take(event);
+      });
+      return ['closed', 'the stream has ended'];
+    } catch (e) {
+      if (now.aborted) return ['connecting', ''];
+      if (e instanceof Problem && (e.status === 404 || e.status === 403)) return ['none', e.status === 404 ? 'This server sends no events.' : e.message];
+      return e instanceof SignedOut ? ['none', 'Nobody is signed in.'] : ['closed', e.message];
+    }
+  }
+  async function go() {
+    while (!ended()) {
+      // Who looks elsewhere needs none: browsers have six connections for all tabs of a server.
+      while (document.hidden && !ended()) await pause(LONGEST);
+      if (ended()) return;
+      open = new AbortController();
+      const [state, why] = await attempt(open.signal);
+      if (ended()) return;
+      become(state, why);
+      if (state !== 'connecting') await pause(state === 'none' ? 2 * LONGEST : Math.min(LONGEST, 500 * 2 ** failures++));
+    }
+  }
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) open.abort();
+    else one.again();
+  }, { signal });
+  signal?.addEventListener('abort', () => {
+    streams.delete(one);
+    open.abort();
+    wake();
   });
+  streams.add(one);
+  go();
+  return one;
 }
 
-async function read(body) {
+async function read(body, take) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
@@ -106,25 +146,20 @@ async function read(body) {
   }
 }
 
-// take reads one event. Its fields are a line each; the data is one line of JSON.
-function take(block) {
+// parse reads one event. Its fields are a line each; the data is one line of JSON.
+function parse(block) {
   const fields = { event: '', data: '', id: '' };
   for (const line of block.split('\n')) {
     const colon = line.indexOf(':');
     if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 1).trimStart();
   }
-  if (fields.id) last = fields.id;
-  if (!fields.data) return;
-  let content;
+  const event = { kind: fields.event, id: fields.id, time: '', data: null };
   try {
-    content = JSON.parse(fields.data);
+    const content = JSON.parse(fields.data || 'null');
+    event.time = content?.time;
+    event.data = content && (content.data ?? {});
   } catch {
-    return; // no event of this server
+    // no event of this server
   }
-  const event = { kind: fields.event, id: fields.id, time: content.time, data: content.data ?? {} };
-  if (event.kind === 'stream.gap') feed.missed += event.data.missed ?? 0;
-  if (event.kind === 'stream.begin') return;
-  feed.events.unshift(event);
-  if (feed.events.length > MOST) feed.events.length = MOST;
-  tell(event);
+  return event;
 }

@@ -55,6 +55,9 @@ export function moment(date) {
   return d.toDateString() === new Date().toDateString() ? clock(d) : `${d.toLocaleDateString('en-CA')} ${clock(d)}`;
 }
 
+/** instant is moment to the millisecond. */
+export const instant = (date) => `${moment(date)}.${String(new Date(date).getMilliseconds()).padStart(3, '0')}`;
+
 /** span of milliseconds: "12 s", "3 min", "2 h 5 min", "4 d". */
 export function span(ms) {
   const all = Math.max(0, Math.floor(ms / 1000));

@@ -2,7 +2,7 @@
 
 import { empty, h, keyed, put, say } from '../dom.js';
 import { moment, number, seconds } from '../format.js';
-import { ask, feed, FREQUENT, hear } from '../feed.js';
+import { ask, feed, hear } from '../feed.js';
 
 const MOST = 200; // events that are shown
 
@@ -29,7 +29,8 @@ export default function events(body, { signal }) {
 
   function update() {
     const all = held ?? feed.events;
-    const there = [...new Set([...feed.events.map((e) => e.kind), ...FREQUENT])].sort((a, b) => FREQUENT.includes(a) - FREQUENT.includes(b) || a.localeCompare(b));
+    const often = (kind) => feed.frequent.includes(kind);
+    const there = [...new Set([...feed.events.map((e) => e.kind), ...feed.frequent])].sort((a, b) => often(a) - often(b) || a.localeCompare(b));
     keyed(kinds, there, (kind) => kind, choice);
     const wanted = text.value.toLowerCase();
     const shown = all.filter((e) => !off.has(e.kind) && (!wanted || JSON.stringify(e).toLowerCase().includes(wanted)));
@@ -38,7 +39,7 @@ export default function events(body, { signal }) {
     say(state, `${{ open: 'Live', connecting: 'Connecting …', closed: 'The stream is down, and is opened again', none: 'No stream' }[feed.state]}. ${number(Math.min(MOST, shown.length))} of ${number(all.length)} shown.${feed.missed ? ` ${number(feed.missed)} came too fast and were missed.` : ''}${held ? ` Held: ${number(feed.events.filter((e) => !held.includes(e)).length)} newer.` : ''}`);
   }
   function choice(kind) {
-    const frequent = FREQUENT.includes(kind);
+    const frequent = feed.frequent.includes(kind);
     return h('label', { class: 'check' }, h('input', {
       type: 'checkbox', checked: !off.has(kind) && (!frequent || feed.kinds.includes(kind)), 'data-focus': kind,
       onchange: (e) => {
@@ -54,8 +55,15 @@ export default function events(body, { signal }) {
 
 function row(e) {
   return h('li', { class: 'event' },
-    h('time', { datetime: e.time }, moment(e.time)), h('span', { class: 'tag' }, e.kind), h('span', { class: 'event-text' }, sentence(e)),
+    h('time', { datetime: e.time }, moment(e.time)), h('span', { class: `tag ${level(e)}` }, e.kind), h('span', { class: 'event-text' }, sentence(e)),
     h('details', { class: 'data' }, h('summary', {}, 'All of it'), h('pre', { tabindex: '0' }, JSON.stringify(e.data, null, 2))));
+}
+
+// level is how much an event is to stand out.
+function level({ kind, data: d }) {
+  if (kind === 'stream.gap' || kind === 'stream.end') return 'warn';
+  if (d.kind || ['refused', 'mismatch', 'suspended'].includes(d.change)) return 'bad';
+  return ['rolled back', 'paused', 'unloaded'].includes(d.change) ? 'warn' : '';
 }
 
 // sentence says what is likely to be looked for, of whatever members there are.

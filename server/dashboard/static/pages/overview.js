@@ -51,7 +51,7 @@ export default function overview(body, { signal }) {
 function tileRow(names) {
   const tiles = names.map((name) => ({ value: h('dd', { class: 'figure' }, '–'), note: h('dd', { class: 'note' }), spark: h('dd', { class: 'spark-box', 'aria-hidden': 'true' }), name }));
   const el = h('div', { class: 'tiles' }, tiles.map((t) => h('dl', { class: 'tile' }, h('dt', {}, t.name), t.value, t.note, t.spark)));
-  return { el, set(i, value, note, values) { say(tiles[i].value, value); say(tiles[i].note, note); put(tiles[i].spark, values && values.length > 1 && spark(values)); } };
+  return { el, warn(i, so) { tiles[i].value.classList.toggle('alarm', so); }, set(i, value, note, values) { say(tiles[i].value, value); say(tiles[i].note, note); put(tiles[i].spark, values && values.length > 1 && spark(values)); } };
 }
 
 function figures(tiles, stats) {
@@ -59,6 +59,7 @@ function figures(tiles, stats) {
   const samples = live.samples.slice(-60);
   const total = (one, what) => [...one.transforms.values()].reduce((sum, t) => sum + what(t), 0) / one.took;
   tiles.set(0, recent.took ? rate((recent.ok + recent.failed) / recent.took) : '–', 'tasks, last 10 s', samples.map((one) => total(one, (t) => t.ok + t.failed)));
+  tiles.warn(1, recent.failed > 0);
   tiles.set(1, recent.took ? rate(recent.failed / recent.took) : '–', recent.failed ? `${percent(recent.failed / (recent.ok + recent.failed))} of tasks` : 'none lately', samples.map((one) => total(one, (t) => t.failed)));
   const p = (q) => quantile(recent.latency, stats.bounds_seconds, q);
   tiles.set(2, bound(p(0.95), stats), Number.isNaN(p(0.5)) ? 'no task lately' : `p50 ${bound(p(0.5), stats)}`);
@@ -105,27 +106,38 @@ function heatmap(chart, bounds, from, now) {
 
 function queueTable(stats) {
   if (stats.queues.length === 0) return empty('Nothing waits', 'Every task finds a worker at once.');
-  return table('Tasks that wait', ['Transform', 'Tenant', 'Priority', 'Waiting'], stats.queues.slice(0, 12).map((q) => [q.transform, q.shared ? 'several, in one queue' : q.tenant || 'none', q.priority, number(q.tasks)]));
+  return table('Tasks that wait', ['Transform', 'Tenant', 'Priority', 'Waiting'], stats.queues.slice(0, 12).map((q) => [q.transform, q.shared ? 'several, in one queue' : q.tenant || 'none', q.priority, number(q.tasks)]), [0, 1, 2]);
 }
 
 function lagTable(stats) {
   const rows = stats.plugins.flatMap((p) => p.transforms).map((t) => {
     const recent = lately(60000, t.name);
     const q = (counts, part) => bound(quantile(counts, stats.bounds_seconds, part), stats);
-    return recent.ok + recent.failed > 0 && [h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name), q(recent.wait, 0.5), q(recent.wait, 0.95), q(recent.latency, 0.95), q(recent.latency, 0.99)];
+    return recent.ok + recent.failed > 0 && [h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name), q(recent.wait, 0.5), q(recent.wait, 0.95), q(recent.latency, 0.5), q(recent.latency, 0.95)];
   }).filter(Boolean);
   if (rows.length === 0) return empty('No task in the last minute');
-  return table('Wait and latency in the last minute', ['Transform', 'Wait p50', 'Wait p95', 'Latency p95', 'Latency p99'], rows);
+  return table('Wait and latency in the last minute', ['Transform', 'Wait p50', 'p95', 'In all p50', 'p95'], rows);
 }
+
+// FEW is how many notices of a kind there may be: more are one, which counts.
+const FEW = 3;
 
 // notices say what an operator should look at.
 function notices() {
   const list = [];
+  const many = (of, level, text) => {
+    const found = (live.plugins ?? []).filter(of);
+    if (found.length > FEW) list.push({ level, text: text(number(found.length)) });
+    return found.length > FEW;
+  };
+  const refused = many((p) => p.failure, (live.plugins ?? []).some((p) => p.failure && !p.name) ? 'bad' : 'warn', (n) => `The newest versions of ${n} plugins do not serve.`);
+  const paused = many((p) => p.paused, 'warn', (n) => `${n} plugins are paused.`);
+  const suspended = many((p) => p.suspended, 'bad', (n) => `${n} plugins are suspended: their tasks failed in a row.`);
   for (const p of live.plugins ?? []) {
     const name = p.name || p.source;
-    if (p.failure) list.push({ level: p.name ? 'warn' : 'bad', text: `The newest version of ${name} does not serve: it failed at ${p.failure.step}.${p.name ? ` Version ${p.version} goes on.` : ''}` });
-    if (p.paused) list.push({ level: 'warn', text: `${name} is paused.` });
-    if (p.suspended) list.push({ level: 'bad', text: `${name} is suspended: its tasks failed in a row.` });
+    if (p.failure && !refused) list.push({ level: p.name ? 'warn' : 'bad', text: `The newest version of ${name} does not serve: it failed at ${p.failure.step}.${p.name ? ` Version ${p.version} goes on.` : ''}` });
+    if (p.paused && !paused) list.push({ level: 'warn', text: `${name} is paused.` });
+    if (p.suspended && !suspended) list.push({ level: 'bad', text: `${name} is suspended: its tasks failed in a row.` });
     if (p.mismatch) list.push({ level: 'bad', text: `The interpreter answers a task of ${name} differently.` });
   }
   if (live.plugins?.length === 0) list.push({ level: 'warn', text: 'No plugin is loaded yet.' });

@@ -31,7 +31,7 @@ export default function plugins(body, { signal }) {
         h('h2', { id: `plugin-${p.source}` }, name), p.version && h('span', { class: 'version' }, p.version), p.kind && h('span', { class: 'tag' }, p.kind), badges(p)),
       facts(p), refusal(p), trial(p),
       p.transforms.length > 0 && h('ul', { class: 'chips', 'aria-label': `Transforms of ${name}` }, p.transforms.map((t) => h('li', {}, h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name)))),
-      h('div', { class: 'row' }, buttons(p).map((b) => button(p, b))), said,
+      h('div', { class: 'row' }, buttons(p).map((b) => button(p, b)), h('a', { class: 'beside', href: `#/logs/${encodeURIComponent(p.source)}`, 'aria-label': `Log of ${name}` }, 'Log')), said,
       h('details', { class: 'data', open: history.length > 0 && history.length < 6 }, h('summary', {}, `History (${number(history.length)})`), timeline(history)));
   }
 
