@@ -112,7 +112,7 @@ func (l *logs) line(one logged) error {
 		return json.NewEncoder(l.out).Encode(one)
 	}
 	if one.Dropped > 0 {
-		l.say("%d lines are missing here: the plugin wrote more than it may", one.Dropped)
+		l.sayf("%d lines are missing here: the plugin wrote more than it may", one.Dropped)
 	}
 	text, more := one.Text, ""
 	if len(text) > maxShown {
@@ -127,8 +127,8 @@ func (l *logs) line(one logged) error {
 	return err
 }
 
-// say tells on standard error what is no line of the plugin's.
-func (l *logs) say(format string, args ...any) {
+// sayf tells on standard error what is no line of the plugin's.
+func (l *logs) sayf(format string, args ...any) {
 	fmt.Fprintf(l.err, "resonhost: "+format+"\n", args...)
 }
 
@@ -138,22 +138,24 @@ const maxPause = 30 * time.Second
 // goOn follows the log, whether the host is there or not.
 func (l *logs) goOn(ctx context.Context, host *client) error {
 	away, pause := false, l.pause
-	for ctx.Err() == nil {
+	for {
 		s := &logStream{logs: l, host: host}
 		err := s.read(ctx, func() {
 			if away {
-				l.say("the host at %s is there again", printable(host.base.Host))
+				l.sayf("the host at %s is there again", printable(host.base.Host))
 			}
 			away, pause = false, l.pause
 		})
 		if e := (*lastError)(nil); errors.As(err, &e) {
 			return e.error
 		}
-		if ctx.Err() != nil {
-			break
+		select {
+		case <-ctx.Done():
+			return nil
+		default:
 		}
 		if !away {
-			l.say("%s; it is asked again until it answers", printable(strings.Join(strings.Fields(err.Error()), " ")))
+			l.sayf("%s; it is asked again until it answers", printable(strings.Join(strings.Fields(err.Error()), " ")))
 		}
 		away = true
 		wait := max(min(s.retry, maxPause), pause)
@@ -161,9 +163,9 @@ func (l *logs) goOn(ctx context.Context, host *client) error {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+			return nil
 		}
 	}
-	return nil
 }
 
 // lastError is one after which there is nothing to go on with.

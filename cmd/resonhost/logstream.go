@@ -113,7 +113,7 @@ func (s *logStream) event(e sse.Event) error {
 		if err != nil {
 			return err
 		}
-		s.say("%s", missing(gap.Data))
+		s.sayf("%s", missing(gap.Data))
 	case api.KindStreamEnd:
 		end, err := dataOf[api.StreamEnd](s, e)
 		if err != nil {
