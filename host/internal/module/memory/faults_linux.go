@@ -12,6 +12,9 @@ import (
 // The system copies a page in a fault and nowhere else. While the count stands still
 // no memory of the process has got a copy, and what is known of one's copies still
 // holds. A count that moves tells nothing, as other threads have faults too.
+//
+// A thread's own count (RUSAGE_THREAD) takes half the time or less. But a task can change threads, and on
+// another thread it would not be known what the count was before.
 func faults() (int64, error) {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
