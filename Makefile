@@ -20,7 +20,7 @@ PEERS     := command echo extism noop wapc
 WASIP1 := GOOS=wasip1 GOARCH=wasm
 
 .DEFAULT_GOAL := help
-.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test deploy-test bench-smoke peers-smoke api-test api-client lint check soak guests-wat FORCE
+.PHONY: help guests guests-simd build examples run test race scaffolds fuzz fuzz-engine test-arm64 bench bench-gate bench-peers bench-test deploy-test bench-smoke peers-smoke api-test api-client lint check soak state-crash guests-wat FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -166,10 +166,15 @@ check: ## what CI runs: all of lint, test, race, scaffolds, test-arm64, deploy-t
 	@.ci/check
 
 SOAKTIME ?= 2m
-soak: ## what takes too long for check: race three times over, each fuzz target for SOAKTIME (2m)
+soak: ## what takes too long for check: race three times over, each fuzz target for SOAKTIME (2m), state-crash
 	$(MAKE) race TESTTIME=3h RACEFLAGS=-count=3
 	$(MAKE) fuzz FUZZTIME=$(SOAKTIME)
 	$(MAKE) fuzz-engine FUZZTIME=$(SOAKTIME)
+	$(MAKE) state-crash
+
+CRASHES ?= 200
+state-crash: ## kill a host CRASHES (200) times for each store of states, and see that streams go on from states they had
+	go test -count=1 -run '^TestKilled$$' -v -timeout 2h ./host -crashes $(CRASHES)
 
 guests-wat: ## compile the hand-written hostile guests anew, with wat2wasm
 	testdata/guests/compile.sh

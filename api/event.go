@@ -199,10 +199,12 @@ type TickCompleted struct {
 // StateSaved is the data of state.saved: changed states of streams were saved.
 type StateSaved struct {
 	// Records is how many states were saved, and Deleted how many that are gone were deleted.
-	Records int     `json:"records"`
-	Deleted int     `json:"deleted"`
-	Bytes   int64   `json:"bytes"`
-	TookS   float64 `json:"took_seconds"`
+	Records int   `json:"records"`
+	Deleted int   `json:"deleted"`
+	Bytes   int64 `json:"bytes"`
+	// What had changed until then is saved.
+	Until time.Time `json:"until"`
+	TookS float64   `json:"took_seconds"`
 }
 
 // StateOutage is the data of state.outage: states of streams cannot be saved from now on, or loaded,
@@ -252,7 +254,7 @@ func EventOf(e event.Event) Event {
 			Coalesced: b.Coalesced, Failed: b.Failed,
 		}
 	case event.StateSaved:
-		out.Data = StateSaved{Records: b.Records, Deleted: b.Deleted, Bytes: b.Bytes, TookS: b.Took.Seconds()}
+		out.Data = StateSaved{Records: b.Records, Deleted: b.Deleted, Bytes: b.Bytes, Until: b.Until.UTC(), TookS: b.Took.Seconds()}
 	case event.StateOutage:
 		out.Data = StateOutage{Loading: b.Loading, Ended: b.Ended, LastedS: b.Lasted.Seconds(), Unsaved: b.Unsaved, Detail: b.Detail}
 	case event.Broadcast:

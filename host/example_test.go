@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/state"
 )
 
 // exampleHost starts a host with the plugins of those packages. ExampleNew shows how a program
@@ -123,6 +124,23 @@ func ExampleHost_Stream() {
 	// Output:
 	// 3 <nil>
 	// 5 <nil>
+}
+
+func ExampleHost_SaveState() {
+	ctx := context.Background()
+	store := state.NewMemory() // or one that outlives the process: see packages state/bolt and state/redis
+	for range 2 {
+		h := hosted.Example(host.Config{State: store}, guesttest.Shout)
+		words, err := h.Stream("caller 1").Run(ctx, "shout.count", []byte("three words here"))
+		fmt.Printf("%s %v\n", words, err)
+		fmt.Println(h.SaveState(ctx)) // as the host does every StateInterval, and when it is closed
+		_ = h.Close(ctx)
+	}
+	// Output:
+	// 3 <nil>
+	// <nil>
+	// 6 <nil>
+	// <nil>
 }
 
 func ExampleCall() {

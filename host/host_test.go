@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -21,6 +22,10 @@ import (
 var exampleDir string
 
 func TestMain(m *testing.M) {
+	if store := os.Getenv(crashStore); store != "" {
+		fmt.Fprintln(os.Stderr, runCrashing(store))
+		os.Exit(1)
+	}
 	var err error
 	if exampleDir, err = os.MkdirTemp("", "examples"); err != nil {
 		panic(err)

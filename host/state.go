@@ -11,7 +11,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
 
-// ErrNoState: the host keeps no state beyond the process, since Config.State is not set.
+// ErrNoState says that the host keeps no state beyond the process, since Config.State is not set.
 var ErrNoState = errors.New("no state is kept beyond the process (Config.State, --state-dir, --state-url)")
 
 // newStreams returns where streams have their states, and what keeps these beyond the process, if
@@ -27,7 +27,7 @@ func newStreams(cfg *Config, tasks *sched.Scheduler) (*stream.Store[sched.Serial
 		Store: cfg.State, Streams: streams, Max: cfg.MaxStreams, Interval: cfg.StateInterval,
 		Vacate: tasks.Vacate, Fail: tasks.Fail, Log: cfg.Logger,
 		Saved: func(r keeper.Report) {
-			cfg.Events.Publish(event.StateSaved{Records: r.Records, Deleted: r.Deleted, Bytes: r.Bytes, Took: r.Took})
+			cfg.Events.Publish(event.StateSaved{Records: r.Records, Deleted: r.Deleted, Bytes: r.Bytes, Until: r.Until, Took: r.Took})
 		},
 		Told: func(o keeper.Outage) {
 			e := event.StateOutage{Loading: o.Loading, Ended: o.Ended, Lasted: o.Lasted, Unsaved: o.Unsaved}

@@ -291,7 +291,7 @@ func TestOutagesAreEvents(t *testing.T) {
 		if got, want := next(), (event.StateOutage{Ended: true, Lasted: time.Second}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
-		if got, want := next(), (event.StateSaved{Records: 1, Bytes: 2}); got != want {
+		if got, want := next(), (event.StateSaved{Records: 1, Bytes: 2, Until: time.Now()}); got != want {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		closeHost(t, h)

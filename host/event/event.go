@@ -252,7 +252,9 @@ type StateSaved struct {
 	Records int `json:"records"`
 	Deleted int `json:"deleted"`
 	// Bytes is of the states.
-	Bytes int64         `json:"bytes"`
+	Bytes int64 `json:"bytes"`
+	// What had changed until then is saved.
+	Until time.Time     `json:"until"`
 	Took  time.Duration `json:"took_ns"`
 }
 

@@ -74,7 +74,9 @@ type Config[S any] struct {
 type Report struct {
 	Records, Deleted int
 	Bytes            int64 // of states
-	Took             time.Duration
+	// What had changed until then is saved.
+	Until time.Time
+	Took  time.Duration
 }
 
 // Outage is a time in which a store fails.

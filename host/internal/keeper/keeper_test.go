@@ -128,13 +128,13 @@ func streamKey(name string) stream.Key {
 }
 
 // put leaves a state in a stream that is loaded.
-func (f *fixture) put(name, state string) {
+func (f *fixture) put(name, left string) {
 	f.t.Helper()
 	e, absent := f.streams.Acquire(streamKey(name))
 	if absent {
 		f.t.Errorf("stream %s is not loaded", name)
 	}
-	e.Set([]byte(state), 3)
+	e.Set([]byte(left), 3)
 	f.streams.Done(e)
 }
 

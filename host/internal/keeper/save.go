@@ -19,7 +19,7 @@ var errSlow = fmt.Errorf("the store did not answer within %v: %w", SaveTimeout, 
 func (k *Keeper[S]) flush(ctx context.Context) error {
 	began := time.Now()
 	k.cfg.Streams.Expire()
-	var r Report
+	r := Report{Until: began}
 	for again := true; again; {
 		for until := time.Now(); ; {
 			k.window = k.cfg.Streams.Take(k.window[:0], windowRecords, until)

@@ -1,6 +1,9 @@
 package stream
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // markLocked notes that an entry is not stored as it is, as of now.
 func (s *Store[S]) markLocked(e *Entry[S], now time.Time) {
@@ -40,7 +43,7 @@ func (t *Taken[S]) Since() time.Time { return t.since }
 // takenAtOnce is how many changes are taken before tasks come in between.
 const takenAtOnce = 256
 
-// Take appends what is to be saved and came no later than until, what came first first: up to so
+// Take appends what is to be saved and came no later than until, the oldest first: up to so
 // many changes. Each is then to be given to [Store.Saved] or [Store.Return]. One goroutine at a time
 // calls these three.
 func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
@@ -90,7 +93,7 @@ func (s *Store[S]) Saved(changes []Taken[S]) {
 func (s *Store[S]) Return(changes []Taken[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := len(changes) - 1; i >= 0; i-- {
+	for i := range slices.Backward(changes) {
 		t := &changes[i]
 		e := t.entry
 		if e.gone {

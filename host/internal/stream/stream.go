@@ -41,7 +41,7 @@ type Store[S any] struct {
 	evicted uint64
 	expired uint64
 
-	dirty   list[S]   // what is to be saved, what came first first
+	dirty   list[S]   // what is to be saved, the oldest first
 	dead    int       // of entries
 	taken   int       // by Take, and neither saved nor given back
 	oldest  time.Time // of what is taken, when the first of it came

@@ -1,0 +1,277 @@
+package host_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/abi/guest"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/redistest"
+	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/bolt"
+	"github.com/resonhost/resonhost/state/redis"
+)
+
+var crashes = flag.Int("crashes", 6, "how often TestKilled kills a host, for each store")
+
+// crashStore is set in a process that TestKilled kills: it names the store.
+const crashStore = "RESONHOST_TEST_CRASH_STORE"
+
+const (
+	crashStreams  = 1000
+	crashInterval = 100 * time.Millisecond
+)
+
+// openCrashStore opens the store of that name: bolt:DIR, or a URL of Redis.
+func openCrashStore(ctx context.Context, name string) (state.Store, error) {
+	if dir, ok := strings.CutPrefix(name, "bolt:"); ok {
+		return bolt.Open(ctx, dir, bolt.Options{})
+	}
+	return redis.Open(ctx, redis.Options{URL: name})
+}
+
+// chained is a transform whose state, and output, is how many tasks its stream has had and a sum of
+// all: each depends on the one before and on the stream's key, which is its input.
+func chained() host.Native {
+	return guest.New(`{"name": "chain", "version": "1", "transforms": [
+		{"name": "chain", "input": "text/plain", "output": "application/octet-stream", "state_bytes": 16}]}`,
+		func(t *guest.Task) error {
+			t.NextState = nextLink(string(t.Input), t.State)
+			t.Output = append(t.Output, t.NextState...)
+			return nil
+		})
+}
+
+func nextLink(key string, link []byte) []byte {
+	n := uint64(0)
+	if len(link) > 0 {
+		n = binary.LittleEndian.Uint64(link)
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(link)
+	_, _ = h.Write([]byte(key))
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, n+1), h.Sum64())
+}
+
+// report is what the process that is killed says, by one write each: that a task has ended, that a
+// save has, or that it is ready.
+type report struct {
+	What, Stream uint32
+	Count, Sum   uint64
+	// At is the time; of a save, that until which it saved what had changed.
+	At int64
+}
+
+const (
+	reportTask uint32 = iota
+	reportSave
+	reportReady
+)
+
+// runCrashing is the process that is killed: it has tasks in all streams until then.
+func runCrashing(name string) error {
+	ctx := context.Background()
+	store, err := openCrashStore(ctx, name)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	say := func(r report) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := binary.Write(os.Stdout, binary.LittleEndian, r); err != nil {
+			os.Exit(1) // nobody listens
+		}
+	}
+	bus := event.New(-1)
+	bus.Handle(1024, func(_ context.Context, e event.Event) {
+		say(report{What: reportSave, At: e.Body.(event.StateSaved).Until.UnixNano()})
+	}, event.KindStateSaved)
+	h, err := host.New(host.Config{
+		Mode: host.ModeInline, Native: []host.Native{chained()}, State: store, StateInterval: crashInterval, StreamAge: -1, Events: bus,
+	})
+	if err == nil {
+		err = h.Start(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	say(report{What: reportReady, Count: uint64(h.Stats().Streams), At: time.Now().UnixNano()})
+	const callers = 20
+	for c := range callers {
+		go func() {
+			for i := c; ; i = (i + callers) % crashStreams {
+				key := strconv.Itoa(i)
+				out, err := h.Stream(key).Run(ctx, "chain", []byte(key))
+				if err != nil {
+					_, _ = fmt.Fprintln(os.Stderr, err)
+					os.Exit(1)
+				}
+				say(report{reportTask, uint32(i), binary.LittleEndian.Uint64(out), binary.LittleEndian.Uint64(out[8:]), time.Now().UnixNano()})
+			}
+		}()
+	}
+	select {} // until it is killed
+}
+
+// past is what a stream is known to have had.
+type past struct {
+	links [][]byte // of each count from 0, which the test computes itself
+	had   []int64  // of each count, when it was reported; 0 if it was not, in this life
+	least uint64   // the count that it must have after the next crash
+	last  uint64   // the last that was reported
+}
+
+// link returns the link of a count.
+func (p *past) link(key string, count uint64) []byte {
+	if len(p.links) == 0 {
+		p.links = [][]byte{nil}
+	}
+	for uint64(len(p.links)) <= count {
+		p.links = append(p.links, nextLink(key, p.links[len(p.links)-1]))
+	}
+	return p.links[count]
+}
+
+// TestKilled kills a host under load, at random moments, and has it go on: each stream does from a
+// state that it really had, no older than the last save that was reported.
+func TestKilled(t *testing.T) {
+	for name, store := range map[string]func() string{
+		"bolt":  func() string { return "bolt:" + t.TempDir() },
+		"redis": func() string { return "redis://" + redistest.Start(t).Addr + "/0" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &crashing{t: t, store: store(), pasts: make([]past, crashStreams)}
+			for range *crashes {
+				c.live()
+			}
+			t.Logf("%d crashes; a stored state was %v old at most", *crashes, c.oldest)
+		})
+	}
+}
+
+// crashing is what becomes of a store whose hosts are killed.
+type crashing struct {
+	t      *testing.T
+	store  string
+	pasts  []past
+	oldest time.Duration
+}
+
+// live has a host live until it is killed, and checks what it says.
+func (c *crashing) live() {
+	c.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), crashStore+"="+c.store)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	l := &life{crashing: c}
+	killed := make(chan time.Time, 1)
+	in := bufio.NewReader(out)
+	for {
+		var r report
+		err := binary.Read(in, binary.LittleEndian, &r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if r.What == reportReady {
+			time.AfterFunc(50*time.Millisecond+rand.N(1500*time.Millisecond), func() {
+				killed <- time.Now()
+				_ = cmd.Process.Kill()
+			})
+		}
+		l.take(r)
+	}
+	_ = cmd.Wait()
+	select {
+	case at := <-killed:
+		l.end(at)
+	default:
+		c.t.Fatalf("the host ended by itself: %s", said.String())
+	}
+}
+
+// life is one process, until it is killed.
+type life struct {
+	*crashing
+
+	first [crashStreams]bool // tasks were reported
+	saves []int64            // when they began
+}
+
+func (l *life) take(r report) {
+	switch r.What {
+	case reportReady:
+		want := uint64(0)
+		for i := range l.pasts {
+			want += min(l.pasts[i].least, 1)
+		}
+		if r.Count < want {
+			l.t.Fatalf("%d streams are stored, want %d", r.Count, want)
+		}
+	case reportSave:
+		l.saves = append(l.saves, r.At)
+	case reportTask:
+		p, key := &l.pasts[r.Stream], strconv.Itoa(int(r.Stream))
+		if want := binary.LittleEndian.Uint64(p.link(key, r.Count)[8:]); r.Sum != want {
+			l.t.Fatalf("stream %s has the sum %x after %d tasks, want %x: its state is none that it had", key, r.Sum, r.Count, want)
+		}
+		if !l.first[r.Stream] {
+			// A task more may have ended than was reported.
+			if r.Count-1 < p.least || r.Count-1 > p.last+1 {
+				l.t.Fatalf("stream %s goes on after %d tasks, want %d to %d", key, r.Count-1, p.least, p.last+1)
+			}
+			l.first[r.Stream] = true
+			p.least, p.last, p.had = r.Count-1, r.Count-1, p.had[:0]
+		}
+		if r.Count != p.last+1 {
+			l.t.Fatalf("stream %s has had %d tasks after %d", key, r.Count, p.last)
+		}
+		p.last = r.Count
+		p.had = append(p.had, r.At)
+	}
+}
+
+// end works out what must be there after a life that ended at a time.
+func (l *life) end(at time.Time) {
+	began := int64(0) // of no save
+	if n := len(l.saves); n > 0 {
+		began = l.saves[n-1]
+		l.oldest = max(l.oldest, at.Sub(time.Unix(0, began)))
+	}
+	for i := range l.pasts {
+		p := &l.pasts[i]
+		for n, when := range p.had {
+			if when <= began {
+				p.least = p.last - uint64(len(p.had)) + uint64(n) + 1
+			}
+		}
+		p.had = p.had[:0] // of the next life
+	}
+}

@@ -1,0 +1,135 @@
+package host_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/bolt"
+)
+
+// manyStreams is how many streams the benchmarks of states have.
+const manyStreams = 100_000
+
+// paced has tasks in all streams of the guest count, each of which changes its state, so many a second or as many as can be if that is 0,
+// for a while. It returns how many there were, and their latencies from when they were due.
+func paced(b *testing.B, h *host.Host, perSecond int, lasts time.Duration) (tasks int, latencies []time.Duration) {
+	b.Helper()
+	const callers = 16
+	began := time.Now()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			var mine []time.Duration
+			due := began
+			for i := c; time.Since(began) < lasts; i = (i + callers) % manyStreams {
+				if perSecond > 0 {
+					if due = due.Add(callers * time.Second / time.Duration(perSecond)); time.Until(due) > time.Millisecond {
+						time.Sleep(time.Until(due))
+					}
+				} else {
+					due = time.Now()
+				}
+				if _, err := h.Stream(strconv.Itoa(i)).Run(context.Background(), "count", nil); err != nil {
+					b.Error(err)
+					return
+				}
+				mine = append(mine, time.Since(due))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			latencies = append(latencies, mine...)
+		})
+	}
+	wg.Wait()
+	slices.Sort(latencies)
+	return len(latencies), latencies
+}
+
+// BenchmarkState is what a store costs 100,000 streams that change: throughput and the 99th percentile,
+// by turns of a host with a store of bbolt, which saves all in each of its turns, and of one without.
+func BenchmarkState(b *testing.B) {
+	const turn = 10 * time.Second // the default interval
+	for name, rate := range map[string]int{"20000 a second": 20_000, "as many as can be": 0} {
+		b.Run(name, func(b *testing.B) {
+			store, err := bolt.Open(b.Context(), b.TempDir(), bolt.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			cfg := host.Config{
+				Plugins: []host.Source{{Name: "count", WASM: guesttest.Build(b, "./testdata/guests/count")}}, Workers: 2, MaxStreams: 2 * manyStreams,
+			}
+			without := hosted.Start(b, cfg)
+			cfg.State, cfg.StateInterval = store, time.Hour
+			with := hosted.Start(b, cfg)
+			for _, h := range []*host.Host{with, without} { // all streams have a state from the beginning
+				paced(b, h, 0, 2*time.Second)
+			}
+			var throughputs, p99s []float64
+			for b.Loop() {
+				saved := make(chan error)
+				time.AfterFunc(turn/10, func() { saved <- with.SaveState(context.Background()) })
+				tasks, latencies := paced(b, with, rate, turn)
+				if err := <-saved; err != nil {
+					b.Fatal(err)
+				}
+				others, otherLatencies := paced(b, without, rate, turn)
+				throughputs = append(throughputs, float64(tasks)/float64(others))
+				p99s = append(p99s, float64(latencies[tasks*99/100])/float64(otherLatencies[others*99/100]))
+				b.Logf("tasks %d and %d, 99th percentile %v and %v, saved %d in %v", tasks, others,
+					latencies[tasks*99/100], otherLatencies[others*99/100], with.Stats().State.Saved, with.Stats().State.LastTook)
+			}
+			median := func(of []float64) float64 {
+				slices.Sort(of)
+				return of[len(of)/2]
+			}
+			b.ReportMetric(median(throughputs), "x-throughput")
+			b.ReportMetric(median(p99s), "x-p99")
+		})
+	}
+}
+
+// BenchmarkStateStart is the start of a host with 100,000 streams in a store of bbolt, without the opening
+// of the store.
+func BenchmarkStateStart(b *testing.B) {
+	store, err := bolt.Open(b.Context(), b.TempDir(), bolt.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	var changes []state.Change
+	for i := range manyStreams {
+		changes = append(changes, state.Change{Record: state.Record{
+			Key:  state.Key{Kind: state.KindStream, Transform: "chain", Name: strconv.Itoa(i)},
+			Data: make([]byte, 16), Changed: time.Now(),
+		}})
+	}
+	if err := store.Save(b.Context(), changes); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		h, err := host.New(host.Config{Mode: host.ModeInline, Native: []host.Native{chained()}, State: store, MaxStreams: manyStreams})
+		if err == nil {
+			err = h.Start(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n := h.Stats().Streams; n != manyStreams {
+			b.Fatalf("%d streams, want %d", n, manyStreams)
+		}
+		b.StopTimer()
+		if err := h.Close(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
