@@ -10,6 +10,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
 	"github.com/resonhost/resonhost/server/auth"
 )
 
@@ -23,11 +24,24 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, scope auth.Scope)
 	if err == nil {
 		err = p.Require(scope)
 	}
+	if err != nil && scope == auth.ScopeAdmin {
+		s.auditRefused(r, p, err)
+	}
 	if err != nil {
 		s.refuse(w, r, err)
 		return nil, false
 	}
 	return r.WithContext(auth.With(r.Context(), p)), true
+}
+
+// auditRefused keeps that somebody tried what administrators alone may do.
+func (s *Server) auditRefused(r *http.Request, who *auth.Principal, err error) {
+	action := r.PathValue("action")
+	if action == "" {
+		action = r.Pattern
+	}
+	recorded := s.opts.Audit.Refused(r, who, foreign.Cut(action), foreign.Cut(r.PathValue("name")), err)
+	s.refused.WithLabelValues(strconv.FormatBool(recorded)).Inc()
 }
 
 // maxDelayed is how many refusals may wait at once. Beyond it they are answered at once: each takes

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -385,6 +386,39 @@ func TestAudit(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, err %v", info.Mode(), err)
 	}
+}
+
+// TestAuditOfRefusals keeps who tried what admins alone may do, and not each time.
+func TestAuditOfRefusals(t *testing.T) {
+	var log lockedBuffer
+	c := newCallers().with(t, "ann", "scopes=call").with(t, "bob", "scopes=read")
+	s := serve(t, func(_ *host.Config, o *server.Options) {
+		o.Identity, o.Logger = c, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	const strangers = 100
+	for range strangers {
+		s.do(t, http.MethodPost, "/v1/plugins/hostile/pause", "", "")
+	}
+	s.as(t, c, "ann", http.MethodPost, "/v1/plugins/hostile/pause", "")
+	s.as(t, c, "ann", http.MethodGet, "/v1/plugins", "") // which is nothing of admins'
+	counted := func(pattern string) int { return len(regexp.MustCompile(pattern).FindAllString(log.String(), -1)) }
+	n := counted(`msg=audit audit.who=unknown audit.from=127.0.0.1:\d+ audit.action=pause audit.target=hostile audit.outcome=refused audit.detail="a token is needed`)
+	if n < 20 || n > strangers/2 { // one more for each second that it took
+		t.Errorf("%d records of those whom nobody knows", n)
+	}
+	if n := counted(`msg=audit audit.who=ann .* audit.outcome=refused audit.detail="ann lacks the scope admin"`); n != 1 {
+		t.Errorf("%d records of ann's; the log:\n%s", n, log.String())
+	}
+	_, _, metrics := s.as(t, c, "bob", http.MethodGet, "/metrics", "")
+	for recorded, want := range map[string]int{"true": n + 1, "false": strangers - n} {
+		if line := fmt.Sprintf("resonhost_audit_refused_total{recorded=%q} %d\n", recorded, want); !strings.Contains(metrics, line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	await(t, func() bool {
+		s.do(t, http.MethodPost, "/v1/plugins/hostile/pause", "", "")
+		return counted(`audit.who=unknown .* audit.unrecorded=[1-9]`) > 0
+	})
 }
 
 // TestAuditOfNobody keeps a record where nobody is asked who they are, too.

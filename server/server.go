@@ -119,6 +119,7 @@ type Server struct {
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
+	refused  *prometheus.CounterVec // admin actions
 }
 
 // New returns a server of a host, which need not be started yet. It starts
@@ -139,6 +140,12 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "resonhost_http_panics_total", Help: "Handlers of HTTP requests that panicked, which is a defect.",
 		}),
+	}
+	s.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "resonhost_audit_refused_total", Help: "Requests for admin actions by who may not do them, by whether they have an audit record of their own.",
+	}, []string{"recorded"})
+	for _, recorded := range []string{"true", "false"} {
+		s.refused.WithLabelValues(recorded)
 	}
 	holding := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "resonhost_http_held_bytes", Help: "Bytes of bodies, lines, payloads, outputs, and answers that clients have not taken yet.",
@@ -163,7 +170,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	if err := s.addRoutes(s.table()); err != nil {
 		return nil, err
 	}
-	own := []prometheus.Collector{metrics.New(h, metrics.Exemplars(o.Exemplars)), s.requests, s.inFlight, s.panics, holding, limit, s.held.refused}
+	own := []prometheus.Collector{metrics.New(h, metrics.Exemplars(o.Exemplars)), s.requests, s.inFlight, s.panics, s.refused, holding, limit, s.held.refused}
 	if err := register(o.Registry, slices.Concat(own, s.jobs.Collectors(), s.replays.Collectors(), s.eventCollectors(), o.Collectors)); err != nil {
 		return nil, err
 	}

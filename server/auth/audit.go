@@ -8,36 +8,44 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Record is an action of an administrator, or one of the server's own that changes who may do what.
 type Record struct {
 	// Time is when it ended; what [Trail.Add] has sets it.
 	Time time.Time `json:"time"`
-	// Who is the principal's name; "anonymous" where nobody is asked, "file" for a file that has
-	// changed, and "signal" for who has sent one to the process.
+	// Who is the principal's name; "anonymous" where nobody is asked, "unknown" for who has not shown
+	// who it is, "file" for a file that has changed, and "signal" for who has sent one to the process.
 	Who string `json:"who"`
 	// From is the address that the request came from, "" without one.
 	From string `json:"from,omitzero"`
 	// Action is what was done, such as rollback, and Target what it was done to.
 	Action string `json:"action"`
 	Target string `json:"target,omitzero"`
-	// Outcome is done, or failed.
+	// Outcome is done or failed, or refused to who may not do that.
 	Outcome string `json:"outcome"`
 	// Detail says why it failed, or what came of it.
 	Detail string `json:"detail,omitzero"`
+	// Unrecorded is how many actions were refused since the record before of one that was, and have none: there
+	// may be very many.
+	Unrecorded int64 `json:"unrecorded,omitzero"`
 }
 
 // Outcomes of records.
 const (
-	OutcomeDone   = "done"
-	OutcomeFailed = "failed"
+	OutcomeDone    = "done"
+	OutcomeFailed  = "failed"
+	OutcomeRefused = "refused"
 )
 
 // Names of those who act without a principal.
 const (
 	WhoAnonymous = "anonymous"
+	WhoUnknown   = "unknown"
 	WhoFile      = "file"
 	WhoSignal    = "signal"
 )
@@ -48,13 +56,30 @@ type Trail struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	file *os.File // guarded by mu; nil for none
+
+	// Refusals of principals are bounded apart from those of others, so that these cannot hide them.
+	principals, strangers refusals
 }
+
+// refusals are actions that were refused, of which some each second are recorded at most.
+type refusals struct {
+	some       *rate.Limiter
+	unrecorded atomic.Int64
+}
+
+// Refusals beyond one a second, and so many at once, have no record.
+const (
+	refusalsPerSecond = 1
+	refusalsAtOnce    = 20
+)
 
 // NewTrail returns a trail in the log, and in a file if the path is not "". The file is made if need
 // be, readable by its owner alone, and appended to. Each record is one write, which has reached the
 // disk when Add returns.
 func NewTrail(log *slog.Logger, path string) (*Trail, error) {
 	t := &Trail{log: log}
+	t.principals.some = rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
+	t.strangers.some = rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
 	if path == "" {
 		return t, nil
 	}
@@ -77,7 +102,7 @@ func (t *Trail) Add(ctx context.Context, r Record) {
 	r.Time = time.Now().UTC()
 	t.log.LogAttrs(ctx, slog.LevelInfo, Message, slog.Group("audit",
 		slog.String("who", r.Who), slog.String("from", r.From), slog.String("action", r.Action),
-		slog.String("target", r.Target), slog.String("outcome", r.Outcome), slog.String("detail", r.Detail)))
+		slog.String("target", r.Target), slog.String("outcome", r.Outcome), slog.String("detail", r.Detail), slog.Int64("unrecorded", r.Unrecorded)))
 	if err := t.append(r); err != nil {
 		t.log.ErrorContext(ctx, "the audit file did not take a record", "error", err, "action", r.Action, "target", r.Target, "who", r.Who)
 	}
@@ -94,6 +119,26 @@ func (t *Trail) Request(r *http.Request, action, target, detail string, err erro
 		rec.Outcome, rec.Detail = OutcomeFailed, err.Error()
 	}
 	t.Add(r.Context(), rec)
+}
+
+// Refused keeps a record of an action that a request may not do, whose principal is nil if it has not shown
+// who it is. recorded is false for one of very many: then the next record says how many there were.
+func (t *Trail) Refused(r *http.Request, who *Principal, action, target string, err error) (recorded bool) {
+	if t == nil || t.log == nil {
+		return false
+	}
+	name, of := WhoUnknown, &t.strangers
+	if who != nil {
+		name, of = who.Name(), &t.principals
+	}
+	if !of.some.Allow() {
+		of.unrecorded.Add(1)
+		return false
+	}
+	t.Add(r.Context(), Record{
+		Who: name, From: r.RemoteAddr, Action: action, Target: target, Outcome: OutcomeRefused, Detail: err.Error(), Unrecorded: of.unrecorded.Swap(0),
+	})
+	return true
 }
 
 func (t *Trail) append(r Record) error {
