@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -114,7 +115,7 @@ func (c *Client) full(transform string) (drained <-chan struct{}, full bool, err
 // newClient returns a client as [Host.Client] does.
 func newClient(r *runner, cfg *Config, tenant string, p Priority) *Client {
 	weight, known := cfg.TenantWeights[tenant]
-	c := &Client{submitter{r: r, tenant: tenant, level: p.level(), weight: orDefault(weight, 1), known: known || tenant == ""}}
+	c := &Client{submitter{r: r, tenant: tenant, level: p.level(), weight: cmp.Or(weight, 1), known: known || tenant == ""}}
 	if cfg.Mode == ModeInline {
 		c.level = sched.Normal
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -151,7 +152,7 @@ func bound(s *Setting) string {
 	case s.Name == "run-timeout": // without one the plugin's own holds
 		return fmt.Sprintf("%v, the most that a plugin may have of its own", manifest.MaxTimeout)
 	}
-	return orDefault(s.Default, "false")
+	return cmp.Or(s.Default, "false")
 }
 
 // looser reports whether a setting of those ranks is looser than another, or neither is stricter.

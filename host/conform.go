@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -60,7 +61,7 @@ func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err erro
 		return holdTests(ctx, m, of)
 	}
 	var checks []conform.Check
-	timeout := orDefault(as.RunTimeout, DefaultRunTimeout)
+	timeout := cmp.Or(as.RunTimeout, DefaultRunTimeout)
 	if c.Kind, checks, err = conform.Run(ctx, s.WASM, conform.Options{Module: opts, Timeout: timeout, Held: held}); err != nil {
 		return c, err
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"log/slog"
 	"maps"
 	"runtime"
@@ -69,34 +70,25 @@ const (
 	MaxFrameBytes = 256 << 20
 )
 
-// orDefault returns v, or the default for zero.
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
-}
-
 // noneBelowZero turns a negative value, which means none, into 0.
 func noneBelowZero[T int | int64 | float64 | time.Duration](v T) T { return max(v, 0) }
 
 // withDefaults returns the configuration with every default filled in.
 func (c Config) withDefaults() Config {
-	c.Workers = orDefault(c.Workers, runtime.GOMAXPROCS(0))
+	c.Workers = cmp.Or(c.Workers, runtime.GOMAXPROCS(0))
 	c.TenantWeights = maps.Clone(c.TenantWeights)
 	if c.Mode == ModeInline {
 		c.Workers = 1
 	}
-	c.QueueCapacity = orDefault(c.QueueCapacity, DefaultQueueCapacity)
-	c.QueueTimeout = noneBelowZero(orDefault(c.QueueTimeout, DefaultQueueTimeout))
-	c.MemoryBudget = orDefault(c.MemoryBudget, DefaultMemoryBudget)
-	c.MaxStreams = orDefault(c.MaxStreams, DefaultMaxStreams)
-	c.MaxStreamBytes = orDefault(c.MaxStreamBytes, DefaultStreamBytes)
-	c.StreamAge = noneBelowZero(orDefault(c.StreamAge, DefaultStreamAge))
-	c.StateInterval = orDefault(c.StateInterval, DefaultStateInterval)
-	c.Settle, c.Poll = orDefault(c.Settle, DefaultSettle), orDefault(c.Poll, DefaultPoll)
-	c.CacheBytes = orDefault(c.CacheBytes, DefaultCacheBytes)
+	c.QueueCapacity = cmp.Or(c.QueueCapacity, DefaultQueueCapacity)
+	c.QueueTimeout = noneBelowZero(cmp.Or(c.QueueTimeout, DefaultQueueTimeout))
+	c.MemoryBudget = cmp.Or(c.MemoryBudget, DefaultMemoryBudget)
+	c.MaxStreams = cmp.Or(c.MaxStreams, DefaultMaxStreams)
+	c.MaxStreamBytes = cmp.Or(c.MaxStreamBytes, DefaultStreamBytes)
+	c.StreamAge = noneBelowZero(cmp.Or(c.StreamAge, DefaultStreamAge))
+	c.StateInterval = cmp.Or(c.StateInterval, DefaultStateInterval)
+	c.Settle, c.Poll = cmp.Or(c.Settle, DefaultSettle), cmp.Or(c.Poll, DefaultPoll)
+	c.CacheBytes = cmp.Or(c.CacheBytes, DefaultCacheBytes)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -125,76 +117,76 @@ func (p PluginConfig) overriddenBy(o PluginConfig) PluginConfig {
 	}
 	return PluginConfig{
 		BinaryLimits:      p.BinaryLimits.overriddenBy(o.BinaryLimits),
-		Weight:            orDefault(o.Weight, p.Weight),
-		MinInstances:      orDefault(o.MinInstances, p.MinInstances),
-		MaxInstances:      orDefault(o.MaxInstances, p.MaxInstances),
-		IdleTimeout:       orDefault(o.IdleTimeout, p.IdleTimeout),
-		MaxCalls:          orDefault(o.MaxCalls, p.MaxCalls),
-		MaxAge:            orDefault(o.MaxAge, p.MaxAge),
-		MaxMemory:         orDefault(o.MaxMemory, p.MaxMemory),
-		MemoryLimit:       orDefault(o.MemoryLimit, p.MemoryLimit),
-		RunTimeout:        orDefault(o.RunTimeout, p.RunTimeout),
-		InitTimeout:       orDefault(o.InitTimeout, p.InitTimeout),
-		MaxInput:          orDefault(o.MaxInput, p.MaxInput),
-		MaxOutput:         orDefault(o.MaxOutput, p.MaxOutput),
-		MaxModule:         orDefault(o.MaxModule, p.MaxModule),
-		LogBytesPerSecond: orDefault(o.LogBytesPerSecond, p.LogBytesPerSecond),
-		Isolation:         orDefault(o.Isolation, p.Isolation),
-		Interrupt:         orDefault(o.Interrupt, p.Interrupt),
-		MaxFuel:           orDefault(o.MaxFuel, p.MaxFuel),
-		BreakAfter:        orDefault(o.BreakAfter, p.BreakAfter),
-		BatchTarget:       orDefault(o.BatchTarget, p.BatchTarget),
+		Weight:            cmp.Or(o.Weight, p.Weight),
+		MinInstances:      cmp.Or(o.MinInstances, p.MinInstances),
+		MaxInstances:      cmp.Or(o.MaxInstances, p.MaxInstances),
+		IdleTimeout:       cmp.Or(o.IdleTimeout, p.IdleTimeout),
+		MaxCalls:          cmp.Or(o.MaxCalls, p.MaxCalls),
+		MaxAge:            cmp.Or(o.MaxAge, p.MaxAge),
+		MaxMemory:         cmp.Or(o.MaxMemory, p.MaxMemory),
+		MemoryLimit:       cmp.Or(o.MemoryLimit, p.MemoryLimit),
+		RunTimeout:        cmp.Or(o.RunTimeout, p.RunTimeout),
+		InitTimeout:       cmp.Or(o.InitTimeout, p.InitTimeout),
+		MaxInput:          cmp.Or(o.MaxInput, p.MaxInput),
+		MaxOutput:         cmp.Or(o.MaxOutput, p.MaxOutput),
+		MaxModule:         cmp.Or(o.MaxModule, p.MaxModule),
+		LogBytesPerSecond: cmp.Or(o.LogBytesPerSecond, p.LogBytesPerSecond),
+		Isolation:         cmp.Or(o.Isolation, p.Isolation),
+		Interrupt:         cmp.Or(o.Interrupt, p.Interrupt),
+		MaxFuel:           cmp.Or(o.MaxFuel, p.MaxFuel),
+		BreakAfter:        cmp.Or(o.BreakAfter, p.BreakAfter),
+		BatchTarget:       cmp.Or(o.BatchTarget, p.BatchTarget),
 		Grants:            grants,
 		Functions:         unite(p.Functions, o.Functions),
-		CompileTimeout:    orDefault(o.CompileTimeout, p.CompileTimeout),
-		MaxCallDepth:      orDefault(o.MaxCallDepth, p.MaxCallDepth),
-		MaxStack:          orDefault(o.MaxStack, p.MaxStack),
-		Engine:            orDefault(o.Engine, p.Engine),
-		Verify:            orDefault(o.Verify, p.Verify),
-		VerifyEvery:       orDefault(o.VerifyEvery, p.VerifyEvery),
+		CompileTimeout:    cmp.Or(o.CompileTimeout, p.CompileTimeout),
+		MaxCallDepth:      cmp.Or(o.MaxCallDepth, p.MaxCallDepth),
+		MaxStack:          cmp.Or(o.MaxStack, p.MaxStack),
+		Engine:            cmp.Or(o.Engine, p.Engine),
+		Verify:            cmp.Or(o.Verify, p.Verify),
+		VerifyEvery:       cmp.Or(o.VerifyEvery, p.VerifyEvery),
 		VerifySuspend:     o.VerifySuspend || p.VerifySuspend,
-		SwapTimeout:       orDefault(o.SwapTimeout, p.SwapTimeout),
-		StateRule:         orDefault(o.StateRule, p.StateRule),
-		Canary:            orDefault(o.Canary, p.Canary),
-		CanaryTime:        orDefault(o.CanaryTime, p.CanaryTime),
-		CanaryErrors:      orDefault(o.CanaryErrors, p.CanaryErrors),
-		CanarySlowdown:    orDefault(o.CanarySlowdown, p.CanarySlowdown),
+		SwapTimeout:       cmp.Or(o.SwapTimeout, p.SwapTimeout),
+		StateRule:         cmp.Or(o.StateRule, p.StateRule),
+		Canary:            cmp.Or(o.Canary, p.Canary),
+		CanaryTime:        cmp.Or(o.CanaryTime, p.CanaryTime),
+		CanaryErrors:      cmp.Or(o.CanaryErrors, p.CanaryErrors),
+		CanarySlowdown:    cmp.Or(o.CanarySlowdown, p.CanarySlowdown),
 	}
 }
 
 func (p PluginConfig) withDefaults(c Config) PluginConfig {
-	p.Weight = orDefault(p.Weight, 1)
-	p.MaxInstances = orDefault(p.MaxInstances, c.Workers)
+	p.Weight = cmp.Or(p.Weight, 1)
+	p.MaxInstances = cmp.Or(p.MaxInstances, c.Workers)
 	if c.Mode == ModeInline {
 		p.MinInstances, p.MaxInstances = 1, 1
 	}
-	p.MinInstances = noneBelowZero(orDefault(p.MinInstances, min(DefaultMinInstances, p.MaxInstances)))
-	p.IdleTimeout = noneBelowZero(orDefault(p.IdleTimeout, DefaultIdleTimeout))
+	p.MinInstances = noneBelowZero(cmp.Or(p.MinInstances, min(DefaultMinInstances, p.MaxInstances)))
+	p.IdleTimeout = noneBelowZero(cmp.Or(p.IdleTimeout, DefaultIdleTimeout))
 	p.MaxCalls, p.MaxAge, p.MaxMemory = noneBelowZero(p.MaxCalls), noneBelowZero(p.MaxAge), noneBelowZero(p.MaxMemory)
-	p.MemoryLimit = orDefault(p.MemoryLimit, DefaultMemoryLimit)
-	p.InitTimeout = orDefault(p.InitTimeout, DefaultInitTimeout)
-	p.MaxInput = orDefault(p.MaxInput, DefaultMaxInput)
-	p.MaxOutput = orDefault(p.MaxOutput, DefaultMaxOutput)
-	p.MaxModule = orDefault(p.MaxModule, DefaultMaxModule)
-	p.LogBytesPerSecond = orDefault(p.LogBytesPerSecond, DefaultLogBytesPerSecond)
-	p.Isolation = orDefault(p.Isolation, IsolationPristine)
-	p.Interrupt = orDefault(p.Interrupt, InterruptMetered)
+	p.MemoryLimit = cmp.Or(p.MemoryLimit, DefaultMemoryLimit)
+	p.InitTimeout = cmp.Or(p.InitTimeout, DefaultInitTimeout)
+	p.MaxInput = cmp.Or(p.MaxInput, DefaultMaxInput)
+	p.MaxOutput = cmp.Or(p.MaxOutput, DefaultMaxOutput)
+	p.MaxModule = cmp.Or(p.MaxModule, DefaultMaxModule)
+	p.LogBytesPerSecond = cmp.Or(p.LogBytesPerSecond, DefaultLogBytesPerSecond)
+	p.Isolation = cmp.Or(p.Isolation, IsolationPristine)
+	p.Interrupt = cmp.Or(p.Interrupt, InterruptMetered)
 	p.MaxFuel = noneBelowZero(p.MaxFuel)
-	p.BreakAfter = noneBelowZero(orDefault(p.BreakAfter, DefaultBreakAfter))
-	p.BatchTarget = noneBelowZero(orDefault(p.BatchTarget, DefaultBatchTarget))
-	p.CompileTimeout = orDefault(p.CompileTimeout, DefaultCompileTimeout)
+	p.BreakAfter = noneBelowZero(cmp.Or(p.BreakAfter, DefaultBreakAfter))
+	p.BatchTarget = noneBelowZero(cmp.Or(p.BatchTarget, DefaultBatchTarget))
+	p.CompileTimeout = cmp.Or(p.CompileTimeout, DefaultCompileTimeout)
 	p.BinaryLimits = defaultLimits.overriddenBy(p.BinaryLimits)
-	p.MaxCallDepth = orDefault(p.MaxCallDepth, DefaultMaxCallDepth)
-	p.MaxStack = orDefault(p.MaxStack, DefaultMaxStack)
-	p.Engine = orDefault(p.Engine, EngineCompiler)
-	p.Verify = orDefault(p.Verify, VerifySelfTests)
-	p.VerifyEvery = orDefault(p.VerifyEvery, DefaultVerifyEvery)
-	p.SwapTimeout = orDefault(p.SwapTimeout, DefaultSwapTimeout)
-	p.StateRule = orDefault(p.StateRule, StateRefuse)
+	p.MaxCallDepth = cmp.Or(p.MaxCallDepth, DefaultMaxCallDepth)
+	p.MaxStack = cmp.Or(p.MaxStack, DefaultMaxStack)
+	p.Engine = cmp.Or(p.Engine, EngineCompiler)
+	p.Verify = cmp.Or(p.Verify, VerifySelfTests)
+	p.VerifyEvery = cmp.Or(p.VerifyEvery, DefaultVerifyEvery)
+	p.SwapTimeout = cmp.Or(p.SwapTimeout, DefaultSwapTimeout)
+	p.StateRule = cmp.Or(p.StateRule, StateRefuse)
 	p.Canary = noneBelowZero(p.Canary)
-	p.CanaryTime = orDefault(p.CanaryTime, DefaultCanaryTime)
-	p.CanaryErrors = noneBelowZero(orDefault(p.CanaryErrors, DefaultCanaryErrors))
-	p.CanarySlowdown = orDefault(p.CanarySlowdown, DefaultCanarySlowdown)
+	p.CanaryTime = cmp.Or(p.CanaryTime, DefaultCanaryTime)
+	p.CanaryErrors = noneBelowZero(cmp.Or(p.CanaryErrors, DefaultCanaryErrors))
+	p.CanarySlowdown = cmp.Or(p.CanarySlowdown, DefaultCanarySlowdown)
 	return p
 }
 
@@ -218,19 +210,19 @@ var defaultLimits = BinaryLimits{
 // overriddenBy returns l with the fields of o that are not zero.
 func (l BinaryLimits) overriddenBy(o BinaryLimits) BinaryLimits {
 	return BinaryLimits{
-		MaxFunctions:    orDefault(o.MaxFunctions, l.MaxFunctions),
-		MaxGlobals:      orDefault(o.MaxGlobals, l.MaxGlobals),
-		MaxExports:      orDefault(o.MaxExports, l.MaxExports),
-		MaxTable:        orDefault(o.MaxTable, l.MaxTable),
-		MaxTypes:        orDefault(o.MaxTypes, l.MaxTypes),
-		MaxImports:      orDefault(o.MaxImports, l.MaxImports),
-		MaxTables:       orDefault(o.MaxTables, l.MaxTables),
-		MaxSegments:     orDefault(o.MaxSegments, l.MaxSegments),
-		MaxElements:     orDefault(o.MaxElements, l.MaxElements),
-		MaxFunctionSize: orDefault(o.MaxFunctionSize, l.MaxFunctionSize),
-		MaxLocals:       orDefault(o.MaxLocals, l.MaxLocals),
-		MaxArity:        orDefault(o.MaxArity, l.MaxArity),
-		MaxJumps:        orDefault(o.MaxJumps, l.MaxJumps),
-		MaxFlow:         orDefault(o.MaxFlow, l.MaxFlow),
+		MaxFunctions:    cmp.Or(o.MaxFunctions, l.MaxFunctions),
+		MaxGlobals:      cmp.Or(o.MaxGlobals, l.MaxGlobals),
+		MaxExports:      cmp.Or(o.MaxExports, l.MaxExports),
+		MaxTable:        cmp.Or(o.MaxTable, l.MaxTable),
+		MaxTypes:        cmp.Or(o.MaxTypes, l.MaxTypes),
+		MaxImports:      cmp.Or(o.MaxImports, l.MaxImports),
+		MaxTables:       cmp.Or(o.MaxTables, l.MaxTables),
+		MaxSegments:     cmp.Or(o.MaxSegments, l.MaxSegments),
+		MaxElements:     cmp.Or(o.MaxElements, l.MaxElements),
+		MaxFunctionSize: cmp.Or(o.MaxFunctionSize, l.MaxFunctionSize),
+		MaxLocals:       cmp.Or(o.MaxLocals, l.MaxLocals),
+		MaxArity:        cmp.Or(o.MaxArity, l.MaxArity),
+		MaxJumps:        cmp.Or(o.MaxJumps, l.MaxJumps),
+		MaxFlow:         cmp.Or(o.MaxFlow, l.MaxFlow),
 	}
 }

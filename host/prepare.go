@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,7 @@ func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deplo
 		serves = before.current
 	}
 	err = checkState(ps.streams.Formats, serves, v, before != nil && d.canary && v.cfg.Canary > 0)
-	if err == nil || orDefault(d.rule, v.cfg.StateRule) == StateRefuse {
+	if err == nil || cmp.Or(d.rule, v.cfg.StateRule) == StateRefuse {
 		return StepState, err
 	}
 	ps.saveBefore(ctx, v)

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -185,7 +186,7 @@ func outcomeOf(got *abi.Result, failed error) (kind Kind, message string, err er
 	case failed != nil:
 		kind, message = KindHost, failed.Error()
 		if fault := (*module.Fault)(nil); errors.As(failed, &fault) {
-			kind = orDefault(faultKinds[fault.Kind], KindTimeout)
+			kind = cmp.Or(faultKinds[fault.Kind], KindTimeout)
 			if fault.Kind == module.Stopped || fault.Kind == module.Cancelled {
 				return "", "", failed
 			}

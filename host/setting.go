@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -169,7 +170,7 @@ func place[T comparable](p *T, all ...T) func() []float64 {
 // runTimeout ranks the time of a task. Without one the plugin's own holds, as long as manifests may
 // have it.
 func runTimeout(c *PluginConfig) func() []float64 {
-	return func() []float64 { return []float64{float64(orDefault(c.RunTimeout, manifest.MaxTimeout))} }
+	return func() []float64 { return []float64{float64(cmp.Or(c.RunTimeout, manifest.MaxTimeout))} }
 }
 
 // granted ranks each grant by itself.
@@ -210,7 +211,7 @@ func (v verify) String() string {
 	case VerifySelfTests:
 		return "self-tests"
 	case VerifySample:
-		return fmt.Sprintf("sample:%d", orDefault(v.c.VerifyEvery, DefaultVerifyEvery))
+		return fmt.Sprintf("sample:%d", cmp.Or(v.c.VerifyEvery, DefaultVerifyEvery))
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -309,7 +310,7 @@ func (s *startup) serve(failed error) error {
 			switch clash := s.clashLocked(l.plugin, l.version, ""); {
 			case clash == nil:
 				if l.version.since.IsZero() { // else it serves again
-					l.version.since, l.version.by = time.Now(), orDefault(l.version.by, DeployLoaded)
+					l.version.since, l.version.by = time.Now(), cmp.Or(l.version.by, DeployLoaded)
 				}
 				s.publishLocked(l.plugin, &serving{current: l.version})
 				serve = append(serve, l)

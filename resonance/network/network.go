@@ -18,6 +18,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,21 +99,14 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	orDefault(&c.NodePeriod, DefaultNodePeriod)
-	orDefault(&c.NetworkPeriod, DefaultNetworkPeriod)
-	orDefault(&c.Capacity, DefaultCapacity)
-	orDefault(&c.ChunkNodes, DefaultChunkNodes)
+	c.NodePeriod = cmp.Or(c.NodePeriod, DefaultNodePeriod)
+	c.NetworkPeriod = cmp.Or(c.NetworkPeriod, DefaultNetworkPeriod)
+	c.Capacity = cmp.Or(c.Capacity, DefaultCapacity)
+	c.ChunkNodes = cmp.Or(c.ChunkNodes, DefaultChunkNodes)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func orDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 func (c *Config) validate() error {

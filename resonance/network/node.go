@@ -58,8 +58,8 @@ var errPeriods = fmt.Errorf("%w: nodes have %d different periods already", ErrFu
 // CreateNode adds a node and returns its ID. It ticks from the next tick of its period
 // on. Errors are an [*abi.FieldError], or wrap [ErrExists] or [ErrFull].
 func (n *Network) CreateNode(spec NodeSpec) (id string, err error) {
-	orDefault(&spec.Frequency, tick.DefaultFrequency)
-	orDefault(&spec.Period, n.cfg.NodePeriod)
+	spec.Frequency = cmp.Or(spec.Frequency, tick.DefaultFrequency)
+	spec.Period = cmp.Or(spec.Period, n.cfg.NodePeriod)
 	named := spec.ID != ""
 	if err := n.check(&spec, named); err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -117,8 +118,8 @@ func (n *Network) restoreNode(g *graph, node *Node) error {
 		ID: node.ID, Frequency: node.Frequency, Strength: node.Strength, State: node.State,
 		Patterns: node.Patterns, Period: node.Period,
 	}
-	orDefault(&spec.Frequency, tick.DefaultFrequency)
-	orDefault(&spec.Period, n.cfg.NodePeriod)
+	spec.Frequency = cmp.Or(spec.Frequency, tick.DefaultFrequency)
+	spec.Period = cmp.Or(spec.Period, n.cfg.NodePeriod)
 	if err := n.check(&spec, true); err != nil {
 		return err
 	}

@@ -91,9 +91,9 @@ type served struct {
 // New returns a service without networks. The host need not be started. Its error is an
 // [*abi.FieldError].
 func New(h *host.Host, o Options) (*Service, error) {
-	orDefault(&o.MaxNetworks, DefaultMaxNetworks)
-	orDefault(&o.MaxNodes, DefaultMaxNodes)
-	orDefault(&o.MaxConnections, DefaultMaxConnections)
+	o.MaxNetworks = cmp.Or(max(o.MaxNetworks, 0), DefaultMaxNetworks)
+	o.MaxNodes = cmp.Or(max(o.MaxNodes, 0), DefaultMaxNodes)
+	o.MaxConnections = cmp.Or(max(o.MaxConnections, 0), DefaultMaxConnections)
 	if o.MaxNodes > network.MaxCapacity {
 		return nil, &abi.FieldError{Field: "MaxNodes", Rule: fmt.Sprintf("must be at most %d, is %d", network.MaxCapacity, o.MaxNodes)}
 	}
@@ -109,12 +109,6 @@ func New(h *host.Host, o Options) (*Service, error) {
 			Name: "resonhost_networks_refused_total", Help: "Networks that were refused because there were as many as there may be.",
 		}),
 	}, nil
-}
-
-func orDefault(v *int, def int) {
-	if *v <= 0 {
-		*v = def
-	}
 }
 
 // Collectors are the metrics of all networks together.

@@ -8,6 +8,7 @@ package events
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -77,11 +78,11 @@ type Hub struct {
 
 // NewHub returns a hub without streams.
 func NewHub(o Options) *Hub {
-	orDefault(&o.MaxStreams, DefaultMaxStreams)
-	orDefault(&o.Buffer, DefaultBuffer)
-	orDefault(&o.Bytes, DefaultBytes)
-	orDefault(&o.KeepAlive, DefaultKeepAlive)
-	orDefault(&o.StallTimeout, DefaultStallTimeout)
+	o.MaxStreams = cmp.Or(max(o.MaxStreams, 0), DefaultMaxStreams)
+	o.Buffer = cmp.Or(max(o.Buffer, 0), DefaultBuffer)
+	o.Bytes = cmp.Or(max(o.Bytes, 0), DefaultBytes)
+	o.KeepAlive = cmp.Or(max(o.KeepAlive, 0), DefaultKeepAlive)
+	o.StallTimeout = cmp.Or(max(o.StallTimeout, 0), DefaultStallTimeout)
 	h := &Hub{
 		opts: o, draining: make(chan struct{}), owners: make(map[string]int),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "resonhost_event_streams", Help: "Streams of events that are open."}),
@@ -91,12 +92,6 @@ func NewHub(o Options) *Hub {
 	}
 	h.drain = sync.OnceFunc(func() { close(h.draining) })
 	return h
-}
-
-func orDefault[T int | time.Duration](v *T, def T) {
-	if *v <= 0 {
-		*v = def
-	}
 }
 
 // Collectors are the hub's metrics.

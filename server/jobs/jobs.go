@@ -122,10 +122,10 @@ type tenant struct {
 // New returns a manager, which takes over what its store has. Jobs that were not over there have
 // failed. It starts nothing.
 func New(ctx context.Context, h *host.Host, codecs *codec.Set, o Options) (*Manager, error) {
-	orDefault(&o.MaxJobs, DefaultMaxJobs)
-	orDefault(&o.MaxBytes, DefaultMaxBytes)
-	orDefault(&o.Age, DefaultAge)
-	orDefault(&o.Running, max(4*h.Workers(), 2))
+	o.MaxJobs = cmp.Or(max(o.MaxJobs, 0), DefaultMaxJobs)
+	o.MaxBytes = cmp.Or(max(o.MaxBytes, 0), DefaultMaxBytes)
+	o.Age = cmp.Or(max(o.Age, 0), DefaultAge)
+	o.Running = cmp.Or(max(o.Running, 0), max(4*h.Workers(), 2))
 	if o.Store == nil {
 		o.Store = NewMemoryStore()
 	}
@@ -146,12 +146,6 @@ func New(ctx context.Context, h *host.Host, codecs *codec.Set, o Options) (*Mana
 		return nil, err
 	}
 	return m, nil
-}
-
-func orDefault[T int | int64 | time.Duration](v *T, def T) {
-	if *v <= 0 {
-		*v = def
-	}
 }
 
 // load takes over what the store has.

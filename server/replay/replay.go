@@ -6,6 +6,7 @@
 package replay
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/sha256"
 	"errors"
@@ -133,15 +134,9 @@ const (
 
 // New returns a keeper that knows no keys.
 func New(o Options) *Keeper {
-	if o.MaxKeys <= 0 {
-		o.MaxKeys = DefaultMaxKeys
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = DefaultMaxBytes
-	}
-	if o.Age <= 0 {
-		o.Age = DefaultAge
-	}
+	o.MaxKeys = cmp.Or(max(o.MaxKeys, 0), DefaultMaxKeys)
+	o.MaxBytes = cmp.Or(max(o.MaxBytes, 0), DefaultMaxBytes)
+	o.Age = cmp.Or(max(o.Age, 0), DefaultAge)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
