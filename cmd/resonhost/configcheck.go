@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -158,6 +159,8 @@ func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 			}
 		}
 	}
+	_, err := o.newTelemetry(slog.New(slog.DiscardHandler))
+	errs = append(errs, err)
 	cfg.Fetch = outbound.New(outbound.Config{}).Fetch // as run has one
 	h, err := host.New(cfg)
 	errs = append(errs, inFlags(err))

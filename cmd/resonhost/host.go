@@ -16,7 +16,6 @@ import (
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/outbound"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
@@ -76,7 +75,7 @@ func (o *options) startHost(ctx context.Context, log *slog.Logger) (*host.Host, 
 // setLoading sets what has to do with how plugins are loaded.
 func (o *options) setLoading(cfg *host.Config) error {
 	cfg.Translate = resonance.Codecs().Translate
-	cfg.Fetch = outbound.New(outbound.Config{Private: o.privateHosts}).Fetch // whose connections end with the process
+	cfg.Fetch = o.outbound().Fetch // whose connections end with the process
 	switch o.cacheDir {
 	case "none":
 	case "":

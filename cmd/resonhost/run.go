@@ -64,7 +64,11 @@ func runCommand(std stdio) *cli.Command {
 }
 
 func (o *options) run(ctx context.Context, std stdio) (err error) {
-	log := o.logger(std.err)
+	log, traces, err := o.openTracing(o.logger(std.err))
+	if err != nil {
+		return err
+	}
+	defer traces.end(ctx)
 	if err := o.setTimeSlice(log); err != nil {
 		return err
 	}
@@ -104,6 +108,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if id := keeper.Identity(); id != nil {
 		opts.Identity = id
 	}
+	traces.server(&opts)
 	srv, networks, err := o.newServer(h, opts)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
@@ -126,7 +131,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		tls:     keeper.TLS(),
 		reloads: reloads{log: log, trail: trail, manager: manager, asked: asked, all: o.reloaders(log, keeper, h)},
 	}
-	return d.serve(ctx, listener, srv.Handler(), o.drainTimeout)
+	return d.serve(ctx, listener, traces.handler(srv.Handler()), o.drainTimeout)
 }
 
 // newServer returns the server of a host, which need not be started, and the networks of nodes that

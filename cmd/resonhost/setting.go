@@ -17,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/server/replay"
+	"github.com/resonhost/resonhost/telemetry"
 	"github.com/resonhost/resonhost/timeslice"
 )
 
@@ -132,6 +133,8 @@ type options struct {
 	replays      replay.Options
 	networks     serve.Options
 	timeSlice    time.Duration // none if negative
+	otlp         telemetry.Options
+	tracer       *telemetry.Tracer // nil without otlp
 
 	input, output, streamField string
 
@@ -233,7 +236,7 @@ func (o *options) runSettings() []setting {
 		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", value.Toggle{P: &o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", value.Bytes(server.DefaultMaxHeld), value.Size(&o.maxHeld)},
-	}, slices.Concat(o.jobSettings(), o.replaySettings(), o.nodeSettings(), o.processSettings())...)
+	}, slices.Concat(o.jobSettings(), o.replaySettings(), o.nodeSettings(), o.telemetrySettings(), o.processSettings())...)
 }
 
 // nodeSettings bound networks of nodes.

@@ -40,7 +40,7 @@ func TestExemplars(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(metrics.New(s, metrics.Exemplars(of)))
 	scrape := func(accept string) string {
-		req := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		req := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
 		req.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
 		promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(w, req)

@@ -20,6 +20,7 @@ import (
 	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/telemetry"
 )
 
 var (
@@ -46,9 +47,13 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer keeper.Close()
+	traces, err := telemetry.New(telemetry.Options{Endpoint: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h)}),
+		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h), traces.Collector()}),
 	}); err != nil {
 		t.Fatal(err)
 	}
