@@ -213,6 +213,9 @@ func TestTraceOfFrames(t *testing.T) {
 			}
 			if last.Tasks > 1 {
 				shared++
+				if n := len(got.Phases); got.Phases[n-1].Tasks != 1 && got.Phases[n-2].Tasks != 1 {
+					t.Errorf("task %d: %+v, want a run by itself after the one that failed", i, got)
+				}
 			}
 		}
 		if shared == 0 {

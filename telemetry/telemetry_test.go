@@ -183,7 +183,13 @@ const (
 
 // TestAcrossHost follows a request of a caller with a trace through queue, run and reset.
 func TestAcrossHost(t *testing.T) {
-	s := start(t, nil)
+	for name, isolation := range map[string]host.Isolation{"pristine": host.IsolationPristine, "frame": host.IsolationFrame} {
+		t.Run(name, func(t *testing.T) { acrossHost(t, isolation) })
+	}
+}
+
+func acrossHost(t *testing.T, isolation host.Isolation) {
+	s := start(t, func(_ *telemetry.Options, cfg *host.Config) { cfg.Defaults.Isolation = isolation })
 	resp, _ := s.do(t, "POST", "/v1/transforms/hostile.echo", octets, "x", "Traceparent", sampled, "Tracestate", "a=1", "Tracestate", "b=2")
 	failed, _ := s.do(t, "POST", "/v1/transforms/hostile.trap", octets, "!", "Traceparent", sampled)
 	s.do(t, "GET", "/v1/plugins", "", "")
@@ -332,6 +338,17 @@ func TestSampling(t *testing.T) {
 	}
 }
 
+// TestCallersLeaveOwnTraces has callers who take all the traces that they may have.
+func TestCallersLeaveOwnTraces(t *testing.T) {
+	s := start(t, func(o *telemetry.Options, _ *host.Config) { o.Traces = 3 })
+	for range 50 {
+		s.do(t, "GET", "/v1/plugins", "", "", "Traceparent", sampled)
+	}
+	if resp, _ := s.do(t, "GET", "/v1/plugins", "", ""); resp.header.Get(telemetry.HeaderResponse) == "" {
+		t.Error("a request without a caller's trace is not traced")
+	}
+}
+
 // TestLinesAndJobs has many tasks of a request, and of a job, of which a bounded number have spans.
 func TestLinesAndJobs(t *testing.T) {
 	s := start(t, nil)
@@ -373,7 +390,7 @@ func TestOutbound(t *testing.T) {
 	client := outbound.New(outbound.Config{Private: []string{"127.0.0.1"}, Wrap: s.telemetry.Tracer().Transport})
 	t.Cleanup(client.Close)
 	fetch = client.Fetch
-	request := `{"url": "` + receiver.URL + `/path?secret=1", "headers": {"Traceparent": "forged"}}`
+	request := `{"url": "` + receiver.URL + `/path?secret=1", "headers": {"Traceparent": "forged", "Tracestate": "forged=1"}}`
 	s.do(t, "POST", "/v1/transforms/x.http", octets, request, "Traceparent", sampled, "Tracestate", "a=1")
 	got := <-seen
 	s.do(t, "POST", "/v1/transforms/x.http", octets, request, "Traceparent", unsampled)
@@ -387,6 +404,9 @@ func TestOutbound(t *testing.T) {
 	}
 	if a := texts(sent.GetAttributes()); a["url.full"] != receiver.URL+"/path" || a["http.response.status_code"] != "200" {
 		t.Errorf("the request's span has %v", a)
+	}
+	if state := without.Values("Tracestate"); len(state) > 0 {
+		t.Errorf("the receiver gets the tracestate %q, which is the plugin's", state)
 	}
 	if p := without.Get("Traceparent"); !strings.HasPrefix(p, "00-"+trace) || !strings.HasSuffix(p, "-00") {
 		t.Errorf("of a trace that is not sampled the receiver gets %q", p)
