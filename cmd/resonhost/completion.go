@@ -56,9 +56,10 @@ type candidates struct {
 
 // argumentsOf is what commands take: words as the first argument, or files.
 var argumentsOf = map[string]func() candidates{
-	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments, "whoami": noArguments,
+	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments, "whoami": noArguments, "logs": noArguments,
 	"plugins":    func() candidates { return wordsOf(verbs) },
 	"token":      func() candidates { return wordsOf(tokenVerbs) },
+	"state":      func() candidates { return wordsOf(stateVerbs) },
 	"config":     func() candidates { return wordsOf(configVerbs) },
 	"completion": func() candidates { return wordsOf(shells) },
 	"bench": func() candidates {

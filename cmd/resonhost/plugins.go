@@ -93,7 +93,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 		return json.NewEncoder(std.out).Encode(changed)
 	}
 	if p := changed.Plugin; p != nil {
-		fmt.Fprintf(std.out, "%s %s %s\n", printable(named(p)), p.Version, state(p))
+		fmt.Fprintf(std.out, "%s %s %s\n", printable(named(p)), p.Version, doing(p))
 	}
 	return nil
 }
@@ -116,8 +116,8 @@ func named(p *api.Plugin) string {
 	return p.Name + " (" + p.Source + ".wasm)"
 }
 
-// state says in a few words what a plugin does.
-func state(p *api.Plugin) string {
+// doing says in a few words what a plugin does.
+func doing(p *api.Plugin) string {
 	var words []string
 	switch {
 	case p.Hash == "":
@@ -155,7 +155,7 @@ func printPlugins(w io.Writer, list []api.Plugin) error {
 		for i := range p.Transforms {
 			transforms[i] = p.Transforms[i].Name
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Kind), dash(p.Hash[:min(12, len(p.Hash))]), state(p), since(p), dash(strings.Join(transforms, " ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(name), dash(p.Version), dash(p.Kind), dash(p.Hash[:min(12, len(p.Hash))]), doing(p), since(p), dash(strings.Join(transforms, " ")))
 		if p.Mismatch != "" {
 			more = append(more, fmt.Sprintf("%s: answers differ from the interpreter's: %s", printable(name), printable(p.Mismatch)))
 		}

@@ -27,6 +27,7 @@ func groups() []group {
 	return []group{
 		{"serving", "Serving", o.runSettings()},
 		{"identity", "Who may call", o.identitySettings()},
+		{"state", "State that lasts", o.stateSettings()},
 		{"host", "The host", o.hostSettings("")},
 		{"loading", "Loading", o.loadSettings()},
 		{"watching", "Watching", o.watchSettings()},

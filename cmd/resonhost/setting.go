@@ -136,6 +136,8 @@ type options struct {
 	otlp         telemetry.Options
 	tracer       *telemetry.Tracer // nil without otlp
 
+	state stateOptions
+
 	input, output, streamField string
 
 	noWatch  bool
@@ -291,5 +293,5 @@ func (o *options) callSettings() []setting {
 // all are the settings that a file can have, those of other commands included:
 // one file serves all.
 func (o *options) all() []setting {
-	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.identitySettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
+	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.identitySettings(), o.stateSettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
 }

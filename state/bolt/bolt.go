@@ -51,6 +51,9 @@ type Options struct {
 	// MaxBytes is how large the file may become; 0 is as large as there is room. Beyond it Save has
 	// errors that wrap [state.ErrFull].
 	MaxBytes int
+	// MustExist has Open return an error that wraps [fs.ErrNotExist] if there is no store, and make
+	// none.
+	MustExist bool
 	// Logger is told of damage that could be mended; nil is for none.
 	Logger *slog.Logger
 }
@@ -90,6 +93,11 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
+	}
+	if opt.MustExist {
+		if _, err := os.Stat(filepath.Join(dir, fileName)); err != nil {
+			return nil, classify("look for the store", err)
+		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, classify("make the directory of states", err)
