@@ -144,6 +144,9 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 	if o.cacheDir == "none" {
 		warn(o.given.without("with --cache-dir none", anywhere, "cache-bytes"))
 	}
+	if command == "run" && !o.state.set() {
+		warn(o.given.without("without --state-dir or --state-url", anywhere, "state-interval", "state-key"))
+	}
 	if command == "run" {
 		o.accessEffects(warn)
 	}

@@ -95,6 +95,14 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err := o.access.guard(listener.Addr(), o.listen, log); err != nil {
 		return err
 	}
+	closeState, err := o.openState(ctx, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, closeState()) }()
 	o.host.Watch = !o.noWatch
 	o.host.Events = event.New(eventHistory)
 	h, err := o.startHost(ctx, log)

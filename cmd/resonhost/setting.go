@@ -270,7 +270,7 @@ func (o *options) replaySettings() []setting {
 
 // ofRun are all settings of run but for the file's.
 func (o *options) ofRun() []setting {
-	return slices.Concat(o.runSettings(), o.identitySettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
+	return slices.Concat(o.runSettings(), o.identitySettings(), o.stateSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
 }
 
 func (o *options) drainSetting(usage string) setting {

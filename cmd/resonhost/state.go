@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/state"
@@ -44,6 +45,7 @@ func (o *options) stateSettings() []setting {
 	return []setting{
 		{"state-dir", "keep state in `DIR`", "", value.Text(&s.dir)},
 		{"state-url", "keep state in Redis at `URL`, such as redis://HOST:PORT, redis+sentinel://HOST/MASTER or redis+cluster://HOST", "", value.Text(&s.url)},
+		{"state-interval", "save every `TIME` what has changed", host.DefaultStateInterval.String(), value.Duration(&o.host.StateInterval)},
 		{"state-key", "seal state with the first key of `FILE`, which resonhost state key writes, and open it with all of them", "", value.Text(&s.keyFile)},
 	}
 }
@@ -67,7 +69,7 @@ func stateCommand(std stdio) *cli.Command {
 			"   key      write a new key for a file of --state-key\n\n" +
 			"No host may have the store open meanwhile. A record that cannot be read is told on\n" +
 			"standard error, and the others go on; the exit code is 1 then.\n\n" + exitCodes,
-		Flags: append(flags(o.stateSettings(), o.config()),
+		Flags: append(flags(slices.DeleteFunc(o.stateSettings(), func(s setting) bool { return s.name == "state-interval" }), o.config()),
 			word("kind", "take those of `KIND` stream, network, job, output or plugin; of ls and export", &s.kind),
 			word("tenant", "take those of the tenant `NAME`; a single record is of the tenant without a name otherwise", &s.tenant),
 			word("transform", "take those of the transform `NAME`", &s.transform),
@@ -126,13 +128,44 @@ func (o *options) withStore(ctx context.Context, std stdio, store state.Store, v
 	return o.listState(ctx, std, store, verb == "export")
 }
 
+// set reports whether there is a store.
+func (s *stateOptions) set() bool { return s.dir != "" || s.url != "" }
+
+// openState opens the store of a host, if there is to be one. The host has to be closed before it.
+func (o *options) openState(ctx context.Context, log *slog.Logger) (closeState func() error, err error) {
+	if !o.state.set() {
+		return func() error { return nil }, nil
+	}
+	store, err := o.state.open(ctx, true, log)
+	if err != nil {
+		return nil, err
+	}
+	o.host.State = store
+	return store.Close, nil
+}
+
+// check returns what is wrong with the settings of the store, which it does not open.
+func (s *stateOptions) check() error {
+	if s.dir != "" && s.url != "" {
+		return usagef("--state-dir and --state-url: state is kept in one place")
+	}
+	var err error
+	if s.url != "" {
+		if err = redis.CheckURL(s.url); err != nil {
+			err = usagef("--state-url: %w", err)
+		}
+	}
+	_, keyErr := s.codec()
+	return errors.Join(err, keyErr)
+}
+
 // open opens the store. It makes one that is not there only if create says so.
 func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) (state.Store, error) {
-	switch {
-	case s.dir == "" && s.url == "":
+	if !s.set() {
 		return nil, usagef("say where the state is: --state-dir DIR or --state-url URL")
-	case s.dir != "" && s.url != "":
-		return nil, usagef("--state-dir and --state-url: state is kept in one place")
+	}
+	if err := s.check(); err != nil {
+		return nil, err
 	}
 	codec, err := s.codec()
 	if err != nil {
@@ -140,9 +173,6 @@ func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) 
 	}
 	if s.url != "" {
 		store, err := redis.Open(ctx, redis.Options{URL: s.url, Codec: codec, Logger: log})
-		if errors.Is(err, redis.ErrURL) {
-			return nil, usagef("--state-url: %w", err)
-		}
 		if err != nil {
 			return nil, err
 		}

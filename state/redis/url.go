@@ -47,6 +47,14 @@ type target struct {
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
+// CheckURL returns an error that wraps [ErrURL] unless Open could use the URL. It connects to nobody.
+func CheckURL(text string) error {
+	if _, err := parseURL(text); err != nil {
+		return fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	return nil
+}
+
 // parseURL reads a URL, and the files that it names. An error has nothing of it that is secret.
 func parseURL(text string) (*target, error) {
 	u, err := url.Parse(text)

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/internal/redistest"
+	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/bolt"
+)
+
+// inStream has tasks of cascade done that belong to a stream, and returns the last result. It depends
+// on those before, from the tenth on.
+func (s *serving) inStream(t *testing.T, tasks int) (last string) {
+	t.Helper()
+	for range tasks {
+		code, body := s.post(t, "cascade", "application/json", strings.NewReader(`{"stream": "one", "awarenessLevel": 0.5, "detail": "summary"}`))
+		if code != http.StatusOK {
+			t.Fatalf("%d %s", code, body)
+		}
+		last = body
+	}
+	return last
+}
+
+// TestStreamsOutlive ends a host in the middle of a stream. The next one goes on where it was, by
+// each store, and sealed.
+func TestStreamsOutlive(t *testing.T) {
+	without := startRun(t, "--mode", "inline")
+	if without.inStream(t, 5) == without.inStream(t, 6) {
+		t.Fatal("the result does not depend on tasks before")
+	}
+	want := without.inStream(t, 1)
+	without.rest(t)
+
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	if err := os.WriteFile(key, []byte(state.NewKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, flags := range map[string][]string{
+		"directory": {"--state-dir", filepath.Join(dir, "plain")},
+		"sealed":    {"--state-dir", filepath.Join(dir, "sealed"), "--state-key", key},
+		"redis":     {"--state-url", "redis://" + redistest.Start(t).Addr},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"--mode", "inline"}, flags...)
+			for _, tasks := range []int{5, 5, 1} {
+				d := startRun(t, args...)
+				d.inStream(t, tasks)
+				if log, code := d.rest(t); code != api.ExitOK {
+					t.Fatalf("exit code %d\n%s", code, log)
+				}
+			}
+			d := startRun(t, args...)
+			if got := d.inStream(t, 1); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+			d.rest(t)
+		})
+	}
+}
+
+// TestStateInUse starts a host on a store that another process has.
+func TestStateInUse(t *testing.T) {
+	dir := t.TempDir()
+	s, err := bolt.Open(t.Context(), dir, bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	code := run(context.Background(), []string{"resonhost", "run", "--mode", "inline", "--listen", "127.0.0.1:0", "--state-dir", dir}, nil, new(strings.Builder), &log)
+	if code != api.ExitFailed || !strings.Contains(log.String(), dir+": store is in use by process ") {
+		t.Errorf("exit code %d, log %s", code, log.String())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
