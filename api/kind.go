@@ -42,11 +42,11 @@ const (
 const (
 	// ExitOK: all went well.
 	ExitOK = 0
-	// ExitFailed: a line of input failed, or a write.
+	// ExitFailed: a line of input failed, a write, or anything that has no code of its own.
 	ExitFailed = 1
 	// ExitUsage: the command cannot do what it was told to.
 	ExitUsage = 2
-	// ExitPlugins: a plugin cannot serve.
+	// ExitPlugins: a plugin cannot serve, or a host refused its new version.
 	ExitPlugins = 3
 	// ExitMismatch: an interpreter answers a task of call --verify sample:N differently.
 	ExitMismatch = 4

@@ -8,8 +8,8 @@ import (
 	"github.com/resonhost/resonhost/host/internal/canary"
 )
 
-// judge watches a trial until it is decided, by itself or by others, or the host closes.
-func (ps *plugins) judge(p *plugin, c *trial) {
+// watchTrial watches a trial until it is decided, by itself or by others, or the host closes.
+func (ps *plugins) watchTrial(p *plugin, c *trial) {
 	limits := c.version.cfg.canaryLimits()
 	ticker := time.NewTicker(limits.Every())
 	defer ticker.Stop()

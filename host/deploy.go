@@ -92,7 +92,7 @@ func (ps *plugins) publish(p *plugin, v *version, d deployment) (DeployResult, e
 	ps.retire(p, retired)
 	ps.withdrawn(replaced)
 	if s := p.serving.Load(); s != nil && s.trial != nil && s.trial.version == v {
-		ps.retiring.Go(func() { ps.judge(p, s.trial) })
+		ps.retiring.Go(func() { ps.watchTrial(p, s.trial) })
 	}
 	ps.tell(v.label(), change, "")
 	return result, nil

@@ -15,7 +15,8 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
-// errReplaced is why a version's tasks end that was replaced longer ago than they may take.
+// errReplaced is why a task ends whose version was replaced. The task had the swap timeout to end by
+// itself.
 var errReplaced = errors.New("the version was replaced, and the task took longer than the swap timeout")
 
 // ended says of a task whose context ended why.

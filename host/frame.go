@@ -98,7 +98,7 @@ func (t *task) cross(f *frame) bool {
 	}
 	t.r.retried.Add(1)
 	if t.canary {
-		t.settled = true
+		t.noCanary = true
 		if !noRoom(fault) {
 			t.blamed = t.trial
 		}
@@ -129,7 +129,7 @@ func (t *task) settle(jobs []*job, got []abi.Result, fuel uint64, fault *Error) 
 	for i, j := range jobs {
 		if t.blamed != nil && got[i].Status != abi.StatusOK {
 			t.giveBack()
-			t.settled = true
+			t.noCanary = true
 			t.r.rerun.Add(1)
 			t.again(j)
 			now = t.now()

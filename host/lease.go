@@ -23,11 +23,11 @@ type lease struct {
 	instance instance // nil while the task has none
 	// version is what the instance is of, or the last one was; trial is that version's
 	// beside another, if there is one, and canary whether it is the one that is tried.
-	version *version
-	trial   *trial
-	canary  bool
-	settled bool   // no canary runs it
-	blamed  *trial // of a canary that has failed it, in a frame
+	version  *version
+	trial    *trial
+	canary   bool
+	noCanary bool   // no canary runs it
+	blamed   *trial // of a canary that has failed it, in a frame
 }
 
 // now returns the time, as of when the task last looked at the clock if it has done
@@ -45,7 +45,7 @@ func (l *lease) now() time.Time {
 func (l *lease) choose() {
 	l.trial, l.canary = nil, false
 	if s := l.transform.service.serving.Load(); s != nil {
-		if l.trial = s.trial; l.trial != nil && !l.settled && l.trial.takes(l.transform.slot, l.stream != nil, l.key) {
+		if l.trial = s.trial; l.trial != nil && !l.noCanary && l.trial.takes(l.transform.slot, l.stream != nil, l.key) {
 			l.version, l.canary = l.trial.version, true
 			return
 		}
@@ -68,7 +68,7 @@ func (l *lease) borrow(ctx context.Context) *Error {
 		case l.r.ctx.Err() != nil: // what has not begun when patience ends does not begin
 			return l.version.sign(fail(KindUnavailable, l.transform.name, ErrClosed))
 		case l.canary && errors.Is(err, ErrMemoryBudget) && ctx.Err() == nil:
-			l.settled = true // the version beside it has instances, or may have room for one
+			l.noCanary = true // the version beside it has instances, or may have room for one
 		case !errors.Is(err, errReplaced):
 			return notBorrowed(ctx, l.transform, l.version, err)
 		case l.version == tried: // and nothing has come after it

@@ -26,7 +26,7 @@ func (t *task) alone(ctx context.Context, a *args, x *crossing) (fuel uint64, fa
 		ran := t.version
 		t.giveBack()
 		if t.canary {
-			t.settled = true
+			t.noCanary = true
 			if !noRoom(fault) {
 				blamed = t.trial
 			}

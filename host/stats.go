@@ -88,7 +88,8 @@ type PluginStats struct {
 	// Created is how many instances were made; CreateFailed how many could not
 	// be. Broken, Retired and Evicted are how many were freed because they
 	// failed, had reached a limit of PluginConfig, or lay idle; Replaced because
-	// a task had them grow, or isolation is IsolationFresh.
+	// they could not be put back, such as after a task had them grow, or because
+	// isolation is IsolationFresh.
 	Created, CreateFailed, Broken, Replaced, Retired, Evicted uint64
 	// Functions are those that the plugin may call, sorted by name.
 	Functions []FunctionStats

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -351,7 +352,7 @@ func (p *pipeline) decode(l line) (invoke.Task, error) {
 	task, err := p.transform.Decode(l.text, p.opts.StreamField)
 	switch {
 	case err != nil:
-		return invoke.Task{}, err
+		return invoke.Task{}, wholeInALine(err)
 	case p.opts.Stream != "" && task.Stream() != "":
 		return invoke.Task{}, &abi.FieldError{Field: "stream", Rule: "must not be there besides the stream of all tasks"}
 	case !p.held.take(task.Added(), false):
@@ -360,6 +361,15 @@ func (p *pipeline) decode(l line) (invoke.Task, error) {
 		return task.InStream(p.opts.Stream), nil
 	}
 	return task, nil
+}
+
+// wholeInALine adds to the error of a document that is cut off why a line is not enough for it.
+func wholeInALine(err error) error {
+	f := (*abi.FieldError)(nil)
+	if !errors.As(err, &f) || !strings.HasPrefix(f.Rule, "is cut off") {
+		return err
+	}
+	return &abi.FieldError{Field: f.Field, Rule: f.Rule + "; a task is one line"}
 }
 
 // write writes the answers in order, until there are no more, w fails, or ctx ends

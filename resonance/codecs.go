@@ -2,8 +2,8 @@
 // those who speak JSON: their codecs. docs/reference/transforms.md describes the JSON.
 //
 // Packages below have the rest of what knows these two: their messages as Go types (cascade,
-// tick), a network of nodes that tick advances (network), and metrics (metrics). The engine
-// and the edges know none of them.
+// tick), a network of nodes that tick advances (network), its routes (serve), metrics (collect),
+// and what the dashboard shows (view). The engine and the edges know none of them.
 package resonance
 
 import (

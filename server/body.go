@@ -107,7 +107,7 @@ type bound struct {
 	by    string
 }
 
-// body is bodyUpTo of the bodies of tasks.
+// body reads the body of a task, as bodyUpTo does.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, a *account) (b []byte, ok bool) {
 	return s.bodyUpTo(w, r, t, a, bound{s.opts.MaxBody, "MaxBody, --max-input"})
 }
@@ -115,7 +115,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, t host.Transform, 
 // bodyUpTo reads the whole body, of which the account holds what has come. It has answered if ok is
 // false: also as the request's key is not new, see once.
 func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transform, a *account, most bound) (b []byte, ok bool) {
-	length := r.ContentLength         // of what is returned; below 0 if that is not known
+	length := r.ContentLength         // of the body once unpacked; below 0 if that is not known
 	if r.ContentLength > most.bytes { // before it is asked for
 		bodyTooLarge(w, t, most)
 		return nil, false

@@ -192,7 +192,7 @@ func serves(h *host.Host, transform string) error {
 		if len(failed) > 0 {
 			return &exit{api.ExitPlugins, errors.Join(append([]error{none}, failed...)...)}
 		}
-		return &exit{api.ExitUsage, none}
+		return &exit{api.RuleOf(host.KindUnknownTransform).Exit, none}
 	}
 	if err != nil {
 		return err

@@ -15,6 +15,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/value"
@@ -31,7 +33,7 @@ const tokenVariable = envPrefix + "TOKEN"
 
 func (r *remote) settings() []setting {
 	return []setting{
-		{"url", "the host is at `URL`", r.url, value.Text(&r.url)},
+		{"url", "the host is at `URL`, or at an address such as 127.0.0.1:8080", r.url, value.Text(&r.url)},
 		{"token-file", "show the host the token of `FILE`, or of the variable " + tokenVariable, "", value.Text(&r.tokenFile)},
 		{"ca", "trust a host whose certificate an authority of `FILE` has signed, in PEM", "those of the system", value.Text(&r.ca)},
 		{"client-cert", "show the host the client certificate of `FILE`, in PEM", "", value.Text(&r.cert)},
@@ -39,11 +41,24 @@ func (r *remote) settings() []setting {
 	}
 }
 
+// flags are the settings as flags. The first has a second name, for what run calls an address.
+func (r *remote) flags() []cli.Flag {
+	all := flags(r.settings())
+	if url, ok := all[0].(*cli.GenericFlag); ok {
+		url.Aliases = []string{"addr"}
+	}
+	return all
+}
+
 // base is the URL of the host.
 func (r *remote) base() (*url.URL, error) {
-	base, err := url.Parse(r.url)
+	text := r.url
+	if _, _, err := net.SplitHostPort(text); err == nil {
+		text = "http://" + text
+	}
+	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, usagef("--url %s: must be a URL such as http://127.0.0.1:8080", r.url)
+		return nil, usagef("--url %s: must be a URL such as http://127.0.0.1:8080, or an address such as 127.0.0.1:8080", r.url)
 	}
 	return base, nil
 }
@@ -188,7 +203,7 @@ func noAnswer(at *url.URL, err error) error {
 }
 
 // refusal is what a host says is wrong, in terms of the command.
-func refusal(res *http.Response, body []byte) error {
+func refusal(res *http.Response, body []byte) *exit {
 	var problem api.Error
 	if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
 		problem.Detail = res.Status
@@ -200,5 +215,5 @@ func refusal(res *http.Response, body []byte) error {
 	if problem.Kind == api.KindUnauthorized {
 		detail += "; --token-file FILE or " + tokenVariable + " has one"
 	}
-	return &exit{api.ExitFailed, errors.New(detail)}
+	return &exit{api.RuleOf(problem.Kind).Exit, errors.New(detail)}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"strings"
@@ -190,7 +191,11 @@ func fileFault(err error) error {
 		if errors.As(e, &line) {
 			lines = append(lines, fmt.Sprintf("%s:%d: %s: %s", file.Path, line.Line, line.Field, line.Rule))
 		} else {
-			lines = append(lines, fmt.Sprintf("%s %s: %v", fileFlags[file.Field], file.Path, e))
+			line := fmt.Sprintf("%s %s: %v", fileFlags[file.Field], file.Path, e)
+			if file.Field == "Tokens" && errors.Is(e, fs.ErrNotExist) {
+				line += "; resonhost token new makes one"
+			}
+			lines = append(lines, line)
 		}
 	}
 	return usagef("%s", strings.Join(lines, "\n"))

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/server/auth"
@@ -23,10 +24,11 @@ import (
 
 func main() { os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
-const exitCodes = `Exit codes: 0 all went well; 1 a line of input or a write failed, or tasks had
-to be interrupted; 2 wrong usage or configuration; 3 a plugin could not be
-loaded; 4 call --verify sample:N has found that an interpreter answers a task
-differently; 130 interrupted by a signal.`
+const exitCodes = `Exit codes: 0 all went well; 1 a line of input or a write failed, tasks had to
+be interrupted, or anything else went wrong; 2 wrong usage or configuration; 3 a
+plugin could not be loaded, or its new version was refused; 4 call --verify
+sample:N has found that an interpreter answers a task differently; 130
+interrupted by a signal.`
 
 // exit is an error with the exit code it leads to.
 type exit struct {
@@ -78,6 +80,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if e := (*exit)(nil); errors.As(err, &e) {
 		return e.code
+	}
+	if e := (*host.Error)(nil); errors.As(err, &e) {
+		return api.RuleOf(e.Kind).Exit
 	}
 	return api.ExitFailed
 }

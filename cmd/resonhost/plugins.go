@@ -37,7 +37,7 @@ func pluginsCommand(std stdio) *cli.Command {
 			"             a --cache-dir stays paused at its next start\n\n" +
 			"Asks the host that resonhost run serves at --url. NAME is the plugin's, or that of\n" +
 			"its file without .wasm.\n\n" + exitCodes,
-		Flags: append(flags(o.remote.settings(), o.config()),
+		Flags: append(append(o.remote.flags(), flags(o.config())...),
 			stateRuleFlag(&rule),
 			jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +25,7 @@ func readyCommand(std stdio) *cli.Command {
 		UsageText: "resonhost ready [options]",
 		Description: "Asks for /readyz, which needs no token. The exit code is 1 if the host takes no tasks, or\n" +
 			"does not answer within 10 s. It is for the health check of an image that has no shell.\n\n" + exitCodes,
-		Flags:        flags(o.remote.settings(), o.config()),
+		Flags:        append(o.remote.flags(), flags(o.config())...),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
@@ -69,11 +68,8 @@ func (r *remote) askReady(ctx context.Context, std stdio, patience time.Duration
 		return noAnswer(host.base, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		var problem api.Error
-		if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
-			problem.Detail = res.Status
-		}
-		return &exit{api.ExitFailed, fmt.Errorf("the host at %s: %s", host.base.Host, problem.Detail)}
+		why := refusal(res, body)
+		return &exit{why.code, fmt.Errorf("the host at %s: %w", host.base.Host, why.err)}
 	}
 	for line := range strings.Lines(string(body)) {
 		if _, err := fmt.Fprintln(std.out, printable(strings.TrimSuffix(line, "\n"))); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -227,6 +228,9 @@ func listenError(addr string, err error) error {
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return usagef("--listen %s: the address is in use; choose another, or port 0 for any", addr)
+	}
+	if _, err := strconv.ParseUint(addr, 10, 16); err == nil {
+		return usagef("--listen %s: must be an address such as 127.0.0.1:%s", addr, addr)
 	}
 	return usagef("--listen %s: %w", addr, what)
 }

@@ -37,7 +37,7 @@ func topCommand(std stdio) *cli.Command {
 			"those that wait, and how long tasks took, every 2 s and of these 2 s. Times are the upper\n" +
 			"bounds of the buckets in which they are counted. It goes on until SIGINT or SIGTERM, also\n" +
 			"while the host is away.\n\n" + exitCodes,
-		Flags: append(flags(o.remote.settings(), o.config()),
+		Flags: append(append(o.remote.flags(), flags(o.config())...),
 			setting{name: "once", usage: "print 2 s, and end", value: value.Toggle{P: &once}}.flag(),
 			jsonFlag("print JSON, a line for every 2 s", &o.json)),
 		OnUsageError: usageError,

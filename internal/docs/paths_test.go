@@ -30,8 +30,9 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestWhereToLook looks for the files and folders that ARCHITECTURE names for questions. A name
-// without a folder is beside the one before it, or in the root.
+// TestWhereToLook looks for the files and folders that ARCHITECTURE names for questions. A file
+// without a folder is beside the one before it, or in the root. Any other name is of the language, and
+// stands in one of the files.
 func TestWhereToLook(t *testing.T) {
 	_, table, _ := strings.Cut(read(t, "ARCHITECTURE.md").text, "\n## Where to look\n")
 	table, _, _ = strings.Cut(table, "\n## ")
@@ -42,18 +43,28 @@ func TestWhereToLook(t *testing.T) {
 			continue
 		}
 		rows++
-		beside := ""
+		beside, words, texts := "", []string{}, strings.Builder{}
 		for _, m := range named.FindAllStringSubmatch(cells[2], -1) {
 			name := m[1]
-			if !strings.Contains(name, "/") {
-				if name != strings.ToLower(name) {
-					continue // of the language
-				}
+			switch {
+			case strings.Contains(name, "/"):
+			case name != strings.ToLower(name) || !strings.Contains(name, "."):
+				words = append(words, name)
+				continue
+			default:
 				name = filepath.Join(beside, name)
 			}
 			beside = filepath.Dir(filepath.FromSlash(name))
-			if _, err := os.Stat(filepath.Join(guesttest.Root(), filepath.FromSlash(name))); err != nil {
+			file := filepath.Join(guesttest.Root(), filepath.FromSlash(name))
+			if info, err := os.Stat(file); err != nil {
 				t.Errorf("%s: there is no %s", strings.TrimSpace(cells[1]), name)
+			} else if !info.IsDir() {
+				texts.WriteString(read(t, name).text)
+			}
+		}
+		for _, word := range words {
+			if !regexp.MustCompile(`\b` + regexp.QuoteMeta(word) + `\b`).MatchString(texts.String()) {
+				t.Errorf("%s: none of its files has %s", strings.TrimSpace(cells[1]), word)
 			}
 		}
 		if beside == "" {

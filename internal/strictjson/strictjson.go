@@ -112,7 +112,7 @@ func (w walker) value(t reflect.Type, path string) error {
 func (w walker) content(token json.Token, path string) error {
 	switch token {
 	case json.Delim('{'):
-		return w.members([]string{"base64"}, path, func(_ int, path string) error {
+		err := w.members([]string{"base64"}, path, func(_ int, path string) error {
 			token, err := w.token()
 			if err != nil || token == nil {
 				return err
@@ -126,12 +126,16 @@ func (w walker) content(token json.Token, path string) error {
 			}
 			return nil
 		})
+		if f := (*abi.FieldError)(nil); errors.As(err, &f) && strings.HasPrefix(f.Rule, "is not a known member") {
+			f.Rule += "; JSON is written as a string"
+		}
+		return err
 	default:
 		if _, ok := token.(string); ok {
 			return nil
 		}
 	}
-	return fault(path, `must be a string or {"base64": "…"}, is %s`, found(token))
+	return fault(path, `must be a string or {"base64": "…"}, is %s; JSON is written as a string`, found(token))
 }
 
 // object reads the rest of an object.

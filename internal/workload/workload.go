@@ -179,8 +179,8 @@ const (
 )
 
 // offer begins do, at a rate in 1/s, for so long, each time with when that was due: at
-// random moments, as independent users come. It returns once the last was begun. do
-// must not wait.
+// random moments, as independent users come. It returns once the last was begun, or ctx is done,
+// also if it cannot keep up. do must not wait.
 func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due time.Time)) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a load, the same each time
 	bursts := rate*heavy.Seconds() > 1
@@ -191,7 +191,6 @@ func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due t
 		case wait <= 0:
 			do(start.Add(next))
 			next += time.Duration(random.ExpFloat64() / rate * float64(time.Second))
-			continue
 		case bursts:
 			if sleep(ctx, max(wait, time.Millisecond)) != nil {
 				return

@@ -60,7 +60,8 @@ func OpenCache(dir string, limit int64, log *slog.Logger) *Cache {
 }
 
 // buildOf is the version of a module that the program was built with. Where it does not know
-// that, as of a main module that was not installed by its version, it is the program itself.
+// that, as of a main module that was not installed by its version, it is what the program's file
+// holds. Its path and time do not count: go run and go test write the same program anew each time.
 func buildOf(path string) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range append(info.Deps, &info.Main) {
@@ -79,26 +80,21 @@ func buildOf(path string) string {
 	if err != nil {
 		return ""
 	}
-	file, err := os.Stat(name)
+	size, sum, err := sumOfFile(name)
 	if err != nil {
 		return ""
 	}
-	// Some builds have the same time and size whatever they were made from.
-	sum, err := sumOfFile(name)
-	if err != nil {
-		return ""
-	}
-	return fmt.Sprint(name, file.Size(), file.ModTime().UnixNano(), sum)
+	return fmt.Sprint(size, sum)
 }
 
-func sumOfFile(name string) (uint32, error) {
+func sumOfFile(name string) (size int64, sum uint32, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	_, err = io.Copy(h, f)
-	return h.Sum32(), errors.Join(err, f.Close())
+	size, err = io.Copy(h, f)
+	return size, h.Sum32(), errors.Join(err, f.Close())
 }
 
 // processor tells of what wazero looks at before it compiles.
