@@ -22,6 +22,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
@@ -191,11 +192,13 @@ func (s *service) do(t *testing.T, r request) (valid bool, status int, kind host
 // TestConforms holds requests and answers to the document, both ways: what is valid by it is taken,
 // what is not is refused, and each answer is as it says.
 func TestConforms(t *testing.T) {
-	wasm := guesttest.Build(t, guesttest.Cascade)
+	wasm, bus := guesttest.Build(t, guesttest.Cascade), event.New(0)
+	t.Cleanup(func() { _ = bus.Close(t.Context()) })
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
 		cfg.Plugins = append(cfg.Plugins, host.Source{Name: "cascade", WASM: wasm}, host.Source{Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)})
 		cfg.Overrides = map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}}
 		o.MaxBody = 4 << 10
+		cfg.Events, o.Events = bus, bus
 	})
 	state, err := (&cascade.State{Timestamp: 5}).AppendBinary(nil)
 	if err != nil {
@@ -217,6 +220,10 @@ func TestConforms(t *testing.T) {
 		{request{method: "GET", path: "/v1/plugins"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/transforms"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/self"}, true, 200, ""},
+		{request{method: "POST", path: "/v1/transforms/hostile.loglevel", contentType: octets, body: "!"}, true, 200, ""},
+		{request{method: "GET", path: "/v1/logs/hostile?tail=1"}, true, 200, ""},
+		{request{method: "GET", path: "/v1/logs/hostile?tail=257"}, true, 400, host.KindInvalidArgument},
+		{request{method: "GET", path: "/v1/logs/frob"}, true, 404, api.KindUnknownPlugin},
 		{request{method: "GET", path: "/v1/openapi.json"}, true, 200, ""},
 		{request{method: "POST", path: "/v1/transforms/cascade", contentType: document, body: `{"timestamp": 6, "phiValue": 1.5}`}, true, 200, ""},
 		{request{method: "POST", path: "/v1/transforms/cascade", contentType: document, body: `{"detail": "summary", "stream": "s"}`}, true, 200, ""},
