@@ -49,8 +49,8 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		err = errLogs
 	}
 	tail := event.LogLines
-	if text := r.URL.Query(); err == nil && text.Has(tailField) {
-		if tail, err = strconv.Atoi(text.Get(tailField)); err != nil || tail < 0 || tail > event.LogLines {
+	if query := r.URL.Query(); err == nil && query.Has(tailField) {
+		if tail, err = strconv.Atoi(query.Get(tailField)); err != nil || tail < 0 || tail > event.LogLines {
 			err = &abi.FieldError{Field: tailField, Rule: fmt.Sprintf("must be a number from 0 to %d", event.LogLines)}
 		}
 	}
