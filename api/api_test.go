@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 )
 
 // TestRules has a rule for every kind, each with all that a rule must have.
@@ -56,6 +58,27 @@ func TestOf(t *testing.T) {
 		got, err := json.Marshal(api.Of("t", c.err).At(c.line))
 		if err != nil || string(got) != c.want {
 			t.Errorf("%v:\n%s\n%s, err %v", c.err, got, c.want, err)
+		}
+	}
+}
+
+// TestEventForms has a form for each kind of events, which is what EventOf makes of it.
+func TestEventForms(t *testing.T) {
+	forms := make(map[string]reflect.Type)
+	for _, f := range api.EventForms() {
+		forms[f.Kind] = reflect.TypeOf(f.Data)
+	}
+	for _, k := range event.Kinds() {
+		if forms[k.String()] == nil {
+			t.Errorf("%v has no form", k)
+		}
+	}
+	for _, body := range []event.Body{
+		event.TaskCompleted{}, event.PluginChanged{}, event.PluginLogged{}, event.NodeCreated{}, event.NodesProgressed{}, event.NodeChanged{},
+		event.ConnectionEstablished{}, event.NetworkActivated{}, event.TickCompleted{}, event.Broadcast{},
+	} {
+		if got, want := reflect.TypeOf(api.EventOf(event.Event{Body: body}).Data), forms[body.Kind().String()]; got != want {
+			t.Errorf("%v has data of %v, and the form %v", body.Kind(), got, want)
 		}
 	}
 }

@@ -1,5 +1,7 @@
 // Package api has what crosses HTTP and JSON lines in JSON: one shape of errors, and for each
 // kind of error its HTTP status, its exit code, and what to do.
+//
+// The tag doc of a member says what it is. The OpenAPI document of a server has the same words.
 package api
 
 import (
@@ -17,28 +19,20 @@ const MediaTypeProblem = "application/problem+json"
 // reports of resonhost dev. It is a problem document of RFC 9457. Its type is left out, which
 // stands for about:blank; the member kind tells problems apart.
 type Error struct {
-	// Title is the phrase of the status. Only answers of HTTP have it.
-	Title string `json:"title,omitzero"`
-	// Status is the HTTP status. A line has the one that a single task would have had.
-	Status int `json:"status"`
-	// Detail says what happened. Of invalid_argument and failed it is the plugin's own, bounded,
-	// and not to be trusted.
-	Detail string `json:"detail"`
-	// Kind is a kind of package host, or one of this package.
-	Kind host.Kind `json:"kind"`
-	// Field is the argument that is at fault, "" if that is not known.
-	Field string `json:"field,omitzero"`
-	// Transform, Plugin and Version say what was to do the task, "" where none was reached.
-	Transform string `json:"transform,omitzero"`
-	Plugin    string `json:"plugin,omitzero"`
-	Version   string `json:"version,omitzero"`
-	// Line is the number of the line in the input, from 1; 0 of what is no line.
-	Line int `json:"line,omitzero"`
+	Title     string    `json:"title,omitzero" doc:"The phrase of the status; left out of what is no whole answer."`
+	Status    int       `json:"status" doc:"The status of HTTP. A line has the one that a single task would have had."`
+	Detail    string    `json:"detail" doc:"What happened. Of invalid_argument and failed it may be the plugin's own text, bounded and not to be trusted."`
+	Kind      host.Kind `json:"kind" doc:"By which programs tell errors apart." example:"queue_full"`
+	Field     string    `json:"field,omitzero" doc:"The argument that is at fault, where that is known."`
+	Transform string    `json:"transform,omitzero" doc:"Which transform was to do the task."`
+	Plugin    string    `json:"plugin,omitzero" doc:"Which plugin was to do it, or was to be changed."`
+	Version   string    `json:"version,omitzero" doc:"Which version of the plugin was to do it."`
+	Line      int       `json:"line,omitzero" doc:"The number of the line in the input, from 1; left out of what is no line."`
 }
 
 // Failure is the line that answers a task that failed.
 type Failure struct {
-	Error Error `json:"error"`
+	Error Error `json:"error" doc:"Why the task failed."`
 }
 
 // New returns the error of a kind, with the status that the kind has.

@@ -9,14 +9,10 @@ import (
 
 // Event is one event of a stream of events. Its data depends on its type.
 type Event struct {
-	// Type is the event's kind with the version of the form of its data, such as
-	// plugin.changed.v1. Members may be added to a form; one that changes otherwise has the next
-	// version.
-	Type string `json:"type"`
-	// ID is where the event stands in its stream; the stream's own events have none.
-	ID   string    `json:"id,omitempty"`
-	Time time.Time `json:"time"`
-	Data any       `json:"data"`
+	Type string    `json:"type" doc:"The event's kind, with the version of the form of its data, such as plugin.changed.v1. Members may be added to a form; one that changes otherwise has the next version." example:"plugin.changed.v1"`
+	ID   string    `json:"id,omitempty" doc:"Where the event stands in its stream; the stream's own events have none."`
+	Time time.Time `json:"time" doc:"When it happened."`
+	Data any       `json:"data" doc:"What happened, by the type."`
 }
 
 // Kinds of events that a stream has beside those of package event.
@@ -34,20 +30,14 @@ const EventVersion = ".v1"
 
 // StreamBegin is the first event of each stream.
 type StreamBegin struct {
-	// Kinds are the kinds of the events that follow.
-	Kinds []string `json:"kinds"`
+	Kinds []string `json:"kinds" doc:"The kinds of the events that follow."`
 }
 
 // StreamGap tells that events are missing before the next one.
 type StreamGap struct {
-	// Reason is slow: the client took events more slowly than they came, and Missed of them were
-	// dropped. Or forgotten: some after Last-Event-ID are no longer kept, or never were. Or
-	// unknown_id: Last-Event-ID is of another stream, most often one before a restart.
-	Reason GapReason `json:"reason"`
-	// Missed is how many events are missing; it is left out if that is not known.
-	Missed uint64 `json:"missed,omitempty"`
-	// Kinds are those of which some may be missing.
-	Kinds []string `json:"kinds"`
+	Reason GapReason `json:"reason" doc:"slow: the client took events more slowly than they came. forgotten: some after Last-Event-ID are no longer kept, or never were. unknown_id: Last-Event-ID is of another stream, most often one before a restart."`
+	Missed uint64    `json:"missed,omitempty" doc:"How many events are missing; left out if that is not known."`
+	Kinds  []string  `json:"kinds" doc:"The kinds of which some may be missing."`
 }
 
 // GapReason is why events are missing.
@@ -62,9 +52,7 @@ const (
 
 // StreamEnd is the last event of a stream that the server ends.
 type StreamEnd struct {
-	// Reason is draining: the server is about to end. Or closed: what the events tell of is gone. Or
-	// withdrawn: the client may no longer have them.
-	Reason EndReason `json:"reason"`
+	Reason EndReason `json:"reason" doc:"draining: the server is about to end. closed: what the events tell of is gone. withdrawn: the client may no longer have them."`
 }
 
 // EndReason is why a stream ends.
@@ -80,120 +68,99 @@ const (
 
 // TaskCompleted is the data of task.completed: a task ended which had been admitted.
 type TaskCompleted struct {
-	Plugin    string `json:"plugin"`
-	Transform string `json:"transform"`
-	Tenant    string `json:"tenant,omitempty"`
-	Stream    string `json:"stream,omitempty"`
-	// LatencyS is from the task's submission to its end.
-	LatencyS float64 `json:"latency_seconds"`
-	Fuel     uint64  `json:"fuel,omitempty"`
-	// Error and Kind are of a task that failed, as in [Error].
-	Error string `json:"error,omitempty"`
-	Kind  string `json:"kind,omitempty"`
-	// Output is what the task returned, in base64. Only a stream that asks for outputs has it.
-	Output []byte `json:"output,omitempty"`
+	Plugin    string  `json:"plugin" doc:"The plugin that did the task."`
+	Transform string  `json:"transform" doc:"The transform that did it."`
+	Tenant    string  `json:"tenant,omitempty" doc:"Whose task it was; left out without a tenant."`
+	Stream    string  `json:"stream,omitempty" doc:"The key of its stream; left out without one."`
+	LatencyS  float64 `json:"latency_seconds" doc:"How long it took from its submission to its end."`
+	Fuel      uint64  `json:"fuel,omitempty" doc:"The fuel that it used."`
+	Error     string  `json:"error,omitempty" doc:"Why it failed; left out of one that succeeded."`
+	Kind      string  `json:"kind,omitempty" doc:"The kind of that error."`
+	Output    []byte  `json:"output,omitempty" doc:"What it returned, in base64. Only a stream that asks for outputs has it."`
 }
 
 // PluginChanged is the data of plugin.changed.
 type PluginChanged struct {
-	Plugin  string       `json:"plugin"`
-	Version string       `json:"version,omitempty"`
-	Hash    string       `json:"hash,omitempty"`
-	Change  event.Change `json:"change"`
-	// Detail says why, where there is more to say.
-	Detail string `json:"detail,omitempty"`
+	Plugin  string       `json:"plugin" doc:"The plugin's name, or that of its file."`
+	Version string       `json:"version,omitempty" doc:"The version that the change is of."`
+	Hash    string       `json:"hash,omitempty" doc:"The SHA-256 of that version."`
+	Change  event.Change `json:"change" doc:"What became of it."`
+	Detail  string       `json:"detail,omitempty" doc:"Why, where there is more to say."`
 }
 
 // PluginLogged is the data of plugin.logged: a line that a plugin has written.
 type PluginLogged struct {
-	Plugin string `json:"plugin"`
-	// Source is the name of its file, without .wasm.
-	Source string `json:"source"`
-	// Hash is that of the binary, which says which of a plugin's versions it was.
-	Hash string `json:"hash"`
-	// Level is debug, info, warn or error.
-	Level string `json:"level"`
-	// Stream is log, stdout or stderr; host for what the host says of the log.
-	Stream string `json:"stream"`
-	// Text may have control characters.
-	Text string `json:"text"`
-	// Dropped is how many lines are missing before this one, as the plugin wrote more than it may.
-	Dropped uint64 `json:"dropped,omitempty"`
+	Plugin  string `json:"plugin" doc:"The plugin's name, or that of its file."`
+	Source  string `json:"source" doc:"The name of its file, without .wasm."`
+	Hash    string `json:"hash" doc:"The SHA-256 of the version that wrote it."`
+	Level   string `json:"level" doc:"debug, info, warn or error."`
+	Stream  string `json:"stream" doc:"log, stdout or stderr; host for what the host says of the log."`
+	Text    string `json:"text" doc:"The line. It may have control characters, and is not to be trusted."`
+	Dropped uint64 `json:"dropped,omitempty" doc:"How many lines are missing before this one, as the plugin wrote more than it may."`
 }
 
 // Logs is the answer of GET /v1/logs/{name}.
 type Logs struct {
-	// Plugin is its name, or its source's.
-	Plugin string `json:"plugin"`
-	// Source is the name of its file, without .wasm.
-	Source string `json:"source"`
-	// LastEventID is where the lines end: a stream of events goes on behind them from there.
-	LastEventID string `json:"last_event_id"`
-	// Lines are the last that are kept, the oldest first.
-	Lines []LogLine `json:"lines"`
+	Plugin      string    `json:"plugin" doc:"The plugin's name, or that of its file."`
+	Source      string    `json:"source" doc:"The name of its file, without .wasm."`
+	LastEventID string    `json:"last_event_id" doc:"Where the lines end: a stream of events goes on behind them from there."`
+	Lines       []LogLine `json:"lines" doc:"The last that are kept, the oldest first."`
 }
 
 // LogLine is a line of a plugin's log.
 type LogLine struct {
-	ID      string    `json:"id"`
-	Time    time.Time `json:"time"`
-	Hash    string    `json:"hash"`
-	Level   string    `json:"level"`
-	Stream  string    `json:"stream"`
-	Text    string    `json:"text"`
-	Dropped uint64    `json:"dropped,omitempty"`
+	ID      string    `json:"id" doc:"Where the line stands in the stream of events."`
+	Time    time.Time `json:"time" doc:"When it was written."`
+	Hash    string    `json:"hash" doc:"The SHA-256 of the version that wrote it."`
+	Level   string    `json:"level" doc:"debug, info, warn or error."`
+	Stream  string    `json:"stream" doc:"log, stdout or stderr; host for what the host says of the log."`
+	Text    string    `json:"text" doc:"The line. It may have control characters, and is not to be trusted."`
+	Dropped uint64    `json:"dropped,omitempty" doc:"How many lines are missing before this one, as the plugin wrote more than it may."`
 }
 
 // NodeCreated is the data of node.created.
 type NodeCreated struct {
-	ID string `json:"id"`
-	// Frequency is in Hz.
-	Frequency float64 `json:"frequency"`
-	// Index is the node's place on the spiral, from 0.
-	Index int `json:"index"`
+	ID        string  `json:"id" doc:"The node's ID."`
+	Frequency float64 `json:"frequency" doc:"Its frequency in Hz."`
+	Index     int     `json:"index" doc:"Its place on the spiral, from 0."`
 }
 
 // NodesProgressed is the data of nodes.progressed: nodes whose strength has come to a multiple of
 // a tenth.
 type NodesProgressed struct {
-	// NowMS is the tick's time on the network's clock.
-	NowMS float64          `json:"now_ms"`
-	Nodes []event.Progress `json:"nodes"`
+	NowMS float64          `json:"now_ms" doc:"The tick's time on the network's clock, in ms."`
+	Nodes []event.Progress `json:"nodes" doc:"The nodes, in their order."`
 }
 
 // NodeChanged is the data of node.changed.
 type NodeChanged struct {
-	ID     string       `json:"id"`
-	Change event.Change `json:"change"`
+	ID     string       `json:"id" doc:"The node's ID."`
+	Change event.Change `json:"change" doc:"What became of it."`
 }
 
 // ConnectionEstablished is the data of connection.established.
 type ConnectionEstablished struct {
-	A        string  `json:"a"`
-	B        string  `json:"b"`
-	Strength float64 `json:"resonance_strength"`
-	Quality  float64 `json:"connection_quality"`
+	A        string  `json:"a" doc:"The ID of one node."`
+	B        string  `json:"b" doc:"The ID of the other."`
+	Strength float64 `json:"resonance_strength" doc:"How strong the connection is, from 0 to 1."`
+	Quality  float64 `json:"connection_quality" doc:"How good it is, from 0 to 1."`
 }
 
 // NetworkActivated is the data of network.activated.
 type NetworkActivated struct {
-	Nodes int `json:"nodes"`
+	Nodes int `json:"nodes" doc:"How many nodes the network has."`
 }
 
 // TickCompleted is the data of tick.completed: all nodes of one period, or the network, were
 // advanced.
 type TickCompleted struct {
-	Network bool `json:"network"`
-	// NowMS is the tick's time on the network's clock.
-	NowMS   float64 `json:"now_ms"`
-	PeriodS float64 `json:"period_seconds"`
-	// LagS is from when the tick was due to its beginning, and TookS from then to its end.
-	LagS  float64 `json:"lag_seconds"`
-	TookS float64 `json:"took_seconds"`
-	// Coalesced is how many earlier ticks this one stands for besides itself.
-	Coalesced uint64 `json:"coalesced,omitempty"`
-	// Failed is how many of its tasks failed, and left their nodes as they were.
-	Failed int `json:"failed,omitempty"`
+	Network   bool    `json:"network" doc:"Whether the network was advanced, and not nodes."`
+	NowMS     float64 `json:"now_ms" doc:"The tick's time on the network's clock, in ms."`
+	PeriodS   float64 `json:"period_seconds" doc:"The period whose nodes were advanced."`
+	LagS      float64 `json:"lag_seconds" doc:"How long after it was due the tick began."`
+	TookS     float64 `json:"took_seconds" doc:"How long the tick took from its beginning to its end."`
+	Coalesced uint64  `json:"coalesced,omitempty" doc:"How many earlier ticks this one stands for besides itself."`
+	Failed    int     `json:"failed,omitempty" doc:"How many of its tasks failed, and left their nodes as they were."`
 }
 
 // StateSaved is the data of state.saved: changed states of streams were saved.
@@ -221,8 +188,28 @@ type StateOutage struct {
 
 // Broadcast is the data of broadcast: a message of the program that embeds the server.
 type Broadcast struct {
-	Topic   string          `json:"topic"`
-	Payload json.RawMessage `json:"payload,omitempty"`
+	Topic   string          `json:"topic" doc:"What the message is about, as the embedding program says."`
+	Payload json.RawMessage `json:"payload,omitempty" doc:"The message."`
+}
+
+// EventForm is the form of the data of a kind of events.
+type EventForm struct {
+	Kind string
+	// Data is a value of the type that the data has.
+	Data any
+}
+
+// EventForms returns those of all kinds of this package and of package event.
+func EventForms() []EventForm {
+	of := func(k event.Kind, data any) EventForm { return EventForm{k.String(), data} }
+	return []EventForm{
+		of(event.KindPluginChanged, PluginChanged{}), of(event.KindTaskCompleted, TaskCompleted{}),
+		of(event.KindPluginLogged, PluginLogged{}), of(event.KindBroadcast, Broadcast{}), of(event.KindNodeCreated, NodeCreated{}),
+		of(event.KindNodesProgressed, NodesProgressed{}), of(event.KindNodeChanged, NodeChanged{}),
+		of(event.KindConnectionEstablished, ConnectionEstablished{}), of(event.KindNetworkActivated, NetworkActivated{}),
+		of(event.KindTickCompleted, TickCompleted{}),
+		{KindStreamBegin, StreamBegin{}}, {KindStreamGap, StreamGap{}}, {KindStreamEnd, StreamEnd{}},
+	}
 }
 
 // EventOf returns the event as HTTP has it. It has no ID yet.

@@ -32,46 +32,33 @@ func (s JobState) Over() bool { return s != JobQueued && s != JobRunning }
 
 // Job is a job as it is.
 type Job struct {
-	ID        string   `json:"id"`
-	State     JobState `json:"state"`
-	Transform string   `json:"transform"`
-	// Priority is normal, urgent or bulk.
-	Priority string `json:"priority"`
-	// Tasks is how many tasks it has, Done how many of them have a result or an error, and Failed
-	// how many of those have an error.
-	Tasks  int `json:"tasks"`
-	Done   int `json:"done"`
-	Failed int `json:"failed"`
-	// InputBytes is the size of its input, and ResultBytes that of its results so far.
-	InputBytes  int64 `json:"input_bytes"`
-	ResultBytes int64 `json:"result_bytes"`
-	// Created is when it was taken, Started when its tasks began, and Ended when it was over.
-	Created time.Time `json:"created"`
-	Started time.Time `json:"started,omitzero"`
-	Ended   time.Time `json:"ended,omitzero"`
-	// Expires is when it will be forgotten, with its results.
-	Expires time.Time `json:"expires,omitzero"`
-	// Error is why it was cancelled or failed.
-	Error *Error `json:"error,omitempty"`
+	ID          string    `json:"id" doc:"What the job is called; it cannot be guessed."`
+	State       JobState  `json:"state" doc:"How far it has come."`
+	Transform   string    `json:"transform" doc:"Which transform does its tasks."`
+	Priority    string    `json:"priority" doc:"Whose turn comes first: normal, urgent or bulk." example:"normal"`
+	Tasks       int       `json:"tasks" doc:"How many tasks it has."`
+	Done        int       `json:"done" doc:"How many of them have a result or an error."`
+	Failed      int       `json:"failed" doc:"How many of them have an error."`
+	InputBytes  int64     `json:"input_bytes" doc:"The size of its input."`
+	ResultBytes int64     `json:"result_bytes" doc:"The size of its results so far."`
+	Created     time.Time `json:"created" doc:"When it was taken."`
+	Started     time.Time `json:"started,omitzero" doc:"When its tasks began; left out before."`
+	Ended       time.Time `json:"ended,omitzero" doc:"When it was over; left out before."`
+	Expires     time.Time `json:"expires,omitzero" doc:"When it will be forgotten with its results; left out until it is over."`
+	Error       *Error    `json:"error,omitempty" doc:"Why it was cancelled or failed as a whole; each task's own error is among the results."`
 }
 
 // Jobs is the answer of GET /v1/jobs.
 type Jobs struct {
-	// Jobs are the caller's, the newest first.
-	Jobs []Job `json:"jobs"`
-	// Next is the cursor with which the list goes on; none if this is its end.
-	Next string `json:"next,omitempty"`
+	Jobs []Job  `json:"jobs" doc:"The caller's jobs, the newest first."`
+	Next string `json:"next,omitempty" doc:"The cursor with which the list goes on; left out at its end."`
 }
 
 // JobRequest is the body of POST /v1/jobs that is JSON: a job of one task.
 type JobRequest struct {
-	Transform string `json:"transform"`
-	// Input is the task's JSON.
-	Input json.RawMessage `json:"input"`
-	// Stream is the key of the task's stream; none without it.
-	Stream string `json:"stream,omitempty"`
-	// Priority is normal, the default, urgent or bulk.
-	Priority string `json:"priority,omitempty"`
-	// Timeout is how long the job may take from its start, such as 30s; default as long as it likes.
-	Timeout string `json:"timeout,omitempty"`
+	Transform string          `json:"transform" doc:"The transform that does the task."`
+	Input     json.RawMessage `json:"input" doc:"The task's JSON."`
+	Stream    string          `json:"stream,omitempty" doc:"The key of the task's stream; none without it." example:"session-1"`
+	Priority  string          `json:"priority,omitempty" doc:"Whose turn comes first: normal, the default, urgent or bulk." example:"bulk"`
+	Timeout   string          `json:"timeout,omitempty" doc:"How long the job may take from its start, such as 30s; without it as long as it likes." example:"30s"`
 }

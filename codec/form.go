@@ -27,7 +27,7 @@ var forms = []form{
 
 const (
 	textSchema = `{"type": "string"}`
-	blobSchema = `{"type": "object", "properties": {"base64": {"type": "string", "contentEncoding": "base64"}}, "required": ["base64"], "additionalProperties": false}`
+	blobSchema = `{"type": "object", "properties": {"base64": {"type": "string", "description": "The bytes in base64.", "contentEncoding": "base64"}}, "required": ["base64"], "additionalProperties": false}`
 )
 
 // mixed decodes with one form and encodes with another.

@@ -54,17 +54,22 @@ func (s *Server) transforms(who *auth.Principal) (all []host.Transform) {
 type document struct {
 	types *openapi.Types
 	paths map[string]openapi.Schema
-	asks  bool // who clients are
+	// examples are of errors, by kind.
+	examples openapi.Schema
+	asks     bool // who clients are
 }
 
 // document returns the document of all routes, and of the path of each transform that somebody may call.
 func (s *Server) document(who *auth.Principal) openapi.Schema {
-	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), asks: s.opts.Identity != nil}
+	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), examples: openapi.Schema{}, asks: s.opts.Identity != nil}
 	openapi.Enum(d.types, kinds()...)
 	openapi.Enum(d.types, api.JobStates()...)
 	openapi.Enum(d.types, auth.Scopes()...)
+	openapi.Enum(d.types, api.GapSlow, api.GapForgotten, api.GapUnknownID)
+	openapi.Enum(d.types, api.EndDraining, api.EndClosed, api.EndWithdrawn)
 	d.types.Of(api.Error{})
 	d.types.Of(api.Failure{})
+	d.addEvent()
 	var run *Route
 	for i := range s.routes {
 		r := &s.routes[i]
@@ -76,17 +81,18 @@ func (s *Server) document(who *auth.Principal) openapi.Schema {
 	for _, t := range s.transforms(who) {
 		d.add(s.transformRoute(run, t, d.types))
 	}
-	components := openapi.Schema{"schemas": d.types.Schemas}
+	components := openapi.Schema{"schemas": d.types.Schemas, "examples": d.examples}
 	if d.asks {
 		components["securitySchemes"] = schemes
 	}
 	return openapi.Schema{
 		"openapi": "3.1.0",
 		"info": openapi.Schema{
-			"title": "resonhost", "version": "1",
+			"title": "resonhost", "version": "1", "license": openapi.Schema{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 			"description": "Transforms that run as sandboxed WebAssembly plugins. The paths of single transforms are those that serve at the moment.",
 		},
 		"servers":    []openapi.Schema{{"url": "/"}},
+		"security":   []openapi.Schema{}, // of paths that say nothing else
 		"paths":      d.paths,
 		"components": components,
 	}
@@ -113,9 +119,15 @@ func (s *Server) transformRoute(run *Route, t host.Transform, types *openapi.Typ
 	r.Doc.Request, r.Doc.Response = nil, nil
 	if _, err := s.codecs.For(t); err == nil {
 		takes, gives := s.codecs.Schemas(t)
-		lines := Body{MediaType: MediaTypeLines, Description: "Each line is as the application/json is; of an answer, it may be a Failure."}
-		r.Doc.Request = []Body{{MediaType: manifest.MediaTypeJSON, Of: embed(types, t.Name+".input", takes)}, lines}
-		r.Doc.Response = []Body{{MediaType: manifest.MediaTypeJSON, Of: embed(types, t.Name+".output", gives)}, lines}
+		in, out := embed(types, t.Name+".input", takes), embed(types, t.Name+".output", gives)
+		r.Doc.Request = []Body{
+			{MediaType: manifest.MediaTypeJSON, Of: in},
+			{MediaType: MediaTypeLines, Description: "Each line is as the application/json is.", Item: item(in)},
+		}
+		r.Doc.Response = []Body{
+			{MediaType: manifest.MediaTypeJSON, Of: out},
+			{MediaType: MediaTypeLines, Description: "Each line is as the application/json is, or a Failure.", Item: orFailure(out)},
+		}
 	}
 	if t.Input != manifest.MediaTypeJSON {
 		r.Doc.Request = append(r.Doc.Request, Body{MediaType: t.Input, Description: "A payload as it is."})
@@ -124,6 +136,46 @@ func (s *Server) transformRoute(run *Route, t host.Transform, types *openapi.Typ
 		}
 	}
 	return &r
+}
+
+// item is a schema of a transform's JSON, of which a body has many.
+func item(of any) any {
+	if of == nil {
+		return openapi.Schema{}
+	}
+	return of
+}
+
+// orFailure is the schema of lines that answer tasks.
+func orFailure(of any) openapi.Schema {
+	if of, ok := of.(schemaOf); ok {
+		return openapi.Schema{"anyOf": []any{
+			openapi.Schema{"$ref": openapi.Prefix + of.name}, openapi.Schema{"$ref": openapi.Prefix + "Failure"},
+		}}
+	}
+	return openapi.Schema{"description": "A result, or a Failure."}
+}
+
+// addEvent adds the schema of events, whose data is by their type.
+func (d *document) addEvent() {
+	d.types.Of(api.Event{})
+	var forms []any
+	for _, f := range api.EventForms() {
+		forms = append(forms, openapi.Schema{"title": f.Kind, "properties": openapi.Schema{
+			"type": openapi.Schema{"const": f.Kind + api.EventVersion}, "data": d.types.Of(f.Data),
+		}, "required": []string{"type", "data"}})
+	}
+	d.types.Schemas["Event"].(openapi.Schema)["oneOf"] = forms
+}
+
+// exampleOf returns an example of an error of a kind, which it adds to the document.
+func (d *document) exampleOf(kind host.Kind) openapi.Schema {
+	if name := string(kind); d.examples[name] == nil {
+		e := api.New(kind, "What happened, in words for people.")
+		e.Title = titleOf(e.Status)
+		d.examples[name] = openapi.Schema{"summary": api.RuleOf(kind).Do, "value": e}
+	}
+	return openapi.Schema{"$ref": "#/components/examples/" + string(kind)}
 }
 
 // embed adds a transform's schema under the name. Nil is of what is any JSON.
@@ -155,16 +207,22 @@ var schemes = openapi.Schema{
 // add adds a route.
 func (d *document) add(r *Route) {
 	path := templateOf(r.Path)
+	maps.Copy(d.types.Members, r.Doc.Members)
 	op := openapi.Schema{"operationId": r.Doc.ID, "summary": r.Doc.Summary, "responses": d.responses(r)}
 	if r.Doc.ID == "" {
 		op["operationId"] = strings.ToLower(r.Method) + " " + path
 	}
+	scopes := []auth.Scope{}
+	switch r.Scope {
+	case auth.ScopeNone:
+		op["description"] = "Is open to everybody."
+	case auth.ScopeAny:
+		op["description"] = "Is open to all who show who they are, where callers are asked."
+	default:
+		op["description"] = "Takes the scope " + string(r.Scope) + ", where callers are asked who they are."
+		scopes = append(scopes, r.Scope)
+	}
 	if d.asks && r.Scope != auth.ScopeNone {
-		scopes := []auth.Scope{}
-		if op["description"] = "Asks who the caller is."; r.Scope != auth.ScopeAny {
-			op["description"] = "Asks for the scope " + string(r.Scope) + "."
-			scopes = append(scopes, r.Scope)
-		}
 		op["security"] = []openapi.Schema{{"token": scopes}, {"certificate": scopes}}
 	}
 	var parameters []openapi.Schema
@@ -205,6 +263,13 @@ func parameter(where string, p Parameter) openapi.Schema {
 		schema = openapi.Schema{"type": "array", "items": schema}
 	}
 	out := openapi.Schema{"name": p.Name, "in": where, "schema": schema, "description": p.Description}
+	switch {
+	case p.Example == "":
+	case strings.HasSuffix(p.Name, "[]"):
+		out["example"] = []string{p.Example}
+	default:
+		out["example"] = p.Example
+	}
 	if where == "path" {
 		out["required"] = true
 	}
@@ -227,9 +292,24 @@ func (d *document) content(bodies []Body) openapi.Schema {
 		default:
 			form["schema"] = d.types.Of(of)
 		}
+		if b.Item != nil { // which validators do not look at, and people do
+			form["schema"].(openapi.Schema)["contentMediaType"] = b.MediaType
+			form["schema"].(openapi.Schema)["contentSchema"] = openapi.Schema{"type": "array", "items": d.itemOf(b.Item)}
+		}
 		content[b.MediaType] = form
 	}
 	return content
+}
+
+// itemOf is the schema of a [Body].Item.
+func (d *document) itemOf(v any) openapi.Schema {
+	switch of := v.(type) {
+	case openapi.Schema:
+		return of
+	case schemaOf:
+		return openapi.Schema{"$ref": openapi.Prefix + of.name}
+	}
+	return d.types.Of(v)
 }
 
 // responses are a route's answer and its errors, by their status.
@@ -270,9 +350,19 @@ func (d *document) responses(r *Route) openapi.Schema {
 		add(http.StatusTooManyRequests, host.KindQueueFull)
 	}
 	for _, status := range slices.Sorted(maps.Keys(of)) {
+		examples := openapi.Schema{}
+		for _, kind := range of[status] {
+			if api.RuleOf(host.Kind(kind)).Status == status { // and no exception, whose example is another
+				examples[kind] = d.exampleOf(host.Kind(kind))
+			}
+		}
+		form := openapi.Schema{"schema": openapi.Schema{"$ref": openapi.Prefix + "Error"}}
+		if len(examples) > 0 {
+			form["examples"] = examples
+		}
 		failed := openapi.Schema{
-			"description": http.StatusText(status) + ": " + strings.Join(of[status], ", ") + ".",
-			"content":     openapi.Schema{api.MediaTypeProblem: openapi.Schema{"schema": openapi.Schema{"$ref": openapi.Prefix + "Error"}}},
+			"description": titleOf(status) + ": " + strings.Join(of[status], ", ") + ".",
+			"content":     openapi.Schema{api.MediaTypeProblem: form},
 		}
 		if retries(status) {
 			failed["headers"] = openapi.Schema{"Retry-After": openapi.Schema{

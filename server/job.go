@@ -22,6 +22,7 @@ import (
 	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/jobs"
+	"github.com/resonhost/resonhost/server/openapi"
 )
 
 // HeaderJobState has, in answers of results, the state in which the job was when they began.
@@ -47,24 +48,24 @@ const resultsOverhead = 64 << 10
 func (s *Server) jobRoutes() []Route {
 	id := []Parameter{{Name: "id", Description: "The job's ID."}}
 	tenant := Parameter{Name: HeaderTenant, Description: "Whose jobs these are, where the server believes it."}
-	prefer := Parameter{Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60."}
+	prefer := Parameter{Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60.", Example: "wait=30"}
 	one := []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Job{}}}
 	flags := []string{"true", "false"}
 	return []Route{
 		{
 			Method: http.MethodPost, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.submitJob,
 			Query: []Parameter{
-				{Name: transformField, Description: "Of JSON lines: the transform."},
+				{Name: transformField, Description: "Of JSON lines: the transform.", Example: "thumbnail"},
 				{Name: streamField, Description: "Of JSON lines: the member of a line that is the key of its task's stream."},
 				{Name: priorityField, Description: "Of JSON lines: the priority of the tasks.", Values: api.Priorities()},
-				{Name: timeoutField, Description: "Of JSON lines: how long the job may take from its start, such as 30s."},
+				{Name: timeoutField, Description: "Of JSON lines: how long the job may take from its start, such as 30s.", Example: "30s"},
 			},
 			Doc: Operation{
 				ID: "submitJob", Summary: "takes one task, or many as JSON lines, to be done in the background",
 				Headers: []Parameter{tenant, prefer, keyParameter},
 				Request: []Body{
 					{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
-					{MediaType: MediaTypeLines, Description: "A task in each line."},
+					{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
 				},
 				Status: http.StatusAccepted, Response: one,
 				Errors: []host.Kind{
@@ -97,11 +98,11 @@ func (s *Server) jobRoutes() []Route {
 			Method: http.MethodGet, Path: "/v1/jobs/{id}/results", Scope: auth.ScopeCall, Handler: s.jobResults,
 			Query: []Parameter{
 				{Name: followField, Description: "Whether the answer goes on until the job is over.", Values: flags},
-				{Name: offsetField, Description: "At which byte of the results to begin; default 0."},
+				{Name: offsetField, Description: "At which byte of the results to begin; default 0.", Example: "0"},
 			},
 			Doc: Operation{
 				ID: "jobResults", Summary: "answers a job's results so far, as JSON lines", Path: id, Headers: []Parameter{tenant},
-				Response: []Body{{MediaType: MediaTypeLines, Description: "For each task its result or error, in the tasks' order."}},
+				Response: []Body{{MediaType: MediaTypeLines, Description: "For each task its result or a Failure, in the tasks' order.", Item: orFailure(nil)}},
 				Errors:   []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
 			},
 		},

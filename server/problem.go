@@ -12,10 +12,7 @@ import (
 
 // writeProblem answers with an error.
 func writeProblem(w http.ResponseWriter, e api.Error) {
-	e.Title = http.StatusText(e.Status)
-	if e.Status == api.StatusClientClosed {
-		e.Title = "Client Closed Request"
-	}
+	e.Title = titleOf(e.Status)
 	h := w.Header()
 	h.Set("Content-Type", api.MediaTypeProblem)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -31,6 +28,14 @@ func writeProblem(w http.ResponseWriter, e api.Error) {
 	}
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(doc.Bytes()) // the client has gone, or it arrives
+}
+
+// titleOf is the phrase of a status.
+func titleOf(status int) string {
+	if status == api.StatusClientClosed {
+		return "Client Closed Request"
+	}
+	return http.StatusText(status)
 }
 
 // retries reports whether an answer of that status says when to come again.

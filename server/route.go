@@ -39,6 +39,8 @@ type Parameter struct {
 	Description string
 	// Values are those that it may have; nil for any.
 	Values []string
+	// Example is a value as a caller may send it, "" for none.
+	Example string
 }
 
 // AnyParameter stands for whatever there is, which is without effect: probes have parameters that
@@ -61,13 +63,20 @@ type Operation struct {
 	Response []Body
 	// Errors are the kinds of errors that this route has, beside those of all routes.
 	Errors []host.Kind
+	// Members describe members of the bodies' types that have no tag doc, by what they are called in
+	// JSON, as in Job.id.
+	Members map[string]string
 }
 
 // Body is a form of a body.
 type Body struct {
 	MediaType string
-	// Of is a value of the Go type that is the body's JSON; nil for a body that is any JSON, or none.
+	// Of is a value of the Go type that is the body's JSON; nil for a body that is any JSON, or none. Its
+	// members' tags doc and example are theirs in the document.
 	Of any
+	// Item is, of a body that has many documents of JSON, such as JSON lines, what Of is of each; nil for
+	// another body.
+	Item any
 	// Description says what it is.
 	Description string
 }

@@ -26,7 +26,7 @@ func (s *Server) eventRoutes() []Route {
 				{Name: events.HeaderLast, Description: "The ID of the event after which the stream goes on."},
 				{Name: HeaderTenant, Description: "Whose tasks are told of, where the server believes it; else those of all to who has the scope admin."},
 			},
-			Response: []Body{{MediaType: events.MediaType, Description: "Events, of which each has an api.Event as its data."}},
+			Response: []Body{{MediaType: events.MediaType, Description: "Server-sent events, of which each has an Event as its data.", Item: api.Event{}}},
 			Errors:   []host.Kind{host.KindInvalidArgument, api.KindForbidden, host.KindQueueFull},
 		},
 	}}
@@ -35,11 +35,11 @@ func (s *Server) eventRoutes() []Route {
 // EventParameters are the query parameters of a route that streams events, see [events.Parse].
 func EventParameters() []Parameter {
 	return []Parameter{
-		{Name: events.ParameterKinds, Description: "The kinds of events to send, with commas; all without it."},
+		{Name: events.ParameterKinds, Description: "The kinds of events to send, with commas; all without it.", Example: "plugin.changed,task.completed"},
 		{Name: events.ParameterPlugin, Description: "Send events of this plugin and of its tasks alone."},
 		{Name: events.ParameterTransform, Description: "Send events of tasks of this transform alone."},
 		{Name: events.ParameterOutputs, Description: "Whether task.completed has the outputs of tasks.", Values: []string{"true", "false"}},
-		{Name: events.ParameterLast, Description: "As the header Last-Event-ID, for clients that cannot send one; 0 for all that is kept."},
+		{Name: events.ParameterLast, Description: "As the header Last-Event-ID, for clients that cannot send one; 0 for all that is kept.", Example: "0"},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/openapi"
 )
 
 // table returns all routes: the server's own, and those of Options.
@@ -20,7 +21,7 @@ func (s *Server) table() []Route {
 }
 
 // text is the body of answers for people and probes.
-var text = []Body{{MediaType: "text/plain"}}
+var text = []Body{{MediaType: "text/plain", Description: "Text in lines."}}
 
 // runTransformID is of the route that the transforms' own paths are.
 const runTransformID = "runTransform"
@@ -29,23 +30,23 @@ const runTransformID = "runTransform"
 func (s *Server) taskRoutes() []Route {
 	return []Route{{
 		Method: http.MethodPost, Path: "/v1/transforms/{name}", Scope: auth.ScopeCall, Handler: s.runTransform,
-		Query: []Parameter{{Name: streamField, Description: "The member of a JSON line that is the key of its task's stream."}},
+		Query: []Parameter{{Name: streamField, Description: "The member of a JSON line that is the key of its task's stream.", Example: "session"}},
 		Doc: Operation{
 			ID: runTransformID, Summary: "runs one task, or many as JSON lines",
 			Path: []Parameter{{Name: "name", Description: "The transform's name."}},
 			Headers: []Parameter{
-				{Name: HeaderStream, Description: "The key of a single task's stream."},
-				{Name: HeaderTenant, Description: "Whose task it is, where the server believes it."},
+				{Name: HeaderStream, Description: "The key of a single task's stream.", Example: "session-1"},
+				{Name: HeaderTenant, Description: "Whose task it is, where the server believes it.", Example: "acme"},
 				keyParameter,
 			},
 			Request: []Body{
 				{MediaType: manifest.MediaTypeJSON, Description: "One task."},
-				{MediaType: MediaTypeLines, Description: "A task in each line."},
+				{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
 				{MediaType: "*/*", Description: "A payload of the transform's own media type."},
 			},
 			Response: []Body{
 				{MediaType: manifest.MediaTypeJSON, Description: "The task's result."},
-				{MediaType: MediaTypeLines, Description: "For each line its task's result or error, in the lines' order."},
+				{MediaType: MediaTypeLines, Description: "For each line its task's result or a Failure, in the lines' order.", Item: orFailure(nil)},
 				{MediaType: "*/*", Description: "An output of the transform's own media type."},
 			},
 			Errors: append(host.Kinds(), api.KindUnsupportedMediaType),
@@ -111,7 +112,7 @@ func (s *Server) operatorRoutes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/metrics", Scope: auth.ScopeRead,
-			Query: []Parameter{{Name: "name[]", Description: "A metric that is wanted, instead of all."}},
+			Query: []Parameter{{Name: "name[]", Description: "A metric that is wanted, instead of all.", Example: "resonhost_http_requests_total"}},
 			Handler: promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
 				// Mostly of clients that left.
 				ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

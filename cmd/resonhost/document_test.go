@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"regexp"
@@ -64,9 +65,41 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	checkReferences(t, whole, whole)
+	checkDescribed(t, "", whole)
 	http.DefaultClient.CloseIdleConnections()
 	if text, code := d.rest(t); code != api.ExitOK {
 		t.Errorf("exit code %d, log\n%s", code, text)
+	}
+}
+
+// checkDescribed has each member of each schema say what it is, and each parameter and operation.
+func checkDescribed(t *testing.T, at string, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case []any:
+		for i, item := range v {
+			checkDescribed(t, fmt.Sprintf("%s/%d", at, i), item)
+		}
+	case map[string]any:
+		properties, _ := v["properties"].(map[string]any)
+		for name, member := range properties {
+			m, _ := member.(map[string]any)
+			if _, alternative := m["const"]; alternative || strings.Contains(at, "/oneOf/") { // of what is described beside it
+				continue
+			}
+			if text, _ := m["description"].(string); text == "" {
+				t.Errorf("%s/properties/%s has no description", at, name)
+			}
+		}
+		if text, _ := v["description"].(string); v["in"] != nil && v["name"] != nil && text == "" {
+			t.Errorf("%s has no description: %v", at, v)
+		}
+		if text, _ := v["summary"].(string); v["operationId"] != nil && text == "" {
+			t.Errorf("%s has no summary", at)
+		}
+		for name, item := range v {
+			checkDescribed(t, at+"/"+name, item)
+		}
 	}
 }
 

@@ -132,8 +132,8 @@ type NodesProgressed struct {
 
 // Progress is a node with the strength it has reached.
 type Progress struct {
-	ID       string  `json:"id"`
-	Strength float64 `json:"resonance_strength"`
+	ID       string  `json:"id" doc:"The node's ID."`
+	Strength float64 `json:"resonance_strength" doc:"The strength that it has reached, from 0 to 1."`
 }
 
 // Change is what became of a node or plugin.

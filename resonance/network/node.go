@@ -47,10 +47,10 @@ type Node struct {
 
 // Connection is the connection of two nodes, as it was when it was established.
 type Connection struct {
-	A        string  `json:"a"`
-	B        string  `json:"b"`
-	Strength float64 `json:"resonance_strength"`
-	Quality  float64 `json:"connection_quality"`
+	A        string  `json:"a" doc:"The ID of one node."`
+	B        string  `json:"b" doc:"The ID of the other."`
+	Strength float64 `json:"resonance_strength" doc:"How strong the connection is, from 0 to 1."`
+	Quality  float64 `json:"connection_quality" doc:"How good the connection is, from 0 to 1."`
 }
 
 var errPeriods = fmt.Errorf("%w: nodes have %d different periods already", ErrFull, MaxPeriods)

@@ -54,9 +54,10 @@ func (s *Service) Routes() []server.Route {
 	ofNetwork := []server.Parameter{{Name: "network", Description: "The network's ID."}}
 	ofNode := slices.Concat(ofNetwork, []server.Parameter{{Name: "node", Description: "The node's ID."}})
 	errs := []host.Kind{host.KindInvalidArgument, api.KindNotFound, host.KindUnavailable}
+	members := membersOfTick()
 	route := func(method, path, id, summary string, h handler, in []server.Parameter, request, response any) server.Route {
 		r := server.Route{Method: method, Path: path, Scope: auth.ScopeCall, Handler: s.handle(h, 0), Doc: server.Operation{
-			ID: id, Summary: summary, Path: in, Errors: errs,
+			ID: id, Summary: summary, Path: in, Errors: errs, Members: members,
 			Headers: []server.Parameter{{Name: server.HeaderTenant, Description: "Whose networks these are, where the server believes it."}},
 		}}
 		if method == http.MethodPost {
@@ -76,7 +77,7 @@ func (s *Service) Routes() []server.Route {
 		return r
 	}
 	list := route(http.MethodGet, nodes, "listNodes", "lists nodes of a network", s.listNodes, ofNetwork, nil, Nodes{})
-	list.Query = []server.Parameter{{Name: limitField, Description: "How many nodes to list, at most 10000; default 1000."}}
+	list.Query = []server.Parameter{{Name: limitField, Description: "How many nodes to list, at most 10000; default 1000.", Example: "100"}}
 	act := route(http.MethodPost, nodes+"/{node}/{action}", "changeNode", "stops a node, or resumes it", s.act,
 		slices.Concat(ofNode, []server.Parameter{{Name: "action", Description: "What is done.", Values: []string{"stop", "resume"}}}), nil, Node{})
 	return []server.Route{
@@ -94,6 +95,29 @@ func (s *Service) Routes() []server.Route {
 	}
 }
 
+// membersOfTick describe what guests link, where tags would weigh too much.
+func membersOfTick() map[string]string {
+	return map[string]string{
+		"Network.metrics": "Measures of the whole network.", "Network.fields": "Fields by name.", "Network.patterns": "Patterns by name.",
+		"Field.state": "Nothing changes a field that is paused.", "Field.field_strength": "How strong the field is.",
+		"Field.total_resonances": "How many steps it has gone through.", "Field.average_strength": "Its strength in the mean.",
+		"Field.peak_resonance": "Its largest strength so far.", "Field.field_coherence": "How coherent it is.",
+		"Field.harmonic_stability": "How stable its harmonics are.",
+		"Pattern.state":            "Nothing changes a pattern that is paused.", "Pattern.current_phase": "In degrees, from 0 to below 360.",
+		"Pattern.harmonic_strength": "How strong the pattern is.", "Pattern.total_cycles": "How many steps it has gone through.",
+		"Pattern.peak_harmonic": "Its largest strength so far.", "Pattern.consciousness_enhancement": "How much it enhances consciousness.",
+		"Position.x": "Along the first axis.", "Position.y": "Along the second axis.", "Position.layer": "The layer of the spiral.",
+		"Position.spiral_position": "The place on the spiral, from 0.", "Position.golden_ratio_factor": "The golden ratio to the power of the place within the layer.",
+
+		"Metrics.networkCoherence": "How coherent the network is.", "Metrics.harmonicAlignment": "How well its harmonics are aligned.",
+		"Metrics.frequencyStability": "How stable its frequencies are.", "Metrics.resonanceAmplification": "How much resonance is amplified.",
+		"Metrics.synchronizationAccuracy": "How well nodes are synchronised.", "Metrics.fieldStrength": "How strong its fields are.",
+		"Metrics.nodeConnectivity": "How well nodes are connected.", "Metrics.resonanceEvolution": "How far resonance has evolved.",
+		"Metrics.harmonicConvergence": "How much harmonics converge.", "Metrics.consciousnessResonance": "How much consciousness resonates.",
+		"Metrics.universalAlignment": "How well all is aligned.", "Metrics.transcendentHarmonics": "How far harmonics transcend.",
+	}
+}
+
 func (s *Service) eventRoute(one string, ofNetwork []server.Parameter, errs []host.Kind) server.Route {
 	var query []server.Parameter
 	for _, p := range server.EventParameters() {
@@ -106,7 +130,7 @@ func (s *Service) eventRoute(one string, ofNetwork []server.Parameter, errs []ho
 		Doc: server.Operation{
 			ID: "streamNetwork", Summary: "streams what happens in a network as server-sent events", Path: ofNetwork,
 			Headers:  []server.Parameter{{Name: events.HeaderLast, Description: "The ID of the event after which the stream goes on."}},
-			Response: []server.Body{{MediaType: events.MediaType, Description: "Events, of which each has an api.Event as its data."}},
+			Response: []server.Body{{MediaType: events.MediaType, Description: "Server-sent events, of which each has an Event as its data.", Item: api.Event{}}},
 			Errors:   slices.Concat(errs, []host.Kind{host.KindQueueFull}),
 		},
 	}

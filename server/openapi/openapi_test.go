@@ -12,7 +12,8 @@ import (
 type colour string
 
 type inner struct {
-	N int `json:"n"`
+	N int    `json:"n"`
+	S string `json:"s,omitempty" doc:"Some text." example:"some"`
 }
 
 type base struct {
@@ -46,12 +47,13 @@ func (textLevel) MarshalText() ([]byte, error) { return []byte("l"), nil }
 // TestTypes has a schema of all that JSON has of Go.
 func TestTypes(t *testing.T) {
 	types := openapi.NewTypes()
+	types.Members["inner.n"], types.Members["inner.s"], types.Members["n"] = "A number.", "Not that.", "Nor that."
 	openapi.Enum[colour](types, "red", "blue")
 	if got := text(t, types.Of(outer{private: 1})); got != `{"$ref":"#/components/schemas/outer"}` {
 		t.Error(got)
 	}
 	const want = `{` +
-		`"inner":{"properties":{"n":{"type":"integer"}},"required":["n"],"type":"object"},` +
+		`"inner":{"properties":{"n":{"description":"A number.","type":"integer"},"s":{"description":"Some text.","examples":["some"],"type":"string"}},"required":["n"],"type":"object"},` +
 		`"outer":{"properties":{"F":{"type":"number"},"any":{},"bytes":{"contentEncoding":"base64","type":"string"},` +
 		`"colour":{"enum":["red","blue"],"type":"string"},` +
 		`"id":{"description":"What it is called.","type":"string"},` +

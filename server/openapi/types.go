@@ -18,12 +18,16 @@ const Prefix = "#/components/schemas/"
 // Schema is a JSON Schema of 2020-12 as encoding/json takes it.
 type Schema = map[string]any
 
-// Types has the schemas of Go types, as encoding/json writes their values. It must not be used
-// concurrently.
+// Types has the schemas of Go types, as encoding/json writes their values. A member's tag doc describes
+// it, and its tag example is an example of its text. It must not be used concurrently.
 type Types struct {
 	// Schemas are those of named structs, by the names under which others refer to them. Who uses a
 	// Types may add more.
 	Schemas map[string]any
+
+	// Members describe members of structs that have no tag doc, by what they are called in JSON, as in
+	// Job.id. They must be there before their type is met.
+	Members map[string]string
 
 	names map[reflect.Type]string
 	enums map[reflect.Type][]string
@@ -31,7 +35,7 @@ type Types struct {
 
 // NewTypes returns an empty set.
 func NewTypes() *Types {
-	return &Types{Schemas: make(map[string]any), names: make(map[reflect.Type]string), enums: make(map[reflect.Type][]string)}
+	return &Types{Schemas: make(map[string]any), Members: make(map[string]string), names: make(map[reflect.Type]string), enums: make(map[reflect.Type][]string)}
 }
 
 // Enum says which values a type of strings has. It must be called before the type is met.
@@ -142,8 +146,15 @@ func (t *Types) members(of reflect.Type, properties Schema, required *[]string) 
 			name = f.Name
 		}
 		s := t.of(f.Type)
-		if doc := f.Tag.Get("doc"); doc != "" {
+		doc := f.Tag.Get("doc")
+		if doc == "" {
+			doc = t.Members[of.Name()+"."+name]
+		}
+		if doc != "" {
 			s["description"] = doc // which 3.1 has beside a reference, too
+		}
+		if example, ok := f.Tag.Lookup("example"); ok {
+			s["examples"] = []string{example}
 		}
 		optional := strings.Contains(options, "omit")
 		if f.Type.Kind() == reflect.Pointer && !optional {

@@ -23,7 +23,7 @@ import (
 func TestClient(t *testing.T) {
 	bus := event.New(0)
 	t.Cleanup(func() { _ = bus.Close(t.Context()) })
-	s := serve(t, func(cfg *host.Config, o *server.Options) {
+	s := start(t, func(cfg *host.Config, o *server.Options) {
 		cfg.Plugins = []host.Source{
 			{Name: "cascade", WASM: guesttest.Build(t, guesttest.Cascade)}, {Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)},
 		}

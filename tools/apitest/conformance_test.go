@@ -26,8 +26,10 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
+	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/server/dashboard"
 )
 
 const (
@@ -45,13 +47,13 @@ type service struct {
 	kinds  map[host.Kind]bool
 }
 
-func serve(t *testing.T, change func(*host.Config, *server.Options)) *service {
+func start(t *testing.T, change func(*host.Config, *server.Options)) *service {
 	t.Helper()
-	return serveTo(t, "", change)
+	return startTo(t, "", change)
 }
 
-// serveTo is serve to who sends that header Authorization.
-func serveTo(t *testing.T, authorization string, change func(*host.Config, *server.Options)) *service {
+// startTo is start to who sends that header Authorization.
+func startTo(t *testing.T, authorization string, change func(*host.Config, *server.Options)) *service {
 	t.Helper()
 	cfg := host.Config{
 		Defaults: host.PluginConfig{CompileTimeout: time.Hour}, // machines with other work take long
@@ -65,6 +67,15 @@ func serveTo(t *testing.T, authorization string, change func(*host.Config, *serv
 	if err != nil {
 		t.Fatal(err)
 	}
+	networks, err := serve.New(h, serve.Options{Hub: opts.EventHub})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := dashboard.Routes(dashboard.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Routes = slices.Concat(opts.Routes, networks.Routes(), pages)
 	srv, err := server.New(h, resonance.Codecs(), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +85,14 @@ func serveTo(t *testing.T, authorization string, change func(*host.Config, *serv
 	}
 	web := httptest.NewServer(srv.Handler())
 	t.Cleanup(func() {
+		srv.SetDraining()
 		web.Close()
+		if err := networks.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := srv.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
 		if err := h.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -194,7 +212,7 @@ func (s *service) do(t *testing.T, r request) (valid bool, status int, kind host
 func TestConforms(t *testing.T) {
 	wasm, bus := guesttest.Build(t, guesttest.Cascade), event.New(0)
 	t.Cleanup(func() { _ = bus.Close(t.Context()) })
-	s := serve(t, func(cfg *host.Config, o *server.Options) {
+	s := start(t, func(cfg *host.Config, o *server.Options) {
 		cfg.Plugins = append(cfg.Plugins, host.Source{Name: "cascade", WASM: wasm}, host.Source{Name: "tick", WASM: guesttest.Build(t, guesttest.Tick)})
 		cfg.Overrides = map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}}
 		o.MaxBody = 4 << 10
@@ -296,7 +314,7 @@ func TestShortages(t *testing.T) {
 	if err := os.WriteFile(file, guesttest.HandWritten(t, "hostile"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, func(cfg *host.Config, _ *server.Options) {
+	s := start(t, func(cfg *host.Config, _ *server.Options) {
 		cfg.Plugins, cfg.PluginDir = nil, dir
 		cfg.Workers, cfg.MemoryBudget, cfg.Defaults.MemoryLimit = 1, 10<<20, 16<<20 // an instance has 4 MiB, and grows
 		cfg.QueueCapacity, cfg.QueuePolicy = 1, host.QueueReject
@@ -339,7 +357,7 @@ func TestIdentity(t *testing.T) {
 	if _, err := identity.SetTokens([]byte("ann " + hashed + " scopes=call,read rate=1/h burst=1\n")); err != nil {
 		t.Fatal(err)
 	}
-	s := serveTo(t, "Bearer "+token, func(_ *host.Config, o *server.Options) { o.Identity = identity })
+	s := startTo(t, "Bearer "+token, func(_ *host.Config, o *server.Options) { o.Identity = identity })
 	const task = "/v1/transforms/hostile.echo"
 	for _, c := range []struct {
 		request
@@ -363,7 +381,7 @@ func TestIdentity(t *testing.T) {
 
 // TestTable holds the document to the table of routes: each has the other's.
 func TestTable(t *testing.T) {
-	s := serve(t, func(_ *host.Config, o *server.Options) {
+	s := start(t, func(_ *host.Config, o *server.Options) {
 		o.Routes = []server.Route{{
 			Method: "DELETE", Path: "/v1/things/{id}", Handler: func(http.ResponseWriter, *http.Request) {},
 			Doc: server.Operation{ID: "deleteThing", Path: []server.Parameter{{Name: "id"}}, Status: http.StatusNoContent},
@@ -389,7 +407,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	for _, r := range s.server.Routes() {
-		served = append(served, r.Method+" "+strings.TrimSuffix(r.Path, "{$}"))
+		served = append(served, r.Method+" "+strings.ReplaceAll(strings.TrimSuffix(r.Path, "{$}"), "...}", "}"))
 	}
 	for _, p := range s.host.Plugins() {
 		for _, tr := range p.Transforms {
@@ -403,7 +421,7 @@ func TestTable(t *testing.T) {
 	}
 	// The table is what is served: else a path would answer that another method is its own.
 	for _, r := range s.server.Routes() {
-		path := strings.NewReplacer("{$}", "", "{name}", "hostile.echo", "{action}", "pause", "{id}", "a").Replace(r.Path)
+		path := strings.NewReplacer("{$}", "", "{name}", "hostile.echo", "{action}", "pause", "{id}", "a", "{file...}", "").Replace(r.Path)
 		resp, err := s.Client().Do(request{method: r.Method, path: path}.make(t, s.URL))
 		if err != nil {
 			t.Fatal(err)

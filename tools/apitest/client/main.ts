@@ -71,11 +71,50 @@ const fixed = await client.POST("/v1/plugins/{name}/{action}", {
 });
 assert.equal(fixed.error?.kind, "conflict");
 
+// Networks of nodes.
+const network = given(await client.POST("/v1/networks", { body: { id: "n", node_period: "20ms" } }));
+assert(network.max_nodes > 0);
+const inNetwork = { path: { network: "n" } };
+assert(given(await client.GET("/v1/networks")).networks.some((n) => n.id === "n"));
+assert.equal(given(await client.GET("/v1/networks/{network}", { params: inNetwork })).id, "n");
+for (const id of ["a", "b"]) {
+  assert.equal(given(await client.POST("/v1/networks/{network}/nodes", { params: inNetwork, body: { id, frequency: 528 } })).id, id);
+}
+const joined = given(await client.POST("/v1/networks/{network}/connections", { params: inNetwork, body: { a: "a", b: "b" } }));
+assert(joined.connection_quality <= 1);
+assert.equal(given(await client.GET("/v1/networks/{network}/nodes", { params: { ...inNetwork, query: { limit: "1" } } })).total, 2);
+const inNode = { path: { network: "n", node: "a" } };
+const stopped = given(await client.POST("/v1/networks/{network}/nodes/{node}/{action}", { params: { path: { ...inNode.path, action: "stop" } } }));
+assert.equal(stopped.state, "stopped");
+assert.equal(given(await client.GET("/v1/networks/{network}/nodes/{node}", { params: inNode })).connections?.length, 1);
+assert.equal((await client.DELETE("/v1/networks/{network}/nodes/{node}", { params: inNode })).response.status, 204);
+const ticks = await texts.GET("/v1/networks/{network}/events", { params: { ...inNetwork, query: { kinds: "tick.completed" } }, parseAs: "stream" });
+assert.equal(ticks.response.status, 200);
+// Events have types by their kind.
+type Event = components["schemas"]["Event"];
+const lag = (e: Event): number => (e.type === "tick.completed.v1" ? e.data.lag_seconds : 0);
+const text = ticks.data?.pipeThrough(new TextDecoderStream()).getReader();
+for (let all = ""; !/^data: .*tick\.completed\.v1.*$/m.test(all); ) {
+  const more = await text?.read();
+  assert(more !== undefined && !more.done);
+  all += more.value;
+  for (const [, json] of all.matchAll(/^data: (.*)\n/gm)) {
+    assert(lag(JSON.parse(json ?? "") as Event) >= 0);
+  }
+}
+await text?.cancel();
+assert.equal((await client.DELETE("/v1/networks/{network}", { params: inNetwork })).response.status, 204);
+
+// The dashboard.
+assert.match(given(await texts.GET("/ui/{file}", { params: { path: { file: "" } }, parseAs: "text" })), /<html/);
+assert.equal((await texts.GET("/ui", { redirect: "manual" })).response.status, 308);
+
 // What is no JSON.
 assert.equal(given(await texts.GET("/healthz", { parseAs: "text" })), "ok\n");
 assert.equal(given(await texts.GET("/readyz", { parseAs: "text" })), "ready\n");
 assert.match(given(await texts.GET("/metrics", { parseAs: "text" })), /^# HELP/);
 assert.match(given(await texts.GET("/", { parseAs: "text" })), /^resonhost/);
+assert.equal(given(await client.GET("/v1/logs/{name}", { params: { path: { name: "tick" } } })).source, "tick");
 const events = await texts.GET("/v1/events", { parseAs: "stream", params: { query: { kinds: "task.completed" } } });
 assert.equal(events.response.status, 200);
 await events.data?.cancel();
