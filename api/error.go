@@ -27,6 +27,7 @@ type Error struct {
 	Transform string    `json:"transform,omitzero" doc:"Which transform was to do the task."`
 	Plugin    string    `json:"plugin,omitzero" doc:"Which plugin was to do it, or was to be changed."`
 	Version   string    `json:"version,omitzero" doc:"Which version of the plugin was to do it."`
+	Step      host.Step `json:"step,omitzero" doc:"At which step of its deployment a version was refused; left out of other errors."`
 	Line      int       `json:"line,omitzero" doc:"The number of the line in the input, from 1; left out of what is no line."`
 }
 
@@ -55,6 +56,15 @@ func Of(transform string, err error) Error {
 		e.Status = http.StatusServiceUnavailable
 	}
 	e.Transform = transform
+	return e
+}
+
+// Refused describes why a version of a plugin does not serve.
+func Refused(err error) Error {
+	e := New(KindRefused, err.Error())
+	if load := (*host.LoadError)(nil); errors.As(err, &load) {
+		e.Plugin, e.Step = load.Source, load.Step
+	}
 	return e
 }
 

@@ -16,6 +16,10 @@ const (
 	lingerBytes = host.MaxFrameBytes
 	// lingerPause is how long the client may send nothing.
 	lingerPause = 5 * time.Second
+	// lingerRate is how much of all such bodies is read in a second, and lingerBurst how much at once: to
+	// read them as fast as they come would leave others no processor.
+	lingerRate  = 32 << 20
+	lingerBurst = 8 << 20
 	// small is how much net/http reads and throws away by itself before it answers.
 	small = 256 << 10
 )
@@ -70,7 +74,33 @@ func (r *remainder) Read(p []byte) (int, error) {
 	if err := r.w.control.SetReadDeadline(pause); err != nil {
 		return 0, err
 	}
-	return r.w.request.Body.Read(p)
+	n, err := r.w.request.Body.Read(p)
+	if err == nil {
+		err = r.pace(n)
+	}
+	return n, err
+}
+
+// pace waits until n bytes may have been read.
+func (r *remainder) pace(n int) error {
+	now := time.Now()
+	turn := r.server.rests.ReserveN(now, n) // io.Discard reads fewer than lingerBurst
+	wait := turn.DelayFrom(now)
+	if wait <= 0 {
+		return nil
+	}
+	if now.Add(wait).After(r.end) {
+		turn.CancelAt(now)
+		return errLate
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-r.server.draining:
+		return errLate
+	}
 }
 
 // responseOf returns the server's own writer.

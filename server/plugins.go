@@ -164,9 +164,9 @@ func (s *Server) failChange(w http.ResponseWriter, err error) {
 	case errors.Is(err, host.ErrClosed), errors.Is(err, host.ErrNotStarted):
 		kind = host.KindUnavailable
 	}
-	p := problem(kind, "", err.Error())
-	if load != nil {
-		p.Plugin = load.Source
+	if kind == api.KindRefused {
+		writeProblem(w, api.Refused(err))
+		return
 	}
-	writeProblem(w, p)
+	writeProblem(w, problem(kind, "", err.Error()))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/time/rate"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
@@ -114,6 +115,7 @@ type Server struct {
 	draining chan struct{} // closed by SetDraining
 	drain    func()
 	delayed  chan struct{} // has a place for each refusal that waits
+	rests    *rate.Limiter // of bytes, see linger
 	held     *budget
 	packs    *pack.Pool
 	requests *prometheus.CounterVec
@@ -130,7 +132,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 	}
 	s := &Server{
 		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), packs: pack.New(), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
-		delayed: make(chan struct{}, maxDelayed),
+		delayed: make(chan struct{}, maxDelayed), rests: rate.NewLimiter(lingerRate, lingerBurst),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
 		}, []string{"route", "code"}),

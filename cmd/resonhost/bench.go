@@ -27,6 +27,7 @@ type bench struct {
 	nodes    int
 	swaps    int
 	period   time.Duration
+	clients  string
 	html     string
 	quiet    bool
 }
@@ -60,6 +61,7 @@ var trials = []struct {
 		}
 		return t.Load(ctx)
 	}},
+	{"hostile", 3 * time.Second, nil}, // by options.hostile, since it takes processes
 	{"swap", 10 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.nodes != 0 || b.period != 0 {
 			return nil, usagef("--nodes and --period: are for bench lag and bench network")
@@ -78,10 +80,11 @@ interrupted by a signal.`
 func benchCommand(std stdio) *cli.Command {
 	o, b := newOptions(), &bench{}
 	settings := []setting{
-		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s", value.Duration(&b.duration)},
+		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s, of hostile 3s", value.Duration(&b.duration)},
 		{"swaps", "swap `N` times, of swap", "1000", value.Count(&b.swaps)},
 		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", value.Count(&b.nodes)},
 		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), value.Duration(&b.period)},
+		{"clients", "have hostile clients of `LIST`, with commas, of hostile", "all kinds", value.Text(&b.clients)},
 		{"html", "write the report with a plot to `FILE`, as a page", "", value.Text(&b.html)},
 		{"quiet", "do not say on stderr what goes on", "", value.Toggle{P: &b.quiet}},
 	}
@@ -92,10 +95,11 @@ func benchCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
 		Usage:     "measure how a host bears load, on this machine",
-		UsageText: "resonhost bench lag|network|load|swap --plugins DIR [options]",
+		UsageText: "resonhost bench lag|network|load|hostile|swap --plugins DIR [options]",
 		Description: "lag       how late nodes tick while cascades are offered at twice the capacity\n" +
 			"network   what a thousand to a million nodes cost, and whether they tick on time\n" +
 			"load      latency and throughput beyond the capacity, and a tenant that floods\n" +
+			"hostile   what hostile clients of a server do to others: slow ones, floods, bombs and so on\n" +
 			"swap      what swapping a plugin costs while it serves, and how soon the new one answers\n\n" +
 			"Load comes when it is due, however busy the host is, and latency counts from\n" +
 			"then. Figures are of this machine and moment: compare within a run.\n\n" +
@@ -128,6 +132,17 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	// Before anything is measured.
 	if b.swaps != 0 && args[0] != "swap" {
 		return usagef("--swaps: is for bench swap")
+	}
+	if args[0] != "hostile" && b.clients != "" {
+		return usagef("--clients: is for bench hostile")
+	}
+	if args[0] == "hostile" && (b.nodes != 0 || b.period != 0) {
+		return usagef("--nodes and --period: are for bench lag and bench network")
+	}
+	for kind := range strings.SplitSeq(b.clients, ",") {
+		if kinds := workload.Attacks(); b.clients != "" && !slices.Contains(kinds, kind) {
+			return usagef("--clients: there are none of the kind %q%s", kind, thereAre(kind, kinds))
+		}
 	}
 	if b.nodes > network.MaxCapacity {
 		return usagef("--nodes: must be at most %d", network.MaxCapacity)
@@ -170,7 +185,12 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	if !b.quiet {
 		t.Progress = func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) }
 	}
-	r, err := trials[which].run(ctx, t, b)
+	var r *workload.Report
+	if args[0] == "hostile" {
+		r, err = o.hostile(ctx, t, b)
+	} else {
+		r, err = trials[which].run(ctx, t, b)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return &exit{api.ExitInterrupted, errInterrupted}

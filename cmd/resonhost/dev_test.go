@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/devloop"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/scaffold"
@@ -62,7 +63,7 @@ func TestDev(t *testing.T) {
 			t.Fatal(err)
 		}
 		if r.Result != result || r.Serving.Version != version {
-			t.Fatalf("%s, %s serves: %+v %+v; want %s, %s", r.Result, r.Serving.Version, r.Build, r.Refusal, result, version)
+			t.Fatalf("%s, %s serves: %+v %+v; want %s, %s", r.Result, r.Serving.Version, r.Build, r.Error, result, version)
 		}
 		return &r
 	}
@@ -99,7 +100,7 @@ func TestDev(t *testing.T) {
 	call(`"HI!"`)
 
 	edit("transform.go", "func transform(t,", "func transform(t", "HELLO!!!", "HELLO???", "HELLO!", "HELLO?", "!!!", "???", "0.1.0", "0.2.0")
-	if r := next("refused", "0.1.0").Refusal; r.Step != "self-test" || r.Reason != `tests: line 1 "a word" of shout: output: got "HELLO?", want "HELLO!"` {
+	if r := next("refused", "0.1.0").Error; r == nil || r.Kind != api.KindRefused || r.Status != api.RuleOf(api.KindRefused).Status || r.Plugin != "shout" || r.Step != "self-test" || r.Detail != `tests: line 1 "a word" of shout: output: got "HELLO?", want "HELLO!"` {
 		t.Errorf("%+v", r)
 	}
 	call(`"HI!"`)

@@ -43,7 +43,7 @@ type commandFlag struct{ command, def, usage string }
 // flagsOf are all commands' flags by name.
 func flagsOf(app *cli.App) map[string][]commandFlag {
 	all := make(map[string][]commandFlag)
-	for _, c := range app.Commands {
+	for _, c := range app.VisibleCommands() {
 		for _, f := range c.Flags {
 			d, ok := f.(cli.DocGenerationFlag)
 			if !ok || f.Names()[0] == "help" {
@@ -180,7 +180,7 @@ func TestReference(t *testing.T) {
 	for _, g := range groups() {
 		want["settings "+g.name] = settingsTable(g, all)
 	}
-	for _, c := range app.Commands {
+	for _, c := range app.VisibleCommands() {
 		if c.Name != "help" {
 			want["command "+c.Name] = commandReference(c)
 		}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 )
@@ -258,17 +259,17 @@ func (l *loop) deploy(ctx context.Context, r *Report) error {
 	s := host.Source{Name: l.Name}
 	var err error
 	if s.WASM, err = readFile(l.WASM, l.MaxModule); err != nil {
-		r.Result, r.Error, r.Serving = Refused, "the build left no plugin: "+err.Error(), l.serving()
+		r.Result, r.Error, r.Serving = Refused, l.refused("the build left no plugin: "+err.Error()), l.serving()
 		return nil //nolint:nilerr // the report says it
 	}
 	const maxTests = 8 << 20 // more is what the host refuses
 	if s.Tests, err = readFile(l.Tests, maxTests); err != nil && !errors.Is(err, os.ErrNotExist) {
-		r.Result, r.Error, r.Serving = Refused, "its tests: "+err.Error(), l.serving()
+		r.Result, r.Error, r.Serving = Refused, l.refused("its tests: "+err.Error()), l.serving()
 		return nil
 	}
 	const maxCompanion = 1 << 20 // likewise
 	if s.Companion, err = readFile(l.Companion, maxCompanion); err != nil && !errors.Is(err, os.ErrNotExist) {
-		r.Result, r.Error, r.Serving = Refused, "its companion file: "+err.Error(), l.serving()
+		r.Result, r.Error, r.Serving = Refused, l.refused("its companion file: "+err.Error()), l.serving()
 		return nil
 	}
 	began := time.Now()
@@ -280,10 +281,11 @@ func (l *loop) deploy(ctx context.Context, r *Report) error {
 	}
 	r.Seconds, r.Result, r.Serving = time.Since(began).Seconds(), string(result), l.serving()
 	if err != nil {
-		r.Result, r.Refusal = Refused, &Refusal{Reason: err.Error()}
+		refused := api.Refused(err)
 		if e := (*host.LoadError)(nil); errors.As(err, &e) {
-			r.Refusal = &Refusal{Step: e.Step, Reason: e.Err.Error()}
+			refused.Detail = e.Err.Error() // the other members say the rest
 		}
+		r.Result, r.Error = Refused, &refused
 		return nil
 	}
 	if result == host.DeployUnchanged && r.Serving.Hash != r.Before.Hash { // it came in a cycle that ended early
@@ -302,7 +304,8 @@ func (l *loop) deploy(ctx context.Context, r *Report) error {
 		err = fmt.Errorf("more than %d", maxInputs)
 	}
 	if err != nil {
-		r.Error = "the inputs: " + err.Error()
+		wrong := api.New(host.KindInvalidArgument, "the inputs: "+err.Error())
+		r.Error = &wrong
 		return nil //nolint:nilerr // the report says it
 	}
 	r.Tasks, err = l.replayer.replay(ctx, inputs, l.only(), l.tasks)
@@ -341,7 +344,8 @@ func (l *loop) only() string {
 
 // gone reports that there is no project.
 func (l *loop) gone(err error) *Report {
-	return &Report{Plugin: l.Name, Result: Gone, Error: err.Error(), Serving: l.serving(), Before: l.last}
+	gone := api.New(api.KindNotFound, err.Error())
+	return &Report{Plugin: l.Name, Result: Gone, Error: &gone, Serving: l.serving(), Before: l.last}
 }
 
 // report hands a report on, and keeps what the next is compared with.
@@ -353,4 +357,11 @@ func (l *loop) report(r *Report) error {
 		}
 	}
 	return l.Report(r)
+}
+
+// refused is why what was built was not handed to the host.
+func (l *loop) refused(why string) *api.Error {
+	e := api.New(api.KindRefused, why)
+	e.Plugin = l.Name
+	return &e
 }

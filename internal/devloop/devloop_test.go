@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
@@ -111,11 +112,11 @@ func (p *project) next(t *testing.T) (r *devloop.Report, short string) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %q serves", r.Result, r.Serving.Version)
-	if r.Refusal != nil {
-		fmt.Fprintf(&b, "; %s: %s", r.Refusal.Step, r.Refusal.Reason)
-	}
-	if r.Error != "" {
-		fmt.Fprintf(&b, "; %s", r.Error)
+	switch {
+	case r.Error != nil && r.Error.Step != "":
+		fmt.Fprintf(&b, "; %s: %s", r.Error.Step, r.Error.Detail)
+	case r.Error != nil:
+		fmt.Fprintf(&b, "; %s", r.Error.Detail)
 	}
 	for _, task := range r.Tasks {
 		fmt.Fprintf(&b, "; %s %s", task.Name, task.Change)
@@ -393,8 +394,9 @@ building: sh build.sh`
 
 // TestReportIsJSON has it have what is there, and no more.
 func TestReportIsJSON(t *testing.T) {
-	b, err := json.Marshal(&devloop.Report{Plugin: "p", Result: devloop.Gone, Error: "gone"})
-	if want := `{"plugin":"p","result":"gone","error":"gone"}`; err != nil || string(b) != want {
+	gone := api.New(api.KindNotFound, "gone")
+	b, err := json.Marshal(&devloop.Report{Plugin: "p", Result: devloop.Gone, Error: &gone})
+	if want := `{"plugin":"p","result":"gone","error":{"status":404,"detail":"gone","kind":"not_found"}}`; err != nil || string(b) != want {
 		t.Errorf("%s, %v", b, err)
 	}
 }

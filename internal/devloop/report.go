@@ -3,7 +3,7 @@ package devloop
 import (
 	"fmt"
 
-	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/api"
 )
 
 // Results of a build, besides those of [host.DeployResult].
@@ -24,9 +24,9 @@ type Report struct {
 	Build   *Build  `json:"build,omitempty"`
 	// Seconds is how long the deployment took.
 	Seconds float64 `json:"deploy_seconds,omitempty"`
-	// Refusal is why the host refused what was built, Error what else went wrong.
-	Refusal *Refusal `json:"refusal,omitempty"`
-	Error   string   `json:"error,omitempty"`
+	// Error is why what was built does not serve, or what else went wrong; nil if nothing did. Those
+	// of tasks are in Tasks.
+	Error *api.Error `json:"error,omitempty"`
 	// Tasks are the inputs that were replayed, in order.
 	Tasks []Task `json:"tasks,omitempty"`
 }
@@ -48,12 +48,6 @@ func (v Version) name() string {
 	return fmt.Sprintf("%s %s (%.8s)", v.Plugin, v.Version, v.Hash)
 }
 
-// Refusal is why a host did not take a plugin.
-type Refusal struct {
-	Step   host.Step `json:"step,omitempty"`
-	Reason string    `json:"reason"`
-}
-
 // deployed reports whether what was built serves.
 func (r *Report) deployed() bool {
 	return r.Result != BuildFailed && r.Result != Refused && r.Result != Gone
@@ -62,7 +56,7 @@ func (r *Report) deployed() bool {
 // Failed reports whether the plugin is not as it should be: it does not serve, its inputs
 // cannot be read, or it broke down on one of them.
 func (r *Report) Failed() bool {
-	if !r.deployed() || r.Error != "" {
+	if !r.deployed() || r.Error != nil {
 		return true
 	}
 	for i := range r.Tasks {
@@ -76,12 +70,10 @@ func (r *Report) Failed() bool {
 // reason is why it failed.
 func (r *Report) reason() string {
 	switch {
-	case r.Refusal != nil && r.Refusal.Step != "":
-		return r.Refusal.Step.In(r.Refusal.Reason)
-	case r.Refusal != nil:
-		return r.Refusal.Reason
-	case r.Error != "":
-		return r.Error
+	case r.Error != nil && r.Error.Step != "":
+		return r.Error.Step.In(r.Error.Detail)
+	case r.Error != nil:
+		return r.Error.Detail
 	}
 	return "a task broke it"
 }

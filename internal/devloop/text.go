@@ -83,14 +83,14 @@ func (pr *Printer) Print(r *Report) error {
 	p := &page{colour: pr.Colour}
 	switch {
 	case r.Result == Gone:
-		p.wrapped(bad, "", "there is no project any more: "+r.Error)
+		p.wrapped(bad, "", "there is no project any more: "+r.Error.Detail)
 	case r.Result == BuildFailed:
 		p.buildFailed(r.Build)
-	case r.Refusal != nil:
-		p.wrapped(bad, "", fmt.Sprintf("%s is refused, at the step %s:", r.Plugin, r.Refusal.Step))
-		p.wrapped(plain, "  ", r.Refusal.Reason)
+	case r.Result == Refused && r.Error.Step != "":
+		p.wrapped(bad, "", fmt.Sprintf("%s is refused, at the step %s:", r.Plugin, r.Error.Step))
+		p.wrapped(plain, "  ", r.Error.Detail)
 	case r.Result == Refused:
-		p.wrapped(bad, "", fmt.Sprintf("%s: %s", r.Plugin, r.Error))
+		p.wrapped(bad, "", fmt.Sprintf("%s: %s", r.Plugin, r.Error.Detail))
 	default:
 		p.deployed(r)
 	}
@@ -128,8 +128,8 @@ func (p *page) deployed(r *Report) {
 	if r.Build != nil {
 		p.linef(plain, "", "built in %s, deployed in %s", seconds(r.Build.Seconds), seconds(r.Seconds))
 	}
-	if r.Error != "" {
-		p.wrapped(bad, "", r.Error)
+	if r.Error != nil {
+		p.wrapped(bad, "", r.Error.Detail)
 	}
 	if len(r.Tasks) > 0 {
 		p.tasks(r.Tasks)

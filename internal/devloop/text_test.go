@@ -63,7 +63,7 @@ memory of an instance 4.0 MiB, 1.0 MiB more than before
 `,
 		},
 		"unchanged, inputs cannot be read": {
-			devloop.Report{Plugin: "shout", Result: "unchanged", Before: after, Serving: after, Build: built, Error: "the inputs: x:1: no JSON"},
+			devloop.Report{Plugin: "shout", Result: "unchanged", Before: after, Serving: after, Build: built, Error: &api.Error{Detail: "the inputs: x:1: no JSON"}},
 			"shout 0.2.0 (c46d452a) serves, unchanged\nbuilt in 1.23 s, deployed in 0.00 s\nthe inputs: x:1: no JSON\nmemory of an instance 4.0 MiB, as before\n",
 		},
 		"build failed": {
@@ -77,8 +77,8 @@ memory of an instance 4.0 MiB, 1.0 MiB more than before
 			"the build could not be run: make: there is no command make\nno version serves\n",
 		},
 		"refused": {
-			devloop.Report{Plugin: "shout", Result: devloop.Refused, Serving: before, Refusal: &devloop.Refusal{
-				Step: host.StepSelfTest, Reason: `tests: line 2 "what is no letter stays" of shout: output: got "ROUTE 66, PLEASE?", want "ROUTE 66, PLEASE!"` + "\nsecond line",
+			devloop.Report{Plugin: "shout", Result: devloop.Refused, Serving: before, Error: &api.Error{
+				Step: host.StepSelfTest, Detail: `tests: line 2 "what is no letter stays" of shout: output: got "ROUTE 66, PLEASE?", want "ROUTE 66, PLEASE!"` + "\nsecond line",
 			}},
 			`shout is refused, at the step self-test:
   tests: line 2 "what is no letter stays" of shout: output: got "ROUTE 66,
@@ -88,7 +88,7 @@ shout 0.1.0 (eed6759b) keeps serving
 `,
 		},
 		"gone": {
-			devloop.Report{Plugin: "shout", Result: devloop.Gone, Serving: before, Error: "lstat shout: no such file or directory"},
+			devloop.Report{Plugin: "shout", Result: devloop.Gone, Serving: before, Error: &api.Error{Detail: "lstat shout: no such file or directory"}},
 			"there is no project any more: lstat shout: no such file or directory\nshout 0.1.0 (eed6759b) keeps serving\n",
 		},
 	} {

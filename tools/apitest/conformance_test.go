@@ -47,13 +47,13 @@ type service struct {
 	kinds  map[host.Kind]bool
 }
 
-func start(t *testing.T, change func(*host.Config, *server.Options)) *service {
+func start(t testing.TB, change func(*host.Config, *server.Options)) *service {
 	t.Helper()
 	return startTo(t, "", change)
 }
 
 // startTo is start to who sends that header Authorization.
-func startTo(t *testing.T, authorization string, change func(*host.Config, *server.Options)) *service {
+func startTo(t testing.TB, authorization string, change func(*host.Config, *server.Options)) *service {
 	t.Helper()
 	cfg := host.Config{
 		Defaults: host.PluginConfig{CompileTimeout: time.Hour}, // machines with other work take long
@@ -103,7 +103,7 @@ func startTo(t *testing.T, authorization string, change func(*host.Config, *serv
 }
 
 // load takes the document as it is now.
-func (s *service) load(t *testing.T, authorization string) {
+func (s *service) load(t testing.TB, authorization string) {
 	t.Helper()
 	resp, err := s.Client().Do(request{method: "GET", path: "/v1/openapi.json", header: []string{"Authorization", authorization}}.make(t, s.URL))
 	if err != nil {
@@ -145,7 +145,7 @@ type request struct {
 	host                            string
 }
 
-func (r request) make(t *testing.T, url string) *http.Request {
+func (r request) make(t testing.TB, url string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), r.method, url+r.path, strings.NewReader(r.body))
 	if err != nil {
