@@ -74,7 +74,7 @@ func TestEventForms(t *testing.T) {
 		}
 	}
 	for _, body := range []event.Body{
-		event.TaskCompleted{}, event.PluginChanged{}, event.PluginLogged{}, event.NodeCreated{}, event.NodesProgressed{}, event.NodeChanged{},
+		event.TaskCompleted{}, event.PluginChanged{}, event.PluginLogged{}, event.StateSaved{}, event.StateOutage{}, event.NodeCreated{}, event.NodesProgressed{}, event.NodeChanged{},
 		event.ConnectionEstablished{}, event.NetworkActivated{}, event.TickCompleted{}, event.Broadcast{},
 	} {
 		if got, want := reflect.TypeOf(api.EventOf(event.Event{Body: body}).Data), forms[body.Kind().String()]; got != want {

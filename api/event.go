@@ -165,25 +165,21 @@ type TickCompleted struct {
 
 // StateSaved is the data of state.saved: changed states of streams were saved.
 type StateSaved struct {
-	// Records is how many states were saved, and Deleted how many that are gone were deleted.
-	Records int   `json:"records"`
-	Deleted int   `json:"deleted"`
-	Bytes   int64 `json:"bytes"`
-	// What had changed until then is saved.
-	Until time.Time `json:"until"`
-	TookS float64   `json:"took_seconds"`
+	Records int       `json:"records" doc:"How many states were saved."`
+	Deleted int       `json:"deleted" doc:"How many that are gone were deleted."`
+	Bytes   int64     `json:"bytes" doc:"The size of what was saved."`
+	Until   time.Time `json:"until" doc:"What had changed until then is saved."`
+	TookS   float64   `json:"took_seconds" doc:"How long that took."`
 }
 
 // StateOutage is the data of state.outage: states of streams cannot be saved from now on, or loaded,
 // or that has ended.
 type StateOutage struct {
-	Loading bool `json:"loading"`
-	Ended   bool `json:"ended"`
-	// LastedS is how long it lasted, if it has ended.
-	LastedS float64 `json:"lasted_seconds,omitempty"`
-	// Unsaved is how many changes wait to be saved.
-	Unsaved int    `json:"unsaved"`
-	Detail  string `json:"detail,omitempty"`
+	Loading bool    `json:"loading" doc:"Whether states cannot be loaded; else they cannot be saved."`
+	Ended   bool    `json:"ended" doc:"Whether that has ended."`
+	LastedS float64 `json:"lasted_seconds,omitempty" doc:"How long it lasted, if it has ended."`
+	Unsaved int     `json:"unsaved" doc:"How many changes wait to be saved."`
+	Detail  string  `json:"detail,omitempty" doc:"Why."`
 }
 
 // Broadcast is the data of broadcast: a message of the program that embeds the server.
@@ -204,7 +200,8 @@ func EventForms() []EventForm {
 	of := func(k event.Kind, data any) EventForm { return EventForm{k.String(), data} }
 	return []EventForm{
 		of(event.KindPluginChanged, PluginChanged{}), of(event.KindTaskCompleted, TaskCompleted{}),
-		of(event.KindPluginLogged, PluginLogged{}), of(event.KindBroadcast, Broadcast{}), of(event.KindNodeCreated, NodeCreated{}),
+		of(event.KindPluginLogged, PluginLogged{}), of(event.KindStateSaved, StateSaved{}), of(event.KindStateOutage, StateOutage{}),
+		of(event.KindBroadcast, Broadcast{}), of(event.KindNodeCreated, NodeCreated{}),
 		of(event.KindNodesProgressed, NodesProgressed{}), of(event.KindNodeChanged, NodeChanged{}),
 		of(event.KindConnectionEstablished, ConnectionEstablished{}), of(event.KindNetworkActivated, NetworkActivated{}),
 		of(event.KindTickCompleted, TickCompleted{}),
