@@ -18,6 +18,10 @@ type graph struct {
 	// origin is when the clock was at base; it is written before the graph ticks.
 	origin time.Time
 	base   float64
+	// at is when the clock of a network that goes on was at base, zero of any other, and missed
+	// how long after that it began to tick.
+	at     time.Time
+	missed time.Duration
 	latest atomic.Uint64 // when the latest tick was due, in ms, as bits
 	// rates are the network's and then those of nodes, none without nodes. A new list
 	// replaces the last, with Network.mu held.
@@ -44,12 +48,47 @@ func newGraph(cfg *Config, n tick.Network, nowMS float64) *graph {
 	g := &graph{cfg: cfg, base: nowMS, ids: make(map[string]ref), links: make(map[string]map[string]tick.ConnectionResult)}
 	g.core.fill(n)
 	g.setNow(nowMS)
-	g.rates.Store(&[]*rate{{period: cfg.NetworkPeriod}})
+	g.rates.Store(&[]*rate{{period: cfg.NetworkPeriod, phase: g.phase(cfg.NetworkPeriod)}})
 	return g
 }
 
-// begin starts the clock.
-func (g *graph) begin() { g.origin = time.Now() }
+// phase is how long before base a tick of that period was due.
+func (g *graph) phase(period time.Duration) time.Duration {
+	ns := math.Round(g.base * float64(time.Millisecond))
+	if ns >= math.MaxInt64 { // some 292 years
+		return 0
+	}
+	return time.Duration(ns) % period
+}
+
+// maxMissed is the most time that is missed. A machine's clock can be wrong by more.
+const maxMissed = 10 * 365 * 24 * time.Hour
+
+// begin starts the clock. What has been missed until now is as late as in a process that stood
+// still.
+func (g *graph) begin() {
+	g.origin = time.Now()
+	if g.at.IsZero() {
+		return
+	}
+	g.missed = min(max(time.Since(g.at), 0), maxMissed)
+	g.origin = g.origin.Add(-g.missed)
+	for _, r := range *g.rates.Load() {
+		r.next = 1
+	}
+}
+
+// when is when the latest tick was due by the machine's clock.
+func (g *graph) when() time.Time {
+	switch now := time.Now(); {
+	case !g.origin.IsZero():
+		return now.Add(time.Duration((g.now()-g.base)*float64(time.Millisecond)) - now.Sub(g.origin))
+	case !g.at.IsZero():
+		return g.at
+	default:
+		return now
+	}
+}
 
 // now is when the latest tick was due, in ms.
 func (g *graph) now() float64 { return math.Float64frombits(g.latest.Load()) }
@@ -83,7 +122,7 @@ func (g *graph) room(period time.Duration) (*chunk, error) {
 		if len(rates) > MaxPeriods {
 			return nil, errPeriods
 		}
-		of = &rate{period: period}
+		of = &rate{period: period, phase: g.phase(period)}
 		of.chunks.Store(&[]*chunk{})
 		g.rates.Store(with(rates, of))
 	}

@@ -34,6 +34,9 @@ var errStuck = errors.New("an earlier tick of the nodes is still under way")
 // rate is what is advanced at one period: nodes, or the network.
 type rate struct {
 	period time.Duration
+	// phase is how long before the graph's origin a tick was due, so that ticks are due at
+	// multiples of the period of the network's clock, wherever that began.
+	phase time.Duration
 	// chunks are the nodes, none of them empty; nil for the network. A new list replaces
 	// the last.
 	chunks atomic.Pointer[[]*chunk]
@@ -44,7 +47,7 @@ type rate struct {
 	failing uint64 // rounds in a row; Network.telling guards it
 
 	// The rest is the loop's.
-	next    int64  // the tick to begin, due at next·period since the graph's origin; 0 is unknown
+	next    int64  // the tick to begin, due at next·period − phase since the graph's origin; 0 is unknown
 	current *round // what the next tick waits for
 }
 
@@ -122,7 +125,7 @@ func (n *Network) begin(g *graph, now time.Duration) (begun int, wait time.Durat
 			if r.rests() {
 				continue // until the loop is woken
 			}
-			r.next = int64(now/r.period) + 1
+			r.next = int64((now+r.phase)/r.period) + 1
 		}
 		due := r.due()
 		switch {
@@ -162,7 +165,7 @@ func (r *rate) rests() bool {
 	return list != nil && !slices.ContainsFunc(*list, func(c *chunk) bool { return c.active.Load() > 0 })
 }
 
-func (r *rate) due() time.Duration { return time.Duration(r.next) * r.period }
+func (r *rate) due() time.Duration { return time.Duration(r.next)*r.period - r.phase }
 
 // late is how long a task may take before others go on without it, and limit how long
 // before it is ended.
@@ -200,7 +203,8 @@ func (r *rate) goOn(now time.Duration) (wait time.Duration) {
 // round begins the next tick of a rate, which is due, standing for skip of them
 // besides. It returns nil if there is nothing to advance, or if all is out that is.
 func (g *graph) round(r *rate, now time.Duration, skip int64) (t *round, out bool) {
-	t = &round{graph: g, rate: r, began: g.origin.Add(now), lag: now - r.due(), coalesced: uint64(skip)}
+	lag := now - max(r.due(), g.missed) // what nobody could have ticked is no lag
+	t = &round{graph: g, rate: r, began: g.origin.Add(now), lag: lag, coalesced: uint64(skip)}
 	if list := r.chunks.Load(); list == nil {
 		t.chunks = []*chunk{nil}
 	} else {

@@ -155,14 +155,12 @@ type Network struct {
 	// of another: nothing is told of ticks of the old one after that. It goes after mu.
 	telling sync.Mutex
 
-	life sync.Mutex // guards state
-	state
+	life            sync.Mutex // guards started and closed
+	started, closed bool
 
 	lag, took                       histogram.Recorder
 	ticks, coalesced, failed, tasks atomic.Uint64
 }
-
-type state struct{ started, closed bool }
 
 // runner runs tasks: a [*host.Client].
 type runner interface {
@@ -271,7 +269,7 @@ type Stats struct {
 	// when its results were merged.
 	Lag, Took host.Histogram
 	// NowMS is the network's clock: when the latest tick was due, in ms since the
-	// network first started.
+	// network first started. Lag of a network that goes on counts from when it did.
 	NowMS float64
 }
 

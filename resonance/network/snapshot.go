@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host/event"
@@ -32,9 +33,16 @@ type Snapshot struct {
 // of the same tick, and those of others may be a tick apart; while nothing ticks, all
 // is of one moment.
 func (n *Network) Snapshot() *Snapshot {
+	s, _ := n.snapshot()
+	return s
+}
+
+// snapshot returns a snapshot, and when its latest tick was due.
+func (n *Network) snapshot() (*Snapshot, time.Time) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	g := n.graph.Load()
+	at := g.when()
 	s := &Snapshot{
 		Version: SnapshotVersion, NowMS: g.now(), Created: g.created,
 		Nodes: make([]Node, 0, len(g.ids)), Connections: make([]Connection, 0, g.connections),
@@ -52,13 +60,21 @@ func (n *Network) Snapshot() *Snapshot {
 		}
 	}
 	s.Network = g.core.network()
-	return s
+	return s, at
 }
 
 // Restore replaces all of the network by a snapshot. Its clock goes on from the
 // snapshot's. An error, an [*abi.FieldError] or one that wraps [ErrFull] or
 // [ErrExists], leaves the network as it was.
-func (n *Network) Restore(s *Snapshot) error {
+func (n *Network) Restore(s *Snapshot) error { return n.restore(s, time.Time{}) }
+
+// Resume is Restore of a network that was to go on meanwhile, such as that of a process that has
+// ended. At the time at its clock was at the snapshot's NowMS. Its clock goes on as if it had ticked
+// since then: the next tick of each period stands for those that were missed, which are counted as
+// coalesced. A time that is to come, as by a clock that was set back, is taken for now.
+func (n *Network) Resume(s *Snapshot, at time.Time) error { return n.restore(s, at) }
+
+func (n *Network) restore(s *Snapshot, at time.Time) error {
 	if s == nil {
 		return errors.New("snapshot: is nil")
 	}
@@ -66,6 +82,7 @@ func (n *Network) Restore(s *Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
+	g.at = at
 	n.life.Lock() // a Start begins before the new graph, or with it
 	defer n.life.Unlock()
 	n.mu.Lock()
