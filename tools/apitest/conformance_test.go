@@ -299,6 +299,7 @@ func TestConforms(t *testing.T) {
 	others := []host.Kind{
 		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, api.KindKeyInUse, // which other tests provoke
 		host.KindCancelled, host.KindHost, // whose client has gone; a defect
+		host.KindStateUnavailable, host.KindStateUnreadable, // of a store, which this host has not
 	}
 	for _, r := range api.Rules() {
 		if !s.kinds[r.Kind] && !slices.Contains(others, r.Kind) {
