@@ -96,7 +96,7 @@ func (m *measurements) findings() (list []finding) {
 	times("no-op, shared, how much less than waPC's pool", alone, ofShared, ofWapc, 5)
 	times(fmt.Sprintf("no-op, frames of 64, throughput with %d callers to waPC's pool", m.Workers*callersPerWorker), m.Closed[noop], ofFrame, ofWapc, 5)
 	times("no-op, an Extism plugin, pristine, how much less than Extism, which keeps memory", alone, ofExtismHere, ofExtism, 3)
-	times("echo 64 kB, an Extism plugin, pristine, throughput to Extism's", m.Alone[echo64k], ofExtismHere, ofExtism, 20)
+	times("echo 64 kB, an Extism plugin, pristine, throughput to Extism's", m.Closed[echo64k], ofExtismHere, ofExtism, 20)
 	times("no-op, pristine, how much less than Extism, which keeps memory", alone, ofPristine, ofExtism, 5)
 	times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
 	times("no-op, waPC's guest here, shared, how much less than in waPC's pool", alone, ofWapcShared, ofWapc, 0.8)

@@ -30,6 +30,7 @@ type foreign struct {
 	Key string
 }
 
+// kinds are those but [Native], whose files are its own.
 var kinds = []foreign{
 	{
 		Name: Command, What: "A command of WASI", Yours: "program",
