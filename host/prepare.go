@@ -130,7 +130,10 @@ func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deplo
 		serves = before.current
 	}
 	err = checkState(ps.streams.Formats, serves, v, before != nil && d.canary && v.cfg.Canary > 0)
-	if err == nil || cmp.Or(d.rule, v.cfg.StateRule) == StateRefuse {
+	switch {
+	case err == nil:
+		return "", nil
+	case cmp.Or(d.rule, v.cfg.StateRule) == StateRefuse:
 		return StepState, err
 	}
 	ps.saveBefore(ctx, v)

@@ -263,8 +263,8 @@ func (s *Server) boundBody(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// SetDraining has /readyz say that the server is going, and refuses further tasks
-// with 503; JSON lines take no further line, and say so in a last one. Streams of events end. Tasks
+// SetDraining has /readyz say that the server is going. Routes that take tasks refuse them with 503
+// from then on; JSON lines take no further line, and say so in a last one. Streams of events end. Tasks
 // under way go on. Calling it again is fine.
 func (s *Server) SetDraining() { s.drain() }
 

@@ -111,7 +111,7 @@ func TestQueueIsBounded(t *testing.T) {
 	h := tracer.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), nil)
 	const requests = 10_000
 	for range requests {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/x", http.NoBody))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/x", http.NoBody))
 	}
 	s.end(t, 50*time.Millisecond)
 	full, failed := s.value(t, "resonhost_telemetry_dropped_total", "spans", "queue"), s.value(t, "resonhost_telemetry_dropped_total", "spans", "failed")

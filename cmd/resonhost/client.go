@@ -44,8 +44,8 @@ func (r *remote) settings() []setting {
 // flags are the settings as flags. The first has a second name, for what run calls an address.
 func (r *remote) flags() []cli.Flag {
 	all := flags(r.settings())
-	if url, ok := all[0].(*cli.GenericFlag); ok {
-		url.Aliases = []string{"addr"}
+	if f, ok := all[0].(*cli.GenericFlag); ok {
+		f.Aliases = []string{"addr"}
 	}
 	return all
 }

@@ -54,7 +54,7 @@ func (g *guestLog) telling(tell func(Line), name, hash string) {
 	g.name.Store(&name)
 }
 
-// write logs a line. What the log does not take is told too, from info on: who has no log may listen.
+// write logs a line. Lines from info on are told also if the log's level drops them.
 func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 	if len(msg) > maxLine {
 		msg = msg[:maxLine]

@@ -90,8 +90,8 @@ func (in *Instance) Grown() bool {
 
 // Reset puts the instance back into the state in which [Module.Instantiate]
 // returned it. If it returns false, the instance has grown, or otherwise become
-// what cannot be put back, and is of no more use. It may have grown if its kind says so, see
-// [contract.Plugin].
+// what cannot be put back, and is of no more use. One that has grown is put back,
+// too, if its kind says so, see [contract.Plugin].
 func (in *Instance) Reset() bool {
 	s := in.template.snapshot
 	if !in.usable || s == nil || in.touched() || !in.resetMemory() {
