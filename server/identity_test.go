@@ -83,6 +83,7 @@ func TestIdentity(t *testing.T) {
 		"GET /v1/transforms":                  "reader",
 		"GET /metrics":                        "reader",
 		"POST /v1/plugins/{name}/{action}":    "admin",
+		"POST /v1/state/save":                 "admin",
 		"GET /healthz":                        "",
 		"GET /readyz":                         "",
 		"GET /":                               "",

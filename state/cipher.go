@@ -133,20 +133,31 @@ func (c *Cipher) seal(b, storedKey, head, data []byte) ([]byte, error) {
 // [ErrKey] or [ErrCorrupt] and nothing that is secret.
 func (c *Cipher) open(storedKey, head, body []byte) (data []byte, reason string, err error) {
 	id, rest := body[:idBytes], body[idBytes:]
-	for i := range c.keys {
-		m := &c.keys[i]
-		if !bytes.Equal(m.id[:], id) {
-			continue
-		}
-		aead, err := m.aead(storedKey)
-		if err != nil {
-			return nil, err.Error(), ErrKey
-		}
-		data, err := aead.Open([]byte{}, rest[:nonceBytes], rest[nonceBytes:], append(bytes.Clone(head), storedKey...))
-		if err != nil {
-			return nil, fmt.Sprintf("it was changed after it was sealed with key %x", id), ErrCorrupt
-		}
-		return data, "", nil
+	m := c.key(id)
+	if m == nil {
+		return nil, c.unknown(id), ErrKey
 	}
-	return nil, fmt.Sprintf("it is sealed with key %x, and the first of those given is %s", id, c.ID()), ErrKey
+	aead, err := m.aead(storedKey)
+	if err != nil {
+		return nil, err.Error(), ErrKey
+	}
+	data, err = aead.Open([]byte{}, rest[:nonceBytes], rest[nonceBytes:], append(bytes.Clone(head), storedKey...))
+	if err != nil {
+		return nil, fmt.Sprintf("it was changed after it was sealed with key %x", id), ErrCorrupt
+	}
+	return data, "", nil
+}
+
+// key returns the key of an ID, nil if there is none.
+func (c *Cipher) key(id []byte) *masterKey {
+	for i := range c.keys {
+		if bytes.Equal(c.keys[i].id[:], id) {
+			return &c.keys[i]
+		}
+	}
+	return nil
+}
+
+func (c *Cipher) unknown(id []byte) string {
+	return fmt.Sprintf("it is sealed with key %x, and the first of those given is %s", id, c.ID())
 }

@@ -84,6 +84,9 @@ func TestSealed(t *testing.T) {
 			t.Errorf("%s: error %v, want %s", c.name, err, c.want)
 		}
 	}
+	if _, err := (state.Codec{Cipher: newCipher(t)}).DecodeHead(r.Key, sealed[:state.PeekBytes], len(sealed)); !errors.Is(err, state.ErrKey) {
+		t.Errorf("the head with another key: error %v, want %v", err, state.ErrKey)
+	}
 	if head, err := both.DecodeHead(r.Key, sealed[:state.HeadBytes], len(sealed)); err != nil || head.Size != len(r.Data) {
 		t.Errorf("the head is %+v, %v", head, err)
 	}

@@ -23,8 +23,10 @@ import (
 // keeps this head, and may give flags and bodies of its own. So that it is a later version can be
 // told from a flipped bit.
 const (
-	// HeadBytes is how much of a stored record [Codec.DecodeHead] takes.
+	// HeadBytes is how much of a stored record [Codec.DecodeHead] needs, and PeekBytes how much it looks
+	// at: those behind the head name the key of a record that is sealed.
 	HeadBytes = 28
+	PeekBytes = HeadBytes + idBytes
 
 	version    = 1
 	flagSealed = 1 << 0
@@ -112,9 +114,15 @@ func (c Codec) Decode(key Key, b []byte) (Record, error) {
 
 // DecodeHead reads the beginning of what is stored under a key, of [HeadBytes] bytes or more, where
 // stored is the length of all of it. The record has no data. What is wrong with the data alone is
-// not found. The error is a [*RecordError].
+// not found, but of a sealed record with [PeekBytes] that there is no key for it. The error is a
+// [*RecordError].
 func (c Codec) DecodeHead(key Key, head []byte, stored int) (Record, error) {
-	r, _, err := c.head(key, head, stored)
+	r, sealed, err := c.head(key, head, stored)
+	if err == nil && sealed && len(head) >= PeekBytes {
+		if id := head[HeadBytes:PeekBytes]; c.Cipher.key(id) == nil {
+			return Record{}, &RecordError{Key: key, Reason: c.Cipher.unknown(id), Err: ErrKey}
+		}
+	}
 	return r, err
 }
 

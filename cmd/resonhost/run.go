@@ -176,7 +176,9 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 }
 
 // eventKinds are those that come on the host's bus. Those of networks come on each network's own.
-var eventKinds = []event.Kind{event.KindPluginChanged, event.KindPluginLogged, event.KindTaskCompleted}
+var eventKinds = []event.Kind{
+	event.KindPluginChanged, event.KindPluginLogged, event.KindTaskCompleted, event.KindStateSaved, event.KindStateOutage,
+}
 
 // eventHistory is how many events are kept for clients that come again. What comes as fast as the
 // work is not kept.

@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
@@ -25,8 +27,8 @@ import (
 	"github.com/resonhost/resonhost/state/statejson"
 )
 
-// stateVerbs are what can be done with a store of state.
-var stateVerbs = []string{"ls", "get", "export", "import", "rm", "compact", "key"}
+// stateVerbs are what can be done with a store of state, or with the host that has it open.
+var stateVerbs = []string{"ls", "get", "export", "import", "rm", "compact", "key", "save"}
 
 // maxKeyFile is the largest file of keys, in bytes.
 const maxKeyFile = 64 << 10
@@ -59,22 +61,23 @@ func stateCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name:      "state",
 		Usage:     "list, copy and mend the state that a host has kept",
-		UsageText: "resonhost state ls|export|import|compact [options]\nresonhost state get|rm KIND NAME [options]\nresonhost state key",
+		UsageText: "resonhost state ls|export|import|compact [options]\nresonhost state get|rm KIND NAME [options]\nresonhost state key\nresonhost state save [--url URL]",
 		Description: "   ls       list records, without their data\n" +
 			"   get      write the data of a record\n" +
 			"   export   write records as JSON, a line each\n" +
 			"   import   save the records of such lines, from standard input\n" +
 			"   rm       delete a record\n" +
 			"   compact  make the file of --state-dir as small as what it has\n" +
-			"   key      write a new key for a file of --state-key\n\n" +
-			"No host may have the store open meanwhile. A record that cannot be read is told on\n" +
+			"   key      write a new key for a file of --state-key\n" +
+			"   save     have the host that resonhost run serves at --url save now what has changed\n\n" +
+			"No host may have the store open meanwhile, save aside. A record that cannot be read is told on\n" +
 			"standard error, and the others go on; the exit code is 1 then.\n\n" + exitCodes,
-		Flags: append(flags(slices.DeleteFunc(o.stateSettings(), func(s setting) bool { return s.name == "state-interval" }), o.config()),
+		Flags: append(flags(slices.DeleteFunc(o.stateSettings(), func(s setting) bool { return s.name == "state-interval" }), o.remote.settings(), o.config()),
 			word("kind", "take those of `KIND` stream, network, job, output or plugin; of ls and export", &s.kind),
 			word("tenant", "take those of the tenant `NAME`; a single record is of the tenant without a name otherwise", &s.tenant),
 			word("transform", "take those of the transform `NAME`", &s.transform),
 			word("prefix", "take those whose names begin with `TEXT`; of ls and export", &s.prefix),
-			jsonFlag("print JSON; of ls and get", &o.json)),
+			jsonFlag("print JSON; of ls, get and save", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if err := o.readConfig(c); err != nil {
@@ -106,6 +109,8 @@ func (o *options) changeState(ctx context.Context, std stdio, args []string) err
 	case verb == "key":
 		_, err := fmt.Fprintln(std.out, state.NewKey())
 		return err
+	case verb == "save":
+		return o.saveState(ctx, std)
 	}
 	store, err := o.state.open(ctx, verb == "import", slog.New(slog.NewTextHandler(std.err, nil)))
 	if err != nil {
@@ -126,6 +131,24 @@ func (o *options) withStore(ctx context.Context, std stdio, store state.Store, v
 		return o.compactState(ctx, std, store)
 	}
 	return o.listState(ctx, std, store, verb == "export")
+}
+
+// saveState has a running host save what has changed.
+func (o *options) saveState(ctx context.Context, std stdio) error {
+	running, err := o.remote.open(std.err)
+	if err != nil {
+		return err
+	}
+	defer running.close()
+	var saved api.SavedState
+	if err := running.ask(ctx, http.MethodPost, running.base.JoinPath("v1", "state", "save"), &saved); err != nil {
+		return err
+	}
+	if o.json {
+		return json.NewEncoder(std.out).Encode(saved)
+	}
+	fmt.Fprintf(std.err, "resonhost: %s saved and %s deleted in %.3g s\n", counted(int(saved.Saved), "record"), counted(int(saved.Deleted), "record"), saved.TookS)
+	return nil
 }
 
 // set reports whether there is a store.

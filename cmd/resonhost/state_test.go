@@ -82,3 +82,32 @@ func TestStateInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestStateSave has a host save at once, and starts one with another key on what it has saved.
+func TestStateSave(t *testing.T) {
+	dir := t.TempDir()
+	key := func(name string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(state.NewKey()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	args := []string{"--mode", "inline", "--state-dir", filepath.Join(dir, "states"), "--state-interval", "1h", "--state-key"}
+	d := startRun(t, append(args, key("mine"))...)
+	d.inStream(t, 2)
+	var out, log strings.Builder
+	if code := run(t.Context(), []string{"resonhost", "state", "save", "--url", "http://" + d.addr}, nil, &out, &log); code != api.ExitOK || !strings.HasPrefix(log.String(), "resonhost: 1 record saved and 0 records deleted in ") {
+		t.Errorf("exit code %d, %q %q", code, out.String(), log.String())
+	}
+	if code := run(t.Context(), []string{"resonhost", "state", "save", "--json", "--url", "http://" + d.addr}, nil, &out, &log); code != api.ExitOK || !strings.HasPrefix(out.String(), `{"saved":0,"deleted":0,"unsaved":0,"took_seconds":`) {
+		t.Errorf("exit code %d, %q %q", code, out.String(), log.String())
+	}
+	d.rest(t)
+
+	log.Reset()
+	code := run(context.Background(), append([]string{"resonhost", "run", "--listen", "127.0.0.1:0"}, append(args, key("other"))...), nil, new(strings.Builder), &log)
+	if code == api.ExitOK || !strings.Contains(log.String(), "none of the 1 stored states of streams can be read") {
+		t.Errorf("exit code %d, log %s", code, log.String())
+	}
+}

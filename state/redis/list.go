@@ -164,7 +164,7 @@ func (s *Store) heads(ctx context.Context, list []found, keys []string) ([]found
 	if len(list) == 0 {
 		return nil, nil
 	}
-	values, err := s.read(ctx, keys, slices.Repeat([]any{state.HeadBytes - 1}, len(keys)))
+	values, err := s.read(ctx, keys, slices.Repeat([]any{state.PeekBytes - 1}, len(keys)))
 	if err != nil {
 		return nil, err
 	}

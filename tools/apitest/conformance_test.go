@@ -288,6 +288,7 @@ func TestConforms(t *testing.T) {
 		{request{method: "POST", path: "/v1/plugins/frob/pause"}, true, 404, api.KindUnknownPlugin},
 		{request{method: "POST", path: "/v1/plugins/hostile/rollback"}, true, 409, api.KindConflict},
 		{request{method: "POST", path: "/v1/plugins/hostile/promote"}, true, 409, api.KindConflict},
+		{request{method: "POST", path: "/v1/state/save"}, true, 409, api.KindConflict},
 		{request{method: "GET", path: "/v1/plugins", host: "evil.example"}, true, 421, api.KindForeignHost},
 		{request{method: "POST", path: "/v1/plugins/hostile/pause", header: []string{"Origin", "https://evil.example"}}, true, 403, api.KindCrossOrigin},
 	} {
@@ -298,6 +299,7 @@ func TestConforms(t *testing.T) {
 	}
 	others := []host.Kind{
 		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, api.KindKeyInUse, // which other tests provoke
+		host.KindStateUnavailable, host.KindStateUnreadable, // likewise
 		host.KindCancelled, host.KindHost, // whose client has gone; a defect
 		host.KindStateUnavailable, host.KindStateUnreadable, // of a store, which this host has not
 	}

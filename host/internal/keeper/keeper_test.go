@@ -18,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/keeper"
 	"github.com/resonhost/resonhost/host/internal/stream"
 	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/bolt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -499,6 +500,62 @@ type strangers struct{ *faulty }
 func (s *strangers) List(_ context.Context, _ state.Filter, visit func(state.Record) error) error {
 	err := &state.RecordError{Key: key("a"), Err: state.ErrNewer}
 	return errors.Join(visit(state.Record{Key: key("a"), Err: err}), visit(state.Record{Err: err}))
+}
+
+func TestOpenFailsIfAllHasAnotherKey(t *testing.T) {
+	keys := func() state.Codec {
+		c, err := state.ParseKeys([]byte(state.NewKey()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state.Codec{Cipher: c}
+	}
+	dir, mine := t.TempDir(), keys()
+	open := func(codec state.Codec) error {
+		t.Helper()
+		store, err := bolt.Open(t.Context(), dir, bolt.Options{Codec: codec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := newFixture(t, memory(), 99)
+		k := keeper.New(keeper.Config[turn]{
+			Store: store, Streams: f.streams, Max: 99, Interval: interval, Log: slog.New(slog.DiscardHandler),
+			Vacate: func(*turn) {}, Fail: func(*turn, error) {},
+		})
+		err = k.Open(t.Context())
+		return errors.Join(k.Close(), store.Close(), err)
+	}
+	save := func(codec state.Codec, names ...string) {
+		t.Helper()
+		store, err := bolt.Open(t.Context(), dir, bolt.Options{Codec: codec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var changes []state.Change
+		for _, name := range names {
+			changes = append(changes, state.Change{Record: state.Record{Key: key(name), Changed: time.Now().Truncate(time.Millisecond), Data: []byte("x")}})
+		}
+		if err := errors.Join(store.Save(t.Context(), changes), store.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := open(mine); err != nil {
+		t.Errorf("an empty store: %v", err)
+	}
+	save(mine, "a", "b")
+	if err := open(mine); err != nil {
+		t.Errorf("with its key: %v", err)
+	}
+	for name, other := range map[string]state.Codec{"another key": keys(), "no key": {}} {
+		if err := open(other); !errors.Is(err, state.ErrKey) || !strings.Contains(err.Error(), "none of the 2 stored states") || !strings.Contains(err.Error(), "--state-key") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	other := keys()
+	save(other, "c")
+	if err := open(other); err != nil {
+		t.Errorf("a key of some: %v", err)
+	}
 }
 
 func TestOpenFailsWithTheStore(t *testing.T) {

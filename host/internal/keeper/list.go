@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,11 +11,15 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
-// Open adds what is stored to the streams. No task runs yet.
+// Open adds what is stored to the streams. No task runs yet. That all of it has another key is an error:
+// somebody has given the wrong one, and streams would fail one by one.
 func (k *Keeper[S]) Open(ctx context.Context) error {
 	l := &listing[S]{k: k, opened: time.Now()}
 	if err := k.cfg.Store.List(ctx, state.Filter{Kind: state.KindStream}, l.visit); err != nil {
 		return fmt.Errorf("the states of streams that are stored cannot be listed: %w", err)
+	}
+	if l.sealed > 0 && l.sealed == l.records {
+		return fmt.Errorf("none of the %d stored states of streams can be read, since their key is another (--state-key, state.Codec): %w", l.records, l.first)
 	}
 	l.sort()
 	for _, of := range l.newest {
@@ -32,15 +37,21 @@ type listing[S any] struct {
 	k          *Keeper[S]
 	opened     time.Time
 	newest     []stream.Stored
+	records    int
 	unreadable int
+	sealed     int // of them, those whose key is another
 	first      error
 }
 
 func (l *listing[S]) visit(r state.Record) error {
 	of := stream.Stored{Key: streamKey(r.Key), Format: r.Format, Size: r.Size, Changed: r.Changed}
+	l.records++
 	if r.Err != nil {
 		if l.unreadable++; l.first == nil {
 			l.first = r.Err
+		}
+		if errors.Is(r.Err, state.ErrKey) {
+			l.sealed++
 		}
 		if r.Key == (state.Key{}) {
 			return nil

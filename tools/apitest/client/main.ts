@@ -109,6 +109,9 @@ assert.equal((await client.DELETE("/v1/networks/{network}", { params: inNetwork 
 assert.match(given(await texts.GET("/ui/{file}", { params: { path: { file: "" } }, parseAs: "text" })), /<html/);
 assert.equal((await texts.GET("/ui", { redirect: "manual" })).response.status, 308);
 
+// Without a store there is nowhere to save to.
+assert.equal((await client.POST("/v1/state/save")).error?.kind, "conflict");
+
 // What is no JSON.
 assert.equal(given(await texts.GET("/healthz", { parseAs: "text" })), "ok\n");
 assert.equal(given(await texts.GET("/readyz", { parseAs: "text" })), "ready\n");
