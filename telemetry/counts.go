@@ -8,9 +8,9 @@ import (
 
 // counts are what was sent, and what was not. It implements [prometheus.Collector].
 type counts struct {
-	spansSent, spansFull, spansFailed, spansRejected atomic.Uint64
-	metricsSent, metricsFailed                       atomic.Uint64 // each is all metrics at once
-	limitedOwn, limitedTheirs                        atomic.Uint64
+	spansSent, spansFull, spansFailed, spansRejected, spansLate atomic.Uint64
+	metricsSent, metricsFailed                                  atomic.Uint64 // each is all metrics at once
+	limitedOwn, limitedTheirs                                   atomic.Uint64
 
 	sent, dropped, limited *prometheus.Desc
 }
@@ -40,6 +40,7 @@ func (c *counts) Collect(ch chan<- prometheus.Metric) {
 	counter(c.dropped, &c.spansFull, "spans", "queue")
 	counter(c.dropped, &c.spansFailed, "spans", "failed")
 	counter(c.dropped, &c.spansRejected, "spans", "rejected")
+	counter(c.dropped, &c.spansLate, "spans", "closed")
 	counter(c.dropped, &c.metricsFailed, "metrics", "failed")
 	counter(c.limited, &c.limitedOwn, "host")
 	counter(c.limited, &c.limitedTheirs, "caller")

@@ -143,6 +143,19 @@ func TestCollectorComesBack(t *testing.T) {
 	}
 }
 
+// TestAfterTheEnd has spans end when nobody sends any more: they are counted.
+func TestAfterTheEnd(t *testing.T) {
+	s := start(t, nil)
+	h := s.telemetry.Tracer().Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), nil)
+	s.end(t, time.Minute)
+	for range 3 {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/x", http.NoBody))
+	}
+	if late := s.value(t, "resonhost_telemetry_dropped_total", "spans", "closed"); late != 3 {
+		t.Errorf("%v spans came after the end, want 3", late)
+	}
+}
+
 // TestRejected has a collector take a part.
 func TestRejected(t *testing.T) {
 	s := start(t, nil)

@@ -13,7 +13,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 func TestOptions(t *testing.T) {
@@ -31,6 +34,10 @@ func TestOptions(t *testing.T) {
 		{"traces", "Traces", Options{Endpoint: "http://localhost", Traces: -1}},
 		{"timeout", "Timeout", Options{Endpoint: "http://localhost", Timeout: -1}},
 		{"header", "Header", Options{Endpoint: "http://localhost", Header: map[string]string{"a b": "x"}}},
+		{"service", "Service", Options{Endpoint: "http://localhost", Service: "\xff"}},
+		{"version", "Version", Options{Endpoint: "http://localhost", Version: "\xff"}},
+		{"attribute", "Attributes", Options{Endpoint: "http://localhost", Attributes: map[string]string{"team": "\xff"}}},
+		{"attribute's name", "Attributes", Options{Endpoint: "http://localhost", Attributes: map[string]string{"\xff": "team"}}},
 		{"header's value", "Header", Options{Endpoint: "http://localhost", Header: map[string]string{"a": "x\r\ny"}}},
 	} {
 		if _, err := New(c.o); err == nil || !strings.HasPrefix(err.Error(), c.field+": ") {
@@ -224,4 +231,33 @@ func FuzzPairs(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestEncode has texts that are no UTF-8 mended, wherever they are, and nothing else.
+func TestEncode(t *testing.T) {
+	text := func(s string) *commonpb.AnyValue {
+		return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: s}}
+	}
+	attribute := &commonpb.KeyValue{Key: "k\xff", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{
+		ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{text("good"), text("\xfe")}},
+	}}}
+	span := &tracepb.Span{
+		Name: "a\xffb", TraceId: []byte{0xff}, Attributes: []*commonpb.KeyValue{attribute},
+		Status: &tracepb.Status{Message: "\xc3"},
+	}
+	data := &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{span}}}}}}
+	body, err := encode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back tracepb.TracesData
+	if err := proto.Unmarshal(body, &back); err != nil {
+		t.Fatal(err)
+	}
+	got := back.GetResourceSpans()[0].GetScopeSpans()[0].GetSpans()[0]
+	list := got.GetAttributes()[0].GetValue().GetArrayValue().GetValues()
+	if got.GetName() != "a\uFFFDb" || got.GetTraceId()[0] != 0xff || got.GetAttributes()[0].GetKey() != "k\uFFFD" ||
+		list[0].GetStringValue() != "good" || list[1].GetStringValue() != "\uFFFD" || got.GetStatus().GetMessage() != "\uFFFD" {
+		t.Errorf("got %v", got)
+	}
 }

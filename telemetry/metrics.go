@@ -49,7 +49,7 @@ func (m *metricSender) send(ctx context.Context, h *health) {
 		h.failed(ctx, err)
 		return
 	}
-	body, err := proto.Marshal(m.data(families, time.Now()))
+	body, err := encode(m.data(families, time.Now()))
 	var left rejected
 	if err == nil {
 		left, err = m.client.post(ctx, "/v1/metrics", body)

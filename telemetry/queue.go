@@ -9,7 +9,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // Bounds of what is sent.
@@ -54,6 +53,23 @@ func (q *spanQueue) OnEnd(s sdktrace.ReadOnlySpan) {
 	default:
 		q.counts.spansFull.Add(1)
 	}
+	select {
+	case <-q.over: // nobody takes it any more
+		q.drop()
+	default:
+	}
+}
+
+// drop counts what came after the end.
+func (q *spanQueue) drop() {
+	for {
+		select {
+		case <-q.in:
+			q.counts.spansLate.Add(1)
+		default:
+			return
+		}
+	}
 }
 
 // ForceFlush implements [sdktrace.SpanProcessor].
@@ -90,6 +106,7 @@ func (q *spanQueue) Shutdown(ctx context.Context) error { return q.ForceFlush(ct
 
 // run sends spans until it is stopped, and then those that are there. Once killed it sends nothing.
 func (q *spanQueue) run(stopped, killed context.Context) {
+	defer q.drop()
 	defer close(q.over)
 	timer := time.NewTicker(flushEvery)
 	defer timer.Stop()
@@ -158,7 +175,7 @@ func (u *upload) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 		}
 	}
 	// The same on the wire as an ExportTraceServiceRequest, whose package brings in gRPC.
-	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
+	body, err := encode(&tracepb.TracesData{ResourceSpans: spans})
 	var left rejected
 	if err == nil {
 		left, err = u.try(ctx, body)

@@ -15,14 +15,18 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
@@ -145,10 +149,18 @@ func (o *Options) complete() error {
 			wrong("Header", "%s", rule)
 		}
 	}
-	setDefault(&o.Timeout, DefaultTimeout)
-	setDefault(&o.Traces, DefaultTraces)
-	setDefault(&o.Service, DefaultService)
-	setDefault(&o.Every, DefaultEvery)
+	o.Timeout, o.Traces = cmp.Or(o.Timeout, DefaultTimeout), cmp.Or(o.Traces, DefaultTraces)
+	o.Service, o.Every = cmp.Or(o.Service, DefaultService), cmp.Or(o.Every, DefaultEvery)
+	for field, text := range map[string]string{"Service": o.Service, "Version": o.Version} {
+		if !utf8.ValidString(text) {
+			wrong(field, "must be UTF-8, not %q", text)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Attributes)) {
+		if value := o.Attributes[name]; !utf8.ValidString(name) || !utf8.ValidString(value) {
+			wrong("Attributes", "must be UTF-8, not %q: %q", name, value)
+		}
+	}
 	if o.Timeout < 0 {
 		wrong("Timeout", "must not be negative")
 	}
@@ -159,12 +171,6 @@ func (o *Options) complete() error {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return errors.Join(errs...)
-}
-
-func setDefault[T comparable](p *T, def T) {
-	if zero := *new(T); *p == zero {
-		*p = def
-	}
 }
 
 // Tracer returns what follows requests and tasks.

@@ -114,8 +114,7 @@ func (t *Tracer) phase(ctx context.Context, p *host.TaskPhase) {
 	span.End(trace.WithTimestamp(p.Ended))
 }
 
-// cut is the beginning of a text that a plugin or a caller may have made, in valid UTF-8: one text that is
-// not would have OTLP's encoder refuse all spans of a request.
+// cut is the beginning of a text that a plugin or a caller may have made, in valid UTF-8.
 func cut(text string, most int) string {
 	return strings.ToValidUTF8(text[:min(len(text), most)], "\uFFFD")
 }

@@ -33,7 +33,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if span.IsRecording() {
 		shown := *r.URL
 		shown.User, shown.RawQuery, shown.Fragment, shown.RawFragment = nil, "", "", "" // which may have secrets
-		span.SetAttributes(semconv.HTTPRequestMethodKey.String(method), semconv.URLFull(shown.String()), semconv.ServerAddress(r.URL.Hostname()))
+		span.SetAttributes(semconv.HTTPRequestMethodKey.String(method), semconv.URLFull(shown.String()), semconv.ServerAddress(cut(r.URL.Hostname(), limits.AttributeValueLengthLimit)))
 		if port, err := strconv.Atoi(r.URL.Port()); err == nil {
 			span.SetAttributes(semconv.ServerPort(port))
 		}
