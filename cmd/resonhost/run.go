@@ -29,6 +29,7 @@ import (
 	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/resonance/view"
 	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/dashboard"
 	"github.com/resonhost/resonhost/server/events"
 	"github.com/resonhost/resonhost/server/replay"
@@ -122,6 +123,9 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
+	if err := networks.Resume(ctx); err != nil {
+		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), h.Close(context.WithoutCancel(ctx)))
+	}
 	defer manager.watch(func() { h.Stats() })()
 	d := &daemon{
 		log: log, host: h,
@@ -156,6 +160,10 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	}
 	hub := events.NewHub(events.Options{})
 	o.networks.Hub, o.networks.Logger = hub, opts.Logger
+	o.networks.State, o.networks.StateInterval = o.host.State, o.host.StateInterval
+	if known, ok := opts.Identity.(*auth.Identity); ok {
+		o.networks.Principals = known.Named
+	}
 	networks, err := serve.New(h, o.networks)
 	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
 		return nil, nil, usagef("--max-network-nodes: %s", f.Rule)

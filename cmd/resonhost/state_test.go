@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/redistest"
+	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
 )
@@ -64,6 +66,43 @@ func TestStreamsOutlive(t *testing.T) {
 			d.rest(t)
 		})
 	}
+}
+
+// TestNetworksOutlive ends a host that has a network, and another goes on with it.
+func TestNetworksOutlive(t *testing.T) {
+	args := []string{"--mode", "inline", "--state-dir", t.TempDir()}
+	d := startRun(t, args...)
+	ask := func(status int, method, path, body string, v any) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+d.addr+"/v1/networks"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if err := json.NewDecoder(answer.Body).Decode(v); err != nil || answer.StatusCode != status {
+			t.Fatalf("%s: %v", answer.Status, err)
+		}
+	}
+	var node, again serve.Node
+	ask(http.StatusCreated, http.MethodPost, "", `{"id": "n"}`, new(serve.Network))
+	ask(http.StatusCreated, http.MethodPost, "/n/nodes", `{"id": "a", "frequency": 432}`, &node)
+	if log, code := d.rest(t); code != api.ExitOK || strings.Contains(log, "end with the process") {
+		t.Fatalf("exit code %d\n%s", code, log)
+	}
+	d = startRun(t, args...)
+	ask(http.StatusOK, http.MethodGet, "/n/nodes/a", "", &again)
+	if again.Frequency != 432 || again.Strength < node.Strength {
+		t.Errorf("%+v, was %+v", again, node)
+	}
+	for n := (serve.Network{}); n.Ticks == 0; {
+		ask(http.StatusOK, http.MethodGet, "/n", "", &n)
+	}
+	d.rest(t)
 }
 
 // TestStateInUse starts a host on a store that another process has.

@@ -1,8 +1,8 @@
 // Package serve serves networks of resonance nodes over HTTP: to create them, change and read them,
 // and follow them. A server takes its routes as server.Options.Routes.
 //
-// Networks belong to tenants, which see none but their own. They are in memory: they end with the
-// process.
+// Networks belong to tenants, which see none but their own. They are in memory, and end with the
+// process unless there is a store for them.
 package serve
 
 import (
@@ -28,6 +28,7 @@ import (
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
+	"github.com/resonhost/resonhost/state"
 )
 
 // Defaults of Options.
@@ -49,7 +50,15 @@ type Options struct {
 	MaxNodes, MaxConnections int
 	// Hub streams the events of networks; default one of its own.
 	Hub *events.Hub
-	// Logger receives that ticks fail; default discards it.
+	// State keeps networks, so that they outlive the process; default nothing does. The caller
+	// closes it after the service.
+	State state.Store
+	// StateInterval is how often networks are saved, behind their ticks; default that of a host.
+	StateInterval time.Duration
+	// Principals returns who goes by a name, such as auth.Identity.Named. So a network that comes
+	// back ticks if who used it still may. Default is nil, for a server that does not ask.
+	Principals func(name string) []*auth.Principal
+	// Logger receives that ticks fail, and that networks are not saved; default discards it.
 	Logger *slog.Logger
 }
 
@@ -63,6 +72,8 @@ type Service struct {
 	networks map[key]*served
 	gone     network.Stats // counters of networks that were deleted
 	closed   bool
+
+	saver
 
 	watching sync.WaitGroup // goroutines that look at users of networks
 }
@@ -78,14 +89,20 @@ type served struct {
 	created time.Time
 	bus     *event.Bus
 	feed    *events.Feed
+	keeper  *network.Keeper // nil without a store
+	// nodePeriod and networkPeriod are those that were asked for.
+	nodePeriod, networkPeriod time.Duration
 
 	stop  func() // ends that its users are looked at
 	ended <-chan struct{}
+	ticks bool // whether it was started; Service.mu guards it
 
 	mu         sync.Mutex // guards the rest
 	connecting int        // connections that are being computed
 	// users are who has used the network and may have it tick. It ticks for as long as one may.
 	users []*auth.Principal
+	// waiting are the names of those who had used one that has come back.
+	waiting []string
 }
 
 // New returns a service without networks. The host need not be started. Its error is an
@@ -97,6 +114,7 @@ func New(h *host.Host, o Options) (*Service, error) {
 	if o.MaxNodes > network.MaxCapacity {
 		return nil, &abi.FieldError{Field: "MaxNodes", Rule: fmt.Sprintf("must be at most %d, is %d", network.MaxCapacity, o.MaxNodes)}
 	}
+	o.StateInterval = cmp.Or(max(o.StateInterval, 0), host.DefaultStateInterval)
 	if o.Hub == nil {
 		o.Hub = events.NewHub(events.Options{})
 	}
@@ -104,7 +122,7 @@ func New(h *host.Host, o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
-		host: h, opts: o, networks: make(map[key]*served),
+		host: h, opts: o, networks: make(map[key]*served), saver: newSaver(),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "resonhost_networks_refused_total", Help: "Networks that were refused because there were as many as there may be.",
 		}),
@@ -119,6 +137,12 @@ func (s *Service) Collectors() []prometheus.Collector {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return float64(len(s.networks))
+		}),
+		s.saves, s.failures,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "resonhost_networks_unserved", Help: "Stored networks that cannot be served."}, func() float64 {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return float64(len(s.unserved))
 		}),
 	}
 }
@@ -173,33 +197,67 @@ func addHistogram(sum *host.Histogram, h host.Histogram) {
 
 // create makes a network of a tenant, for somebody who may have it tick, and starts it.
 func (s *Service) create(who *auth.Principal, tenant string, r *NetworkRequest) (*served, error) {
-	cfg := network.Config{Host: s.host, Tenant: tenant, Capacity: s.opts.MaxNodes, Logger: s.opts.Logger}
-	if err := cmp.Or(parsePeriod(&cfg.NodePeriod, "node_period", r.NodePeriod), parsePeriod(&cfg.NetworkPeriod, "network_period", r.NetworkPeriod), checkID(r.ID)); err != nil {
+	n := &served{id: cmp.Or(r.ID, strings.ToLower(rand.Text()[:12])), created: time.Now().UTC(), bus: event.New(history)}
+	if err := cmp.Or(parsePeriod(&n.nodePeriod, "node_period", r.NodePeriod), parsePeriod(&n.networkPeriod, "network_period", r.NetworkPeriod), checkID(r.ID)); err != nil {
 		return nil, err
 	}
-	n := &served{id: cmp.Or(r.ID, strings.ToLower(rand.Text()[:12])), created: time.Now().UTC(), bus: event.New(history)}
-	n.feed = s.opts.Hub.Feed(n.bus)
 	n.use(who)
-	cfg.Events = n.bus
+	k := key{tenant, n.id}
 	var err error
-	if n.Network, err = network.New(cfg); err != nil {
+	if n.keeper, err = s.newKeeper(k); err != nil {
+		return nil, err
+	}
+	if err := s.open(k, n); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.roomLocked(key{tenant, n.id}); err != nil {
+	if err := s.roomLocked(k); err != nil {
 		return nil, err
 	}
-	if err := n.Start(); err != nil {
+	if err := s.beginLocked(k, n); err != nil {
 		return nil, &problem{api.New(host.KindUnavailable, "networks need the plugin tick: "+strings.TrimPrefix(err.Error(), "network: "))}
 	}
-	s.networks[key{tenant, n.id}] = n
+	if before := s.deletions[k]; before != nil { // there is one keeper of a name
+		n.keeper = before
+		delete(s.deletions, k)
+	}
+	s.networks[k] = n
+	return n, nil
+}
+
+// open makes the network that is to be served.
+func (s *Service) open(k key, n *served) (err error) {
+	n.feed = s.opts.Hub.Feed(n.bus)
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop, n.ended = cancel, ctx.Done()
-	if !who.Anonymous() { // who is never withdrawn
-		s.watching.Go(func() { s.watch(key{tenant, n.id}, n) })
+	n.Network, err = network.New(network.Config{
+		Host: s.host, Tenant: k.tenant, Capacity: s.opts.MaxNodes, NodePeriod: n.nodePeriod, NetworkPeriod: n.networkPeriod,
+		Events: n.bus, Logger: s.opts.Logger,
+	})
+	return err
+}
+
+// begin has a network tick that does not yet, once somebody may have it so, and the plugin is there.
+func (s *Service) begin(k key, n *served) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.beginLocked(k, n)
+}
+
+func (s *Service) beginLocked(k key, n *served) error {
+	who := n.user()
+	if n.ticks || s.closed || who == nil {
+		return nil
 	}
-	return n, nil
+	if err := n.Start(); err != nil {
+		return err
+	}
+	n.ticks = true
+	if !who.Anonymous() { // who is never withdrawn
+		s.watching.Go(func() { s.watch(k, n) })
+	}
+	return nil
 }
 
 // roomLocked looks whether there may be a further network.
@@ -219,6 +277,8 @@ func (s *Service) roomLocked(k key) error {
 		return &problem{api.New(host.KindUnavailable, "draining: no further network is made")}
 	case s.networks[k] != nil:
 		return &problem{api.New(api.KindConflict, fmt.Sprintf("there is a network %s already", k.id))}
+	case s.unserved[k]:
+		return &problem{api.New(api.KindConflict, fmt.Sprintf("a network %s is stored and cannot be served; the server has logged why", k.id))}
 	case len(s.networks) >= most:
 		s.refused.Inc()
 		return &problem{api.New(host.KindQueueFull, fmt.Sprintf("there are %d networks already, of %d (MaxNetworks, --max-networks), the last quarter of which is for tenants that have few; delete one", len(s.networks), s.opts.MaxNetworks))}
@@ -259,6 +319,7 @@ func (s *Service) find(r *http.Request, tenant string) (*served, error) {
 		return nil, &problem{api.New(api.KindNotFound, "there is no such network")}
 	}
 	n.use(auth.Of(r.Context()))
+	_ = s.begin(key{tenant, n.id}, n) // which it has a further try of, as long as it does not
 	return n, nil
 }
 
@@ -292,6 +353,10 @@ func (s *Service) remove(ctx context.Context, k key, n *served) {
 		total := counters(s.gone)
 		add(&total, counters(n.Stats()))
 		s.gone = total
+		if n.keeper != nil {
+			s.deletions[k] = n.keeper
+			s.hurry()
+		}
 	}
 	s.mu.Unlock()
 	if err = errors.Join(err, n.bus.Close(ctx)); err != nil {
@@ -319,7 +384,8 @@ func (s *Service) connect(ctx context.Context, n *served, a, b string) (network.
 }
 
 // Close takes no further network, and ends those that there are. When ctx ends it interrupts their
-// ticks, still waits, and returns ctx's cause. It is to be called before the host is closed.
+// ticks, still waits, and returns ctx's cause. With a store it saves all of them, which may take a
+// second more. It is to be called before the host is closed.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -328,7 +394,7 @@ func (s *Service) Close(ctx context.Context) error {
 		all = append(all, n)
 	}
 	s.mu.Unlock()
-	if len(all) > 0 {
+	if len(all) > 0 && s.opts.State == nil {
 		s.opts.Logger.InfoContext(ctx, "networks of nodes end with the process", "networks", len(all))
 	}
 	var errs []error
@@ -337,7 +403,7 @@ func (s *Service) Close(ctx context.Context) error {
 		errs = append(errs, n.Close(ctx), n.bus.Close(ctx))
 	}
 	s.watching.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.saveLast(ctx))...)
 }
 
 // problem is an error that is answered as it is.

@@ -148,6 +148,20 @@ func (i *Identity) SetTokens(b []byte) ([]Entry, error) {
 	return entries, nil
 }
 
+// Named returns the principals of the line of that name, one for each of its credentials.
+func (i *Identity) Named(name string) (list []*Principal) {
+	t := i.table.Load()
+	for _, c := range t.tokens {
+		if c.principal.Name() == name {
+			list = append(list, c.principal)
+		}
+	}
+	if p := t.certificates[name]; p != nil {
+		list = append(list, p)
+	}
+	return list
+}
+
 // withdraw ends the principals of a table that another does not have.
 func (t *table) withdraw(now *table) {
 	for h, c := range t.tokens {

@@ -1,0 +1,309 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/plugins/cascade"
+	"github.com/resonhost/resonhost/plugins/tick"
+	"github.com/resonhost/resonhost/resonance"
+	"github.com/resonhost/resonhost/resonance/network"
+	"github.com/resonhost/resonhost/resonance/serve"
+	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/auth"
+	"github.com/resonhost/resonhost/state"
+)
+
+// lines is a log.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
+// life is a process that serves networks of a store, until it ends.
+type life struct {
+	*client
+
+	log lines
+	end func() // which saves
+}
+
+// live begins a life. known is nil for a server that asks nobody who they are.
+func live(t *testing.T, o serve.Options, known *auth.Identity, plugins ...host.Native) *life {
+	t.Helper()
+	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: plugins})
+	l := &life{}
+	o.Logger = slog.New(slog.NewTextHandler(&l.log, nil))
+	opts := server.Options{TrustTenant: known == nil}
+	if known != nil {
+		o.Principals, opts.Identity = known.Named, known
+	}
+	s, err := serve.New(h, o)
+	if err == nil {
+		err = s.Resume(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Routes, opts.Collectors = s.Routes(), s.Collectors()
+	web, err := server.New(h, resonance.Codecs(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.client = &client{t, httptest.NewServer(web.Handler()), s, web, ""}
+	l.end = sync.OnceFunc(func() {
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		l.http.Close()
+	})
+	t.Cleanup(l.end)
+	return l
+}
+
+func count(t *testing.T, store state.Store) (n int) {
+	t.Helper()
+	if err := store.List(t.Context(), state.Filter{}, func(state.Record) error { n++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// await waits until f holds, as the saving of a service has its own goroutine.
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for tries := time.NewTicker(time.Millisecond); !f(); {
+		select {
+		case <-tries.C:
+		case <-t.Context().Done():
+			t.Fatal(what)
+		}
+	}
+}
+
+// TestNetworksOutlive has the networks of two tenants come back with what they were, and go on.
+func TestNetworksOutlive(t *testing.T) {
+	store := state.NewMemory()
+	o := serve.Options{State: store, StateInterval: time.Hour}
+	a := live(t, o, nil, tick.New())
+	acme, other := a.as("acme"), a.as("other")
+	var made serve.Network
+	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n", "node_period": "7ms", "network_period": "20ms"}`, &made)
+	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "gone"}`, nil)
+	other.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
+	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/nodes", `{"id": "still", "state": "stopped", "resonance_strength": 0.5, "harmonic_patterns": ["golden_ratio_harmonics"]}`, nil)
+	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/nodes", `{}`, nil)
+	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/connections", `{"a": "still", "b": "node-1"}`, nil)
+	acme.do(http.StatusNoContent, http.MethodDelete, "/v1/networks/gone", "", nil)
+	var still serve.Node
+	acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n/nodes/still", "", &still)
+	a.end()
+
+	b := live(t, o, nil, tick.New())
+	acme, other = b.as("acme"), b.as("other")
+	var now serve.Network
+	acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
+	if !now.Created.Equal(made.Created) || now.Nodes != 2 || now.Active != 1 || now.Connections != 1 {
+		t.Errorf("%+v, was %+v", now, made)
+	}
+	var again, moving serve.Node
+	acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n/nodes/still", "", &again)
+	if x, y := text(t, still), text(t, again); x != y {
+		t.Errorf("node %s, was %s", y, x)
+	}
+	if acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n/nodes/node-1", "", &moving); moving.PeriodS != 0.007 {
+		t.Errorf("%+v", moving)
+	}
+	other.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
+	acme.do(http.StatusNotFound, http.MethodGet, "/v1/networks/gone", "", nil)
+	await(t, "no ticks", func() bool {
+		acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
+		return now.Ticks > 5 && now.NowMS > 0
+	})
+	acme.do(http.StatusNoContent, http.MethodDelete, "/v1/networks/n", "", nil)
+	other.do(http.StatusNoContent, http.MethodDelete, "/v1/networks/n", "", nil)
+	await(t, "records are left", func() bool { return count(t, store) == 0 })
+	// A name is free at once, whatever becomes of the network before in the store.
+	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
+	b.end()
+	live(t, o, nil, tick.New()).as("acme").do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
+	if now.Nodes != 0 {
+		t.Errorf("%+v", now)
+	}
+}
+
+func text(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestUnserved has networks in the store that cannot be served. The others are.
+func TestUnserved(t *testing.T) {
+	store := state.NewMemory()
+	a := live(t, serve.Options{State: store}, nil, tick.New())
+	for _, id := range []string{"broken", "late", "good", "large"} {
+		a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "`+id+`"}`, nil)
+		a.do(http.StatusCreated, http.MethodPost, "/v1/networks/"+id+"/nodes", `{}`, nil)
+	}
+	a.do(http.StatusCreated, http.MethodPost, "/v1/networks/large/nodes", `{}`, nil)
+	a.end()
+	at := state.Key{Kind: state.KindNetwork, Name: "broken/1/n0"}
+	late := state.Record{Key: state.Key{Kind: state.KindNetwork, Name: "late"}, Format: 99, Changed: time.UnixMilli(1), Data: []byte("?")}
+	stray := state.Record{Key: state.Key{Kind: state.KindNetwork, Name: "never/1/n0"}, Changed: time.UnixMilli(1)}
+	if err := store.Save(t.Context(), []state.Change{{Record: state.Record{Key: at}, Delete: true}, {Record: late}, {Record: stray}}); err != nil {
+		t.Fatal(err)
+	}
+	before := count(t, store)
+	b := live(t, serve.Options{State: store, MaxNodes: 1}, nil, tick.New())
+	b.do(http.StatusOK, http.MethodGet, "/v1/networks/good", "", nil)
+	for _, id := range []string{"broken", "late", "large"} {
+		b.do(http.StatusNotFound, http.MethodGet, "/v1/networks/"+id, "", nil)
+		b.do(http.StatusConflict, http.MethodPost, "/v1/networks", `{"id": "`+id+`"}`, nil)
+		if b.log.count("network="+id) != 1 {
+			t.Errorf("%s is not told once", id)
+		}
+	}
+	b.end()
+	if after := count(t, store); after != before-1 { // the stray
+		t.Errorf("%d records, were %d", after, before)
+	}
+}
+
+// TestWhoOutlives has a network come back for those who may have it tick, by their names.
+func TestWhoOutlives(t *testing.T) {
+	store := state.NewMemory()
+	o := serve.Options{State: store}
+	token, hash := auth.NewToken()
+	second, secondHash := auth.NewToken()
+	known := func(lines ...string) *auth.Identity {
+		i := auth.New(auth.Options{})
+		if _, err := i.SetTokens([]byte(strings.Join(lines, "\n"))); err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	do := func(l *life, status int, token, method, path string) (n serve.Network) {
+		t.Helper()
+		r := httptest.NewRequestWithContext(t.Context(), method, "/v1/networks"+path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		l.server.Handler().ServeHTTP(w, r)
+		if w.Code != status {
+			t.Fatalf("%d %s, want %d", w.Code, w.Body, status)
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	a := live(t, o, known("ann "+hash+" scopes=call tenant=t"), tick.New())
+	id := do(a, 201, token, http.MethodPost, "").ID
+	a.end()
+
+	b := live(t, o, known("ann "+hash+" scopes=call tenant=t"), tick.New())
+	await(t, "no ticks of hers", func() bool { return b.service.Stats().Ticks > 0 })
+	b.end()
+
+	// Nobody is known who may, and then somebody else comes.
+	c := live(t, o, known("ann "+hash+" scopes=call tenant=elsewhere", "bob "+secondHash+" scopes=call tenant=t"), tick.New())
+	if s := c.service.Stats(); s.Ticks != 0 || s.Lag.Count != 0 {
+		t.Errorf("it ticks for nobody: %+v", s)
+	}
+	do(c, 200, second, http.MethodGet, "/"+id)
+	await(t, "no ticks of his", func() bool { return c.service.Stats().Ticks > 0 })
+	c.end()
+
+	// A server that asks nobody who they are serves all.
+	d := live(t, o, nil, tick.New())
+	await(t, "no ticks of anybody", func() bool { return d.service.Stats().Ticks > 0 })
+}
+
+// TestResumeWithoutPlugin has a network wait for the plugin.
+func TestResumeWithoutPlugin(t *testing.T) {
+	store := state.NewMemory()
+	a := live(t, serve.Options{State: store}, nil, tick.New())
+	a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
+	a.end()
+	b := live(t, serve.Options{State: store}, nil, cascade.New())
+	b.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", nil)
+	if b.log.count("does not tick yet") != 1 || b.service.Stats().Ticks != 0 {
+		t.Errorf("%s", b.log.b.String())
+	}
+	b.end()
+	c := live(t, serve.Options{State: store}, nil, tick.New())
+	await(t, "no ticks", func() bool { return c.service.Stats().Ticks > 0 })
+}
+
+// away is a store that cannot be reached for a while.
+type away struct {
+	state.Store
+
+	gone  atomic.Bool
+	saves atomic.Int64
+}
+
+var errAway = errors.New("away")
+
+func (a *away) Save(ctx context.Context, changes []state.Change) error {
+	a.saves.Add(1)
+	if a.gone.Load() {
+		return errAway
+	}
+	return a.Store.Save(ctx, changes)
+}
+
+// TestStoreAway has a store go away and come back. Networks tick meanwhile, and are saved then.
+func TestStoreAway(t *testing.T) {
+	store := &away{Store: state.NewMemory()}
+	store.gone.Store(true)
+	l := live(t, serve.Options{State: store, StateInterval: time.Millisecond}, nil, tick.New())
+	l.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
+	await(t, "no tries", func() bool { return store.saves.Load() > 3 })
+	l.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/nodes", `{}`, nil)
+	store.gone.Store(false)
+	await(t, "not saved", func() bool { return l.log.count("networks are saved again") == 1 })
+	if n := l.log.count("networks are not saved"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	l.end()
+	k, err := network.NewKeeper(network.KeeperConfig{Store: store, Name: "n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := k.Load(t.Context()); err != nil || len(kept.Snapshot.Nodes) != 1 {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	last := live(t, serve.Options{State: store}, nil, tick.New())
+	store.gone.Store(true)
+	if err := last.service.Close(t.Context()); !errors.Is(err, errAway) {
+		t.Errorf("err %v of the last save", err)
+	}
+}
