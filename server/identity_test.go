@@ -343,7 +343,7 @@ func TestWrongTokens(t *testing.T) {
 func TestAudit(t *testing.T) {
 	var log lockedBuffer
 	file := filepath.Join(t.TempDir(), "audit")
-	trail, err := auth.NewTrail(slog.New(slog.NewJSONHandler(&log, nil)), file)
+	trail, err := auth.NewTrail(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,8 +372,9 @@ func TestAudit(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %.10s %s %.20s", r.Who, r.Action, r.Target, r.Outcome, r.Detail))
 	}
 	want := []string{
-		"ann pause hostile done ", "ann resume hostile done ", "ann promote hostile failed plugin hostile: ",
-		"ann pause nothing failed unknown plugin", "ann pause xxxxxxxxxx failed unknown plugin",
+		"ann pause hostile begun ", "ann pause hostile done ", "ann resume hostile begun ", "ann resume hostile done ",
+		"ann promote hostile begun ", "ann promote hostile failed plugin hostile: ",
+		"ann pause nothing begun ", "ann pause nothing failed unknown plugin", "ann pause xxxxxxxxxx begun ", "ann pause xxxxxxxxxx failed unknown plugin",
 	}
 	if !slices.EqualFunc(got, want, strings.HasPrefix) {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -381,11 +382,33 @@ func TestAudit(t *testing.T) {
 	if len(b) > 4<<10 {
 		t.Errorf("%d bytes", len(b))
 	}
-	if n := strings.Count(log.String(), `"msg":"audit","audit":{"who":"ann","from":"127.0.0.1:`); n != len(want) {
-		t.Errorf("%d of %d in the log:\n%s", n, len(want), log.String())
+	if n := strings.Count(log.String(), `"msg":"audit","audit":{"who":"ann","from":"127.0.0.1:`); n != len(want)/2 {
+		t.Errorf("%d of %d in the log:\n%s", n, len(want)/2, log.String())
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, err %v", info.Mode(), err)
+	}
+}
+
+// TestAuditFull does nothing of which there would be no record.
+func TestAuditFull(t *testing.T) {
+	var log lockedBuffer
+	trail, err := auth.NewTrail(slog.New(slog.NewTextHandler(&log, nil)), "/dev/full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.Audit = trail })
+	for _, path := range []string{"/v1/plugins/hostile/pause", "/v1/state/save"} {
+		status, _, body := s.do(t, http.MethodPost, path, "", "")
+		if status != http.StatusInternalServerError || !strings.Contains(body, "the audit file takes no record, so nothing was done") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if _, _, body := s.do(t, http.MethodGet, "/v1/plugins", "", ""); !strings.Contains(body, `"hostile"`) || strings.Contains(body, `"paused":true`) {
+		t.Errorf("paused all the same: %s", body)
+	}
+	if n := strings.Count(log.String(), "the audit file did not take a record"); n != 2 {
+		t.Errorf("the log has it %d times, want 2:\n%s", n, log.String())
 	}
 }
 

@@ -18,10 +18,18 @@ import (
 // tailField is the query parameter that says how many lines of a log are wanted.
 const tailField = "tail"
 
-// errLogs refuses the log of a plugin to who acts for a tenant, or has no scope admin.
+// errLogs refuses the log of a plugin to who acts for a tenant.
 var errLogs = &auth.Error{
 	Kind:   api.KindForbidden,
 	Detail: "what plugins log, and what happens to the store of states, may tell of all tenants: it takes the scope admin, and a request that names no tenant",
+}
+
+// refuseLogs says why a request sees no logs.
+func refuseLogs(r *http.Request) error {
+	if err := auth.Of(r.Context()).Require(auth.ScopeAdmin); err != nil {
+		return err
+	}
+	return errLogs
 }
 
 // logRoutes show what plugins log, if it is told.
@@ -46,7 +54,7 @@ func (s *Server) logRoutes() []Route {
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	tenant, err := s.sees(r)
 	if err == nil && tenant != nil {
-		err = errLogs
+		err = refuseLogs(r)
 	}
 	tail := event.LogLines
 	if query := r.URL.Query(); err == nil && query.Has(tailField) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -92,6 +93,13 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 	if !s.once(w, r, nil) {
 		return
 	}
+	if !slices.Contains(actions(), r.PathValue("action")) {
+		notFound(w, r)
+		return
+	}
+	if !s.audited(w, r, r.PathValue("action"), foreign.Cut(name)) {
+		return
+	}
 	var changed api.Changed
 	switch r.PathValue("action") {
 	case "reload":
@@ -104,9 +112,6 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		err = s.host.Pause(name)
 	case "resume":
 		err = s.host.Resume(name)
-	default:
-		notFound(w, r)
-		return
 	}
 	s.opts.Audit.Request(r, r.PathValue("action"), foreign.Cut(name), string(changed.Result), err)
 	s.boundBody(w, r) // anew, as the change may have taken longer
@@ -124,6 +129,16 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, changed)
+}
+
+// audited reports whether an action may be done, since the audit trail has that it begins. Else it has
+// answered.
+func (s *Server) audited(w http.ResponseWriter, r *http.Request, action, target string) bool {
+	if s.opts.Audit.Begin(r, action, target) == nil {
+		return true
+	}
+	writeProblem(w, problem(host.KindHost, "", "the audit file takes no record, so nothing was done; the server has logged why"))
+	return false
 }
 
 // stateRuleField is the query parameter of a rollback that is a [host.StateRule].

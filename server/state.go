@@ -29,6 +29,9 @@ func (s *Server) saveState(w http.ResponseWriter, r *http.Request) {
 	if !s.once(w, r, nil) {
 		return
 	}
+	if !s.audited(w, r, "save_state", "") {
+		return
+	}
 	before := s.host.Stats().State
 	began := time.Now()
 	err := s.host.SaveState(r.Context())

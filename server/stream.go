@@ -81,7 +81,7 @@ func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
 	}
 	if q.Tenant != nil && slices.ContainsFunc(q.Kinds, ofAll) {
 		if r.URL.Query().Has(events.ParameterKinds) {
-			return q, errLogs
+			return q, refuseLogs(r)
 		}
 		q.Kinds = slices.DeleteFunc(slices.Clone(q.Kinds), ofAll)
 	}

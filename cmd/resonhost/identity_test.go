@@ -77,7 +77,7 @@ func TestTokens(t *testing.T) {
 		{[]string{"top", "--once", "--token-file", filepath.Join(dir, "ci")}, api.ExitFailed, "resonhost: ci lacks the scope read\n"},
 		{[]string{"top", "--once", "--token-file", filepath.Join(dir, "ops")}, api.ExitOK, ""},
 		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "ci")}, api.ExitFailed, "resonhost: ci lacks the scope read\n"},
-		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "watch")}, api.ExitFailed, "resonhost: what plugins log may tell of all tenants: it takes the scope admin, and a request that names no tenant\n"},
+		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "watch")}, api.ExitFailed, "resonhost: watch lacks the scope admin\n"},
 		{[]string{"logs", "cascade", "--token-file", filepath.Join(dir, "ops")}, api.ExitOK, ""},
 		{[]string{"whoami"}, api.ExitFailed, "resonhost: a token is needed: send the header Authorization: Bearer TOKEN; --token-file FILE or RESONHOST_TOKEN has one\n"},
 	} {

@@ -53,8 +53,12 @@ func TestReload(t *testing.T) {
 
 	write("workers: many\n")
 	hangUp()
-	// What is less than a warning is not logged any more.
+	// What is less than a warning is not logged any more, but for audit records.
 	line, err := p.logs.ReadString('\n')
+	if err != nil || !strings.Contains(line, "level=INFO msg=audit audit.who=signal") {
+		t.Errorf("%q, err %v, want the record of the reload before", line, err)
+	}
+	line, err = p.logs.ReadString('\n')
 	if want := `level=ERROR msg="not reloaded; what was before holds" what=configuration error="` + file + `:1: workers: `; err != nil || !strings.Contains(line, want) {
 		t.Errorf("%q, err %v, want %s", line, err, want)
 	}

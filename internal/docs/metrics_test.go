@@ -41,7 +41,7 @@ func TestMetrics(t *testing.T) {
 	}
 	dir := t.TempDir()
 	pair := certtest.New(t).Server(t, "x")
-	certtest.Write(t, dir, map[string][]byte{"tokens": nil, "cert": pair.Chain, "key": pair.Key})
+	certtest.Write(t, dir, map[string][]byte{"tokens": []byte("# none\n"), "cert": pair.Chain, "key": pair.Key})
 	keeper, err := auth.Open(auth.Files{Tokens: filepath.Join(dir, "tokens"), Certificate: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")})
 	if err != nil {
 		t.Fatal(err)

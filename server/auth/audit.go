@@ -26,7 +26,8 @@ type Record struct {
 	// Action is what was done, such as rollback, and Target what it was done to.
 	Action string `json:"action"`
 	Target string `json:"target,omitzero"`
-	// Outcome is done or failed, or refused to who may not do that.
+	// Outcome is done or failed, or refused to who may not do that. It is begun before an action is
+	// done, of which a later record says how it ended.
 	Outcome string `json:"outcome"`
 	// Detail says why it failed, or what came of it.
 	Detail string `json:"detail,omitzero"`
@@ -37,6 +38,7 @@ type Record struct {
 
 // Outcomes of records.
 const (
+	OutcomeBegun   = "begun"
 	OutcomeDone    = "done"
 	OutcomeFailed  = "failed"
 	OutcomeRefused = "refused"
@@ -50,12 +52,13 @@ const (
 	WhoSignal    = "signal"
 )
 
-// Trail keeps audit records: in the log, under one message, and in a file of JSON lines if it has
+// Trail keeps audit records: in the log, under one message and whatever the log's level, and in a file of JSON lines if it has
 // one. It is safe for concurrent use. The zero value and nil keep nothing.
 type Trail struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	file *os.File // guarded by mu; nil for none
+	torn bool     // guarded by mu; the file ends within a line
 
 	// Refusals of principals are bounded apart from those of others, so that these cannot hide them.
 	principals, strangers refusals
@@ -100,21 +103,48 @@ func (t *Trail) Add(ctx context.Context, r Record) {
 		return
 	}
 	r.Time = time.Now().UTC()
-	t.log.LogAttrs(ctx, slog.LevelInfo, Message, slog.Group("audit",
+	rec := slog.NewRecord(r.Time, slog.LevelInfo, Message, 0)
+	rec.AddAttrs(slog.Group("audit",
 		slog.String("who", r.Who), slog.String("from", r.From), slog.String("action", r.Action),
 		slog.String("target", r.Target), slog.String("outcome", r.Outcome), slog.String("detail", r.Detail), slog.Int64("unrecorded", r.Unrecorded)))
-	if err := t.append(r); err != nil {
-		t.log.ErrorContext(ctx, "the audit file did not take a record", "error", err, "action", r.Action, "target", r.Target, "who", r.Who)
-	}
+	// The logger would leave it out if its level is above info.
+	_ = t.log.Handler().Handle(ctx, rec) // as the logger does, which has nobody to tell either
+	_ = t.keep(ctx, r)                   // the log has it
 }
 
-// Request keeps a record of what a request did, or failed to do.
-func (t *Trail) Request(r *http.Request, action, target, detail string, err error) {
+// keep appends a record to the file. The log says of one that the file does not take.
+func (t *Trail) keep(ctx context.Context, r Record) error {
+	err := t.append(r)
+	if err != nil {
+		t.log.ErrorContext(ctx, "the audit file did not take a record", "error", err, "action", r.Action, "target", r.Target, "who", r.Who, "outcome", r.Outcome)
+	}
+	return err
+}
+
+// Begin keeps in the file that a request's action is about to be done. With an error it must not be: the
+// file takes no records, and there would be none of the action. Afterwards Request keeps how it ended.
+func (t *Trail) Begin(r *http.Request, action, target string) error {
+	if t == nil || t.log == nil {
+		return nil
+	}
+	rec := requested(r, action, target, OutcomeBegun)
+	rec.Time = time.Now().UTC()
+	return t.keep(r.Context(), rec)
+}
+
+// requested is a record of a request.
+func requested(r *http.Request, action, target, outcome string) Record {
 	who := WhoAnonymous
 	if p := Of(r.Context()); !p.Anonymous() {
 		who = p.Name()
 	}
-	rec := Record{Who: who, From: r.RemoteAddr, Action: action, Target: target, Outcome: OutcomeDone, Detail: detail}
+	return Record{Who: who, From: r.RemoteAddr, Action: action, Target: target, Outcome: outcome}
+}
+
+// Request keeps a record of what a request did, or failed to do.
+func (t *Trail) Request(r *http.Request, action, target, detail string, err error) {
+	rec := requested(r, action, target, OutcomeDone)
+	rec.Detail = detail
 	if err != nil {
 		rec.Outcome, rec.Detail = OutcomeFailed, err.Error()
 	}
@@ -151,7 +181,15 @@ func (t *Trail) append(r Record) error {
 	if t.file == nil {
 		return nil
 	}
-	if _, err := t.file.Write(append(line, '\n')); err != nil {
+	line = append(line, '\n')
+	if t.torn { // what is there of the record before must not spoil this one
+		line = append([]byte("\n"), line...)
+	}
+	n, err := t.file.Write(line)
+	if n > 0 {
+		t.torn = line[n-1] != '\n'
+	}
+	if err != nil {
 		return err
 	}
 	return t.file.Sync()

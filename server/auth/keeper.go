@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -115,7 +116,7 @@ func (k *Keeper) openTokens() (start func(), err error) {
 	if err != nil {
 		return nil, &FileError{"Tokens", path, reason(err)}
 	}
-	entries, err := k.identity.SetTokens(contents[0])
+	entries, err := k.setTokens(contents[0])
 	if err != nil {
 		return nil, &FileError{"Tokens", path, err}
 	}
@@ -123,13 +124,27 @@ func (k *Keeper) openTokens() (start func(), err error) {
 	if len(entries) == 0 {
 		k.files.Logger.Warn("the file of tokens has no line; nobody may call by a token", "file", path)
 	}
-	n := len(entries) // which Take sets, before Told hears of it
+	n := len(entries) // of what holds: Told hears of it also when that is back, and nothing was taken
 	return k.follow(whatTokens, []string{path}, contents, func(contents [][]byte) error {
-		entries, err := k.identity.SetTokens(contents[0])
-		n = len(entries)
+		entries, err := k.setTokens(contents[0])
+		if err == nil {
+			n = len(entries)
+		}
 		return err
 	}, func() string { return fmt.Sprintf("names: %d", n) }), nil
 }
+
+// setTokens takes a file of tokens over, unless it is empty.
+func (k *Keeper) setTokens(text []byte) ([]Entry, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errEmpty
+	}
+	return k.identity.SetTokens(text)
+}
+
+// errEmpty is of a file that was cut off, or could not be written, more likely than one that shuts
+// everybody out.
+var errEmpty = errors.New("is empty; resonhost token new adds a line, and a line with # alone says that nobody may call")
 
 // openCertificate reads the certificate, its key and who signs clients', and returns what follows
 // them.
@@ -164,8 +179,11 @@ func (k *Keeper) openCertificate() (start func(), err error) {
 	k.expiry = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "resonhost_tls_certificate_expiry_timestamp_seconds", Help: "When the server's certificate expires, in seconds since 1970.",
 	}, func() float64 { return float64(k.shown.expires.Load()) })
-	return k.follow(whatCertificate, paths, contents, func(contents [][]byte) (err error) {
-		expires, err = set(contents)
+	return k.follow(whatCertificate, paths, contents, func(contents [][]byte) error {
+		until, err := set(contents)
+		if err == nil {
+			expires = until
+		}
 		return err
 	}, func() string {
 		k.warnOfExpiry(expires)

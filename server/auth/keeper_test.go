@@ -107,9 +107,17 @@ func TestKeepTokens(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	lintMetrics(t, r)
-	write("")
+	write("\n")
+	log.await(t, 2, "audit.outcome=failed")
+	log.await(t, 1, "is empty; resonhost token new adds a line")
+	if who() != "b" {
+		t.Errorf("with an empty file it is %q", who())
+	}
+	write("b " + hashed + " scopes=call\n") // as before: nothing is taken over
+	log.await(t, 2, `audit.detail="names: 1"`)
+	write("# nobody\n")
 	k.Reload()
-	log.await(t, 2, "audit.outcome=done")
+	log.await(t, 1, `audit.detail="names: 0"`)
 	if who() != "" {
 		t.Errorf("it is %q", who())
 	}
@@ -241,13 +249,30 @@ func TestKeepCertificate(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+// TestCertificateBack breaks a certificate, and puts back the one that held.
+func TestCertificateBack(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	pair := certtest.New(t).Server(t, "x")
+	certtest.Write(t, dir, map[string][]byte{"cert": pair.Chain, "key": pair.Key})
+	k, log := kept(t, auth.Files{Certificate: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")})
+	defer k.Close()
+	certtest.Write(t, dir, map[string][]byte{"cert": []byte("bad")})
+	log.await(t, 1, "audit.outcome=failed")
+	certtest.Write(t, dir, map[string][]byte{"cert": pair.Chain})
+	log.await(t, 1, "audit.outcome=done")
+	if text := log.String(); !strings.Contains(text, `audit.detail="expires: 2`) || strings.Contains(text, "has expired") {
+		t.Errorf("the certificate that is back has not its own time:\n%s", text)
+	}
+}
+
 // TestOpen says which file is wrong, and warns of what others may do with one.
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	a := certtest.New(t)
 	pair, other := a.Server(t, "x"), a.Server(t, "y")
 	certtest.Write(t, dir, map[string][]byte{
-		"cert": pair.Chain, "key": pair.Key, "ca": a.PEM, "other": other.Key, "text": []byte("a text"), "broken": []byte("\nx"), "tokens": nil,
+		"cert": pair.Chain, "key": pair.Key, "ca": a.PEM, "other": other.Key, "text": []byte("a text"), "broken": []byte("\nx"), "tokens": []byte("# nobody\n"), "empty": nil,
 	})
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for name, c := range map[string]struct {
@@ -255,6 +280,7 @@ func TestOpen(t *testing.T) {
 		want  string
 	}{
 		"no tokens":      {auth.Files{Tokens: at("nothing")}, "Tokens: " + at("nothing") + ": no such file or directory"},
+		"empty tokens":   {auth.Files{Tokens: at("empty")}, "Tokens: " + at("empty") + ": is empty; resonhost token new adds a line, and a line with # alone says that nobody may call"},
 		"a directory":    {auth.Files{Tokens: dir}, "Tokens: " + dir + ": not a regular file"},
 		"broken tokens":  {auth.Files{Tokens: at("broken")}, "Tokens: " + at("broken") + ": line 2: hash: is missing after the name; resonhost token new prints a line with one"},
 		"no key":         {auth.Files{Certificate: at("cert")}, "Certificate and Key: must be there together"},

@@ -36,7 +36,7 @@ func Append(file []byte, line string) ([]byte, error) {
 }
 
 // Remove returns a file of tokens without the line of a name. All other lines, comments too, stay as
-// they are.
+// they are. If there is none, a comment says that nobody may call.
 func Remove(file []byte, name string) ([]byte, error) {
 	entries, err := Parse(file)
 	if err != nil {
@@ -52,6 +52,9 @@ func Remove(file []byte, name string) ([]byte, error) {
 			if n++; n != e.Line {
 				kept = append(kept, line...)
 			}
+		}
+		if len(bytes.TrimSpace(kept)) == 0 { // an empty file counts as a broken one
+			kept = []byte("# Nobody may call by a token.\n")
 		}
 		return kept, nil
 	}

@@ -165,6 +165,9 @@ func TestLines(t *testing.T) {
 	if file, err = auth.Remove(file, "old"); err != nil || string(file) != "# first\n# end\n"+line {
 		t.Errorf("%q, %v", file, err)
 	}
+	if left, err := auth.Remove([]byte(line), "ci"); err != nil || string(left) != "# Nobody may call by a token.\n" {
+		t.Errorf("without its only line: %q, %v", left, err)
+	}
 	if _, err := auth.Remove(file, "old"); err == nil || err.Error() != `there is no line of the name "old"` {
 		t.Errorf("err %v", err)
 	}
