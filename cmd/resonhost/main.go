@@ -239,10 +239,17 @@ func interspersed(app *cli.App, args []string) ([]string, error) {
 		}
 		flags = append(flags, a)
 		name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
-		if seen[name] {
+		first := name // of the flag's names
+		if f := flagOf(cmd, name); f != nil {
+			first = f.Names()[0]
+		}
+		switch {
+		case seen[first] && first != name:
+			return nil, usagef("--%s is there twice, once as --%s", first, name)
+		case seen[first]:
 			return nil, usagef("--%s is there twice", name)
 		}
-		seen[name] = true
+		seen[first] = true
 		if takesValue(cmd, strings.TrimLeft(a, "-")) {
 			if i++; i == len(args) {
 				return append(args[:2:2], flags...), nil // package flag complains about the last
@@ -256,12 +263,24 @@ func interspersed(app *cli.App, args []string) ([]string, error) {
 
 // takesValue reports whether the argument after a flag is its value.
 func takesValue(cmd *cli.Command, name string) bool {
+	f := flagOf(cmd, name)
+	return f != nil && f.TakesValue()
+}
+
+// namedFlag is a flag of a command, which tells whether it has a value.
+type namedFlag interface {
+	cli.Flag
+	TakesValue() bool
+}
+
+// flagOf is the flag of a command that has a name, nil if there is none.
+func flagOf(cmd *cli.Command, name string) namedFlag {
 	for _, f := range cmd.Flags {
-		if d, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] == name {
-			return d.TakesValue()
+		if d, ok := f.(namedFlag); ok && slices.Contains(f.Names(), name) {
+			return d
 		}
 	}
-	return false
+	return nil
 }
 
 // printable makes text that may come from a plugin fit for a terminal.

@@ -95,6 +95,7 @@ func TestRunSwaps(t *testing.T) {
 	if stdout, stderr, code := command(t, "plugins", "ls", "--addr", d.addr); code != 0 || !strings.Contains(stdout, "swap") {
 		t.Errorf("--addr: code %d: %s%s", code, stdout, stderr)
 	}
+	does("resonhost: --url is there twice, once as --addr", 2, "ls", "--addr", d.addr)
 	does(`resonhost: plugins: there is no command "rolback"; did you mean "rollback"?`, 2, "rolback", "swap")
 	does("resonhost: say of which plugin: resonhost plugins pause NAME", 2, "pause")
 
@@ -131,7 +132,7 @@ func TestRunSwaps(t *testing.T) {
 	save("swap.wasm", stateful("v4", `, "state_version": 1, "state_reads": [0]`))
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v4`)
 	does("swap: streams have states of format 1, and version v3 reads [0]; the rule is to refuse that; "+
-		"--state-rule reset has such streams begin anew", 1, "rollback", "swap")
+		"--state-rule reset has such streams begin anew", 3, "rollback", "swap")
 	does("swap v3 serving", 0, "rollback", "swap", "--state-rule", "reset")
 	if text, code := d.rest(t); code != api.ExitOK || !strings.Contains(text, "drained") {
 		t.Errorf("code %d: %s", code, text)
