@@ -21,6 +21,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/value"
+	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
 	"github.com/resonhost/resonhost/state/redis"
@@ -154,7 +155,7 @@ func (o *options) saveState(ctx context.Context, std stdio) error {
 // set reports whether there is a store.
 func (s *stateOptions) set() bool { return s.dir != "" || s.url != "" }
 
-// openState opens the store of a host, if there is to be one. The host has to be closed before it.
+// openState opens the store of a host and its jobs, if there is to be one. The host has to be closed before it.
 func (o *options) openState(ctx context.Context, log *slog.Logger) (closeState func() error, err error) {
 	if !o.state.set() {
 		return func() error { return nil }, nil
@@ -163,7 +164,7 @@ func (o *options) openState(ctx context.Context, log *slog.Logger) (closeState f
 	if err != nil {
 		return nil, err
 	}
-	o.host.State = store
+	o.host.State, o.jobs.Store = store, jobs.NewStateStore(store, log)
 	return store.Close, nil
 }
 

@@ -161,20 +161,30 @@ func (m *Manager) load(ctx context.Context) error {
 		j := &job{record: r, done: make(chan struct{}), changed: make(chan struct{})}
 		close(j.done)
 		if !r.Job.State.Over() {
-			m.settle(j, errLost)
-			if err := m.opts.Store.Put(ctx, j.record); err != nil {
+			if err := m.lose(ctx, j); err != nil {
 				return fmt.Errorf("jobs: %w", err)
 			}
 		}
 		m.jobs[r.Job.ID] = j
 		m.over = append(m.over, j)
-		m.chargeLocked(j, overhead+r.Job.ResultBytes)
+		m.chargeLocked(j, overhead+j.record.Job.ResultBytes)
 		m.keepLocked(j, j.held)
 		m.tenantLocked(j).jobs++
 	}
 	// Those that were lost are kept for as long as others.
 	slices.SortStableFunc(m.over, func(a, b *job) int { return a.record.Job.Expires.Compare(b.record.Job.Expires) })
 	return nil
+}
+
+// lose ends a job that was not over when its process ended.
+func (m *Manager) lose(ctx context.Context, j *job) error {
+	m.ended.WithLabelValues(m.settle(j, errLost)).Inc()
+	last := lastLine(j.record.Job.Error)
+	if err := m.opts.Store.Append(ctx, j.record.Job.ID, last); err != nil {
+		return err
+	}
+	j.record.Job.ResultBytes += int64(len(last))
+	return m.opts.Store.Put(ctx, j.record)
 }
 
 // Spec is what a job is to do.

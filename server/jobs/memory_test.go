@@ -8,12 +8,29 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/server/jobs"
+	"github.com/resonhost/resonhost/state"
 )
 
-// TestMemoryStore reads at any offset what was appended in parts of any length.
-func TestMemoryStore(t *testing.T) {
-	s, r := jobs.NewMemoryStore(), rand.New(rand.NewPCG(1, 2))
-	if err := s.Put(t.Context(), jobs.Record{Job: api.Job{ID: "j"}}); err != nil {
+// TestStores holds each store to the contract: it reads at any offset what was appended in parts of any
+// length.
+func TestStores(t *testing.T) {
+	kept := state.NewMemory()
+	for name, s := range map[string]jobs.Store{"memory": jobs.NewMemoryStore(), "state": stateStore(t, kept)} {
+		t.Run(name, func(t *testing.T) { testStore(t, s) })
+	}
+	if n := records(t, kept); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+}
+
+func testStore(t *testing.T, s jobs.Store) {
+	r := rand.New(rand.NewPCG(1, 2))
+	isEmpty(t, s)
+	job := jobs.Record{Owner: ann, Job: api.Job{ID: "j", State: api.JobRunning}}
+	if err := s.Append(t.Context(), "j", []byte("x")); err == nil {
+		t.Error("a job that there is not has results")
+	}
+	if err := s.Put(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
 	var want []byte
@@ -29,6 +46,29 @@ func TestMemoryStore(t *testing.T) {
 			t.Fatalf("%d bytes at %d of %d, %v", got, offset, len(want), err)
 		}
 	}
+	if _, err := s.Read(t.Context(), "j", -1, make([]byte, 1)); err == nil {
+		t.Error("an offset below 0 is read")
+	}
+	job.Job.State, job.Job.ResultBytes = api.JobDone, int64(len(want))
+	if err := s.Put(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, len(want)+1)
+	if n, err := s.Read(t.Context(), "j", 0, p); err != nil || !bytes.Equal(p[:n], want) {
+		t.Errorf("%d bytes of %d once it is over, %v", n, len(want), err)
+	}
+	if list, err := s.All(t.Context()); err != nil || len(list) != 1 || list[0].Owner != ann || list[0].Job.ID != "j" || list[0].Job.ResultBytes != int64(len(want)) {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for range 2 {
+		if err := s.Delete(t.Context(), "j"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := s.Read(t.Context(), "j", 0, p); err == nil {
+		t.Error("a job that was deleted is read")
+	}
+	isEmpty(t, s)
 }
 
 // TestMemoryStoreRoom has results take little more memory than their bytes, which is what the bounds

@@ -284,6 +284,12 @@ func (m *Manager) told(j *job, err error) error {
 	return errStore
 }
 
+// lastLine is the line of results that says why there are no more.
+func lastLine(e *api.Error) []byte {
+	b, _ := json.Marshal(api.Failure{Error: *e}) // which has nothing that could fail
+	return append(b, '\n')
+}
+
 // finish ends a job. One that has no result for each task has a last line that says why.
 func (m *Manager) finish(j *job, err error) {
 	id := j.record.Job.ID
@@ -300,8 +306,7 @@ func (m *Manager) finish(j *job, err error) {
 	defer cancel()
 	var last []byte
 	if e != nil {
-		last, _ = json.Marshal(api.Failure{Error: *e}) // which has nothing that could fail
-		last = append(last, '\n')
+		last = lastLine(e)
 		if err := m.opts.Store.Append(ctx, id, last); err != nil {
 			m.log.Error("the end of a job could not be stored", "job", id, "error", err)
 			last = nil

@@ -23,8 +23,8 @@ type Record struct {
 }
 
 // Store keeps jobs and their results. Its methods may be called concurrently, but those of one job
-// by one goroutine at a time, [Store.Read] aside. The input of a job is not kept: a job that was not
-// over when its process ended has failed.
+// by one goroutine at a time, [Store.Read] aside. [Store.All] is called first. The input of a job is not
+// kept: a job that was not over when its process ended has failed. Nothing is appended to one that is over.
 type Store interface {
 	// Put keeps a record, in the place of the one of the same ID.
 	Put(ctx context.Context, r Record) error

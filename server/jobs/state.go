@@ -1,0 +1,383 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/state"
+)
+
+const (
+	// recordFormat is the number of the form of stored records, which is JSON.
+	recordFormat = 1
+	// maxRecord is how long a stored record is at most, in bytes: more than any that Submit makes.
+	maxRecord = 64 << 10
+	// storeTimeout is how long one call of the store may take.
+	storeTimeout = 10 * time.Second
+)
+
+// StateStore is a [Store] that outlives the process, in a [state.Store]. A record is stored when Put
+// returns. Results are stored in segments of 64 KiB, each once it is full, and the last one with the
+// record of a job that is over. So a crash costs a job that was under way the rest of its results.
+//
+// All must be called before any other method.
+type StateStore struct {
+	store state.Store
+	log   *slog.Logger
+
+	mu   sync.Mutex
+	jobs map[string]*stored
+}
+
+// stored is what is kept of a job. Only who calls the methods of one job changes it, with the mutex.
+type stored struct {
+	tenant   string
+	whole    int    // segments that are stored and full
+	tail     []byte // what comes behind them; of a job that is over it is stored, and nil
+	over     bool
+	size     int64
+	segments int // that the store may have
+}
+
+var _ Store = (*StateStore)(nil)
+
+// NewStateStore returns a store that keeps jobs in another, which its caller opens and closes. The
+// log is told of records that cannot be read.
+func NewStateStore(store state.Store, log *slog.Logger) *StateStore {
+	return &StateStore{store: store, log: log, jobs: make(map[string]*stored)}
+}
+
+func jobKey(tenant, id string) state.Key {
+	return state.Key{Kind: state.KindJob, Tenant: tenant, Name: id}
+}
+
+func segmentKey(tenant, id string, n int) state.Key {
+	return state.Key{Kind: state.KindOutput, Tenant: tenant, Name: fmt.Sprintf("%s/%08x", id, n)}
+}
+
+// parseSegment returns of which job a segment is, and which.
+func parseSegment(key state.Key) (id string, n int, ok bool) {
+	id, number, ok := strings.Cut(key.Name, "/")
+	at, err := strconv.ParseUint(number, 16, 31)
+	return id, int(at), ok && err == nil && segmentKey(key.Tenant, id, int(at)) == key
+}
+
+func (s *StateStore) find(what, id string) (*stored, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.jobs[id]; k != nil {
+		return k, nil
+	}
+	return nil, fmt.Errorf("%s %s: %w", what, id, errNoJob)
+}
+
+func (s *StateStore) save(ctx context.Context, changes []state.Change) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return s.store.Save(ctx, changes)
+}
+
+// changeOf is what stores a record.
+func changeOf(key state.Key, data []byte) state.Change {
+	return state.Change{Record: state.Record{Key: key, Format: recordFormat, Changed: time.Now().Truncate(time.Millisecond), Data: data}}
+}
+
+// Put implements [Store].
+func (s *StateStore) Put(ctx context.Context, r Record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	id, tenant := r.Job.ID, r.Owner.Tenant
+	s.mu.Lock()
+	k := s.jobs[id]
+	if k == nil {
+		k = &stored{tenant: tenant}
+		s.jobs[id] = k // before it is saved: what fails may be stored nevertheless, and is to be deleted
+	}
+	s.mu.Unlock()
+	var changes []state.Change
+	over := r.Job.State.Over()
+	if over && len(k.tail) > 0 {
+		changes = append(changes, changeOf(segmentKey(tenant, id, k.whole), k.tail))
+		k.segments = max(k.segments, k.whole+1)
+	}
+	if err := s.save(ctx, append(changes, changeOf(jobKey(tenant, id), data))); err != nil {
+		return err
+	}
+	if over {
+		s.mu.Lock()
+		k.over, k.tail = true, nil
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// Append implements [Store]. Nothing is appended if it fails.
+func (s *StateStore) Append(ctx context.Context, id string, lines []byte) error {
+	k, err := s.find("append to", id)
+	if err != nil {
+		return err
+	}
+	if k.over {
+		return fmt.Errorf("append to %s: the job is over", id)
+	}
+	tail := k.tail
+	var changes []state.Change
+	if len(tail)+len(lines) >= segment {
+		tail = append(bytes.Clone(tail), lines...)
+		for ; len(tail) >= segment; tail = tail[segment:] {
+			changes = append(changes, changeOf(segmentKey(k.tenant, id, k.whole+len(changes)), tail[:segment:segment]))
+		}
+		k.segments = max(k.segments, k.whole+len(changes))
+		if err := s.save(ctx, changes); err != nil {
+			return err
+		}
+		tail = bytes.Clone(tail) // which holds the segments no longer
+	} else {
+		tail = append(tail, lines...) // behind what others read
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k.whole += len(changes)
+	k.tail = tail
+	k.size += int64(len(lines))
+	return nil
+}
+
+// Read implements [Store].
+func (s *StateStore) Read(ctx context.Context, id string, offset int64, p []byte) (n int, err error) {
+	k, err := s.find("read", id)
+	if err != nil {
+		return 0, err
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("read %s: offset %d is negative", id, offset)
+	}
+	s.mu.Lock()
+	whole, tail, size, over := k.whole, k.tail, k.size, k.over
+	s.mu.Unlock()
+	for n < len(p) && offset+int64(n) < size {
+		at := offset + int64(n)
+		part := tail
+		if i := int(at / segment); over || i < whole {
+			if part, err = s.segment(ctx, segmentKey(k.tenant, id, i), int(min(size-int64(i)*segment, segment))); err != nil {
+				return n, fmt.Errorf("read %s: %w", id, err)
+			}
+		}
+		n += copy(p[n:], part[at%segment:])
+	}
+	return n, nil
+}
+
+// segment reads a segment, of which so many bytes are wanted.
+func (s *StateStore) segment(ctx context.Context, key state.Key, size int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	r, err := s.store.Load(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if r.Format != recordFormat || len(r.Data) < size {
+		return nil, &state.RecordError{Key: key, Reason: fmt.Sprintf("it has format %d and %d bytes; format %d and %d bytes are wanted", r.Format, len(r.Data), recordFormat, size), Err: state.ErrCorrupt}
+	}
+	return r.Data[:size], nil
+}
+
+// Delete implements [Store].
+func (s *StateStore) Delete(ctx context.Context, id string) error {
+	k, err := s.find("delete", id)
+	if err != nil {
+		return nil // which is as it should be
+	}
+	// The record comes first: segments without one are found at the next start.
+	changes := []state.Change{{Record: state.Record{Key: jobKey(k.tenant, id)}, Delete: true}}
+	for n := range k.segments {
+		changes = append(changes, state.Change{Record: state.Record{Key: segmentKey(k.tenant, id, n)}, Delete: true})
+	}
+	if err := s.save(ctx, changes); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, id)
+	return nil
+}
+
+// All implements [Store]. Records that cannot be read are left out, and stay as they are. If none can be
+// read because their key is another, that is an error.
+func (s *StateStore) All(ctx context.Context) ([]Record, error) {
+	parts, err := s.parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []Record
+	var first error
+	all, sealed := 0, 0
+	err = s.store.List(ctx, state.Filter{Kind: state.KindJob, Data: true}, func(r state.Record) error {
+		all++
+		job, err := decode(&r, parts[r.Key])
+		if err == nil {
+			list = append(list, job)
+			return nil
+		}
+		if errors.Is(err, state.ErrKey) {
+			sealed++
+		}
+		if first == nil {
+			first = err
+		}
+		delete(parts, r.Key) // the results stay as well
+		s.log.Error("a stored job cannot be read; it is left out, and stays", "error", err)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the jobs that are stored cannot be listed: %w", err)
+	}
+	if sealed > 0 && sealed == all {
+		return nil, fmt.Errorf("none of the %d stored jobs can be read, since their key is another (--state-key, state.Codec): %w", all, first)
+	}
+	for i := range list {
+		r := &list[i]
+		key := jobKey(r.Owner.Tenant, r.Job.ID)
+		if err := s.take(ctx, r, parts[key]); err != nil {
+			s.log.Error("results of a stored job cannot be read; those before are kept", "job", r.Job.ID, "error", err)
+		}
+		delete(parts, key)
+	}
+	return list, s.sweep(ctx, parts)
+}
+
+// parts returns how long the segments are that are stored of each job.
+func (s *StateStore) parts(ctx context.Context) (map[state.Key]map[int]int, error) {
+	parts := make(map[state.Key]map[int]int)
+	err := s.store.List(ctx, state.Filter{Kind: state.KindOutput}, func(r state.Record) error {
+		id, n, ok := parseSegment(r.Key)
+		if !ok {
+			return nil // it is nobody's, and stays for who looks into the store
+		}
+		key := jobKey(r.Key.Tenant, id)
+		if parts[key] == nil {
+			parts[key] = make(map[int]int)
+		}
+		parts[key][n] = r.Size // 0 of one that cannot be read
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the results of jobs that are stored cannot be listed: %w", err)
+	}
+	return parts, nil
+}
+
+// decode reads the stored record of a job that has such segments.
+func decode(r *state.Record, segments map[int]int) (job Record, err error) {
+	fault := func(err error, form string, args ...any) error {
+		return &state.RecordError{Key: r.Key, Reason: fmt.Sprintf(form, args...), Err: err}
+	}
+	switch {
+	case r.Err != nil:
+		return Record{}, r.Err
+	case r.Format > recordFormat:
+		return Record{}, fault(state.ErrNewer, "it has format %d, and this program reads %d", r.Format, recordFormat)
+	case len(r.Data) > maxRecord:
+		return Record{}, fault(state.ErrCorrupt, "it has %d bytes, more than any job", len(r.Data))
+	}
+	if err := json.Unmarshal(r.Data, &job); err != nil {
+		return Record{}, fault(state.ErrCorrupt, "it is no job: %v", err)
+	}
+	room := int64(0)
+	for n := 0; segments[n] > 0 && room == int64(n)*segment; n++ {
+		room += int64(segments[n])
+	}
+	switch j := &job.Job; {
+	case job.Owner.Tenant != r.Key.Tenant, j.ID != r.Key.Name, j.ID == "":
+		return Record{}, fault(state.ErrCorrupt, "it is the job of another key")
+	case !slices.Contains(api.JobStates(), j.State):
+		return Record{}, fault(state.ErrCorrupt, "there is no state %q of jobs", j.State)
+	case j.State.Over() && (j.ResultBytes < 0 || j.ResultBytes > room):
+		return Record{}, fault(state.ErrCorrupt, "it has %d bytes of results, of which %d are there", j.ResultBytes, room)
+	}
+	return job, nil
+}
+
+// take takes a job over, with those of its segments that are of use. The record of one that is not over
+// is older than they are: it is told what they have.
+func (s *StateStore) take(ctx context.Context, r *Record, segments map[int]int) (err error) {
+	k := &stored{tenant: r.Owner.Tenant}
+	for n := range segments {
+		k.segments = max(k.segments, n+1)
+	}
+	s.mu.Lock()
+	s.jobs[r.Job.ID] = k
+	s.mu.Unlock()
+	if r.Job.State.Over() {
+		k.over, k.size, k.whole = true, r.Job.ResultBytes, int(r.Job.ResultBytes/segment)
+		return nil
+	}
+	var c counter
+	for n := 0; segments[n] == segment && err == nil; n++ {
+		var data []byte
+		if data, err = s.segment(ctx, segmentKey(k.tenant, r.Job.ID, n), segment); err == nil {
+			if end := c.add(data); end > 0 {
+				k.whole, k.tail, k.size = n, data[:end:end], int64(n)*segment+int64(end)
+			}
+		}
+	}
+	if len(k.tail) == segment {
+		k.whole, k.tail = k.whole+1, nil
+	}
+	r.Job.Done, r.Job.Failed, r.Job.ResultBytes = c.lines, c.failed, k.size
+	return err
+}
+
+// failedPrefix is what lines begin with that are errors, by which clients know them, too.
+const failedPrefix = `{"error":`
+
+// counter counts lines, and those of tasks that failed.
+type counter struct {
+	lines, failed int
+	head          []byte // of the line that is not whole yet
+}
+
+// add counts the lines that end in p, and returns where the last of them does, 0 without one.
+func (c *counter) add(p []byte) (end int) {
+	for line := range bytes.Lines(p) {
+		c.head = append(c.head, line[:min(len(line), len(failedPrefix)-len(c.head))]...)
+		if line[len(line)-1] != '\n' {
+			break
+		}
+		c.lines++
+		if string(c.head) == failedPrefix {
+			c.failed++
+		}
+		c.head = c.head[:0]
+		end += len(line)
+	}
+	return end
+}
+
+// sweep deletes segments of no job, which a crash leaves that interrupts a deletion.
+func (s *StateStore) sweep(ctx context.Context, parts map[state.Key]map[int]int) error {
+	var changes []state.Change
+	for key, segments := range parts {
+		for n := range segments {
+			changes = append(changes, state.Change{Record: state.Record{Key: segmentKey(key.Tenant, key.Name, n)}, Delete: true})
+		}
+	}
+	for batch := range slices.Chunk(changes, 1024) {
+		if err := s.save(ctx, batch); err != nil {
+			return fmt.Errorf("results of jobs that are gone cannot be deleted: %w", err)
+		}
+	}
+	return nil
+}
