@@ -83,13 +83,15 @@ type Pool struct {
 	zstdReaders []sync.Pool // by windows
 	writers     map[Coding]*sync.Pool
 	packing     chan struct{} // has room for as many as may pack at once
+	unpacking   chan struct{} // and for as many as may unpack
 }
 
 // New returns an empty pool.
 func New() *Pool {
 	return &Pool{
 		zstdReaders: make([]sync.Pool, len(windows())), packing: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		writers: map[Coding]*sync.Pool{Gzip: {}, Zstd: {}},
+		unpacking: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), // other requests have the rest
+		writers:   map[Coding]*sync.Pool{Gzip: {}, Zstd: {}},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -255,4 +256,43 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("%T %v", err, err)
 		}
 	})
+}
+
+// waiting is a body that says when it is first waited for.
+type waiting struct {
+	io.Reader
+
+	begun func()
+}
+
+func (w *waiting) Read(b []byte) (int, error) {
+	w.begun()
+	return w.Reader.Read(b)
+}
+
+// TestSlowBodies has more bodies wait for their clients than may be unpacked at once.
+func TestSlowBodies(t *testing.T) {
+	p := pack.New()
+	for _, c := range codings() {
+		var all sync.WaitGroup
+		var clients []io.Closer
+		for range 4 * runtime.GOMAXPROCS(0) {
+			body, client := io.Pipe()
+			clients = append(clients, client)
+			begun := make(chan struct{})
+			all.Go(func() {
+				r := p.Reader(c, &waiting{body, sync.OnceFunc(func() { close(begun) })}, 1<<20, anyRoom)
+				defer r.Close()
+				_, _ = io.ReadAll(r) // until its client ends it
+			})
+			<-begun
+		}
+		if got, err := unpack(p, c, zeros(t, c, 1<<10), 1<<20, anyRoom); err != nil || len(got) != 1<<10 {
+			t.Errorf("%s: %d bytes, %v, beside bodies that wait", c, len(got), err)
+		}
+		for _, client := range clients {
+			_ = client.Close()
+		}
+		all.Wait()
+	}
 }

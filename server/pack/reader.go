@@ -25,7 +25,8 @@ func (e *FormatError) Error() string { return fmt.Sprintf("the %s of the body %s
 // ErrNoRoom is the error of a body for which there is no memory to unpack it with.
 var ErrNoRoom = errors.New("there is no memory to unpack the body with")
 
-// Reader unpacks a body. An error of what it reads from is its own error, too; others are a
+// Reader unpacks a body. Of a pool's readers half as many unpack at once as there are processors. One that
+// waits for its body lets others go on, so that a slow client holds up none. An error of what it reads from is its own error, too; others are a
 // [*FormatError] or [ErrNoRoom].
 type Reader struct {
 	pool   *Pool
@@ -43,13 +44,16 @@ type Reader struct {
 
 // source counts what a decoder takes, and keeps the error.
 type source struct {
-	r   io.Reader
-	n   int64
-	err error
+	r    io.Reader
+	turn chan struct{} // which its reader has, but while it waits for r
+	n    int64
+	err  error
 }
 
 // Read implements [io.Reader].
 func (s *source) Read(b []byte) (int, error) {
+	<-s.turn
+	defer func() { s.turn <- struct{}{} }()
 	n, err := s.r.Read(b)
 	s.n += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -62,7 +66,7 @@ func (s *source) Read(b []byte) (int, error) {
 // body may become free bytes long, and beyond them MaxRatio times its length. room is asked for the
 // memory that unpacking takes.
 func (p *Pool) Reader(c Coding, r io.Reader, free int64, room func(bytes int) bool) *Reader {
-	out := &Reader{pool: p, coding: c, from: source{r: r}, free: free, room: room}
+	out := &Reader{pool: p, coding: c, from: source{r: r, turn: p.unpacking}, free: free, room: room}
 	out.buffer = bufio.NewReader(&out.from)
 	return out
 }
@@ -72,12 +76,7 @@ func (r *Reader) Read(b []byte) (n int, err error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	if r.decoder == nil {
-		err = r.start()
-	}
-	if err == nil {
-		n, err = r.decoder.Read(b)
-	}
+	n, err = r.unpack(b)
 	r.out += int64(n)
 	switch {
 	case r.from.err != nil:
@@ -96,6 +95,18 @@ func (r *Reader) Read(b []byte) (n int, err error) {
 		r.err = err
 	}
 	return n, err
+}
+
+// unpack has the decoder read while it has a turn.
+func (r *Reader) unpack(b []byte) (int, error) {
+	r.pool.unpacking <- struct{}{}
+	defer func() { <-r.pool.unpacking }()
+	if r.decoder == nil {
+		if err := r.start(); err != nil {
+			return 0, err
+		}
+	}
+	return r.decoder.Read(b)
 }
 
 // start makes the decoder, or takes one of the pool.
