@@ -30,25 +30,47 @@ func (m *Manager) Page(o Owner, cursor string, limit int, states ...api.JobState
 		}
 	}
 	m.dropLater(m.sweep())
-	m.mu.Lock()
-	var all []*job
-	for _, j := range m.jobs {
-		if j.record.Owner == o && (len(states) == 0 || slices.Contains(states, j.record.Job.State)) && (cursor == "" || newer(&last, &j.record.Job) < 0) {
-			all = append(all, j)
-		}
+	all := m.chosen(o, states)
+	if cursor != "" {
+		all = slices.DeleteFunc(all, func(j *job) bool { return newer(&last, &j.record.Job) >= 0 })
 	}
-	// What the order is by does not change.
+	// Results take the lock as they come, so there is no sorting with it. What the order is by does not change.
 	slices.SortFunc(all, func(a, b *job) int { return newer(&a.record.Job, &b.record.Job) })
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 		next = cursorOf(&all[limit-1].record.Job)
 	}
-	list = make([]api.Job, len(all))
-	for i, j := range all {
-		list[i] = j.record.Job
+	return m.describe(all, states), next, nil
+}
+
+// chosen returns the jobs of an owner in one of the states, in no order.
+func (m *Manager) chosen(o Owner, states []api.JobState) (all []*job) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		if j.record.Owner == o && j.isIn(states) {
+			all = append(all, j)
+		}
 	}
-	m.mu.Unlock()
-	return list, next, nil
+	return all
+}
+
+// describe returns jobs that were chosen, without those that are in another state by now.
+func (m *Manager) describe(all []*job, states []api.JobState) []api.Job {
+	list := make([]api.Job, 0, len(all))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range all {
+		if j.isIn(states) {
+			list = append(list, j.record.Job)
+		}
+	}
+	return list
+}
+
+// isIn reports whether a job is in one of the states, or in any if there are none. Manager.mu is held.
+func (j *job) isIn(states []api.JobState) bool {
+	return len(states) == 0 || slices.Contains(states, j.record.Job.State)
 }
 
 // newer is below 0 if a comes before b in lists.
