@@ -90,6 +90,7 @@ func (s *Store[S]) Release(e *Entry[S]) {
 // Done ends a use of a stream that has the turn, which the caller gives up afterwards. What
 // [Entry.Set] was given is the state from now on.
 func (s *Store[S]) Done(e *Entry[S]) {
+	s.compare(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.changes != none {

@@ -37,6 +37,21 @@ func TestKeepsState(t *testing.T) {
 	}
 }
 
+// TestComparesForWhoSaves has states compared with those before only where somebody saves what changes.
+func TestComparesForWhoSaves(t *testing.T) {
+	saved, _ := kept(stream.Config[turn]{})
+	for store, want := range map[*stream.Store[turn]]bool{saved: true, stream.New(stream.Config[turn]{Max: 10, MaxBytes: 1 << 20}): false} {
+		for _, state := range []string{"1", "1"} {
+			e, _ := store.Acquire(key("a"))
+			e.Set([]byte(state), 0)
+			if first := len(e.State()) == 0; !first && store.Same(e) != want {
+				t.Errorf("found to be the same: %v, want %v", !want, want)
+			}
+			store.Done(e)
+		}
+	}
+}
+
 func TestBounded(t *testing.T) {
 	s := stream.New(stream.Config[sync.Mutex]{Max: 2, MaxBytes: 1 << 20})
 	use(s, key("a"), "1")
