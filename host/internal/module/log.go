@@ -39,13 +39,16 @@ type guestLog struct {
 	limit   *rate.Limiter
 	dropped atomic.Uint64 // bytes
 	missing atomic.Uint64 // lines that were dropped since one was told
-	muted   atomic.Bool   // lines are being dropped, which was logged
+	since   time.Time     // of which last is
+	last    atomic.Int64  // when a line was dropped last, in nanoseconds; long ago at first
 	trying  atomic.Bool   // the plugin is only tried: what it writes is no sign of anything, see [Module.try]
 }
 
 func newGuestLog(log *slog.Logger, bytesPerSecond int) *guestLog {
 	// A line must fit the burst, or it never passes.
-	return &guestLog{log: log, limit: rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond, maxLine))}
+	g := &guestLog{log: log, limit: rate.NewLimiter(rate.Limit(bytesPerSecond), max(bytesPerSecond, maxLine)), since: time.Now()}
+	g.last.Store(int64(-lull))
+	return g
 }
 
 // telling has each line be told, of a plugin by its source's name for now.
@@ -69,11 +72,10 @@ func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 		return
 	}
 	n := max(len(msg), 1)
-	if !g.limit.AllowN(time.Now(), n) {
-		g.drop(n)
+	if now := time.Now(); !g.limit.AllowN(now, n) {
+		g.drop(now, n)
 		return
 	}
-	g.muted.Store(false)
 	text := strings.ToValidUTF8(string(msg), "\uFFFD")
 	if logged {
 		g.log.Log(ctx, level, text, "source", source)
@@ -83,11 +85,16 @@ func (g *guestLog) write(level slog.Level, source string, msg []byte) {
 	}
 }
 
+// lull is how long no line may be dropped before it is said again that lines are. Of a plugin that floods
+// its log, a line passes now and then: if each had it said anew, the log would be full of that.
+const lull = time.Second
+
 // drop counts a line of n bytes that is not passed on, and says that this begins.
-func (g *guestLog) drop(n int) {
+func (g *guestLog) drop(now time.Time, n int) {
 	g.dropped.Add(uint64(n))
 	g.missing.Add(1)
-	if g.muted.Swap(true) {
+	at := int64(now.Sub(g.since))
+	if at-g.last.Swap(at) < int64(lull) {
 		return
 	}
 	g.log.Warn(overflow, "bytes_per_second", float64(g.limit.Limit()))
