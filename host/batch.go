@@ -22,55 +22,16 @@ func (c *submitter) runBatch(ctx context.Context, transform string, results []Re
 		}
 		return results
 	}
-	if tr.schema.Load() != nil {
-		c.checkBatch(ctx, tr, results, inputs)
-		return results
-	}
-	c.runInputs(ctx, batch{tr, inputs, results})
-	return results
-}
-
-// checkBatch does a batch of a transform whose inputs are held to a schema: those that break it fail,
-// and the others are run.
-func (c *submitter) checkBatch(ctx context.Context, tr *transform, results []Result, inputs [][]byte) {
-	if fault := c.refused(ctx, tr); fault != nil {
-		err := tr.count(fault, len(inputs))
-		letOthersRun(fault)
-		for i := range results {
-			results[i] = Result{Err: err}
-		}
-		return
-	}
-	var good [][]byte
-	var at []int
-	for i, input := range inputs {
-		if fault := tr.checkInput(ctx, input); fault != nil {
-			results[i] = Result{Err: tr.count(fault, 1)}
-			continue
-		}
-		good, at = append(good, input), append(at, i)
-	}
-	done := make([]Result, len(good))
-	for i := range done {
-		done[i].Output = results[at[i]].Output
-	}
-	c.runInputs(ctx, batch{tr, good, done})
-	for i := range done {
-		results[at[i]] = done[i]
-	}
-}
-
-// runInputs runs a batch whose inputs are as they should be.
-func (c *submitter) runInputs(ctx context.Context, b batch) {
-	tr := b.tr
+	b := batch{tr, inputs, results}
 	most := tr.fits.Most()
-	if at := min(tr.current().cfg.MaxInstances, (len(b.inputs)+most-1)/most); at > 1 {
+	if at := min(tr.current().cfg.MaxInstances, (len(inputs)+most-1)/most); at > 1 {
 		c.runFrames(ctx, b, at)
-		return
+		return results
 	}
 	for in, out := b.nextFrame(); len(in) > 0; in, out = b.nextFrame() { // runFrames would allocate
 		c.runFrame(ctx, tr, in, out)
 	}
+	return results
 }
 
 // batch is what is left of a batch.
@@ -154,14 +115,19 @@ func (c *submitter) runFrame(ctx context.Context, tr *transform, inputs [][]byte
 	}
 	defer t.end()
 	for i := range inputs {
-		f.add(ctx, args{input: inputs[i], dst: results[i].Output[:0]})
+		j := f.job(ctx, args{input: inputs[i], dst: results[i].Output[:0]})
+		if fault := t.check(ctx, inputs[i]); fault != nil {
+			t.result(t.now(), nil, nil, 0, fault, &j.args, &j.result)
+			continue
+		}
+		f.jobs = append(f.jobs, j)
 	}
-	if !t.cross(f) {
+	if len(f.jobs) > 0 && !t.cross(f) {
 		for _, j := range f.jobs {
 			t.again(j)
 		}
 	}
-	for i, j := range f.jobs {
-		results[i] = j.result
+	for i := range results {
+		results[i] = f.own[i].result
 	}
 }

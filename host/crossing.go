@@ -73,8 +73,9 @@ func (t *task) timed(ctx context.Context, call *module.Call, items []abi.Item, r
 	defer func() {
 		now := t.now()
 		took := now.Sub(began)
-		t.transform.counts.run.Observe(took)
-		t.transform.row.Observe(now, took, len(items), t.waited)
+		t.transform.counts.run.Observe(took + t.checked)
+		t.transform.row.Observe(now, took+t.checked, len(items), t.waited)
+		t.checked = 0 // of what runs again
 		if t.trial != nil {
 			t.trial.observe(t.canary, ended, took, len(items), t.stream != nil)
 		}

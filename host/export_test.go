@@ -33,23 +33,6 @@ func (h *Host) CanaryFault(plugin string) string {
 	return s.trial.Fault(p.cfg.canaryLimits(), true)
 }
 
-// HoldChecks has all places taken in which inputs of a transform are held to its schema, and returns how
-// many those are, with what gives them back.
-func (h *Host) HoldChecks(transform string) (n int, release func()) {
-	t, fault := h.runner.lookup(transform, 0)
-	if fault != nil {
-		panic(fault)
-	}
-	for range cap(t.checks) {
-		t.checks <- struct{}{}
-	}
-	return cap(t.checks), func() {
-		for range cap(t.checks) {
-			<-t.checks
-		}
-	}
-}
-
 // Samples reports whether tasks of a plugin are compared with the interpreter.
 func (h *Host) Samples(plugin string) bool {
 	p, err := h.plugins.find(plugin)

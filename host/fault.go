@@ -173,39 +173,38 @@ func fieldOf(message string) error {
 }
 
 // checkInput returns what is wrong with an input that is JSON, by the schema of the version that
-// serves as the task comes. A version that comes while the task waits may have another. The input's
-// size is looked at first, as reading a document takes time. It is the caller's goroutine that reads, which
-// no worker bounds and no queue: so as many callers of a transform read at once as there are workers.
-func (t *transform) checkInput(ctx context.Context, input []byte) *Error {
-	s := t.schema.Load()
-	if s == nil {
-		return nil
-	}
+// serves now. A canary may have another. The input's size is looked at first, as reading a document takes
+// time. The error of patience, which ends the check too, is that the host closes.
+func (t *transform) checkInput(ctx, patience context.Context, s *schema.Schema, input []byte) *Error {
 	limits := frameLimits(t.current().cfg.PluginConfig)
 	if err := limits.CheckInput([]abi.Item{{Payload: input}}); err != nil {
 		return runFailure(ctx, t, t.current(), err)
 	}
-	err := t.heldTo(ctx, s, input)
+	held := ctx
+	if len(input) > longDocument {
+		both, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		defer context.AfterFunc(patience, func() { stop(ErrClosed) })()
+		held = both
+	}
+	err := s.Check(held, input)
 	if err == nil {
 		return nil
 	}
 	e := t.current().sign(fail(KindInvalidArgument, t.name, err))
-	if !errors.As(err, new(*abi.FieldError)) { // the caller's end
-		ended(ctx, e, "waited")
+	switch {
+	case errors.As(err, new(*abi.FieldError)):
+	case ctx.Err() == nil:
+		e.Kind, e.Message, e.Err = KindUnavailable, "the host closed while the task ran", ErrClosed
+	default:
+		ended(ctx, e, "ran")
 	}
 	return e
 }
 
-// heldTo holds an input to the schema when it is its turn. The error is an [*abi.FieldError], or ctx's.
-func (t *transform) heldTo(ctx context.Context, s *schema.Schema, input []byte) error {
-	select {
-	case t.checks <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-t.checks }()
-	return s.Check(ctx, input)
-}
+// longDocument is from how many bytes on a document takes long enough to read that a host which closes does
+// not wait for it.
+const longDocument = 16 << 10
 
 // noRoom reports whether a task failed for what others hold of the memory budget, of which
 // no version is to blame.

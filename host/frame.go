@@ -11,8 +11,9 @@ import (
 
 // frame is what tasks that share a crossing cross with. Frames are used again.
 type frame struct {
-	task task // of those jobs that are its own
-	own  [framefit.Max]job
+	task  task // of those jobs that are its own
+	own   [framefit.Max]job
+	owned int // how many of own there are
 
 	jobs    []*job
 	items   [framefit.Max]abi.Item
@@ -22,16 +23,23 @@ type frame struct {
 
 // add adds a job of the frame's own task.
 func (f *frame) add(ctx context.Context, a args) {
-	j := &f.own[len(f.jobs)]
+	f.jobs = append(f.jobs, f.job(ctx, a))
+}
+
+// job makes a job of the frame's own task, which does not cross unless it is added to jobs.
+func (f *frame) job(ctx context.Context, a args) *job {
+	j := &f.own[f.owned]
+	f.owned++
 	*j = job{task: &f.task, ctx: ctx, args: a}
-	f.jobs = append(f.jobs, j)
+	return j
 }
 
 // reuse gives up a frame, which keeps nothing that is anybody's then.
 func (r *runner) reuse(f *frame) {
 	n := len(f.jobs)
 	f.task, f.call = task{}, module.Call{}
-	clear(f.own[:n])
+	clear(f.own[:f.owned])
+	f.owned = 0
 	clear(f.items[:n])
 	clear(f.results[:n])
 	clear(f.jobs)

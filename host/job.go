@@ -23,7 +23,7 @@ type offered struct {
 }
 
 // begin reports whether a job that was taken over is to be done now. If not, its caller
-// has gone, and it has its result.
+// has gone or its input is refused, and it has its result.
 func (j *job) begin(now time.Time) bool {
 	j.task.waitEnded(now)
 	if j.ctx.Err() != nil {
@@ -31,6 +31,11 @@ func (j *job) begin(now time.Time) bool {
 		return false
 	}
 	j.task.transform.counts.wait.Observe(now.Sub(j.task.queued))
+	if fault := j.task.check(j.ctx, j.args.input); fault != nil {
+		j.task.refuse(fault, &j.args, &j.result)
+		j.ended = true
+		return false
+	}
 	return true
 }
 

@@ -86,7 +86,6 @@ func (p *plugin) newTransform(spec manifest.Transform, r *runner) *transform {
 	t := &transform{
 		service: &p.service, name: spec.Name, input: spec.Input, output: spec.Output, slot: p.slots,
 		group: r.sched.NewGroup(p.class, p.cfg.Weight), over: r.over,
-		checks: make(chan struct{}, r.workers),
 	}
 	p.slots++
 	t.row.Max = framefit.Max

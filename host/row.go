@@ -71,11 +71,17 @@ func (t *task) leadFrame(ctx context.Context, a *args, r *Result, taken []sched.
 	f.add(ctx, *a)
 	left := taken[:0]
 	for _, next := range taken {
-		if j := next.Job.(*job); j.begin(next.Began) {
-			f.jobs, left = append(f.jobs, j), append(left, next)
-		} else {
-			t.ticket.Done(next, 0)
+		j := next.Job.(*job)
+		begun := j.begin(next.Began)
+		if j.task.checked > 0 {
+			t.looked = time.Time{}
 		}
+		if !begun {
+			t.ticket.Done(next, j.task.checked)
+			continue
+		}
+		t.checked += j.task.checked
+		f.jobs, left = append(f.jobs, j), append(left, next)
 	}
 	t.transform.counts.joined.Add(uint64(len(left)))
 	defer t.finishAll(&left, time.Now())
@@ -94,18 +100,18 @@ func (t *task) leadFrame(ctx context.Context, a *args, r *Result, taken []sched.
 		for len(rerun) > 0 {
 			began := time.Now()
 			t.again(rerun[0].Job.(*job))
-			t.finish(rerun[0], time.Since(began))
+			t.finish(rerun[0], time.Since(began)+rerun[0].Job.(*job).task.checked)
 			rerun = rerun[1:]
 		}
 	}
 }
 
 // finishAll gives jobs that were taken over, of which all or none have ended, back to
-// their owners. They have shared the time since began with the task.
+// their owners. They have shared the time since began with the task, and each was checked before.
 func (t *task) finishAll(taken *[]sched.Taken, began time.Time) {
 	took := time.Since(began) / time.Duration(1+len(*taken))
 	for _, next := range *taken {
-		t.finish(next, took)
+		t.finish(next, took+next.Job.(*job).task.checked)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 func (c *submitter) run(ctx context.Context, name, key string, keyed bool, a args) ([]byte, error) {
 	var t task
 	ctx, t.followed = c.follow(ctx, name, 1)
-	if err := t.admit(ctx, c, name, key, keyed, a.input); err != nil {
+	if err := t.admit(ctx, c, name, key, keyed); err != nil {
 		t.followed.end(0, err)
 		letOthersRun(err)
 		return nil, err
@@ -37,8 +37,8 @@ func letOthersRun(refused error) {
 }
 
 // await waits until the task can be run. If done is true it has ended: without having run,
-// or as another has done what it offered.
-func (t *task) await(ctx context.Context, mine *offered) (r Result, done bool) {
+// as another has done what it offered, or for what its input is.
+func (t *task) await(ctx context.Context, a *args, mine *offered) (r Result, done bool) {
 	switch fault, taken := t.start(ctx); {
 	case taken:
 		if !mine.task.told { // it was not begun
@@ -47,6 +47,11 @@ func (t *task) await(ctx context.Context, mine *offered) (r Result, done bool) {
 		return mine.result, true
 	case fault != nil:
 		return t.gone(fault), true
+	}
+	if fault := t.check(ctx, a.input); fault != nil {
+		t.refuse(fault, a, &r)
+		t.end()
+		return r, true
 	}
 	return Result{}, false
 }
@@ -58,7 +63,7 @@ func (t *task) run(ctx context.Context, a *args, r *Result, mine *offered) {
 	if mine != nil {
 		defer t.r.forget(mine)
 	}
-	if ended, done := t.await(ctx, mine); done {
+	if ended, done := t.await(ctx, a, mine); done {
 		*r = ended
 		return
 	}

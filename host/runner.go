@@ -21,7 +21,6 @@ type runner struct {
 
 	log     *slog.Logger
 	events  *event.Bus
-	workers int
 	trace   func(ctx context.Context) (context.Context, func(TaskTrace)) // nil if none is followed
 	sched   *sched.Scheduler
 	streams *stream.Store[sched.Serial]
@@ -41,7 +40,7 @@ type runner struct {
 
 func newRunner(cfg *Config, l *life) *runner {
 	r := &runner{
-		life: l, log: cfg.Logger, events: cfg.Events, trace: cfg.Trace, workers: cfg.Workers,
+		life: l, log: cfg.Logger, events: cfg.Events, trace: cfg.Trace,
 		sched: sched.New(sched.Config{
 			Slots: cfg.Workers, Reserve: cfg.reserve(), Capacity: cfg.QueueCapacity, Policy: sched.Policy(cfg.QueuePolicy),
 			Age: ageing, Timeout: cfg.QueueTimeout, InOrder: cfg.Mode == ModeInline,

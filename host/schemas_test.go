@@ -11,6 +11,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
 )
@@ -77,39 +78,75 @@ func TestSchemaHolds(t *testing.T) {
 	}
 }
 
-// TestSchemaBounded has no more callers hold their inputs to a schema at once than there are workers, and who
-// waits for that give up.
-func TestSchemaBounded(t *testing.T) {
-	h := hosted.Start(t, host.Config{Plugins: []host.Source{held(t, "application/json", atLeast3, "")}, Workers: 3})
-	n, release := h.HoldChecks("swap")
-	if n != 3 {
-		t.Errorf("%d at once, want 3", n)
+// TestSchemaQueues has inputs held to a schema by workers: large ones of a tenant wait in its queue, which
+// bounds them, and neither another tenant nor an urgent task waits for all of them.
+func TestSchemaQueues(t *testing.T) {
+	const tasks = 20
+	events := event.New(0)
+	h, free := occupied(t, func(cfg *host.Config) {
+		cfg.QueueCapacity, cfg.QueuePolicy, cfg.Events = tasks, host.QueueReject, events
+		cfg.Plugins = append(cfg.Plugins, held(t, "application/json", atLeast3, ""))
+	})
+	told := events.Subscribe(2*tasks, event.KindTaskCompleted)
+	defer told.Close()
+	a := h.Client("a", host.PriorityNormal)
+	large := []byte(`{"m": [` + strings.Repeat("1,", 180_000) + `1], "n": 2}`)
+	var all []*host.Pending
+	for range tasks {
+		all = append(all, a.Submit(t.Context(), "swap", large))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	good := []byte(`{"n": 3}`)
-	if _, err := h.Run(ctx, "swap", good); host.KindOf(err) != host.KindTimeout || !errors.Is(err, context.DeadlineExceeded) {
+	if got := h.Stats().QueueDepth; got != tasks {
+		t.Errorf("%d wait, want %d", got, tasks)
+	}
+	if _, err := a.Run(t.Context(), "swap", large); !errors.Is(err, host.ErrQueueFull) {
+		t.Errorf("one more of the tenant: err %v", err)
+	}
+	if r := a.RunBatch(t.Context(), "swap", [][]byte{large, large}); !errors.Is(r[0].Err, host.ErrQueueFull) || !errors.Is(r[1].Err, host.ErrQueueFull) {
+		t.Errorf("two more of it: %v", r)
+	}
+	small := []byte(`{"n": 3}`)
+	normal, urgent := h.Client("b", host.PriorityNormal).Submit(t.Context(), "swap", small), h.Client("c", host.PriorityUrgent).Submit(t.Context(), "swap", small)
+	free()
+	for _, p := range []*host.Pending{normal, urgent} {
+		if _, err := p.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, p := range all {
+		if _, err := p.Wait(); !breaks(err, "/n", "must be at least 3, is 2") {
+			t.Errorf("err %v", err)
+		}
+	}
+	place := make(map[string]int) // at which of the tasks a tenant's last one was
+	for i := range tasks + 3 {    // with the one that has occupied the worker
+		e, err := told.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		place[e.Body.(event.TaskCompleted).Tenant] = i
+	}
+	if place["c"] > 2 || place["b"] > tasks/2 || place["a"] != tasks+2 {
+		t.Errorf("the urgent task ended as the %dth, the other tenant's as the %dth", place["c"], place["b"])
+	}
+}
+
+// TestSchemaEnds has tasks whose inputs are to be held to a schema end with their contexts, as they wait
+// and as a large document is read.
+func TestSchemaEnds(t *testing.T) {
+	h, free := occupied(t, func(cfg *host.Config) {
+		cfg.QueueTimeout = time.Millisecond
+		cfg.Plugins = append(cfg.Plugins, held(t, "application/json", atLeast3, ""))
+	})
+	none := []byte(`{"n"`)
+	if _, err := h.Run(t.Context(), "swap", none); host.KindOf(err) != host.KindTimeout || !strings.Contains(err.Error(), "QueueTimeout") {
 		t.Errorf("err %v", err)
 	}
-	for i, r := range h.RunBatch(ctx, "swap", [][]byte{good, good}) {
+	for i, r := range h.RunBatch(t.Context(), "swap", [][]byte{none, none}) {
 		if host.KindOf(r.Err) != host.KindTimeout {
 			t.Errorf("%d of a batch: err %v", i, r.Err)
 		}
 	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := h.Run(t.Context(), "swap", good)
-		done <- err
-	}()
-	release()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	for range 10 { // more than there are places
-		if _, err := h.Run(t.Context(), "swap", []byte(`{"n": 2}`)); !breaks(err, "/n", "must be at least 3, is 2") {
-			t.Errorf("err %v", err)
-		}
-	}
+	free()
 }
 
 // TestSchemaOfAnotherForm leaves payloads be that are no JSON themselves, for whoever made them of
@@ -214,14 +251,14 @@ func TestSchemaAfterRefusal(t *testing.T) {
 			}
 		}
 	}
-	check("not paused", none, host.KindInvalidArgument, nil, "is cut off")
-	check("too large", bytes.Repeat(none, 1<<10), host.KindInvalidArgument, nil, "MaxInput")
 	waits := h.Submit(t.Context(), "swap", []byte(`{"n": 3}`))
 	check("full", none, host.KindQueueFull, host.ErrQueueFull, "queue is full")
 	free()
 	if _, err := waits.Wait(); err != nil {
 		t.Error(err)
 	}
+	check("not paused", none, host.KindInvalidArgument, nil, "is cut off")
+	check("too large", bytes.Repeat(none, 1<<10), host.KindInvalidArgument, nil, "MaxInput")
 	if err := h.Pause("swap"); err != nil {
 		t.Fatal(err)
 	}

@@ -121,8 +121,8 @@ type TransformStats struct {
 	Row    int
 	Joined uint64
 	// Wait is how long tasks waited for a worker, and Run how long crossings into
-	// the guest took; tasks of one batch share a wait, those of one frame both. Latency is from the
-	// submission of a task that ran to its end, failed or not.
+	// the guest took, with holding inputs to a schema before; tasks of one batch share a wait, those of one
+	// frame both. Latency is from the submission of a task that ran to its end, failed or not.
 	Wait, Run, Latency Histogram
 }
 

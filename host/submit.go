@@ -20,7 +20,7 @@ func (c *submitter) submit(ctx context.Context, name, key string, keyed bool, a 
 	t := &o.of
 	ctx, t.followed = c.follow(ctx, name, 1)
 	o.job = job{task: t, ctx: ctx, args: a}
-	if err := t.admit(ctx, c, name, key, keyed, a.input); err != nil {
+	if err := t.admit(ctx, c, name, key, keyed); err != nil {
 		t.followed.end(0, err)
 		r.forget(o)
 		r.pending.Done()
@@ -62,7 +62,7 @@ func (o *offered) run(p *Pending) {
 			o.finish(p, o.of.panicked())
 		}
 	}()
-	result, done := o.of.await(o.ctx, o)
+	result, done := o.of.await(o.ctx, &o.args, o)
 	if !done {
 		result = o.work(p)
 	}

@@ -23,23 +23,16 @@ type task struct {
 	queued time.Time
 	waited bool // for a slot, with which it could do others' tasks as well
 	told   bool // its end was
+	// checked is how long the inputs that it crosses with next were held to a schema, by its worker.
+	checked time.Duration
 }
 
 // admit makes t one task of a caller, and takes a place for it. Errors of a task are counted where they are
 // returned as errors; until then they are *Errors.
-func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed bool, input []byte) error {
+func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed bool) error {
 	tr, fault := c.r.lookup(name, 1)
 	if fault != nil {
 		return fault
-	}
-	if tr.schema.Load() != nil {
-		fault := c.refused(ctx, tr)
-		if fault == nil {
-			fault = tr.checkInput(ctx, input)
-		}
-		if fault != nil {
-			return tr.count(fault, 1)
-		}
 	}
 	var entry *stream.Entry[sched.Serial]
 	absent := false // it is stored, and is to be loaded
@@ -54,7 +47,7 @@ func (t *task) admit(ctx context.Context, c *submitter, name, key string, keyed 
 	}
 	if fault := t.queue(ctx, c, tr, entry, 1); fault != nil {
 		if fault.Err == sched.ErrRetired { //nolint:errorlint // refusal's, as it is
-			return t.admit(ctx, c, name, key, keyed, input) // a swap came between: the name is another's now, or nobody's
+			return t.admit(ctx, c, name, key, keyed) // a swap came between: the name is another's now, or nobody's
 		}
 		return tr.count(fault, 1)
 	}
@@ -107,22 +100,6 @@ func (t *transform) rests(ctx context.Context) error {
 	return err
 }
 
-// refused returns the error of a task that is not worth the look at its input, since [task.queue]
-// would refuse it as things are.
-func (c *submitter) refused(ctx context.Context, tr *transform) *Error {
-	if fault := c.check(tr); fault != nil {
-		return fault
-	}
-	err := tr.rests(ctx)
-	if err == nil && c.r.sched.Refuses(c.request(tr, nil)) {
-		err = sched.ErrFull
-	}
-	if err != nil {
-		return tr.refusal(ctx, err)
-	}
-	return nil
-}
-
 func (t *task) leaveStream() {
 	if t.stream != nil {
 		t.r.streams.Release(t.stream)
@@ -169,6 +146,27 @@ func (t *task) waitedFor(ctx context.Context, err error) (fault *Error, taken bo
 		t.waitEnded(time.Now())
 		return t.transform.refusal(ctx, err), false
 	}
+}
+
+// check returns what is wrong with an input that is held to a schema. The task has its slot: reading a large
+// document takes a worker's time as running the task does, and is bounded and shared as that is.
+func (t *task) check(ctx context.Context, input []byte) *Error {
+	s := t.transform.schema.Load()
+	if s == nil {
+		return nil
+	}
+	began := t.now()
+	fault := t.transform.checkInput(ctx, t.r.ctx, s, input)
+	t.looked = t.r.sched.Clock()
+	t.checked += t.looked.Sub(began)
+	return fault
+}
+
+// refuse ends a task for its input, with its outcome in r.
+func (t *task) refuse(fault *Error, a *args, r *Result) {
+	t.transform.counts.run.Observe(t.checked)
+	t.transform.row.Observe(t.looked, t.checked, 1, t.waited)
+	t.result(t.looked, nil, nil, 0, fault, a, r)
 }
 
 // waitEnded takes note that the task does not wait any more.

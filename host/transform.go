@@ -27,8 +27,6 @@ type transform struct {
 	over chan struct{}         // the runner's
 	// schema is what inputs are held to; nil for any.
 	schema atomic.Pointer[schema.Schema]
-	// checks has an element for each input that is held to it now: as many as there are workers, at most.
-	checks chan struct{}
 	// fits is how many tasks share a frame.
 	fits framefit.Fit
 }

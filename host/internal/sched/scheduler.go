@@ -209,18 +209,6 @@ func (s *Scheduler) Full(r Request) (drained <-chan struct{}, full bool) {
 	return q.drain, q.drain != nil
 }
 
-// Refuses reports whether [Scheduler.Submit] would refuse a task now since its queue is full.
-func (s *Scheduler) Refuses(r Request) bool {
-	if s.cfg.Policy != Reject {
-		return false
-	}
-	s.lock()
-	defer s.mu.Unlock()
-	sh := &r.Group.shares[r.Level]
-	q := sh.queue(&r)
-	return q != nil && q.queued.len > 0 && q.queued.len >= s.roomLocked(sh)
-}
-
 // freeLocked returns what slot a task of that class and level can have. Urgent tasks go
 // into the reserve only where they find nothing else, so that what they leave there is
 // for all.
