@@ -145,6 +145,7 @@ func TestCompose(t *testing.T) {
 	var file struct {
 		Services map[string]struct {
 			Image       string            `json:"image"`
+			Command     []string          `json:"command"`
 			Build       map[string]string `json:"build"`
 			Ports       []string          `json:"ports"`
 			Environment map[string]string `json:"environment"`
@@ -169,6 +170,9 @@ func TestCompose(t *testing.T) {
 	service := file.Services["resonhost"]
 	if !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) || !slices.Contains(service.Security, "no-new-privileges:true") || service.Grace != "45s" {
 		t.Errorf("the service is %+v", service)
+	}
+	if !slices.Contains(file.Services["prometheus"].Command, "--enable-feature=exemplar-storage") {
+		t.Error("Prometheus throws exemplars away")
 	}
 	if _, err := os.Stat(filepath.Join("docker", service.Build["context"], service.Build["dockerfile"])); err != nil {
 		t.Error(err)

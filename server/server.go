@@ -222,7 +222,7 @@ func (o *Options) complete() error {
 func (s *Server) addJobs() (err error) {
 	o := s.opts.Jobs
 	o.Logger, o.MaxLine = s.log, int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes())))
-	o.Failed = func(err error) { s.logFailure(context.Background(), err) }
+	o.Failed = s.logFailure // with the trace of the job
 	s.jobs, err = jobs.New(context.Background(), s.host, s.codecs, o)
 	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/internal/workload"
 	"github.com/resonhost/resonhost/resonance/network"
@@ -198,7 +198,7 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		return err
 	}
 	if o.json {
-		err = json.NewEncoder(std.out).Encode(r)
+		err = terminal.Encode(std.out, r)
 	} else {
 		err = r.WriteText(std.out)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +20,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/outbound"
 	"github.com/resonhost/resonhost/plugins/cascade"
@@ -253,7 +253,7 @@ func (o *options) checkConfig(c *cli.Context, w io.Writer, asJSON bool, warnings
 			Faults   []string `json:"faults"`
 			Warnings []string `json:"warnings"`
 		}{append([]string{}, faults...), append([]string{}, warnings...)}
-		if err := json.NewEncoder(w).Encode(doc); err != nil {
+		if err := terminal.Encode(w, doc); err != nil {
 			return err
 		}
 	}

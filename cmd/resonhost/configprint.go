@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 )
 
@@ -102,7 +103,7 @@ func (o *options) effective() effective {
 func (o *options) printConfig(w io.Writer, asJSON bool) error {
 	e := o.effective()
 	if asJSON {
-		return json.NewEncoder(w).Encode(e)
+		return terminal.Encode(w, e)
 	}
 	var b strings.Builder
 	for _, s := range e.Settings {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/terminal"
 )
 
 func conformCommand(std stdio) *cli.Command {
@@ -71,7 +71,7 @@ func printConformance(w io.Writer, file string, of host.Conformance, asJSON bool
 		for _, c := range of.Checks {
 			checks = append(checks, jsonCheck{c.Name, c.Section, c.Fault == "" && c.Skipped == "", c.Fault, c.Skipped})
 		}
-		return json.NewEncoder(w).Encode(struct {
+		return terminal.Encode(w, struct {
 			File   string      `json:"file"`
 			Kind   string      `json:"kind"`
 			Passed bool        `json:"passed"`

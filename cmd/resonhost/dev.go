@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/devloop"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/collect"
@@ -124,7 +124,7 @@ func (o *options) dev(ctx context.Context, std stdio, d *dev, dir string) (err e
 	cfg.Status = func(s string) { fmt.Fprintln(std.err, printable(s)) }
 	cfg.Report = (&devloop.Printer{W: std.out, Colour: colours(std.out)}).Print
 	if asJSON {
-		cfg.Report = func(r *devloop.Report) error { return json.NewEncoder(std.out).Encode(r) }
+		cfg.Report = func(r *devloop.Report) error { return terminal.Encode(std.out, r) }
 	}
 	err = runBeside(ctx, h, listener, log, func(ctx context.Context) error {
 		if listener != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/workload"
 	"github.com/resonhost/resonhost/server/auth"
 )
@@ -129,7 +130,7 @@ func attackCommand(std stdio) *cli.Command {
 			if err != nil {
 				return usagef("attack: %w", err)
 			}
-			return json.NewEncoder(std.out).Encode(did)
+			return terminal.Encode(std.out, did)
 		},
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/trust"
 )
 
@@ -87,7 +88,7 @@ func eachFile[T any](
 
 // printFailure prints what --json has of a plugin that could not serve.
 func printFailure(w io.Writer, file string, err error) error {
-	return json.NewEncoder(w).Encode(struct {
+	return terminal.Encode(w, struct {
 		File  string `json:"file"`
 		Error string `json:"error"`
 	}{file, err.Error()})
@@ -183,7 +184,7 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 		noReset = in.NoReset.Error()
 	}
 	if asJSON {
-		return json.NewEncoder(w).Encode(struct {
+		return terminal.Encode(w, struct {
 			File       string               `json:"file"`
 			Name       string               `json:"name"`
 			Version    string               `json:"version"`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 )
 
@@ -109,7 +109,7 @@ func (l *logs) line(one logged) error {
 		return nil
 	}
 	if l.json {
-		return json.NewEncoder(l.out).Encode(one)
+		return terminal.Encode(l.out, one)
 	}
 	if one.Dropped > 0 {
 		l.sayf("%d lines are missing here: the plugin wrote more than it may", one.Dropped)

@@ -113,6 +113,15 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// TestLogsJSON prints what a terminal would misread as escapes.
+func TestLogsJSON(t *testing.T) {
+	var out strings.Builder
+	one := logged{Plugin: "p", LogLine: api.LogLine{Text: "\u009b31m\u202e\x7f"}}
+	if err := (&logs{json: true, out: &out}).line(one); err != nil || !strings.Contains(out.String(), `"text":"\u009b31m\u202e\u007f"`) {
+		t.Errorf("%q, err %v", out.String(), err)
+	}
+}
+
 // TestLogsOfStrangers follows what is no host, and one that is not as it was.
 func TestLogsOfStrangers(t *testing.T) {
 	var answer http.HandlerFunc

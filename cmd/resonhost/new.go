@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/internal/scaffold"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 )
 
@@ -143,7 +143,7 @@ func (p *project) print(out io.Writer, files []string) error {
 		Call:  fmt.Sprintf(`echo '"hello"' | resonhost call %s --plugins .`, p.Name),
 	}
 	if p.json {
-		return json.NewEncoder(out).Encode(struct {
+		return terminal.Encode(out, struct {
 			Name     string   `json:"name"`
 			Kind     string   `json:"kind"`
 			Language string   `json:"language"`

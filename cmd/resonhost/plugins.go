@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 )
 
@@ -77,7 +77,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 			return err
 		}
 		if o.json {
-			return json.NewEncoder(std.out).Encode(list)
+			return terminal.Encode(std.out, list)
 		}
 		return printPlugins(std.out, list.Plugins)
 	}
@@ -90,7 +90,7 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 		return err
 	}
 	if o.json {
-		return json.NewEncoder(std.out).Encode(changed)
+		return terminal.Encode(std.out, changed)
 	}
 	if p := changed.Plugin; p != nil {
 		fmt.Fprintf(std.out, "%s %s %s\n", printable(named(p)), p.Version, doing(p))

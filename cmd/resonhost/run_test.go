@@ -29,21 +29,17 @@ type daemonTest struct {
 func startRun(t *testing.T, args ...string) *daemonTest {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r, w, err := os.Pipe() // which holds what nobody reads yet
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := newBacklog()
 	d := &daemonTest{end: cancel, code: make(chan int, 1)}
-	d.logs, d.ended = bufio.NewReader(r), func() any { return fmt.Sprint("exit code ", <-d.code) }
+	d.logs, d.ended = bufio.NewReader(log), func() any { return fmt.Sprint("exit code ", <-d.code) }
 	go func() {
-		code := run(ctx, append([]string{"resonhost", "run", "--listen", "127.0.0.1:0"}, args...), nil, io.Discard, w)
-		w.Close()
+		code := run(ctx, append([]string{"resonhost", "run", "--listen", "127.0.0.1:0"}, args...), nil, io.Discard, log)
+		log.Close()
 		d.code <- code
 	}()
 	t.Cleanup(func() {
 		cancel()
-		io.Copy(io.Discard, r) // until w is closed
-		r.Close()
+		io.Copy(io.Discard, log) // until the command has ended
 		http.DefaultClient.CloseIdleConnections()
 	})
 	d.addr = d.await(t, `msg=listening addr=(\S+)`)[1]

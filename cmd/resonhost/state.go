@@ -20,6 +20,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/filewatch"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/state"
@@ -282,7 +283,7 @@ func (o *options) listState(ctx context.Context, std stdio, store state.Store, e
 			fmt.Fprintln(std.err, "resonhost:", printable(r.Err.Error()))
 		case export || o.json:
 			if line, err = statejson.Append(line[:0], &r); err == nil {
-				_, err = std.out.Write(line)
+				_, err = std.out.Write(terminal.JSON(line))
 			}
 		default:
 			_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\n", r.Key.Kind, dash(printable(r.Key.Tenant)), dash(printable(r.Key.Transform)), dash(printable(r.Key.Name)), r.Format, r.Changed.UTC().Format(time.RFC3339), r.Size)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/spell"
+	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/server/auth"
 )
@@ -132,7 +132,7 @@ func (o *options) newToken(std stdio, n *newLine) error {
 		}
 	}
 	if o.json {
-		return json.NewEncoder(std.out).Encode(struct {
+		return terminal.Encode(std.out, struct {
 			Name  string `json:"name"`
 			Token string `json:"token,omitempty"`
 			Line  string `json:"line"`
@@ -185,9 +185,8 @@ func (o *options) listTokens(std stdio) error {
 		return editFault(file, err)
 	}
 	if o.json {
-		enc := json.NewEncoder(std.out)
 		for i := range entries {
-			if err := enc.Encode(jsonEntry(&entries[i])); err != nil {
+			if err := terminal.Encode(std.out, jsonEntry(&entries[i])); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -252,7 +251,7 @@ func (b *topBound) String() string {
 // print prints JSON, text, or text in place of what a terminal shows.
 func (v *topView) print(out *output, asJSON, live bool) error {
 	if asJSON {
-		return json.NewEncoder(out).Encode(v)
+		return terminal.Encode(out, v)
 	}
 	lines := v.lines()
 	if !live {

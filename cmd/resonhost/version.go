@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/internal/terminal"
 )
 
 // version is set when a release is built: -ldflags "-X main.version=v1.2.3".
@@ -37,7 +38,7 @@ func printVersion(w io.Writer, asJSON bool) error {
 		Arch    string `json:"arch"`
 	}{currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	if asJSON {
-		return json.NewEncoder(w).Encode(v)
+		return terminal.Encode(w, v)
 	}
 	_, err := fmt.Fprintf(w, "resonhost %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 	return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/internal/terminal"
 )
 
 func whoamiCommand(std stdio) *cli.Command {
@@ -46,7 +46,7 @@ func (o *options) whoami(ctx context.Context, std stdio) error {
 		return err
 	}
 	if o.json {
-		return json.NewEncoder(std.out).Encode(self)
+		return terminal.Encode(std.out, self)
 	}
 	name, rate := printable(self.Name), "no limit"
 	if self.Anonymous {

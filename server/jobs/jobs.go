@@ -59,8 +59,8 @@ type Options struct {
 	Store Store
 	// Logger receives what goes wrong beyond a job; default discards it.
 	Logger *slog.Logger
-	// Failed, if set, is told of each task that failed.
-	Failed func(err error)
+	// Failed, if set, is told of each task that failed, with the context of its job's tasks.
+	Failed func(ctx context.Context, err error)
 	// Trace, if set, is asked of each job whether it is followed, with the context of the request that
 	// submits it. If so it returns what makes the context of the job's tasks, and what is called once the
 	// job is over, with the kind of its error or "".

@@ -165,7 +165,7 @@ func (m *Manager) failed(j *job, err error) {
 	j.record.Job.Failed++
 	m.mu.Unlock()
 	if m.opts.Failed != nil {
-		m.opts.Failed(err)
+		m.opts.Failed(j.ctx, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -21,10 +22,13 @@ type traceKey struct{}
 func TestTrace(t *testing.T) {
 	var mu sync.Mutex
 	var ends []string
-	tasks := make(map[any]int)
+	tasks, failed := make(map[any]int), make(map[any]int)
 	native := guest.New(`{"name": "t", "version": "1", "transforms": [{"name": "t.echo", "input": "application/json", "output": "application/json"}]}`,
 		func(task *guest.Task) error {
 			task.Output = append(task.Output, task.Input...)
+			if string(task.Input) == "false" {
+				return errors.New("no")
+			}
 			return nil
 		})
 	h := hosted.Start(t, host.Config{
@@ -37,6 +41,11 @@ func TestTrace(t *testing.T) {
 		},
 	})
 	m, err := jobs.New(t.Context(), h, codec.New(), jobs.Options{
+		Failed: func(ctx context.Context, _ error) {
+			mu.Lock()
+			defer mu.Unlock()
+			failed[ctx.Value(traceKey{})]++
+		},
 		Trace: func(request context.Context, transform string) (func(context.Context) context.Context, func(host.Kind)) {
 			name, ok := request.Value(traceKey{}).(string)
 			if !ok {
@@ -70,12 +79,16 @@ func TestTrace(t *testing.T) {
 	}
 	submit("a", jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(3)})
 	submit("", jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(2)})
+	submit("c", jobs.Spec{Owner: ann, Transform: "t.echo", Input: []byte("false\n")})
 	submit("b", jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(1), Timeout: time.Nanosecond})
 	mu.Lock()
 	defer mu.Unlock()
 	slices.Sort(ends)
-	if want := []string{"a t.echo ", "b t.echo timeout"}; !slices.Equal(ends, want) {
+	if want := []string{"a t.echo ", "b t.echo timeout", "c t.echo "}; !slices.Equal(ends, want) {
 		t.Errorf("ends %q, want %q", ends, want)
+	}
+	if failed["c"] != 1 || failed["a"] != 0 || failed[nil] != 0 {
+		t.Errorf("failed tasks by their context's name: %v", failed)
 	}
 	if tasks["a"] != 3 || tasks[nil] != 2 {
 		t.Errorf("tasks by their context's name: %v", tasks)
