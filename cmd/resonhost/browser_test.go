@@ -69,9 +69,11 @@ type tab struct {
 	faults []string // guarded by mu: what the browser found wrong with the page
 }
 
-// violations has the page keep what its policy forbade.
-const violations = `globalThis.violations = [];
-addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sourceFile));`
+// watching has the page keep what its policy forbade, and how far it has jumped by itself.
+const watching = `globalThis.violations = [];
+addEventListener('securitypolicyviolation', (e) => violations.push(e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sourceFile));
+globalThis.jumped = 0;
+new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) jumped += e.value; }).observe({type: 'layout-shift', buffered: true});`
 
 // newTab opens a tab with storage of its own.
 func newTab(browser context.Context, t *testing.T, addr string, width, height int64, scheme string) *tab {
@@ -88,7 +90,7 @@ func newTab(browser context.Context, t *testing.T, addr string, width, height in
 			})
 		}
 		if err == nil {
-			_, err = cdp.Call(ctx, target, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: violations})
+			_, err = cdp.Call(ctx, target, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: watching})
 		}
 		return chromedp.Void{}, err
 	})

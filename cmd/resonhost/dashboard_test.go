@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -190,6 +191,11 @@ func testForm(t *testing.T, d *dashboardTest) {
 	b.await(`document.getElementById('in.awarenessLevel').value === '0.25' && document.getElementById('in.phiValue').value === ''`)
 	b.click("button", "Run")
 	b.awaitText(".badge", "ok")
+	for _, name := range []string{"tick.node", "tick.network", "tick.connection"} { // what they begin with runs
+		b.open("#/transforms/" + name)
+		b.click("button", "Run")
+		b.awaitText(".badge", "ok")
+	}
 	b.open("#/transforms/nonesuch")
 	b.awaitText(".empty-title", "There is no transform nonesuch")
 
@@ -397,7 +403,7 @@ func testEvents(t *testing.T, d *dashboardTest) {
 	b.awaitText(".event .tag", "task.completed")
 	b.click("button", "Hold still")
 	d.post(t, "cascade", "application/json", strings.NewReader("{}"))
-	b.awaitText("p[role=status]", "Held: 1 newer.")
+	b.awaitText("p.note", "Held: 1 newer.")
 	b.await(`document.querySelectorAll('.event').length === 2`)
 	b.click("button", "Hold still")
 	b.await(`document.querySelectorAll('.event').length === 3`)
@@ -427,7 +433,7 @@ func testLogs(t *testing.T, d *dashboardTest) {
 	b.await(`[...document.querySelectorAll('.said')].some((e) => e.textContent.includes('\x1b')) && !document.querySelector('.said img')`)
 	b.click("button", "Hold still")
 	write("hostile.loglevel")
-	b.awaitText("p[role=status]", "Held: 1 newer.")
+	b.awaitText("p.note", "Held: 1 newer.")
 	b.click("button", "Hold still")
 	b.await(`document.querySelectorAll('.line-of').length === 2`)
 	b.fill("#log-filter", "no-such-thing")
@@ -532,6 +538,9 @@ func testLooks(t *testing.T, d *dashboardTest) {
 			if wide := eval[[]string](b, `document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest('.scroll, pre')).map((e) => e.outerHTML.slice(0, 120)) : []`); len(wide) > 0 {
 				t.Errorf("%s of %s is wider than its %d pixels: %q", page.name, c.name, c.width, wide)
 			}
+			if slices.Contains([]string{"overview", "plugins", "transforms", "cascade", "network"}, page.name) {
+				testSteady(t, b, page.name+" of "+c.name)
+			}
 			if pale := eval[[]string](b, contrast); len(pale) > 0 {
 				t.Errorf("%s of %s: text too pale: %q", page.name, c.name, pale)
 			}
@@ -543,6 +552,21 @@ func testLooks(t *testing.T, d *dashboardTest) {
 	}
 	if err := os.Remove(filepath.Join(d.dir, "broken.wasm")); err != nil {
 		t.Error(err)
+	}
+}
+
+// testSteady has the page stay where it is while its figures change, and what has the focus keep it: the
+// element, or the one that was made anew in its place.
+func testSteady(t *testing.T, b *tab, name string) {
+	t.Helper()
+	b.eval0(`globalThis.jumped = 0; globalThis.aimed = document.querySelector('.steady a, main .page a, main button'); aimed.focus({preventScroll: true});
+		globalThis.until = resonhost.live.samples.at(-1)`)
+	b.await(`resonhost.live.samples.indexOf(until) < resonhost.live.samples.length - 2`)
+	if jumped := eval[float64](b, `jumped`); jumped > 0.02 {
+		t.Errorf("%s has jumped by %.3f", name, jumped)
+	}
+	if lost := eval[string](b, `[aimed, document.querySelector('[data-focus="' + aimed.dataset.focus + '"]')].includes(document.activeElement) ? '' : aimed.outerHTML`); lost != "" {
+		t.Errorf("%s: the focus was lost from %s", name, lost)
 	}
 }
 

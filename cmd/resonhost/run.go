@@ -151,7 +151,10 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 // it serves. The settings are added to what opts has.
 func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, *serve.Service, error) {
 	pages, err := dashboard.Routes(dashboard.Options{
-		Views: []dashboard.View{{Transform: "cascade", Module: view.Cascade()}},
+		Views: []dashboard.View{
+			{Transform: "cascade", Module: view.Cascade()}, {Transform: "tick.node", Module: view.TickNode()},
+			{Transform: "tick.network", Module: view.TickNetwork()}, {Transform: "tick.connection", Module: view.TickConnection()},
+		},
 		Pages: []dashboard.Page{{ID: "network", Title: "Networks", Module: view.Network()}},
 		Kinds: eventKinds,
 	})

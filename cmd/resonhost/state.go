@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -147,7 +146,7 @@ func (o *options) saveState(ctx context.Context, std stdio) error {
 		return err
 	}
 	if o.json {
-		return json.NewEncoder(std.out).Encode(saved)
+		return terminal.Encode(std.out, saved)
 	}
 	fmt.Fprintf(std.err, "resonhost: %s saved and %s deleted in %.3g s\n", counted(int(saved.Saved), "record"), counted(int(saved.Deleted), "record"), saved.TookS)
 	return nil

@@ -58,7 +58,7 @@ async function create(request, name, count) {
 }
 
 async function one(body, id, retitle, signal, kit) {
-  const { card, empty, format, get, h, poll, put, request, say, sure, table } = kit;
+  const { card, empty, format, get, h, poll, put, renew, request, say, sure, table } = kit;
   retitle(id);
   const base = `/v1/networks/${encodeURIComponent(id)}`;
   const facts = h('dl', { class: 'tiles' }, ['Nodes', 'Bonds', 'Mean strength', 'Coherence', 'Ticks', 'Ticks behind'].map((name) => h('div', { class: 'tile' }, h('dt', {}, name), h('dd', { class: 'figure' }, '–'))));
@@ -97,7 +97,7 @@ async function one(body, id, retitle, signal, kit) {
     const values = [format.number(network.nodes), format.number(network.connections), strength.toFixed(3), (network.state?.metrics?.networkCoherence ?? 0).toFixed(3), format.number(network.ticks), format.number(network.ticks_coalesced)];
     facts.querySelectorAll('.figure').forEach((el, i) => say(el, values[i]));
     drawing.update(state.nodes, state.bonds, `${format.plural(total, 'node')} with ${format.plural(network.connections, 'bond')}, of a mean strength of ${strength.toFixed(2)}.${total > MOST ? ` The first ${MOST} are drawn.` : ''}`);
-    if (details.open) put(nodes, table('Nodes', ['Node', 'Frequency', 'Strength', 'State'], state.nodes.map((n) => [n.id, `${format.number(n.frequency)} Hz`, n.resonance_strength.toFixed(3), n.state]), [0, 3]));
+    if (details.open) renew(nodes, table('Nodes', ['Node', 'Frequency', 'Strength', 'State'], state.nodes.map((n) => [n.id, `${format.number(n.frequency)} Hz`, n.resonance_strength.toFixed(3), n.state]), [0, 3]));
     if (state.nodes.length === 0) put(chosen, empty('No node', `POST ${base}/nodes makes one.`));
     else choose(state.nodes.find((n) => n.id === state.node?.id), true);
   }

@@ -46,9 +46,9 @@ type Options struct {
 	Kinds []event.Kind
 }
 
-// View is an ECMAScript module that shows results of one transform. Its default export is a
-// function that makes an element of a result, which it gets with what static/kit.js exports. It may
-// export input, a JSON Schema for a form where the transform has none, and example, a first input.
+// View is an ECMAScript module that shows one transform. Each of its exports may be left out: the
+// default one, a function that makes an element of a result, which it gets with what static/kit.js
+// exports; input, a JSON Schema for a form where the transform has none; and example, a first input.
 type View struct {
 	// Transform is the transform's name.
 	Transform string

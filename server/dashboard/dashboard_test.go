@@ -3,12 +3,14 @@ package dashboard_test
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,6 +124,63 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestContrast has text stand out from what it is on by 4.5, and what is drawn by 3, as WCAG 2.2 has it
+// at level AA, in both schemes.
+func TestContrast(t *testing.T) {
+	style, err := os.ReadFile("static/style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllSubmatch(style, -1)
+	if len(schemes) != 2 {
+		t.Fatalf("%d schemes", len(schemes))
+	}
+	for i, scheme := range schemes {
+		colors := make(map[string]float64)
+		for _, m := range regexp.MustCompile(`--([a-z0-9-]+): #([0-9a-f]{6});`).FindAllSubmatch(scheme[1], -1) {
+			rgb, err := strconv.ParseUint(string(m[2]), 16, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			colors[string(m[1])] = luminance(rgb)
+		}
+		for _, c := range []struct {
+			least    float64
+			on, over string
+		}{
+			{4.5, "ink soft accent", "ground plate sunk wash"},
+			{4.5, "ok warn bad info", "ground plate sunk"},
+			{4.5, "ok", "ok-wash"}, {4.5, "warn ink", "warn-wash"}, {4.5, "bad ink", "bad-wash"}, {4.5, "info ink", "info-wash"},
+			{4.5, "on-accent", "accent"}, {4.5, "plate", "bad"},
+			{3, "c0 c1 c2 c3 c4 c5", "plate sunk"},
+		} {
+			for on := range strings.FieldsSeq(c.on) {
+				for over := range strings.FieldsSeq(c.over) {
+					a, okA := colors[on]
+					b, okB := colors[over]
+					if ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05); !okA || !okB || ratio < c.least {
+						t.Errorf("scheme %d: %s on %s stands out by %.2f, want %g", i, on, over, ratio, c.least)
+					}
+				}
+			}
+		}
+	}
+}
+
+// luminance is that of a color of sRGB, relative to white.
+func luminance(rgb uint64) (l float64) {
+	for i, weight := range []float64{0.0722, 0.7152, 0.2126} {
+		v := float64(rgb>>(8*i)&0xff) / 255
+		if v <= 0.04045 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+0.055)/1.055, 2.4)
+		}
+		l += weight * v
+	}
+	return l
 }
 
 // TestSources holds the page's own files to what its policy and its offline use need: nothing makes

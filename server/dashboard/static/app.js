@@ -67,7 +67,7 @@ function navigation() {
 const dot = h('span', { class: 'dot', 'aria-hidden': 'true' });
 const state = h('span', {});
 const uptime = h('span', { class: 'quiet uptime' });
-const signOut = h('button', { type: 'button', class: 'link', onclick: () => { token.clear(); location.reload(); } }, 'Sign out');
+const signOut = h('button', { type: 'button', class: 'link', hidden: true, onclick: () => { token.clear(); location.reload(); } }, 'Sign out');
 const wait = h('span', { 'aria-hidden': 'true' });
 
 // status says whether what is shown is so. The seconds that pass are not read out each time.

@@ -1,18 +1,19 @@
 // Charts as SVG that is drawn at the width there is. Each is a figure with a sentence that says
 // what it shows, and with its data as a table for who cannot see it, or wants the figures.
 
-import { h, s, put, say, table } from './dom.js';
+import { h, s, put, renew, say, table } from './dom.js';
 import { clock, number } from './format.js';
 
 // figure is the frame of a chart. draw(svg, width) draws it, data() is its table.
 function figure(label, height, draw, data) {
   const svg = s('svg', { class: 'chart', height, role: 'img', 'aria-label': label });
-  const details = h('details', { class: 'data' }, h('summary', {}, 'Data as a table'));
+  const rows = h('div', {});
+  const details = h('details', { class: 'data' }, h('summary', {}, 'Data as a table'), rows);
   const el = h('figure', {}, svg, details);
   const redraw = () => {
     const width = svg.clientWidth;
     if (width > 0) draw(svg, width);
-    if (details.open) put(details, details.firstChild, data());
+    if (details.open) renew(rows, data());
   };
   details.addEventListener('toggle', redraw);
   new ResizeObserver(redraw).observe(svg);
@@ -32,9 +33,9 @@ function nice(v) {
 
 /**
  * lines is a chart of values over time: update([{name, points: [{at, value}]}], [from, to]). A point
- * whose value is null is a gap.
+ * whose value is null is a gap. The lines have a legend if they are more than one, or named.
  */
-export function lines({ label, unit = number, least = 0, height = 190 }) {
+export function lines({ label, unit = number, least = 0, height = 190, named = false }) {
   let series = [];
   let span = [0, 1];
   const legend = h('ul', { class: 'legend' });
@@ -59,7 +60,7 @@ export function lines({ label, unit = number, least = 0, height = 190 }) {
     series = next;
     span = window;
     chart.redraw();
-    put(legend, series.length > 1 && series.map((one, i) => h('li', { class: `c${(one.color ?? i) % 6}` }, one.name)));
+    put(legend, (named || series.length > 1) && series.map((one, i) => h('li', { class: `c${(one.color ?? i) % 6}` }, one.name)));
     const at = series.map((one) => `${one.name} ${unit(one.points.at(-1)?.value ?? NaN)}`);
     chart.svg.setAttribute('aria-label', `${label}. Now: ${at.join(', ') || 'nothing'}.`);
   }
@@ -122,7 +123,7 @@ export function heat({ label, height = 220 }) {
       columns.map((c, at) => (c.counts ?? []).map((n, i) => n > 0 && s('rect', {
         class: 'cell', x: (box.left + at * w).toFixed(1), y: y(i).toFixed(1), width: Math.max(1, w - 0.7).toFixed(1), height: Math.max(1, tall - 0.7).toFixed(1), 'fill-opacity': (0.12 + 0.88 * (Math.log1p(n) / Math.log1p(most))).toFixed(2),
       }))),
-      text(box.left, height - 5, columns.length ? ago(Date.now() - columns[0].at) : ''), text(width - box.right, height - 5, 'now', 'end'));
+      text(box.left, height - 5, columns.length ? ago(columns.at(-1).at - columns[0].at) : ''), text(width - box.right, height - 5, 'now', 'end'));
   }
   chart.svg.addEventListener('pointermove', (e) => {
     const area = chart.svg.getBoundingClientRect();

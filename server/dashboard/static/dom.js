@@ -38,6 +38,40 @@ export function put(el, ...children) {
   return el;
 }
 
+/**
+ * renew has an element hold what put would, and keeps of what is there all that is alike: the focus, a
+ * selection and where a box was scrolled to stay. What is kept has the listeners that it had.
+ */
+export function renew(el, ...children) {
+  const next = new DocumentFragment();
+  add(next, children);
+  merge(el, next);
+}
+
+function merge(el, next) {
+  let at = el.firstChild;
+  for (const child of [...next.childNodes]) {
+    const now = at;
+    at = at?.nextSibling ?? null;
+    if (!now) {
+      el.append(child);
+    } else if (now.nodeName !== child.nodeName || now.getAttribute?.('href') !== child.getAttribute?.('href')) {
+      now.replaceWith(child); // a link that leads elsewhere is another, or who has it in focus would be led astray
+    } else if (now instanceof Element) {
+      for (const { name } of [...now.attributes]) if (!child.hasAttribute(name)) now.removeAttribute(name);
+      for (const { name, value } of child.attributes) if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+      merge(now, child);
+    } else if (now.data !== child.data) {
+      now.data = child.data;
+    }
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+}
+
 /** say sets an element's text if it differs, so that nothing is read out or painted twice. */
 export function say(el, text) {
   if (el.textContent !== text) el.textContent = text;
@@ -71,7 +105,7 @@ export function keyed(container, items, key, render) {
     at = next;
   }
   if (focus && !container.contains(document.activeElement)) {
-    after.get(owner)?.el.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
+    after.get(owner)?.el.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
   }
 }
 

@@ -1,6 +1,6 @@
 // What views and pages of other packages build with.
 
-export { h, s, put, say, keyed, table, card, empty } from './dom.js';
+export { h, s, put, renew, say, keyed, table, card, empty } from './dom.js';
 export * as format from './format.js';
 export { bars, columns, heat, lines } from './charts.js';
 export { get, request, Problem } from './api.js';

@@ -9,7 +9,8 @@ const MOST = 200; // events that are shown
 export default function events(body, { signal }) {
   const off = new Set(); // kinds that are not shown
   let held = null; // the events that are shown while the list stands still
-  const state = h('p', { class: 'note', role: 'status' });
+  const state = h('span', { role: 'status' }); // is read out; how many are shown is not, each time
+  const count = h('span', {});
   const kinds = h('div', { class: 'checks' });
   const text = h('input', { type: 'search', id: 'filter', placeholder: 'a plugin, a reason …', oninput: update });
   const hold = h('button', {
@@ -25,7 +26,7 @@ export default function events(body, { signal }) {
   put(body,
     h('div', { class: 'card' },
       h('div', { class: 'toolbar' }, h('label', { for: 'filter' }, 'Contains'), text, hold),
-      h('fieldset', { class: 'plain' }, h('legend', { class: 'quiet' }, 'Kinds'), kinds), state, none, list));
+      h('fieldset', { class: 'plain' }, h('legend', { class: 'quiet' }, 'Kinds'), kinds), h('p', { class: 'note' }, state, count), none, list));
 
   function update() {
     const all = held ?? feed.events;
@@ -36,7 +37,8 @@ export default function events(body, { signal }) {
     const shown = all.filter((e) => !off.has(e.kind) && (!wanted || JSON.stringify(e).toLowerCase().includes(wanted)));
     keyed(list, shown.slice(0, MOST), (e) => `${e.id} ${e.kind} ${e.time}`, row);
     put(none, shown.length === 0 && (feed.state === 'none' ? empty('No events', feed.why) : empty(all.length ? 'No event is as you ask' : 'Nothing has happened yet', all.length ? 'There are others: choose more kinds, or fewer words.' : 'Plugins that change, jobs and networks show here as it happens.')));
-    say(state, `${{ open: 'Live', connecting: 'Connecting …', closed: 'The stream is down, and is opened again', none: 'No stream' }[feed.state]}. ${number(Math.min(MOST, shown.length))} of ${number(all.length)} shown.${feed.missed ? ` ${number(feed.missed)} came too fast and were missed.` : ''}${held ? ` Held: ${number(feed.events.filter((e) => !held.includes(e)).length)} newer.` : ''}`);
+    say(state, `${{ open: 'Live', connecting: 'Connecting …', closed: 'The stream is down, and is opened again', none: 'No stream' }[feed.state]}.`);
+    say(count, ` ${number(Math.min(MOST, shown.length))} of ${number(all.length)} shown.${feed.missed ? ` ${number(feed.missed)} came too fast and were missed.` : ''}${held ? ` Held: ${number(feed.events.filter((e) => !held.includes(e)).length)} newer.` : ''}`);
   }
   function choice(kind) {
     const frequent = feed.frequent.includes(kind);

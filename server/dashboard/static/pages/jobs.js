@@ -93,6 +93,6 @@ function form(refresh) {
   h('div', { class: 'fields' },
     h('div', { class: 'field' }, h('label', { for: 'job-transform' }, 'Transform'), transform, names),
     h('div', { class: 'field' }, h('label', { for: 'job-priority' }, 'Priority'), priority)),
-  h('div', { class: 'field' }, h('label', { for: 'job-lines' }, 'Tasks, JSON in each line'), input), said,
-  h('div', { class: 'row' }, h('button', { type: 'submit', class: 'primary' }, 'Hand over')));
+  h('div', { class: 'field' }, h('label', { for: 'job-lines' }, 'Tasks, JSON in each line'), input),
+  h('div', { class: 'row' }, h('button', { type: 'submit', class: 'primary' }, 'Hand over'), said));
 }

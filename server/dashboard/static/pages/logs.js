@@ -24,14 +24,15 @@ export default function logs(body, { path, retitle, signal }) {
       update();
     },
   }, 'Hold still');
-  const state = h('p', { class: 'note', role: 'status' });
+  const state = h('span', { role: 'status' }); // is read out; how many are shown is not, each time
+  const count = h('span', {});
   const none = h('div', {});
   const list = h('ol', { class: 'log', 'aria-label': 'Lines, the newest first' });
   put(body, h('div', { class: 'card' },
     h('div', { class: 'toolbar' },
       h('div', { class: 'pair' }, h('label', { for: 'log-plugin' }, 'Plugin'), plugin), h('div', { class: 'pair' }, h('label', { for: 'log-level' }, 'Level'), least),
       h('div', { class: 'pair' }, h('label', { for: 'log-filter' }, 'Contains'), text), hold),
-    state, none, list));
+    h('p', { class: 'note' }, state, count), none, list));
 
   stream(() => `/v1/events?kinds=${LOGGED}${chosen ? `&plugin=${encodeURIComponent(chosen)}` : ''}`, {
     signal,
@@ -78,7 +79,8 @@ export default function logs(body, { path, retitle, signal }) {
     keyed(list, shown.slice(0, MOST), (e) => e.id, (e) => row(e, !chosen));
     put(none, shown.length === 0 && nothing(all.length));
     const words = { open: 'Live', connecting: 'Connecting …', closed: 'The stream is down, and is opened again', none: 'No log' };
-    say(state, `${words[page.state]}. ${number(Math.min(MOST, shown.length))} of ${number(all.length)} lines shown.${page.missed ? ` ${number(page.missed)} came too fast and were missed.` : ''}${page.held ? ` Held: ${number(page.lines.filter((e) => !page.held.includes(e)).length)} newer.` : ''}`);
+    say(state, `${words[page.state]}.`);
+    say(count, ` ${number(Math.min(MOST, shown.length))} of ${number(all.length)} lines shown.${page.missed ? ` ${number(page.missed)} came too fast and were missed.` : ''}${page.held ? ` Held: ${number(page.lines.filter((e) => !page.held.includes(e)).length)} newer.` : ''}`);
   }
 
   function nothing(others) {

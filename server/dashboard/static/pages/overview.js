@@ -1,6 +1,6 @@
 // What the host does now, and in the last minutes.
 
-import { card, empty, h, put, say, table } from '../dom.js';
+import { card, empty, h, put, renew, say, table } from '../dom.js';
 import { bytes, number, percent, plural, rate, seconds } from '../format.js';
 import { heat, lines, spark } from '../charts.js';
 import { lately, live, quantile, watch, WINDOW } from '../live.js';
@@ -12,11 +12,11 @@ export default function overview(body, { signal }) {
   const tiles = tileRow(['Throughput', 'Failures', 'Latency p95', 'Workers busy', 'Waiting', 'Memory']);
   const attention = h('div', { class: 'attention' });
   const idle = h('div', {});
-  const throughput = lines({ label: 'Tasks per second by transform, of late', unit: number, least: 1 });
+  const throughput = lines({ label: 'Tasks per second by transform, of late', unit: number, least: 1, named: true });
   const busy = lines({ label: 'Share of the workers that are busy, of late', unit: percent, least: 1, height: 150 });
   const latency = heat({ label: 'Latency of tasks, of late' });
-  const queues = h('div', {});
-  const lag = h('div', {});
+  const queues = h('div', { class: 'steady' });
+  const lag = h('div', { class: 'steady' });
   put(body, attention, tiles.el, idle,
     card('Throughput', 'Tasks that ended, a second', throughput.el),
     h('div', { class: 'two' },
@@ -28,21 +28,24 @@ export default function overview(body, { signal }) {
 
   function update() {
     const stats = live.stats;
-    put(attention, notices());
+    body.hidden = !stats; // or all of it would jump when its figures come
     if (!stats) return;
+    renew(attention, notices());
     figures(tiles, stats);
     const ran = stats.plugins.some((p) => p.transforms.some((t) => t.ok > 0));
-    put(idle, !ran && empty('No task has run yet', 'Run one under ', h('a', { href: '#/transforms' }, 'Transforms'), ', or over HTTP: POST /v1/transforms/{name}.'));
+    renew(idle, !ran && empty('No task has run yet', 'Run one under ', h('a', { href: '#/transforms' }, 'Transforms'), ', or over HTTP: POST /v1/transforms/{name}.'));
     const now = Date.now();
     const from = Math.max(now - WINDOW, Math.min(now - 60000, live.samples[0]?.at ?? now)); // no more than there is
-    const names = [...new Set(live.samples.flatMap((one) => [...one.transforms].filter(([, t]) => t.ok + t.failed > 0).map(([name]) => name)))].sort();
+    const late = [...new Set(live.samples.flatMap((one) => [...one.transforms].filter(([, t]) => t.ok + t.failed > 0).map(([name]) => name)))].sort();
+    const ever = stats.plugins.flatMap((p) => p.transforms.filter((t) => t.ok > 0).map((t) => t.name)).sort();
+    const names = late.length ? late : ever; // whose legend is as tall before there are samples
     throughput.update((names.length ? names : ['all']).slice(0, 6).map((name) => ({
       name, points: points((one) => { const t = one.transforms.get(name); return t ? (t.ok + t.failed) / one.took : 0; }),
     })), [from, now]);
     busy.update([{ name: 'busy', points: points((one) => Math.min(1, one.busy)) }], [from, now]);
     heatmap(latency, stats.bounds_seconds, from, now);
-    put(queues, queueTable(stats));
-    put(lag, lagTable(stats));
+    renew(queues, queueTable(stats));
+    renew(lag, lagTable(stats));
   }
   watch((what) => what !== 'plugins' || live.stats ? update() : undefined, signal);
   update();
@@ -113,7 +116,7 @@ function lagTable(stats) {
   const rows = stats.plugins.flatMap((p) => p.transforms).map((t) => {
     const recent = lately(60000, t.name);
     const q = (counts, part) => bound(quantile(counts, stats.bounds_seconds, part), stats);
-    return recent.ok + recent.failed > 0 && [h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name), q(recent.wait, 0.5), q(recent.wait, 0.95), q(recent.latency, 0.5), q(recent.latency, 0.95)];
+    return recent.latency.some((n) => n > 0) && [h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name), q(recent.wait, 0.5), q(recent.wait, 0.95), q(recent.latency, 0.5), q(recent.latency, 0.95)];
   }).filter(Boolean);
   if (rows.length === 0) return empty('No task in the last minute');
   return table('Wait and latency in the last minute', ['Transform', 'Wait p50', 'p95', 'In all p50', 'p95'], rows);

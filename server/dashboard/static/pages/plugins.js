@@ -7,6 +7,7 @@ import { sure } from '../session.js';
 import { live, refresh, watch } from '../live.js';
 import { feed, hear } from '../feed.js';
 
+const opened = new Map(); // by source, whether somebody wants to see the history
 const outcomes = new Map(); // by source, what the last button did; it outlives the page
 
 export default function plugins(body, { signal }) {
@@ -30,9 +31,9 @@ export default function plugins(body, { signal }) {
       h('header', { class: 'plugin-head' },
         h('h2', { id: `plugin-${p.source}` }, name), p.version && h('span', { class: 'version' }, p.version), p.kind && h('span', { class: 'tag' }, p.kind), badges(p)),
       facts(p), refusal(p), trial(p),
-      p.transforms.length > 0 && h('ul', { class: 'chips', 'aria-label': `Transforms of ${name}` }, p.transforms.map((t) => h('li', {}, h('a', { href: `#/transforms/${encodeURIComponent(t.name)}` }, t.name)))),
-      h('div', { class: 'row' }, buttons(p).map((b) => button(p, b)), h('a', { class: 'beside', href: `#/logs/${encodeURIComponent(p.source)}`, 'aria-label': `Log of ${name}` }, 'Log')), said,
-      h('details', { class: 'data', open: history.length > 0 && history.length < 6 }, h('summary', {}, `History (${number(history.length)})`), timeline(history)));
+      p.transforms.length > 0 && h('ul', { class: 'chips', 'aria-label': `Transforms of ${name}` }, p.transforms.map((t) => h('li', {}, h('a', { href: `#/transforms/${encodeURIComponent(t.name)}`, 'data-focus': `to ${t.name}` }, t.name)))),
+      h('div', { class: 'row' }, buttons(p).map((b) => button(p, b)), h('a', { class: 'beside', 'data-focus': 'log', href: `#/logs/${encodeURIComponent(p.source)}`, 'aria-label': `Log of ${name}` }, 'Log')), said,
+      h('details', { class: 'data', open: opened.get(p.source) ?? (history.length > 0 && history.length < 6) }, h('summary', { 'data-focus': 'history', onclick: (e) => opened.set(p.source, !e.currentTarget.parentElement.open) }, `History (${number(history.length)})`), timeline(history)));
   }
 
   // askRights asks once for each token what it may do. Where the answer is lost, a button finds out.

@@ -1,6 +1,6 @@
 // The transforms, and one of them: what it takes, a form to run it, and what comes of it.
 
-import { empty, h, keyed, put } from '../dom.js';
+import { empty, h, keyed, put, renew } from '../dom.js';
 import { bytes, number, percent, rate, seconds } from '../format.js';
 import { run } from '../api.js';
 import { example, formOf, parseJSON } from '../form.js';
@@ -39,18 +39,22 @@ async function one(body, { retitle, signal }, name) {
   retitle(name);
   const about = h('div', {});
   const form = h('section', { class: 'card' }, h('h2', {}, 'Run it'));
-  const result = h('section', { class: 'card', 'aria-live': 'polite', 'aria-busy': 'false' }, h('h2', {}, 'Result'), empty('Nothing was run yet', 'What a task answers shows here.'));
+  const said = h('div', { role: 'status' }); // what is read out: how it went, and not all of the result
+  const shown = h('div', {}, empty('Nothing was run yet', 'What a task answers shows here.'));
+  const result = h('section', { class: 'card' }, h('h2', {}, 'Result'), said, shown);
   put(body, h('p', {}, h('a', { href: '#/transforms' }, '← All transforms')), about, h('div', { class: 'two run' }, form, result));
+  form.hidden = result.hidden = true; // until they are known, or what comes above them would have them jump
   let drawn = false;
   async function update() {
     const t = transforms().find((each) => each.name === name);
     if (!live.plugins) return;
-    put(about, t ? describe(t) : empty(`There is no transform ${name}`, 'Its plugin may be gone, or be refused: see ', h('a', { href: '#/plugins' }, 'Plugins'), '.'));
-    form.hidden = result.hidden = !t && !drawn;
+    renew(about, t ? describe(t) : empty(`There is no transform ${name}`, 'Its plugin may be gone, or be refused: see ', h('a', { href: '#/plugins' }, 'Plugins'), '.'));
     if (!t || drawn) return;
     drawn = true;
     const view = await viewOf(name);
-    if (!signal.aborted) runner(form, result, t, view, signal);
+    if (signal.aborted) return;
+    runner(form, { said, shown }, t, view, signal);
+    form.hidden = result.hidden = false;
   }
   watch(update, signal);
   update();
@@ -71,7 +75,7 @@ function describe(t) {
     ['Last minute', recent.ok + recent.failed ? `${number(recent.ok + recent.failed)} tasks, ${percent(recent.failed / (recent.ok + recent.failed))} failed, p50 ≤ ${q(0.5)}, p95 ≤ ${q(0.95)}` : 'no task'],
   ];
   if (t.timeout_seconds) facts.splice(4, 0, ['Time limit', seconds(t.timeout_seconds)]);
-  return h('dl', { class: 'facts card' }, facts.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+  return h('dl', { class: 'facts card' }, facts.map(([name, value]) => h('div', { class: name === 'Last minute' && 'whole' }, h('dt', {}, name), h('dd', {}, value))));
 }
 
 function runner(card, result, t, view, signal) {
@@ -119,28 +123,27 @@ function runner(card, result, t, view, signal) {
         return;
       }
       go.disabled = true;
-      result.setAttribute('aria-busy', 'true');
       await show(result, t, view, () => run(t.name, JSON.stringify(value), { stream: stream.value, signal }), (field, text) => form?.fault(field, text));
-      result.setAttribute('aria-busy', 'false');
       go.disabled = false;
     },
   }, ways, form?.el, document_, t.state_bytes > 0 && h('div', { class: 'field' }, h('label', { for: 'stream' }, 'Stream'), stream, h('p', { class: 'hint' }, 'Tasks of a stream run one after the other, and share its state.')), fault, h('div', { class: 'row' }, go));
   put(card, h('h2', {}, 'Run it'), el);
 }
 
-async function show(result, t, view, work, mark) {
-  const title = h('h2', {}, 'Result');
+async function show({ said, shown }, t, view, work, mark) {
   try {
     const answer = await work();
     const json = answer.type.startsWith('application/json');
     const value = json ? JSON.parse(answer.text) : answer.text;
-    put(result, title, h('p', { class: 'note' }, h('span', { class: 'badge ok' }, 'ok'), ` in ${seconds(answer.ms / 1000)}, ${bytes(answer.text.length)}`),
-      json && view.default && await drawing(view, value),
+    const drawn = json && view.default && await drawing(view, value);
+    put(said, h('p', { class: 'note' }, h('span', { class: 'badge ok' }, 'ok'), ` in ${seconds(answer.ms / 1000)}, ${bytes(answer.text.length)}`));
+    put(shown, drawn,
       h('details', { class: 'json', open: !view.default }, h('summary', {}, 'As JSON'), h('pre', { tabindex: '0' }, json ? JSON.stringify(value, null, 2) : value)));
   } catch (e) {
     if (e.name === 'AbortError') return;
     mark(e.field ?? '', e.message);
-    put(result, title, h('div', { class: 'callout bad' },
+    put(shown);
+    put(said, h('div', { class: 'callout bad' },
       h('p', {}, h('strong', {}, e.kind ? e.kind.replaceAll('_', ' ') : 'The task did not run'), e.status && ` (${e.status})`), h('p', { class: 'reason' }, e.message)));
   }
 }
