@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
@@ -61,12 +62,6 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ofAll reports whether events of a kind may tell of all tenants: plugins' logs, and what happens to the
-// store of states.
-func ofAll(k event.Kind) bool {
-	return k == event.KindPluginLogged || k == event.KindStateSaved || k == event.KindStateOutage
-}
-
 // eventQuery is what the sender of a request asks for and may have. Who does not see all tenants' tasks
 // sees none of the kinds that may tell of all.
 func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
@@ -79,11 +74,15 @@ func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
 	if q.Tenant, err = s.sees(r); err != nil {
 		return q, err
 	}
-	if q.Tenant != nil && slices.ContainsFunc(q.Kinds, ofAll) {
-		if r.URL.Query().Has(events.ParameterKinds) {
+	if q.Tenant != nil {
+		mine := slices.DeleteFunc(slices.Clone(q.Kinds), func(k event.Kind) bool { return !k.ForTenants() })
+		switch {
+		case len(mine) < len(q.Kinds) && r.URL.Query().Has(events.ParameterKinds):
 			return q, refuseLogs(r)
+		case len(mine) == 0: // which would stand for all kinds
+			return q, &abi.FieldError{Field: events.ParameterKinds, Rule: "has none to send: all kinds of these events may tell of all tenants"}
 		}
-		q.Kinds = slices.DeleteFunc(slices.Clone(q.Kinds), ofAll)
+		q.Kinds = mine
 	}
 	q.Withdrawn = auth.Of(r.Context()).Done()
 	return q, nil

@@ -130,6 +130,24 @@ func TestEventKinds(t *testing.T) {
 	}
 }
 
+// TestEventKindsOfAll has a server all of whose kinds may tell of all tenants: none is left for one.
+func TestEventKindsOfAll(t *testing.T) {
+	bus := event.New(0)
+	s := serve(t, func(cfg *host.Config, o *server.Options) {
+		withEvents(bus)(cfg, o)
+		o.EventKinds = []event.Kind{event.KindPluginLogged, event.KindStateSaved, event.KindStateOutage}
+	})
+	if status, _, body := s.do(t, http.MethodHead, "/v1/events", "", "", server.HeaderTenant, "ann"); status != http.StatusBadRequest {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _, body := s.do(t, http.MethodHead, "/v1/events?kinds=state.saved", "", "", server.HeaderTenant, "ann"); status != http.StatusForbidden {
+		t.Errorf("%d %s", status, body)
+	}
+	if got := s.streamed(t, "", "")(); !strings.Contains(got, `"kinds":["plugin.logged","state.saved","state.outage"]`) {
+		t.Errorf("who sees all tenants has %s", got)
+	}
+}
+
 // TestLogs reads what a plugin has logged, and goes on with what it logs then.
 func TestLogs(t *testing.T) {
 	s := serve(t, withEvents(event.New(0)))

@@ -56,6 +56,17 @@ func (k Kind) transient() bool {
 	return k == KindNodesProgressed || k == KindTickCompleted || k == KindTaskCompleted || k == KindStateSaved
 }
 
+// ForTenants reports whether events of the kind may go to who sees one tenant's tasks alone. Those of other
+// kinds may tell of all tenants: plugins' logs, and what happens to the store of states.
+func (k Kind) ForTenants() bool {
+	switch k { // a further kind is for no tenant until it stands here
+	case KindNodeCreated, KindNodesProgressed, KindNodeChanged, KindConnectionEstablished, KindNetworkActivated,
+		KindTickCompleted, KindTaskCompleted, KindPluginChanged, KindBroadcast:
+		return true
+	}
+	return false
+}
+
 // Kinds returns all kinds.
 func Kinds() []Kind {
 	all := make([]Kind, kinds)

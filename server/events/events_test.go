@@ -460,6 +460,37 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// TestFiltersOfATenant has a query of one tenant for all kinds: those that may tell of all tenants do not come.
+func TestFiltersOfATenant(t *testing.T) {
+	s, ann := start(t, events.Options{}, 0, false), "ann"
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.feed.Load().Serve(w, r, events.Query{Tenant: &ann, Last: "0"}); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer web.Close()
+	s.bus.Publish(event.PluginLogged{Plugin: "a", Source: "a", Text: "a secret"})
+	s.bus.Publish(event.StateOutage{Detail: "a secret"})
+	s.bus.Publish(said(0))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, web.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := web.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	in, got := bufio.NewScanner(resp.Body), ""
+	for !strings.Contains(got, `"broadcast.v1"`) && in.Scan() {
+		got += in.Text() + "\n"
+	}
+	s.hub.Drain()
+	if !strings.Contains(got, `"broadcast.v1"`) || strings.Contains(got, "a secret") {
+		t.Errorf("a tenant gets %s", got)
+	}
+}
+
 // TestParse has parameters that are refused.
 func TestParse(t *testing.T) {
 	for query, want := range map[string]string{

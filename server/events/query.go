@@ -38,7 +38,8 @@ type Query struct {
 	Outputs bool
 	// Last is the ID of the event after which to begin, "0" for all that is kept, "" for now.
 	Last string
-	// Tenant, if not nil, leaves out tasks of other tenants. No parameter sets it.
+	// Tenant, if not nil, leaves out tasks of other tenants, and the kinds that are not for tenants (see
+	// [event.Kind.ForTenants]). No parameter sets it.
 	Tenant *string
 	// Owner is whose stream it is, most often a tenant. It has to leave others some, see
 	// [Options.MaxStreams]. No parameter sets it.
@@ -122,6 +123,9 @@ func namesOf(kinds []event.Kind) []string {
 
 // match returns what a client that asks so receives of a body; nil for nothing.
 func (q *Query) match(b event.Body) event.Body {
+	if q.Tenant != nil && !b.Kind().ForTenants() {
+		return nil
+	}
 	switch b := b.(type) {
 	case event.TaskCompleted:
 		switch {
