@@ -6,6 +6,7 @@
 package replay
 
 import (
+	"bytes"
 	"cmp"
 	"container/list"
 	"crypto/sha256"
@@ -34,8 +35,8 @@ const overhead = 512
 // Options bound a Keeper. The zero value of a field is its default.
 type Options struct {
 	// MaxKeys is how many keys are known at most, those whose requests are under way included;
-	// default 10,000. Beyond it the oldest is forgotten: the owner's own, if it has an eighth of
-	// them or of the bytes.
+	// default 10,000. Beyond it the oldest is forgotten: the owner's own, if with its new one
+	// it has more than an eighth of them or of the bytes.
 	MaxKeys int
 	// MaxBytes is how many bytes keys and answers take at most, [MinBytes] or more; default 64 MiB. An
 	// answer that takes more than an eighth is not kept. That it was given is.
@@ -198,14 +199,15 @@ func (k *Keeper) firstLocked(key Key, digest Digest) (*Call, error) {
 		k.owners[of] = own
 	}
 	e := &entry{key: key, digest: digest, owner: own, size: overhead + int64(len(key.Tenant)+len(key.Principal)+len(key.Name))}
-	if !k.roomLocked(own, 1, e.size) {
-		k.idleLocked(e)
-		k.requests.WithLabelValues(outcomeFull).Inc()
-		return nil, ErrFull
-	}
+	// It counts before there is room, so that its owner stays known when its other keys have to go.
 	k.keys[key] = e
 	own.keys++
 	k.chargeLocked(e, e.size)
+	if !k.roomLocked(own, true) {
+		k.forgetLocked(e)
+		k.requests.WithLabelValues(outcomeFull).Inc()
+		return nil, ErrFull
+	}
 	return &Call{k, e}, nil
 }
 
@@ -214,14 +216,15 @@ func (k *Keeper) chargeLocked(e *entry, n int64) {
 	e.owner.bytes += n
 }
 
-// roomLocked makes room for further keys and bytes of an owner, and reports whether there is some now.
-// Whoever has much makes it among its own keys, so that nobody's are pushed out by one that sends many.
-func (k *Keeper) roomLocked(own *held, keys int, bytes int64) bool {
-	for len(k.keys)+keys > k.opts.MaxKeys || k.bytes+bytes > k.opts.MaxBytes {
-		from, many := &k.oldest, own.keys >= max(k.opts.MaxKeys/8, 1)
-		if own.oldest.Len() > 0 && (many || own.bytes+bytes > k.opts.MaxBytes/8) {
+// roomLocked makes room for what an owner has got anew, which is counted already, and reports whether there
+// is some now. Whoever has much makes it among its own keys, so that nobody's are pushed out by one that sends
+// many. first is whether it is for a key, which may be refused, and not for an answer.
+func (k *Keeper) roomLocked(own *held, first bool) bool {
+	for len(k.keys) > k.opts.MaxKeys || k.bytes > k.opts.MaxBytes {
+		from, many := &k.oldest, own.keys > max(k.opts.MaxKeys/8, 1)
+		if own.oldest.Len() > 0 && (many || own.bytes > k.opts.MaxBytes/8) {
 			from = &own.oldest
-		} else if many && keys > 0 { // all of which are under way
+		} else if many && first { // all of which are under way
 			return false
 		}
 		if from.Len() == 0 {
@@ -237,7 +240,7 @@ func (k *Keeper) roomLocked(own *held, keys int, bytes int64) bool {
 	return true
 }
 
-// forgetLocked forgets a key.
+// forgetLocked forgets a key, and an owner that has no other.
 func (k *Keeper) forgetLocked(e *entry) {
 	delete(k.keys, e.key)
 	e.owner.keys--
@@ -246,13 +249,8 @@ func (k *Keeper) forgetLocked(e *entry) {
 		k.oldest.Remove(e.all)
 		e.owner.oldest.Remove(e.mine)
 	}
-	k.idleLocked(e)
-}
-
-// idleLocked forgets the owner of a key if it has nothing.
-func (k *Keeper) idleLocked(e *entry) {
-	if of := (owner{e.key.Tenant, e.key.Principal}); e.owner.keys == 0 && k.owners[of] == e.owner {
-		delete(k.owners, of)
+	if e.owner.keys == 0 {
+		delete(k.owners, owner{e.key.Tenant, e.key.Principal})
 	}
 }
 
@@ -267,9 +265,13 @@ func (k *Keeper) sweepLocked(now time.Time) {
 	}
 }
 
-// Keep keeps the answer of the request, which is the keeper's then. One that is too large, or for
-// which there is no room, is not kept, but that it was given is.
+// Keep keeps a copy of the answer of the request; the header is the keeper's then. One that is too large, or
+// for which there is no room, is neither copied nor kept, but that it was given is.
 func (c *Call) Keep(a *Answer) {
+	var kept *Answer
+	if c.reserve(a.size()) { // the copy is counted before it is made
+		kept = &Answer{Status: a.Status, Header: a.Header, Body: bytes.Clone(a.Body)}
+	}
 	k, e := c.keeper, c.entry
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -277,16 +279,31 @@ func (c *Call) Keep(a *Answer) {
 		return
 	}
 	outcome := outcomeKept
-	if n := a.size(); n > k.opts.MaxBytes/8 || !k.roomLocked(e.owner, 0, n) {
+	if kept == nil {
 		outcome = outcomeLarge
-	} else {
-		e.answer = a
-		e.size += n
-		k.chargeLocked(e, n)
 	}
-	e.done, e.expires = true, time.Now().Add(k.opts.Age)
+	e.answer, e.done, e.expires = kept, true, time.Now().Add(k.opts.Age)
 	e.all, e.mine = k.oldest.PushBack(e), e.owner.oldest.PushBack(e)
 	k.requests.WithLabelValues(outcome).Inc()
+}
+
+// reserve counts an answer of n bytes among those of the key, and reports whether there is room for it. No
+// room is made among other keys for one that is too large.
+func (c *Call) reserve(n int64) bool {
+	k, e := c.keeper, c.entry
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e.done || k.keys[e.key] != e || n > k.opts.MaxBytes/8 {
+		return false
+	}
+	e.size += n
+	k.chargeLocked(e, n)
+	if !k.roomLocked(e.owner, false) {
+		e.size -= n
+		k.chargeLocked(e, -n)
+		return false
+	}
+	return true
 }
 
 // Drop forgets the request, which may then be sent again, and is done again.

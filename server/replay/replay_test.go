@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,63 @@ func TestBytes(t *testing.T) {
 	}
 	if m := metrics(t, k); m["too_large"] != 1 || m["not_kept"] != 1 {
 		t.Errorf("%v", m)
+	}
+}
+
+// TestOneOwnerOfMany has a room full of others' keys, and one owner whose oldest key goes for its own next one:
+// it stays known, with all it has, and takes an eighth.
+func TestOneOwnerOfMany(t *testing.T) {
+	k := replay.New(replay.Options{MaxKeys: 8})
+	first(t, k, replay.Key{Principal: "one", Name: "0"}, 1)
+	for i := range 7 {
+		first(t, k, replay.Key{Principal: fmt.Sprint(i)}, 1)
+	}
+	call := first(t, k, replay.Key{Principal: "one", Name: "1"}, -1)
+	if _, _, err := k.Begin(replay.Key{Principal: "one", Name: "2"}, replay.Digest{}); !errors.Is(err, replay.ErrFull) {
+		t.Errorf("one with an eighth under way: %v", err)
+	}
+	for i := range 7 {
+		if !known(t, k, replay.Key{Principal: fmt.Sprint(i)}) {
+			t.Errorf("the key of %d was forgotten", i)
+		}
+	}
+	call.Drop()
+
+	const most, others = 1 << 20, 2200
+	k = replay.New(replay.Options{MaxBytes: most})
+	first(t, k, replay.Key{Principal: "one", Name: "before"}, 1)
+	for i := range others {
+		first(t, k, replay.Key{Principal: fmt.Sprint(i)}, 1)
+	}
+	full := metrics(t, k)["keys"]
+	for i := range 60 {
+		first(t, k, replay.Key{Principal: "one", Name: fmt.Sprint(i)}, most/8-1024)
+	}
+	if m := metrics(t, k); m["keys"] < full*3/4 || m["bytes"] > most {
+		t.Errorf("of %v keys %v are left, with %v bytes", full, m["keys"], m["bytes"])
+	}
+	if !known(t, k, replay.Key{Principal: "one", Name: "59"}) || known(t, k, replay.Key{Principal: "one", Name: "57"}) {
+		t.Error("one owner has not its latest answer, or more than an eighth")
+	}
+}
+
+// TestKeepCopies changes an answer that was kept, and has one that is too large to be copied.
+func TestKeepCopies(t *testing.T) {
+	k := replay.New(replay.Options{MaxBytes: replay.MinBytes})
+	key, body := replay.Key{Name: "n"}, []byte("kept")
+	first(t, k, key, -1).Keep(&replay.Answer{Body: body})
+	copy(body, "lost")
+	if _, answer, err := k.Begin(key, replay.Digest{1}); err != nil || string(answer.Body) != "kept" {
+		t.Errorf("%v, %v", answer, err)
+	}
+	large := &replay.Answer{Body: make([]byte, 16<<20)}
+	call := first(t, k, replay.Key{Name: "large"}, -1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call.Keep(large)
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 1<<20 {
+		t.Errorf("an answer that is too large took %d bytes", got)
 	}
 }
 
