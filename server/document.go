@@ -335,7 +335,7 @@ func (d *document) responses(r *Route) openapi.Schema {
 			add(http.StatusServiceUnavailable, kind) // of the host's memory
 		}
 	}
-	if slices.ContainsFunc(r.Doc.Headers, func(p Parameter) bool { return p.Name == HeaderKey }) {
+	if slices.ContainsFunc(r.Doc.Headers, func(p Parameter) bool { return p.Name == HeaderIdempotencyKey }) {
 		add(http.StatusConflict, api.KindKeyInUse)
 		add(http.StatusConflict, api.KindConflict)
 		add(http.StatusUnprocessableEntity, api.KindKeyReused)

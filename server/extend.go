@@ -46,15 +46,12 @@ func Draining(r *http.Request) bool {
 // ReadBody reads the whole body of a request to a route of Options.Routes, with most bytes at most once it is
 // unpacked, and counts it among the bytes held until release. It is called before anything is done: a
 // request whose Idempotency-Key is known has been answered, and so has one whose body is refused; ok is false
-// then. A route that takes no body calls it with 0 for the key's sake.
+// then. A route that takes no body calls [HeedKey] instead.
 func ReadBody(w http.ResponseWriter, r *http.Request, most int64) (body []byte, release func(), ok bool) {
 	s, found := r.Context().Value(serverKey{}).(*Server)
 	if !found {
-		writeProblem(w, problem(host.KindHost, "", "the route is not one of Options.Routes"))
+		writeProblem(w, notExtended())
 		return nil, nil, false
-	}
-	if most == 0 {
-		return nil, func() {}, s.once(w, r, nil)
 	}
 	if refused := refusedCoding(w, r.Header.Get("Content-Encoding")); refused != "" {
 		writeProblem(w, problem(api.KindUnsupportedMediaType, "", refused))
@@ -71,7 +68,23 @@ func ReadBody(w http.ResponseWriter, r *http.Request, most int64) (body []byte, 
 	return body, a.close, true
 }
 
-// KeyParameter describes [HeaderKey], for routes of Options.Routes that heed it by [ReadBody].
+// HeedKey heeds the Idempotency-Key of a request to a route of Options.Routes that takes no body. It is called
+// before anything is done. A request whose key is known, or cannot be, has been answered: ok is false then.
+func HeedKey(w http.ResponseWriter, r *http.Request) (ok bool) {
+	s, found := r.Context().Value(serverKey{}).(*Server)
+	if !found {
+		writeProblem(w, notExtended())
+		return false
+	}
+	return s.once(w, r, nil)
+}
+
+// notExtended is of a route to which the server has not given itself.
+func notExtended() api.Error {
+	return problem(host.KindHost, "", "the route is not one of Options.Routes")
+}
+
+// KeyParameter describes [HeaderIdempotencyKey], for routes of Options.Routes that heed it by [ReadBody] or [HeedKey].
 func KeyParameter() Parameter { return keyParameter }
 
 // WriteJSON answers a request to a route of Options.Routes with JSON. It counts among the bytes held

@@ -50,11 +50,11 @@ func TestJobPages(t *testing.T) {
 func TestSubmissionsThatWait(t *testing.T) {
 	b := work(t, nil, false)
 	const task = `{"transform": "t.echo", "input": 1}`
-	status, head, text := b.do(t, http.MethodPost, "/v1/jobs", "application/json", task, "Prefer", "wait=30, other", server.HeaderKey, "k")
+	status, head, text := b.do(t, http.MethodPost, "/v1/jobs", "application/json", task, "Prefer", "wait=30, other", server.HeaderIdempotencyKey, "k")
 	if status != http.StatusAccepted || head.Get("Preference-Applied") != "wait=30" || !strings.Contains(text, `"state":"done"`) || !strings.HasPrefix(head.Get("Location"), "/v1/jobs/") {
 		t.Errorf("%d %v %s", status, head, text)
 	}
-	if _, head, again := b.do(t, http.MethodPost, "/v1/jobs", "application/json", task, server.HeaderKey, "k"); again != text || head.Get(server.HeaderReplayed) != "true" {
+	if _, head, again := b.do(t, http.MethodPost, "/v1/jobs", "application/json", task, server.HeaderIdempotencyKey, "k"); again != text || head.Get(server.HeaderReplayed) != "true" {
 		t.Errorf("again %s, before %s", again, text)
 	}
 	for prefer, applied := range map[string]string{"wait=1": "wait=1", "respond-async": "", "": ""} {

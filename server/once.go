@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -16,39 +15,39 @@ import (
 	"github.com/resonhost/resonhost/server/replay"
 )
 
-// HeaderKey names a request that may be sent again: the second one gets the answer of the first, and
+// HeaderIdempotencyKey names a request that may be sent again: the second one gets the answer of the first, and
 // is not done. It is that of the IETF's draft httpapi-idempotency-key-header.
-const HeaderKey = "Idempotency-Key"
+const HeaderIdempotencyKey = "Idempotency-Key"
 
 // HeaderReplayed is true in an answer that was given before.
 const HeaderReplayed = "Idempotency-Replayed"
 
-// keyParameter describes HeaderKey.
+// keyParameter describes HeaderIdempotencyKey.
 var keyParameter = Parameter{
-	Name: HeaderKey, Description: "Names the request: one that is sent again with the same key gets the first answer, and is not done again.",
+	Name: HeaderIdempotencyKey, Description: "Names the request: one that is sent again with the same key gets the first answer, and is not done again.",
 }
 
 // keyOf returns the key of a request, "" without one.
 func keyOf(r *http.Request) (string, error) {
-	values := r.Header[HeaderKey]
+	values := r.Header[HeaderIdempotencyKey]
 	switch len(values) {
 	case 0:
 		return "", nil
 	case 1:
 		name, err := replay.ParseKey(values[0])
 		if err != nil {
-			err = &abi.FieldError{Field: HeaderKey, Rule: err.Error()}
+			err = &abi.FieldError{Field: HeaderIdempotencyKey, Rule: err.Error()}
 		}
 		return name, err
 	}
-	return "", &abi.FieldError{Field: HeaderKey, Rule: "must not be there twice"}
+	return "", &abi.FieldError{Field: HeaderIdempotencyKey, Rule: "must not be there twice"}
 }
 
 // once is called with the whole body of a request, before anything is done of it. It reports whether
 // that is to be done: the request has no key, or is the first with it, whose answer will be kept. Else it has answered.
 func (s *Server) once(w http.ResponseWriter, r *http.Request, body []byte) (ok bool) {
 	out := responseOf(w)
-	if len(r.Header[HeaderKey]) == 0 || out == nil {
+	if len(r.Header[HeaderIdempotencyKey]) == 0 || out == nil {
 		return true
 	}
 	name, err := keyOf(r)
@@ -65,14 +64,14 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, body []byte) (ok b
 	case answer != nil:
 		out.again(answer)
 	case errors.Is(err, replay.ErrReused):
-		writeProblem(w, problem(api.KindKeyReused, "", fmt.Sprintf("%s: %v, with another method, path, query, body or stream", HeaderKey, err)))
+		writeProblem(w, problem(api.KindKeyReused, "", fmt.Sprintf("%s: %v, with another method, path, query, body or stream", HeaderIdempotencyKey, err)))
 	case errors.Is(err, replay.ErrBusy):
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		writeProblem(w, problem(api.KindKeyInUse, "", fmt.Sprintf("%s: %v", HeaderKey, err)))
+		writeProblem(w, problem(api.KindKeyInUse, "", fmt.Sprintf("%s: %v", HeaderIdempotencyKey, err)))
 	case errors.Is(err, replay.ErrLarge):
-		writeProblem(w, problem(api.KindConflict, "", fmt.Sprintf("%s: %v (an eighth of --idempotency-bytes); a request with another key is done anew", HeaderKey, err)))
+		writeProblem(w, problem(api.KindConflict, "", fmt.Sprintf("%s: %v (an eighth of --idempotency-bytes); a request with another key is done anew", HeaderIdempotencyKey, err)))
 	case err != nil:
-		writeProblem(w, problem(host.KindQueueFull, "", fmt.Sprintf("%s: %v (--idempotency-keys)", HeaderKey, err)))
+		writeProblem(w, problem(host.KindQueueFull, "", fmt.Sprintf("%s: %v (--idempotency-keys)", HeaderIdempotencyKey, err)))
 	}
 	out.call = call
 	return call != nil
@@ -123,7 +122,7 @@ func (w *response) keep(status int, mediaType string, body []byte) {
 		call.Drop()
 		return
 	}
-	a := &replay.Answer{Status: status, Body: bytes.Clone(body), Header: map[string]string{}}
+	a := &replay.Answer{Status: status, Body: body, Header: map[string]string{}}
 	for _, name := range kept {
 		if value := w.Header().Get(name); value != "" {
 			a.Header[name] = value
@@ -134,10 +133,11 @@ func (w *response) keep(status int, mediaType string, body []byte) {
 }
 
 // lasts reports whether an answer of that status is kept: what was done, and what would fail in the same way
-// again. What depends on the moment, or on what the caller may do, is not; it has changed nothing.
+// again. So is a defect, which may have struck after something was done. What depends on the moment, or on
+// what the caller may do, is not; it has changed nothing.
 func lasts(status int) bool {
 	switch status {
-	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusBadGateway:
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusBadGateway:
 		return true
 	}
 	return status < http.StatusBadRequest

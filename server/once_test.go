@@ -33,7 +33,7 @@ func TestIdempotency(t *testing.T) {
 		"a job that is none": {"/v1/jobs", "application/json", `{`, 400},
 	} {
 		before := len(b.waits)
-		key := []string{server.HeaderKey, `"` + name + `"`}
+		key := []string{server.HeaderIdempotencyKey, `"` + name + `"`}
 		status, head, body := b.do(t, http.MethodPost, c.path, c.contentType, c.body, key...)
 		if status != c.status || head.Get(server.HeaderReplayed) != "" {
 			t.Errorf("%s: %d %v %s", name, status, head, body)
@@ -73,7 +73,7 @@ func TestIdempotency(t *testing.T) {
 func TestChangesOfPluginsTakeKeys(t *testing.T) {
 	s := serve(t, nil)
 	for _, replayed := range []string{"", "true"} {
-		status, head, text := s.do(t, http.MethodPost, "/v1/plugins/hostile/pause", "", "", server.HeaderKey, "k")
+		status, head, text := s.do(t, http.MethodPost, "/v1/plugins/hostile/pause", "", "", server.HeaderIdempotencyKey, "k")
 		if status != 200 || head.Get(server.HeaderReplayed) != replayed || !strings.Contains(text, `"paused":true`) {
 			t.Errorf("%d %v %s", status, head, text)
 		}
@@ -90,7 +90,7 @@ func TestKeysAreForOneRequest(t *testing.T) {
 	b.let()
 	const document = "application/json"
 	send := func(path, contentType, body string, header ...string) (int, string) {
-		status, _, text := b.do(t, http.MethodPost, path, contentType, body, append(header, server.HeaderKey, "k")...)
+		status, _, text := b.do(t, http.MethodPost, path, contentType, body, append(header, server.HeaderIdempotencyKey, "k")...)
 		return status, text
 	}
 	if status, text := send(waitPath, document, "1"); status != 200 {
@@ -126,13 +126,13 @@ func TestKeysBelongToPrincipals(t *testing.T) {
 	b.let()
 	for _, who := range []string{"ann", "bob"} {
 		for _, replayed := range []string{"", "true"} {
-			status, head, text := b.do(t, http.MethodPost, waitPath, "application/json", "1", "Authorization", c.headers[who], server.HeaderKey, "k")
+			status, head, text := b.do(t, http.MethodPost, waitPath, "application/json", "1", "Authorization", c.headers[who], server.HeaderIdempotencyKey, "k")
 			if status != 200 || head.Get(server.HeaderReplayed) != replayed {
 				t.Errorf("%s: %d %v %s", who, status, head, text)
 			}
 		}
 	}
-	if status, _, text := b.do(t, http.MethodPost, waitPath, "application/json", "1", "Authorization", c.headers["eve"], server.HeaderKey, "k"); status != 403 {
+	if status, _, text := b.do(t, http.MethodPost, waitPath, "application/json", "1", "Authorization", c.headers["eve"], server.HeaderIdempotencyKey, "k"); status != 403 {
 		t.Errorf("who may not call: %d %s", status, text)
 	}
 	if len(b.waits) != 2 {
@@ -149,7 +149,7 @@ func TestKeyInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set(server.HeaderKey, "k")
+		r.Header.Set(server.HeaderIdempotencyKey, "k")
 		resp, err := b.Client().Do(r)
 		if err != nil {
 			return 0, nil, "", err
@@ -185,7 +185,7 @@ func TestAnswersThatAreNotKept(t *testing.T) {
 	b := work(t, func(o *server.Options) { o.Identity, o.Jobs = c, jobs.Options{MaxJobs: 1} }, false)
 	b.let()
 	send := func(path, body string) (int, http.Header, string) {
-		return b.do(t, http.MethodPost, path, "application/json", body, "Authorization", c.headers["ann"], server.HeaderKey, "k"+path)
+		return b.do(t, http.MethodPost, path, "application/json", body, "Authorization", c.headers["ann"], server.HeaderIdempotencyKey, "k"+path)
 	}
 	const job = `{"transform": "t.echo", "input": 1}`
 	first := b.job(t, 202, http.MethodPost, "/v1/jobs", "application/json", job, "Authorization", c.headers["ann"])
@@ -222,15 +222,15 @@ func TestLargeAnswersAreNotKept(t *testing.T) {
 	}, false)
 	b.let()
 	long := `"` + strings.Repeat("a", 10<<10) + `"`
-	if status, _, text := b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderKey, "k"); status != 200 || len(text) != len(long)+1 {
+	if status, _, text := b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderIdempotencyKey, "k"); status != 200 || len(text) != len(long)+1 {
 		t.Errorf("%d, %d bytes", status, len(text))
 	}
-	if status, _, text := b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderKey, "k"); status != 409 || !strings.Contains(text, "too large to be kept (an eighth of --idempotency-bytes)") {
+	if status, _, text := b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderIdempotencyKey, "k"); status != 409 || !strings.Contains(text, "too large to be kept (an eighth of --idempotency-bytes)") {
 		t.Errorf("%d %s", status, text)
 	}
 	for range 2 {
-		b.do(t, http.MethodPost, waitPath, "application/json", "1", server.HeaderKey, "k1")
-		b.do(t, http.MethodPost, waitPath, "application/json", "1", server.HeaderKey, "k2")
+		b.do(t, http.MethodPost, waitPath, "application/json", "1", server.HeaderIdempotencyKey, "k1")
+		b.do(t, http.MethodPost, waitPath, "application/json", "1", server.HeaderIdempotencyKey, "k2")
 	}
 	if len(b.waits) != 3 {
 		t.Errorf("%d tasks", len(b.waits))
@@ -249,11 +249,11 @@ func TestBadKeys(t *testing.T) {
 		header      []string
 		want        string
 	}{
-		"empty":           {"application/json", []string{server.HeaderKey, ""}, `Idempotency-Key: must have 1 to 255 characters, has 0`},
-		"long":            {"application/json", []string{server.HeaderKey, strings.Repeat("k", 256)}, `must have 1 to 255 characters, has 256`},
-		"two joined":      {"application/json", []string{server.HeaderKey, "a, b"}, `must be printable ASCII, in quotes`},
-		"not closed":      {"application/json", []string{server.HeaderKey, `"a`}, `lacks its closing quote`},
-		"of lines":        {server.MediaTypeLines, []string{server.HeaderKey, "a"}, `POST /v1/jobs takes them with a key`},
+		"empty":           {"application/json", []string{server.HeaderIdempotencyKey, ""}, `Idempotency-Key: must have 1 to 255 characters, has 0`},
+		"long":            {"application/json", []string{server.HeaderIdempotencyKey, strings.Repeat("k", 256)}, `must have 1 to 255 characters, has 256`},
+		"two joined":      {"application/json", []string{server.HeaderIdempotencyKey, "a, b"}, `must be printable ASCII, in quotes`},
+		"not closed":      {"application/json", []string{server.HeaderIdempotencyKey, `"a`}, `lacks its closing quote`},
+		"of lines":        {server.MediaTypeLines, []string{server.HeaderIdempotencyKey, "a"}, `POST /v1/jobs takes them with a key`},
 		"misspelt":        {"application/json", []string{"Idempotent-Key", "a"}, `is not a known header; did you mean \"Idempotency-Key\"?`},
 		"of another time": {"application/json", []string{"X-Idempotency-Key", "a"}, `is not a known header; did you mean \"Idempotency-Key\"?`},
 	} {
@@ -265,7 +265,7 @@ func TestBadKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = http.Header{"Content-Type": {"application/json"}, server.HeaderKey: {"a", "a"}}
+	r.Header = http.Header{"Content-Type": {"application/json"}, server.HeaderIdempotencyKey: {"a", "a"}}
 	resp, err := b.Client().Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func TestBadKeys(t *testing.T) {
 	if resp.StatusCode != http.StatusBadRequest || len(b.waits) != 0 {
 		t.Errorf("twice: status %d, %d tasks", resp.StatusCode, len(b.waits))
 	}
-	if status, _, text := b.do(t, http.MethodGet, "/v1/jobs", "", "", server.HeaderKey, "a"); status != 200 {
+	if status, _, text := b.do(t, http.MethodGet, "/v1/jobs", "", "", server.HeaderIdempotencyKey, "a"); status != 200 {
 		t.Errorf("a request that changes nothing: %d %s", status, text)
 	}
 }
@@ -284,8 +284,8 @@ func TestReplaysArePacked(t *testing.T) {
 	b := work(t, func(o *server.Options) { o.Compression = server.CompressAlways }, false)
 	b.let()
 	long := `"` + strings.Repeat("a", 10<<10) + `"`
-	b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderKey, "k", "Accept-Encoding", "identity")
-	_, head, text := b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderKey, "k", "Accept-Encoding", "zstd")
+	b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderIdempotencyKey, "k", "Accept-Encoding", "identity")
+	_, head, text := b.do(t, http.MethodPost, waitPath, "application/json", long, server.HeaderIdempotencyKey, "k", "Accept-Encoding", "zstd")
 	if head.Get(server.HeaderReplayed) != "true" || head.Get("Content-Encoding") != "zstd" || unpacks(t, pack.Zstd, text) != long+"\n" {
 		t.Errorf("%v, %d bytes", head, len(text))
 	}
@@ -299,8 +299,25 @@ func TestAllSubmissionsTakeKeys(t *testing.T) {
 		if r.Method != http.MethodPost {
 			continue
 		}
-		if !slices.ContainsFunc(r.Doc.Headers, func(p server.Parameter) bool { return p.Name == server.HeaderKey }) {
-			t.Errorf("%s %s does not describe %s", r.Method, r.Path, server.HeaderKey)
+		if !slices.ContainsFunc(r.Doc.Headers, func(p server.Parameter) bool { return p.Name == server.HeaderIdempotencyKey }) {
+			t.Errorf("%s %s does not describe %s", r.Method, r.Path, server.HeaderIdempotencyKey)
 		}
+	}
+}
+
+// TestLoggersOfParts has an embedder that gives the keeper of answers a log of its own.
+func TestLoggersOfParts(t *testing.T) {
+	var all, own bytes.Buffer
+	b := work(t, func(o *server.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&all, nil))
+		o.Idempotency = replay.Options{MaxKeys: 1, Logger: slog.New(slog.NewTextHandler(&own, nil))}
+	}, false)
+	b.let()
+	for _, key := range []string{"a", "b"} {
+		b.do(t, http.MethodPost, waitPath, "application/json", "1", server.HeaderIdempotencyKey, key)
+	}
+	const told = "keys of requests are forgotten"
+	if !strings.Contains(own.String(), told) || strings.Contains(all.String(), told) {
+		t.Errorf("the part's log is %q, the server's %q", &own, &all)
 	}
 }

@@ -12,22 +12,28 @@ import (
 
 // writeProblem answers with an error.
 func writeProblem(w http.ResponseWriter, e api.Error) {
-	e.Title = titleOf(e.Status)
+	doc := problemDocument(&e)
 	h := w.Header()
 	h.Set("Content-Type", api.MediaTypeProblem)
 	h.Set("X-Content-Type-Options", "nosniff")
 	if h.Get("Retry-After") == "" && retries(e.Status) {
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
-	var doc bytes.Buffer
-	_ = json.NewEncoder(&doc).Encode(e) // which has nothing that could fail
-	h.Set("Content-Length", strconv.Itoa(doc.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(doc)))
 	if out := responseOf(w); out != nil {
-		out.keep(e.Status, api.MediaTypeProblem, doc.Bytes())
+		out.keep(e.Status, api.MediaTypeProblem, doc)
 		out.refuse()
 	}
 	w.WriteHeader(e.Status)
-	_, _ = w.Write(doc.Bytes()) // the client has gone, or it arrives
+	_, _ = w.Write(doc) // the client has gone, or it arrives
+}
+
+// problemDocument returns the problem document of an error.
+func problemDocument(e *api.Error) []byte {
+	e.Title = titleOf(e.Status)
+	var doc bytes.Buffer
+	_ = json.NewEncoder(&doc).Encode(e) // which has nothing that could fail
+	return doc.Bytes()
 }
 
 // titleOf is the phrase of a status.

@@ -39,7 +39,7 @@ func checkQuery(r *http.Request, known []string) error {
 }
 
 // headers are those that this server defines, or heeds where it would be missed.
-var headers = []string{HeaderStream, HeaderTenant, HeaderKey}
+var headers = []string{HeaderStream, HeaderTenant, HeaderIdempotencyKey}
 
 // once are headers that decide how a body is read.
 var once = []string{"Content-Type", "Content-Encoding"}

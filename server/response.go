@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server/pack"
 	"github.com/resonhost/resonhost/server/replay"
@@ -115,7 +116,7 @@ func (s *Server) handle(pattern string, h http.HandlerFunc) {
 			w.Header().Set("Connection", "close")
 		}
 		defer func() {
-			out.giveUp()
+			defer out.giveUp()
 			s.inFlight.Dec()
 			s.ended(out, r, pattern, recover())
 		}()
@@ -146,9 +147,12 @@ func (s *Server) ended(out *response, r *http.Request, pattern string, panicked 
 		s.panics.Inc()
 		s.log.ErrorContext(r.Context(), "a handler panicked", "route", pattern, "panic", panicked, "stack", string(debug.Stack()))
 		code = aborted
+		defect := problem(host.KindHost, "", "the server has a defect, which it has logged")
 		if out.status == 0 {
-			writeProblem(out, problem(host.KindHost, "", "the server has a defect, which it has logged"))
+			writeProblem(out, defect)
 			code, panicked = "500", nil
+		} else {
+			out.keep(defect.Status, api.MediaTypeProblem, problemDocument(&defect))
 		}
 	}
 	s.requests.WithLabelValues(pattern, code).Inc()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
@@ -13,6 +14,46 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/server"
 )
+
+// TestADefectKeepsItsKey has handlers that panic once they have done something: a second request is not done.
+func TestADefectKeepsItsKey(t *testing.T) {
+	var done atomic.Int64
+	broken := func(begin bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if !server.HeedKey(w, r) {
+				return
+			}
+			done.Add(1)
+			if begin {
+				w.WriteHeader(http.StatusAccepted)
+			}
+			panic("a defect")
+		}
+	}
+	s := serve(t, func(_ *host.Config, o *server.Options) {
+		o.Routes = []server.Route{
+			{Method: http.MethodPost, Path: "/v1/before", Handler: broken(false), Doc: server.Operation{Summary: "breaks before its answer"}},
+			{Method: http.MethodPost, Path: "/v1/within", Handler: broken(true), Doc: server.Operation{Summary: "breaks within its answer"}},
+		}
+	})
+	for i, path := range []string{"/v1/before", "/v1/within"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(server.HeaderIdempotencyKey, path)
+		if resp, err := s.Client().Do(r); err == nil { // else the answer was cut short
+			resp.Body.Close()
+		}
+		status, head, body := s.do(t, http.MethodPost, path, "", "", server.HeaderIdempotencyKey, path)
+		if status != http.StatusInternalServerError || head.Get(server.HeaderReplayed) != "true" || !strings.Contains(body, "the server has a defect") {
+			t.Errorf("%s again: %d %v %s", path, status, head, body)
+		}
+		if got := done.Load(); got != int64(i+1) {
+			t.Errorf("%s was done, all together, %d times", path, got)
+		}
+	}
+}
 
 // TestRoutes has routes of an embedder's own, two of one path, which are as the server's own are.
 func TestRoutes(t *testing.T) {

@@ -79,9 +79,11 @@ type Options struct {
 	// Exemplars returns traced tasks for the histograms of /metrics, as [metrics.Exemplars] takes it;
 	// default none.
 	Exemplars func(transform string, s metrics.Series) []metrics.Exemplar
-	// Jobs bound the jobs of POST /v1/jobs; their lines are bounded by MaxBody.
+	// Jobs bound the jobs of POST /v1/jobs; their lines are bounded by MaxBody. By default their Logger is
+	// the server's, which logs the tasks that failed, too.
 	Jobs jobs.Options
-	// Idempotency bounds the answers that are kept for requests with an Idempotency-Key.
+	// Idempotency bounds the answers that are kept for requests with an Idempotency-Key. Its Logger is by default the
+	// server's.
 	Idempotency replay.Options
 	// Events, if set, is the bus that GET /v1/events streams; most often the host's
 	// (host.Config.Events). It is the caller's.
@@ -161,7 +163,9 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 			o.EventHub.Drain()
 		}
 	})
-	o.Idempotency.Logger = s.log
+	if o.Idempotency.Logger == nil {
+		o.Idempotency.Logger = s.log
+	}
 	s.replays = replay.New(o.Idempotency)
 	if err := s.addJobs(); err != nil {
 		return nil, err
@@ -221,8 +225,13 @@ func (o *Options) complete() error {
 // addJobs makes the manager of jobs.
 func (s *Server) addJobs() (err error) {
 	o := s.opts.Jobs
-	o.Logger, o.MaxLine = s.log, int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes())))
-	o.Failed = s.logFailure // with the trace of the job
+	if o.Logger == nil {
+		o.Logger = s.log
+	}
+	o.MaxLine = int(min(s.opts.MaxBody, int64(s.codecs.MaxBytes())))
+	if o.Failed == nil {
+		o.Failed = s.logFailure // with the trace of the job
+	}
 	s.jobs, err = jobs.New(context.Background(), s.host, s.codecs, o)
 	return err
 }

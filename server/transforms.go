@@ -316,8 +316,8 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	switch {
 	case len(r.Header.Values(HeaderStream)) > 0:
 		err = &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"}
-	case len(r.Header.Values(HeaderKey)) > 0:
-		err = &abi.FieldError{Field: HeaderKey, Rule: "is not for JSON lines, which are answered before they have all come; POST /v1/jobs takes them with a key"}
+	case len(r.Header.Values(HeaderIdempotencyKey)) > 0:
+		err = &abi.FieldError{Field: HeaderIdempotencyKey, Rule: "is not for JSON lines, which are answered before they have all come; POST /v1/jobs takes them with a key"}
 	case query.Has(streamField) && (field == "" || len(field) > host.MaxStreamKey):
 		err = &abi.FieldError{Field: streamField, Rule: fmt.Sprintf("must have 1 to %d bytes, has %d", host.MaxStreamKey, len(field))}
 	}

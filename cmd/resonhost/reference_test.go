@@ -218,3 +218,30 @@ func TestReference(t *testing.T) {
 		t.Errorf("docs/reference has no table of %s", key)
 	}
 }
+
+// TestEventKindsOfRun has in the table of events each kind that comes from run, and run send what the reference says.
+func TestEventKindsOfRun(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(guesttest.Root(), "docs/reference/http.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile("`resonhost run` sends ([^,]*(?:, [^,]*)*?), and refuses").FindSubmatch(doc)
+	if said == nil {
+		t.Fatal("docs/reference/http.md does not say which kinds of events run sends")
+	}
+	var want, got []string
+	for _, name := range regexp.MustCompile("`([a-z.]+)`").FindAllSubmatch(said[1], -1) {
+		want = append(want, string(name[1]))
+	}
+	for _, k := range eventKinds {
+		got = append(got, k.String())
+		if !regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(k.String()) + "` \\| .* \\|$").Match(doc) {
+			t.Errorf("the table of events lacks %s", k)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("run sends %v, the reference says %v", got, want)
+	}
+}

@@ -123,8 +123,8 @@ func (c *client) metric(name string) string {
 func TestKeysOfNetworks(t *testing.T) {
 	c := start(t, serve.Options{}, tick.New())
 	for _, r := range c.server.Routes() {
-		if r.Method == http.MethodPost && !slices.ContainsFunc(r.Doc.Headers, func(p server.Parameter) bool { return p.Name == server.HeaderKey }) {
-			t.Errorf("%s %s does not describe %s", r.Method, r.Path, server.HeaderKey)
+		if r.Method == http.MethodPost && !slices.ContainsFunc(r.Doc.Headers, func(p server.Parameter) bool { return p.Name == server.HeaderIdempotencyKey }) {
+			t.Errorf("%s %s does not describe %s", r.Method, r.Path, server.HeaderIdempotencyKey)
 		}
 	}
 	for _, x := range []struct {
@@ -134,11 +134,11 @@ func TestKeysOfNetworks(t *testing.T) {
 		{"/v1/networks", `{"id": "n"}`, 201}, {"/v1/networks", ``, 201}, {"/v1/networks/n/nodes", `{"id": "a"}`, 201}, {"/v1/networks/n/nodes", `{"id": "b"}`, 201},
 		{"/v1/networks/n/connections", `{"a": "a", "b": "b"}`, 201}, {"/v1/networks/n/nodes/a/stop", ``, 200},
 	} {
-		status, head, text := c.send(http.MethodPost, x.path, x.body, server.HeaderKey, `"`+strings.NewReplacer(`"`, "", "{", "", "}", "").Replace(x.path+x.body)+`"`)
+		status, head, text := c.send(http.MethodPost, x.path, x.body, server.HeaderIdempotencyKey, `"`+strings.NewReplacer(`"`, "", "{", "", "}", "").Replace(x.path+x.body)+`"`)
 		if status != x.status || head.Get(server.HeaderReplayed) != "" {
 			t.Errorf("%s: %d %s", x.path, status, text)
 		}
-		again, head2, text2 := c.send(http.MethodPost, x.path, x.body, server.HeaderKey, `"`+strings.NewReplacer(`"`, "", "{", "", "}", "").Replace(x.path+x.body)+`"`)
+		again, head2, text2 := c.send(http.MethodPost, x.path, x.body, server.HeaderIdempotencyKey, `"`+strings.NewReplacer(`"`, "", "{", "", "}", "").Replace(x.path+x.body)+`"`)
 		if again != status || text2 != text || head2.Get(server.HeaderReplayed) != "true" || head2.Get("Location") != head.Get("Location") {
 			t.Errorf("%s again: %d %v %s, before %d %s", x.path, again, head2, text2, status, text)
 		}

@@ -142,12 +142,17 @@ func (s *Service) handle(h handler, most int64) http.HandlerFunc {
 		tenant, err := server.TenantOf(r)
 		var body []byte
 		if err == nil && r.Method == http.MethodPost {
-			b, release, ok := server.ReadBody(w, r, most)
+			var ok bool
+			release := func() {}
+			if most > 0 {
+				body, release, ok = server.ReadBody(w, r, most)
+			} else {
+				ok = server.HeedKey(w, r)
+			}
 			if !ok {
 				return
 			}
 			defer release()
-			body = b
 		}
 		var status int
 		var answer any
