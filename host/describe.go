@@ -69,7 +69,20 @@ type Transform struct {
 	InputSchema, OutputSchema json.RawMessage
 
 	input, output *schema.Schema
+	failures      failures // nil unless Lookup has made it
 }
+
+// CountFailed counts a task that has failed before the host got it, or that is none, since no payload could be
+// made of what came. [Stats] has it among the errors of that kind. It does nothing if the Transform is not from
+// [Host.Lookup], or the kind is none of the host's.
+func (t *Transform) CountFailed(k Kind) {
+	if t.failures != nil {
+		t.failures.failed(k)
+	}
+}
+
+// failures counts tasks that have failed.
+type failures interface{ failed(k Kind) }
 
 // CheckInput holds the JSON of a task to the transform's InputSchema. Where payloads are JSON
 // themselves, the host does it with every task: it is for who makes payloads of JSON. Its error is an

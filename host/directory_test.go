@@ -313,6 +313,24 @@ func TestCompilingIsTold(t *testing.T) {
 	}
 }
 
+// TestCompilingOfOneIsTold has a plugin that comes later be told of before it is compiled, and not if it lies in
+// the cache.
+func TestCompilingOfOneIsTold(t *testing.T) {
+	var log strings.Builder
+	h := hosted.Start(t, host.Config{
+		Plugins: []host.Source{tagged(t, "v0")}, CacheDir: t.TempDir(), Workers: 1, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	deploy(t, h, tagged(t, "v1"), host.DeploySwapped)
+	deploy(t, h, tagged(t, "v0"), host.DeploySwapped)
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const want = `msg="compiling a plugin" plugin=swap`
+	if at := strings.Index(log.String(), want); strings.Count(log.String(), want) != 1 || at > strings.Index(log.String(), "plugin is swapped") {
+		t.Errorf("want %s once, before the version serves:\n%s", want, log.String())
+	}
+}
+
 func TestCacheDir(t *testing.T) {
 	dir, cache := t.TempDir(), t.TempDir()
 	v := func(tag string) []byte { return guesttest.Swap(t, guesttest.Version{Tag: tag}) }

@@ -156,7 +156,9 @@ func (h *Host) Lookup(transform string) (Transform, error) {
 		return Transform{}, err
 	}
 	v := t.current()
-	return v.describe(v.spec(t.slot)), nil
+	d := v.describe(v.spec(t.slot))
+	d.failures = t
+	return d, nil
 }
 
 // Plugins returns the plugins that serve, sorted by name, and behind them the sources that

@@ -36,7 +36,7 @@ type plugins struct {
 	records  *records      // nil without Config.CacheDir and Watch
 	loads    *sched.Group  // of transactions, which take a worker's place; nil with one worker
 	attempts attempts
-	// compiling is called by Start's loading before it compiles; else nil.
+	// compiling is called by Start's loading before it compiles; else nil, and each compiling is logged.
 	compiling func()
 
 	// deploys are transactions, which begin before the close does; retiring is what goes on

@@ -73,6 +73,9 @@ func (ps *plugins) open(ctx context.Context, p *plugin, s Source, cfg ofVersion,
 	}
 	opts := ps.moduleOptions(p, s, cfg.PluginConfig)
 	opts.Compiling = ps.compiling
+	if opts.Compiling == nil {
+		opts.Compiling = func() { ps.log.Info("compiling a plugin", "plugin", s.Name) }
+	}
 	r, err := registry.Open(ctx, s.WASM, registry.Options{
 		Module:      opts,
 		Isolation:   cfg.Isolation.ofInstances(),

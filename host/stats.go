@@ -111,7 +111,7 @@ type PluginStats struct {
 type TransformStats struct {
 	Name string
 	// OK is how many tasks succeeded, Errors how many failed, by kind; kinds
-	// that did not occur are left out.
+	// that did not occur are left out. Errors have those of [Transform.CountFailed], too.
 	OK     uint64
 	Errors map[Kind]uint64
 	// Fuel is how much all tasks burnt.

@@ -45,6 +45,13 @@ func (t *transform) count(e *Error, n int) error {
 	return e
 }
 
+// failed counts a task that never became one. A kind that the host has not is left out.
+func (t *transform) failed(k Kind) {
+	if i := slices.Index(kinds[:], k); i >= 0 {
+		t.counts.errors[i].Add(1)
+	}
+}
+
 func (t *transform) stats() TransformStats {
 	s := t.counts.stats(t.name)
 	s.Row = t.row.Size()

@@ -56,8 +56,26 @@ type Task struct {
 // Decode reads the JSON of a task. field names the member that is the key of the task's stream;
 // with "" only what the transform's own JSON has for it is one. Its error is the caller's fault,
 // and most often an [*abi.FieldError]. A panic of the codec's is a [*host.Error] of
-// [host.KindHost]. The task may share doc's memory.
+// [host.KindHost]. The host counts both. The task may share doc's memory.
 func (t *Transform) Decode(doc []byte, field string) (Task, error) {
+	task, err := t.decode(doc, field)
+	return task, t.Refused(err)
+}
+
+// Refused counts among the transform's errors why a document is no task, and returns that. It does nothing
+// without an error.
+func (t *Transform) Refused(err error) error {
+	switch e := (*host.Error)(nil); {
+	case err == nil:
+	case errors.As(err, &e):
+		t.CountFailed(e.Kind)
+	default:
+		t.CountFailed(host.KindInvalidArgument)
+	}
+	return err
+}
+
+func (t *Transform) decode(doc []byte, field string) (Task, error) {
 	key, whole := "", doc
 	if field != "" {
 		var err error

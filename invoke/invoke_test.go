@@ -88,9 +88,25 @@ func TestStreams(t *testing.T) {
 	if _, err := counter.Decode([]byte(`{"user": 1}`), "user"); !errors.As(err, &field) || field.Field != "user" {
 		t.Errorf("a key that is none: err %v", err)
 	}
+	before := failures(h, "t.count", host.KindInvalidArgument)
 	if _, err := counter.Decode([]byte(`{`), ""); !errors.As(err, &field) {
 		t.Errorf("a document that is cut off: err %v", err)
 	}
+	if n := failures(h, "t.count", host.KindInvalidArgument); n != before+1 {
+		t.Errorf("%d failures are counted after %d, want one more", n, before)
+	}
+}
+
+// failures is how many tasks of a transform the host has counted as failed in a way.
+func failures(h *host.Host, transform string, k host.Kind) (n uint64) {
+	for _, p := range h.Stats().Plugins {
+		for i := range p.Transforms {
+			if p.Transforms[i].Name == transform {
+				n += p.Transforms[i].Errors[k]
+			}
+		}
+	}
+	return n
 }
 
 // TestEncode has an output that is not of its media type.

@@ -354,7 +354,7 @@ func (p *pipeline) decode(l line) (invoke.Task, error) {
 	case err != nil:
 		return invoke.Task{}, wholeInALine(err)
 	case p.opts.Stream != "" && task.Stream() != "":
-		return invoke.Task{}, &abi.FieldError{Field: "stream", Rule: "must not be there besides the stream of all tasks"}
+		return invoke.Task{}, p.transform.Refused(&abi.FieldError{Field: "stream", Rule: "must not be there besides the stream of all tasks"})
 	case !p.held.take(task.Added(), false):
 		return invoke.Task{}, invoke.NoMemory(p.transform.Name)
 	case p.opts.Stream != "":

@@ -134,7 +134,7 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 		decode: func(body []byte, a *account) (invoke.Task, error) {
 			body, err := foreign.UTF8(body)
 			if err != nil {
-				return invoke.Task{}, &abi.FieldError{Field: "document", Rule: err.Error()}
+				return invoke.Task{}, c.Refused(&abi.FieldError{Field: "document", Rule: err.Error()})
 			}
 			task, err := c.Decode(body, "")
 			if err == nil && !a.Take(task.Added(), false) {
