@@ -170,7 +170,8 @@ type Store interface {
 
 	// Save keeps changes. Each record is afterwards the new one or the one before, whole, also if
 	// the process or the machine ends meanwhile. When Save has returned nil, all changes outlast
-	// that. After an error any of them may be kept, so the caller saves all of them again. Of
+	// that. After an error any of them may be kept, also later, so the caller saves all of them again.
+	// They never replace what a Save that began after the error has kept. Of
 	// several changes of one key the last counts. Deleting what is not there is no error. Save does
 	// not keep the data.
 	Save(ctx context.Context, changes []Change) error

@@ -68,16 +68,25 @@ return {1, ''}`)
 if redis.call('GET', KEYS[2]) == ARGV[1] and redis.call('GET', KEYS[1]) == ARGV[2] then redis.call('DEL', KEYS[1]) end
 return {1, ''}`)
 
-	// save keeps ARGV[i] under KEYS[i+1] from the third key on, and deletes where that is empty.
+	// save keeps ARGV[i-1] under KEYS[i] from the fourth key on, and deletes where that is empty.
+	// ARGV[2] is the turn. KEYS[3] has an epoch and the last turn in it, if there was one after 0.
+	// What a later turn has overtaken is refused with -1.
 	save = goredis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0, string.sub(redis.call('GET', KEYS[1]) or '', 1, 1024)} end
+local epoch, turn = string.match(redis.call('GET', KEYS[3]) or '', '^(%d+) (%d+)$')
+if epoch ~= ARGV[1] then turn = '0' end
+if tonumber(turn) > tonumber(ARGV[2]) then return {-1, ''} end
+if turn ~= ARGV[2] then redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. ARGV[2]) end
 local function keep(key, value)
   if value ~= '' then return redis.call('SET', key, value) end
   return redis.call('DEL', key)
 end
-for i = 3, #KEYS do keep(KEYS[i], ARGV[i - 1]) end
+for i = 4, #KEYS do keep(KEYS[i], ARGV[i - 1]) end
 return {1, ''}`)
 )
+
+// overtaken is what save returns to a save of a turn before.
+const overtaken = -1
 
 // result is what a script returns: a number, and who has the store if that is 0.
 func result(cmd *goredis.Cmd) (n int64, held string, err error) {
@@ -114,7 +123,7 @@ func (s *Store) acquire(ctx context.Context) error {
 			return nil
 		}
 		h := parseHolder(held)
-		if h.gone() {
+		if held == s.meText || h.gone() { // the answer to itself was lost, and the client asked again
 			dead = held
 			continue
 		}

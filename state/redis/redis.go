@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,9 @@ type Store struct {
 	me     holder
 	meText string
 	epoch  int64
+
+	turnMu sync.Mutex
+	turn   int64 // of saves that begin; see the scripts
 
 	calls   calls.Group
 	lostErr atomic.Pointer[error] // why nothing more is saved
@@ -281,14 +285,19 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 		pieces = append(pieces, p)
 		changes = changes[n:]
 	}
-	return s.calls.Run(ctx, func() error {
+	c := &saving{}
+	err := s.calls.Run(ctx, func() error {
 		for _, p := range pieces {
-			if err := s.save(ctx, p); err != nil {
+			if err := s.save(ctx, c, p); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		s.giveUp(c)
+	}
+	return err
 }
 
 // piece is what one script saves.
@@ -299,7 +308,7 @@ type piece struct {
 
 // piece encodes the first changes, and returns how many they are.
 func (s *Store) piece(changes []state.Change) (p piece, n int, err error) {
-	p.keys, p.values = s.fence(), []any{s.epoch}
+	p.keys, p.values = append(s.fence(), s.prefix+"turn"), []any{s.epoch, int64(0)} // of which save makes its turn
 	size := 0
 	for n < len(changes) && n < saveRecords && (n == 0 || size < saveBytes) {
 		c := &changes[n]
@@ -314,52 +323,6 @@ func (s *Store) piece(changes []state.Change) (p piece, n int, err error) {
 		n++
 	}
 	return p, n, nil
-}
-
-func (s *Store) save(ctx context.Context, p piece) error {
-	if lost := s.lostErr.Load(); lost != nil {
-		return *lost
-	}
-	if s.replicas > 0 {
-		return s.saveReplicated(ctx, p)
-	}
-	ok, held, err := result(save.Run(ctx, s.client, p.keys, p.values...))
-	return s.saved(ctx, ok, held, err)
-}
-
-// saved is what has become of a save.
-func (s *Store) saved(ctx context.Context, ok int64, held string, err error) error {
-	if err == nil && ok == 0 {
-		return s.lost(held)
-	}
-	return classify(ctx, "save to "+s.shown, err)
-}
-
-// saveReplicated saves, and waits until as many replicas as wanted have that. The server waits for
-// what came over the same connection, so both go in one exchange.
-func (s *Store) saveReplicated(ctx context.Context, p piece) error {
-	c, err := s.home(ctx)
-	if err != nil {
-		return s.saved(ctx, 0, "", err)
-	}
-	var script, wait *goredis.Cmd
-	_, err = c.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		script = save.Eval(ctx, pipe, p.keys, p.values...)
-		wait = pipe.Do(ctx, "WAIT", s.replicas, (s.timeout / 2).Milliseconds())
-		return nil
-	})
-	if err != nil {
-		return s.saved(ctx, 0, "", err)
-	}
-	ok, held, err := result(script)
-	if err := s.saved(ctx, ok, held, err); err != nil {
-		return err
-	}
-	n, err := wait.Int()
-	if err == nil && n < s.replicas {
-		err = fmt.Errorf("%d replicas of %d have what was saved", n, s.replicas)
-	}
-	return classify(ctx, "wait for replicas of "+s.shown, err)
 }
 
 // Close implements [state.Store]. It gives the lease back, so that the next owner need not wait.
