@@ -317,6 +317,7 @@ func importState(ctx context.Context, std stdio, store state.Store) error {
 		return nil
 	}
 	var fault error
+	unsaved := false // it was tried, and failed
 	for fault == nil && lines.Scan() {
 		n++
 		if len(lines.Bytes()) == 0 {
@@ -330,6 +331,7 @@ func importState(ctx context.Context, std stdio, store state.Store) error {
 		batch = append(batch, state.Change{Record: r})
 		if size += r.Size; len(batch) >= importRecords || size >= importBytes {
 			fault = save()
+			unsaved = fault != nil
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
@@ -337,7 +339,10 @@ func importState(ctx context.Context, std stdio, store state.Store) error {
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		fault = err
 	}
-	err := errors.Join(fault, save())
+	err := fault
+	if !unsaved {
+		err = errors.Join(fault, save())
+	}
 	fmt.Fprintf(std.err, "resonhost: %s saved\n", counted(saved, "record"))
 	return err
 }

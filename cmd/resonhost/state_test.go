@@ -14,6 +14,8 @@ import (
 	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
+	"github.com/resonhost/resonhost/state/statejson"
+	"github.com/resonhost/resonhost/state/statetest"
 )
 
 // inStream has tasks of cascade done that belong to a stream, and returns the last result. It depends
@@ -119,6 +121,40 @@ func TestStateInUse(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// refusing is a store that saves nothing.
+type refusing struct {
+	*state.Memory
+
+	tries int
+}
+
+func (r *refusing) Save(context.Context, []state.Change) error {
+	r.tries++
+	return state.ErrFull
+}
+
+// TestImportTriesOnce has a store refuse a batch: it is not tried again, and told once. What came
+// before a line that is wrong is tried.
+func TestImportTriesOnce(t *testing.T) {
+	c := statetest.Change("a", "1")
+	line, err := statejson.Append(nil, &c.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := state.ErrFull.Error()
+	for lines, want := range map[string]string{
+		strings.Repeat(string(line), importRecords+1): full,
+		string(line):             full,
+		string(line) + "wrong\n": "line 2: ",
+	} {
+		store := &refusing{Memory: state.NewMemory()}
+		err := importState(t.Context(), stdio{in: strings.NewReader(lines), err: new(strings.Builder)}, store)
+		if err == nil || store.tries != 1 || strings.Count(err.Error(), full) != 1 || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%d tries, error %v; want one of each, and %q", store.tries, err, want)
+		}
 	}
 }
 

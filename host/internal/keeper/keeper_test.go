@@ -467,13 +467,7 @@ func TestOpenKeepsTheNewest(t *testing.T) {
 func TestOpenGoesOnWithRecordsThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, &faulty{Memory: state.NewMemory()}, 99)
-		store := &strangers{faulty: f.store}
-		k := keeper.New(keeper.Config[turn]{
-			Store: store, Streams: f.streams, Max: 99, Interval: interval,
-			Vacate: func(t *turn) { t.loaded <- nil }, Fail: func(t *turn, err error) { t.loaded <- err },
-			Log: slog.New(slog.NewTextHandler(&f.log, nil)),
-		})
-		f.Keeper = k
+		f.listsStrangers()
 		f.open()
 		if st := f.Stats(); st.Unreadable != 2 || !strings.Contains(f.log.String(), "records=2") {
 			t.Errorf("stats %+v, log %s; want 2 that cannot be read", st, f.log.String())
@@ -494,8 +488,38 @@ func TestOpenGoesOnWithRecordsThatCannotBeRead(t *testing.T) {
 	})
 }
 
+// TestWhatCannotBeReadStays has records expire that are of another key, or a newer version: another
+// start may read them.
+func TestWhatCannotBeReadStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, recorded(t, "a"), 99)
+		f.listsStrangers()
+		f.open()
+		f.put("good", "1")
+		pass(time.Hour + time.Minute)
+		if st := f.streams.Stats(); st.Streams != 0 || st.Expired != 2 {
+			t.Errorf("stats %+v, want 2 streams expired and none left", st)
+		}
+		for i := range 3000 { // more than are remembered, so that a listing finds what is to be deleted
+			f.streams.Evict(stream.Stored{Key: streamKey(strconv.Itoa(i))})
+		}
+		f.close()
+		f.want("what cannot be read", f.stored("a"), "state of a")
+		f.want("a stream that has expired", f.stored("good"), "")
+	})
+}
+
 // strangers is a store that lists a record that cannot be read, and one without a key.
 type strangers struct{ *faulty }
+
+// listsStrangers has the store list strangers.
+func (f *fixture) listsStrangers() {
+	f.Keeper = keeper.New(keeper.Config[turn]{
+		Store: &strangers{faulty: f.store}, Streams: f.streams, Max: 99, Interval: interval,
+		Vacate: func(t *turn) { t.loaded <- nil }, Fail: func(t *turn, err error) { t.loaded <- err },
+		Log: slog.New(slog.NewTextHandler(&f.log, nil)),
+	})
+}
 
 func (s *strangers) List(_ context.Context, _ state.Filter, visit func(state.Record) error) error {
 	err := &state.RecordError{Key: key("a"), Err: state.ErrNewer}

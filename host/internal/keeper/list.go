@@ -62,7 +62,7 @@ func (l *listing[S]) visit(r state.Record) error {
 		l.sort()
 		old := len(l.newest) - l.k.cfg.Max
 		for _, of := range l.newest[:old] {
-			l.k.cfg.Streams.Evict(of.Key)
+			l.k.cfg.Streams.Evict(of)
 		}
 		l.newest = slices.Delete(l.newest, 0, old)
 	}
@@ -81,7 +81,7 @@ func (k *Keeper[S]) sweep(ctx context.Context) (again bool, err error) {
 	}
 	k.unswept = true
 	err = k.cfg.Store.List(ctx, state.Filter{Kind: state.KindStream}, func(r state.Record) error {
-		if r.Key != (state.Key{}) {
+		if r.Err == nil { // what cannot be read stays
 			k.cfg.Streams.Sweep(streamKey(r.Key))
 		}
 		return nil

@@ -73,11 +73,11 @@ func (k *Keeper[S]) load(j job[S]) {
 	case state.FaultCorrupt, state.FaultNewer, state.FaultKey, state.FaultInvalid:
 		k.count(func(s *Stats) { s.LoadFailures[fault]++ })
 		k.note("the stored state of a stream cannot be read; its tasks fail, and the record stays", err)
-		k.giveUp(j.entry, fmt.Errorf("%w: %w", ErrUnreadable, err))
+		k.giveUp(j.entry, fmt.Errorf("%w: %w", ErrUnreadable, err), true)
 		return
 	default:
 		k.notLoaded(fault, err)
-		k.giveUp(j.entry, fmt.Errorf("%w: %w", ErrUnavailable, err))
+		k.giveUp(j.entry, fmt.Errorf("%w: %w", ErrUnavailable, err), false)
 		return
 	}
 	k.available()
@@ -85,8 +85,8 @@ func (k *Keeper[S]) load(j job[S]) {
 	k.cfg.Vacate(&j.entry.Serial)
 }
 
-func (k *Keeper[S]) giveUp(e *stream.Entry[S], fault error) {
-	k.cfg.Streams.NotLoaded(e, fault)
+func (k *Keeper[S]) giveUp(e *stream.Entry[S], fault error, unreadable bool) {
+	k.cfg.Streams.NotLoaded(e, fault, unreadable)
 	k.cfg.Fail(&e.Serial, fault)
 }
 

@@ -24,15 +24,22 @@ func (s *Store[S]) Add(of Stored) {
 	e := &Entry[S]{key: of.Key, size: of.Size, format: of.Format, changed: of.Changed, saved: of.Changed, stored: true, phase: absent}
 	s.cfg.Occupy(&e.Serial)
 	s.entries[of.Key] = e
-	s.restLocked(e, of.Changed)
+	used := of.Changed
+	if now := s.cfg.Now(); used.After(now) { // by another clock; it would keep all behind it from expiring
+		used = now
+	}
+	s.restLocked(e, used)
 }
 
-// Evict counts a stream as evicted whose state is stored, and has the record deleted.
-func (s *Store[S]) Evict(key Key) {
+// Evict counts a stream as evicted whose state is stored, and has the record deleted if it can be
+// read.
+func (s *Store[S]) Evict(of Stored) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evicted++
-	s.strayLocked(key)
+	if of.Format != Unknown {
+		s.strayLocked(of.Key)
+	}
 }
 
 // Sweep has the record of a key deleted unless there is a stream of that key. It reports whether
@@ -90,13 +97,17 @@ func (s *Store[S]) Loaded(e *Entry[S], state []byte, format int, changed time.Ti
 }
 
 // NotLoaded has the users of a stream fail, as its state could not be loaded. The next user tries
-// again. The caller then gives up the turn.
-func (s *Store[S]) NotLoaded(e *Entry[S], fault error) {
+// again. The caller then gives up the turn. A state that is unreadable is of an [Unknown] format from
+// now on.
+func (s *Store[S]) NotLoaded(e *Entry[S], fault error, unreadable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.fault, e.gone = fault, true
 	e.users--
 	again := &Entry[S]{key: e.key, size: e.size, format: e.format, changed: e.changed, saved: e.saved, stored: true, phase: absent}
+	if unreadable {
+		again.format = Unknown
+	}
 	s.cfg.Occupy(&again.Serial)
 	s.entries[e.key] = again
 	s.restLocked(again, s.cfg.Now())

@@ -202,7 +202,7 @@ func TestNotLoaded(t *testing.T) {
 	e, _ := s.Acquire(key("a"))
 	s.Load(e)
 	fault := fmt.Errorf("away")
-	s.NotLoaded(e, fault)
+	s.NotLoaded(e, fault, false)
 	if e.Fault() != fault { //nolint:errorlint // as it is
 		t.Errorf("fault %v, want %v", e.Fault(), fault)
 	}
@@ -258,13 +258,52 @@ func TestBoundsHoldForWhatIsStored(t *testing.T) {
 	s.Saved(got)
 }
 
+// TestWhatCannotBeReadIsNotDeleted has streams go for each reason there is.
+func TestWhatCannotBeReadIsNotDeleted(t *testing.T) {
+	s, c := kept(stream.Config[turn]{Max: 3, MaxAge: time.Minute})
+	unreadable := func(name string) stream.Stored {
+		return stream.Stored{Key: key(name), Format: stream.Unknown, Changed: c.now}
+	}
+	s.Evict(unreadable("a"))
+	s.Add(unreadable("b"))
+	stored(s, c, "c") // which can be read as far as its head
+	e, _ := s.Acquire(key("c"))
+	s.Load(e)
+	s.NotLoaded(e, fmt.Errorf("damaged"), true)
+	s.Release(e)
+	stored(s, c, "d", "e") // for which b goes
+	c.now = c.now.Add(time.Hour)
+	s.Expire()
+	got := take(s, c)
+	want(t, "taken", describe(got), "-d -e")
+	if st := s.Stats(); st.Evicted != 2 || st.Expired != 3 || st.Streams != 0 {
+		t.Errorf("stats %+v, want 2 evicted, 3 expired and none left", st)
+	}
+	s.Saved(got)
+	put(s, "b", "1")
+	want(t, "taken of one that begins anew", describe(take(s, c)), "b=1")
+}
+
+// TestATimeInTheFuture has a state that another clock says is of tomorrow: it expires as if it were
+// of now, and so do those behind it.
+func TestATimeInTheFuture(t *testing.T) {
+	s, c := kept(stream.Config[turn]{MaxAge: time.Minute})
+	s.Add(stream.Stored{Key: key("a"), Format: 7, Size: 3, Changed: c.now.Add(24 * time.Hour)})
+	put(s, "b", "1")
+	c.now = c.now.Add(time.Minute + time.Second)
+	s.Expire()
+	if st := s.Stats(); st.Expired != 2 || st.Streams != 0 {
+		t.Errorf("stats %+v, want 2 expired and none left", st)
+	}
+}
+
 // TestDeletionsAreBounded has more records deleted than the store remembers.
 func TestDeletionsAreBounded(t *testing.T) {
 	const records = 3000
 	s, c := kept(stream.Config[turn]{Max: 1})
 	left := make(map[string]bool)
 	for i := range records {
-		s.Evict(key(strconv.Itoa(i)))
+		s.Evict(stream.Stored{Key: key(strconv.Itoa(i))})
 		left[strconv.Itoa(i)] = true
 	}
 	if st := s.Stats(); st.Evicted != records || st.Unsaved != records || st.Streams != 0 {

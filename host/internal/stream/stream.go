@@ -152,9 +152,10 @@ func (s *Store[S]) wakeLocked(e *Entry[S]) {
 }
 
 // endLocked ends a stream without users. If it is stored, its entry is kept until that is deleted.
+// What cannot be read is not deleted, as another key or version may read it.
 func (s *Store[S]) endLocked(e *Entry[S]) {
 	s.wakeLocked(e)
-	if !e.stored {
+	if !e.stored || e.phase == absent && e.format == Unknown {
 		s.dropLocked(e)
 		return
 	}
