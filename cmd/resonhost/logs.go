@@ -78,8 +78,11 @@ type logged struct {
 
 func (l *logs) print(ctx context.Context, host *client, name string) error {
 	at := host.base.JoinPath("v1", "logs", url.PathEscape(name))
+	if l.tail > event.LogLines {
+		return usagef("--tail %d: must be at most %d, as many lines as a host keeps", l.tail, event.LogLines)
+	}
 	if l.tail != 0 {
-		at.RawQuery = url.Values{"tail": {strconv.Itoa(min(max(l.tail, 0), event.LogLines))}}.Encode()
+		at.RawQuery = url.Values{"tail": {strconv.Itoa(max(l.tail, 0))}}.Encode()
 	}
 	if l.since > 0 {
 		l.oldest = time.Now().Add(-l.since)

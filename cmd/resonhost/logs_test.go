@@ -81,6 +81,9 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%v: exit code %d, %s%s", none, code, out, stderr)
 		}
 	}
+	if code, _, stderr := cmd(append([]string{"logs", "noisy", "--tail", "9999"}, at...)...); code != api.ExitUsage || stderr != "resonhost: --tail 9999: must be at most 256, as many lines as a host keeps\n" {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
 	if code, _, stderr := cmd(append([]string{"logs", "none"}, at...)...); code != api.ExitFailed || stderr != "resonhost: unknown plugin \"none\"\n" {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}

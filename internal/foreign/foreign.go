@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -43,10 +44,11 @@ func UTF8(text []byte) ([]byte, error) {
 // maxSeen is how much of a text is looked at for zeros, in bytes: more may be of other letters.
 const maxSeen = 8
 
-// zeros reports whether text begins with bytes that are zero or not, in turns as told.
+// zeros reports whether text begins with bytes that are zero or not, in turns as told, and its first
+// character is of ASCII.
 func zeros(text []byte, turns ...bool) bool {
 	for i, b := range text[:min(len(text), maxSeen)] {
-		if (b == 0) != turns[i%len(turns)] {
+		if (b == 0) != turns[i%len(turns)] || i < len(turns) && b > unicode.MaxASCII {
 			return false
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestUTF8(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "", "{": "{", "{}": "{}", "\xef\xbb\xbf": "", "\xef\xbb\xbf{}": "{}", "\xef\xbb": "\xef\xbb", "ünü": "ünü", "\xff": "\xff",
+		"": "", "{": "{", "{}": "{}", "\xef\xbb\xbf": "", "\xef\xbb\xbf{}": "{}", "\xef\xbb": "\xef\xbb", "ünü": "ünü", "\xff": "\xff", "\x00\xff": "\x00\xff", "\xff\x00": "\xff\x00",
 		"\"\x00abc\"": "\"\x00abc\"", "\x00{}": "\x00{}", "{\x00\x00\x00{}": "{\x00\x00\x00{}", "{\x00}xx": "{\x00}xx",
 	} {
 		if got, err := foreign.UTF8([]byte(in)); err != nil || string(got) != want {

@@ -111,7 +111,10 @@ func (v count) Set(s string) error {
 		least = 0
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < least || n > math.MaxInt32 {
+	if n > math.MaxInt32 { // also of more digits than an int has
+		return fmt.Errorf("must be at most %d", math.MaxInt32)
+	}
+	if err != nil || n < least {
 		return fmt.Errorf("must be a whole number from %d", least)
 	}
 	if n == 0 {

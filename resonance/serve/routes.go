@@ -373,7 +373,13 @@ func (s *Service) connectNodes(r *request) (int, any, error) {
 	if err == nil {
 		err = decode(r, &in)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case in.A == "":
+		err = &abi.FieldError{Field: "a", Rule: "is required: the ID of a node"}
+	case in.B == "":
+		err = &abi.FieldError{Field: "b", Rule: "is required: the ID of another node"}
+	default:
 		err = auth.Of(r.Context()).Take(1)
 	}
 	if err != nil {

@@ -193,6 +193,8 @@ func TestRefusals(t *testing.T) {
 		{400, http.MethodPost, "/v1/networks/a/nodes", `{"period": "0s"}`, `"field":"period"`},
 		{404, http.MethodPost, "/v1/networks/a/nodes/nx/stop", ``, "nx"},
 		{404, http.MethodPost, "/v1/networks/a/nodes/n0/jump", ``, "stop and resume"},
+		{400, http.MethodPost, "/v1/networks/a/connections", `{"a": "n0"}`, "b: is required"},
+		{400, http.MethodPost, "/v1/networks/a/connections", `{"b": "n0"}`, "a: is required"},
 		{409, http.MethodPost, "/v1/networks/a/connections", `{"a": "n0", "b": "n2"}`, "--max-network-connections"},
 		{400, http.MethodGet, "/v1/networks/a/nodes?limit=0", ``, `"field":"limit"`},
 		{400, http.MethodGet, "/v1/networks/a/events?kinds=task.completed", ``, "no kind of these events"},

@@ -95,7 +95,7 @@ func TestUnknownOperands(t *testing.T) {
 		"all":                     {cat(0x00, konst(0), float(0), konst64(0), 0x10, 0), ""},
 		"an unknown one and more": {cat(0x00, 0x1b, float(0), konst64(0), 0x10, 0), ""},
 		"an unknown one":          {cat(0x00, 0x1b, 0x10, 0), ""},
-		"too many":                {cat(0x00, konst(0), konst(0), float(0), konst64(0), 0x10, 0), "1 values too many"},
+		"too many":                {cat(0x00, konst(0), konst(0), float(0), konst64(0), 0x10, 0), "values left over at the end of a block: 1"},
 		"a wrong one":             {cat(0x00, float(0), 0x10, 0), "a value of type f64, where i64 is wanted"},
 		"a wrong one before it":   {cat(0x00, konst(0), konst64(0), 0x10, 0), "a value of type i32, where f64 is wanted"},
 		"unknown and a wrong one": {cat(0x00, 0x1b, konst(0), konst64(0), 0x10, 0), "a value of type i32, where f64 is wanted"},

@@ -223,7 +223,7 @@ func (v *validator) close() block {
 	b := *v.current()
 	v.popAll(b.results)
 	if left := len(v.stack) - b.base; left > 0 {
-		v.r.failf("%d values too many at the end of a block", left)
+		v.r.failf("values left over at the end of a block: %d", left)
 	}
 	return b
 }
