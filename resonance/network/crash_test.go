@@ -52,11 +52,11 @@ func (t *telling) Save(ctx context.Context, changes []state.Change) error {
 			return err
 		}
 		sum = digest(kept)
-		fmt.Println("saving", sum, kept.Snapshot.NowMS)
+		fmt.Fprintln(os.Stdout, "saving", sum, kept.Snapshot.NowMS)
 	}
 	err := t.Store.Save(ctx, changes)
 	if err == nil && head {
-		fmt.Println("saved", sum, 0)
+		fmt.Fprintln(os.Stdout, "saved", sum, 0)
 	}
 	return err
 }
@@ -123,7 +123,7 @@ func runCrashing(dir string) error {
 		if err := n.Resume(kept.Snapshot, kept.At); err != nil {
 			return err
 		}
-		fmt.Println("loaded", digest(kept), kept.Snapshot.NowMS)
+		fmt.Fprintln(os.Stdout, "loaded", digest(kept), kept.Snapshot.NowMS)
 	}
 	if err := n.Start(); err != nil {
 		return err

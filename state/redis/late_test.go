@@ -61,7 +61,7 @@ func (r *relay) watch(mark string, cuts bool, pass chan struct{}) {
 
 func (r *relay) serve(t *testing.T, client net.Conn) {
 	defer func() { _ = client.Close() }()
-	there, err := net.Dial("tcp", r.server) //nolint:noctx // of this machine
+	there, err := net.Dial("tcp", r.server)
 	if err != nil {
 		t.Error(err)
 		return
@@ -106,7 +106,7 @@ func (r *relay) serve(t *testing.T, client net.Conn) {
 // deliver sends the server what was held up, and waits until it has done that.
 func (r *relay) deliver(t *testing.T, b []byte) {
 	t.Helper()
-	c, err := net.Dial("tcp", r.server) //nolint:noctx // of this machine
+	c, err := net.Dial("tcp", r.server)
 	if err != nil {
 		t.Error(err)
 		return

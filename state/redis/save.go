@@ -73,7 +73,8 @@ func (s *Store) save(ctx context.Context, c *saving, p piece) error {
 // broken reports whether an error is one of the connection, and no timeout.
 func broken(err error) bool {
 	reply, timeout := goredis.Error(nil), net.Error(nil)
-	return !errors.As(err, &reply) && !errors.Is(err, errReply) && !(errors.As(err, &timeout) && timeout.Timeout())
+	late := errors.As(err, &timeout) && timeout.Timeout()
+	return !late && !errors.As(err, &reply) && !errors.Is(err, errReply)
 }
 
 // send sends a piece, and returns what the script does.
