@@ -31,7 +31,7 @@ let shown = null; // the AbortController of the page that is shown
 // route shows the page that the address names.
 function route() {
   const [id, ...rest] = location.hash.replace(/^#\/?/, '').split('/');
-  const page = pages.find((one) => one.id === id) ?? pages[0];
+  const page = pages.find((one) => one.id === id) ?? pages.find((one) => one.id && `${one.id}s` === id) ?? pages[0]; // the API says networks
   const first = shown === null;
   shown?.abort();
   shown = new AbortController();

@@ -20,7 +20,7 @@ export default function overview(body, { signal }) {
   put(body, attention, tiles.el, idle,
     card('Throughput', 'Tasks that ended, a second', throughput.el),
     h('div', { class: 'two' },
-      card('Latency', 'Darker is more tasks; from submission to end', latency.el),
+      card('Latency', 'The stronger the colour, the more tasks; from submission to end', latency.el),
       card('Utilisation', 'Workers that run a task', busy.el)),
     h('div', { class: 'two' },
       card('Queues', 'Tasks that wait, by transform and tenant', queues),

@@ -130,10 +130,12 @@ function facts(p) {
 
 function refusal(p) {
   if (!p.failure) return null;
-  return h('div', { class: 'callout bad' },
-    h('p', {}, h('strong', {}, `Refused at ${p.failure.step}`), `, ${moment(p.failure.time)}`, p.failure.hash && [', ', h('code', {}, hash(p.failure.hash))]),
+  const back = p.failure.step === 'rollback'; // somebody, or a canary's judge, wanted that
+  const now = p.hash ? `Version ${p.version} ${p.paused ? 'is paused' : 'serves'}.` : 'Nothing serves under this name.';
+  return h('div', { class: back ? 'callout' : 'callout bad' },
+    h('p', {}, h('strong', {}, back ? 'Rolled back' : `Refused at ${p.failure.step}`), `, ${moment(p.failure.time)}`, p.failure.hash && [', ', h('code', {}, hash(p.failure.hash))]),
     h('p', { class: 'reason' }, p.failure.error),
-    h('p', { class: 'note' }, p.hash ? `Version ${p.version} goes on serving. Mend the file: it is checked again as soon as it changes.` : 'Nothing serves under this name. Mend the file: it is checked again as soon as it changes.'));
+    h('p', { class: 'note' }, `${now} ${back ? 'Reload tries the newer one again.' : 'Mend the file: it is checked again as soon as it changes.'}`));
 }
 
 function trial(p) {

@@ -66,16 +66,18 @@ async function viewOf(name) {
   return import(views.get(name)).catch(() => ({}));
 }
 
+const seen = 'Last minute seen'; // figures begin when the page is opened
+
 function describe(t) {
   const recent = lately(60000, t.name);
   const q = (part) => seconds(quantile(recent.latency, live.stats?.bounds_seconds ?? [], part));
   const facts = [
     ['Plugin', h('a', { href: '#/plugins' }, `${t.plugin.name} ${t.plugin.version}`)], ['Takes', h('code', {}, t.input)], ['Gives', h('code', {}, t.output)],
     ['State', t.state_bytes ? `${bytes(t.state_bytes)} a stream` : 'none'],
-    ['Last minute', recent.ok + recent.failed ? `${number(recent.ok + recent.failed)} tasks, ${percent(recent.failed / (recent.ok + recent.failed))} failed, p50 ≤ ${q(0.5)}, p95 ≤ ${q(0.95)}` : 'no task'],
+    [seen, recent.ok + recent.failed ? `${number(recent.ok + recent.failed)} tasks, ${percent(recent.failed / (recent.ok + recent.failed))} failed, p50 ≤ ${q(0.5)}, p95 ≤ ${q(0.95)}` : 'no task since this page was opened'],
   ];
   if (t.timeout_seconds) facts.splice(4, 0, ['Time limit', seconds(t.timeout_seconds)]);
-  return h('dl', { class: 'facts card' }, facts.map(([name, value]) => h('div', { class: name === 'Last minute' && 'whole' }, h('dt', {}, name), h('dd', {}, value))));
+  return h('dl', { class: 'facts card' }, facts.map(([name, value]) => h('div', { class: name === seen && 'whole' }, h('dt', {}, name), h('dd', {}, value))));
 }
 
 function runner(card, result, t, view, signal) {
