@@ -311,20 +311,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 		s.unsupported(w, t, err.Error()+"; the Content-Type must be "+t.Input)
 		return
 	}
-	query, err := r.URL.Query(), error(nil)
-	field := query.Get(streamField)
-	switch {
-	case len(r.Header.Values(HeaderStream)) > 0:
-		err = &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"}
-	case len(r.Header.Values(HeaderIdempotencyKey)) > 0:
-		err = &abi.FieldError{Field: HeaderIdempotencyKey, Rule: "is not for JSON lines, which are answered before they have all come; POST /v1/jobs takes them with a key"}
-	case query.Has(streamField) && (field == "" || len(field) > host.MaxStreamKey):
-		err = &abi.FieldError{Field: streamField, Rule: fmt.Sprintf("must have 1 to %d bytes, has %d", host.MaxStreamKey, len(field))}
-	}
-	var tenant string
-	if err == nil {
-		tenant, err = s.tenantOf(r)
-	}
+	field, tenant, err := s.linesOf(r)
 	if err != nil {
 		s.fail(w, r, t.Name, err)
 		return
@@ -335,21 +322,7 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	}
 	defer a.close()
 	control := http.NewResponseController(w)
-	// HTTP/2 is full duplex by itself, and says that it does not support this.
-	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.log.WarnContext(r.Context(), "no full duplex", "error", err)
-	}
-	if out := responseOf(w); out != nil {
-		out.waits = false
-	}
-	_ = control.SetReadDeadline(time.Time{}) // lines may pause
-	if r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
-		// The answer's header comes before the first line, which the client would not send after
-		// it. Of that Read would ask.
-		w.WriteHeader(http.StatusContinue)
-	}
-	w.Header().Set("Content-Type", MediaTypeLines)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.beginLines(w, r, control)
 	out, finish := s.packLines(w, a)
 	if err := control.Flush(); err != nil { // the client may wait for the header before it writes
 		s.cutShort(r, t, err)
@@ -398,6 +371,42 @@ func (s *Server) runLines(w http.ResponseWriter, r *http.Request, t host.Transfo
 	if err != nil {
 		s.cutShort(r, t, err)
 	}
+}
+
+// linesOf says which member of the lines is their stream's key, "" if none is, and whose they are.
+func (s *Server) linesOf(r *http.Request) (field, tenant string, err error) {
+	query := r.URL.Query()
+	field = query.Get(streamField)
+	switch {
+	case len(r.Header.Values(HeaderStream)) > 0:
+		err = &abi.FieldError{Field: HeaderStream, Rule: "is for single tasks; JSON lines have ?stream_field=NAME"}
+	case len(r.Header.Values(HeaderIdempotencyKey)) > 0:
+		err = &abi.FieldError{Field: HeaderIdempotencyKey, Rule: "is not for JSON lines, which are answered before they have all come; POST /v1/jobs takes them with a key"}
+	case query.Has(streamField) && (field == "" || len(field) > host.MaxStreamKey):
+		err = &abi.FieldError{Field: streamField, Rule: fmt.Sprintf("must have 1 to %d bytes, has %d", host.MaxStreamKey, len(field))}
+	default:
+		tenant, err = s.tenantOf(r)
+	}
+	return field, tenant, err
+}
+
+// beginLines makes ready for lines that come while others are answered.
+func (s *Server) beginLines(w http.ResponseWriter, r *http.Request, control *http.ResponseController) {
+	// HTTP/2 is full duplex by itself, and says that it does not support this.
+	if err := control.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.log.WarnContext(r.Context(), "no full duplex", "error", err)
+	}
+	if out := responseOf(w); out != nil {
+		out.waits = false
+	}
+	_ = control.SetReadDeadline(time.Time{}) // lines may pause
+	if r.ProtoAtLeast(1, 1) && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		// The answer's header comes before the first line, which the client would not send after
+		// it. Of that Read would ask.
+		w.WriteHeader(http.StatusContinue)
+	}
+	w.Header().Set("Content-Type", MediaTypeLines)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 }
 
 // brokenOff is the last line of an answer whose body did not come to its end.
