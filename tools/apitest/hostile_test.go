@@ -236,7 +236,7 @@ func (s *service) send(t testing.TB, r *http.Request, op *operation) {
 func TestHostileClient(t *testing.T) {
 	s := hostile(t)
 	a := &attacker{Rand: rand.New(rand.NewPCG(1, 2)), ops: s.operations(t)}
-	for range 200 {                                                         // what is made once
+	for range 200 { // what is made once
 		s.attack(t, a)
 	}
 	goroutines, descriptors := s.settled(t, 1<<20, 1<<20)
