@@ -46,7 +46,7 @@ type stored struct {
 	tail     []byte // what comes behind them; of a job that is over it is stored, and nil
 	over     bool
 	size     int64
-	segments int // that the store may have
+	segments map[int]bool // that the store may have, by their numbers, which may be any
 }
 
 var _ Store = (*StateStore)(nil)
@@ -102,7 +102,7 @@ func (s *StateStore) Put(ctx context.Context, r Record) error {
 	s.mu.Lock()
 	k := s.jobs[id]
 	if k == nil {
-		k = &stored{tenant: tenant}
+		k = &stored{tenant: tenant, segments: make(map[int]bool)}
 		s.jobs[id] = k // before it is saved: what fails may be stored nevertheless, and is to be deleted
 	}
 	s.mu.Unlock()
@@ -110,7 +110,7 @@ func (s *StateStore) Put(ctx context.Context, r Record) error {
 	over := r.Job.State.Over()
 	if over && len(k.tail) > 0 {
 		changes = append(changes, changeOf(segmentKey(tenant, id, k.whole), k.tail))
-		k.segments = max(k.segments, k.whole+1)
+		k.segments[k.whole] = true
 	}
 	if err := s.save(ctx, append(changes, changeOf(jobKey(tenant, id), data))); err != nil {
 		return err
@@ -137,9 +137,10 @@ func (s *StateStore) Append(ctx context.Context, id string, lines []byte) error 
 	if len(tail)+len(lines) >= segment {
 		tail = append(bytes.Clone(tail), lines...)
 		for ; len(tail) >= segment; tail = tail[segment:] {
-			changes = append(changes, changeOf(segmentKey(k.tenant, id, k.whole+len(changes)), tail[:segment:segment]))
+			n := k.whole + len(changes)
+			k.segments[n] = true
+			changes = append(changes, changeOf(segmentKey(k.tenant, id, n), tail[:segment:segment]))
 		}
-		k.segments = max(k.segments, k.whole+len(changes))
 		if err := s.save(ctx, changes); err != nil {
 			return err
 		}
@@ -201,11 +202,11 @@ func (s *StateStore) Delete(ctx context.Context, id string) error {
 		return nil // which is as it should be
 	}
 	// The record comes first: segments without one are found at the next start.
-	changes := []state.Change{{Record: state.Record{Key: jobKey(k.tenant, id)}, Delete: true}}
+	gone := []state.Key{jobKey(k.tenant, id)}
 	for n := range k.segments {
-		changes = append(changes, state.Change{Record: state.Record{Key: segmentKey(k.tenant, id, n)}, Delete: true})
+		gone = append(gone, segmentKey(k.tenant, id, n))
 	}
-	if err := s.save(ctx, changes); err != nil {
+	if err := s.remove(ctx, gone); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -313,9 +314,9 @@ func decode(r *state.Record, segments map[int]int) (job Record, err error) {
 // take takes a job over, with those of its segments that are of use. The record of one that is not over
 // is older than they are: it is told what they have.
 func (s *StateStore) take(ctx context.Context, r *Record, segments map[int]int) (err error) {
-	k := &stored{tenant: r.Owner.Tenant}
+	k := &stored{tenant: r.Owner.Tenant, segments: make(map[int]bool)}
 	for n := range segments {
-		k.segments = max(k.segments, n+1)
+		k.segments[n] = true
 	}
 	s.mu.Lock()
 	s.jobs[r.Job.ID] = k
@@ -368,15 +369,27 @@ func (c *counter) add(p []byte) (end int) {
 
 // sweep deletes segments of no job, which a crash leaves that interrupts a deletion.
 func (s *StateStore) sweep(ctx context.Context, parts map[state.Key]map[int]int) error {
-	var changes []state.Change
+	var gone []state.Key
 	for key, segments := range parts {
 		for n := range segments {
-			changes = append(changes, state.Change{Record: state.Record{Key: segmentKey(key.Tenant, key.Name, n)}, Delete: true})
+			gone = append(gone, segmentKey(key.Tenant, key.Name, n))
 		}
 	}
-	for batch := range slices.Chunk(changes, 1024) {
-		if err := s.save(ctx, batch); err != nil {
-			return fmt.Errorf("results of jobs that are gone cannot be deleted: %w", err)
+	if err := s.remove(ctx, gone); err != nil {
+		return fmt.Errorf("results of jobs that are gone cannot be deleted: %w", err)
+	}
+	return nil
+}
+
+// remove deletes records, some at a time, in their order.
+func (s *StateStore) remove(ctx context.Context, keys []state.Key) error {
+	for some := range slices.Chunk(keys, 1024) {
+		changes := make([]state.Change, len(some))
+		for i, key := range some {
+			changes[i] = state.Change{Record: state.Record{Key: key}, Delete: true}
+		}
+		if err := s.save(ctx, changes); err != nil {
+			return err
 		}
 	}
 	return nil

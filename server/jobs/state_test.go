@@ -184,8 +184,10 @@ func TestStrangeJobs(t *testing.T) {
 	put(state.KindOutput, "text/00000000", 1, "results of a job that cannot be read")
 	put(state.KindOutput, "gone/00000000", 1, "results of no job")
 	put(state.KindOutput, "gone/0", 1, "nobody's")
+	put(state.KindOutput, "good/7fffffff", 1, "results beyond those of the job")
 	var log bytes.Buffer
-	list, err := jobs.NewStateStore(kept, slog.New(slog.NewTextHandler(&log, nil))).All(t.Context())
+	store := jobs.NewStateStore(kept, slog.New(slog.NewTextHandler(&log, nil)))
+	list, err := store.All(t.Context())
 	if err != nil || len(list) != 1 || list[0].Job.ID != "good" {
 		t.Errorf("%+v, %v", list, err)
 	}
@@ -194,8 +196,14 @@ func TestStrangeJobs(t *testing.T) {
 			t.Errorf("nothing tells of %s:\n%s", name, log.String())
 		}
 	}
-	if n := records(t, kept); n != 1+len(strange)+2 {
+	if n := records(t, kept); n != 2+len(strange)+2 {
 		t.Errorf("%d records are left", n)
+	}
+	if err := store.Delete(t.Context(), "good"); err != nil { // of those segments alone that there are
+		t.Error(err)
+	}
+	if n := records(t, kept); n != len(strange)+2 {
+		t.Errorf("%d records are left without the good job", n)
 	}
 }
 
