@@ -13,31 +13,14 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/internal/logtest"
 )
-
-// lockedBuffer is written and read at once.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all.String()
-}
 
 const caller = "./testdata/guests/caller"
 
 // TestFunctions has a guest call functions. One host serves all of it, since compiling takes long.
 func TestFunctions(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	keep := &keeper{}
 	entered := make(chan struct{}, 10)
 	type sum struct {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/auth"
 )
@@ -341,7 +342,7 @@ func TestWrongTokens(t *testing.T) {
 
 // TestAudit keeps who has changed a plugin, or tried to.
 func TestAudit(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	file := filepath.Join(t.TempDir(), "audit")
 	trail, err := auth.NewTrail(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})), file)
 	if err != nil {
@@ -392,7 +393,7 @@ func TestAudit(t *testing.T) {
 
 // TestAuditFull does nothing of which there would be no record.
 func TestAuditFull(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	trail, err := auth.NewTrail(slog.New(slog.NewTextHandler(&log, nil)), "/dev/full")
 	if err != nil {
 		t.Fatal(err)
@@ -414,7 +415,7 @@ func TestAuditFull(t *testing.T) {
 
 // TestAuditOfRefusals keeps who tried what admins alone may do, and not each time.
 func TestAuditOfRefusals(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	c := newCallers().with(t, "ann", "scopes=call").with(t, "bob", "scopes=read")
 	s := serve(t, func(_ *host.Config, o *server.Options) {
 		o.Identity, o.Logger = c, slog.New(slog.NewTextHandler(&log, nil))
@@ -447,7 +448,7 @@ func TestAuditOfRefusals(t *testing.T) {
 
 // TestAuditOfNobody keeps a record where nobody is asked who they are, too.
 func TestAuditOfNobody(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	s := serve(t, func(_ *host.Config, o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	s.do(t, http.MethodPost, "/v1/plugins/hostile/pause", "", "")
 	if !slices.ContainsFunc(strings.Split(log.String(), "\n"), func(l string) bool {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/server/pack"
@@ -215,7 +216,7 @@ func TestAnswersThatAreNotKept(t *testing.T) {
 // TestLargeAnswersAreNotKept has an answer that takes more than there is room for: its request is not done
 // again all the same.
 func TestLargeAnswersAreNotKept(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	b := work(t, func(o *server.Options) {
 		o.Idempotency = replay.Options{MaxBytes: replay.MinBytes, MaxKeys: 2}
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))

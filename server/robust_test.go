@@ -14,6 +14,7 @@ import (
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/server"
 )
 
@@ -246,7 +247,7 @@ func TestLinesMayPause(t *testing.T) {
 // TestCutAnswer has a client who takes nothing of a large answer: it is aborted, and logged once.
 func TestCutAnswer(t *testing.T) {
 	for _, contentType := range []string{"text/plain", server.MediaTypeLines} {
-		var log lockedBuffer
+		var log logtest.Log
 		s := serve(t, func(cfg *host.Config, o *server.Options) {
 			withNative(nil)(cfg, o)
 			cfg.Overrides = map[string]host.PluginConfig{"n": {MaxOutput: 64 << 20}}
@@ -369,7 +370,7 @@ func TestUnsupportedNamesWhatIsTaken(t *testing.T) {
 
 // TestLongNames has names that nobody would read to their end.
 func TestLongNames(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
 		withNative(nil)(cfg, o)
 		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -404,7 +405,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestPanicsAreCounted(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	s := serve(t, func(_ *host.Config, o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	s.server.Panic("GET /panic")
 	status, _, body := s.do(t, http.MethodGet, "/panic", "", "")
@@ -427,7 +428,7 @@ func TestCodecPanics(t *testing.T) {
 			return codec.Call{Encode: func([]byte) ([]byte, error) { panic(errors.New("a defect")) }}, nil
 		},
 	} {
-		var log lockedBuffer
+		var log logtest.Log
 		s := serveWith(t, func(set *codec.Set) { set.Register(octets, octets, c) }, func(_ *host.Config, o *server.Options) {
 			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		})

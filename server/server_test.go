@@ -24,6 +24,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/metrics"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/resonance/cascade"
 	"github.com/resonhost/resonhost/server"
@@ -185,7 +186,7 @@ func TestProblems(t *testing.T) {
 
 // TestMemoryBudget has a task for which there is no memory, for which the host is to blame alone.
 func TestMemoryBudget(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	s := serve(t, func(cfg *host.Config, o *server.Options) {
 		cfg.Workers, cfg.MemoryBudget, cfg.Defaults.MemoryLimit = 1, 10<<20, 16<<20 // an instance has 4 MiB, and grows
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -365,7 +366,7 @@ func TestClientThatGoesCancels(t *testing.T) {
 
 // TestStackIsLogged has the guest's stack in the log, once, and the answer without it.
 func TestStackIsLogged(t *testing.T) {
-	var log lockedBuffer
+	var log logtest.Log
 	s := serve(t, func(_ *host.Config, o *server.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	_, _, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.trap", octets, "!")
 	text := log.String()
@@ -380,23 +381,6 @@ func TestStackIsLogged(t *testing.T) {
 	if n := strings.Count(log.String(), "a task failed"); n != 2 || strings.Contains(body, "i32") {
 		t.Errorf("logged %d times, answered with %s", n, body)
 	}
-}
-
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // await waits until ok is true; the test's own deadline ends a wait in vain.

@@ -1,7 +1,6 @@
 package telemetry_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/outbound"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/jobs"
@@ -38,31 +38,14 @@ type setup struct {
 	host      *host.Host
 	telemetry *telemetry.Telemetry
 	registry  *prometheus.Registry
-	log       *safeBuffer
+	log       *logtest.Log
 	server    *server.Server
 	closed    sync.Once
 }
 
-type safeBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
-}
-
 func start(t testing.TB, change func(*telemetry.Options, *host.Config)) *setup {
 	t.Helper()
-	s := &setup{collector: startCollector(t), registry: prometheus.NewRegistry(), log: new(safeBuffer)}
+	s := &setup{collector: startCollector(t), registry: prometheus.NewRegistry(), log: new(logtest.Log)}
 	log := slog.New(telemetry.LogHandler(slog.NewTextHandler(s.log, nil)))
 	o := telemetry.Options{Endpoint: s.collector.URL, Traces: 1_000_000, Every: time.Hour, Logger: log}
 	cfg := host.Config{

@@ -201,11 +201,14 @@ func (s *Service) saveEvery(ctx context.Context) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		if err := s.save(ctx); err != nil { // which is told
+		switch err := s.save(ctx); {
+		case ctx.Err() != nil: // Close saves what was cut short
+			return
+		case err != nil: // which is told
 			timer.Reset(min(firstRetry<<min(s.retries-1, 10), s.opts.StateInterval))
-			continue
+		default:
+			timer.Reset(max(s.opts.StateInterval-time.Since(began), 0))
 		}
-		timer.Reset(max(s.opts.StateInterval-time.Since(began), 0))
 	}
 }
 

@@ -1,7 +1,6 @@
 package serve_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance"
@@ -26,29 +26,11 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
-// lines is a log.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
-}
-
 // life is a process that serves networks of a store, until it ends.
 type life struct {
 	*client
 
-	log lines
+	log logtest.Log
 	end func() // which saves
 }
 
@@ -187,7 +169,7 @@ func TestUnserved(t *testing.T) {
 	for _, id := range []string{"broken", "late", "large"} {
 		b.do(http.StatusNotFound, http.MethodGet, "/v1/networks/"+id, "", nil)
 		b.do(http.StatusConflict, http.MethodPost, "/v1/networks", `{"id": "`+id+`"}`, nil)
-		if b.log.count("network="+id) != 1 {
+		if strings.Count(b.log.String(), "network="+id) != 1 {
 			t.Errorf("%s is not told once", id)
 		}
 	}
@@ -254,8 +236,8 @@ func TestResumeWithoutPlugin(t *testing.T) {
 	a.end()
 	b := live(t, serve.Options{State: store}, nil, cascade.New())
 	b.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", nil)
-	if b.log.count("does not tick yet") != 1 || b.service.Stats().Ticks != 0 {
-		t.Errorf("%s", b.log.b.String())
+	if strings.Count(b.log.String(), "does not tick yet") != 1 || b.service.Stats().Ticks != 0 {
+		t.Errorf("%s", b.log.String())
 	}
 	b.end()
 	c := live(t, serve.Options{State: store}, nil, tick.New())
@@ -289,8 +271,8 @@ func TestStoreAway(t *testing.T) {
 	await(t, "no tries", func() bool { return store.saves.Load() > 3 })
 	l.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/nodes", `{}`, nil)
 	store.gone.Store(false)
-	await(t, "not saved", func() bool { return l.log.count("networks are saved again") == 1 })
-	if n := l.log.count("networks are not saved"); n != 1 {
+	await(t, "not saved", func() bool { return strings.Count(l.log.String(), "networks are saved again") == 1 })
+	if n := strings.Count(l.log.String(), "networks are not saved"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	l.end()
@@ -305,5 +287,40 @@ func TestStoreAway(t *testing.T) {
 	store.gone.Store(true)
 	if err := last.service.Close(t.Context()); !errors.Is(err, errAway) {
 		t.Errorf("err %v of the last save", err)
+	}
+}
+
+// stuck is a store whose first save ends with its context alone.
+type stuck struct {
+	state.Store
+
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (s *stuck) Save(ctx context.Context, changes []state.Change) error {
+	first := false
+	s.once.Do(func() { first = true })
+	if !first {
+		return s.Store.Save(ctx, changes)
+	}
+	close(s.begun)
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// TestCloseCutsSavingShort has a server close while it saves: the last save has what that one had.
+func TestCloseCutsSavingShort(t *testing.T) {
+	store := &stuck{Store: state.NewMemory(), begun: make(chan struct{})}
+	l := live(t, serve.Options{State: store, StateInterval: time.Millisecond}, nil, tick.New())
+	l.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
+	<-store.begun
+	l.end()
+	k, err := network.NewKeeper(network.KeeperConfig{Store: store, Name: "n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Load(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

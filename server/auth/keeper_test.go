@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"io"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,26 +18,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/resonhost/resonhost/internal/certtest"
+	"github.com/resonhost/resonhost/internal/logtest"
 	"github.com/resonhost/resonhost/server/auth"
 )
 
 // logged is a log that is written and read at the same time.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+type logged struct{ logtest.Log }
 
 // await waits until the log has so many of a text.
 func (l *logged) await(t *testing.T, n int, text string) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/module/kind"
 	"github.com/resonhost/resonhost/host/internal/module/meter"
+	"github.com/resonhost/resonhost/internal/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -317,22 +317,10 @@ func TestMessagesAreBoundedText(t *testing.T) {
 	}
 }
 
-// buffer is a writer for a logger that guests write to concurrently.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
 func TestLogIsLimited(t *testing.T) {
 	for _, transform := range []string{"hostile.logflood", "hostile.write"} {
 		t.Run(transform, func(t *testing.T) {
-			var out buffer
+			var out logtest.Log
 			opts := options()
 			opts.Log = slog.New(slog.NewTextHandler(&out, nil))
 			m := load(t, "hostile", opts)
@@ -343,13 +331,13 @@ func TestLogIsLimited(t *testing.T) {
 			}
 			// What passes is the burst and a second's allowance or two, each
 			// line with its time and level; what was asked for is 10 MB.
-			if n := out.b.Len(); n == 0 || n > 1<<20 {
+			if n := len(out.String()); n == 0 || n > 1<<20 {
 				t.Errorf("%d bytes of log", n)
 			}
 			if m.LogDropped() < 5<<20 {
 				t.Errorf("%d bytes dropped, want most of 10 MB", m.LogDropped())
 			}
-			if n := strings.Count(out.b.String(), "the plugin logs more than it may"); n < 1 {
+			if n := strings.Count(out.String(), "the plugin logs more than it may"); n < 1 {
 				t.Errorf("the drop was logged %d times", n)
 			}
 		})
@@ -357,7 +345,7 @@ func TestLogIsLimited(t *testing.T) {
 }
 
 func TestLogEscapesWhatGuestsWrite(t *testing.T) {
-	var out buffer
+	var out logtest.Log
 	opts := options()
 	opts.Log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.Level(-100)}))
 	m := load(t, "hostile", opts)
@@ -366,7 +354,7 @@ func TestLogEscapesWhatGuestsWrite(t *testing.T) {
 	if err := run(t.Context(), in, index(t, m, "hostile.loglevel"), []abi.Item{{Payload: []byte("!")}}, results[:]); err != nil {
 		t.Fatal(err)
 	}
-	if got := out.b.String(); strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\x00\x1b") {
+	if got := out.String(); strings.Count(got, "\n") != 1 || strings.ContainsAny(got, "\x00\x1b") {
 		t.Errorf("log %q, want one line without control characters", got)
 	}
 }
