@@ -48,7 +48,7 @@ func newTokens(t *testing.T, dir string, scopes map[string]string) (file string)
 
 // TestTokens serves on the loopback interface with tokens, which hold there, too.
 func TestTokens(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	dir := t.TempDir()
 	file := newTokens(t, dir, map[string]string{"ci": "call", "ops": "read,admin", "watch": "read"})
 	audit := filepath.Join(dir, "audit")
@@ -125,7 +125,7 @@ func TestTokens(t *testing.T) {
 
 // TestTLS serves HTTPS, to clients with certificates of which a file of tokens has one.
 func TestTLS(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	dir := t.TempDir()
 	a := certtest.New(t)
 	pair := a.Server(t, "x")
@@ -199,7 +199,7 @@ func TestTLS(t *testing.T) {
 
 // TestTLSDrains ends the command while lines are under way over TLS, which are answered.
 func TestTLSDrains(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	dir := t.TempDir()
 	a := certtest.New(t)
 	pair := a.Server(t, "x")

@@ -27,7 +27,7 @@ func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 
 // TestRunSwaps has a host's plugins changed by their files and by commands.
 func TestRunSwaps(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	dir := t.TempDir()
 	save := func(name string, data []byte) {
 		t.Helper()

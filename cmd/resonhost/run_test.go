@@ -58,7 +58,7 @@ func (d *daemonTest) rest(t *testing.T) (string, int) {
 }
 
 func TestRun(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	d := startRun(t, "--mode", "inline")
 	if code, body := d.get(t, "/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz: %d %s", code, body)
@@ -102,7 +102,7 @@ func (zeros) Read(b []byte) (int, error) {
 // TestRunDrains ends the command while a request is under way, which is answered,
 // as are those who ask whether the service is ready.
 func TestRunDrains(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	d := startRun(t, "--mode", "inline")
 	answer := d.underWay(t)
 	d.end()
@@ -122,7 +122,7 @@ func TestRunDrains(t *testing.T) {
 
 // TestRunInterrupts has a guest that never returns.
 func TestRunInterrupts(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	dir := t.TempDir()
 	wasm, err := os.ReadFile(filepath.Join(guesttest.Root(), "testdata/guests/hostile.wasm"))
 	if err != nil {

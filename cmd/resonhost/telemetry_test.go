@@ -17,7 +17,7 @@ import (
 
 // TestOTLP has a service send the traces of its tasks and its metrics, all by its end.
 func TestOTLP(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the others
 	var mu sync.Mutex
 	var spans []string
 	paths := make(map[string]string) // with the header of the last request
