@@ -84,7 +84,7 @@ const (
 const inPackageGuest = "The contract with the host is in the package `abi/guest` that it imports."
 
 const (
-	goNeeds = "Go 1.25 or newer"
+	goNeeds = "Go 1.26 or newer"
 	goTest  = "go test         # runs the transform's own tests, without resonhost"
 
 	afterMake = "; after the first make"
@@ -106,7 +106,7 @@ var languages = []Language{
 	},
 	{
 		Kind: Native, Name: "tinygo", Title: "Go for TinyGo", Source: "transform.go", Contract: inPackageGuest,
-		Needs: "TinyGo 0.39 or newer, with Go 1.25 or newer as it supports", Test: goTest + afterMake,
+		Needs: "a TinyGo that supports Go 1.26", Test: goTest + afterMake,
 		Untested: "Untested, for want of a TinyGo where resonhost is. A panic may end " +
 			"the instance, where that of Go fails the task.",
 		Ignore: []string{"build/"}, folders: []string{"common", "gosource", "tinygo"}, goMod: true, requires: thisModule,

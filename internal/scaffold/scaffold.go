@@ -27,7 +27,7 @@ import (
 const Module = "github.com/resonhost/resonhost"
 
 // goVersion is what that module needs.
-const goVersion = "1.25.0"
+const goVersion = "1.26.0"
 
 // noVersion is what go.mod requires of a module that it replaces.
 const noVersion = "v0.0.0"

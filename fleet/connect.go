@@ -1,0 +1,92 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// How a connection finds out that its server is gone. The client's own default is two minutes, in which it waits for
+// a server that has stopped.
+const (
+	pingInterval  = time.Second
+	maxPings      = 2
+	dialTimeout   = 2 * time.Second
+	reconnectWait = 250 * time.Millisecond
+	// callTimeout bounds each request to JetStream. A publish is sent again after it.
+	callTimeout = 2 * time.Second
+)
+
+// connect connects to one of the servers. From then on the connection looks for a server for ever.
+func (f *Fleet) connect(ctx context.Context) error {
+	o := nats.GetDefaultOptions()
+	o.Servers, o.Name = f.cfg.servers(), f.cfg.Name
+	o.PingInterval, o.MaxPingsOut = pingInterval, maxPings
+	o.Timeout, o.ReconnectWait, o.MaxReconnect = dialTimeout, reconnectWait, -1
+	// What cannot be sent at once is an error, and sent again by who sent it: held back it would come late.
+	o.ReconnectBufSize = -1
+	o.TLSConfig, o.Secure = f.cfg.TLS, f.cfg.TLS != nil
+	f.handle(&o)
+	switch {
+	case f.cfg.Credentials != "":
+		if err := nats.UserCredentials(f.cfg.Credentials)(&o); err != nil {
+			return fmt.Errorf("credentials of NATS: %w", err)
+		}
+	case f.cfg.NKey != "":
+		option, err := nats.NkeyOptionFromSeed(f.cfg.NKey)
+		if err == nil {
+			err = option(&o)
+		}
+		if err != nil {
+			return fmt.Errorf("NKey: %w", err)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	nc, err := o.Connect()
+	if err != nil {
+		return fmt.Errorf("connect to NATS at %s: %w", Shown(f.cfg.URLs), err)
+	}
+	f.nc = nc
+	f.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	return err
+}
+
+// handle has the log told of what happens to the connection.
+func (f *Fleet) handle(o *nats.Options) {
+	o.DisconnectedErrCB = func(_ *nats.Conn, err error) {
+		if err != nil { // else it was closed
+			f.log.Warn("the connection to NATS is lost; it is tried again", "fleet", f.cfg.Fleet, "error", err)
+		}
+	}
+	o.ReconnectedCB = func(nc *nats.Conn) {
+		f.log.Info("connected to NATS again", "fleet", f.cfg.Fleet, "server", nc.ConnectedUrlRedacted())
+	}
+	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		f.log.Warn("the connection to NATS", "fleet", f.cfg.Fleet, "error", err)
+	}
+	o.ClosedCB = func(*nats.Conn) { close(f.closed) }
+}
+
+// Shown returns URLs without what is secret in them.
+func Shown(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, u := range list {
+		parsed, err := url.Parse(strings.TrimSpace(u))
+		if err != nil {
+			list[i] = "a URL that is none"
+			continue
+		}
+		if _, password := parsed.User.Password(); parsed.User != nil && !password {
+			parsed.User = url.User("xxxxx") // a token
+		}
+		list[i] = parsed.Redacted()
+	}
+	return strings.Join(list, ",")
+}

@@ -1,0 +1,84 @@
+package fleet
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// names are what a fleet's streams and subjects are called. ARCHITECTURE.md has a table of them.
+type names struct {
+	tasks, results, dead, lost string // streams
+	worker, undertaker         string // consumers
+
+	prefix string // of subjects, with its dot
+}
+
+func newNames(fleet string) names {
+	stream := "RESONHOST_" + fleet + "_"
+	return names{
+		tasks: stream + "TASKS", results: stream + "RESULTS", dead: stream + "DEAD", lost: stream + "LOST",
+		worker: "worker", undertaker: "undertaker",
+		prefix: "resonhost." + fleet + ".",
+	}
+}
+
+// task is the subject of frames of a partition. Those of no partition are for any host.
+func (n *names) task(partition uint32) string {
+	if partition == 0 {
+		return n.prefix + "task.any"
+	}
+	return n.prefix + "task." + strconv.FormatUint(uint64(partition), 10)
+}
+
+func (n *names) allTasks() string { return n.prefix + "task.*" }
+
+// result is the subject of the answer to a frame, and piece that of a piece of it.
+func (n *names) result(id ID) string { return n.prefix + "result." + id.String() }
+
+func (n *names) piece(id ID, run string, number int) string {
+	return n.prefix + "piece." + id.String() + "." + run + "." + strconv.Itoa(number)
+}
+
+// resultsOf is the subject of all answers of a submission.
+func (n *names) resultsOf(submission string) string { return n.prefix + "result." + submission + ".*" }
+
+// deadLetter is the subject of a dead letter.
+func (n *names) deadLetter(id string) string { return n.prefix + "dead." + id }
+
+// call is the subject of frames that are answered at once, or not at all.
+func (n *names) call() string { return n.prefix + "call" }
+
+// advisories are the subjects by which servers tell that a frame was given to hosts as often as it may.
+func (n *names) advisories() string {
+	return "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + n.tasks + ".*"
+}
+
+// ID names a frame: the submission it is of, and its number in there. The same ID is the same frame, however often
+// it comes.
+type ID struct {
+	Submission string // 1 to 64 letters, digits, _ and -
+	Number     uint64
+}
+
+const maxSubmission = 64
+
+var submissionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// String returns SUBMISSION.NUMBER, which is a part of subjects.
+func (id ID) String() string { return id.Submission + "." + strconv.FormatUint(id.Number, 10) }
+
+// ParseID reads what [ID.String] has written, and nothing else.
+func ParseID(text string) (id ID, ok bool) {
+	submission, number, ok := strings.Cut(text, ".")
+	n, err := strconv.ParseUint(number, 10, 64)
+	id = ID{submission, n}
+	return id, ok && err == nil && submissionName.MatchString(submission) && id.String() == text
+}
+
+// printable reports whether a text is UTF-8 without control characters.
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}

@@ -1,0 +1,139 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// duplicateWindow is for how long the server knows the IDs of frames that were submitted. A client sends a frame
+// again for less long.
+const duplicateWindow = 2 * time.Minute
+
+// lostBytes bounds what servers tell of frames that were given to hosts too often.
+const lostBytes = 16 << 20
+
+// minMessage is the least that a server must allow in a message.
+const minMessage = 64 << 10
+
+// StreamError is a stream that cannot be made, or is not as a fleet needs it.
+type StreamError struct {
+	// Stream is its name, and Reason what is wrong and what to do.
+	Stream, Reason string
+	// Err is the server's error; nil if it is a stream that is there.
+	Err error
+}
+
+func (e *StreamError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("stream %s: %s: %v", e.Stream, e.Reason, e.Err)
+	}
+	return fmt.Sprintf("stream %s: %s", e.Stream, e.Reason)
+}
+
+// Unwrap returns the server's error.
+func (e *StreamError) Unwrap() error { return e.Err }
+
+// LimitError is a server that allows too little.
+type LimitError struct {
+	// What is the limit, and Reason what to do.
+	What, Reason string
+}
+
+func (e *LimitError) Error() string { return "the server of NATS: " + e.What + ": " + e.Reason }
+
+// streams are those of the fleet.
+func (f *Fleet) streams() []jetstream.StreamConfig {
+	c := func(name, what string, subjects ...string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name: name, Description: "resonhost: " + what, Subjects: subjects,
+			Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas, Discard: jetstream.DiscardNew,
+		}
+	}
+	tasks := c(f.names.tasks, "frames of tasks that wait for a host", f.names.allTasks())
+	tasks.Retention, tasks.MaxBytes, tasks.Duplicates = jetstream.WorkQueuePolicy, f.cfg.TaskBytes, duplicateWindow
+	results := c(f.names.results, "answers to frames, which are the record of those that are done", f.names.prefix+"result.>", f.names.prefix+"piece.>")
+	results.MaxBytes, results.MaxAge, results.AllowDirect = f.cfg.ResultBytes, f.cfg.ResultAge, true
+	dead := c(f.names.dead, "dead letters", f.names.deadLetter("*"))
+	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, f.cfg.TaskBytes
+	lost := c(f.names.lost, "what servers tell of frames that were given to hosts too often", f.names.advisories())
+	lost.Retention, lost.MaxBytes = jetstream.WorkQueuePolicy, lostBytes
+	return []jetstream.StreamConfig{tasks, results, dead, lost}
+}
+
+// openStreams looks at the server's limits, and makes or checks each stream.
+func (f *Fleet) openStreams(ctx context.Context) error {
+	account, err := f.js.AccountInfo(ctx)
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return &LimitError{"JetStream is not enabled", "start nats-server with -js, or enable it for this account"}
+	}
+	if err != nil {
+		return fmt.Errorf("ask NATS for its limits: %w", err)
+	}
+	if account.Limits.MaxStore == 0 {
+		return &LimitError{"the account may store no files", "give it disk storage for JetStream"}
+	}
+	f.limit = int(f.nc.MaxPayload())
+	if f.limit < minMessage {
+		return &LimitError{fmt.Sprintf("max_payload is %d bytes", f.limit), fmt.Sprintf("a fleet needs at least %d", minMessage)}
+	}
+	to := []*jetstream.Stream{&f.tasks, &f.results, &f.dead, &f.lost}
+	for i, want := range f.streams() {
+		if *to[i], err = f.openStream(ctx, want); err != nil {
+			return err
+		}
+	}
+	if f.cfg.Replicas == 1 {
+		f.log.Info("the streams of the fleet lie on one server: what it has accepted is lost with its disk", "fleet", f.cfg.Fleet)
+	}
+	return nil
+}
+
+func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := f.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = f.js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another host has made it meanwhile, with other settings
+			s, err = f.js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return nil, &StreamError{want.Name, fmt.Sprintf("cannot be made or read, with %d replicas and %d bytes", want.Replicas, want.MaxBytes), err}
+	}
+	if reason := differs(&s.CachedInfo().Config, &want); reason != "" {
+		return nil, &StreamError{want.Name, reason, nil}
+	}
+	return s, nil
+}
+
+// differs says in what a stream is not as a fleet needs it, "" if it is. Its bounds are its owner's to choose.
+func differs(have, want *jetstream.StreamConfig) string {
+	is := func(what string, have, want any) string {
+		return fmt.Sprintf("%s is %v, and must be %v: change it (nats stream edit), or take another name for the fleet", what, have, want)
+	}
+	switch {
+	case have.Retention != want.Retention:
+		return is("retention", have.Retention, want.Retention)
+	case !slices.Equal(have.Subjects, want.Subjects):
+		return is("the list of subjects", have.Subjects, want.Subjects)
+	case have.Storage != want.Storage:
+		return is("storage", have.Storage, want.Storage)
+	case have.Discard != want.Discard:
+		return is("the discard policy", have.Discard, want.Discard)
+	case have.Replicas < want.Replicas:
+		return is("the number of replicas", have.Replicas, fmt.Sprintf("at least %d", want.Replicas))
+	case want.AllowDirect && !have.AllowDirect:
+		return is("allow_direct", have.AllowDirect, want.AllowDirect)
+	case want.MaxAge > 0 && have.MaxAge > 0 && have.MaxAge < MinResultAge:
+		return is("max_age", have.MaxAge, fmt.Sprintf("at least %v", MinResultAge))
+	case want.Duplicates > 0 && have.Duplicates < want.Duplicates:
+		return is("the duplicate window", have.Duplicates, fmt.Sprintf("at least %v", want.Duplicates))
+	case have.NoAck, have.Sealed, have.PersistMode != jetstream.DefaultPersistMode:
+		return "it is sealed, does not acknowledge, or stores later than it acknowledges: take another name for the fleet"
+	}
+	return ""
+}
