@@ -28,6 +28,7 @@ type bench struct {
 	swaps    int
 	period   time.Duration
 	clients  string
+	rounds   int
 	html     string
 	quiet    bool
 }
@@ -85,6 +86,7 @@ func benchCommand(std stdio) *cli.Command {
 		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", value.Count(&b.nodes)},
 		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), value.Duration(&b.period)},
 		{"clients", "have hostile clients of `LIST`, with commas, of hostile", "all kinds", value.Text(&b.clients)},
+		{"rounds", "measure `N` times, of hostile", "3", value.Count(&b.rounds)},
 		{"html", "write the report with a plot to `FILE`, as a page", "", value.Text(&b.html)},
 		{"quiet", "do not say on stderr what goes on", "", value.Toggle{P: &b.quiet}},
 	}
@@ -135,6 +137,9 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	}
 	if args[0] != "hostile" && b.clients != "" {
 		return usagef("--clients: is for bench hostile")
+	}
+	if args[0] != "hostile" && b.rounds != 0 {
+		return usagef("--rounds: is for bench hostile")
 	}
 	if args[0] == "hostile" && (b.nodes != 0 || b.period != 0) {
 		return usagef("--nodes and --period: are for bench lag and bench network")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -33,8 +34,8 @@ func (o *options) hostile(ctx context.Context, t *workload.Bench, b *bench) (*wo
 		Serve: func(ctx context.Context) (workload.Target, int, func() error, error) {
 			return o.serveBench(ctx, program)
 		},
-		Attack: func(ctx context.Context, name string, target workload.Target) (did workload.Attacked, err error) {
-			c := exec.CommandContext(ctx, program, "attack", name, target.Addr) //nolint:gosec // this program
+		Attack: func(ctx context.Context, name string, target workload.Target, atMost float64) (did workload.Attacked, err error) {
+			c := exec.CommandContext(ctx, program, "attack", name, target.Addr, fmt.Sprint(atMost)) //nolint:gosec // this program
 			c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 			c.Env = append(os.Environ(), tokenVariable+"="+target.Token)
 			var out, stderr bytes.Buffer
@@ -42,9 +43,13 @@ func (o *options) hostile(ctx context.Context, t *workload.Bench, b *bench) (*wo
 			if err := c.Run(); err != nil && ctx.Err() == nil {
 				return did, fmt.Errorf("hostile clients: %w: %s", err, strings.TrimSpace(stderr.String()))
 			}
+			if out.Len() == 0 && ctx.Err() != nil {
+				return did, nil // it was told to end before it had begun
+			}
 			err = json.Unmarshal(out.Bytes(), &did)
 			return did, err
 		},
+		Rounds: b.rounds,
 	}
 	if b.clients != "" {
 		h.Kinds = strings.Split(b.clients, ",")
@@ -120,13 +125,17 @@ func (o *options) serveBench(ctx context.Context, program string) (target worklo
 func attackCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name: "attack", Hidden: true, Usage: "be the hostile clients of bench hostile",
-		UsageText: "resonhost attack KIND ADDRESS", OnUsageError: usageError,
+		UsageText: "resonhost attack KIND ADDRESS RATE", OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 2 {
-				return usagef("attack takes a kind and an address")
+			if c.NArg() != 3 {
+				return usagef("attack takes a kind, an address, and how many requests a second clients send that behave well, or 0")
+			}
+			atMost, err := strconv.ParseFloat(c.Args().Get(2), 64)
+			if err != nil {
+				return usagef("attack: the rate must be a number, is %q", c.Args().Get(2))
 			}
 			workload.GiveWay()
-			did, err := workload.Attack(c.Context, c.Args().First(), workload.Target{Addr: c.Args().Get(1), Token: os.Getenv(tokenVariable)})
+			did, err := workload.Attack(c.Context, c.Args().First(), workload.Target{Addr: c.Args().Get(1), Token: os.Getenv(tokenVariable)}, atMost)
 			if err != nil {
 				return usagef("attack: %w", err)
 			}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -23,14 +25,16 @@ import (
 type Hostile struct {
 	// Serve starts a server, and returns how to reach it and the ID of its process.
 	Serve func(ctx context.Context) (target Target, process int, stop func() error, err error)
-	// Attack has hostile clients of a kind at it until ctx ends.
-	Attack func(ctx context.Context, name string, target Target) (Attacked, error)
+	// Attack has hostile clients of a kind at it until ctx ends, or such that behave well, see [Attack].
+	Attack func(ctx context.Context, name string, target Target, atMost float64) (Attacked, error)
 	// Kinds are those of the clients; all if there are none.
 	Kinds []string
+	// Rounds is how often each kind comes, beside a quiet time; default 3.
+	Rounds int
 }
 
 const (
-	// hostileRounds is how often each kind comes, beside a quiet time.
+	// hostileRounds is how often each kind comes by default.
 	hostileRounds = 3
 	// goodClients send goodRate requests a second together.
 	goodClients = 16
@@ -43,8 +47,11 @@ const (
 type hostileSum struct {
 	quiet, beside *distribution
 	ratios        []float64 // of p99
+	control       []float64 // the same, beside clients that behave well
 	failed        int64     // requests of good clients
 	requests      int64     // of hostile ones
+	// theirs and server are how many processors the hostile clients took, and the server beside them.
+	theirs, server []float64
 	// memory and descriptors are the most that the server had, openAtRest and the others what it had before
 	// the last round and after it.
 	memory, memoryAfter                int64
@@ -52,10 +59,16 @@ type hostileSum struct {
 }
 
 // Hostile measures what hostile clients of each kind do to the requests of others: the p99 beside
-// that of a quiet time right before, and what of memory and descriptors the server takes meanwhile.
+// that of a quiet time right before, and what of memory and descriptors the server takes meanwhile. As
+// many clients that behave well, and send as many requests, come after the hostile ones: these take
+// processors of the same machine too, and what they cost is not hostility's.
 func (t *Bench) Hostile(ctx context.Context, h *Hostile) (r *Report, err error) {
-	r = newReport(fmt.Sprintf("%g cascades a second over HTTP beside hostile clients, in %d rounds", goodRate, hostileRounds),
-		"clients", "they", "sent", "quiet p50", "beside p50", "quiet p99", "beside p99", "p99 ratio", "failed", "memory", "descriptors", "after")
+	rounds := h.Rounds
+	if rounds == 0 {
+		rounds = hostileRounds
+	}
+	r = newReport(fmt.Sprintf("%g cascades a second over HTTP beside hostile clients, in %d rounds", goodRate, rounds),
+		"clients", "they", "sent", "quiet p50", "beside p50", "quiet p99", "beside p99", "p99 ratio", "well-behaved", "failed", "their CPUs", "server's", "memory", "descriptors", "after")
 	target, process, stop, err := h.Serve(ctx)
 	if err != nil {
 		return nil, err
@@ -72,9 +85,9 @@ func (t *Bench) Hostile(ctx context.Context, h *Hostile) (r *Report, err error) 
 		return nil, fmt.Errorf("%d requests failed before there were hostile clients", failed)
 	}
 	sums := make([]*hostileSum, len(kinds))
-	for round := range hostileRounds {
+	for round := range rounds {
 		for i, kind := range kinds {
-			t.tellf("round %d of %d: %s", round+1, hostileRounds, kind)
+			t.tellf("round %d of %d: %s", round+1, rounds, kind)
 			if sums[i] == nil {
 				sums[i] = &hostileSum{quiet: newDistribution(), beside: newDistribution()}
 			}
@@ -98,45 +111,79 @@ type hostileBench struct {
 	client  *http.Client
 }
 
-// measure has a quiet time, and one beside hostile clients.
+// measure has a quiet time, one beside hostile clients, and one beside such that behave well.
 func (b *hostileBench) measure(ctx context.Context, kind string, s *hostileSum) error {
 	_, s.openAtRest = usage(b.process)
 	quiet, failed := b.load(ctx, b.Duration)
 	if failed > 0 {
 		return fmt.Errorf("%d requests failed without hostile clients, before %s", failed, kind)
 	}
+	hostile, did, err := b.beside(ctx, kind, 0, s)
+	if err != nil {
+		return err
+	}
+	s.failed += hostile.failed
+	s.requests += did.Requests
+	s.theirs, s.server = append(s.theirs, did.Computed), append(s.server, hostile.server)
+	s.ratios = append(s.ratios, float64(hostile.took.quantile(0.99))/float64(quiet.quantile(0.99)))
+	s.quiet.h.Merge(quiet.h)
+	s.beside.h.Merge(hostile.took.h)
+	if err := b.settle(ctx, s); err != nil {
+		return err
+	}
+	if attacks[attackOf(kind)].behaved == nil {
+		return nil
+	}
+	behaved, _, err := b.beside(ctx, kind, max(did.Rate, 1), nil)
+	if err != nil {
+		return err
+	}
+	s.control = append(s.control, float64(behaved.took.quantile(0.99))/float64(quiet.quantile(0.99)))
+	return b.settle(ctx, s)
+}
+
+// besides is what good clients found beside others.
+type besides struct {
+	took   *distribution
+	failed int64
+	server float64 // processors that the server took
+}
+
+// beside has good clients beside those of a kind. s, unless it is nil, is told what memory and descriptors
+// the server has meanwhile.
+func (b *hostileBench) beside(ctx context.Context, kind string, atMost float64, s *hostileSum) (found besides, did Attacked, err error) {
 	attacking, end := context.WithCancel(ctx)
 	defer end()
 	ended := make(chan error, 1)
 	go func() { // until end
-		did, err := b.Attack(attacking, kind, b.target)
-		s.requests += did.Requests
+		var err error
+		did, err = b.Attack(attacking, kind, b.target, atMost)
 		ended <- err
 	}()
 	if err := sleep(ctx, b.Duration); err != nil { // until they are all there
 		end()
-		return errors.Join(err, <-ended)
+		return found, did, errors.Join(err, <-ended)
 	}
 	watched, stopWatching := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		for sleep(watched, 50*time.Millisecond) == nil {
+		for s != nil && sleep(watched, 50*time.Millisecond) == nil {
 			memory, open := usage(b.process)
 			s.memory, s.descriptors = max(s.memory, memory), max(s.descriptors, open)
 		}
 	})
-	beside, failed := b.load(ctx, b.Duration)
+	computed, began := processTime(b.process), time.Now()
+	found.took, found.failed = b.load(ctx, b.Duration)
+	found.server = (processTime(b.process) - computed).Seconds() / time.Since(began).Seconds()
 	stopWatching()
 	watching.Wait()
 	end()
-	if err := <-ended; err != nil {
-		return err
-	}
-	s.failed += failed
-	s.ratios = append(s.ratios, float64(beside.quantile(0.99))/float64(quiet.quantile(0.99)))
-	s.quiet.h.Merge(quiet.h)
-	s.beside.h.Merge(beside.h)
-	// What they left goes as the server notices.
+	err = <-ended
+	return found, did, err
+}
+
+// settle waits until what clients left has gone, as the server notices.
+func (b *hostileBench) settle(ctx context.Context, s *hostileSum) error {
 	for range 100 {
 		if s.memoryAfter, s.openAfter = usage(b.process); s.openAfter <= s.openAtRest+goodClients {
 			break
@@ -146,6 +193,10 @@ func (b *hostileBench) measure(ctx context.Context, kind string, s *hostileSum) 
 		}
 	}
 	return nil
+}
+
+func attackOf(kind string) int {
+	return slices.IndexFunc(attacks, func(a attack) bool { return a.name == kind })
 }
 
 // load has good clients for so long, and returns how long their requests took since they were due.
@@ -194,23 +245,46 @@ func (b *hostileBench) request(ctx context.Context) error {
 }
 
 func (s *hostileSum) report(r *Report, kind string) {
-	i := slices.IndexFunc(attacks, func(a attack) bool { return a.name == kind })
-	slices.Sort(s.ratios)
-	ratio := s.ratios[len(s.ratios)/2]
-	memory, open, after := "–", "–", "–"
+	i := attackOf(kind)
+	ratio, ratios := spread(s.ratios)
+	control := "–"
+	if len(s.control) > 0 {
+		_, control = spread(s.control)
+	}
+	memory, open, after, server := "–", "–", "–", "–"
 	if s.memory > 0 {
 		memory = humanize.IBytes(uint64(s.memory))
 		open = strconv.Itoa(s.descriptors)
 		after = fmt.Sprintf("%s, %d", humanize.IBytes(uint64(s.memoryAfter)), s.openAfter)
+		server = fmt.Sprintf("%.2f", quantileOf(s.server, 0.5))
 	}
 	r.row(fmt.Sprintf("%d %s", attacks[i].clients, kind), attacks[i].does, strconv.FormatInt(s.requests, 10),
-		s.quiet.quantile(0.5), s.beside.quantile(0.5), s.quiet.quantile(0.99), s.beside.quantile(0.99),
-		fmt.Sprintf("%.2f (%.2f to %.2f)", ratio, s.ratios[0], s.ratios[len(s.ratios)-1]), strconv.FormatInt(s.failed, 10), memory, open, after)
+		s.quiet.quantile(0.5), s.beside.quantile(0.5), s.quiet.quantile(0.99), s.beside.quantile(0.99), ratios, control,
+		strconv.FormatInt(s.failed, 10), fmt.Sprintf("%.2f", quantileOf(s.theirs, 0.5)), server, memory, open, after)
 	r.finding(ratio <= maxSlower, "p99 of others beside "+kind+", times that of a quiet time", fmt.Sprintf("%.2f", ratio), fmt.Sprintf("≤ %g", maxSlower))
 	r.finding(s.failed == 0, "requests of others that failed beside "+kind, strconv.FormatInt(s.failed, 10), "0")
 	if s.memory > 0 {
 		r.finding(s.openAfter <= s.openAtRest+goodClients, "descriptors after "+kind+", more than before", strconv.Itoa(s.openAfter-s.openAtRest), fmt.Sprintf("≤ %d", goodClients))
 	}
+}
+
+// spread is the median of ratios, and that with the quartiles as text.
+func spread(ratios []float64) (median float64, text string) {
+	median = quantileOf(ratios, 0.5)
+	return median, fmt.Sprintf("%.2f (%.2f to %.2f)", median, quantileOf(ratios, 0.25), quantileOf(ratios, 0.75))
+}
+
+// quantileOf is the quantile of figures, or of two beside it the one that is further from the middle; 0 of
+// none.
+func quantileOf(figures []float64, share float64) float64 {
+	if len(figures) == 0 {
+		return 0
+	}
+	at := share * float64(len(figures)-1)
+	if share > 0.5 {
+		at = math.Ceil(at)
+	}
+	return slices.Sorted(slices.Values(figures))[int(at)]
 }
 
 // usage is the resident memory of a process in bytes, and how many descriptors it has; 0 where the system
@@ -230,4 +304,19 @@ func usage(process int) (memory int64, descriptors int) {
 	}
 	open, _ := os.ReadDir(dir + "fd")
 	return memory, len(open)
+}
+
+// processTime is how long the threads of a process have computed; 0 where the system does not tell.
+func processTime(process int) (computed time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", process))
+	for _, file := range files {
+		b, err := os.ReadFile(file) //nolint:gosec // a file of the system's
+		if err != nil {
+			continue // the thread has ended
+		}
+		first, _, _ := strings.Cut(string(b), " ")
+		ns, _ := strconv.ParseInt(first, 10, 64)
+		computed += time.Duration(ns)
+	}
+	return computed
 }
