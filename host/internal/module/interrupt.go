@@ -31,7 +31,7 @@ const (
 	// thread, a collection of the host's garbage among them. A guest that takes
 	// longer for it, since its loads miss the caches for one, gets less, down to
 	// smallestSlice.
-	largestSlice, smallestSlice = 500_000, 8_000
+	largestSlice, smallestSlice = 500_000, 500
 	// A visit after longLeave halves the slice, one after shortLeave doubles it.
 	shortLeave, longLeave = 100 * time.Microsecond, 300 * time.Microsecond
 	// turn is how long a guest computes before it lets other goroutines have its

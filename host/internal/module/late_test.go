@@ -41,10 +41,11 @@ func late(ctx context.Context, in *module.Instance, index int, rounds byte, l mo
 func TestLooks(t *testing.T) {
 	m := load(t, "late", lateOptions())
 	for transform, want := range map[string]int64{
-		"fill":   62, // a look a MiB
-		"copy":   31,
+		"fill":   62 * 4, // a look each 256 KiB
+		"copy":   31 * 4,
 		"write":  62 * 4, // a line of 4 KiB counts as 1 KiB, and 64 KiB more of what is moved
 		"random": 62 * 16,
+		"touch":  7,            // 80,000 units, in slices from 500 on that double at most
 		"lines":  10 * 40 / 64, // 10 rounds; a line counts as 1 KiB, 8 KiB are held back
 	} {
 		in := instantiate(t, m)

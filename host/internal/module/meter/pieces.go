@@ -54,11 +54,11 @@ func outside(out []byte, begin byte) []byte {
 }
 
 // beginPiece begins a loop, and sets the length of a piece. It calls the host if there is no
-// fuel left, and each time that another MiB is done: all of the range is paid for, and yet a
-// MiB that nobody has touched before takes as long as a slice should.
+// fuel left, and each time that another 256 KiB are done: all of the range is paid for, and yet
+// 64 pages that nobody has touched before take as long as a slice should.
 func (w *rewriter) beginPiece(out []byte) []byte {
 	out = w.noFuel(append(out, opLoop, noType))
-	out = append(out, opLocalGet, varLength, opI32Const, 0x80, 0x80, 0x3c, opI32And, opI32Eqz, opI32Or)
+	out = append(out, opLocalGet, varLength, opI32Const, 0x80, 0x80, 0x0c, opI32And, opI32Eqz, opI32Or)
 	out = w.callIf(out)
 	out = append(append(out, opLocalGet, varLength), piece...)
 	out = append(append(out, opLocalGet, varLength), piece...)
