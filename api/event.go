@@ -31,6 +31,7 @@ const EventVersion = ".v1"
 // StreamBegin is the first event of each stream.
 type StreamBegin struct {
 	Kinds []string `json:"kinds" doc:"The kinds of the events that follow."`
+	Notes []string `json:"notes,omitempty" doc:"What may surprise, such as that no plugin has the name that was asked for."`
 }
 
 // StreamGap tells that events are missing before the next one.

@@ -101,6 +101,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"json", "escaped constructor", `{"a": {"constr\u0075ctor": 1}}`, "a.constructor: is a reserved name"},
 		{"json", "beyond a float", `{"a": [0, -1e400]}`, "a[1]: is out of range"},
 		{"json", "deep", strings.Repeat("[", codec.MaxDepth+1) + strings.Repeat("]", codec.MaxDepth+1), "document: is nested deeper than 64"},
+		{"query", "very deep", `{"number": ` + strings.Repeat("[", 20000), "document: is nested deeper than 64"},
 		{"json", "invalid UTF-8", "\"\xff\"", "document: is not valid JSON: invalid UTF-8, at byte 2"},
 		{"json", "lone surrogate", `"\ud800"`, "document: is not valid JSON: invalid surrogate pair `\\ud800\"` in string, at byte 2"},
 		{"json", "cut off", `{"a": [`, "document: is cut off, at byte 8"},

@@ -61,6 +61,9 @@ func explain(doc []byte, err error) error {
 		if errors.Is(syntax, jsontext.ErrDuplicateName) {
 			return fault(path(doc, syntax.JSONPointer), "is there twice")
 		}
+		if syntax.Err != nil && syntax.Err.Error() == "exceeded max depth" { // of jsontext, which has no error to compare with
+			return fault(document, "is nested deeper than %d", MaxDepth)
+		}
 		reason := "is cut off"
 		if !errors.Is(err, io.ErrUnexpectedEOF) && syntax.Err != nil {
 			reason = "is not valid JSON: " + syntax.Err.Error()

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -56,12 +55,13 @@ type document struct {
 	paths map[string]openapi.Schema
 	// examples are of errors, by kind.
 	examples openapi.Schema
-	asks     bool // who clients are
+	asks     bool     // who clients are
+	all      []Header // of each answer
 }
 
 // document returns the document of all routes, and of the path of each transform that somebody may call.
 func (s *Server) document(who *auth.Principal) openapi.Schema {
-	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), examples: openapi.Schema{}, asks: s.opts.Identity != nil}
+	d := &document{types: openapi.NewTypes(), paths: make(map[string]openapi.Schema), examples: openapi.Schema{}, asks: s.opts.Identity != nil, all: s.opts.Sends}
 	openapi.Enum(d.types, kinds()...)
 	openapi.Enum(d.types, api.JobStates()...)
 	openapi.Enum(d.types, auth.Scopes()...)
@@ -310,66 +310,4 @@ func (d *document) itemOf(v any) openapi.Schema {
 		return openapi.Schema{"$ref": openapi.Prefix + of.name}
 	}
 	return d.types.Of(v)
-}
-
-// responses are a route's answer and its errors, by their status.
-func (d *document) responses(r *Route) openapi.Schema {
-	status := r.Doc.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	done := openapi.Schema{"description": "It is done."}
-	if r.Doc.Response != nil {
-		done["content"] = d.content(r.Doc.Response)
-	}
-	out := openapi.Schema{strconv.Itoa(status): done}
-	of := make(map[int][]string)
-	add := func(status int, kind host.Kind) {
-		if !slices.Contains(of[status], string(kind)) {
-			of[status] = append(of[status], string(kind))
-		}
-	}
-	for _, kind := range slices.Concat(d.common(r.Scope), r.Doc.Errors) {
-		add(api.RuleOf(kind).Status, kind)
-		if kind == host.KindOutOfMemory {
-			add(http.StatusServiceUnavailable, kind) // of the host's memory
-		}
-	}
-	if slices.ContainsFunc(r.Doc.Headers, func(p Parameter) bool { return p.Name == HeaderIdempotencyKey }) {
-		add(http.StatusConflict, api.KindKeyInUse)
-		add(http.StatusConflict, api.KindConflict)
-		add(http.StatusUnprocessableEntity, api.KindKeyReused)
-		add(http.StatusTooManyRequests, host.KindQueueFull)
-		done["headers"] = openapi.Schema{HeaderReplayed: openapi.Schema{
-			"description": "true, if this was answered before.", "schema": openapi.Schema{"type": "string"},
-		}}
-	}
-	if r.Doc.Request != nil {
-		add(http.StatusRequestEntityTooLarge, host.KindInvalidArgument)
-		add(http.StatusRequestTimeout, host.KindTimeout)
-		add(http.StatusTooManyRequests, host.KindQueueFull)
-	}
-	for _, status := range slices.Sorted(maps.Keys(of)) {
-		examples := openapi.Schema{}
-		for _, kind := range of[status] {
-			if api.RuleOf(host.Kind(kind)).Status == status { // and no exception, whose example is another
-				examples[kind] = d.exampleOf(host.Kind(kind))
-			}
-		}
-		form := openapi.Schema{"schema": openapi.Schema{"$ref": openapi.Prefix + "Error"}}
-		if len(examples) > 0 {
-			form["examples"] = examples
-		}
-		failed := openapi.Schema{
-			"description": titleOf(status) + ": " + strings.Join(of[status], ", ") + ".",
-			"content":     openapi.Schema{api.MediaTypeProblem: form},
-		}
-		if retries(status) {
-			failed["headers"] = openapi.Schema{"Retry-After": openapi.Schema{
-				"description": "In how many seconds to come again.", "required": true, "schema": openapi.Schema{"type": "integer", "minimum": 1},
-			}}
-		}
-		out[strconv.Itoa(status)] = failed
-	}
-	return out
 }

@@ -68,6 +68,7 @@ func (s *Server) jobRoutes() []Route {
 					{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
 				},
 				Status: http.StatusAccepted, Response: one,
+				Sends: []Header{{Name: "Location", Description: "The path of the job.", Always: true}, appliedHeader},
 				Errors: []host.Kind{
 					host.KindInvalidArgument, host.KindUnknownTransform, host.KindQueueFull, host.KindTimeout, host.KindUnavailable,
 					host.KindHost, api.KindUnsupportedMediaType,
@@ -91,7 +92,7 @@ func (s *Server) jobRoutes() []Route {
 			Doc: Operation{
 				ID: "getJob", Summary: "answers a job's state, at once or once it is over", Path: id,
 				Headers:  []Parameter{tenant, prefer},
-				Response: one, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
+				Response: one, Sends: []Header{appliedHeader}, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
 			},
 		},
 		{
@@ -103,6 +104,7 @@ func (s *Server) jobRoutes() []Route {
 			Doc: Operation{
 				ID: "jobResults", Summary: "answers a job's results so far, as JSON lines", Path: id, Headers: []Parameter{tenant},
 				Response: []Body{{MediaType: MediaTypeLines, Description: "For each task its result or a Failure, in the tasks' order.", Item: orFailure(nil)}},
+				Sends:    []Header{{Name: HeaderJobState, Description: "The state in which the job was when the answer began.", Always: true}},
 				Errors:   []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
 			},
 		},

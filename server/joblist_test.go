@@ -54,8 +54,18 @@ func TestSubmissionsThatWait(t *testing.T) {
 	if status != http.StatusAccepted || head.Get("Preference-Applied") != "wait=30" || !strings.Contains(text, `"state":"done"`) || !strings.HasPrefix(head.Get("Location"), "/v1/jobs/") {
 		t.Errorf("%d %v %s", status, head, text)
 	}
-	if _, head, again := b.do(t, http.MethodPost, "/v1/jobs", "application/json", task, server.HeaderIdempotencyKey, "k"); again != text || head.Get(server.HeaderReplayed) != "true" {
-		t.Errorf("again %s, before %s", again, text)
+	for _, prefer := range []string{"", "wait=1", "wait=60"} { // which is no part of what a request is, and not heeded again
+		_, head, again := b.do(t, http.MethodPost, "/v1/jobs", "application/json", task, server.HeaderIdempotencyKey, "k", "Prefer", prefer)
+		if again != text || head.Get(server.HeaderReplayed) != "true" || head.Get("Preference-Applied") != "" {
+			t.Errorf("again, %q: %v %s, before %s", prefer, head, again, text)
+		}
+	}
+	// Of a job that was not over, the answer is what it was then, at once.
+	const slow = `{"transform": "t.wait", "input": 1}`
+	_, _, before := b.do(t, http.MethodPost, "/v1/jobs", "application/json", slow, server.HeaderIdempotencyKey, "slow")
+	_, head, again := b.do(t, http.MethodPost, "/v1/jobs", "application/json", slow, server.HeaderIdempotencyKey, "slow", "Prefer", "wait=60")
+	if again != before || head.Get("Location") == "" || head.Get("Preference-Applied") != "" {
+		t.Errorf("again %v %s, before %s", head, again, before)
 	}
 	for prefer, applied := range map[string]string{"wait=1": "wait=1", "respond-async": "", "": ""} {
 		status, head, text = b.do(t, http.MethodPost, "/v1/jobs?transform=t.wait", server.MediaTypeLines, "1\n", "Prefer", prefer)

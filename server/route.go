@@ -59,8 +59,12 @@ type Operation struct {
 	Request []Body
 	// Status is that of success; default 200.
 	Status int
-	// Response are the forms of the answer's body, of which one comes; nil for none.
+	// Response are the forms of the answer's body, of which one comes; nil for none. Sends are its headers
+	// that a client may use.
 	Response []Body
+	Sends    []Header
+	// Others are answers that are neither success nor an error, such as 304.
+	Others []Answer
 	// Errors are the kinds of errors that this route has, beside those of all routes.
 	Errors []host.Kind
 	// Members describe members of the bodies' types that have no tag doc, by what they are called in
@@ -79,6 +83,20 @@ type Body struct {
 	Item any
 	// Description says what it is.
 	Description string
+}
+
+// Header is a header of an answer.
+type Header struct {
+	Name, Description string
+	// Always is whether each answer of the status has it.
+	Always bool
+}
+
+// Answer is an answer without a body.
+type Answer struct {
+	Status      int
+	Description string
+	Sends       []Header
 }
 
 // addRoutes adds all routes of the table, and answers other methods of their paths.

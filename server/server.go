@@ -97,6 +97,9 @@ type Options struct {
 	// Routes are served beside the server's own, and as these are: they are in what GET / lists,
 	// their parameters and methods are checked, and their requests are counted.
 	Routes []Route
+	// Sends are headers that answers have of what stands around the server, such as a trace's. The
+	// OpenAPI document has them; the server sends none of them.
+	Sends []Header
 	// Home is the path to which GET / leads those who ask for HTML, such as that of a dashboard
 	// among Routes; default all get the list of paths.
 	Home string

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
 )
@@ -84,6 +87,26 @@ func (s *Server) eventQuery(r *http.Request) (q events.Query, err error) {
 		}
 		q.Kinds = mine
 	}
+	q.Notes = s.unknownNames(auth.Of(r.Context()), &q)
 	q.Withdrawn = auth.Of(r.Context()).Done()
 	return q, nil
+}
+
+// unknownNames says which names of a query nothing has. That is no error: a plugin may come later.
+func (s *Server) unknownNames(who *auth.Principal, q *events.Query) (notes []string) {
+	note := func(what, name string, known []string) {
+		if name != "" && !slices.Contains(known, name) {
+			notes = append(notes, fmt.Sprintf("no %s has the name %q by now%s", what, foreign.Cut(name), spell.DidYouMean(name, known)))
+		}
+	}
+	var plugins, transforms []string
+	for _, p := range s.host.Plugins() {
+		plugins = append(plugins, p.Name, p.Source)
+	}
+	for _, t := range s.transforms(who) {
+		transforms = append(transforms, t.Name)
+	}
+	note("plugin", q.Plugin, plugins)
+	note("transform", q.Transform, transforms)
+	return notes
 }

@@ -238,3 +238,29 @@ func TestWhoSees(t *testing.T) {
 		t.Errorf("a tenant's kinds are %s", got)
 	}
 }
+
+// TestUnknownNames has a stream say when it begins that nothing has a name that it is of. It goes on: a plugin
+// may come.
+func TestUnknownNames(t *testing.T) {
+	s := serve(t, withEvents(event.New(0)))
+	for query, want := range map[string]string{
+		"?plugin=hostile":                  `null`,
+		"?transform=hostile.trap":          `null`,
+		"":                                 `null`,
+		"?plugin=hostil":                   `["no plugin has the name \"hostil\" by now; did you mean hostile?"]`,
+		"?plugin=x&transform=hostile.tarp": `["no plugin has the name \"x\" by now","no transform has the name \"hostile.tarp\" by now; did you mean hostile.trap?"]`,
+	} {
+		var begin struct {
+			Data struct {
+				Notes json.RawMessage `json:"notes"`
+			} `json:"data"`
+		}
+		if err := json.Unmarshal([]byte(s.streamed(t, query, "")()), &begin); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(begin.Data.Notes); got != want && (got != "" || want != "null") {
+			t.Errorf("%s: %s, want %s", query, got, want)
+		}
+	}
+	s.server.SetDraining()
+}

@@ -98,6 +98,13 @@ func (s *Server) pluginRoutes() []Route {
 
 // operatorRoutes are for probes, for Prometheus and for who looks around.
 func (s *Server) operatorRoutes() []Route {
+	index := Operation{ID: "index", Summary: "lists these paths as text", Response: text}
+	if s.opts.Home != "" {
+		index.Others = []Answer{{
+			Status: http.StatusSeeOther, Description: "Leads those to " + s.opts.Home + " who ask for HTML.",
+			Sends: []Header{{Name: "Location", Description: "The path of what browsers show.", Always: true}},
+		}}
+	}
 	return []Route{
 		{
 			Method: http.MethodGet, Path: "/healthz", Handler: s.health, Query: []Parameter{{Name: AnyParameter}},
@@ -132,7 +139,7 @@ func (s *Server) operatorRoutes() []Route {
 		s.selfRoute(),
 		{
 			Method: http.MethodGet, Path: "/{$}", Handler: s.index,
-			Doc: Operation{ID: "index", Summary: "lists these paths as text", Response: text},
+			Doc: index,
 		},
 	}
 }

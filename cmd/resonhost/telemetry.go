@@ -78,6 +78,7 @@ func (o *options) newTelemetry(log *slog.Logger) (*telemetry.Telemetry, error) {
 // server has a server show what was sent, and of which tasks there are traces.
 func (t *tracing) server(opts *server.Options) {
 	if t != nil {
+		opts.Sends = []server.Header{{Name: telemetry.HeaderResponse, Description: "The request's trace, if it has one, in the form of traceparent."}}
 		opts.Registry, opts.Exemplars = t.metrics, t.Tracer().Exemplars
 		opts.Collectors = append(opts.Collectors, t.Collector())
 	}

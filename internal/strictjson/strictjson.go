@@ -21,6 +21,9 @@ import (
 // document is the field of faults that concern the whole.
 const document = "document"
 
+// maxDepth is how deep values may nest for encoding/json.
+const maxDepth = 10_000
+
 // Unmarshal decodes one JSON value that fills b into the struct that v points to. Members that it
 // does not have, under exactly that name, or that are there twice are errors, as is a value of
 // another kind; null is as if the member were absent. The error is an [*abi.FieldError] if it is of
@@ -192,6 +195,9 @@ func (w walker) located(err error) error {
 		return nil
 	}
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		if strings.HasSuffix(err.Error(), "exceeded max depth") { // which has no error of its own
+			return fault(document, "must not be nested deeper than %d, near byte %d", maxDepth, max(w.dec.InputOffset()+1, syntax.Offset))
+		}
 		return fault(document, "is not valid JSON, near byte %d: %v", max(w.dec.InputOffset()+1, syntax.Offset), err)
 	}
 	return fault(document, "is cut off, behind byte %d", w.size)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,16 +77,20 @@ func (s *Service) Routes() []server.Route {
 		}
 		return r
 	}
+	create := route(http.MethodPost, "/v1/networks", "createNetwork", "creates a network of nodes, which ticks", s.createNetwork, nil, NetworkRequest{}, Network{})
+	add := route(http.MethodPost, nodes, "createNode", "creates a node", s.createNode, ofNetwork, NodeRequest{}, Node{})
+	create.Doc.Sends = []server.Header{{Name: "Location", Description: "The path of what was created.", Always: true}}
+	add.Doc.Sends = create.Doc.Sends
 	list := route(http.MethodGet, nodes, "listNodes", "lists nodes of a network", s.listNodes, ofNetwork, nil, Nodes{})
 	list.Query = []server.Parameter{{Name: limitField, Description: "How many nodes to list, at most 10000; default 1000.", Example: "100"}}
 	act := route(http.MethodPost, nodes+"/{node}/{action}", "changeNode", "stops a node, or resumes it", s.act,
 		slices.Concat(ofNode, []server.Parameter{{Name: "action", Description: "What is done.", Values: []string{"stop", "resume"}}}), nil, Node{})
 	return []server.Route{
-		route(http.MethodPost, "/v1/networks", "createNetwork", "creates a network of nodes, which ticks", s.createNetwork, nil, NetworkRequest{}, Network{}),
+		create,
 		route(http.MethodGet, "/v1/networks", "listNetworks", "lists the caller's networks", s.listNetworks, nil, nil, Networks{}),
 		route(http.MethodGet, one, "getNetwork", "reads a network", s.getNetwork, ofNetwork, nil, Network{}),
 		route(http.MethodDelete, one, "deleteNetwork", "deletes a network", s.deleteNetwork, ofNetwork, nil, nil),
-		route(http.MethodPost, nodes, "createNode", "creates a node", s.createNode, ofNetwork, NodeRequest{}, Node{}),
+		add,
 		list,
 		route(http.MethodGet, nodes+"/{node}", "getNode", "reads a node with its connections", s.getNode, ofNode, nil, Node{}),
 		route(http.MethodDelete, nodes+"/{node}", "removeNode", "removes a node with its connections", s.removeNode, ofNode, nil, nil),
@@ -163,13 +168,16 @@ func (s *Service) handle(h handler, most int64) http.HandlerFunc {
 			fail(w, r, err)
 			return
 		}
-		switch a := answer.(type) {
-		case nil:
+		if answer == nil {
 			w.WriteHeader(status)
 			return
-		case Network:
-			if status == http.StatusCreated {
+		}
+		if status == http.StatusCreated {
+			switch a := answer.(type) {
+			case Network:
 				w.Header().Set("Location", "/v1/networks/"+a.ID)
+			case Node:
+				w.Header().Set("Location", r.URL.EscapedPath()+"/"+url.PathEscape(a.ID))
 			}
 		}
 		server.WriteJSON(w, r, status, answer)
@@ -181,6 +189,9 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	known := (*problem)(nil)
 	switch {
 	case errors.As(err, &known):
+		if known.of.Kind == api.KindUnsupportedMediaType {
+			w.Header().Set("Accept", mediaType)
+		}
 		server.WriteProblem(w, known.of)
 	case errors.Is(err, network.ErrNotFound):
 		server.WriteProblem(w, api.New(api.KindNotFound, err.Error()))

@@ -6,7 +6,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -17,10 +16,12 @@ import (
 	"net/http"
 	"path"
 	"regexp"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/auth"
@@ -85,17 +86,23 @@ func Routes(o Options) ([]server.Route, error) {
 	if err != nil {
 		return nil, err
 	}
+	tag := []server.Header{{Name: "Etag", Description: "The tag of the file as it is.", Always: true}}
 	return []server.Route{
 		{
 			Method: http.MethodGet, Path: "/ui", Scope: auth.ScopeNone, Handler: redirect,
-			Doc: server.Operation{ID: "dashboardHome", Summary: "leads to the dashboard", Status: http.StatusPermanentRedirect},
+			Doc: server.Operation{ID: "dashboardHome", Summary: "leads to the dashboard", Status: http.StatusPermanentRedirect, Sends: []server.Header{
+				{Name: "Location", Description: "The path of the dashboard.", Always: true},
+			}},
 		},
 		{
 			Method: http.MethodGet, Path: Path + "{file...}", Scope: auth.ScopeNone, Handler: files.serve,
 			Doc: server.Operation{
 				ID: "dashboard", Summary: "is the dashboard, for browsers",
 				Path:     []server.Parameter{{Name: "file", Description: "A file of the dashboard; none is its page."}},
-				Response: []server.Body{{MediaType: "text/html"}},
+				Headers:  []server.Parameter{{Name: "If-None-Match", Description: "Tags of files that the client has."}},
+				Response: []server.Body{{MediaType: "*/*", Description: "The file."}}, Sends: tag,
+				Others: []server.Answer{{Status: http.StatusNotModified, Description: "The client has the file already.", Sends: tag}},
+				Errors: []host.Kind{api.KindNotFound},
 			},
 		},
 	}, nil
@@ -197,8 +204,24 @@ func (f files) serve(w http.ResponseWriter, r *http.Request) {
 		server.WriteProblem(w, api.New(api.KindNotFound, "the dashboard has no such file"))
 		return
 	}
-	header.Set("Content-Type", one.mediaType)
 	header.Set("Cache-Control", "no-cache") // but asked for again by its tag: a new server has new files
 	header.Set("Etag", one.tag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(one.content))
+	if one.among(r.Header.Get("If-None-Match")) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header.Set("Content-Type", one.mediaType)
+	header.Set("Content-Length", strconv.Itoa(len(one.content)))
+	_, _ = w.Write(one.content) // the client has gone, or it arrives
+}
+
+// among reports whether a header If-None-Match has the file's tag. A part of a file is not to be had: files
+// are short.
+func (f *file) among(tags string) bool {
+	for tag := range strings.SplitSeq(tags, ",") {
+		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == f.tag || tag == "*" {
+			return true
+		}
+	}
+	return false
 }

@@ -212,7 +212,7 @@ func (s *stream) subscribe() {
 	sub, lost := s.feed.bus.Select(sel)
 	s.sub = sub
 	s.buf.WriteString("retry: " + strconv.FormatInt(retry.Milliseconds(), 10) + "\nid: " + s.feed.ID(sel.After) + "\n")
-	s.own(api.KindStreamBegin, api.StreamBegin{Kinds: namesOf(kinds)})
+	s.own(api.KindStreamBegin, api.StreamBegin{Kinds: namesOf(kinds), Notes: s.query.Notes})
 	switch {
 	case s.query.Last == "":
 	case gap.Reason == api.GapUnknownID:

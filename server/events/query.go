@@ -44,6 +44,8 @@ type Query struct {
 	// Owner is whose stream it is, most often a tenant. It has to leave others some, see
 	// [Options.MaxStreams]. No parameter sets it.
 	Owner string
+	// Notes are told the client when the stream begins. No parameter sets them.
+	Notes []string
 	// Withdrawn, if not nil, is closed once the client may no longer have the stream, which then ends.
 	Withdrawn <-chan struct{}
 }

@@ -45,6 +45,7 @@ type service struct {
 	doc    []byte
 	valid  validator.Validator
 	kinds  map[host.Kind]bool
+	heads  *headers
 }
 
 func start(t testing.TB, change func(*host.Config, *server.Options)) *service {
@@ -75,7 +76,7 @@ func startTo(t testing.TB, authorization string, change func(*host.Config, *serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Routes = slices.Concat(opts.Routes, networks.Routes(), pages)
+	opts.Routes, opts.Home = slices.Concat(opts.Routes, networks.Routes(), pages), dashboard.Path
 	srv, err := server.New(h, resonance.Codecs(), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -84,6 +85,7 @@ func startTo(t testing.TB, authorization string, change func(*host.Config, *serv
 		t.Fatal(err)
 	}
 	web := httptest.NewServer(srv.Handler())
+	web.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(func() {
 		srv.SetDraining()
 		web.Close()
@@ -121,7 +123,7 @@ func (s *service) load(t testing.TB, authorization string) {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	s.valid = v
+	s.valid, s.heads = v, headersOf(t, s.doc)
 	if ok, errs := v.ValidateDocument(); !ok {
 		t.Fatalf("the document is not valid:\n%s", texts(errs))
 	}
@@ -194,9 +196,10 @@ func (s *service) do(t *testing.T, r request) (valid bool, status int, kind host
 		t.Errorf("%s %s: status %d with Retry-After %q", r.method, r.path, resp.StatusCode, again)
 	}
 	// What no operation of the document is, has answers that no operation has.
-	beyond := problem.Kind == api.KindMethodNotAllowed || problem.Kind == api.KindNotFound && !strings.HasPrefix(r.path, "/v1/plugins/")
+	beyond := problem.Kind == api.KindMethodNotAllowed || problem.Kind == api.KindNotFound && !strings.HasPrefix(r.path, "/v1/plugins/") && !strings.HasPrefix(r.path, "/ui/")
 	if !beyond {
 		resp.Body = io.NopCloser(bytes.NewReader(body))
+		s.heads.check(t, r, resp)
 		if ok, errs := s.valid.ValidateHttpResponse(r.make(t, s.URL), resp); !ok {
 			t.Errorf("%s %s: the answer %d %.300s is not of the document:\n%s", r.method, r.path, resp.StatusCode, body, texts(errs))
 		}
@@ -231,6 +234,11 @@ func TestConforms(t *testing.T) {
 		kind   host.Kind
 	}{
 		{request{method: "GET", path: "/"}, true, 200, ""},
+		{request{method: "GET", path: "/", header: []string{"Accept", "text/html"}}, true, 303, ""},
+		{request{method: "GET", path: "/ui"}, true, 308, ""},
+		{request{method: "GET", path: "/ui/app.js"}, true, 200, ""},
+		{request{method: "GET", path: "/ui/app.js", header: []string{"If-None-Match", "*"}}, true, 304, ""},
+		{request{method: "GET", path: "/ui/frob"}, true, 404, api.KindNotFound},
 		{request{method: "GET", path: "/healthz?probe=1"}, true, 200, ""},
 		{request{method: "GET", path: "/readyz"}, true, 200, ""},
 		{request{method: "GET", path: "/metrics"}, true, 200, ""},
@@ -254,8 +262,13 @@ func TestConforms(t *testing.T) {
 		{request{method: "POST", path: "/v1/transforms/hostile.echo", contentType: document, body: `"text"`}, true, 200, ""},
 		{request{method: "POST", path: "/v1/transforms/hostile.echo", contentType: document, body: `{"base64": "QQ=="}`}, true, 200, ""},
 		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`}, true, 202, ""},
+		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`, header: []string{"Prefer", "wait=1"}}, true, 202, ""},
+		{request{method: "POST", path: "/v1/networks", contentType: document, body: `{}`}, true, 201, ""},
+		{request{method: "POST", path: "/v1/networks", contentType: "text/csv", body: `{}`}, false, 415, api.KindUnsupportedMediaType},
 		{request{method: "POST", path: "/v1/jobs?transform=cascade", contentType: server.MediaTypeLines, body: "{}\n"}, true, 202, ""},
 		{request{method: "GET", path: "/v1/jobs?state=failed"}, true, 200, ""},
+		{request{method: "POST", path: "/v1/jobs", contentType: "text/csv", body: "1"}, false, 415, api.KindUnsupportedMediaType},
+		{request{method: "POST", path: "/v1/jobs", contentType: document, body: "1", header: []string{"Content-Encoding", "br"}}, false, 415, api.KindUnsupportedMediaType},
 		{request{method: "GET", path: "/v1/jobs/frob"}, true, 404, api.KindUnknownJob},
 		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`, header: []string{server.HeaderIdempotencyKey, `"a"`}}, true, 202, ""},
 		{request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`, header: []string{server.HeaderIdempotencyKey, `"a"`}}, true, 202, ""},
@@ -297,8 +310,11 @@ func TestConforms(t *testing.T) {
 			t.Errorf("%s %s %.100s: valid %v, status %d, kind %q; want %v, %d, %q", c.method, c.path, c.body, valid, status, kind, c.valid, c.status, c.kind)
 		}
 	}
+	s.jobHeaders(t)
+	s.busyKey(t)
+	s.heads.want(t, "401 Www-Authenticate", "429 Retry-After", "400 Idempotency-Replayed", "502 Idempotency-Replayed", "500 Idempotency-Replayed", "422 Idempotency-Replayed") // which other tests provoke
 	others := []host.Kind{
-		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, api.KindKeyInUse, // which other tests provoke
+		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, // which other tests provoke
 		host.KindStateUnavailable, host.KindStateUnreadable, // likewise
 		host.KindCancelled, host.KindHost, // whose client has gone; a defect
 		host.KindStateUnavailable, host.KindStateUnreadable, // of a store, which this host has not
@@ -378,6 +394,11 @@ func TestIdentity(t *testing.T) {
 	} {
 		if valid, status, kind := s.do(t, c.request); valid != c.valid || status != c.status || kind != c.kind {
 			t.Errorf("%s %s: valid %v, status %d, kind %q; want %v, %d, %q", c.method, c.path, valid, status, kind, c.valid, c.status, c.kind)
+		}
+	}
+	for _, header := range []string{"401 Www-Authenticate", "429 Retry-After"} {
+		if !s.heads.sent[header] {
+			t.Errorf("no answer had %s", header)
 		}
 	}
 }
