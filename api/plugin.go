@@ -17,6 +17,7 @@ type Plugin struct {
 	Transforms []Transform       `json:"transforms" doc:"What it does."`
 	Paused     bool              `json:"paused" doc:"Whether an operator has it refuse tasks."`
 	Suspended  bool              `json:"suspended" doc:"Whether it rests, for having failed in a row."`
+	Deploying  bool              `json:"deploying,omitempty" doc:"Whether a version of it is being loaded; left out if none is."`
 	Mismatch   string            `json:"mismatch,omitempty" doc:"The last task that the interpreter answered differently; left out without one."`
 	Since      time.Time         `json:"since,omitzero" doc:"When the version that serves began to."`
 	By         host.DeployResult `json:"by,omitempty" doc:"What had it do so."`

@@ -385,8 +385,8 @@ func TestStates(t *testing.T) {
 		state string // of v2; v1 has format 1
 		want  string // of the refusal
 	}{
-		{"another format", bytes16 + `, "state_version": 2`, "swap: streams have states of format 1, and version v2 reads [2]"},
-		{"a smaller state", `, "state_bytes": 8, "state_version": 1`, "swap: streams have states of up to 16 bytes, and version v2 takes 8"},
+		{"another format", bytes16 + `, "state_version": 2`, "streams of transform swap have states of format 1, and version v2 reads [2]"},
+		{"a smaller state", `, "state_bytes": 8, "state_version": 1`, "streams of transform swap have states of up to 16 bytes, and version v2 takes 8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := swapHost(t, func(cfg *host.Config) {
@@ -574,8 +574,45 @@ func TestCanary(t *testing.T) {
 			c.Plugins, c.Defaults.Canary = []host.Source{stateful(t, "v1", `, "state_bytes": 16`)}, 0.5
 		})
 		_, err := h.Deploy(t.Context(), stateful(t, "v2", `, "state_bytes": 16, "state_version": 2, "state_reads": [0]`))
-		if err == nil || !strings.Contains(err.Error(), "a canary would leave states of format 2") {
+		if err == nil || !strings.Contains(err.Error(), "a canary of transform swap would leave states of format 2") {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDeployingIsListed has what is being loaded in the list, whether or not anything of it serves yet.
+func TestDeployingIsListed(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	h := swapHost(t, func(c *host.Config) {
+		c.Plugins = []host.Source{stateful(t, "v1", "")}
+		c.Accept = func(_ context.Context, s host.Source) error {
+			if s.Name != "other" {
+				return nil
+			}
+			entered <- struct{}{}
+			<-release
+			return errors.New("no")
+		}
+	})
+	other := stateful(t, "v2", "")
+	other.Name = "other"
+	done := make(chan error)
+	go func() {
+		_, err := h.Deploy(t.Context(), other)
+		done <- err
+	}()
+	<-entered
+	list := h.Plugins()
+	if len(list) != 2 || list[0].Deploying || list[1].Source != "other" || !list[1].Deploying || list[1].Hash != "" {
+		t.Errorf("%+v", list)
+	}
+	close(release)
+	if err := <-done; err == nil {
+		t.Error("accepted")
+	}
+	for _, p := range h.Plugins() {
+		if p.Deploying {
+			t.Errorf("%+v", p)
+		}
+	}
 }

@@ -32,6 +32,8 @@ type Plugin struct {
 	Paused bool
 	// Previous is the Hash of the version that [Host.Rollback] goes back to; "" without one.
 	Previous string
+	// Deploying is whether a source of it is being loaded, which takes as long as it takes to compile.
+	Deploying bool
 	// Canary does a share of the tasks; nil without one.
 	Canary *Canary
 	// Mismatch is what the last task of the version was, among the first 16, that the interpreter

@@ -97,7 +97,7 @@ func (p *plugin) newTransform(spec manifest.Transform, r *runner) *transform {
 }
 
 func (p *plugin) describeLocked() Plugin {
-	d := Plugin{Source: p.source, Paused: p.paused.Load(), Failure: p.failure}
+	d := Plugin{Source: p.source, Paused: p.paused.Load(), Failure: p.failure, Deploying: p.abort != nil}
 	if p.previous != nil {
 		d.Previous = p.previous.hash
 	}

@@ -190,7 +190,7 @@ func (ps *plugins) describe() (list []Plugin) {
 	}
 	served := len(list)
 	for _, p := range ps.all {
-		if p.failure != nil && p.current() == nil {
+		if (p.failure != nil || p.abort != nil) && p.current() == nil {
 			list = append(list, p.describeLocked())
 		}
 	}

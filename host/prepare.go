@@ -273,18 +273,18 @@ func checkState(formats func(transform string) map[int]int, before, next *versio
 		for _, format := range slices.Sorted(maps.Keys(kept)) {
 			switch {
 			case n.StateBytes == 0:
-				errs = append(errs, fmt.Errorf("%s: streams have states, and version %s keeps none; the rule is to refuse that", n.Name, next.manifest.Version))
+				errs = append(errs, fmt.Errorf("streams of transform %s have states, and version %s keeps none; the rule is to refuse that", n.Name, next.manifest.Version))
 			case !n.Reads(format):
-				errs = append(errs, fmt.Errorf("%s: streams have states of format %d, and version %s reads %v; the rule is to refuse that", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
+				errs = append(errs, fmt.Errorf("streams of transform %s have states of format %d, and version %s reads %v; the rule is to refuse that", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
 			case kept[format] > n.StateBytes:
-				errs = append(errs, fmt.Errorf("%s: streams have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
+				errs = append(errs, fmt.Errorf("streams of transform %s have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
 			default:
 				continue
 			}
 			break
 		}
 		if canary && n.StateBytes > 0 && (!b.Reads(n.StateVersion) || n.StateBytes > b.StateBytes) {
-			errs = append(errs, fmt.Errorf("%s: a canary would leave states of format %d and up to %d bytes, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, n.StateBytes, before.manifest.Version))
+			errs = append(errs, fmt.Errorf("a canary of transform %s would leave states of format %d and up to %d bytes, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, n.StateBytes, before.manifest.Version))
 		}
 	}
 	return errors.Join(errs...)

@@ -330,13 +330,13 @@ func TestVersionsReadWhatIsStored(t *testing.T) {
 		}
 		err = h.Start(t.Context())
 		var load *host.LoadError
-		if !errors.As(err, &load) || load.Step != host.StepState || !strings.Contains(err.Error(), "streams have states of format 1, and version v2 reads [2]") {
+		if !errors.As(err, &load) || load.Step != host.StepState || !strings.Contains(err.Error(), "streams of transform swap have states of format 1, and version v2 reads [2]") {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("a deployment is refused", func(t *testing.T) {
 		h := swapHost(t, with(stored(t), stateful(t, "v1", bytes16+`, "state_version": 1`), host.StateRefuse))
-		if _, err := h.Deploy(t.Context(), newer); err == nil || !strings.Contains(err.Error(), "streams have states of format 1") {
+		if _, err := h.Deploy(t.Context(), newer); err == nil || !strings.Contains(err.Error(), "streams of transform swap have states of format 1") {
 			t.Errorf("error %v", err)
 		}
 		answers(t, h.Stream("a"), "", v1+v1)

@@ -146,8 +146,8 @@ func TestStatesOfOldStreams(t *testing.T) {
 	answers(t, h.Stream("a"), "", guesttest.SwapTag("v1"))
 	deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2, "state_reads": [1]`), host.DeploySwapped)
 	for _, c := range []struct{ state, want string }{
-		{bytes16 + `, "state_version": 3, "state_reads": [2]`, "swap: streams have states of format 1, and version v3 reads [3 2]"},
-		{"", "swap: streams have states, and version v3 keeps none"},
+		{bytes16 + `, "state_version": 3, "state_reads": [2]`, "streams of transform swap have states of format 1, and version v3 reads [3 2]"},
+		{"", "streams of transform swap have states, and version v3 keeps none"},
 	} {
 		if _, err := h.Deploy(t.Context(), stateful(t, "v3", c.state)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %s", err, c.want)

@@ -120,6 +120,8 @@ func named(p *api.Plugin) string {
 func doing(p *api.Plugin) string {
 	var words []string
 	switch {
+	case p.Hash == "" && p.Failure == nil: // which it would have if none were on the way
+		return "loading"
 	case p.Hash == "":
 		words = append(words, "refused")
 	case p.Paused:
@@ -131,6 +133,9 @@ func doing(p *api.Plugin) string {
 	}
 	if c := p.Canary; c != nil {
 		words = append(words, fmt.Sprintf("canary %s at %.3g %%", c.Version, 100*c.Share))
+	}
+	if p.Deploying {
+		words = append(words, "loading a version")
 	}
 	return strings.Join(words, ", ")
 }

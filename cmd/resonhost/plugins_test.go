@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
 )
 
@@ -131,7 +132,7 @@ func TestRunSwaps(t *testing.T) {
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v3`)
 	save("swap.wasm", stateful("v4", `, "state_version": 1, "state_reads": [0]`))
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v4`)
-	does("swap: streams have states of format 1, and version v3 reads [0]; the rule is to refuse that; "+
+	does("streams of transform swap have states of format 1, and version v3 reads [0]; the rule is to refuse that; "+
 		"--state-rule reset has such streams begin anew", 3, "rollback", "swap")
 	does("swap v3 serving", 0, "rollback", "swap", "--state-rule", "reset")
 	if text, code := d.rest(t); code != api.ExitOK || !strings.Contains(text, "drained") {
@@ -139,5 +140,24 @@ func TestRunSwaps(t *testing.T) {
 	}
 	if _, stderr, code := command(t, "plugins", "ls", url); code != api.ExitFailed || !strings.Contains(stderr, "no host answers at "+d.addr) {
 		t.Errorf("code %d: %s", code, stderr)
+	}
+}
+
+// TestDoing has what plugins ls says that a plugin does.
+func TestDoing(t *testing.T) {
+	refused := &api.LoadFailure{Step: host.StepRead}
+	for want, p := range map[string]api.Plugin{
+		"loading":                    {Deploying: true},
+		"refused":                    {Failure: refused},
+		"refused, loading a version": {Failure: refused, Deploying: true},
+		"serving":                    {Hash: "a"},
+		"serving, loading a version": {Hash: "a", Deploying: true},
+		"paused":                     {Hash: "a", Paused: true},
+		"suspended":                  {Hash: "a", Suspended: true},
+		"serving, canary 2 at 5 %":   {Hash: "a", Canary: &api.Canary{Version: "2", Share: 0.05}},
+	} {
+		if got := doing(&p); got != want {
+			t.Errorf("%+v is %q, want %q", p, got, want)
+		}
 	}
 }

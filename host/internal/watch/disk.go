@@ -77,6 +77,9 @@ type disk struct {
 	manifests map[string]manifest
 	// single are the plugins that were files without a manifest at the last look.
 	single map[string]bool
+	// solid are the plugins whose file could be looked at. A link that leads nowhere is the end of such a one,
+	// and a fault of another.
+	solid map[string]bool
 	// held are the plugin files that came while it was not known which files a manifest names, and that
 	// manifest's file.
 	held map[string]string
@@ -112,7 +115,7 @@ func (m *manifest) stampOf(path string, i int) stamp {
 func (m *manifest) blind() bool { return m.is && m.files == nil && !m.sound }
 
 func newDisk(c Config) disk {
-	return disk{cfg: c, open: open, manifests: make(map[string]manifest), single: make(map[string]bool)}
+	return disk{cfg: c, open: open, manifests: make(map[string]manifest), single: make(map[string]bool), solid: make(map[string]bool)}
 }
 
 // open does not wait for a writer if it is given a FIFO after all.
@@ -216,12 +219,24 @@ func (d *disk) look() look {
 				stamps[i] = m.stampOf(filepath.Join(d.cfg.Dir, n), i)
 			}
 		}
-		if stamps[0].there {
+		if stamps[0] = d.leads(name, names[0], stamps[0], l.links); stamps[0].there {
 			l.files[name] = stamps
 		}
 	}
+	maps.DeleteFunc(d.solid, func(name string, _ bool) bool { return !there[filepath.Base(d.path(name))] })
 	l.strays = d.strays(there, &l)
 	return l
+}
+
+// leads returns the stamp of a plugin's file, which may be a link that leads nowhere.
+func (d *disk) leads(plugin, file string, s stamp, links []string) stamp {
+	switch {
+	case s.there && s.fault != leadsNowhere:
+		d.solid[plugin] = true
+	case !s.there && !d.solid[plugin] && slices.Contains(links, file):
+		return stamp{there: true, fault: leadsNowhere}
+	}
+	return s
 }
 
 // plugins returns the names of the plugins that the files of the directory are, and takes note of
@@ -280,6 +295,7 @@ func (d *disk) plugins(there map[string]bool, l *look) map[string]bool {
 func (d *disk) know(f *File) {
 	if filepath.Base(f.Path) == f.Name+d.cfg.Suffix {
 		d.single[f.Name] = !errors.Is(f.Err, errHeld)
+		d.solid[f.Name] = !errors.Is(f.Err, errNowhere)
 		return
 	}
 	if d.cfg.Manifest == nil {
@@ -377,7 +393,8 @@ func (d *disk) read(plugin string, seen []stamp) (File, bool) {
 		}
 	}
 	for i, name := range names {
-		if m.stampOf(filepath.Join(d.cfg.Dir, name), i) != seen[i] {
+		now := m.stampOf(filepath.Join(d.cfg.Dir, name), i)
+		if now != seen[i] && (now.there || seen[i].fault != leadsNowhere) {
 			return File{}, false
 		}
 	}
@@ -416,7 +433,7 @@ func (d *disk) assemble(f *File, beside map[string][]byte) error {
 func (d *disk) readFile(path string, seen stamp, limit int) (b []byte, same bool, err error) {
 	fail := func(err error) error { return &fs.PathError{Op: "read", Path: path, Err: err} }
 	if seen.fault == leadsNowhere {
-		return nil, true, fail(errors.New(leadsNowhere))
+		return nil, true, fail(errNowhere)
 	}
 	if seen.fault == "" && !seen.mode.IsRegular() {
 		return nil, true, fail(fmt.Errorf("%w: %s", ErrIrregular, kind(seen.mode)))

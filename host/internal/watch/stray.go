@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ type Stray struct{ File, Reason string }
 const maxStrays = 20
 
 const leadsNowhere = "it is a link that leads nowhere"
+
+var errNowhere = errors.New(leadsNowhere)
 
 // Strays returns the companions of the suffix Companion that a directory has now and that are not read, and
 // the files of the suffix Misnamed, sorted by name; 20 at most. A plugin without the companion that its

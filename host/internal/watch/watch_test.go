@@ -334,7 +334,7 @@ func TestWriters(t *testing.T) {
 		},
 		"a link to nowhere": func(b *box) {
 			b.link("nowhere", "y.wasm")
-			b.quiet()
+			b.one("y", "error: read "+b.path("y.wasm")+": it is a link that leads nowhere")
 			b.write("nowhere", "1")
 			b.expect("y", "1")
 		},
@@ -695,6 +695,7 @@ func TestRead(t *testing.T) {
 	want := []string{
 		"a: 2 SUMS=4 a.test=3", "b: 1 SUMS=4", "c:  SUMS=4",
 		"e: error: read " + b.path("e.wasm") + ": not a regular file: a directory",
+		"f: error: read " + b.path("f.wasm") + ": it is a link that leads nowhere",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
