@@ -39,6 +39,12 @@ func newClient(o *Options) *client {
 	}
 }
 
+// Paths of the collector, behind its endpoint.
+const (
+	tracesPath  = "/v1/traces"
+	metricsPath = "/v1/metrics"
+)
+
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 64 << 10
 

@@ -52,7 +52,7 @@ func (m *metricSender) send(ctx context.Context, h *health) {
 	body, err := encode(m.data(families, time.Now()))
 	var left rejected
 	if err == nil {
-		left, err = m.client.post(ctx, "/v1/metrics", body)
+		left, err = m.client.post(ctx, metricsPath, body)
 	}
 	if err != nil {
 		m.counts.metricsFailed.Add(1)

@@ -195,7 +195,7 @@ func (u *upload) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 func (u *upload) try(ctx context.Context, body []byte) (rejected, error) {
 	delay := firstDelay
 	for tries := 1; ; tries++ {
-		left, err := u.client.post(ctx, "/v1/traces", body)
+		left, err := u.client.post(ctx, tracesPath, body)
 		if err == nil {
 			return left, nil
 		}

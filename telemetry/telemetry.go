@@ -24,6 +24,8 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -123,6 +125,12 @@ var limits = sdktrace.SpanLimits{
 	AttributePerEventCountLimit: 8, AttributePerLinkCountLimit: 8,
 }
 
+// isPort reports whether a text of digits is the number of a port.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
 // complete sets defaults, and says what is wrong.
 func (o *Options) complete() error {
 	var errs []error
@@ -137,6 +145,14 @@ func (o *Options) complete() error {
 		wrong("Endpoint", "must have no password; a header has what the collector asks for")
 	case u.RawQuery != "" || u.Fragment != "":
 		wrong("Endpoint", "must have neither ? nor #")
+	case u.Port() != "" && !isPort(u.Port()):
+		wrong("Endpoint", "must have a port up to 65535, has %s", u.Port())
+	default:
+		for _, path := range []string{tracesPath, metricsPath} {
+			if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), path) {
+				wrong("Endpoint", "must be without %s, which is added", path)
+			}
+		}
 	}
 	if o.Sample == 0 {
 		o.Sample = 1

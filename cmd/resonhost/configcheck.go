@@ -39,7 +39,7 @@ func configCommand(std stdio) *cli.Command {
 		Usage:     "check the settings of run, or print them with where each was set",
 		UsageText: "resonhost config check|print [options]",
 		Description: "   check  say all that is wrong with the settings, by file and line; it loads no\n" +
-			"          plugin and opens no port\n" +
+			"          plugin, opens no store and does not try whether a port is free\n" +
 			"   print  write the settings as a file for --config, each with the flag, the variable\n" +
 			"          or the line that set it; defaults are comments\n\n" +
 			"Takes the flags, the environment and the file of resonhost run. The exit code is 2 if\n" +
@@ -144,7 +144,10 @@ func (f *configFlags) read(c *cli.Context, o *options) (warnings []string, err e
 // out what may follow from a value that is wrong in itself.
 func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 	cfg := o.host
-	errs := []error{o.checkTimeSlice(), checkAddress(ctx, o.listen), o.access.check(ctx, o.listen), o.state.check(), o.setTrust(&cfg)}
+	errs := []error{o.checkTimeSlice(), checkAddress(ctx, o.listen), o.access.check(ctx, o.listen), o.state.check(), o.checkPlaces(), o.setTrust(&cfg)}
+	if _, err := newSupervised(slog.New(slog.DiscardHandler)); err != nil {
+		errs = append(errs, err)
+	}
 	if cfg.Mode == host.ModeInline {
 		cfg.Native, cfg.Watch = []host.Native{cascade.New(), tick.New()}, false
 	} else {
@@ -206,18 +209,45 @@ func (o *options) follows(fault string) bool {
 	return false
 }
 
+// checkAddress says why run could not listen at an address. Whether the port is free it does not try: the
+// host that is checked may be running.
 func checkAddress(ctx context.Context, addr string) error {
 	if addr == fromSystemd {
 		return nil
 	}
-	_, port, err := net.SplitHostPort(addr)
+	name, port, err := net.SplitHostPort(addr)
 	if err == nil {
 		_, err = net.DefaultResolver.LookupPort(ctx, "tcp", port)
+	}
+	if err == nil { // whether the address is this machine's, which UDP knows as well
+		var at net.PacketConn
+		if at, err = new(net.ListenConfig).ListenPacket(ctx, "udp", net.JoinHostPort(name, "0")); err == nil {
+			err = at.Close()
+		}
 	}
 	if err != nil {
 		return listenError(addr, err)
 	}
 	return nil
+}
+
+// checkPlaces says where run could not write what it is to keep.
+func (o *options) checkPlaces() error {
+	var errs []error
+	for _, p := range []struct {
+		flag, path string
+		check      func(string) error
+	}{
+		{"--audit", o.access.audit, checkAppendable}, {"--state-dir", o.state.dir, checkWritableDir}, {"--cache-dir", o.cacheDir, checkWritableDir},
+	} {
+		if p.path == "" || p.flag == "--cache-dir" && p.path == "none" {
+			continue
+		}
+		if err := p.check(p.path); err != nil {
+			errs = append(errs, usagef("%s %s: %w", p.flag, p.path, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // missingPlugins has a fault for each plugin that has settings and no file.

@@ -125,12 +125,9 @@ func defaultCacheDir() string {
 	if os.MkdirAll(dir, 0o700) != nil {
 		return ""
 	}
-	f, err := os.CreateTemp(dir, ".*.tmp")
-	if err != nil {
+	if tryFile(dir) != nil {
 		return ""
 	}
-	_ = f.Close() // nothing was written to it
-	_ = os.Remove(f.Name())
 	return dir
 }
 
@@ -144,6 +141,9 @@ func checkPluginDir(dir string) error {
 		return usagef("--plugins %s: %w", dir, reason(err))
 	case !info.IsDir():
 		return usagef("--plugins %s: must be a directory, of files that end in .wasm", dir)
+	}
+	if _, err := os.ReadDir(dir); err != nil {
+		return usagef("--plugins %s: %w", dir, reason(err))
 	}
 	return nil
 }
