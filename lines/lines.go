@@ -347,7 +347,7 @@ func (p *pipeline) task(ctx context.Context, l line) *answer {
 // decode returns the task of a line, whose payload the ledger has then. With an error it is empty.
 func (p *pipeline) decode(l line) (invoke.Task, error) {
 	if l.err != nil {
-		return invoke.Task{}, l.err
+		return invoke.Task{}, p.transform.Refused(l.err)
 	}
 	task, err := p.transform.Decode(l.text, p.opts.StreamField)
 	switch {
@@ -356,7 +356,7 @@ func (p *pipeline) decode(l line) (invoke.Task, error) {
 	case p.opts.Stream != "" && task.Stream() != "":
 		return invoke.Task{}, p.transform.Refused(&abi.FieldError{Field: "stream", Rule: "must not be there besides the stream of all tasks"})
 	case !p.held.take(task.Added(), false):
-		return invoke.Task{}, invoke.NoMemory(p.transform.Name)
+		return invoke.Task{}, p.transform.Refused(invoke.NoMemory(p.transform.Name))
 	case p.opts.Stream != "":
 		return task.InStream(p.opts.Stream), nil
 	}

@@ -172,6 +172,7 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 func bodyTooLarge(w http.ResponseWriter, t host.Transform, most bound) {
 	p := problem(host.KindInvalidArgument, t.Name, fmt.Sprintf("the body is longer than %d bytes, the limit (%s)", most.bytes, most.by))
 	p.Status = http.StatusRequestEntityTooLarge
+	t.CountFailed(p.Kind)
 	writeProblem(w, p)
 }
 

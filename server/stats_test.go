@@ -148,3 +148,25 @@ func TestHome(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedCount has what is refused before the host has a task count among the errors of its transform.
+func TestRefusedCount(t *testing.T) {
+	b := work(t, func(o *server.Options) { o.MaxBody = 1 << 10 }, false)
+	const path, long = "/v1/transforms/t.echo", 2 << 10
+	b.do(t, http.MethodPost, path, "application/json", strings.Repeat(" ", long))
+	b.do(t, http.MethodPost, path, server.MediaTypeLines, "{\n1\n"+strings.Repeat(" ", long)+"1\n")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL+path, strings.NewReader("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header["Content-Type"], r.Header[server.HeaderStream] = []string{"application/json"}, []string{"a", "b"}
+	resp, err := b.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	const want = `resonance_errors_total{kind="invalid_argument",transform="t.echo"} 4`
+	if _, _, text := b.do(t, http.MethodGet, "/metrics", "", ""); resp.StatusCode != http.StatusBadRequest || !strings.Contains(text, want) {
+		t.Errorf("status %d, and the metrics lack %s", resp.StatusCode, want)
+	}
+}

@@ -138,7 +138,7 @@ func (s *Server) runJSON(w http.ResponseWriter, r *http.Request, t host.Transfor
 			}
 			task, err := c.Decode(body, "")
 			if err == nil && !a.Take(task.Added(), false) {
-				err = invoke.NoMemory(t.Name)
+				err = c.Refused(invoke.NoMemory(t.Name))
 			}
 			return task, err
 		},
@@ -169,7 +169,7 @@ func (s *Server) runSingle(w http.ResponseWriter, r *http.Request, t host.Transf
 		s.fail(w, r, t.Name, err)
 		return
 	}
-	out, err := s.run(w, r, task, func(n int) bool { return a.Take(f.expansion*n, true) })
+	out, err := s.run(w, r, &t, task, func(n int) bool { return a.Take(f.expansion*n, true) })
 	if err == nil {
 		before := len(out)
 		out, err = task.Encode(out)
@@ -196,19 +196,23 @@ const streamField = "stream_field"
 
 // run runs a task in the stream that its document or the request's header names,
 // if one does. room is for its output.
-func (s *Server) run(w http.ResponseWriter, r *http.Request, task invoke.Task, room func(n int) bool) ([]byte, error) {
+func (s *Server) run(w http.ResponseWriter, r *http.Request, t *host.Transform, task invoke.Task, room func(n int) bool) ([]byte, error) {
 	tenant, err := s.tenantOf(r)
 	if err != nil {
 		return nil, err
 	}
-	keys := r.Header.Values(HeaderStream)
+	keys, rule := r.Header.Values(HeaderStream), ""
 	switch {
 	case len(keys) > 1:
-		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there twice"}
+		rule = "must not be there twice"
 	case len(keys) == 1 && task.Stream() != "":
-		return nil, &abi.FieldError{Field: HeaderStream, Rule: "must not be there besides the document's own stream"}
+		rule = "must not be there besides the document's own stream"
 	case len(keys) == 1:
 		task = task.InStream(keys[0])
+	}
+	if rule != "" {
+		t.CountFailed(host.KindInvalidArgument)
+		return nil, &abi.FieldError{Field: HeaderStream, Rule: rule}
 	}
 	// Whether a client is still there that has closed its side is seen by writing alone: one
 	// that has gone answers with a reset. What can be written before an answer is that it is
