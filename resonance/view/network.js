@@ -10,17 +10,20 @@ export default function page(body, { path, retitle, signal, kit }) {
 }
 
 function list(body, signal, kit) {
-  const { card, empty, format, h, keyed, poll, put, request } = kit;
+  const { card, empty, format, guard, h, keyed, poll, put, request } = kit;
   const rows = h('ul', { class: 'transforms' });
   const none = h('div', {});
   const said = h('p', { class: 'fault', role: 'alert' });
   const count = h('input', { id: 'nodes', type: 'number', min: 1, max: 144, value: '34', inputmode: 'numeric' });
   const name = h('input', { id: 'network-id', type: 'text', maxlength: 64, autocomplete: 'off', spellcheck: 'false' });
+  const go = h('button', { type: 'submit', class: 'primary' }, 'Create a network');
+  const denied = h('p', { class: 'hint' });
   const form = h('form', {
     class: 'stack', novalidate: true,
     onsubmit: async (e) => {
       e.preventDefault();
-      put(said);
+      put(said, guard(go, 'call'));
+      if (said.textContent) return;
       try {
         location.hash = `#/network/${encodeURIComponent(await create(request, name.value.trim(), Math.max(1, Math.min(144, Number(count.value) || 1))))}`;
       } catch (problem) {
@@ -29,10 +32,13 @@ function list(body, signal, kit) {
     },
   }, h('div', { class: 'fields' },
     h('div', { class: 'field' }, h('label', { for: 'network-id' }, 'Name'), name, h('p', { class: 'hint' }, 'Without one it gets one.')),
-    h('div', { class: 'field' }, h('label', { for: 'nodes' }, 'Nodes'), count, h('p', { class: 'hint' }, 'At most 144. Each is bound to the eighth and the thirteenth before it.'))), said,
-  h('div', { class: 'row' }, h('button', { type: 'submit', class: 'primary' }, 'Create a network')));
+    h('div', { class: 'field' }, h('label', { for: 'nodes' }, 'Nodes'), count, h('p', { class: 'hint' }, 'At most 144. Each is bound to the eighth and the thirteenth before it.'))), said, denied,
+  h('div', { class: 'row' }, go));
   const making = card('A new network', 'Nodes resonate by the transforms of tick, every 10 ms, until the network is deleted or the server ends.', form);
   put(body, none, rows);
+  const rights = () => put(denied, guard(go, 'call'));
+  kit.watch(rights, signal);
+  rights();
   poll(async () => {
     const { networks } = await kit.get('/v1/networks').catch((e) => ({ networks: put(none, e.status && empty('No networks to be seen', e.message)) && null }));
     if (!making.isConnected) body.append(making); // below what there is, so that it does not jump
@@ -61,7 +67,7 @@ async function one(body, id, retitle, signal, kit) {
   const { card, empty, format, get, h, poll, put, renew, request, say, sure, table } = kit;
   retitle(id);
   const base = `/v1/networks/${encodeURIComponent(id)}`;
-  const facts = h('dl', { class: 'tiles' }, ['Nodes', 'Bonds', 'Mean strength', 'Coherence', 'Ticks', 'Ticks behind'].map((name) => h('div', { class: 'tile' }, h('dt', {}, name), h('dd', { class: 'figure' }, '–'))));
+  const facts = h('dl', { class: 'tiles' }, ['Nodes', 'Bonds', 'Mean strength', 'Coherence', 'Ticks', 'Ticks left out'].map((name) => h('div', { class: 'tile' }, h('dt', {}, name), h('dd', { class: 'figure' }, '–'))));
   const said = h('p', { class: 'fault', role: 'alert' });
   const chosen = h('div', {});
   const drawing = spiral(kit, (of) => choose(state.nodes.find((n) => n.id === of)));

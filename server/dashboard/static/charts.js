@@ -22,7 +22,7 @@ function figure(label, height, draw, data) {
 
 const text = (x, y, content, anchor = 'start', cls = 'tick') => s('text', { x, y, 'text-anchor': anchor, class: cls }, content);
 
-const ago = (ms) => (ms < 120000 ? `${Math.round(ms / 1000)} s ago` : `${Math.round(ms / 6000) / 10} min ago`);
+const ago = (ms) => (ms < 1000 ? '' : ms < 120000 ? `${Math.round(ms / 1000)} s ago` : `${Math.round(ms / 6000) / 10} min ago`);
 
 // nice is the least of 1, 2, 5, 10, … that is no less.
 function nice(v) {

@@ -29,8 +29,8 @@ export function watch(f, signal) {
   signal?.addEventListener('abort', () => watchers.delete(f));
 }
 
-// changed tells all. The fault of one view keeps neither the others nor the next look from going on.
-function changed(what) {
+/** changed tells all. The fault of one view keeps neither the others nor the next look from going on. */
+export function changed(what) {
   for (const f of [...watchers]) {
     try {
       f(what);

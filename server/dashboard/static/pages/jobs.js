@@ -3,7 +3,8 @@
 import { card, empty, h, keyed, put } from '../dom.js';
 import { bytes, moment, number, percent, plural, seconds } from '../format.js';
 import { get, request } from '../api.js';
-import { poll, transforms } from '../live.js';
+import { poll, transforms, watch } from '../live.js';
+import { guard, priorities } from '../rights.js';
 
 const LONGEST = 20000; // characters of results that are shown
 const levels = { done: 'ok', failed: 'bad', cancelled: 'warn', running: 'info', queued: '' };
@@ -21,7 +22,7 @@ export default function jobs(body, { signal }) {
       if (e.status) put(none, empty('No jobs to be seen', e.message)); // else the whole page says that there is no answer
     }
   }, 2000, signal);
-  put(body, card('Hand over work', 'A task, or one in each line. The server does them while nobody waits.', form(refresh)), none, list);
+  put(body, card('Hand over work', 'A task, or one in each line. The server does them while nobody waits.', form(refresh, signal)), none, list);
 
   function show() {
     put(none, all.length === 0 && empty('No job', 'You see the jobs of your own token and tenant. Those that are over are kept for a while.'));
@@ -67,17 +68,26 @@ export default function jobs(body, { signal }) {
   }
 }
 
-function form(refresh) {
+function form(refresh, signal) {
   const transform = h('input', { id: 'job-transform', list: 'job-transforms', required: true, autocomplete: 'off' });
   const names = h('datalist', { id: 'job-transforms' });
   const input = h('textarea', { id: 'job-lines', rows: 5, spellcheck: 'false', class: 'mono', 'aria-describedby': 'job-said' });
   const priority = h('select', { id: 'job-priority' }, ['normal', 'bulk', 'urgent'].map((name) => h('option', { value: name }, name)));
   const said = h('p', { id: 'job-said', role: 'status' });
+  const go = h('button', { type: 'submit', class: 'primary' }, 'Hand over');
+  const none = h('p', { class: 'hint' });
+  function rights() {
+    put(none, guard(go, 'call'));
+    for (const option of priority.options) option.disabled = !(priorities()?.includes(option.value) ?? true);
+  }
+  watch(rights, signal);
+  rights();
   transform.addEventListener('focus', () => put(names, transforms().map((t) => h('option', { value: t.name }))));
   return h('form', {
     class: 'stack', novalidate: true,
     onsubmit: async (e) => {
       e.preventDefault();
+      if (guard(go, 'call')) return;
       try {
         const query = new URLSearchParams({ transform: transform.value, priority: priority.value });
         await request(`/v1/jobs?${query}`, { method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' }, body: input.value.trimEnd() + '\n' });
@@ -94,5 +104,5 @@ function form(refresh) {
     h('div', { class: 'field' }, h('label', { for: 'job-transform' }, 'Transform'), transform, names),
     h('div', { class: 'field' }, h('label', { for: 'job-priority' }, 'Priority'), priority)),
   h('div', { class: 'field' }, h('label', { for: 'job-lines' }, 'Tasks, JSON in each line'), input),
-  h('div', { class: 'row' }, h('button', { type: 'submit', class: 'primary' }, 'Hand over'), said));
+  none, h('div', { class: 'row' }, go, said));
 }

@@ -2,7 +2,8 @@
 
 import { empty, h, keyed, put } from '../dom.js';
 import { hash, moment, number, percent, plural } from '../format.js';
-import { change, get, token } from '../api.js';
+import { change } from '../api.js';
+import { refused, why as missing } from '../rights.js';
 import { sure } from '../session.js';
 import { live, refresh, watch } from '../live.js';
 import { feed, hear } from '../feed.js';
@@ -16,15 +17,14 @@ export default function plugins(body, { signal }) {
   put(body, none, list);
   function update() {
     if (!live.plugins) return;
-    askRights();
     put(none, live.plugins.length === 0 && empty('No plugin is loaded', 'A .wasm file in the plugin directory is checked, and serves if it can.'));
-    keyed(list, live.plugins.map((plugin) => ({ plugin, history: historyOf(plugin), outcome: outcomes.get(plugin.source), denied: denied.why })), (one) => one.plugin.source, card);
+    keyed(list, live.plugins.map((plugin) => ({ plugin, history: historyOf(plugin), outcome: outcomes.get(plugin.source), denied: missing('admin') })), (one) => one.plugin.source, card);
   }
   watch(update, signal);
   hear(update, signal);
   update();
 
-  function card({ plugin: p, history, outcome }) {
+  function card({ plugin: p, history, outcome, denied }) {
     const name = p.name || p.source;
     const said = h('p', { class: `outcome ${outcome?.ok === false ? 'bad' : ''}`, role: 'status' }, outcome?.text);
     return h('article', { class: 'card plugin', 'aria-labelledby': `plugin-${p.source}` },
@@ -32,28 +32,16 @@ export default function plugins(body, { signal }) {
         h('h2', { id: `plugin-${p.source}` }, name), p.version && h('span', { class: 'version' }, p.version), p.kind && h('span', { class: 'tag' }, p.kind), badges(p)),
       facts(p), refusal(p), trial(p),
       p.transforms.length > 0 && h('ul', { class: 'chips', 'aria-label': `Transforms of ${name}` }, p.transforms.map((t) => h('li', {}, h('a', { href: `#/transforms/${encodeURIComponent(t.name)}`, 'data-focus': `to ${t.name}` }, t.name)))),
-      h('div', { class: 'row' }, buttons(p).map((b) => button(p, b)), h('a', { class: 'beside', 'data-focus': 'log', href: `#/logs/${encodeURIComponent(p.source)}`, 'aria-label': `Log of ${name}` }, 'Log')), said,
+      h('div', { class: 'row' }, buttons(p).map((b) => button(p, b, denied)), h('a', { class: 'beside', 'data-focus': 'log', href: `#/logs/${encodeURIComponent(p.source)}`, 'aria-label': `Log of ${name}` }, 'Log')), said,
       h('details', { class: 'data', open: opened.get(p.source) ?? (history.length > 0 && history.length < 6) }, h('summary', { 'data-focus': 'history', onclick: (e) => opened.set(p.source, !e.currentTarget.parentElement.open) }, `History (${number(history.length)})`), timeline(history)));
   }
 
-  // askRights asks once for each token what it may do. Where the answer is lost, a button finds out.
-  function askRights() {
-    const used = token.get();
-    if (denied.of === used) return;
-    Object.assign(denied, { of: used, why: '' });
-    get('/v1/self').then((self) => {
-      if (denied.of !== used) return;
-      denied.why = self.scopes.includes('admin') ? '' : noAdmin;
-      update();
-    }, () => {});
-  }
-
-  function button(p, { action, label, why, ask }) {
+  function button(p, { action, label, why, ask }, denied) {
     return h('button', {
-      type: 'button', 'data-focus': action, 'aria-disabled': why || denied.why ? 'true' : null, title: denied.why || why || null,
+      type: 'button', 'data-focus': action, 'aria-disabled': why || denied ? 'true' : null, title: denied || why || null,
       onclick: async () => {
-        if (why || denied.why) {
-          outcome(p, false, denied.why || why);
+        if (why || denied) {
+          outcome(p, false, denied || why);
           return;
         }
         if (ask && !(await sure(ask.title, ask.text, label))) return;
@@ -68,7 +56,7 @@ export default function plugins(body, { signal }) {
       const answer = await change(p.source, action);
       outcome(p, !['failed', 'rolled_back'].includes(answer.result), said(action, answer));
     } catch (e) {
-      if (e.status === 403) denied.why = noAdmin;
+      if (e.status === 403) refused('admin');
       outcome(p, false, e.message);
     }
     await refresh();
@@ -79,10 +67,6 @@ export default function plugins(body, { signal }) {
     update();
   }
 }
-
-// denied says why the buttons do nothing with a token, once the server has said so.
-const denied = { of: undefined, why: '' };
-const noAdmin = 'Your token has no scope admin, which changes plugins.';
 
 const words = {
   loaded: 'is loaded', swapped: 'was replaced by a new version', unchanged: 'is unchanged: the file is what serves', canary: 'has a new version on trial',
@@ -116,6 +100,7 @@ function badges(p) {
   if (p.paused) list.push(['warn', 'paused']);
   if (p.suspended) list.push(['bad', 'suspended']);
   if (p.canary) list.push(['info', 'canary']);
+  if (p.deploying) list.push(['info', 'loading']);
   if (p.failure) list.push(['bad', p.hash ? 'newest refused' : 'refused']);
   if (p.hash && !p.paused && !p.suspended) list.unshift(['ok', 'serving']);
   return h('span', { class: 'badges' }, list.map(([level, text]) => h('span', { class: `badge ${level}` }, text)));

@@ -4,6 +4,7 @@ import { empty, h, keyed, put, renew } from '../dom.js';
 import { bytes, number, percent, rate, seconds } from '../format.js';
 import { run } from '../api.js';
 import { example, formOf, parseJSON } from '../form.js';
+import { guard } from '../rights.js';
 import { lately, live, quantile, transforms, watch } from '../live.js';
 
 const views = new Map(); // modules that show results, by the transform's name
@@ -112,11 +113,16 @@ function runner(card, result, t, view, signal) {
   }, way)));
   document_.hidden = asForm;
   const go = h('button', { type: 'submit', class: 'primary' }, 'Run');
+  const denied = h('p', { class: 'hint' });
+  const rights = () => put(denied, guard(go, 'call'));
+  watch(rights, signal);
+  rights();
   const el = h('form', {
     novalidate: true, class: 'stack',
     onsubmit: async (e) => {
       e.preventDefault();
       put(fault);
+      if (guard(go, 'call')) return;
       let value;
       try {
         value = read();
@@ -128,7 +134,7 @@ function runner(card, result, t, view, signal) {
       await show(result, t, view, () => run(t.name, JSON.stringify(value), { stream: stream.value, signal }), (field, text) => form?.fault(field, text));
       go.disabled = false;
     },
-  }, ways, form?.el, document_, t.state_bytes > 0 && h('div', { class: 'field' }, h('label', { for: 'stream' }, 'Stream'), stream, h('p', { class: 'hint' }, 'Tasks of a stream run one after the other, and share its state.')), fault, h('div', { class: 'row' }, go));
+  }, ways, form?.el, document_, t.state_bytes > 0 && h('div', { class: 'field' }, h('label', { for: 'stream' }, 'Stream'), stream, h('p', { class: 'hint' }, 'Tasks of a stream run one after the other, and share its state.')), fault, denied, h('div', { class: 'row' }, go));
   put(card, h('h2', {}, 'Run it'), el);
 }
 
