@@ -247,8 +247,8 @@ func TestUnknownNames(t *testing.T) {
 		"?plugin=hostile":                  `null`,
 		"?transform=hostile.trap":          `null`,
 		"":                                 `null`,
-		"?plugin=hostil":                   `["no plugin has the name \"hostil\" by now; did you mean hostile?"]`,
-		"?plugin=x&transform=hostile.tarp": `["no plugin has the name \"x\" by now","no transform has the name \"hostile.tarp\" by now; did you mean hostile.trap?"]`,
+		"?plugin=hostil":                   `["no plugin has the name \"hostil\" by now; did you mean \"hostile\"?"]`,
+		"?plugin=x&transform=hostile.tarp": `["no plugin has the name \"x\" by now","no transform has the name \"hostile.tarp\" by now; did you mean \"hostile.trap\"?"]`,
 	} {
 		var begin struct {
 			Data struct {

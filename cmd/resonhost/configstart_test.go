@@ -79,6 +79,8 @@ func TestConfigCheckIsTheStart(t *testing.T) {
 				}
 			}
 			switch s.name {
+			case "state-key":
+				settings["state-dir"] = at("state")
 			case "tls-cert":
 				settings["tls-key"] = key
 			case "tls-key":

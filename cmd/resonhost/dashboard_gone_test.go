@@ -22,6 +22,19 @@ func testGone(t *testing.T, d *dashboardTest) {
 	b.awaitText("#foot", "No answer")
 	b.await(`getComputedStyle(document.querySelector('main .page')).filter.includes('grayscale')`)
 	b.shot("gone")
+	// Each page that is opened now says so too, and is not empty.
+	for _, page := range []struct{ name, hash, title string }{
+		{"plugins", "#/plugins", "Plugins"}, {"transforms", "#/transforms", "Transforms"}, {"transform", "#/transforms/cascade", "cascade"},
+		{"networks", "#/network", "Networks"}, {"network", "#/network/spiral", "spiral"}, {"jobs", "#/jobs", "Jobs"}, {"events", "#/events", "Events"}, {"logs", "#/logs", "Logs"},
+	} {
+		b.eval0(`location.hash = ` + quoted(page.hash))
+		b.awaitText("h1", page.title)
+		b.awaitText("#banner", "No answer from the server since")
+		b.await(`document.querySelector('main .page').innerText.trim().length > 20`)
+		b.shot("gone-" + page.name)
+	}
+	b.eval0(`location.hash = "#/"`)
+	b.awaitText("h1", "Overview")
 	d.relay.cut(false)
 	b.click("#banner button", "Try now")
 	b.awaitText("#foot", "Live")

@@ -16,7 +16,7 @@ func (v hostNames) Set(s string) error {
 	list := []string{}
 	for word := range strings.SplitSeq(s, ",") {
 		word = strings.TrimSpace(word)
-		if _, err := path.Match(word, ""); err != nil || word == "" {
+		if _, err := path.Match(word, ""); err != nil || word == "" || strings.ContainsAny(word, " \t/") {
 			return fmt.Errorf(`must be a list of names of hosts or patterns such as *.internal, or "none": %q is none`, word)
 		}
 		if s != "none" {

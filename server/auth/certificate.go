@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,17 @@ func (c *certificate) set(chain, key, clients []byte) (time.Time, error) {
 }
 
 var errNoCertificate = errors.New("has no certificate in PEM")
+
+// isCertificate reports whether a chain in PEM begins with a certificate, so that it is the key that does not fit.
+func isCertificate(chain []byte) bool {
+	for block, rest := pem.Decode(chain); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			_, err := x509.ParseCertificate(block.Bytes)
+			return err == nil
+		}
+	}
+	return false
+}
 
 // serve returns the configuration of a server that shows the certificate as it is when a client
 // comes.

@@ -172,6 +172,8 @@ func (k *Keeper) openCertificate() (start func(), err error) {
 	switch {
 	case errors.Is(err, errNoCertificate):
 		return nil, &FileError{"ClientCA", k.files.ClientCA, err}
+	case err != nil && isCertificate(contents[0]):
+		return nil, &FileError{"Key", k.files.Key, err}
 	case err != nil:
 		return nil, &FileError{"Certificate", k.files.Certificate, err}
 	}

@@ -270,7 +270,7 @@ func TestOpen(t *testing.T) {
 		"no key":         {auth.Files{Certificate: at("cert")}, "Certificate and Key: must be there together"},
 		"no certificate": {auth.Files{Key: at("key")}, "Certificate and Key: must be there together"},
 		"only clients'":  {auth.Files{ClientCA: at("ca")}, "ClientCA: needs Certificate and Key, as clients show certificates over TLS alone"},
-		"another's key":  {auth.Files{Certificate: at("cert"), Key: at("other")}, "Certificate: " + at("cert") + ": tls: private key does not match public key"},
+		"another's key":  {auth.Files{Certificate: at("cert"), Key: at("other")}, "Key: " + at("other") + ": tls: private key does not match public key"},
 		"no PEM":         {auth.Files{Certificate: at("text"), Key: at("key")}, "Certificate: " + at("text") + ": tls: failed to find any PEM data in certificate input"},
 		"missing key":    {auth.Files{Certificate: at("cert"), Key: at("nothing")}, "Key: " + at("nothing") + ": no such file or directory"},
 		"no authority":   {auth.Files{Certificate: at("cert"), Key: at("key"), ClientCA: at("text")}, "ClientCA: " + at("text") + ": has no certificate in PEM"},
