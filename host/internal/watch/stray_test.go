@@ -127,3 +127,27 @@ func TestManifestLeadsNowhere(t *testing.T) {
 	b.one("m", "gone") // as any plugin whose file is
 	b.quiet()
 }
+
+// TestPluginLeadsNowhere has a link in a plugin's place that never led anywhere be a fault, and one that does no
+// longer the end of its plugin.
+func TestPluginLeadsNowhere(t *testing.T) {
+	b := newManifestBox(t, "x.wasm=old")
+	b.link("elsewhere", "y.wasm")
+	nowhere := func(name string) string {
+		return "error: read " + b.path(name) + ": it is a link that leads nowhere"
+	}
+	if got := b.read(); got["y"] != nowhere("y.wasm") || got["x"] != "old" {
+		t.Fatalf("%q", got)
+	}
+	if _, err := watch.ReadFile(t.Context(), b.cfg, "y"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("err %v", err)
+	}
+	b.start()
+	b.put("elsewhere", "1")
+	b.one("y", "1")
+	b.remove("elsewhere")
+	b.one("y", "gone")
+	b.link("nothing", "z.wasm")
+	b.one("z", nowhere("z.wasm"))
+	b.quiet()
+}
