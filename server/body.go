@@ -134,21 +134,18 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 	if out := responseOf(w); out != nil {
 		out.asked = true
 	}
-	size := 4 << 10 // at first, of a body of any length
-	if length >= 0 {
-		size = int(min(length+1, piece)) // with room to see its end
-	}
+	got := &pieces{pool: &s.pieces, length: length}
+	defer got.close()
 	for {
-		if !a.Take(size-cap(b), false) {
+		if !a.Take(int(got.next()-got.room), false) {
 			noRoom(w, t.Name)
 			return nil, false
 		}
-		b = append(make([]byte, 0, size), b...)
-		for len(b) < cap(b) {
-			n, err := in.Read(b[len(b):cap(b)])
-			b = b[:len(b)+n]
+		for got.grow(); len(got.free()) > 0; {
+			n, err := in.Read(got.free())
+			got.n += int64(n)
 			switch {
-			case int64(len(b)) > most.bytes: // once it is unpacked
+			case got.n > most.bytes: // once it is unpacked
 				bodyTooLarge(w, t, most)
 				return nil, false
 			case errors.Is(err, io.EOF):
@@ -157,14 +154,13 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 				if out := responseOf(w); out != nil {
 					out.whole, out.waits = true, false
 				}
+				b = got.body()
+				a.Add(cap(b) - int(got.room))
 				return b, s.once(w, r, b)
 			case err != nil:
 				s.failBody(w, t, err, most)
 				return nil, false
 			}
-		}
-		if size = 2 * cap(b); length >= 0 {
-			size = int(min(length+1, int64(size)))
 		}
 	}
 }

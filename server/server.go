@@ -123,6 +123,7 @@ type Server struct {
 	rests    *rate.Limiter // of bytes, see linger
 	held     *budget
 	packs    *pack.Pool
+	pieces   sync.Pool // see pieces
 	requests *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
