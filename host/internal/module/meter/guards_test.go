@@ -103,6 +103,7 @@ func TestGuardsAreNeeded(t *testing.T) {
 		{"amd64", meter.GuardVector, "f64x2.replace_lane 0", "pressed", 14},
 		{"amd64", meter.GuardVector, "v128.bitselect", "pressed", 33},
 		{"amd64", meter.GuardVector, "f64x2.convert_low_i32x4_u", "pressed", 467},
+		{"amd64", meter.GuardVector, "f32x4.convert_i32x4_u", "looped", 1478},
 		{"amd64", meter.GuardVector, "i8x16.popcnt", "looped", 1},
 		{"amd64", meter.GuardVector, "i64x2.mul", "looped", 3},
 		{"amd64", meter.GuardVector, "f32x4.min", "looped", 0},
