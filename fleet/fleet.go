@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,9 @@ type Fleet struct {
 	tasks, results, dead, lost jetstream.Stream
 }
 
+// openTimeout is how long the streams of a fleet take at most to be made and read.
+const openTimeout = 30 * time.Second
+
 // Open connects to a server of cfg.URLs, and makes the streams of the fleet that are not there. Those
 // that are there must be as a fleet needs them, else the error is a [*StreamError]. What is wrong with cfg are
 // [*abi.FieldError]s, and with the server a [*LimitError]. ctx bounds opening, and not the connection, which the
@@ -43,7 +47,9 @@ func Open(ctx context.Context, cfg Config) (*Fleet, error) {
 	if err := f.connect(ctx); err != nil {
 		return nil, err
 	}
-	if err := f.openStreams(ctx); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := f.openStreams(bounded); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

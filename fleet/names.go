@@ -48,6 +48,11 @@ func (n *names) resultsOf(submission string) string { return n.prefix + "result.
 // deadLetter is the subject of a dead letter.
 func (n *names) deadLetter(id string) string { return n.prefix + "dead." + id }
 
+// note is the subject of a note of why a host has left what may become a dead letter.
+func (n *names) note(letter, delivery string) string {
+	return n.prefix + "note." + letter + "." + delivery
+}
+
 // call is the subject of frames that are answered at once, or not at all.
 func (n *names) call() string { return n.prefix + "call" }
 

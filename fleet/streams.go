@@ -56,7 +56,7 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 	}
 	tasks := c(f.names.tasks, "frames of tasks that wait for a host", f.names.allTasks())
 	tasks.Retention, tasks.MaxBytes, tasks.Duplicates = jetstream.WorkQueuePolicy, f.cfg.TaskBytes, duplicateWindow
-	results := c(f.names.results, "answers to frames, which are the record of those that are done", f.names.prefix+"result.>", f.names.prefix+"piece.>")
+	results := c(f.names.results, "answers to frames, which are the record of those that are done", f.names.prefix+"result.>", f.names.prefix+"piece.>", f.names.note("*", "*"))
 	results.MaxBytes, results.MaxAge, results.AllowDirect = f.cfg.ResultBytes, f.cfg.ResultAge, true
 	dead := c(f.names.dead, "dead letters", f.names.deadLetter("*"))
 	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, f.cfg.TaskBytes
@@ -67,7 +67,11 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 
 // openStreams looks at the server's limits, and makes or checks each stream.
 func (f *Fleet) openStreams(ctx context.Context) error {
-	account, err := f.js.AccountInfo(ctx)
+	var account *jetstream.AccountInfo
+	err := again(ctx, func(ctx context.Context) (err error) {
+		account, err = f.js.AccountInfo(ctx)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		return &LimitError{"JetStream is not enabled", "start nats-server with -js, or enable it for this account"}
 	}
@@ -94,13 +98,16 @@ func (f *Fleet) openStreams(ctx context.Context) error {
 }
 
 func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := f.js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = f.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another host has made it meanwhile, with other settings
-			s, err = f.js.Stream(ctx, want.Name)
+	var s jetstream.Stream
+	err := again(ctx, func(ctx context.Context) (err error) {
+		if s, err = f.js.Stream(ctx, want.Name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
 		}
-	}
+		if s, err = f.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			s, err = f.js.Stream(ctx, want.Name) // another host has made it meanwhile, with other settings
+		}
+		return err
+	})
 	if err != nil {
 		return nil, &StreamError{want.Name, fmt.Sprintf("cannot be made or read, with %d replicas and %d bytes", want.Replicas, want.MaxBytes), err}
 	}

@@ -174,6 +174,9 @@ func (h *Host) Plugins() []Plugin {
 // Workers returns how many tasks can run at once, as [Stats] has it. It takes no lock.
 func (h *Host) Workers() int { return h.cfg.Workers }
 
+// Waiting returns how many tasks wait for a worker, as [Stats] has it in QueueDepth, and costs less.
+func (h *Host) Waiting() int { return h.runner.sched.Stats().Depth }
+
 // Stats returns a snapshot.
 func (h *Host) Stats() Stats {
 	s := h.runner.stats()

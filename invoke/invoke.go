@@ -166,6 +166,18 @@ func (t Task) Submit(ctx context.Context, c *host.Client) *host.Pending {
 	return c.Submit(ctx, t.transform.Name, t.payload)
 }
 
+// RunBatch runs tasks of one transform that are in no stream, as [host.Client.RunBatch] does.
+func RunBatch(ctx context.Context, c *host.Client, tasks []Task) []host.Result {
+	if len(tasks) == 0 {
+		return nil
+	}
+	payloads := make([][]byte, len(tasks))
+	for i := range tasks {
+		payloads[i] = tasks[i].payload
+	}
+	return c.RunBatch(ctx, tasks[0].transform.Name, payloads)
+}
+
 // Encode makes of an output what the caller gets: JSON on one line, without its end, if the task
 // came as JSON. An output that is not of its media type is the plugin's fault, and the error a
 // [*host.Error] of [host.KindABI]. A panic of the codec's is one of [host.KindHost].

@@ -1,0 +1,140 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// A call is a frame that one host answers at once, by a request of core NATS. Nothing of it is stored. A host that has its hands full
+// says so, and the caller asks again, which most often reaches another.
+const (
+	callGroup  = "hosts" // of which one is asked
+	headerBusy = "Resonhost-Busy"
+	// callQueue is how many calls wait until a host looks at them, which it does at once.
+	callQueue = 1024
+	// busyWait is how long a caller waits, at least half and at most all of it, before it asks again.
+	busyWait = 5 * time.Millisecond
+)
+
+// DefaultCallTimeout is how long [Client.Run] waits if its context has no deadline.
+const DefaultCallTimeout = 30 * time.Second
+
+// listen begins to answer calls.
+func (w *Worker) listen() error {
+	calls := make(chan *nats.Msg, callQueue)
+	sub, err := w.fleet.nc.ChanQueueSubscribe(w.fleet.names.call(), callGroup, calls)
+	if err != nil {
+		return fmt.Errorf("listen for calls: %w", err)
+	}
+	w.group.Go(func() {
+		hands := make(chan struct{}, w.opts.Frames)
+		for {
+			select {
+			case <-w.taking.Done():
+				if err := sub.Unsubscribe(); err != nil {
+					w.log.Debug("the subscription to calls did not end in order", "error", err)
+				}
+				for {
+					select {
+					case msg := <-calls:
+						w.busy(msg)
+					default:
+						return
+					}
+				}
+			case msg := <-calls:
+				select {
+				case hands <- struct{}{}:
+					w.group.Go(func() {
+						defer func() { <-hands }()
+						w.call(msg)
+					})
+				default:
+					w.busy(msg)
+				}
+			}
+		}
+	})
+	return nil
+}
+
+// busy sends a caller on.
+func (w *Worker) busy(msg *nats.Msg) {
+	w.counts.busy.Add(1)
+	w.reply(msg, &nats.Msg{Header: nats.Header{headerBusy: {"1"}}})
+}
+
+func (w *Worker) reply(msg, with *nats.Msg) {
+	if err := msg.RespondMsg(with); err != nil && !errors.Is(err, nats.ErrMsgNoReply) {
+		w.log.Debug("a call could not be answered", "error", err)
+	}
+}
+
+// call answers a call.
+func (w *Worker) call(msg *nats.Msg) {
+	w.counts.calls.Add(1)
+	a := &Answer{Host: w.fleet.cfg.Name}
+	f, err := ParseFrame(msg.Data)
+	if err != nil {
+		a.Outcomes = same(1, &Failure{Kind: host.KindInvalidArgument, Message: err.Error()})
+	} else {
+		a.Digest, a.Fence = digest(msg.Data), f.Fence
+		if a.Outcomes, err = w.outcomes(w.work, f, true); err != nil {
+			w.busy(msg) // it is closed
+			return
+		}
+	}
+	data := a.Append(nil)
+	if len(data) > w.fleet.limit-headerRoom {
+		a.Outcomes = same(len(a.Outcomes), &Failure{
+			Kind: host.KindHost, Transform: f.Transform,
+			Message: fmt.Sprintf("the answer has %d bytes, more than a message of NATS (max_payload): submit the task instead of calling", len(data)),
+		})
+		data = a.Append(nil)
+	}
+	w.reply(msg, &nats.Msg{Data: data})
+}
+
+// call has one host do a frame.
+func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, DefaultCallTimeout)
+		defer cancel()
+		ctx = bounded
+	}
+	f.Deadline, _ = ctx.Deadline()
+	data, err := c.encode(f)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		reply, err := c.fleet.nc.RequestWithContext(ctx, c.fleet.names.call(), data)
+		switch {
+		case errors.Is(err, nats.ErrNoResponders):
+			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: "no host of the fleet is there", Err: err}
+		case err != nil && ctx.Err() == nil:
+			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: err.Error(), Err: err}
+		case err == nil && reply.Header.Get(headerBusy) == "":
+			return ParseAnswer(reply.Data)
+		}
+		if ctx.Err() != nil || pause(ctx, busyWait/2+rand.N(busyWait/2)) != nil { //nolint:gosec // not to be in step is no secret
+			return nil, endedError(ctx, f.Transform)
+		}
+	}
+}
+
+// endedError is the error of a task whose caller's context has ended.
+func endedError(ctx context.Context, transform string) *host.Error {
+	e := &host.Error{Kind: host.KindCancelled, Transform: transform, Message: "the caller cancelled while the fleet had the task", Err: context.Cause(ctx)}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e.Kind, e.Message, e.Err = host.KindTimeout, "the fleet did not answer by the caller's deadline", context.DeadlineExceeded
+	}
+	return e
+}

@@ -1,0 +1,211 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// Headers of a dead letter. Its body is the message as it was submitted.
+const (
+	// HeaderFrame is the ID of the frame, as it was submitted.
+	HeaderFrame = "Resonhost-Frame"
+	// HeaderReason says why it is dead.
+	HeaderReason = "Resonhost-Reason"
+	// HeaderDeliveries is how often it was given to a host.
+	HeaderDeliveries = "Resonhost-Deliveries"
+	// HeaderSubmitted is when it was accepted, as RFC 3339 has times.
+	HeaderSubmitted = "Resonhost-Submitted"
+	// HeaderHistory is there once for each host that left it to another, in their order: when, which host, and why.
+	HeaderHistory = "Resonhost-History"
+	// HeaderCut is how many bytes the body had, if the letter had no room for it as a whole.
+	HeaderCut = "Resonhost-Cut"
+)
+
+// maxReason bounds what a dead letter says, in bytes, and maxHistory how many hosts it names.
+const (
+	maxReason  = 512
+	maxHistory = 16
+)
+
+// letter is a dead letter.
+type letter struct {
+	name       string
+	message    *jetstream.RawStreamMsg // its header, data and time
+	deliveries uint64
+	reason     string
+}
+
+func letterName(sequence uint64, at time.Time) string {
+	return strconv.FormatUint(sequence, 10) + "-" + strconv.FormatInt(at.UnixNano(), 10)
+}
+
+// oneLine makes text of others fit for a header.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, cut(text))
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
+}
+
+// answer is what the submitter of a dead letter is told.
+func (l *letter) answer(by string, kind host.Kind) *Answer {
+	a := &Answer{Host: by}
+	n, transform := 1, ""
+	if f, err := ParseFrame(l.message.Data); err == nil {
+		n, transform, a.Digest, a.Fence = len(f.Tasks), f.Transform, digest(l.message.Data), f.Fence
+	}
+	a.Outcomes = same(n, &Failure{Kind: kind, Transform: transform, Message: "the frame was given up, and is a dead letter: " + l.reason})
+	return a
+}
+
+// bury stores a dead letter, unless it is there already.
+func (f *Fleet) bury(ctx context.Context, l *letter) error {
+	msg := &nats.Msg{Subject: f.names.deadLetter(l.name), Data: l.message.Data, Header: nats.Header{}}
+	h := msg.Header
+	h.Set(HeaderFrame, oneLine(l.message.Header.Get(nats.MsgIdHdr)))
+	h.Set(HeaderReason, oneLine(l.reason))
+	h.Set(HeaderDeliveries, strconv.FormatUint(l.deliveries, 10))
+	h.Set(HeaderSubmitted, l.message.Time.UTC().Format(time.RFC3339Nano))
+	for _, note := range f.history(ctx, l.name) {
+		h.Add(HeaderHistory, note)
+	}
+	if room := f.limit - 4*headerRoom; len(msg.Data) > room {
+		h.Set(HeaderCut, strconv.Itoa(len(msg.Data)))
+		msg.Data = msg.Data[:room]
+	}
+	_, err := f.publishOnce(ctx, msg)
+	return err
+}
+
+// note stores why a host leaves a frame to another, for its history should it become a dead letter. The history is a help: a
+// note that cannot be stored is told to the log.
+func (d *delivery) note(ctx context.Context, why error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	f := d.w.fleet
+	text := oneLine(fmt.Sprintf("%s %s: %v", time.Now().UTC().Format(time.RFC3339), f.cfg.Name, why))
+	if _, err := f.js.Publish(ctx, f.names.note(d.letter(), strconv.FormatUint(d.meta.NumDelivered, 10)), []byte(text)); err != nil {
+		d.w.log.Debug("why a frame is left to another host could not be stored", "frame", d.name(), "error", err)
+	}
+}
+
+// history returns the notes of a letter, the last maxHistory of them.
+func (f *Fleet) history(ctx context.Context, name string) (notes []string) {
+	info, err := f.results.Info(ctx, jetstream.WithSubjectFilter(f.names.note(name, "*")))
+	if err != nil {
+		return []string{oneLine("the history could not be read: " + err.Error())}
+	}
+	var numbers []int
+	for subject := range info.State.Subjects {
+		if n, err := strconv.Atoi(subject[strings.LastIndexByte(subject, '.')+1:]); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers[max(0, len(numbers)-maxHistory):] {
+		msg, err := f.results.GetLastMsgForSubject(ctx, f.names.note(name, strconv.Itoa(n)))
+		if err != nil {
+			continue // it aged meanwhile
+		}
+		notes = append(notes, oneLine(string(msg.Data)))
+	}
+	return notes
+}
+
+// advisory is what a server tells of a frame that was given to hosts as often as it may.
+type advisory struct {
+	Stream     string `json:"stream"`
+	Consumer   string `json:"consumer"`
+	Sequence   uint64 `json:"stream_seq"`
+	Deliveries uint64 `json:"deliveries"`
+}
+
+// bury moves frames to the dead letters of which the server says that no host has done them.
+func (w *Worker) bury(c jetstream.Consumer) {
+	for w.taking.Err() == nil {
+		it, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
+			jetstream.PullHeartbeat(pullBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+		for err == nil {
+			var msg jetstream.Msg
+			if msg, err = it.Next(jetstream.NextContext(w.taking)); err == nil {
+				w.buryOne(msg)
+			}
+		}
+		if it != nil {
+			w.giveBack(it)
+		}
+		_ = pause(w.taking, reconnectWait)
+	}
+}
+
+func (w *Worker) buryOne(msg jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(w.work, 20*time.Second) // less than the consumer waits
+	defer cancel()
+	if err := w.lost(ctx, msg.Data()); err != nil {
+		w.log.Warn("a frame that no host has done could not be moved to the dead letters; it is tried again", "error", err)
+		_ = msg.NakWithDelay(time.Second) // else it comes again later
+		return
+	}
+	if err := msg.DoubleAck(ctx); err != nil {
+		w.log.Debug("what a server tells could not be acknowledged, and comes again", "error", err)
+	}
+}
+
+// lost moves the frame of an advisory to the dead letters, unless it is done or gone.
+func (w *Worker) lost(ctx context.Context, data []byte) error {
+	f := w.fleet
+	var a advisory
+	if err := json.Unmarshal(data, &a); err != nil || a.Stream != f.names.tasks || a.Sequence == 0 {
+		w.log.Error("what a server tells of a frame cannot be read, and is dropped", "stream", a.Stream, "sequence", a.Sequence, "error", err)
+		return nil
+	}
+	msg, err := f.tasks.GetMsg(ctx, a.Sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	id, named := ParseID(msg.Header.Get(nats.MsgIdHdr))
+	done := false
+	if named {
+		if done, err = f.answered(ctx, id); err != nil {
+			return err
+		}
+	}
+	if !done {
+		l := &letter{
+			name: letterName(a.Sequence, msg.Time), message: msg, deliveries: a.Deliveries,
+			reason: fmt.Sprintf("it was given to hosts %d times, and none has answered", a.Deliveries),
+		}
+		if err := f.bury(ctx, l); err != nil {
+			return err
+		}
+		w.counts.dead.Add(1)
+		w.log.Warn("a frame is a dead letter", "frame", msg.Header.Get(nats.MsgIdHdr), "letter", l.name, "reason", l.reason)
+		if named {
+			if _, err := f.publishAnswer(ctx, id, l.answer(f.cfg.Name, host.KindHost)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.tasks.DeleteMsg(ctx, a.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+)
+
+// Headers of messages beside NATS's own.
+const (
+	// headerAgain is there if a frame may have been submitted before.
+	headerAgain = "Resonhost-Again"
+	// headerRun, headerPieces, headerSize and headerSum are of an answer that comes in pieces: the name of the run that made them,
+	// how many there are, how many bytes they have together, and their SHA-256.
+	headerRun    = "Resonhost-Run"
+	headerPieces = "Resonhost-Pieces"
+	headerSize   = "Resonhost-Size"
+	headerSum    = "Resonhost-Sum"
+)
+
+// How long a host that cannot do a frame leaves it to others, at first and at most.
+const (
+	firstDelay = 250 * time.Millisecond
+	lastDelay  = 30 * time.Second
+)
+
+// delivery is a frame that a host was given.
+type delivery struct {
+	w     *Worker
+	msg   jetstream.Msg
+	meta  *jetstream.MsgMetadata
+	id    ID
+	named bool // it has an ID
+	frame *Frame
+}
+
+// name is what logs call the frame.
+func (d *delivery) name() string {
+	if d.named {
+		return d.id.String()
+	}
+	return d.letter()
+}
+
+// letter is the name that the frame has as a dead letter: of its place in the stream, and the time at which it came there, since
+// places begin anew in a stream that is made anew.
+func (d *delivery) letter() string { return letterName(d.meta.Sequence.Stream, d.meta.Timestamp) }
+
+// do does a frame.
+func (w *Worker) do(msg jetstream.Msg) {
+	w.counts.taken.Add(1)
+	meta, err := msg.Metadata()
+	if err != nil { // it is no message of a stream
+		w.log.Error("a message of NATS says not where it comes from", "error", err)
+		return
+	}
+	d := &delivery{w: w, msg: msg, meta: meta}
+	d.id, d.named = ParseID(msg.Headers().Get(nats.MsgIdHdr))
+	w.mu.Lock()
+	w.underWay[d] = struct{}{}
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.underWay, d)
+	}()
+	if meta.NumDelivered > 1 {
+		w.counts.redelivered.Add(1)
+	}
+	if err := d.run(w.work); err != nil && w.work.Err() == nil {
+		w.counts.failed.Add(1)
+		d.leave(w.work, err)
+	}
+}
+
+// run does a frame to its acknowledgement. With an error the frame is not done.
+func (d *delivery) run(ctx context.Context) error {
+	w := d.w
+	var err error
+	if d.frame, err = ParseFrame(d.msg.Data()); err == nil && !d.named {
+		err = fmt.Errorf("%w: the header %s is no ID of a frame", ErrMalformed, nats.MsgIdHdr)
+	}
+	if err != nil {
+		return d.give(ctx, host.KindInvalidArgument, err)
+	}
+	if d.meta.NumDelivered > 1 || d.msg.Headers().Get(headerAgain) != "" {
+		switch done, err := w.fleet.answered(ctx, d.id); {
+		case err != nil:
+			return err
+		case done:
+			w.counts.duplicates.Add(1)
+			return d.ack(ctx)
+		}
+	}
+	a := &Answer{Host: w.fleet.cfg.Name, Fence: d.frame.Fence, Digest: digest(d.msg.Data())}
+	if late := d.frame.Deadline; !late.IsZero() && !time.Now().Before(late) {
+		w.counts.expired.Add(1)
+		a.Outcomes = same(len(d.frame.Tasks), &Failure{
+			Kind: host.KindTimeout, Transform: d.frame.Transform, Message: "the frame waited past the caller's deadline",
+		})
+	} else if a.Outcomes, err = w.outcomes(ctx, d.frame, d.meta.NumDelivered >= uint64(w.most)); err != nil {
+		return err
+	}
+	return d.answer(ctx, a)
+}
+
+// answer publishes the answer, and acknowledges the frame.
+func (d *delivery) answer(ctx context.Context, a *Answer) error {
+	switch first, err := d.w.fleet.publishAnswer(ctx, d.id, a); {
+	case err != nil:
+		return err
+	case !first:
+		d.w.counts.duplicates.Add(1)
+	default:
+		d.w.counts.answered.Add(1)
+	}
+	return d.ack(ctx)
+}
+
+// ack acknowledges the frame, and waits until the server has confirmed that. Without, the frame comes again and is found done.
+func (d *delivery) ack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := d.msg.DoubleAck(ctx); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+		d.w.counts.unacked.Add(1)
+		d.w.log.Warn("a frame was done, and that could not be told; it comes again and is not done again", "frame", d.name(), "error", err)
+	}
+	return nil
+}
+
+// leave has the frame go to another host after a while, and longer each time. The last time the frame may be given, it is a dead
+// letter.
+func (d *delivery) leave(ctx context.Context, why error) {
+	log := d.w.log.With("frame", d.name(), "delivery", d.meta.NumDelivered)
+	if d.meta.NumDelivered < uint64(d.w.most) {
+		log.Info("a frame is left to another host", "error", why)
+		d.note(ctx, why)
+		delay := min(lastDelay, firstDelay<<min(d.meta.NumDelivered-1, 10))
+		if err := d.msg.NakWithDelay(delay); err != nil {
+			log.Debug("a frame could not be given back, and waits for its time", "error", err)
+		}
+		return
+	}
+	kind, reason := host.KindHost, why
+	if e := (*host.Error)(nil); errors.As(why, &e) {
+		kind = e.Kind
+	}
+	if err := d.give(ctx, kind, reason); err != nil {
+		log.Warn("a frame that hosts have given up could not be moved to the dead letters; it will be when the server tells of it", "error", err)
+	}
+}
+
+// give gives a frame up: it becomes a dead letter, is answered if it has an ID, and is acknowledged.
+func (d *delivery) give(ctx context.Context, kind host.Kind, why error) error {
+	l := &letter{
+		name: d.letter(), message: &jetstream.RawStreamMsg{Header: d.msg.Headers(), Data: d.msg.Data(), Time: d.meta.Timestamp},
+		deliveries: d.meta.NumDelivered, reason: why.Error(),
+	}
+	if err := d.w.fleet.bury(ctx, l); err != nil {
+		return err
+	}
+	d.w.counts.dead.Add(1)
+	d.w.log.Warn("a frame is a dead letter", "frame", d.name(), "letter", l.name, "error", why)
+	if !d.named {
+		return d.ack(ctx)
+	}
+	return d.answer(ctx, l.answer(d.w.fleet.cfg.Name, kind))
+}
+
+// notHere reports whether a task fails only on this host, or only now, so that another host may do the frame.
+func notHere(k host.Kind) bool {
+	switch k {
+	case host.KindUnavailable, host.KindQueueFull, host.KindCancelled, host.KindUnknownTransform, host.KindStateUnavailable:
+		return true
+	}
+	return false
+}
+
+// failure is what an answer has of a task's error.
+func failure(transform string, err error) *Failure {
+	f := &Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: transform}
+	if e := (*host.Error)(nil); errors.As(err, &e) {
+		f.Kind, f.Message = e.Kind, e.Message
+		f.Plugin, f.Version, f.Hash = e.Plugin, e.Version, e.Hash
+	}
+	if field := (*abi.FieldError)(nil); f.Kind == host.KindInvalidArgument && errors.As(err, &field) {
+		f.Field = field.Field
+	}
+	return f
+}
+
+// same returns as many outcomes that all have one failure.
+func same(n int, f *Failure) []Outcome {
+	list := make([]Outcome, n)
+	for i := range list {
+		list[i].Failure = f
+	}
+	return list
+}

@@ -1,0 +1,136 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+// headerRoom is how many bytes of a message are left for headers.
+const headerRoom = 4 << 10
+
+// Errors of JetStream that tell what became of a message.
+const (
+	errFull     = 10077 // the stream has no room
+	errThere    = 10071 // the subject has a message already
+	errUnderWay = 10164 // another message of the subject is being stored
+	errSameID   = 10158 // another message of the ID is being stored
+)
+
+// ErrFull is in the error of a frame for which the fleet has no room.
+var ErrFull = errors.New("the stream of the fleet is full")
+
+// codeOf is the code of a server's error, 0 of others.
+func codeOf(err error) jetstream.ErrorCode {
+	if e := (*jetstream.APIError)(nil); errors.As(err, &e) {
+		return e.ErrorCode
+	}
+	return 0
+}
+
+// passes reports whether an error may be none if the same is done again.
+func passes(err error) bool {
+	switch codeOf(err) {
+	case errUnderWay, errSameID:
+		return true
+	case 0:
+		for _, e := range []error{
+			context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
+			nats.ErrConnectionReconnecting, jetstream.ErrNoStreamResponse, nats.ErrNoStreamResponse, nats.ErrStaleConnection,
+		} {
+			if errors.Is(err, e) {
+				return true
+			}
+		}
+		return false
+	}
+	e := (*jetstream.APIError)(nil)
+	return errors.As(err, &e) && e.Code == 503 && codeOf(err) != errFull // a server that has no leader, say
+}
+
+// again does something until it does not fail in a way that passes, or the context ends.
+func again(ctx context.Context, do func(ctx context.Context) error) error {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		try, cancel := context.WithTimeout(ctx, callTimeout)
+		err := do(try)
+		cancel()
+		if err == nil || !passes(err) || pause(ctx, wait) != nil {
+			return err
+		}
+	}
+}
+
+// publishOnce publishes a message on a subject that has none, and reports whether it was the first. It waits for room in the stream.
+func (f *Fleet) publishOnce(ctx context.Context, msg *nats.Msg) (first bool, err error) {
+	told := false
+	for {
+		err = again(ctx, func(ctx context.Context) error {
+			_, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithRetryAttempts(0))
+			return err
+		})
+		switch {
+		case err == nil:
+			return true, nil
+		case codeOf(err) == errThere:
+			return false, nil
+		case codeOf(err) != errFull:
+			return false, fmt.Errorf("publish %s: %w", msg.Subject, err)
+		}
+		if !told {
+			told = true
+			f.log.Warn("a stream of the fleet is full: nothing goes on until it has room", "fleet", f.cfg.Fleet, "subject", msg.Subject)
+		}
+		if pause(ctx, time.Second) != nil {
+			return false, fmt.Errorf("publish %s: %w: %w", msg.Subject, ErrFull, err)
+		}
+	}
+}
+
+// publishAnswer publishes the answer to a frame, and reports whether it was the first.
+func (f *Fleet) publishAnswer(ctx context.Context, id ID, a *Answer) (first bool, err error) {
+	msg := &nats.Msg{Subject: f.names.result(id), Data: a.Append(nil)}
+	if len(msg.Data) > f.limit-headerRoom {
+		if err := f.publishPieces(ctx, id, msg); err != nil {
+			return false, err
+		}
+	}
+	return f.publishOnce(ctx, msg)
+}
+
+// publishPieces publishes what a message has in pieces, and leaves in it how they are found.
+func (f *Fleet) publishPieces(ctx context.Context, id ID, msg *nats.Msg) error {
+	run, size, whole := nuid.Next(), f.limit-headerRoom, msg.Data
+	sum := sha256.Sum256(whole)
+	n := 0
+	for rest := whole; len(rest) > 0; n++ {
+		piece := rest[:min(size, len(rest))]
+		rest = rest[len(piece):]
+		if _, err := f.publishOnce(ctx, &nats.Msg{Subject: f.names.piece(id, run, n), Data: piece}); err != nil {
+			return err
+		}
+	}
+	msg.Data = nil
+	msg.Header = nats.Header{}
+	msg.Header.Set(headerRun, run)
+	msg.Header.Set(headerPieces, strconv.Itoa(n))
+	msg.Header.Set(headerSize, strconv.Itoa(len(whole)))
+	msg.Header.Set(headerSum, hex.EncodeToString(sum[:]))
+	return nil
+}
+
+// answered reports whether a frame has an answer.
+func (f *Fleet) answered(ctx context.Context, id ID) (bool, error) {
+	_, err := f.result(ctx, f.names.result(id), false)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -1,0 +1,72 @@
+package fleet
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// counts are what a worker counts, each as WorkerStats says.
+type counts struct {
+	taken, redelivered, answered, duplicates, expired, dead, failed, returned, progress, unacked, stalled, pullFailed, calls, busy atomic.Uint64
+}
+
+// WorkerStats is a snapshot of a worker. Counters count from [Fleet.NewWorker], and frames.
+type WorkerStats struct {
+	// Taken is how many frames were taken, Redelivered how many of them had been given to a host before.
+	Taken, Redelivered uint64
+	// Answered is how many frames this host answered first. Duplicates is how many had an answer, or got one
+	// from another host meanwhile. Expired is how many of the answered came too late to be done.
+	Answered, Duplicates, Expired uint64
+	// Dead is how many were moved to the dead letters, Failed how often a frame was left to another host because this one
+	// could not do it, and Returned how often one was given back that had come while the worker was closed.
+	Dead, Failed, Returned uint64
+	// Progress is how often the server was told that a frame is under way.
+	Progress uint64
+	// Unacknowledged is how often the server did not confirm that a frame was done, Stalled how often frames waited and did not
+	// come until they were asked for anew, and PullsFailed how often asking failed.
+	Unacknowledged, Stalled, PullsFailed uint64
+	// Calls is how many calls this host has answered, and Busy how many it has sent on to others.
+	Calls, Busy uint64
+	// UnderWay is how many frames this host has now.
+	UnderWay int
+}
+
+// Stats returns a snapshot.
+func (w *Worker) Stats() WorkerStats {
+	c := &w.counts
+	return WorkerStats{
+		Taken: c.taken.Load(), Redelivered: c.redelivered.Load(), Answered: c.answered.Load(), Duplicates: c.duplicates.Load(),
+		Expired: c.expired.Load(), Dead: c.dead.Load(), Failed: c.failed.Load(), Returned: c.returned.Load(), Progress: c.progress.Load(),
+		Unacknowledged: c.unacked.Load(), Stalled: c.stalled.Load(), PullsFailed: c.pullFailed.Load(),
+		Calls: c.calls.Load(), Busy: c.busy.Load(), UnderWay: w.inHand(),
+	}
+}
+
+// QueueStats is what waits in the fleet.
+type QueueStats struct {
+	// Waiting is how many frames wait for a host, and Bytes what they and those under way take in the stream.
+	Waiting, Bytes uint64
+	// UnderWay is how many frames hosts have, of all hosts together.
+	UnderWay int
+	// Dead is how many dead letters are kept.
+	Dead uint64
+}
+
+// Queue asks the server what waits in the fleet.
+func (w *Worker) Queue(ctx context.Context) (q QueueStats, err error) {
+	consumer, err := w.consumer.Info(ctx)
+	if err != nil {
+		return q, err
+	}
+	tasks, err := w.fleet.tasks.Info(ctx)
+	if err != nil {
+		return q, err
+	}
+	q.Waiting, q.UnderWay, q.Bytes = consumer.NumPending, consumer.NumAckPending, tasks.State.Bytes
+	dead, err := w.fleet.dead.Info(ctx)
+	if err != nil {
+		return q, err
+	}
+	q.Dead = dead.State.Msgs
+	return q, nil
+}

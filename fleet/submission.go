@@ -1,0 +1,328 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// DefaultWindow is how many frames of a submission have no answer at most that was read.
+const DefaultWindow = 1024
+
+// republishFor is for how long a frame is published again that was not acknowledged. The server knows its ID for longer.
+const republishFor = duplicateWindow / 2
+
+// readAhead is how many answers a client asks for at a time.
+const readAhead = 64
+
+// ErrKeyReused is the error of an answer that is to another frame: the submission's name was used for other tasks before.
+var ErrKeyReused = errors.New("another frame had this ID: the key was used for other tasks")
+
+// Submission is frames that are done for certain, and their answers. Its methods may be called concurrently.
+type Submission struct {
+	client *Client
+	name   string
+	keyed  bool
+	window chan struct{} // has a token for each frame that was sent and whose answer was not read
+
+	ctx   context.Context
+	end   context.CancelFunc
+	group sync.WaitGroup
+
+	mu      sync.Mutex
+	next    uint64            // guarded by mu: the number of the next frame
+	pending map[uint64]Digest // guarded by mu: of frames without an answer
+	ready   []Reply           // guarded by mu: answers that were not read
+	// early are the numbers of answers that came before their frames, with a key; guarded by mu.
+	early map[uint64]struct{}
+	came  chan struct{} // has a token if there may be some
+}
+
+// Reply is the answer to a frame.
+type Reply struct {
+	// Number is the frame's, as Send returned it.
+	Number uint64
+	Answer *Answer
+	// Err is why the answer could not be read, or wraps [ErrKeyReused]; nil with an answer.
+	Err error
+}
+
+// Submit begins a submission, which the caller closes. key is its name, 1 to 64 letters, digits, _ and -: whoever submits the same frames
+// in the same order under the same name gets the same answers, and nothing is done twice for it, as long as answers are kept. With "" the
+// submission is new. window is how many frames have no answer at most that was read; 0 for DefaultWindow.
+func (c *Client) Submit(ctx context.Context, key string, window int) (*Submission, error) {
+	if key != "" && !submissionName.MatchString(key) {
+		return nil, &abi.FieldError{Field: "key", Rule: fmt.Sprintf("must be 1 to %d letters, digits, _ and -", maxSubmission)}
+	}
+	s := &Submission{
+		client: c, name: key, keyed: key != "", pending: make(map[uint64]Digest), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
+	}
+	if window <= 0 {
+		window = DefaultWindow
+	}
+	s.window = make(chan struct{}, window)
+	if key == "" {
+		s.name = nuid.Next()
+	}
+	it, last, err := s.read(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read answers of the fleet: %w", err)
+	}
+	s.ctx, s.end = context.WithCancel(context.Background())
+	s.group.Go(func() { s.follow(it, last) })
+	return s, nil
+}
+
+// Name returns the submission's name.
+func (s *Submission) Name() string { return s.name }
+
+// Close reads no more answers. Frames that were sent are done all the same.
+func (s *Submission) Close() {
+	s.end()
+	s.group.Wait()
+}
+
+// Send submits a frame, and returns its number once the fleet has accepted it for certain, or has an answer to it. Frames are numbered from 0 in the order of the
+// calls. It waits while as many frames are without an answer as the window has, and while the fleet has no room; the latter ends with ctx in an
+// error that wraps [ErrFull]. A frame that is refused keeps its number. Errors of the frame itself are [*abi.FieldError]s.
+func (s *Submission) Send(ctx context.Context, f *Frame) (number uint64, err error) {
+	data, err := s.client.encode(f)
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case s.window <- struct{}{}:
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	case <-s.ctx.Done():
+		return 0, errors.New("the submission is closed")
+	}
+	s.mu.Lock()
+	id := ID{s.name, s.next}
+	s.next++
+	s.pending[id.Number] = digest(data)
+	_, early := s.early[id.Number]
+	delete(s.early, id.Number)
+	s.mu.Unlock()
+	if s.keyed {
+		if done, err := s.recall(ctx, id, early); err != nil || done {
+			return id.Number, s.refused(id, err)
+		}
+	}
+	return id.Number, s.refused(id, s.publish(ctx, id, f, data))
+}
+
+// refused lets go of a frame that could not be sent.
+func (s *Submission) refused(id ID, err error) error {
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.pending[id.Number]; ok { // else it has an answer all the same
+		delete(s.pending, id.Number)
+		<-s.window
+	}
+	return err
+}
+
+// publish publishes a frame until the server has acknowledged it.
+func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) error {
+	msg := &nats.Msg{Subject: s.client.fleet.names.task(f.Partition), Data: data, Header: nats.Header{}}
+	if s.keyed {
+		msg.Header.Set(headerAgain, "1")
+	}
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		bounded, cancel := context.WithTimeout(ctx, republishFor)
+		err := again(bounded, func(ctx context.Context) error {
+			_, err := s.client.fleet.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()), jetstream.WithRetryAttempts(0))
+			return err
+		})
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case codeOf(err) != errFull:
+			return fmt.Errorf("submit a frame: %w", err)
+		case pause(ctx, wait) != nil:
+			return fmt.Errorf("submit a frame: %w: %w", ErrFull, err)
+		}
+	}
+}
+
+// recall looks for an answer to a frame of before. There is one if it came early.
+func (s *Submission) recall(ctx context.Context, id ID, early bool) (done bool, err error) {
+	f := s.client.fleet
+	msg, err := f.result(ctx, f.names.result(id), early)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for an answer: %w", err)
+	}
+	s.deliver(ctx, id.Number, msg.Header, msg.Data)
+	return true, nil
+}
+
+// lagging is how often a message is looked for that has to be there. Any server may answer, and one may be behind the others.
+const lagging = 30
+
+// result returns the message of a subject in the stream of results. there says that it has one.
+func (f *Fleet) result(ctx context.Context, subject string, there bool) (msg *jetstream.RawStreamMsg, err error) {
+	for n := 0; ; n++ {
+		err = again(ctx, func(ctx context.Context) (err error) {
+			msg, err = f.results.GetLastMsgForSubject(ctx, subject)
+			return err
+		})
+		if !there || !errors.Is(err, jetstream.ErrMsgNotFound) || n == lagging || pause(ctx, 100*time.Millisecond) != nil {
+			return msg, err
+		}
+	}
+}
+
+// Next returns the next answer, in the order in which they came. It waits for one, also if none is to come.
+func (s *Submission) Next(ctx context.Context) (Reply, error) {
+	for {
+		s.mu.Lock()
+		if len(s.ready) > 0 {
+			r := s.ready[0]
+			s.ready = s.ready[1:]
+			more := len(s.ready) > 0
+			s.mu.Unlock()
+			<-s.window
+			if more {
+				s.wake()
+			}
+			return r, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.came:
+		case <-ctx.Done():
+			return Reply{}, context.Cause(ctx)
+		case <-s.ctx.Done():
+			return Reply{}, errors.New("the submission is closed")
+		}
+	}
+}
+
+func (s *Submission) wake() {
+	select {
+	case s.came <- struct{}{}:
+	default:
+	}
+}
+
+// read begins to read the submission's answers behind a place in the stream.
+func (s *Submission) read(ctx context.Context, behind uint64) (jetstream.MessagesContext, uint64, error) {
+	f := s.client.fleet
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{f.names.resultsOf(s.name)}}
+	if behind > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, behind+1
+	}
+	var it jetstream.MessagesContext
+	err := again(ctx, func(ctx context.Context) error {
+		c, err := f.results.OrderedConsumer(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		it, err = c.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat))
+		return err
+	})
+	return it, behind, err
+}
+
+// follow reads answers until the submission is closed.
+func (s *Submission) follow(it jetstream.MessagesContext, last uint64) {
+	for {
+		for {
+			msg, err := it.Next(jetstream.NextContext(s.ctx))
+			if err != nil {
+				break
+			}
+			meta, err := msg.Metadata()
+			id, ok := ParseID(msg.Subject()[min(len(msg.Subject()), len(s.client.fleet.names.prefix)+len("result.")):])
+			if err != nil || !ok {
+				continue // none of ours
+			}
+			last = meta.Sequence.Stream
+			s.deliver(s.ctx, id.Number, msg.Headers(), msg.Data())
+		}
+		it.Stop()
+		for {
+			if pause(s.ctx, reconnectWait) != nil {
+				return
+			}
+			var err error
+			if it, last, err = s.read(s.ctx, last); err == nil {
+				break
+			}
+			s.client.fleet.log.Debug("answers are asked for anew", "submission", s.name, "error", err)
+		}
+	}
+}
+
+// deliver has an answer ready, if its frame waits for one.
+func (s *Submission) deliver(ctx context.Context, number uint64, header nats.Header, data []byte) {
+	s.mu.Lock()
+	_, waits := s.pending[number]
+	if !waits && s.keyed && number >= s.next {
+		s.early[number] = struct{}{}
+	}
+	s.mu.Unlock()
+	if !waits {
+		return // it came twice, or is looked for when its frame comes
+	}
+	r := Reply{Number: number}
+	r.Answer, r.Err = s.client.fleet.assemble(ctx, ID{s.name, number}, header, data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want, waits := s.pending[number]
+	if !waits {
+		return // it came twice
+	}
+	if r.Err == nil && r.Answer.Digest != want && r.Answer.Digest != (Digest{}) {
+		r.Answer, r.Err = nil, fmt.Errorf("frame %d of %s: %w", number, s.name, ErrKeyReused)
+	}
+	delete(s.pending, number)
+	s.ready = append(s.ready, r)
+	s.wake()
+}
+
+// assemble reads an answer, with its pieces if it has some.
+func (f *Fleet) assemble(ctx context.Context, id ID, header nats.Header, data []byte) (*Answer, error) {
+	run := header.Get(headerRun)
+	if run == "" {
+		return ParseAnswer(data)
+	}
+	pieces, err := strconv.Atoi(header.Get(headerPieces))
+	size, sizeErr := strconv.Atoi(header.Get(headerSize))
+	if errors.Join(err, sizeErr) != nil || pieces < 1 || size < 1 || size > 2*maxOutputs || pieces > size || !submissionName.MatchString(run) {
+		return nil, fmt.Errorf("%w: the answer's pieces are not described as they have to be", ErrMalformed)
+	}
+	whole := make([]byte, 0, min(size, f.limit*min(pieces, 1024)))
+	for n := range pieces {
+		msg, err := f.result(ctx, f.names.piece(id, run, n), true)
+		if err != nil {
+			return nil, fmt.Errorf("piece %d of an answer: %w", n, err)
+		}
+		if whole = append(whole, msg.Data...); len(whole) > size {
+			break
+		}
+	}
+	if sum := sha256.Sum256(whole); len(whole) != size || hex.EncodeToString(sum[:]) != header.Get(headerSum) {
+		return nil, fmt.Errorf("%w: the pieces of an answer are not those that it names", ErrMalformed)
+	}
+	return ParseAnswer(whole)
+}

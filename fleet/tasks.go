@@ -1,0 +1,131 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/invoke"
+)
+
+// maxOutputs is how many bytes the outputs of a frame have together at most. An answer is in memory as a whole.
+const maxOutputs = 256 << 20
+
+// outcomes does the tasks of a frame. An error is that of a task that fails only on this host, or only now; the last host that may
+// have the frame has it as an outcome instead.
+func (w *Worker) outcomes(ctx context.Context, f *Frame, last bool) ([]Outcome, error) {
+	if !f.Deadline.IsZero() {
+		bounded, cancel := context.WithDeadline(ctx, f.Deadline)
+		defer cancel()
+		ctx = bounded
+	}
+	t, err := w.host.Lookup(f.Transform)
+	if err != nil {
+		if !last && notHere(host.KindOf(err)) {
+			return nil, err
+		}
+		return same(len(f.Tasks), failure(f.Transform, err)), nil
+	}
+	b := batch{w: w, frame: f, of: t, outcomes: make([]Outcome, len(f.Tasks)), tasks: make([]invoke.Task, len(f.Tasks))}
+	b.decode()
+	b.run(ctx, w.host.Client(f.Tenant, f.Priority))
+	if err := context.Cause(w.work); err != nil {
+		return nil, err // and not what interrupted tasks say
+	}
+	if b.notHere != nil && !last {
+		return nil, b.notHere
+	}
+	return b.outcomes, nil
+}
+
+// batch is the tasks of a frame under way.
+type batch struct {
+	w        *Worker
+	frame    *Frame
+	of       host.Transform
+	tasks    []invoke.Task
+	outcomes []Outcome
+	notHere  error // of a task that fails only here
+	size     int   // of the outputs
+}
+
+// decode makes tasks of the inputs. Those that are none have an outcome then.
+func (b *batch) decode() {
+	transform, err := b.transform()
+	for i := range b.frame.Tasks {
+		t := &b.frame.Tasks[i]
+		why := err
+		switch {
+		case why != nil:
+		case transform == nil:
+			b.tasks[i] = invoke.Payload(b.of, t.Input)
+		default:
+			b.tasks[i], why = transform.Decode(t.Input, "")
+		}
+		if why != nil {
+			b.outcomes[i].Failure = failure(b.of.Name, why)
+		} else if t.Stream != "" {
+			b.tasks[i] = b.tasks[i].InStream(t.Stream)
+		}
+	}
+}
+
+// transform returns what translates the inputs, nil if they are of the transform's media type.
+func (b *batch) transform() (*invoke.Transform, error) {
+	switch media := b.frame.MediaType; {
+	case media == "" || media == b.of.Input && !manifest.IsJSON(media):
+		return nil, nil
+	case manifest.IsJSON(media):
+		return invoke.Of(b.of, b.w.opts.Codecs)
+	default:
+		return nil, fmt.Errorf("the frame is of media type %s: it must be %s, or application/json", media, b.of.Input)
+	}
+}
+
+// run runs the tasks: those of streams one by one, in their order, and the others together.
+func (b *batch) run(ctx context.Context, client *host.Client) {
+	var loose []invoke.Task
+	var at []int
+	pending := make([]*host.Pending, len(b.tasks))
+	for i, t := range b.tasks {
+		switch {
+		case b.outcomes[i].Failure != nil:
+		case t.Stream() != "":
+			pending[i] = t.Submit(ctx, client)
+		default:
+			loose, at = append(loose, t), append(at, i)
+		}
+	}
+	if len(loose) > 0 {
+		for i, r := range invoke.RunBatch(ctx, client, loose) {
+			b.ended(at[i], r)
+		}
+	}
+	for i, p := range pending {
+		if p != nil {
+			b.ended(i, p.Result())
+		}
+	}
+}
+
+// ended notes what came of a task.
+func (b *batch) ended(i int, r host.Result) {
+	out, err := r.Output, r.Err
+	if err == nil {
+		out, err = b.tasks[i].Encode(out)
+	}
+	if err == nil {
+		if b.size += len(out); b.size > maxOutputs {
+			err = &host.Error{Kind: host.KindHost, Transform: b.of.Name, Message: fmt.Sprintf("the outputs of the frame have more than %d bytes together: submit fewer tasks a frame", maxOutputs)}
+		}
+	}
+	if err != nil {
+		b.outcomes[i].Failure = failure(b.of.Name, err)
+		if notHere(host.KindOf(err)) {
+			b.notHere = err
+		}
+		return
+	}
+	b.outcomes[i].Output = out
+}

@@ -1,0 +1,336 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/host"
+)
+
+// How frames are asked for. A pull that waits is renewed after pullExpiry, and the server shows every pullBeat that it
+// has not forgotten it.
+const (
+	pullExpiry = 5 * time.Second
+	pullBeat   = time.Second
+	// stalledAfter is for how long frames may wait while hosts ask and get none. Then the pulls are begun anew.
+	stalledAfter = 4 * time.Second
+	// busyPoll is how often a host with much to do looks whether it may ask again.
+	busyPoll = 5 * time.Millisecond
+)
+
+// Bounds of the consumers.
+const (
+	maxPulls   = 10_000  // of all hosts together that wait for a frame
+	maxUnacked = 100_000 // frames under way of all hosts together
+)
+
+// WorkerOptions are how a host does the fleet's frames. The zero value of a field is its default.
+type WorkerOptions struct {
+	// Codecs translate between the media types of frames and of transforms; default [codec.New].
+	Codecs *codec.Set
+	// Frames is how many frames the host has at a time at most; default its workers and half as many again, so that the next
+	// frame is there when a worker has done one.
+	Frames int
+	// Logger receives what goes wrong; default the fleet's.
+	Logger *slog.Logger
+}
+
+// Worker has a host do frames of the fleet.
+type Worker struct {
+	fleet    *Fleet
+	host     *host.Host
+	opts     WorkerOptions
+	log      *slog.Logger
+	consumer jetstream.Consumer
+	ackWait  time.Duration
+	most     int // deliveries
+
+	taking context.Context // ends when no more frames are taken
+	stop   context.CancelFunc
+	work   context.Context // ends when frames under way are given up
+	tear   context.CancelCauseFunc
+	group  sync.WaitGroup // of all but the watch
+	watch  sync.WaitGroup
+
+	counts counts
+
+	mu       sync.Mutex
+	underWay map[*delivery]struct{} // guarded by mu
+	restart  chan struct{}          // guarded by mu; closed to have pulls begin anew
+	asking   int                    // guarded by mu: pulls that wait
+	cameLast time.Time              // guarded by mu
+}
+
+// NewWorker returns a worker, which is to be started.
+func (f *Fleet) NewWorker(h *host.Host, o WorkerOptions) *Worker {
+	if o.Codecs == nil {
+		o.Codecs = codec.New()
+	}
+	o.Frames = cmp.Or(max(0, o.Frames), h.Workers()+spare(h))
+	w := &Worker{
+		fleet: f, host: h, opts: o, log: cmp.Or(o.Logger, f.log),
+		underWay: make(map[*delivery]struct{}), restart: make(chan struct{}),
+	}
+	w.taking, w.stop = context.WithCancel(context.Background())
+	w.work, w.tear = context.WithCancelCause(context.Background())
+	return w
+}
+
+// spare is how many tasks may wait in a host that asks for more.
+func spare(h *host.Host) int { return max(1, h.Workers()/2) }
+
+// errClosing is why frames under way end that took too long when a worker was closed.
+var errClosing = errors.New("the worker of the fleet is closed")
+
+// Start makes the consumers if they are not there, and begins to take frames. Who starts a worker closes it, also after an error.
+func (w *Worker) Start(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	var err error
+	w.consumer, err = openConsumer(ctx, w.fleet.tasks, &jetstream.ConsumerConfig{
+		Durable: w.fleet.names.worker, FilterSubject: w.fleet.names.task(0), AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: w.fleet.cfg.AckWait, MaxDeliver: w.fleet.cfg.MaxDeliver, MaxWaiting: maxPulls, MaxAckPending: maxUnacked,
+	})
+	if err != nil {
+		return err
+	}
+	cfg := w.consumer.CachedInfo().Config
+	w.ackWait, w.most = cfg.AckWait, cfg.MaxDeliver
+	undertaker, err := openConsumer(ctx, w.fleet.lost, &jetstream.ConsumerConfig{
+		Durable: w.fleet.names.undertaker, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxWaiting: maxPulls,
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.listen(); err != nil {
+		return err
+	}
+	w.cameLast = time.Now()
+	for range w.opts.Frames {
+		w.group.Go(w.take)
+	}
+	w.group.Go(func() { w.bury(undertaker) })
+	w.watch.Go(w.keepAlive)
+	return nil
+}
+
+// openConsumer makes a consumer, or takes the one that is there.
+func openConsumer(ctx context.Context, s jetstream.Stream, want *jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	var c jetstream.Consumer
+	err := again(ctx, func(ctx context.Context) (err error) {
+		if c, err = s.Consumer(ctx, want.Durable); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+		if c, err = s.CreateConsumer(ctx, *want); errors.Is(err, jetstream.ErrConsumerExists) {
+			c, err = s.Consumer(ctx, want.Durable)
+		}
+		return err
+	})
+	name := s.CachedInfo().Config.Name
+	if err != nil {
+		return nil, &StreamError{name, "the consumer " + want.Durable + " cannot be made or read", err}
+	}
+	have := &c.CachedInfo().Config
+	switch {
+	case have.AckPolicy != want.AckPolicy, have.FilterSubject != want.FilterSubject:
+		return nil, &StreamError{name, fmt.Sprintf("the consumer %s is not a fleet's: delete it (nats consumer rm), and it is made anew", want.Durable), nil}
+	case want.MaxDeliver > 0 && (have.MaxDeliver < 1 || have.MaxDeliver > MaxDeliverMost || have.AckWait < MinAckWait):
+		return nil, &StreamError{name, fmt.Sprintf("the consumer %s gives a frame %d times and waits %v: it must be 1 to %d times, and %v or more",
+			want.Durable, have.MaxDeliver, have.AckWait, MaxDeliverMost, MinAckWait), nil}
+	}
+	return c, nil
+}
+
+// Close takes no more frames, and waits for those under way. When ctx ends first, it gives them up, and other hosts do them once
+// they count as dead; it still waits until their tasks have ended, and returns ctx's cause. Calling it again is fine.
+func (w *Worker) Close(ctx context.Context) (err error) {
+	w.stop()
+	defer context.AfterFunc(ctx, func() { w.tear(errClosing) })()
+	w.group.Wait()
+	if w.work.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	w.tear(errClosing)
+	w.watch.Wait()
+	return err
+}
+
+// take takes one frame after the other.
+func (w *Worker) take() {
+	for w.taking.Err() == nil {
+		w.mu.Lock()
+		restart := w.restart
+		w.mu.Unlock()
+		it, err := w.consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
+			jetstream.PullHeartbeat(pullBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+		if err == nil {
+			err = w.takeFrom(it, restart)
+		}
+		if err == nil || w.taking.Err() != nil {
+			continue
+		}
+		w.counts.pullFailed.Add(1)
+		w.log.Debug("frames are asked for anew", "error", err)
+		_ = pause(w.taking, reconnectWait)
+	}
+}
+
+// takeFrom does the frames that come by one pull after the other, until they fail or are to begin anew.
+func (w *Worker) takeFrom(it jetstream.MessagesContext, restart <-chan struct{}) error {
+	defer w.giveBack(it)
+	ctx, cancel := context.WithCancel(w.taking)
+	defer cancel()
+	defer watchFor(restart, cancel)()
+	for {
+		if err := w.mayTake(ctx); err != nil {
+			return nil //nolint:nilerr // it is to end
+		}
+		w.ask(1)
+		msg, err := it.Next(jetstream.NextContext(ctx))
+		w.ask(-1)
+		switch {
+		case err == nil:
+			w.came()
+			w.do(msg)
+		case ctx.Err() != nil:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// watchFor calls a function once a channel is closed, unless what it returns is called before.
+func watchFor(closed <-chan struct{}, f func()) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() { // until stop
+		defer close(done)
+		select {
+		case <-closed:
+			f()
+		case <-ended:
+		}
+	}()
+	return func() {
+		close(ended)
+		<-done
+	}
+}
+
+// giveBack ends pulls. A frame that has come meanwhile goes to another host.
+func (w *Worker) giveBack(it jetstream.MessagesContext) {
+	defer it.Stop()
+	it.Drain()
+	for {
+		msg, err := it.Next(jetstream.NextMaxWait(callTimeout))
+		if err != nil {
+			return
+		}
+		w.counts.returned.Add(1)
+		if err := msg.Nak(); err != nil {
+			w.log.Debug("a frame could not be given back, and waits for its time", "error", err)
+		}
+	}
+}
+
+// mayTake waits until the host has room for a frame: while more tasks wait in it than are spare, it takes none, but for one that
+// it is always to have.
+func (w *Worker) mayTake(ctx context.Context) error {
+	for w.host.Waiting() >= spare(w.host) && w.inHand() > 0 {
+		if err := pause(ctx, busyPoll); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (w *Worker) inHand() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.underWay)
+}
+
+func (w *Worker) ask(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asking == 0 {
+		w.cameLast = time.Now() // from which on none came
+	}
+	w.asking += n
+}
+
+func (w *Worker) came() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cameLast = time.Now()
+}
+
+// keepAlive says of all frames under way that they are, three times in the time that the server waits for it. It also has pulls
+// begin anew that have stalled.
+func (w *Worker) keepAlive() {
+	tick := time.NewTicker(min(w.ackWait/3, stalledAfter/2))
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.work.Done():
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		list := make([]*delivery, 0, len(w.underWay))
+		for d := range w.underWay {
+			list = append(list, d)
+		}
+		idle := w.asking > 0 && time.Since(w.cameLast) > stalledAfter
+		w.mu.Unlock()
+		for _, d := range list {
+			w.counts.progress.Add(1)
+			if err := d.msg.InProgress(); err != nil {
+				w.log.Debug("the server was not told that a frame is under way", "frame", d.name(), "error", err)
+			}
+		}
+		if idle && w.taking.Err() == nil {
+			w.unstall()
+		}
+	}
+}
+
+// unstall has pulls begin anew if frames wait that do not come.
+func (w *Worker) unstall() {
+	ctx, cancel := context.WithTimeout(w.work, callTimeout)
+	defer cancel()
+	info, err := w.consumer.Info(ctx)
+	if err != nil || info.NumPending == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if time.Since(w.cameLast) <= stalledAfter {
+		return
+	}
+	w.counts.stalled.Add(1)
+	w.log.Warn("frames wait and do not come; they are asked for anew", "fleet", w.fleet.cfg.Fleet, "waiting", info.NumPending)
+	w.cameLast = time.Now()
+	close(w.restart)
+	w.restart = make(chan struct{})
+}
+
+// pause waits for a while, or until the context ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
