@@ -35,6 +35,9 @@ func (l listener) Accept() (net.Conn, error) {
 
 // ConnContext has the handler find the connection of a request. It is for [http.Server].
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if isOver(c) {
+		ctx = context.WithValue(ctx, overKey{}, true)
+	}
 	if c, ok := c.(*conn); ok {
 		c.server = ctx
 		return context.WithValue(ctx, connKey{}, c)
@@ -48,9 +51,12 @@ type connKey struct{}
 type conn struct {
 	*net.TCPConn
 
-	server context.Context // of all requests, which net/http does not end with the connection
-	broken atomic.Bool     // a body's client has closed its side, or let its time pass
-	spent  atomic.Bool     // nothing is read any more
+	server  context.Context // of all requests, which net/http does not end with the connection
+	over    bool            // it is one too many
+	release func()          // gives its place back; nil without one
+
+	broken atomic.Bool // a body's client has closed its side, or let its time pass
+	spent  atomic.Bool // nothing is read any more
 
 	unread atomic.Pointer[func() bool] // whether there is more of a body of lines to read; nil outside one
 

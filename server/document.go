@@ -192,6 +192,9 @@ func embed(types *openapi.Types, name string, schema json.RawMessage) any {
 // common are the kinds of errors that routes of a scope may have, whatever they do.
 func (d *document) common(scope auth.Scope) []host.Kind {
 	all := []host.Kind{host.KindInvalidArgument, host.KindHost, api.KindCrossOrigin, api.KindForeignHost}
+	if scope != auth.ScopeNone {
+		all = append(all, host.KindUnavailable) // of connections that are too many
+	}
 	if d.asks && scope != auth.ScopeNone {
 		all = append(all, api.KindUnauthorized, api.KindForbidden, api.KindRateLimited)
 	}

@@ -13,3 +13,6 @@ func (s *Server) Panic(pattern string) {
 
 // Handle adds a route of a test's own.
 func (s *Server) Handle(pattern string, h http.HandlerFunc) { s.handle(pattern, h) }
+
+// Connections is the metric resonhost_http_connections.
+func (s *Server) Connections() int { return int(s.connections.open.Load()) }

@@ -15,9 +15,15 @@ import (
 )
 
 // admit returns a request with who has sent it, if that principal has the scope. Otherwise it has
-// answered. A server without identities admits all, and a route without a scope asks nobody.
+// answered. A server without identities admits all, and a route without a scope asks nobody, also of
+// connections that are too many: who looks whether the server lives is to learn that it does.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, scope auth.Scope) (*http.Request, bool) {
-	if s.opts.Identity == nil || scope == auth.ScopeNone {
+	switch {
+	case scope == auth.ScopeNone:
+		return r, true
+	case s.refuseOver(w, r):
+		return nil, false
+	case s.opts.Identity == nil:
 		return r, true
 	}
 	p, err := s.opts.Identity.Authenticate(r)

@@ -35,6 +35,9 @@ const (
 	DefaultMaxBody      = 8 << 20
 	DefaultMaxHeld      = 512 << 20
 	DefaultStallTimeout = 30 * time.Second
+	// DefaultMaxConnections is far more than clients need who keep their connections, and takes less
+	// memory than DefaultMaxHeld.
+	DefaultMaxConnections = 10000
 )
 
 // Options are how a server behaves. The zero value of a field is its default.
@@ -56,6 +59,9 @@ type Options struct {
 	// an answer, or what there is of less; default 30 s. JSON lines may pause for as
 	// long as they like between two: no task waits for the next.
 	StallTimeout time.Duration
+	// MaxConnections is how many connections of [Server.Listener] are served at once, idle ones included;
+	// default 10000. Requests of further ones get 503.
+	MaxConnections int
 	// Compression is which answers are packed for clients that accept it; default those to other
 	// machines. Bodies of requests may be packed in any case.
 	Compression Compression
@@ -107,27 +113,28 @@ type Options struct {
 
 // Server serves a host over HTTP.
 type Server struct {
-	host     *host.Host
-	codecs   *codec.Set
-	opts     Options
-	log      *slog.Logger
-	started  time.Time
-	mux      *http.ServeMux
-	routes   []Route
-	jobs     *jobs.Manager
-	replays  *replay.Keeper
-	feed     *events.Feed  // nil without Options.Events
-	draining chan struct{} // closed by SetDraining
-	drain    func()
-	delayed  chan struct{} // has a place for each refusal that waits
-	rests    *rate.Limiter // of bytes, see linger
-	held     *budget
-	packs    *pack.Pool
-	pieces   sync.Pool // see pieces
-	requests *prometheus.CounterVec
-	inFlight prometheus.Gauge
-	panics   prometheus.Counter
-	refused  *prometheus.CounterVec // admin actions
+	host        *host.Host
+	codecs      *codec.Set
+	opts        Options
+	log         *slog.Logger
+	started     time.Time
+	mux         *http.ServeMux
+	routes      []Route
+	jobs        *jobs.Manager
+	replays     *replay.Keeper
+	feed        *events.Feed  // nil without Options.Events
+	draining    chan struct{} // closed by SetDraining
+	drain       func()
+	delayed     chan struct{} // has a place for each refusal that waits
+	rests       *rate.Limiter // of bytes, see linger
+	held        *budget
+	connections *connections
+	packs       *pack.Pool
+	pieces      sync.Pool // see pieces
+	requests    *prometheus.CounterVec
+	inFlight    prometheus.Gauge
+	panics      prometheus.Counter
+	refused     *prometheus.CounterVec // admin actions
 }
 
 // New returns a server of a host, which need not be started yet. It starts
@@ -137,7 +144,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), packs: pack.New(), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
+		host: h, codecs: codecs, opts: o, held: newBudget(o.MaxHeld), connections: newConnections(o.MaxConnections), packs: pack.New(), log: o.Logger, started: time.Now().UTC(), mux: http.NewServeMux(), draining: make(chan struct{}),
 		delayed: make(chan struct{}, maxDelayed), rests: rate.NewLimiter(lingerRate, lingerBurst),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "resonhost_http_requests_total", Help: "HTTP requests that ended, by route and status; aborted are those whose answer was cut short.",
@@ -181,6 +188,7 @@ func New(h *host.Host, codecs *codec.Set, o Options) (*Server, error) {
 		return nil, err
 	}
 	own := []prometheus.Collector{metrics.New(h, metrics.Exemplars(o.Exemplars)), s.requests, s.inFlight, s.panics, s.refused, holding, limit, s.held.refused}
+	own = append(own, s.connections.collectors()...)
 	if err := register(o.Registry, slices.Concat(own, s.jobs.Collectors(), s.replays.Collectors(), s.eventCollectors(), o.Collectors)); err != nil {
 		return nil, err
 	}
@@ -209,6 +217,9 @@ func (o *Options) complete() error {
 	}
 	if o.Audit == nil {
 		o.Audit, _ = auth.NewTrail(o.Logger, "") // which opens nothing
+	}
+	if o.MaxConnections <= 0 {
+		o.MaxConnections = DefaultMaxConnections
 	}
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = DefaultStallTimeout

@@ -87,7 +87,7 @@ func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config
 		t.Fatal(err)
 	}
 	web := httptest.NewUnstartedServer(s.Handler())
-	web.Listener = server.Listener(web.Listener)
+	web.Listener = s.Listener(web.Listener)
 	web.Config.ConnContext = server.ConnContext
 	web.Start()
 	t.Cleanup(func() {

@@ -154,7 +154,7 @@ func runBeside(ctx context.Context, h *host.Host, listener net.Listener, log *sl
 	go func() {
 		defer cancel()
 		d := &daemon{log: log, host: h, draining: srv.SetDraining, background: srv.Close}
-		ended <- d.serve(ctx, listener, srv.Handler(), devDrain)
+		ended <- d.serve(ctx, srv.Listener(listener), srv.Handler(), devDrain)
 	}()
 	err = f(ctx)
 	cancel()

@@ -144,7 +144,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		tls:     keeper.TLS(),
 		reloads: reloads{log: log, trail: trail, manager: manager, asked: asked, all: o.reloaders(log, keeper, h)},
 	}
-	return d.serve(ctx, listener, traces.handler(srv.Handler()), o.drainTimeout)
+	return d.serve(ctx, srv.Listener(listener), traces.handler(srv.Handler()), o.drainTimeout)
 }
 
 // newServer returns the server of a host, which need not be started, and the networks of nodes that
@@ -173,6 +173,7 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	}
 	opts.EventHub, opts.Routes, opts.Home = hub, slices.Concat(networks.Routes(), pages), dashboard.Path
 	opts.TrustTenant, opts.MaxBody, opts.MaxHeld = o.trustTenant, int64(o.maxBody()), o.maxHeld
+	opts.MaxConnections = o.maxConnections
 	opts.Jobs, opts.Idempotency, opts.Events, opts.EventKinds = o.jobs, o.replays, o.host.Events, eventKinds
 	opts.Collectors = append(opts.Collectors, networks.Collectors()...)
 	srv, err := server.New(h, o.codecs(), opts)
@@ -283,10 +284,10 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	ended := make(chan error, 1)
 	go func() { // until Shutdown or Close
 		if d.tls != nil {
-			ended <- s.ServeTLS(server.Listener(listener), "", "")
+			ended <- s.ServeTLS(listener, "", "")
 			return
 		}
-		ended <- s.Serve(server.Listener(listener))
+		ended <- s.Serve(listener)
 	}()
 	d.log.Info("listening", "addr", listener.Addr().String())
 	if d.ready != nil {

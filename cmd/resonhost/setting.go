@@ -124,17 +124,18 @@ type options struct {
 	weights   given            // likewise, of tenant_weights, by tenant
 	unread    bool             // the file was no YAML, or could not be read
 
-	listen       string
-	drainTimeout time.Duration
-	access       access
-	trustTenant  bool
-	maxHeld      int64
-	jobs         jobs.Options
-	replays      replay.Options
-	networks     serve.Options
-	timeSlice    time.Duration // none if negative
-	otlp         telemetry.Options
-	tracer       *telemetry.Tracer // nil without otlp
+	listen         string
+	drainTimeout   time.Duration
+	access         access
+	trustTenant    bool
+	maxHeld        int64
+	maxConnections int
+	jobs           jobs.Options
+	replays        replay.Options
+	networks       serve.Options
+	timeSlice      time.Duration // none if negative
+	otlp           telemetry.Options
+	tracer         *telemetry.Tracer // nil without otlp
 
 	state stateOptions
 
@@ -238,6 +239,7 @@ func (o *options) runSettings() []setting {
 		o.drainSetting("give tasks under way `TIME` to finish once the command is to end"),
 		{"trust-tenant", "believe the header Resonhost-Tenant, by which tenants have queues and shares of their own; something in front must set it", "", value.Toggle{P: &o.trustTenant}},
 		{"max-held", "hold `SIZE` of requests and of answers that clients have not taken, all together; beyond it they are refused", value.Bytes(server.DefaultMaxHeld), value.Size(&o.maxHeld)},
+		{"max-connections", "serve `N` connections at once, idle ones included; requests of further ones are refused", fmt.Sprint(server.DefaultMaxConnections), value.Count(&o.maxConnections)},
 	}, slices.Concat(o.jobSettings(), o.replaySettings(), o.nodeSettings(), o.telemetrySettings(), o.processSettings())...)
 }
 

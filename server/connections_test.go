@@ -1,0 +1,129 @@
+package server_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/server"
+)
+
+// spare is how many connections there may be beyond the bound.
+const spare = 64
+
+// overTLS serves a server once more, with TLS, at a listener of its own.
+func (s *served) overTLS(t *testing.T) *httptest.Server {
+	t.Helper()
+	web := httptest.NewUnstartedServer(s.server.Handler())
+	web.Listener = s.server.Listener(web.Listener)
+	web.Config.ConnContext = server.ConnContext
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	return web
+}
+
+// get sends a request on a connection, and returns the answer.
+func get(t *testing.T, c net.Conn, path string) (*http.Response, string) {
+	t.Helper()
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+// TestMaxConnections has two clients more than are served, one of them with TLS, and then as many as are
+// accepted.
+func TestMaxConnections(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxConnections = 1 })
+	secret := s.overTLS(t)
+	first := s.dial(t)
+	if res, body := get(t, first, "/v1/plugins"); res.StatusCode != http.StatusOK {
+		t.Fatalf("the first: %d, %s", res.StatusCode, body)
+	}
+	sealed, err := (&tls.Dialer{Config: secret.Client().Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", secret.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]net.Conn{"plain": s.dial(t), "TLS": sealed} {
+		if res, body := get(t, c, "/healthz"); res.StatusCode != http.StatusOK || body != "ok\n" {
+			t.Errorf("%s: health: %d, %s", name, res.StatusCode, body)
+		}
+		res, body := get(t, c, "/v1/plugins")
+		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !res.Close || res.Header.Get("Content-Type") != "application/problem+json" ||
+			!strings.Contains(body, "there are as many connections as are served at once (MaxConnections, --max-connections)") {
+			t.Errorf("%s: %d, %v, %s", name, res.StatusCode, res.Header, body)
+		}
+		_ = c.Close()
+	}
+	await(t, func() bool { return s.server.Connections() == 1 })
+	for range spare {
+		if res, _ := get(t, s.dial(t), "/healthz"); res.StatusCode != http.StatusOK {
+			t.Fatalf("a client beyond the bound: %d", res.StatusCode)
+		}
+	}
+	// The next is accepted, and has no answer before another ends.
+	late := s.dial(t)
+	answered := make(chan int, 1)
+	go func() {
+		res, _ := get(t, late, "/healthz")
+		answered <- res.StatusCode
+	}()
+	if n := s.server.Connections(); n != 1+spare {
+		t.Errorf("%d connections, want %d", n, 1+spare)
+	}
+	_ = first.Close()
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("the last: %d", status)
+	}
+	if n := s.server.Connections(); n != 1+spare {
+		t.Errorf("%d connections, want %d", n, 1+spare)
+	}
+}
+
+// TestListenerCloses has a listener end that waits for a place.
+func TestListenerCloses(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxConnections = 1 })
+	for range 1 + spare {
+		if res, _ := get(t, s.dial(t), "/healthz"); res.StatusCode != http.StatusOK {
+			t.Fatal(res.StatusCode)
+		}
+	}
+	plain, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := s.server.Listener(plain)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		ended <- err
+	}()
+	waiting, err := new(net.Dialer).DialContext(t.Context(), "tcp", plain.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+}
