@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
 	native "github.com/resonhost/resonhost/plugins/cascade"
@@ -158,6 +159,7 @@ func nativeContender() *contender {
 
 func hosted(ctx context.Context, name, what, transform string, input []byte, batched bool, cfg host.Config) (*contender, error) {
 	c := &contender{name: name, what: what}
+	cfg.Defaults.CompileTimeout = time.Hour // on a machine with other work, too
 	h, err := host.New(cfg)
 	if err != nil {
 		return c, err

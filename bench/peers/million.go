@@ -36,7 +36,7 @@ func (b *bout) millionOf(ctx context.Context, o options, native bool) (float64, 
 	const nodes = 1_000_000
 	t := &workload.Bench{Duration: max(b.benchtime, 2*time.Second)}
 	t.Open = func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
-		cfg := host.Config{Workers: o.workers}
+		cfg := host.Config{Workers: o.workers, Defaults: host.PluginConfig{CompileTimeout: compileTimeout}}
 		if native {
 			cfg = host.Config{Mode: host.ModeInline, Native: natives()}
 		} else {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/bench/peers/guests/transform"
@@ -21,6 +22,10 @@ import (
 	"github.com/resonhost/resonhost/resonance/tick"
 	"github.com/resonhost/resonhost/server"
 )
+
+// compileTimeout is for a machine with other work: all contenders compile at the same time, and none is
+// measured meanwhile.
+const compileTimeout = time.Hour
 
 // hosts are how resonhost is set up.
 var hosts = map[string]host.Config{
@@ -50,6 +55,7 @@ func startHost(ctx context.Context, o options, cfg host.Config) (*host.Host, err
 	} else {
 		// As many as work at once, ready from the start, as in the pools of the others.
 		cfg.Defaults.MinInstances = o.workers
+		cfg.Defaults.CompileTimeout = compileTimeout
 		var err error
 		if cfg.Plugins, err = o.sources(); err != nil {
 			return nil, err
@@ -133,7 +139,7 @@ func openHost(ctx context.Context, o options, cfg host.Config) (*opened, error) 
 func openForeign(ctx context.Context, o options, plugin host.Source, isolation host.Isolation) (*opened, error) {
 	h, err := host.New(host.Config{
 		Plugins: []host.Source{plugin}, Workers: o.workers,
-		Defaults: host.PluginConfig{Isolation: isolation, MinInstances: o.workers},
+		Defaults: host.PluginConfig{Isolation: isolation, MinInstances: o.workers, CompileTimeout: compileTimeout},
 	})
 	if err != nil {
 		return nil, err
