@@ -254,8 +254,13 @@ func (ps *plugins) saveBefore(ctx context.Context, v *version) {
 
 // checkState compares what streams have kept of a plugin, in memory or stored, and what the version
 // that serves may give them meanwhile, if there is one, with what the next one takes. A canary's
-// streams may have to go back. formats returns the longest state of each format.
-func checkState(formats func(transform string) map[int]int, before, next *version, canary bool) error {
+// streams may have to go back. formats returns the longest state of each format, of each transform.
+func checkState(formats func(transforms ...string) map[string]map[int]int, before, next *version, canary bool) error {
+	var names []string
+	for i := range next.manifest.Transforms {
+		names = append(names, next.manifest.Transforms[i].Name)
+	}
+	all := formats(names...)
 	var errs []error
 	for i := range next.manifest.Transforms {
 		n := &next.manifest.Transforms[i]
@@ -266,7 +271,7 @@ func checkState(formats func(transform string) map[int]int, before, next *versio
 				b = &before.manifest.Transforms[at]
 			}
 		}
-		kept := formats(n.Name)
+		kept := all[n.Name]
 		if b.StateBytes > 0 {
 			kept[b.StateVersion] = max(kept[b.StateVersion], b.StateBytes)
 		}

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/resonhost/resonhost/internal/outage"
 )
 
 // Bounds of what is sent.
@@ -220,26 +222,25 @@ type health struct {
 	log  *slog.Logger
 	what string
 
-	mu           sync.Mutex // guards the rest
-	fails, parts bool
+	mu     sync.Mutex // guards the rest
+	outage outage.Outage
+	parts  bool // rejected, which is told
 }
 
 func (h *health) failed(ctx context.Context, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.fails {
+	if h.outage.Begin() {
 		h.log.WarnContext(ctx, "the collector of telemetry does not take "+h.what+"; what it does not get is dropped, and counted in resonhost_telemetry_dropped_total", "error", err)
 	}
-	h.fails = true
 }
 
 func (h *health) works(ctx context.Context, left rejected) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.fails {
-		h.log.InfoContext(ctx, "the collector of telemetry takes "+h.what+" again")
+	if lasted, ended := h.outage.End(); ended {
+		h.log.InfoContext(ctx, "the collector of telemetry takes "+h.what+" again", "outage", lasted)
 	}
-	h.fails = false
 	if left.count > 0 && !h.parts {
 		h.parts = true
 		h.log.WarnContext(ctx, "the collector of telemetry rejects some "+h.what, "rejected", left.count, "message", left.message)

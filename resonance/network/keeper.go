@@ -188,10 +188,13 @@ func (k *Keeper) found(name string) {
 
 // Keepers returns a keeper for each network that a store has anything of, by tenant and name. Of
 // cfg its tenant and name do not count. damaged is how many records of unknown networks there are:
-// unless it is 0, what has no head may be what is left of a network.
+// unless it is 0, what has no head may be what is left of a network. If all that is stored has another
+// key, that is an error that wraps [state.ErrKey].
 func Keepers(ctx context.Context, cfg KeeperConfig) (list []*Keeper, damaged int, err error) {
 	all := make(map[state.Key]*Keeper)
+	var tally state.Tally
 	err = cfg.Store.List(ctx, state.Filter{Kind: state.KindNetwork}, func(r state.Record) error {
+		tally.Note(r.Err)
 		name, _, _ := strings.Cut(r.Key.Name, "/")
 		k := all[state.Key{Tenant: r.Key.Tenant, Name: name}]
 		if k == nil {
@@ -208,6 +211,9 @@ func Keepers(ctx context.Context, cfg KeeperConfig) (list []*Keeper, damaged int
 		k.found(r.Key.Name)
 		return nil
 	})
+	if err == nil {
+		err = tally.KeyFault("records of networks")
+	}
 	slices.SortFunc(list, func(a, b *Keeper) int {
 		return cmp.Or(strings.Compare(a.cfg.Tenant, b.cfg.Tenant), strings.Compare(a.cfg.Name, b.cfg.Name))
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/state"
@@ -42,7 +43,7 @@ type saver struct {
 
 	// Whoever saves has these: the loop, and then Close.
 	retries int
-	failed  time.Time // when the outage began
+	outage  outage.Outage
 }
 
 func newSaver() saver {
@@ -260,12 +261,14 @@ func (s *Service) save(ctx context.Context) error {
 	}
 	err := errors.Join(errs...)
 	switch {
-	case err == nil && s.retries > 0:
-		s.opts.Logger.InfoContext(ctx, "networks are saved again", "after", time.Since(s.failed).Round(time.Millisecond))
+	case err == nil:
 		s.retries = 0
-	case err != nil:
-		if s.retries++; s.retries == 1 {
-			s.failed = time.Now()
+		if lasted, ended := s.outage.End(); ended {
+			s.opts.Logger.InfoContext(ctx, "networks are saved again", "outage", lasted)
+		}
+	default:
+		s.retries++
+		if s.outage.Begin() {
 			s.opts.Logger.ErrorContext(ctx, "networks are not saved; they are tried again", "error", errs[0])
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/state"
+	"github.com/resonhost/resonhost/state/bolt"
 )
 
 // life is a process that serves networks of a store, until it ends.
@@ -177,6 +178,51 @@ func TestUnserved(t *testing.T) {
 	if after := count(t, store); after != before-1 { // the stray
 		t.Errorf("%d records, were %d", after, before)
 	}
+}
+
+// TestWrongKey has a store whose networks all have another key: nothing is served, and nothing is
+// touched.
+func TestWrongKey(t *testing.T) {
+	dir := t.TempDir()
+	open := func(keys string) *bolt.Store {
+		cipher, err := state.ParseKeys([]byte(keys))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store, err := bolt.Open(t.Context(), dir, bolt.Options{Codec: state.Codec{Cipher: cipher}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	right := state.NewKey()
+	store := open(right)
+	a := live(t, serve.Options{State: store}, nil, tick.New())
+	a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "sealed"}`, nil)
+	a.end()
+	before := count(t, store)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store = open(state.NewKey())
+	s, err := serve.New(hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{tick.New()}}), serve.Options{State: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(t.Context()); !errors.Is(err, state.ErrKey) || !strings.Contains(err.Error(), "--state-key") {
+		t.Errorf("error %v, want %v", err, state.ErrKey)
+	}
+	if err := errors.Join(s.Close(t.Context()), store.Close()); err != nil {
+		t.Error(err)
+	}
+	store = open(right)
+	defer func() { _ = store.Close() }()
+	if after := count(t, store); after != before {
+		t.Errorf("%d records, were %d", after, before)
+	}
+	b := live(t, serve.Options{State: store}, nil, tick.New())
+	b.do(http.StatusOK, http.MethodGet, "/v1/networks/sealed", "", nil)
+	b.end()
 }
 
 // TestWhoOutlives has a network come back for those who may have it tick, by their names.

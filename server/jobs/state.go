@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -223,20 +222,13 @@ func (s *StateStore) All(ctx context.Context) ([]Record, error) {
 		return nil, err
 	}
 	var list []Record
-	var first error
-	all, sealed := 0, 0
+	var tally state.Tally
 	err = s.store.List(ctx, state.Filter{Kind: state.KindJob, Data: true}, func(r state.Record) error {
-		all++
 		job, err := decode(&r, parts[r.Key])
+		tally.Note(err)
 		if err == nil {
 			list = append(list, job)
 			return nil
-		}
-		if errors.Is(err, state.ErrKey) {
-			sealed++
-		}
-		if first == nil {
-			first = err
 		}
 		delete(parts, r.Key) // the results stay as well
 		s.log.Error("a stored job cannot be read; it is left out, and stays", "error", err)
@@ -245,8 +237,8 @@ func (s *StateStore) All(ctx context.Context) ([]Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the jobs that are stored cannot be listed: %w", err)
 	}
-	if sealed > 0 && sealed == all {
-		return nil, fmt.Errorf("none of the %d stored jobs can be read, since their key is another (--state-key, state.Codec): %w", all, first)
+	if err := tally.KeyFault("jobs"); err != nil {
+		return nil, err
 	}
 	for i := range list {
 		r := &list[i]

@@ -11,6 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -163,26 +164,24 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // keep renews the lease three times in its time, until the context ends or the store is lost.
 func (s *Store) keep(ctx context.Context) {
-	away := false
+	var away outage.Outage
 	for n := 1; pause(ctx, s.lease/3) == nil; n++ {
 		ok, held, err := result(renew.Run(ctx, s.client, s.fence(), s.epoch, s.meText, s.lease.Milliseconds()))
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			if !away {
+			if away.Begin() {
 				s.opt.Logger.Warn("the lease of the store of states cannot be renewed", "store", s.shown, "error", err)
 			}
-			away = true
 			continue
 		case ok == 0:
 			s.opt.Logger.Error("the store of states is lost, and nothing more is saved", "store", s.shown, "error", s.lost(held))
 			return
 		}
-		if away {
-			s.opt.Logger.Info("the lease of the store of states is renewed again", "store", s.shown)
+		if lasted, ended := away.End(); ended {
+			s.opt.Logger.Info("the lease of the store of states is renewed again", "store", s.shown, "outage", lasted)
 		}
-		away = false
 		if n%evictionEvery == 0 {
 			s.watchEviction(ctx)
 		}

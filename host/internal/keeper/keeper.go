@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/stream"
+	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -115,8 +116,8 @@ type Keeper[S any] struct {
 	queue   []job[S]   // what is to be loaded
 	at      int        // which of queue is next
 	running int        // loaders
-	saving  outage
-	loading outage
+	saving  outage.Outage
+	loading outage.Outage
 	strange strange
 	hurry   *time.Timer // nil until Hurry
 	stats   Stats

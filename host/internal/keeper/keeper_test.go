@@ -472,7 +472,7 @@ func TestOpenGoesOnWithRecordsThatCannotBeRead(t *testing.T) {
 		if st := f.Stats(); st.Unreadable != 2 || !strings.Contains(f.log.String(), "records=2") {
 			t.Errorf("stats %+v, log %s; want 2 that cannot be read", st, f.log.String())
 		}
-		if formats := f.streams.Formats("t"); len(formats) != 0 {
+		if formats := f.streams.Formats("t")["t"]; len(formats) != 0 {
 			t.Errorf("formats %v, want none", formats)
 		}
 		f.store.load = func(_ context.Context, k state.Key) (state.Record, error) {

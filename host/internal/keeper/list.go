@@ -2,7 +2,6 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,41 +17,33 @@ func (k *Keeper[S]) Open(ctx context.Context) error {
 	if err := k.cfg.Store.List(ctx, state.Filter{Kind: state.KindStream}, l.visit); err != nil {
 		return fmt.Errorf("the states of streams that are stored cannot be listed: %w", err)
 	}
-	if l.sealed > 0 && l.sealed == l.records {
-		return fmt.Errorf("none of the %d stored states of streams can be read, since their key is another (--state-key, state.Codec): %w", l.records, l.first)
+	if err := l.KeyFault("states of streams"); err != nil {
+		return err
 	}
 	l.sort()
 	for _, of := range l.newest {
 		k.cfg.Streams.Add(of)
 	}
-	if l.unreadable > 0 {
-		k.count(func(s *Stats) { s.Unreadable = l.unreadable })
-		k.cfg.Log.Error("records in the store cannot be read; they stay, and tasks of their streams fail", "records", l.unreadable, "first", l.first)
+	if l.Unreadable > 0 {
+		k.count(func(s *Stats) { s.Unreadable = l.Unreadable })
+		k.cfg.Log.Error("records in the store cannot be read; they stay, and tasks of their streams fail", "records", l.Unreadable, "first", l.First)
 	}
 	return nil
 }
 
 // listing is what is stored. Of more than the streams that are kept it has the newest.
 type listing[S any] struct {
-	k          *Keeper[S]
-	opened     time.Time
-	newest     []stream.Stored
-	records    int
-	unreadable int
-	sealed     int // of them, those whose key is another
-	first      error
+	state.Tally
+
+	k      *Keeper[S]
+	opened time.Time
+	newest []stream.Stored
 }
 
 func (l *listing[S]) visit(r state.Record) error {
 	of := stream.Stored{Key: streamKey(r.Key), Format: r.Format, Size: r.Size, Changed: r.Changed}
-	l.records++
+	l.Note(r.Err)
 	if r.Err != nil {
-		if l.unreadable++; l.first == nil {
-			l.first = r.Err
-		}
-		if errors.Is(r.Err, state.ErrKey) {
-			l.sealed++
-		}
 		if r.Key == (state.Key{}) {
 			return nil
 		}

@@ -122,7 +122,7 @@ func (k *Keeper[S]) notLoaded(fault state.Fault, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.stats.LoadFailures[fault]++
-	if k.loads.Err() != nil || !k.loading.begin() {
+	if k.loads.Err() != nil || !k.loading.Begin() {
 		return
 	}
 	k.cfg.Log.Error("states of streams cannot be loaded; tasks of streams that are stored fail until they can",
@@ -134,7 +134,7 @@ func (k *Keeper[S]) notLoaded(fault state.Fault, err error) {
 func (k *Keeper[S]) available() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if lasted, ended := k.loading.end(); ended {
+	if lasted, ended := k.loading.End(); ended {
 		k.cfg.Log.Info("states of streams are loaded again", "outage", lasted)
 		k.tell(Outage{Loading: true, Ended: true, Lasted: lasted})
 	}

@@ -129,7 +129,7 @@ func (k *Keeper[S]) failed(ctx context.Context, err error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.stats.SaveFailures[state.FaultOf(err)]++
-	if !k.saving.begin() {
+	if !k.saving.Begin() {
 		return err
 	}
 	k.cfg.Log.Error("states of streams are not saved; changes wait, and are tried again until they are (Config.State, --state-dir, --state-url)",
@@ -144,7 +144,7 @@ func (k *Keeper[S]) succeeded(r Report) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.stats.saved(r)
-	if lasted, ended := k.saving.end(); ended {
+	if lasted, ended := k.saving.End(); ended {
 		k.cfg.Log.Info("states of streams are saved again", "records", r.Records, "deleted", r.Deleted, "outage", lasted)
 		k.tell(Outage{Ended: true, Lasted: lasted})
 	}
@@ -157,25 +157,4 @@ func (k *Keeper[S]) tell(o Outage) {
 	if k.cfg.Told != nil {
 		k.cfg.Told(o)
 	}
-}
-
-// outage is whether a store fails. Keeper.mu guards it.
-type outage struct{ since time.Time }
-
-// begin reports whether an outage begins.
-func (o *outage) begin() bool {
-	if !o.since.IsZero() {
-		return false
-	}
-	o.since = time.Now()
-	return true
-}
-
-// end reports whether an outage ends.
-func (o *outage) end() (lasted time.Duration, ended bool) {
-	if o.since.IsZero() {
-		return 0, false
-	}
-	lasted, o.since = time.Since(o.since), time.Time{}
-	return lasted, true
 }

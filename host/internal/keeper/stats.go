@@ -41,6 +41,6 @@ func (k *Keeper[S]) Stats() Stats {
 	defer k.mu.Unlock()
 	s := k.stats
 	s.SaveFailures, s.LoadFailures = maps.Clone(s.SaveFailures), maps.Clone(s.LoadFailures)
-	s.Saving, s.Loading = k.saving.since, k.loading.since
+	s.Saving, s.Loading = k.saving.Since(), k.loading.Since()
 	return s
 }

@@ -175,7 +175,7 @@ func stored(s *stream.Store[turn], c *clock, names ...string) {
 func TestLoad(t *testing.T) {
 	s, c := kept(stream.Config[turn]{})
 	stored(s, c, "a")
-	if got, want := s.Formats("t"), map[int]int{7: 3}; !maps.Equal(got, want) {
+	if got, want := s.Formats("t")["t"], map[int]int{7: 3}; !maps.Equal(got, want) {
 		t.Errorf("formats %v, want %v", got, want)
 	}
 	e, absent := s.Acquire(key("a"))

@@ -204,16 +204,19 @@ func (s *Store[S]) expireLocked() {
 	}
 }
 
-// Formats returns the length of the longest state of each format that streams of a
-// transform have kept, in memory or stored.
-func (s *Store[S]) Formats(transform string) map[int]int {
-	formats := make(map[int]int)
+// Formats returns, of each of these transforms, the length of the longest state of each format that
+// its streams have kept, in memory or stored.
+func (s *Store[S]) Formats(transforms ...string) map[string]map[int]int {
+	formats := make(map[string]map[int]int, len(transforms))
+	for _, name := range transforms {
+		formats[name] = make(map[int]int)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := 0
 	for _, e := range s.entries {
-		if size := e.kept(); size > 0 && e.key.Transform == transform && e.format != Unknown {
-			formats[e.format] = max(formats[e.format], size)
+		if of := formats[e.key.Transform]; of != nil && e.kept() > 0 && e.format != Unknown {
+			of[e.format] = max(of[e.format], e.kept())
 		}
 		// Tasks come in between. What they add while the map is walked may be left out, as
 		// what they add afterwards is.
