@@ -107,8 +107,8 @@ func (h *Host) Promote(plugin string) error {
 }
 
 // Pause has a plugin take no tasks: they are refused with [ErrPaused], but those that it
-// took go on. Versions can change meanwhile. Pausing it again is fine. With Config.Watch and
-// Config.CacheDir the next host of the directory begins with it paused; the log warns if that
+// took go on. Versions can change meanwhile. Pausing it again is fine. With Config.State, or with
+// Config.Watch and Config.CacheDir, the next host begins with it paused; the log warns if that
 // cannot be kept.
 func (h *Host) Pause(plugin string) error { return h.pause(plugin, true) }
 

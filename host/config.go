@@ -99,7 +99,9 @@ type Config struct {
 	// stored state is loaded at the first task of its stream. So a process that is killed loses what
 	// changed during the last interval and the save after it, and a stream goes on from a state that
 	// it had. While the store fails, serving goes on and changes wait. MaxStreams, MaxStreamBytes
-	// and StreamAge hold for stored states, which are deleted if they are exceeded. The caller opens
+	// and StreamAge hold for stored states, which are deleted if they are exceeded. It also keeps what
+	// was decided about plugins: who is paused, which version was rolled back, and which is a canary.
+	// That is saved at once. The versions themselves are in CacheDir, with Watch. The caller opens
 	// the store, and closes it after the host. It has no other user meanwhile.
 	State state.Store
 	// StateInterval is how often what changed is saved in State; default 10 s, at least 100 ms.

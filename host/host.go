@@ -98,6 +98,7 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	if err == nil {
 		s.refuseClashed() // while Close waits: it frees what is not retired
+		h.plugins.records.saveBy(h.runner.keeper)
 		h.runner.keep()
 	}
 	close(h.loaded)
@@ -184,9 +185,9 @@ func (h *Host) Stats() Stats {
 	return s
 }
 
-// SaveState saves now what has changed in streams' states, besides every Config.StateInterval. It
-// returns when what had changed before the call is saved. Its error wraps the store's, or
-// [ErrNoState].
+// SaveState saves now what has changed: in streams' states, in what was decided about plugins, and
+// what [Host.OnSave] has added. It returns when what had changed before the call is saved. Its error
+// wraps the store's, or [ErrNoState].
 func (h *Host) SaveState(ctx context.Context) error {
 	switch {
 	case h.runner.keeper == nil:
@@ -195,6 +196,18 @@ func (h *Host) SaveState(ctx context.Context) error {
 		return ErrClosed
 	}
 	return h.runner.keeper.Save(ctx)
+}
+
+// OnSave has save called by each save of state: every Config.StateInterval, by [Host.SaveState], and
+// by [Host.Close]. It is for what else an embedder keeps in Config.State, and is never called without
+// that. Calls come one after the other, behind those that save streams. What fails, save tells by
+// itself; it is called again sooner then, after 1 s, 2 s, 4 s and so on. remove ends that: the context
+// of a call under way ends, and the call has ended when remove returns. It may be called again.
+func (h *Host) OnSave(save func(ctx context.Context) error) (remove func()) {
+	if h.runner.keeper == nil {
+		return func() {}
+	}
+	return h.runner.keeper.Add(save)
 }
 
 // Close ends the host. It refuses new tasks with [ErrClosed] and waits for those

@@ -79,7 +79,7 @@ func loader(s Source, cfg Config) (ps *plugins, p *plugin, end func(), err error
 		h.life.cancel(ErrClosed)
 	}
 	ps = h.plugins
-	if ps.modules, ps.records, err = openCache(ps.cfg); err != nil {
+	if ps.modules, _, err = openCache(ps.cfg); err != nil {
 		end()
 		return nil, nil, nil, err
 	}

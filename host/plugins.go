@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
@@ -33,7 +34,7 @@ type plugins struct {
 	cfg      *Config
 	budget   *module.Budget
 	modules  *module.Cache // nil without Config.CacheDir
-	records  *records      // nil without Config.CacheDir and Watch
+	records  *records      // nil if nothing outlives the host
 	loads    *sched.Group  // of transactions, which take a worker's place; nil with one worker
 	attempts attempts
 	// compiling is called by Start's loading before it compiles; else nil, and each compiling is logged.
@@ -204,6 +205,13 @@ func (ps *plugins) stats(s *Stats) {
 	s.Deploys = ps.attempts.clone()
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
+	if s.State != nil && ps.records != nil {
+		n, since := ps.records.decisions.waiting()
+		s.State.Unsaved += n
+		if n > 0 && !since.IsZero() {
+			s.State.UnsavedFor = max(s.State.UnsavedFor, time.Since(since))
+		}
+	}
 	for _, p := range ps.servingLocked() {
 		st := p.statsLocked()
 		st.QueueDepth = ps.sched.Depth(p.class)
@@ -214,7 +222,7 @@ func (ps *plugins) stats(s *Stats) {
 // remember keeps which versions of a plugin serve, and those versions, for the next
 // start.
 func (ps *plugins) remember(p *plugin) {
-	if err := ps.save(p); err != nil {
+	if err := ps.save(p); err != nil && !errors.Is(err, errDeferred) {
 		ps.log.Warn("which version serves is not kept for the next start", "plugin", p.source, "error", err)
 	}
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,22 +13,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/resonhost/resonhost/host/internal/keeper"
 	"github.com/resonhost/resonhost/host/internal/module"
+	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/store"
 )
 
-// records keeps which versions of plugins serve, and those versions, for the next start. The
+// records keeps what was decided about plugins, and the versions that serve, for the next start. The
 // methods of a nil one do nothing.
+//
+// Versions lie in Config.CacheDir, and so does a copy of what was decided, by which a host without
+// Config.State goes on. What Config.State has of a plugin goes before that copy.
 type records struct {
-	store  *store.Store
-	dir    string // the plugin directory, from wherever it is looked at
-	bytes  int64  // that versions take at most
+	decisions *decisions // nil without Config.State
+
+	store  *store.Store // nil without Config.CacheDir and Watch
+	dir    string       // the plugin directory, from wherever it is looked at
+	bytes  int64        // that versions take at most
 	log    *slog.Logger
 	saving sync.Mutex // one record is saved at a time
 }
 
-// openCache opens Config.CacheDir: what plugins were compiled to, and, with Watch, the records.
-func openCache(cfg *Config) (*module.Cache, *records, error) {
+// openCache opens Config.CacheDir: what plugins were compiled to, and where versions are kept.
+func openCache(cfg *Config) (*module.Cache, *store.Store, error) {
 	if cfg.CacheDir == "" {
 		return nil, nil, nil
 	}
@@ -35,15 +43,34 @@ func openCache(cfg *Config) (*module.Cache, *records, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrCacheDir, err)
 	}
-	modules := module.OpenCache(s.Compiled(), cfg.CacheBytes, cfg.Logger)
-	if !cfg.Watch {
-		return modules, nil, nil
-	}
-	dir, err := filepath.Abs(cfg.PluginDir)
+	return module.OpenCache(s.Compiled(), cfg.CacheBytes, cfg.Logger), s, nil
+}
+
+// openRecords opens the records; nil if nothing keeps any. Without Config.Watch the versions are
+// those that there are, and none is kept.
+func openRecords(ctx context.Context, cfg *Config, versions *store.Store) (*records, error) {
+	d, err := openDecisions(ctx, cfg)
 	if err != nil {
-		dir = cfg.PluginDir
+		return nil, err
 	}
-	return modules, &records{store: s, dir: dir, bytes: cfg.CacheBytes, log: cfg.Logger}, nil
+	r := &records{decisions: d, bytes: cfg.CacheBytes, log: cfg.Logger}
+	if cfg.Watch && versions != nil {
+		r.store = versions
+		if r.dir, err = filepath.Abs(cfg.PluginDir); err != nil {
+			r.dir = cfg.PluginDir
+		}
+	}
+	if r.store == nil && d == nil {
+		return nil, nil
+	}
+	return r, nil
+}
+
+// saveBy has the keeper, if there is one, save what was decided and could not be saved at once.
+func (r *records) saveBy(k *keeper.Keeper[sched.Serial]) {
+	if r != nil && r.decisions != nil {
+		k.Add(r.decisions.flush) // until the host ends
+	}
 }
 
 // key names the record of a source among those of all directories.
@@ -56,6 +83,9 @@ func (r *records) key(source string) string {
 func (r *records) recall(source string) store.Record {
 	if r == nil {
 		return store.Record{}
+	}
+	if decided, ok := r.decisions.of(source); ok || r.store == nil {
+		return decided
 	}
 	kept, err := r.store.Load(r.key(source))
 	if err != nil {
@@ -72,7 +102,7 @@ const (
 
 // read reads a version that was kept, nil if there is none, or none that is whole.
 func (r *records) read(source, id string) *record {
-	if r == nil || id == "" {
+	if r == nil || r.store == nil || id == "" {
 		return nil
 	}
 	files, err := r.store.Read(id)
@@ -111,36 +141,68 @@ func (r *records) save(source string, now func() kept) error {
 	}
 	r.saving.Lock()
 	defer r.saving.Unlock()
-	k, key := now(), r.key(source)
-	doc := store.Record{Plugin: source, Dir: r.dir, Paused: k.paused}
-	if k.serving == nil {
-		if k.paused {
-			return r.store.Save(key, doc)
+	k := now()
+	if k.serving == nil && !k.paused {
+		err := r.decisions.save(source, nil)
+		if r.store != nil {
+			err = errors.Join(err, r.store.Forget(r.key(source)))
 		}
-		return r.store.Forget(key)
-	}
-	doc.Since, doc.By = k.since, string(k.by)
-	var err error
-	if doc.Serving, err = r.keep(&k.serving.current.record); err != nil {
 		return err
 	}
-	if k.previous != nil {
-		if doc.Previous, err = r.keep(k.previous); err != nil {
-			return err
+	doc := k.record(source)
+	err := r.decisions.save(source, &doc)
+	if r.store == nil {
+		return err
+	}
+	doc.Dir = r.dir
+	return errors.Join(err, r.keep(&k, doc))
+}
+
+// keep keeps the versions that a record names, and the record.
+func (r *records) keep(k *kept, doc store.Record) error {
+	var served *record
+	if k.serving != nil {
+		served = &k.serving.current.record
+	}
+	for _, v := range []*record{served, k.previous} {
+		if v != nil {
+			if err := r.store.Keep(v.name(), v.files()); err != nil {
+				return err
+			}
 		}
 	}
+	return errors.Join(r.store.Save(r.key(doc.Plugin), doc), r.store.PruneVersions(r.bytes))
+}
+
+// record is what is kept, as it is stored.
+func (k *kept) record(source string) store.Record {
+	doc := store.Record{Plugin: source, Paused: k.paused}
+	if k.serving == nil {
+		return doc
+	}
+	// In UTC, and without what the process's clock adds, it is the same once it was stored.
+	doc.Serving, doc.Since, doc.By = k.serving.current.record.name(), k.since.UTC().Round(0), string(k.by)
+	if k.previous != nil {
+		doc.Previous = k.previous.name()
+	}
 	if k.rejected != ([32]byte{}) {
-		doc.Rejected, doc.RejectedAt = hex.EncodeToString(k.rejected[:]), k.failed
+		doc.Rejected, doc.RejectedAt = hex.EncodeToString(k.rejected[:]), k.failed.UTC().Round(0)
 	}
 	if k.serving.trial != nil {
 		id := k.serving.trial.version.record.identity
 		doc.Trial = hex.EncodeToString(id[:])
 	}
-	return errors.Join(r.store.Save(key, doc), r.store.PruneVersions(r.bytes))
+	return doc
 }
 
-// keep keeps a version in the store, and returns its name there.
-func (r *records) keep(v *record) (id string, err error) {
+// name is by which a version is kept.
+func (v *record) name() string {
+	sum := v.source.stamp()
+	return hex.EncodeToString(sum[:])
+}
+
+// files are those of a version that are kept.
+func (v *record) files() map[string][]byte {
 	files := maps.Clone(v.source.Beside)
 	if files == nil {
 		files = make(map[string][]byte)
@@ -152,9 +214,7 @@ func (r *records) keep(v *record) (id string, err error) {
 	if v.source.Companion != nil {
 		files[companionFile] = v.source.Companion
 	}
-	sum := v.source.stamp()
-	id = hex.EncodeToString(sum[:])
-	return id, r.store.Keep(id, files)
+	return files
 }
 
 func fromHex(s string) (id [32]byte) {

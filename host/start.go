@@ -17,6 +17,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/host/internal/store"
 	"github.com/resonhost/resonhost/host/internal/watch"
 	"github.com/resonhost/resonhost/internal/spell"
 )
@@ -41,9 +42,17 @@ func (s *startup) load(ctx context.Context) (err error) {
 	if s.cfg.Mode == ModeInline {
 		return s.loadNative()
 	}
-	if s.modules, s.records, err = openCache(s.cfg); err != nil {
+	var versions *store.Store
+	if s.modules, versions, err = openCache(s.cfg); err != nil {
 		return err
 	}
+	records, err := openRecords(ctx, s.cfg, versions)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.plugins.records = records
+	s.mu.Unlock()
 	if err := s.find(ctx); err != nil {
 		return err
 	}
@@ -203,10 +212,13 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 	p.previous, p.rejected = s.records.read(source.Name, r.Previous), fromHex(r.Rejected)
 	again := func(source Source) (*version, error) {
 		v, err := s.prepare(ctx, p, source, nil, deployment{})
-		if err == nil && served != nil {
+		if err == nil && v.record.name() == r.Serving {
 			v.since, v.by = r.Since, DeployResult(r.By)
 		}
 		return v, err
+	}
+	if served == nil {
+		s.loseOthers(p, id, r)
 	}
 	if served == nil || served.identity == id {
 		return again(source)
@@ -242,6 +254,19 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 		return v, nil
 	}
 	return nil, err
+}
+
+// loseOthers says what was decided about a plugin that cannot be heeded, since the version that served
+// is not kept.
+func (s *startup) loseOthers(p *plugin, id [32]byte, r store.Record) {
+	const needs = "the one that served beside or before it is not kept (Config.CacheDir and Watch, --cache-dir)"
+	switch id {
+	case p.rejected:
+		s.log.Warn("a version that was rolled back serves, since "+needs, "plugin", p.source)
+		p.rejected = [32]byte{}
+	case fromHex(r.Trial):
+		s.log.Warn("a version that was a canary serves all tasks, since "+needs, "plugin", p.source)
+	}
 }
 
 // tellCompiling returns what says, once, that a start of so many plugins compiles, which takes

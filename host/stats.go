@@ -52,8 +52,8 @@ type Stats struct {
 
 // StateStats is a snapshot of what is kept in Config.State.
 type StateStats struct {
-	// Unsaved is how many changes of streams' states wait to be saved, deletions among them, and
-	// UnsavedFor is for how long the first of them has.
+	// Unsaved is how many changes wait to be saved, deletions among them: of streams' states, and of what
+	// was decided about plugins. UnsavedFor is for how long the first of them has.
 	Unsaved    int
 	UnsavedFor time.Duration
 	// Saves is how many saves succeeded, those with nothing to save among them, and SaveFailures how

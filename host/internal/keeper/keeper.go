@@ -109,10 +109,11 @@ type Keeper[S any] struct {
 	turn    chan struct{}
 	window  []stream.Taken[S]
 	batch   []state.Change
-	retries int  // since the last save that succeeded
+	retries int  // since the last save in which all succeeded
 	unswept bool // a listing is to find records that are to be deleted
 
 	mu      sync.Mutex // guards the rest
+	others  []*other   // what else is saved
 	queue   []job[S]   // what is to be loaded
 	at      int        // which of queue is next
 	running int        // loaders
@@ -160,7 +161,7 @@ func (k *Keeper[S]) Wake() {
 func (k *Keeper[S]) round() time.Duration {
 	began, retries := time.Now(), 0
 	_ = k.locked(k.ctx, func(ctx context.Context) error { // what fails is told, and tried again
-		err := k.flush(ctx)
+		err := k.saveAll(ctx)
 		retries = k.retries
 		return err
 	})
@@ -188,12 +189,13 @@ func (k *Keeper[S]) locked(ctx context.Context, f func(context.Context) error) e
 	return f(ctx)
 }
 
-// Save saves what has changed until now. It returns when that is saved, or with an error.
+// Save saves what has changed until now, and what else there is to save. It returns when that is saved,
+// or with an error.
 func (k *Keeper[S]) Save(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(k.ctx, func() { cancel(context.Cause(k.ctx)) })()
-	return k.locked(ctx, k.flush)
+	return k.locked(ctx, k.saveAll)
 }
 
 // Hurry ends the loading, and the saving after a while in which the last save may succeed.

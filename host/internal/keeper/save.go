@@ -15,7 +15,23 @@ import (
 // errSlow ends the saving of a batch that takes too long.
 var errSlow = fmt.Errorf("the store did not answer within %v: %w", SaveTimeout, context.DeadlineExceeded)
 
-// flush saves what has changed until now. The caller has the turn.
+// saveAll saves the streams, and then what else there is, also if the streams could not be. The caller has
+// the turn.
+func (k *Keeper[S]) saveAll(ctx context.Context) error {
+	err := k.flush(ctx)
+	for _, o := range k.rest() {
+		err = errors.Join(err, o.run(ctx))
+	}
+	switch {
+	case err == nil:
+		k.retries = 0
+	case ctx.Err() == nil:
+		k.retries++
+	}
+	return err
+}
+
+// flush saves the streams that have changed until now. The caller has the turn.
 func (k *Keeper[S]) flush(ctx context.Context) error {
 	began := time.Now()
 	k.cfg.Streams.Expire()
@@ -124,7 +140,6 @@ func (k *Keeper[S]) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	k.retries++
 	st := k.cfg.Streams.Stats()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -140,7 +155,6 @@ func (k *Keeper[S]) failed(ctx context.Context, err error) error {
 
 // succeeded takes note of a save.
 func (k *Keeper[S]) succeeded(r Report) {
-	k.retries = 0
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.stats.saved(r)

@@ -217,7 +217,7 @@ type Record struct {
 	// Plugin says whose it is, for whoever looks at the file.
 	Plugin string `json:"plugin"`
 	// Dir is the plugin directory, without which the record has no meaning.
-	Dir string `json:"dir"`
+	Dir string `json:"dir,omitempty"`
 	// Serving serves, and Previous did before: names of versions.
 	Serving  string `json:"serving"`
 	Previous string `json:"previous,omitempty"`
@@ -266,12 +266,20 @@ func (s *Store) Load(key string) (r Record, err error) {
 	case err != nil:
 		return r, err
 	}
-	if err := json.Unmarshal(b, &r); err != nil {
+	if r, err = ParseRecord(b); err != nil {
 		return Record{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+// ParseRecord reads the JSON of a record.
+func ParseRecord(b []byte) (r Record, err error) {
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Record{}, err
 	}
 	for _, id := range []string{r.Serving, r.Previous, r.Trial, r.Rejected} {
 		if id != "" && !idForm.MatchString(id) {
-			return Record{}, fmt.Errorf("%s: %.80q is no identity of a version", name, id)
+			return Record{}, fmt.Errorf("%.80q is no identity of a version", id)
 		}
 	}
 	return r, nil

@@ -1,0 +1,193 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/resonhost/resonhost/host/internal/store"
+	"github.com/resonhost/resonhost/internal/outage"
+	"github.com/resonhost/resonhost/state"
+)
+
+const (
+	// decisionFormat is the number of the form of stored decisions, which is the JSON of store.Record.
+	decisionFormat = 1
+	// decisionTimeout is how long what decides waits for the store. Then the decision is saved later.
+	decisionTimeout = 2 * time.Second
+)
+
+// errDeferred is a decision that is not saved yet. That is told, once an outage.
+var errDeferred = errors.New("what was decided waits for the store of states")
+
+// decisions keeps in Config.State what was decided about plugins: which version serves, which one was
+// rolled back or is on trial, and who is paused. The methods of a nil one do nothing.
+type decisions struct {
+	state state.Store
+	log   *slog.Logger
+
+	saving sync.Mutex // keeps saves in order
+
+	mu      sync.Mutex              // guards the rest
+	known   map[string]store.Record // as stored, or as they are to be, by the plugin's source
+	unsaved map[string]bool         // sources whose record is to be saved, or deleted if none is known
+	outage  outage.Outage
+}
+
+// openDecisions reads what was decided; nil without Config.State.
+func openDecisions(ctx context.Context, cfg *Config) (*decisions, error) {
+	if cfg.State == nil {
+		return nil, nil
+	}
+	d := &decisions{state: cfg.State, log: cfg.Logger, known: make(map[string]store.Record), unsaved: make(map[string]bool)}
+	var tally state.Tally
+	err := cfg.State.List(ctx, state.Filter{Kind: state.KindPlugin, Data: true}, func(r state.Record) error {
+		of, err := parseDecision(&r)
+		tally.Note(err)
+		if err != nil {
+			d.log.Error("what was decided about a plugin cannot be read; the record stays until it is saved anew", "plugin", r.Key.Name, "error", err)
+			return nil
+		}
+		d.known[r.Key.Name] = of
+		return nil
+	})
+	if err == nil {
+		err = tally.KeyFault("records of plugins")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what was decided about plugins is not known: %w", err)
+	}
+	return d, nil
+}
+
+func parseDecision(r *state.Record) (store.Record, error) {
+	fault := func(err error, form string, args ...any) (store.Record, error) {
+		return store.Record{}, &state.RecordError{Key: r.Key, Reason: fmt.Sprintf(form, args...), Err: err}
+	}
+	switch {
+	case r.Err != nil:
+		return store.Record{}, r.Err
+	case r.Format > decisionFormat:
+		return fault(state.ErrNewer, "it has format %d, and this program reads %d", r.Format, decisionFormat)
+	}
+	of, err := store.ParseRecord(r.Data)
+	switch {
+	case err != nil:
+		return fault(state.ErrCorrupt, "it is no decision: %v", err)
+	case of.Plugin != r.Key.Name || r.Key.Tenant != "":
+		return fault(state.ErrCorrupt, "it is about the plugin of another key")
+	}
+	return of, nil
+}
+
+// of returns what was decided about a source.
+func (d *decisions) of(source string) (r store.Record, ok bool) {
+	if d == nil {
+		return r, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, ok = d.known[source]
+	return r, ok
+}
+
+// save saves what was decided about a source, nil for nothing any more. If that fails it is tried
+// again by each save of the host, until it succeeds.
+func (d *decisions) save(source string, r *store.Record) error {
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	known, ok := d.known[source]
+	switch {
+	case r == nil && ok:
+		delete(d.known, source)
+	case r != nil && (!ok || known != *r):
+		d.known[source] = *r
+	default: // it is stored, or waits
+		d.mu.Unlock()
+		return nil
+	}
+	d.unsaved[source] = true
+	since := d.outage.Since()
+	d.mu.Unlock()
+	if !since.IsZero() {
+		return fmt.Errorf("%w, which has failed since %s", errDeferred, since.UTC().Format(time.RFC3339))
+	}
+	return d.flush(context.Background())
+}
+
+// flush saves what is not saved.
+func (d *decisions) flush(ctx context.Context) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	changes, sources := d.changes()
+	if len(changes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
+	defer cancel()
+	if err := d.state.Save(ctx, changes); err != nil {
+		return d.failed(err)
+	}
+	d.saved(sources)
+	return nil
+}
+
+// decided is what was decided about a plugin; not there if nothing is any more.
+type decided struct {
+	record store.Record
+	there  bool
+}
+
+// changes returns what is to be saved, and of which sources it is.
+func (d *decisions) changes() (changes []state.Change, sources map[string]decided) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sources = make(map[string]decided)
+	for source := range d.unsaved {
+		c := state.Change{Record: state.Record{Key: state.Key{Kind: state.KindPlugin, Name: source}, Format: decisionFormat, Changed: time.Now()}}
+		r, ok := d.known[source]
+		if c.Delete = !ok; ok {
+			c.Data, _ = json.Marshal(r) // texts and times, which cannot fail
+		}
+		changes, sources[source] = append(changes, c), decided{r, ok}
+	}
+	return changes, sources
+}
+
+func (d *decisions) saved(sources map[string]decided) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for source, was := range sources {
+		if r, ok := d.known[source]; (decided{r, ok}) == was { // else a newer decision waits
+			delete(d.unsaved, source)
+		}
+	}
+	if lasted, ended := d.outage.End(); ended {
+		d.log.Info("what was decided about plugins is saved again", "outage", lasted)
+	}
+}
+
+func (d *decisions) failed(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.outage.Begin() {
+		d.log.Error("what was decided about plugins is not saved; each save tries it again", "error", err, "fault", string(state.FaultOf(err)))
+	}
+	return fmt.Errorf("%w: %w", errDeferred, err)
+}
+
+// waiting returns how many decisions are not saved, and for how long that has failed.
+func (d *decisions) waiting() (n int, since time.Time) {
+	if d == nil {
+		return 0, since
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.unsaved), d.outage.Since()
+}

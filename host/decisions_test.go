@@ -1,0 +1,260 @@
+package host_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/internal/logtest"
+	"github.com/resonhost/resonhost/state"
+)
+
+// decided returns what a store has of a plugin.
+func decided(t *testing.T, store state.Store, source string) (r state.Record, doc map[string]any) {
+	t.Helper()
+	r, err := store.Load(t.Context(), state.Key{Kind: state.KindPlugin, Name: source})
+	if errors.Is(err, state.ErrNotFound) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(r.Data, &doc)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, doc
+}
+
+// TestPauseIsStored has a host come after one that was killed, without a directory that is watched and
+// without a cache: the store has what was decided.
+func TestPauseIsStored(t *testing.T) {
+	store := state.NewMemory()
+	begin := func() *host.Host {
+		return hosted.Start(t, host.Config{
+			Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}, State: store,
+		})
+	}
+	h := begin()
+	if err := h.Pause("swap"); err != nil {
+		t.Fatal(err)
+	}
+	before, doc := decided(t, store, "swap") // as if the host were killed now
+	if doc["paused"] != true {
+		t.Errorf("stored: %v", doc)
+	}
+	closeHost(t, h)
+	h = begin()
+	if _, err := h.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrPaused) {
+		t.Errorf("%v, want that it is paused", err)
+	}
+	if err := h.Resume("swap"); err != nil {
+		t.Fatal(err)
+	}
+	closeHost(t, h)
+	after, doc := decided(t, store, "swap")
+	if doc["paused"] == true || after.Changed.Before(before.Changed) {
+		t.Errorf("stored: %v at %v", doc, after.Changed)
+	}
+	h = begin()
+	if _, err := h.Run(t.Context(), "swap", nil); err != nil {
+		t.Error(err)
+	}
+	closeHost(t, h)
+	if same, _ := decided(t, store, "swap"); !same.Changed.Equal(after.Changed) {
+		t.Errorf("a start that decided nothing has saved at %v, after %v", same.Changed, after.Changed)
+	}
+}
+
+// TestStoreGoesBeforeCache has a pause move from the cache to a store that has nothing of the plugin,
+// and count there no more.
+func TestStoreGoesBeforeCache(t *testing.T) {
+	dir, cache, store := t.TempDir(), t.TempDir(), state.NewMemory()
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	of := func(store state.Store) *watched {
+		return watch(t, dir, cache, func(c *host.Config) { c.State = store })
+	}
+	wantPaused := func(w *watched, want bool) {
+		t.Helper()
+		if p := w.Plugins()[0]; p.Paused != want {
+			t.Errorf("paused: %v", p.Paused)
+		}
+	}
+	w := of(nil)
+	if err := w.Pause("swap"); err != nil {
+		t.Fatal(err)
+	}
+	closeHost(t, w.Host)
+	w = of(store)
+	wantPaused(w, true)
+	if _, doc := decided(t, store, "swap"); doc["paused"] != true {
+		t.Errorf("stored: %v", doc)
+	}
+	closeHost(t, w.Host)
+	w = of(nil)
+	if err := w.Resume("swap"); err != nil {
+		t.Fatal(err)
+	}
+	closeHost(t, w.Host)
+	w = of(store)
+	wantPaused(w, true)
+	if err := w.Unload(t.Context(), "swap"); err != nil {
+		t.Fatal(err)
+	}
+	if _, doc := decided(t, store, "swap"); doc != nil {
+		t.Errorf("of a plugin that is gone there is %v", doc)
+	}
+	closeHost(t, w.Host)
+}
+
+// TestRolledBackIsStored has a rollback outlive the host by a store and a cache of versions; without
+// the cache, the log says that it does not.
+func TestRolledBackIsStored(t *testing.T) {
+	dir, cache, store := t.TempDir(), t.TempDir(), state.NewMemory()
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	keep := func(c *host.Config) { c.State = store }
+	w := watch(t, dir, cache, keep)
+	w.await(event.PluginReady)
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2"}))
+	w.await(event.PluginSwapped)
+	if err := w.Rollback(t.Context(), "swap", host.StateDefault); err != nil {
+		t.Fatal(err)
+	}
+	closeHost(t, w.Host)
+	w = watch(t, dir, cache, keep)
+	answers(t, w, "", guesttest.SwapTag("v1"))
+	closeHost(t, w.Host)
+	var log logtest.Log
+	w = watch(t, dir, "", func(c *host.Config) {
+		keep(c)
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	answers(t, w, "", guesttest.SwapTag("v2"))
+	closeHost(t, w.Host)
+	if !strings.Contains(log.String(), "a version that was rolled back serves") {
+		t.Errorf("not told:\n%s", log.String())
+	}
+}
+
+// TestDecisionsWait has a store that is away when plugins are paused. That is told once, and saved
+// once the store works.
+func TestDecisionsWait(t *testing.T) {
+	store := &failingStore{Store: state.NewMemory()}
+	var log logtest.Log
+	h := hosted.Start(t, host.Config{
+		Plugins: []host.Source{
+			{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})},
+			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
+		},
+		State: store, StateInterval: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	store.set(func(s *failingStore) { s.save = func(context.Context) error { return state.ErrUnavailable } })
+	for _, name := range []string{"swap", "hostile"} {
+		if err := h.Pause(name); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(log.String(), "plugin="+name+" at_next_start_too=false") {
+			t.Errorf("not told that it is not kept:\n%s", log.String())
+		}
+	}
+	if st := h.Stats().State; st.Unsaved != 2 || st.UnsavedFor <= 0 {
+		t.Errorf("stats %+v", st)
+	}
+	if err := h.SaveState(t.Context()); !errors.Is(err, state.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
+	store.set(func(s *failingStore) { s.save = nil })
+	if err := h.SaveState(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"swap", "hostile"} {
+		if _, doc := decided(t, store, name); doc["paused"] != true {
+			t.Errorf("stored: %v", doc)
+		}
+	}
+	if st := h.Stats().State; st.Unsaved != 0 || st.UnsavedFor != 0 {
+		t.Errorf("stats %+v", st)
+	}
+	if text := log.String(); strings.Count(text, "plugins is not saved") != 1 || strings.Count(text, "plugins is saved again") != 1 {
+		t.Errorf("not told once:\n%s", text)
+	}
+	closeHost(t, h)
+}
+
+// TestDecisionsThatCannotBeRead has records that are none. The plugin serves as if nothing had been decided.
+func TestDecisionsThatCannotBeRead(t *testing.T) {
+	for name, r := range map[string]state.Record{
+		"newer":   {Format: 99, Data: []byte(`{"plugin": "swap", "paused": true}`)},
+		"no JSON": {Format: 1, Data: []byte("?")},
+		"another": {Format: 1, Data: []byte(`{"plugin": "other", "paused": true}`)},
+		"version": {Format: 1, Data: []byte(`{"plugin": "swap", "serving": "../../etc", "paused": true}`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := state.NewMemory()
+			r.Key = state.Key{Kind: state.KindPlugin, Name: "swap"}
+			if err := store.Save(t.Context(), []state.Change{{Record: r}}); err != nil {
+				t.Fatal(err)
+			}
+			var log logtest.Log
+			h := hosted.Start(t, host.Config{
+				Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}, State: store,
+				Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			if _, err := h.Run(t.Context(), "swap", nil); err != nil {
+				t.Error(err)
+			}
+			closeHost(t, h)
+			if n := strings.Count(log.String(), "what was decided about a plugin cannot be read"); n != 1 {
+				t.Errorf("told %d times:\n%s", n, log.String())
+			}
+		})
+	}
+}
+
+// TestOnSave has further savers called by each save, until they are removed.
+func TestOnSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := diarist(t, state.NewMemory(), func(c *host.Config) { c.StateInterval = time.Minute })
+		calls := 0
+		fault := errors.New("no room")
+		var fails error
+		remove := h.OnSave(func(context.Context) error { calls++; return fails })
+		time.Sleep(61 * time.Second)
+		synctest.Wait()
+		if calls != 1 {
+			t.Errorf("%d calls in the interval, want 1", calls)
+		}
+		fails = fault
+		if err := h.SaveState(t.Context()); !errors.Is(err, fault) || calls != 2 {
+			t.Errorf("error %v after %d calls", err, calls)
+		}
+		time.Sleep(60 * time.Second) // at the end of the interval, and 1 s later again
+		synctest.Wait()
+		fails = nil
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if calls != 4 {
+			t.Errorf("%d calls, want 4", calls)
+		}
+		remove()
+		remove()
+		if err := h.SaveState(t.Context()); err != nil || calls != 4 {
+			t.Errorf("error %v after %d calls", err, calls)
+		}
+		h.OnSave(func(ctx context.Context) error { calls++; return ctx.Err() })
+		closeHost(t, h)
+		if calls < 5 {
+			t.Errorf("%d calls, want one by Close", calls)
+		}
+	})
+	h, _ := inline(t, nil)
+	h.OnSave(func(context.Context) error { t.Error("called without a store"); return nil })()
+}
