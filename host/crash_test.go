@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
+	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/redistest"
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
@@ -29,12 +31,18 @@ import (
 
 var crashes = flag.Int("crashes", 6, "how often TestKilled kills a host, for each store")
 
-// crashStore is set in a process that TestKilled kills: it names the store.
-const crashStore = "RESONHOST_TEST_CRASH_STORE"
+// These are set in a process that TestKilled kills: they name the store, and a directory with the
+// guest and room for a cache.
+const (
+	crashStore = "RESONHOST_TEST_CRASH_STORE"
+	crashDir   = "RESONHOST_TEST_CRASH_DIR"
+)
 
 const (
 	crashStreams  = 1000
 	crashInterval = 100 * time.Millisecond
+	// crashBeat is how often a process shows that it runs.
+	crashBeat = 10 * time.Millisecond
 )
 
 // openCrashStore opens the store of that name: bolt:DIR, or a URL of Redis.
@@ -45,8 +53,7 @@ func openCrashStore(ctx context.Context, name string) (state.Store, error) {
 	return redis.Open(ctx, redis.Options{URL: name})
 }
 
-// chained is a transform whose state, and output, is how many tasks its stream has had and a sum of
-// all: each depends on the one before and on the stream's key, which is its input.
+// chained is the guest chain as native code.
 func chained() host.Native {
 	return guest.New(`{"name": "chain", "version": "1", "transforms": [
 		{"name": "chain", "input": "text/plain", "output": "application/octet-stream", "state_bytes": 16}]}`,
@@ -57,6 +64,7 @@ func chained() host.Native {
 		})
 }
 
+// nextLink is what the guest chain makes of a state by a task whose input is the stream's key.
 func nextLink(key string, link []byte) []byte {
 	n := uint64(0)
 	if len(link) > 0 {
@@ -69,19 +77,33 @@ func nextLink(key string, link []byte) []byte {
 }
 
 // report is what the process that is killed says, by one write each: that a task has ended, that a
-// save has, or that it is ready.
+// batch begins to be saved, that a save has ended, that it is ready, or that it runs.
 type report struct {
 	What, Stream uint32
-	Count, Sum   uint64
+	Count, Sum   uint64 // of a save, Count is how long it took, in nanoseconds
 	// At is the time; of a save, that until which it saved what had changed.
 	At int64
 }
 
 const (
 	reportTask uint32 = iota
+	reportBatch
 	reportSave
 	reportReady
+	reportBeat
 )
+
+// tellingStore says when a batch begins to be saved.
+type tellingStore struct {
+	state.Store
+
+	say func(report)
+}
+
+func (s tellingStore) Save(ctx context.Context, changes []state.Change) error {
+	s.say(report{What: reportBatch, At: time.Now().UnixNano()})
+	return s.Store.Save(ctx, changes)
+}
 
 // runCrashing is the process that is killed: it has tasks in all streams until then.
 func runCrashing(name string) error {
@@ -100,10 +122,14 @@ func runCrashing(name string) error {
 	}
 	bus := event.New(-1)
 	bus.Handle(1024, func(_ context.Context, e event.Event) {
-		say(report{What: reportSave, At: e.Body.(event.StateSaved).Until.UnixNano()})
+		saved := e.Body.(event.StateSaved)
+		say(report{What: reportSave, Count: uint64(saved.Took), At: saved.Until.UnixNano()})
 	}, event.KindStateSaved)
+	dir := os.Getenv(crashDir)
 	h, err := host.New(host.Config{
-		Mode: host.ModeInline, Native: []host.Native{chained()}, State: store, StateInterval: crashInterval, StreamAge: -1, Events: bus,
+		PluginDir: filepath.Join(dir, "plugins"), CacheDir: filepath.Join(dir, "cache"),
+		State: tellingStore{store, say}, StateInterval: crashInterval, StreamAge: -1, Events: bus,
+		Defaults: host.PluginConfig{CompileTimeout: 10 * time.Minute},
 	})
 	if err == nil {
 		err = h.Start(ctx)
@@ -112,6 +138,11 @@ func runCrashing(name string) error {
 		return err
 	}
 	say(report{What: reportReady, Count: uint64(h.Stats().Streams), At: time.Now().UnixNano()})
+	go func() {
+		for range time.Tick(crashBeat) {
+			say(report{What: reportBeat, At: time.Now().UnixNano()})
+		}
+	}()
 	const callers = 20
 	for c := range callers {
 		go func() {
@@ -156,31 +187,38 @@ func TestKilled(t *testing.T) {
 		"redis": func() string { return "redis://" + redistest.Start(t).Addr + "/0" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &crashing{t: t, store: store(), pasts: make([]past, crashStreams)}
+			c := &crashing{t: t, store: store(), dir: t.TempDir(), pasts: make([]past, crashStreams)}
+			if err := os.Mkdir(filepath.Join(c.dir, "plugins"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			save(t, filepath.Join(c.dir, "plugins"), "chain.wasm", guesttest.Build(t, "./testdata/guests/chain"))
 			for range *crashes {
 				c.live()
 			}
-			t.Logf("%d crashes; a stored state was %v old at most", *crashes, c.oldest)
+			t.Logf("%d crashes; a stored state was %v old at most, a save took %v and a start %v", *crashes, c.oldest, c.longest, c.start)
 		})
 	}
 }
 
 // crashing is what becomes of a store whose hosts are killed.
 type crashing struct {
-	t      *testing.T
-	store  string
-	pasts  []past
-	oldest time.Duration
+	t          *testing.T
+	store, dir string
+	pasts      []past
+	// oldest is how old what was stored was at most when its host was killed, longest how long a save
+	// took, and start how long a process took to be ready, but for the first, which compiles the guest.
+	oldest, longest, start time.Duration
 }
 
 // live has a host live until it is killed, and checks what it says.
 func (c *crashing) live() {
 	c.t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashStore+"="+c.store)
+	cmd.Env = append(os.Environ(), crashStore+"="+c.store, crashDir+"="+c.dir)
 	var said strings.Builder
 	cmd.Stderr = &said
 	out, err := cmd.StdoutPipe()
+	began := time.Now()
 	if err == nil {
 		err = cmd.Start()
 	}
@@ -201,6 +239,10 @@ func (c *crashing) live() {
 			c.t.Fatal(err)
 		}
 		if r.What == reportReady {
+			if c.longest > 0 {
+				c.start = max(c.start, time.Unix(0, r.At).Sub(began))
+			}
+			l.saved, l.beat = r.At, r.At
 			time.AfterFunc(50*time.Millisecond+rand.N(1500*time.Millisecond), func() {
 				killed <- time.Now()
 				_ = cmd.Process.Kill()
@@ -222,7 +264,14 @@ type life struct {
 	*crashing
 
 	first [crashStreams]bool // tasks were reported
-	saves []int64            // when they began
+	// saved is until when the last save has saved what had changed, or when the host was ready; save
+	// is when that began, 0 of none. took is how long it took.
+	saved, save int64
+	took        time.Duration
+	saving      bool // a batch is being saved, or was without its save having ended
+	// beat is when the process has last shown that it runs, and stalled the longest that it had not.
+	beat    int64
+	stalled time.Duration
 }
 
 func (l *life) take(r report) {
@@ -235,8 +284,16 @@ func (l *life) take(r report) {
 		if r.Count < want {
 			l.t.Fatalf("%d streams are stored, want %d", r.Count, want)
 		}
+	case reportBeat:
+		l.stalled, l.beat = max(l.stalled, time.Duration(r.At-l.beat)), r.At
+	case reportBatch:
+		if !l.saving {
+			l.due(r.At, "the next save begins")
+		}
+		l.saving = true
 	case reportSave:
-		l.saves = append(l.saves, r.At)
+		l.saved, l.save, l.took, l.saving = r.At, r.At, time.Duration(r.Count), false
+		l.longest = max(l.longest, l.took)
 	case reportTask:
 		p, key := &l.pasts[r.Stream], strconv.Itoa(int(r.Stream))
 		if want := binary.LittleEndian.Uint64(p.link(key, r.Count)[8:]); r.Sum != want {
@@ -258,11 +315,24 @@ func (l *life) take(r report) {
 	}
 }
 
+// due checks that no more than the interval, or the save before if that took longer, has passed since
+// the last save began. So what is stored is never older than the interval and one save. What the
+// process stood still for comes on top.
+func (l *life) due(now int64, what string) {
+	l.t.Helper()
+	slack := 100*time.Millisecond + 3*max(l.stalled, time.Duration(now-l.beat))
+	if age := time.Duration(now - l.saved); age > max(crashInterval, l.took)+slack {
+		l.t.Errorf("%s %v after the last one did, which took %v; the interval is %v, and the process stood still for %v", what, age, l.took, crashInterval, l.stalled)
+	}
+}
+
 // end works out what must be there after a life that ended at a time.
 func (l *life) end(at time.Time) {
-	began := int64(0) // of no save
-	if n := len(l.saves); n > 0 {
-		began = l.saves[n-1]
+	if !l.saving {
+		l.due(at.UnixNano(), "no save has begun")
+	}
+	began := l.save
+	if began > 0 {
 		l.oldest = max(l.oldest, at.Sub(time.Unix(0, began)))
 	}
 	for i := range l.pasts {
