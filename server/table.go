@@ -1,12 +1,9 @@
 package server
 
 import (
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/api"
@@ -119,14 +116,9 @@ func (s *Server) operatorRoutes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: "/metrics", Scope: auth.ScopeRead,
-			Query: []Parameter{{Name: "name[]", Description: "A metric that is wanted, instead of all.", Example: "resonhost_http_requests_total"}},
-			Handler: promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{
-				// Mostly of clients that left.
-				ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-				// Which has exemplars, for who asks for it.
-				EnableOpenMetrics: true,
-			}).ServeHTTP,
-			Doc: Operation{ID: "metrics", Summary: "answers metrics in Prometheus's format, or in OpenMetrics", Response: text},
+			Query:   []Parameter{{Name: "name[]", Description: "A metric that is wanted, instead of all.", Example: "resonhost_http_requests_total"}},
+			Handler: s.metrics,
+			Doc:     Operation{ID: "metrics", Summary: "answers metrics in Prometheus's format, or in OpenMetrics", Response: text},
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/stats", Scope: auth.ScopeRead, Handler: s.stats,
