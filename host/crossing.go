@@ -96,27 +96,41 @@ func (t *task) timed(ctx context.Context, call *module.Call, items []abi.Item, r
 	t.transform.counts.fuel.Add(fuel)
 	if err != nil {
 		fault := runFailure(ctx, t.transform, v, err)
-		if ended = fault.Kind; ctx.Err() != nil {
-			ended = KindCancelled // the caller's end is no failure of the plugin's
-		}
-		blame = ended
-		if errors.Is(err, ErrMemoryBudget) {
-			ended, blame = KindOutOfMemory, KindCancelled // nor is what others hold of the budget
-		}
-		if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {
-			blame = KindCancelled // nor is the size of a task, by which it would be suspended for all
-		}
+		ended, blame = blamed(ctx, fault, err)
 		return fuel, fault
 	}
 	ended, blame = "", ""
 	if v.sampler != nil && len(items) == 1 {
-		done := results[0]
-		done.Payload = done.Payload[behind:]
-		v.sampler.Offer(&sampler.Task{
-			Transform: spec.index, Name: spec.Name, Timeout: spec.timeout, Item: items[0], Stateless: t.stream == nil,
-			Result: done, Fuel: fuel, Starved: in.Starved(),
-		})
+		t.sample(call, behind, fuel, in.Starved())
 	}
 	keep = v.cfg.Isolation.shares()
 	return fuel, nil
+}
+
+// blamed is how a crossing ended that failed, and what of that the plugin is to blame for:
+// KindCancelled, if nothing.
+func blamed(ctx context.Context, fault *Error, err error) (ended, blame Kind) {
+	if ended = fault.Kind; ctx.Err() != nil {
+		ended = KindCancelled // the caller's end is no failure of the plugin's
+	}
+	blame = ended
+	if errors.Is(err, ErrMemoryBudget) {
+		ended, blame = KindOutOfMemory, KindCancelled // nor is what others hold of the budget
+	}
+	if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {
+		blame = KindCancelled // nor is the size of a task, by which it would be suspended for all
+	}
+	return ended, blame
+}
+
+// sample offers a task's call, whose result stands behind so many bytes of its payload, for a
+// comparison with the interpreter.
+func (t *task) sample(call *module.Call, behind int, fuel uint64, starved bool) {
+	v, spec := t.version, t.version.spec(t.transform.slot)
+	done := call.Results[0]
+	done.Payload = done.Payload[behind:]
+	v.sampler.Offer(&sampler.Task{
+		Transform: spec.index, Name: spec.Name, Timeout: spec.timeout, Item: call.Items[0], Stateless: call.Stateless,
+		Result: done, Fuel: fuel, Starved: starved,
+	})
 }

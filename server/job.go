@@ -44,37 +44,19 @@ const (
 // resultsOverhead is what an answer of results takes, in bytes.
 const resultsOverhead = 64 << 10
 
+// What routes of jobs have in common.
+var (
+	jobTenant  = Parameter{Name: HeaderTenant, Description: "Whose jobs these are, where the server believes it."}
+	preferWait = Parameter{Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60.", Example: "wait=30"}
+	oneJob     = []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Job{}}}
+)
+
 // jobRoutes are about jobs.
 func (s *Server) jobRoutes() []Route {
 	id := []Parameter{{Name: "id", Description: "The job's ID."}}
-	tenant := Parameter{Name: HeaderTenant, Description: "Whose jobs these are, where the server believes it."}
-	prefer := Parameter{Name: "Prefer", Description: "wait=N has the answer wait for the job's end for N seconds, at most 60.", Example: "wait=30"}
-	one := []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Job{}}}
 	flags := []string{"true", "false"}
 	return []Route{
-		{
-			Method: http.MethodPost, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.submitJob,
-			Query: []Parameter{
-				{Name: transformField, Description: "Of JSON lines: the transform.", Example: "thumbnail"},
-				{Name: streamField, Description: "Of JSON lines: the member of a line that is the key of its task's stream."},
-				{Name: priorityField, Description: "Of JSON lines: the priority of the tasks.", Values: api.Priorities()},
-				{Name: timeoutField, Description: "Of JSON lines: how long the job may take from its start, such as 30s.", Example: "30s"},
-			},
-			Doc: Operation{
-				ID: "submitJob", Summary: "takes one task, or many as JSON lines, to be done in the background",
-				Headers: []Parameter{tenant, prefer, keyParameter},
-				Request: []Body{
-					{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
-					{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
-				},
-				Status: http.StatusAccepted, Response: one,
-				Sends: []Header{{Name: "Location", Description: "The path of the job.", Always: true}, appliedHeader},
-				Errors: []host.Kind{
-					host.KindInvalidArgument, host.KindUnknownTransform, host.KindQueueFull, host.KindTimeout, host.KindUnavailable,
-					host.KindHost, api.KindUnsupportedMediaType,
-				},
-			},
-		},
+		s.submitRoute(),
 		{
 			Method: http.MethodGet, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.listJobs,
 			Query: []Parameter{
@@ -83,7 +65,7 @@ func (s *Server) jobRoutes() []Route {
 				{Name: cursorField, Description: "The member next of a list, behind which this one begins."},
 			},
 			Doc: Operation{
-				ID: "listJobs", Summary: "lists the caller's jobs", Headers: []Parameter{tenant},
+				ID: "listJobs", Summary: "lists the caller's jobs", Headers: []Parameter{jobTenant},
 				Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.Jobs{}}}, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull},
 			},
 		},
@@ -91,8 +73,8 @@ func (s *Server) jobRoutes() []Route {
 			Method: http.MethodGet, Path: "/v1/jobs/{id}", Scope: auth.ScopeCall, Handler: s.getJob,
 			Doc: Operation{
 				ID: "getJob", Summary: "answers a job's state, at once or once it is over", Path: id,
-				Headers:  []Parameter{tenant, prefer},
-				Response: one, Sends: []Header{appliedHeader}, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
+				Headers:  []Parameter{jobTenant, preferWait},
+				Response: oneJob, Sends: []Header{appliedHeader}, Errors: []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
 			},
 		},
 		{
@@ -102,7 +84,7 @@ func (s *Server) jobRoutes() []Route {
 				{Name: offsetField, Description: "At which byte of the results to begin; default 0.", Example: "0"},
 			},
 			Doc: Operation{
-				ID: "jobResults", Summary: "answers a job's results so far, as JSON lines", Path: id, Headers: []Parameter{tenant},
+				ID: "jobResults", Summary: "answers a job's results so far, as JSON lines", Path: id, Headers: []Parameter{jobTenant},
 				Response: []Body{{MediaType: MediaTypeLines, Description: "For each task its result or a Failure, in the tasks' order.", Item: orFailure(nil)}},
 				Sends:    []Header{{Name: HeaderJobState, Description: "The state in which the job was when the answer began.", Always: true}},
 				Errors:   []host.Kind{host.KindInvalidArgument, host.KindQueueFull, api.KindUnknownJob},
@@ -112,8 +94,35 @@ func (s *Server) jobRoutes() []Route {
 			Method: http.MethodDelete, Path: "/v1/jobs/{id}", Scope: auth.ScopeCall, Handler: s.cancelJob,
 			Query: []Parameter{{Name: removeField, Description: "Whether the job is forgotten, too, with its results.", Values: flags}},
 			Doc: Operation{
-				ID: "cancelJob", Summary: "cancels a job", Path: id, Headers: []Parameter{tenant},
-				Response: one, Errors: []host.Kind{host.KindInvalidArgument, host.KindHost, api.KindUnknownJob},
+				ID: "cancelJob", Summary: "cancels a job", Path: id, Headers: []Parameter{jobTenant},
+				Response: oneJob, Errors: []host.Kind{host.KindInvalidArgument, host.KindHost, api.KindUnknownJob},
+			},
+		},
+	}
+}
+
+// submitRoute takes a job.
+func (s *Server) submitRoute() Route {
+	return Route{
+		Method: http.MethodPost, Path: "/v1/jobs", Scope: auth.ScopeCall, Handler: s.submitJob,
+		Query: []Parameter{
+			{Name: transformField, Description: "Of JSON lines: the transform.", Example: "thumbnail"},
+			{Name: streamField, Description: "Of JSON lines: the member of a line that is the key of its task's stream."},
+			{Name: priorityField, Description: "Of JSON lines: the priority of the tasks.", Values: api.Priorities()},
+			{Name: timeoutField, Description: "Of JSON lines: how long the job may take from its start, such as 30s.", Example: "30s"},
+		},
+		Doc: Operation{
+			ID: "submitJob", Summary: "takes one task, or many as JSON lines, to be done in the background",
+			Headers: []Parameter{jobTenant, preferWait, keyParameter},
+			Request: []Body{
+				{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
+				{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
+			},
+			Status: http.StatusAccepted, Response: oneJob,
+			Sends: []Header{{Name: "Location", Description: "The path of the job.", Always: true}, appliedHeader},
+			Errors: []host.Kind{
+				host.KindInvalidArgument, host.KindUnknownTransform, host.KindQueueFull, host.KindTimeout, host.KindUnavailable,
+				host.KindHost, api.KindUnsupportedMediaType,
 			},
 		},
 	}

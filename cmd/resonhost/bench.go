@@ -33,12 +33,14 @@ type bench struct {
 	quiet    bool
 }
 
-// trials are what bench can measure.
-var trials = []struct {
+// measurement is what bench can measure.
+type measurement struct {
 	name     string
 	duration time.Duration // by default
 	run      func(context.Context, *workload.Bench, *bench) (*workload.Report, error)
-}{
+}
+
+var measurements = []measurement{
 	{"lag", 10 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.period != 0 {
 			return nil, usagef("--period: is for bench network")
@@ -120,40 +122,9 @@ func benchCommand(std stdio) *cli.Command {
 }
 
 func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string) error {
-	names := make([]string, len(trials))
-	for i := range trials {
-		names[i] = trials[i].name
-	}
-	if len(args) != 1 {
-		return usagef("say what to measure: resonhost bench %s", strings.Join(names, "|"))
-	}
-	which := slices.Index(names, args[0])
-	if which < 0 {
-		return usagef("bench: there is no measurement %q%s", args[0], thereAre(args[0], names))
-	}
-	// Before anything is measured.
-	if b.swaps != 0 && args[0] != "swap" {
-		return usagef("--swaps: is for bench swap")
-	}
-	if args[0] != "hostile" && b.clients != "" {
-		return usagef("--clients: is for bench hostile")
-	}
-	if args[0] != "hostile" && b.rounds != 0 {
-		return usagef("--rounds: is for bench hostile")
-	}
-	if args[0] == "hostile" && (b.nodes != 0 || b.period != 0) {
-		return usagef("--nodes and --period: are for bench lag and bench network")
-	}
-	for kind := range strings.SplitSeq(b.clients, ",") {
-		if kinds := workload.Attacks(); b.clients != "" && !slices.Contains(kinds, kind) {
-			return usagef("--clients: there are none of the kind %q%s", kind, thereAre(kind, kinds))
-		}
-	}
-	if b.nodes > network.MaxCapacity {
-		return usagef("--nodes: must be at most %d", network.MaxCapacity)
-	}
-	if b.period != 0 && (b.period < network.MinPeriod || b.period > network.MaxPeriod) {
-		return usagef("--period: must be %v to %v", network.MinPeriod, network.MaxPeriod)
+	m, err := b.measurement(args)
+	if err != nil {
+		return err
 	}
 	if o.host.PluginDir == "" {
 		return usagef("say where the plugins are: --plugins DIR")
@@ -164,38 +135,12 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	if err := o.setTimeSlice(o.logger(std.err)); err != nil {
 		return err
 	}
-	page, err := newPage(b.html)
+	page, err := newPage(b.html) // before anything is measured
 	if err != nil {
 		return usagef("--html %s: %w", b.html, reason(err))
 	}
 	defer page.discard()
-	t := &workload.Bench{Duration: b.duration, Open: func(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
-		opened := *o
-		change(&opened.host)
-		h, err := opened.startHost(ctx, slog.New(slog.DiscardHandler))
-		if err != nil {
-			return nil, err
-		}
-		for _, name := range workload.Transforms {
-			if _, err := h.Lookup(name); err != nil {
-				err = fmt.Errorf("bench needs the plugins cascade and tick: %w", err)
-				return nil, &exit{api.ExitPlugins, errors.Join(err, h.Close(ctx))}
-			}
-		}
-		return h, nil
-	}}
-	if t.Duration == 0 {
-		t.Duration = trials[which].duration
-	}
-	if !b.quiet {
-		t.Progress = func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) }
-	}
-	var r *workload.Report
-	if args[0] == "hostile" {
-		r, err = o.hostile(ctx, t, b)
-	} else {
-		r, err = trials[which].run(ctx, t, b)
-	}
+	r, err := o.measure(ctx, std, m, b)
 	if err != nil {
 		if ctx.Err() != nil {
 			return &exit{api.ExitInterrupted, errInterrupted}
@@ -211,6 +156,78 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 		err = errors.Join(err, fmt.Errorf("--html %s: %w", b.html, reason(e)))
 	}
 	return errors.Join(err, missed(r))
+}
+
+// measurement is what the arguments name. Its error says so if the settings are not for it.
+func (b *bench) measurement(args []string) (*measurement, error) {
+	names := make([]string, len(measurements))
+	for i := range measurements {
+		names[i] = measurements[i].name
+	}
+	if len(args) != 1 {
+		return nil, usagef("say what to measure: resonhost bench %s", strings.Join(names, "|"))
+	}
+	name := args[0]
+	which := slices.Index(names, name)
+	if which < 0 {
+		return nil, usagef("bench: there is no measurement %q%s", name, thereAre(name, names))
+	}
+	if b.swaps != 0 && name != "swap" {
+		return nil, usagef("--swaps: is for bench swap")
+	}
+	if name != "hostile" && b.clients != "" {
+		return nil, usagef("--clients: is for bench hostile")
+	}
+	if name != "hostile" && b.rounds != 0 {
+		return nil, usagef("--rounds: is for bench hostile")
+	}
+	if name == "hostile" && (b.nodes != 0 || b.period != 0) {
+		return nil, usagef("--nodes and --period: are for bench lag and bench network")
+	}
+	for kind := range strings.SplitSeq(b.clients, ",") {
+		if kinds := workload.Attacks(); b.clients != "" && !slices.Contains(kinds, kind) {
+			return nil, usagef("--clients: there are none of the kind %q%s", kind, thereAre(kind, kinds))
+		}
+	}
+	if b.nodes > network.MaxCapacity {
+		return nil, usagef("--nodes: must be at most %d", network.MaxCapacity)
+	}
+	if b.period != 0 && (b.period < network.MinPeriod || b.period > network.MaxPeriod) {
+		return nil, usagef("--period: must be %v to %v", network.MinPeriod, network.MaxPeriod)
+	}
+	return &measurements[which], nil
+}
+
+// measure does a measurement.
+func (o *options) measure(ctx context.Context, std stdio, m *measurement, b *bench) (*workload.Report, error) {
+	t := &workload.Bench{Duration: b.duration, Open: o.openBenched}
+	if t.Duration == 0 {
+		t.Duration = m.duration
+	}
+	if !b.quiet {
+		t.Progress = func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) }
+	}
+	if m.run == nil {
+		return o.hostile(ctx, t, b)
+	}
+	return m.run(ctx, t, b)
+}
+
+// openBenched starts a host that has the plugins which are measured.
+func (o *options) openBenched(ctx context.Context, change func(*host.Config)) (*host.Host, error) {
+	opened := *o
+	change(&opened.host)
+	h, err := opened.startHost(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range workload.Transforms {
+		if _, err := h.Lookup(name); err != nil {
+			err = fmt.Errorf("bench needs the plugins cascade and tick: %w", err)
+			return nil, &exit{api.ExitPlugins, errors.Join(err, h.Close(ctx))}
+		}
+	}
+	return h, nil
 }
 
 // missed is an error if not all aims were met.

@@ -64,7 +64,7 @@ var argumentsOf = map[string]func() candidates{
 	"completion": func() candidates { return wordsOf(shells) },
 	"bench": func() candidates {
 		var names []string
-		for _, t := range trials {
+		for _, t := range measurements {
 			names = append(names, t.name)
 		}
 		return wordsOf(names)

@@ -204,54 +204,65 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 			in.Manifest.Transforms, in.Imports, in.Exports,
 		})
 	}
-	// A tabwriter keeps what goes wrong for Flush.
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	row("file", "%s", printable(file))
-	row("plugin", "%s %s", in.Manifest.Name, in.Manifest.Version)
-	row("kind", "%s: %s", in.Kind, in.Claim)
-	row("hash", "sha256:%s", in.Hash)
-	row("size", "%s", humanize.IBytes(uint64(in.Size)))
-	row("memory", "%s", humanize.IBytes(uint64(in.Memory)))
-	row("self-tests", "%d passed", in.SelfTests)
+	t := newSheet(w)
+	t.row("file", "%s", printable(file))
+	t.row("plugin", "%s %s", in.Manifest.Name, in.Manifest.Version)
+	t.row("kind", "%s: %s", in.Kind, in.Claim)
+	t.row("hash", "sha256:%s", in.Hash)
+	t.row("size", "%s", humanize.IBytes(uint64(in.Size)))
+	t.row("memory", "%s", humanize.IBytes(uint64(in.Memory)))
+	t.row("self-tests", "%d passed", in.SelfTests)
 	for _, warning := range in.Warnings {
-		row("warning", "%s", printable(warning))
+		t.row("warning", "%s", printable(warning))
 	}
 	if noReset == "" {
-		row("reset", "after each task")
+		t.row("reset", "after each task")
 	} else {
-		row("reset", "impossible, each task has a new instance: %s", printable(noReset))
+		t.row("reset", "impossible, each task has a new instance: %s", printable(noReset))
 	}
-	for _, tr := range in.Manifest.Transforms {
-		row("transform", "%s", tr.Name)
-		row("", "input %s%s", tr.Input, schemaNote(tr.InputSchema))
-		row("", "output %s%s", tr.Output, schemaNote(tr.OutputSchema))
-		if tr.StateBytes > 0 {
-			reads := ""
-			if len(tr.StateReads) > 0 {
-				reads = fmt.Sprintf(", reads %v too", tr.StateReads)
-			}
-			row("", "state of up to %s, format %d%s", humanize.IBytes(uint64(tr.StateBytes)), tr.StateVersion, reads)
-		}
-		if tr.TimeoutMS > 0 {
-			row("", "suggested timeout %v", tr.Timeout())
-		}
+	for i := range in.Manifest.Transforms {
+		t.transform(&in.Manifest.Transforms[i])
 	}
 	l := &in.Limits
-	row("limits", "memory %s, input %s, output %s, log %s/s", humanize.IBytes(uint64(l.MemoryLimit)), humanize.IBytes(uint64(l.MaxInput)),
+	t.row("limits", "memory %s, input %s, output %s, log %s/s", humanize.IBytes(uint64(l.MemoryLimit)), humanize.IBytes(uint64(l.MaxInput)),
 		humanize.IBytes(uint64(l.MaxOutput)), humanize.IBytes(uint64(l.LogBytesPerSecond)))
-	row("", "fuel %s, %d nested calls, tables of %d", orNone(l.MaxFuel), l.MaxCallDepth, l.MaxTable)
-	for _, list := range []struct {
-		name  string
-		items []string
-	}{{"imports", in.Imports}, {"exports", in.Exports}} {
-		name := list.name
-		for _, item := range list.items {
-			row(name, "%s", printable(item))
-			name = ""
-		}
-	}
+	t.row("", "fuel %s, %d nested calls, tables of %d", orNone(l.MaxFuel), l.MaxCallDepth, l.MaxTable)
+	t.list("imports", in.Imports)
+	t.list("exports", in.Exports)
 	return t.Flush()
+}
+
+// sheet has what is known of a plugin in rows, of which each has a name. What goes wrong, Flush
+// returns.
+type sheet struct{ *tabwriter.Writer }
+
+func newSheet(w io.Writer) sheet { return sheet{tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)} }
+
+func (t sheet) row(name, format string, args ...any) {
+	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+}
+
+func (t sheet) list(name string, items []string) {
+	for _, item := range items {
+		t.row(name, "%s", printable(item))
+		name = ""
+	}
+}
+
+func (t sheet) transform(tr *manifest.Transform) {
+	t.row("transform", "%s", tr.Name)
+	t.row("", "input %s%s", tr.Input, schemaNote(tr.InputSchema))
+	t.row("", "output %s%s", tr.Output, schemaNote(tr.OutputSchema))
+	if tr.StateBytes > 0 {
+		reads := ""
+		if len(tr.StateReads) > 0 {
+			reads = fmt.Sprintf(", reads %v too", tr.StateReads)
+		}
+		t.row("", "state of up to %s, format %d%s", humanize.IBytes(uint64(tr.StateBytes)), tr.StateVersion, reads)
+	}
+	if tr.TimeoutMS > 0 {
+		t.row("", "suggested timeout %v", tr.Timeout())
+	}
 }
 
 // schemaNote says that there is a schema, which --json shows.

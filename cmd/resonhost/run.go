@@ -114,11 +114,27 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	opts := server.Options{Logger: log, Audit: trail, Collectors: append(keeper.Collectors(), collect.NewCascade(h))}
-	if id := keeper.Identity(); id != nil {
+	f := &front{log: log, traces: traces, keeper: keeper, trail: trail, manager: manager, asked: asked}
+	return f.serve(ctx, o, listener, h)
+}
+
+// front is what stands before a host that serves over HTTP.
+type front struct {
+	log     *slog.Logger
+	traces  *tracing // nil for none
+	keeper  *auth.Keeper
+	trail   *auth.Trail
+	manager *supervised
+	asked   <-chan struct{} // to reload
+}
+
+// serve serves the host until ctx ends, and closes it.
+func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h *host.Host) error {
+	opts := server.Options{Logger: f.log, Audit: f.trail, Collectors: append(f.keeper.Collectors(), collect.NewCascade(h))}
+	if id := f.keeper.Identity(); id != nil {
 		opts.Identity = id
 	}
-	traces.server(&opts)
+	f.traces.server(&opts)
 	srv, networks, err := o.newServer(h, opts)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
@@ -126,12 +142,12 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err := networks.Resume(ctx); err != nil {
 		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), h.Close(context.WithoutCancel(ctx)))
 	}
-	defer manager.watch(func() { h.Stats() })()
+	defer f.manager.watch(func() { h.Stats() })()
 	d := &daemon{
-		log: log, host: h,
-		ready: func() { manager.tell(systemd.Ready, "STATUS=serving at "+listener.Addr().String()) },
+		log: f.log, host: h,
+		ready: func() { f.manager.tell(systemd.Ready, "STATUS=serving at "+listener.Addr().String()) },
 		draining: func() {
-			manager.tell(systemd.Stopping, "STATUS=draining")
+			f.manager.tell(systemd.Stopping, "STATUS=draining")
 			srv.SetDraining()
 		},
 		background: func(ctx context.Context) error {
@@ -141,10 +157,10 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 			}
 			return err
 		},
-		tls:     keeper.TLS(),
-		reloads: reloads{log: log, trail: trail, manager: manager, asked: asked, all: o.reloaders(log, keeper, h)},
+		tls:     f.keeper.TLS(),
+		reloads: reloads{log: f.log, trail: f.trail, manager: f.manager, asked: f.asked, all: o.reloaders(f.log, f.keeper, h)},
 	}
-	return d.serve(ctx, srv.Listener(listener), traces.handler(srv.Handler()), o.drainTimeout)
+	return d.serve(ctx, srv.Listener(listener), f.traces.handler(srv.Handler()), o.drainTimeout)
 }
 
 // newServer returns the server of a host, which need not be started, and the networks of nodes that

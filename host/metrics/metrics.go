@@ -153,108 +153,137 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	s := c.source.Stats()
-	gauge := func(d *prometheus.Desc, v int, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
-	}
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge(workersUp, s.Active)
-	gauge(reserve, s.Reserve)
-	gauge(workersIdle, s.Workers-s.Active)
-	ch <- prometheus.MustNewConstMetric(busy, prometheus.CounterValue, s.Busy.Seconds())
-	gauge(blocked, s.Blocked)
-	counter(dropped, s.Dropped)
-	counter(retried, s.FramesRetried)
-	counter(unknown, s.UnknownTransform)
-	gauge(streams, s.Streams)
-	gauge(streamBytes, s.StreamBytes)
-	gauge(memory, int(s.Memory))
-	gauge(memoryBudget, int(s.MemoryBudget))
-	counter(streamsGone, s.StreamsEvicted, "room")
-	counter(streamsGone, s.StreamsExpired, "age")
-	counter(streamsGone, s.StreamsReset, "format")
-	counter(rerun, s.Rerun)
+	s, to := c.source.Stats(), values(ch)
+	to.gauge(workersUp, s.Active)
+	to.gauge(reserve, s.Reserve)
+	to.gauge(workersIdle, s.Workers-s.Active)
+	to.seconds(busy, prometheus.CounterValue, s.Busy)
+	to.gauge(blocked, s.Blocked)
+	to.counter(dropped, s.Dropped)
+	to.counter(retried, s.FramesRetried)
+	to.counter(unknown, s.UnknownTransform)
+	to.gauge(streams, s.Streams)
+	to.gauge(streamBytes, s.StreamBytes)
+	to.gauge(memory, int(s.Memory))
+	to.gauge(memoryBudget, int(s.MemoryBudget))
+	to.counter(streamsGone, s.StreamsEvicted, "room")
+	to.counter(streamsGone, s.StreamsExpired, "age")
+	to.counter(streamsGone, s.StreamsReset, "format")
+	to.counter(rerun, s.Rerun)
 	if s.State != nil {
-		collectState(s.State, gauge, counter, ch)
+		to.state(s.State)
 	}
 	for plugin, results := range s.Deploys {
 		for result, n := range results {
-			counter(reloads, n, plugin, string(result))
+			to.counter(reloads, n, plugin, string(result))
 		}
 	}
 	for i := range s.Plugins {
 		p := &s.Plugins[i]
-		gauge(pluginInfo, 1, p.Name, p.Version, p.Hash, p.Kind)
-		gauge(poolSize, p.Instances, p.Name)
-		gauge(queueDepth, p.QueueDepth, p.Name)
-		gauge(instancesUsed, p.InUse, p.Name)
-		gauge(instancesMax, p.MaxInstances, p.Name)
-		counter(created, p.Created, p.Name)
-		counter(notCreated, p.CreateFailed, p.Name)
-		counter(freed, p.Broken, p.Name, "broken")
-		counter(freed, p.Replaced, p.Name, "replaced")
-		counter(freed, p.Retired, p.Name, "retired")
-		counter(freed, p.Evicted, p.Name, "evicted")
-		counter(logDropped, p.LogDropped, p.Name)
-		counter(verifyChecks, p.Verify.Checks, p.Name)
-		counter(mismatches, p.Verify.Mismatches, p.Name)
-		counter(verifySkipped, p.Verify.Skipped, p.Name, "interpreter")
-		counter(verifySkipped, p.Verify.Dropped, p.Name, "rate")
-		gauge(suspended, map[bool]int{true: 1}[p.Suspended], p.Name)
-		gauge(paused, map[bool]int{true: 1}[p.Paused], p.Name)
-		gauge(refused, map[bool]int{true: 1}[p.Failure != nil], p.Name)
-		share := 0.0
-		if p.Canary != nil {
-			share = p.Canary.Share
-		}
-		ch <- prometheus.MustNewConstMetric(canary, prometheus.GaugeValue, share, p.Name)
-		counter(suspensions, p.Suspensions, p.Name)
-		for _, f := range p.Functions {
-			counter(functionCalls, f.Calls-f.Failed, p.Name, f.Name, "ok")
-			counter(functionCalls, f.Failed, p.Name, f.Name, "failed")
-			ch <- prometheus.MustNewConstMetric(functionTime, prometheus.CounterValue, f.Time.Seconds(), p.Name, f.Name)
-		}
+		to.plugin(p)
 		for j := range p.Transforms {
-			t := &p.Transforms[j]
-			counter(tasks, t.OK, t.Name, "ok")
-			counter(fuel, t.Fuel, t.Name)
-			counter(joined, t.Joined, t.Name)
-			gauge(window, t.Row, t.Name)
-			for kind, n := range t.Errors {
-				counter(tasks, n, t.Name, string(kind))
-				counter(errorsTotal, n, t.Name, string(kind))
-			}
-			ch <- c.histogram(taskDuration, &t.Run, time.Millisecond, t.Name, SeriesRun)
-			ch <- c.histogram(queueWait, &t.Wait, time.Second, t.Name, SeriesWait)
-			ch <- c.histogram(taskLatency, &t.Latency, time.Second, t.Name, SeriesLatency)
+			c.transform(to, &p.Transforms[j])
 		}
 	}
 }
 
-// collectState collects what became of states in a store.
-func collectState(
-	s *host.StateStats, gauge func(*prometheus.Desc, int, ...string), counter func(*prometheus.Desc, uint64, ...string), ch chan<- prometheus.Metric,
-) {
-	counter(saves, s.Saves)
-	ch <- prometheus.MustNewConstMetric(saveTook, prometheus.GaugeValue, float64(s.LastTook)/float64(time.Millisecond))
-	gauge(saveBytes, int(s.LastBytes))
-	counter(stateSaved, s.Saved)
-	counter(stateDeleted, s.Deleted)
-	gauge(unsaved, s.Unsaved)
-	ch <- prometheus.MustNewConstMetric(unsavedFor, prometheus.GaugeValue, s.UnsavedFor.Seconds())
-	counter(loads, s.Loads)
-	counter(stateLost, s.Lost)
-	gauge(unreadable, s.Unreadable)
+// transform collects what became of a transform's tasks.
+func (c *collector) transform(to values, t *host.TransformStats) {
+	to.counter(tasks, t.OK, t.Name, "ok")
+	to.counter(fuel, t.Fuel, t.Name)
+	to.counter(joined, t.Joined, t.Name)
+	to.gauge(window, t.Row, t.Name)
+	for kind, n := range t.Errors {
+		to.counter(tasks, n, t.Name, string(kind))
+		to.counter(errorsTotal, n, t.Name, string(kind))
+	}
+	to <- c.histogram(taskDuration, &t.Run, time.Millisecond, t.Name, SeriesRun)
+	to <- c.histogram(queueWait, &t.Wait, time.Second, t.Name, SeriesWait)
+	to <- c.histogram(taskLatency, &t.Latency, time.Second, t.Name, SeriesLatency)
+}
+
+// values takes what is collected.
+type values chan<- prometheus.Metric
+
+func (to values) add(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels []string) {
+	to <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+}
+
+func (to values) gauge(d *prometheus.Desc, v int, labels ...string) {
+	to.add(d, prometheus.GaugeValue, float64(v), labels)
+}
+
+// flag is a gauge that is 1 or 0.
+func (to values) flag(d *prometheus.Desc, v bool, labels ...string) {
+	n := 0
+	if v {
+		n = 1
+	}
+	to.gauge(d, n, labels...)
+}
+
+func (to values) counter(d *prometheus.Desc, v uint64, labels ...string) {
+	to.add(d, prometheus.CounterValue, float64(v), labels)
+}
+
+func (to values) seconds(d *prometheus.Desc, kind prometheus.ValueType, v time.Duration, labels ...string) {
+	to.add(d, kind, v.Seconds(), labels)
+}
+
+// plugin collects what a plugin and its instances do.
+func (to values) plugin(p *host.PluginStats) {
+	to.gauge(pluginInfo, 1, p.Name, p.Version, p.Hash, p.Kind)
+	to.gauge(poolSize, p.Instances, p.Name)
+	to.gauge(queueDepth, p.QueueDepth, p.Name)
+	to.gauge(instancesUsed, p.InUse, p.Name)
+	to.gauge(instancesMax, p.MaxInstances, p.Name)
+	to.counter(created, p.Created, p.Name)
+	to.counter(notCreated, p.CreateFailed, p.Name)
+	to.counter(freed, p.Broken, p.Name, "broken")
+	to.counter(freed, p.Replaced, p.Name, "replaced")
+	to.counter(freed, p.Retired, p.Name, "retired")
+	to.counter(freed, p.Evicted, p.Name, "evicted")
+	to.counter(logDropped, p.LogDropped, p.Name)
+	to.counter(verifyChecks, p.Verify.Checks, p.Name)
+	to.counter(mismatches, p.Verify.Mismatches, p.Name)
+	to.counter(verifySkipped, p.Verify.Skipped, p.Name, "interpreter")
+	to.counter(verifySkipped, p.Verify.Dropped, p.Name, "rate")
+	to.flag(suspended, p.Suspended, p.Name)
+	to.flag(paused, p.Paused, p.Name)
+	to.flag(refused, p.Failure != nil, p.Name)
+	share := 0.0
+	if p.Canary != nil {
+		share = p.Canary.Share
+	}
+	to.add(canary, prometheus.GaugeValue, share, []string{p.Name})
+	to.counter(suspensions, p.Suspensions, p.Name)
+	for _, f := range p.Functions {
+		to.counter(functionCalls, f.Calls-f.Failed, p.Name, f.Name, "ok")
+		to.counter(functionCalls, f.Failed, p.Name, f.Name, "failed")
+		to.seconds(functionTime, prometheus.CounterValue, f.Time, p.Name, f.Name)
+	}
+}
+
+// state collects what became of states in a store.
+func (to values) state(s *host.StateStats) {
+	to.counter(saves, s.Saves)
+	to.add(saveTook, prometheus.GaugeValue, float64(s.LastTook)/float64(time.Millisecond), nil)
+	to.gauge(saveBytes, int(s.LastBytes))
+	to.counter(stateSaved, s.Saved)
+	to.counter(stateDeleted, s.Deleted)
+	to.gauge(unsaved, s.Unsaved)
+	to.seconds(unsavedFor, prometheus.GaugeValue, s.UnsavedFor)
+	to.counter(loads, s.Loads)
+	to.counter(stateLost, s.Lost)
+	to.gauge(unreadable, s.Unreadable)
 	for fault, n := range s.SaveFailures {
-		counter(saveFailures, n, string(fault))
+		to.counter(saveFailures, n, string(fault))
 	}
 	for fault, n := range s.LoadFailures {
-		counter(loadFailures, n, string(fault))
+		to.counter(loadFailures, n, string(fault))
 	}
-	gauge(outage, map[bool]int{true: 1}[s.SavingFails], "save")
-	gauge(outage, map[bool]int{true: 1}[s.LoadingFails], "load")
+	to.flag(outage, s.SavingFails, "save")
+	to.flag(outage, s.LoadingFails, "load")
 }
 
 // Histogram returns durations that a host has counted as a metric in a unit such as
