@@ -111,77 +111,104 @@ func (b *bearer) sum(name string, l *load) {
 // round has all loads once.
 func (b *bearer) round(ctx context.Context, i int) (*loads, error) {
 	b.tellf("round %d of %d: finding the capacity", i+1, rounds)
-	var err error
-	note := func(name string, l *load, e error) *load {
-		if err == nil && e == nil {
-			b.sum(name, l)
-		}
-		if err == nil {
-			err = e
-		}
-		return l
-	}
-	client := func(tenant string) *host.Client { return b.host.Client(tenant, host.PriorityNormal) }
-	open := func(name, tenant string, w work, rate float64, lasts time.Duration) *load {
-		if err != nil {
-			return nil
-		}
-		b.tellf("round %d of %d: %s: %.0f/s for %v", i+1, rounds, name, rate, lasts)
-		l, e := run(ctx, client(tenant), w, rate, lasts)
-		return note(name, l, e)
-	}
-	busy := func(name string) *load {
-		if err != nil {
-			return nil
-		}
-		b.tellf("round %d of %d: %s: for %v", i+1, rounds, name, b.part)
-		l, e := closed(ctx, client("a"), b.cheap, users*b.workers, b.part)
-		return note(name, l, e)
-	}
-	// beside has f measured while b floods, and returns the part of f's tasks in the work,
-	// by their number and how many of each kind the host can do.
-	beside := func(name string, w work, can, canCheap float64, f func() *load) (l *load, share float64) {
-		if err != nil {
-			return nil, 0
-		}
-		others := newFlood(ctx, client("b"), w, overload*can)
-		before := others.done.Load()
-		l = f()
-		theirs := float64(others.done.Load()-before) / can
-		note(name, others.load, others.end())
-		if err != nil {
-			return nil, 0
-		}
-		mine := float64(l.done.Load()) / canCheap
-		return l, mine / (mine + theirs)
-	}
-
-	peak, err := capacity(ctx, client(""), b.cheap, b.workers, b.part)
+	peak, err := capacity(ctx, b.client(""), b.cheap, b.workers, b.part)
 	if err != nil {
 		return nil, err
 	}
-	dearPeak, err := capacity(ctx, client(""), b.dear, b.workers, b.part)
+	dearPeak, err := capacity(ctx, b.client(""), b.dear, b.workers, b.part)
 	if err != nil {
 		return nil, err
 	}
-	l := &loads{}
-	l.light = open("a tenth of the capacity", "", b.cheap, peak/10, b.part)
+	r, l := &round{bearer: b, number: i + 1}, &loads{}
+	l.light = r.open(ctx, "a tenth of the capacity", "", peak/10, b.part)
 	lower := func(i int, factor float64) {
-		l.lower[i] = open(fmt.Sprintf("%.1f × the capacity", factor), "", b.cheap, factor*peak, b.part)
+		l.lower[i] = r.open(ctx, fmt.Sprintf("%.1f × the capacity", factor), "", factor*peak, b.part)
 	}
 	lower(0, 0.8)
 	lower(1, 1)
 	l.heapBefore = heap()
-	l.full = open("3 × the capacity", "", b.cheap, overload*peak, 2*b.part)
+	l.full = r.open(ctx, "3 × the capacity", "", overload*peak, 2*b.part)
 	l.heapAfter = heap()
 	lower(2, 1.2)
-	l.alone = open("tenant a alone, a twentieth", "a", b.cheap, peak/20, b.part)
-	l.beside, _ = beside("b", b.cheap, peak, peak, func() *load {
-		return open("the same, b floods at 3 ×", "a", b.cheap, peak/20, b.part)
+	l.alone = r.open(ctx, "tenant a alone, a twentieth", "a", peak/20, b.part)
+	l.beside, _ = r.beside(ctx, flooding{"b", b.cheap, peak}, peak, func() *load {
+		return r.open(ctx, "the same, b floods at 3 ×", "a", peak/20, b.part)
 	})
-	_, l.share = beside("b", b.cheap, peak, peak, func() *load { return busy("a always busy, b floods at 3 ×") })
-	_, l.shareDear = beside("b, dear tasks", b.dear, dearPeak, peak, func() *load { return busy("a always busy, b floods with dear tasks") })
-	return l, err
+	_, l.share = r.beside(ctx, flooding{"b", b.cheap, peak}, peak, func() *load {
+		return r.busy(ctx, "a always busy, b floods at 3 ×")
+	})
+	_, l.shareDear = r.beside(ctx, flooding{"b, dear tasks", b.dear, dearPeak}, peak, func() *load {
+		return r.busy(ctx, "a always busy, b floods with dear tasks")
+	})
+	return l, r.err
+}
+
+func (b *bearer) client(tenant string) *host.Client {
+	return b.host.Client(tenant, host.PriorityNormal)
+}
+
+// round is one in which all loads come once. After its first error there are no more.
+type round struct {
+	*bearer
+
+	number int
+	err    error
+}
+
+// note adds a load to those of its name, if it was borne.
+func (r *round) note(name string, l *load, err error) *load {
+	if r.err != nil {
+		return l
+	}
+	if r.err = err; err == nil {
+		r.sum(name, l)
+	}
+	return l
+}
+
+// open offers cheap tasks of a tenant at a rate, whether those before have ended or not.
+func (r *round) open(ctx context.Context, name, tenant string, rate float64, lasts time.Duration) *load {
+	if r.err != nil {
+		return nil
+	}
+	r.tellf("round %d of %d: %s: %.0f/s for %v", r.number, rounds, name, rate, lasts)
+	l, err := run(ctx, r.client(tenant), r.cheap, rate, lasts)
+	return r.note(name, l, err)
+}
+
+// busy has tenant a always offer cheap tasks.
+func (r *round) busy(ctx context.Context, name string) *load {
+	if r.err != nil {
+		return nil
+	}
+	r.tellf("round %d of %d: %s: for %v", r.number, rounds, name, r.part)
+	l, err := closed(ctx, r.client("a"), r.cheap, users*r.workers, r.part)
+	return r.note(name, l, err)
+}
+
+// flooding is what tenant b offers too much of; can is how much of that the host can do.
+type flooding struct {
+	name string
+	work work
+	can  float64
+}
+
+// beside has f measured while b floods, and returns the part of f's tasks in the work, by their number
+// and how many of each kind the host can do.
+func (r *round) beside(ctx context.Context, b flooding, canCheap float64, f func() *load) (l *load, share float64) {
+	if r.err != nil {
+		return nil, 0
+	}
+	others := newFlood(ctx, r.client("b"), b.work, overload*b.can)
+	before := others.done.Load()
+	l = f()
+	theirs := float64(others.done.Load()-before) / b.can
+	r.note(b.name, others.load, others.end())
+	if r.err != nil {
+		return nil, 0
+	}
+	mine := float64(l.done.Load()) / canCheap
+	return l, mine / (mine + theirs)
 }
 
 // row reports what became of a load.

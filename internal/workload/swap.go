@@ -99,87 +99,115 @@ func (s *swapBench) version(n int) []byte {
 // serving swaps two versions, which are compiled already, under load.
 func (s *swapBench) serving(ctx context.Context, swaps int) error {
 	return s.with(ctx, nil, func(h *host.Host) error {
-		deploy := func(n int) error {
-			_, err := h.Deploy(ctx, host.Source{Name: transform, WASM: s.version(n)})
+		if err := s.settle(ctx, h, max(2, min(100, swaps))); err != nil {
 			return err
 		}
-		l := newClosedLoad()
-		if err := l.begin(ctx, h, callers); err != nil {
-			return err
-		}
-		for n := range max(2, min(100, swaps)) { // until both are compiled, and the process is as large as it gets
-			if err := deploy(n % 2); err != nil {
-				l.end()
-				return err
-			}
-		}
-		l.end()
 		before := measureProcess()
-		l = newClosedLoad()
-		quiet, swapping := newDistribution(), newDistribution()
-		var took [2]time.Duration
-		var swapped time.Duration
-		const rounds = 10
-		each := max(1, swaps/rounds)
-		s.tellf("%d rounds, with and without %d swaps each", rounds, each)
 		warm := completed(h)
-		if err := l.begin(ctx, h, callers); err != nil {
+		d, err := s.during(ctx, h, max(1, swaps/swapRounds))
+		if err != nil {
 			return err
-		}
-		done := 0
-		for range rounds {
-			l.into.Store(swapping)
-			began := time.Now()
-			for range each {
-				done++
-				due := time.Now().Add(interval)
-				if err := deploy(done % 2); err != nil && ctx.Err() == nil {
-					l.fail(err)
-				}
-				swapped += interval - time.Until(due)
-				if err := sleep(ctx, time.Until(due)); err != nil {
-					break
-				}
-			}
-			lasted := time.Since(began)
-			took[1] += lasted
-			l.into.Store(quiet)
-			began = time.Now()
-			if err := sleep(ctx, lasted); err != nil {
-				break
-			}
-			took[0] += time.Since(began)
-		}
-		l.end()
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
 		}
 		after := measureProcess()
-		counted := completed(h) - warm
-		r := s.report
-		perSwap := swapped / time.Duration(done)
-		for i, d := range []*distribution{quiet, swapping} {
-			name, a := "nothing else", any("")
-			if i == 1 {
-				name, a = fmt.Sprintf("%d swaps", done), perSwap
-			}
-			r.row(name, d.count(), float64(d.count())/took[i].Seconds(), l.failed.Load(), d.quantile(0.5), d.quantile(0.95), d.quantile(0.99), d.quantile(1), a)
-			r.Series = append(r.Series, d.series(name))
-		}
-		lost := l.begun.Load() - l.done.Load() - l.failed.Load()
-		r.finding(l.failed.Load() == 0 && lost == 0 && counted == l.done.Load(), "tasks failed or lost during the swaps",
-			fmt.Sprintf("%d of %d", l.failed.Load()+lost, l.begun.Load()), "0")
-		if err := l.first.Load(); err != nil {
-			r.finding(false, "the first failure", (*err).Error(), "none")
-		}
-		ratio := float64(swapping.quantile(0.99)) / float64(quiet.quantile(0.99))
-		r.finding(ratio <= 2, "p99 while swapping", rounded.Beside(ratio, 2, 2)+" ×", "≤ 2 × without")
+		s.report.swapped(d, completed(h)-warm)
 		for i, p := range after {
 			grown := 100 * (float64(p.value)/float64(max(before[i].value, 1)) - 1)
-			r.finding(grown <= 5, p.what+" afterwards", fmt.Sprintf("%s %% of %s", rounded.Signed(grown, 5, 1), p.format(before[i].value)), "≤ +5 %")
+			s.report.finding(grown <= 5, p.what+" afterwards", fmt.Sprintf("%s %% of %s", rounded.Signed(grown, 5, 1), p.format(before[i].value)), "≤ +5 %")
 		}
 		return nil
 	})
+}
+
+// deploy swaps the plugin for its n-th version.
+func (s *swapBench) deploy(ctx context.Context, h *host.Host, n int) error {
+	_, err := h.Deploy(ctx, host.Source{Name: transform, WASM: s.version(n)})
+	return err
+}
+
+// settle swaps until both versions are compiled, and the process is as large as it gets.
+func (s *swapBench) settle(ctx context.Context, h *host.Host, swaps int) error {
+	l := newClosedLoad()
+	if err := l.begin(ctx, h, callers); err != nil {
+		return err
+	}
+	defer l.end()
+	for n := range swaps {
+		if err := s.deploy(ctx, h, n%2); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// swapRounds is how often serving swaps for a while, and then leaves the plugin alone for as long.
+const swapRounds = 10
+
+// besideSwaps is what became of tasks while their plugin was swapped, and of others in between.
+type besideSwaps struct {
+	load            *closedLoad
+	quiet, swapping phase
+	done            int           // swaps
+	took            time.Duration // by all of them
+}
+
+// phase is some of the time, and how long tasks took in it.
+type phase struct {
+	tasks  *distribution
+	lasted time.Duration
+}
+
+// during swaps so many times in each round, under load.
+func (s *swapBench) during(ctx context.Context, h *host.Host, each int) (*besideSwaps, error) {
+	d := &besideSwaps{load: newClosedLoad(), quiet: phase{tasks: newDistribution()}, swapping: phase{tasks: newDistribution()}}
+	s.tellf("%d rounds, with and without %d swaps each", swapRounds, each)
+	if err := d.load.begin(ctx, h, callers); err != nil {
+		return nil, err
+	}
+	for range swapRounds {
+		d.load.into.Store(d.swapping.tasks)
+		began := time.Now()
+		for range each {
+			d.done++
+			due := time.Now().Add(interval)
+			if err := s.deploy(ctx, h, d.done%2); err != nil && ctx.Err() == nil {
+				d.load.fail(err)
+			}
+			d.took += interval - time.Until(due)
+			if err := sleep(ctx, time.Until(due)); err != nil {
+				break
+			}
+		}
+		lasted := time.Since(began)
+		d.swapping.lasted += lasted
+		d.load.into.Store(d.quiet.tasks)
+		began = time.Now()
+		if err := sleep(ctx, lasted); err != nil {
+			break
+		}
+		d.quiet.lasted += time.Since(began)
+	}
+	d.load.end()
+	return d, context.Cause(ctx)
+}
+
+// swapped compares tasks beside swaps with those in between. The host has counted so many.
+func (r *Report) swapped(d *besideSwaps, counted int64) {
+	l := d.load
+	row := func(name string, s *phase, took any) {
+		t := s.tasks
+		r.row(name, t.count(), float64(t.count())/s.lasted.Seconds(), l.failed.Load(), t.quantile(0.5), t.quantile(0.95), t.quantile(0.99), t.quantile(1), took)
+		r.Series = append(r.Series, t.series(name))
+	}
+	row("nothing else", &d.quiet, "")
+	row(fmt.Sprintf("%d swaps", d.done), &d.swapping, d.took/time.Duration(d.done))
+	lost := l.begun.Load() - l.done.Load() - l.failed.Load()
+	r.finding(l.failed.Load() == 0 && lost == 0 && counted == l.done.Load(), "tasks failed or lost during the swaps",
+		fmt.Sprintf("%d of %d", l.failed.Load()+lost, l.begun.Load()), "0")
+	if err := l.first.Load(); err != nil {
+		r.finding(false, "the first failure", (*err).Error(), "none")
+	}
+	ratio := float64(d.swapping.tasks.quantile(0.99)) / float64(d.quiet.tasks.quantile(0.99))
+	r.finding(ratio <= 2, "p99 while swapping", rounded.Beside(ratio, 2, 2)+" ×", "≤ 2 × without")
 }
 
 // interval is between the beginnings of swaps, unless one takes longer: more often than
@@ -262,63 +290,16 @@ func (s *swapBench) saving(ctx context.Context, compiled, fresh int) error {
 		return err
 	}
 	return s.with(ctx, func(c *host.Config) { c.Watch, c.Events = true, bus }, func(h *host.Host) error {
-		save := func(n int) (took, compiling time.Duration, err error) {
-			file := filepath.Join(s.plugins, transform+".wasm")
-			temp := filepath.Join(s.plugins, ".new")
-			if err := os.WriteFile(temp, s.version(n), 0o600); err != nil {
-				return 0, 0, err
-			}
-			began := time.Now()
-			if err := os.Rename(temp, file); err != nil {
-				return 0, 0, err
-			}
-			for {
-				select {
-				case e := <-told:
-					switch e.Change {
-					case event.PluginReady:
-						continue
-					case event.PluginSwapped:
-					default:
-						return 0, 0, fmt.Errorf("the plugin is %s: %s", e.Change, e.Detail)
-					}
-				case <-ctx.Done():
-					return 0, 0, context.Cause(ctx)
-				}
-				break
-			}
-			if _, err := h.Run(ctx, transform, w.input); err != nil {
-				return 0, 0, err
-			}
-			took = time.Since(began)
-			for _, p := range h.Plugins() {
-				if p.Name == transform {
-					compiling = p.Compiling
-				}
-			}
-			return took, compiling, nil
-		}
+		d := &savedFile{swapBench: s, host: h, told: told, input: w.input}
 		s.tellf("saving a plugin's file, compiled before and not")
-		measure := func(times, first, kinds int) (took, beyond []time.Duration, err error) {
-			for i := range times {
-				a, compiling, err := save(first + i%kinds)
-				if err != nil {
-					return nil, nil, err
-				}
-				took, beyond = append(took, a), append(beyond, a-compiling)
-			}
-			slices.Sort(took)
-			slices.Sort(beyond)
-			return took, beyond, nil
-		}
-		if _, _, err := measure(2, 0, 2); err != nil { // to be in the cache
+		if _, _, err := d.saves(ctx, 2, 0, 2); err != nil { // to be in the cache
 			return err
 		}
-		warm, _, err := measure(compiled, 0, 2)
+		warm, _, err := d.saves(ctx, compiled, 0, 2)
 		if err != nil {
 			return err
 		}
-		_, beyond, err := measure(fresh, 1000, fresh)
+		_, beyond, err := d.saves(ctx, fresh, 1000, fresh)
 		if err != nil {
 			return err
 		}
@@ -326,6 +307,73 @@ func (s *swapBench) saving(ctx context.Context, compiled, fresh int) error {
 		s.found(beyond, "the same of a new one, beyond compiling", 300*time.Millisecond)
 		return nil
 	})
+}
+
+// savedFile is the plugin's file, which a host watches.
+type savedFile struct {
+	*swapBench
+
+	host  *host.Host
+	told  <-chan event.PluginChanged
+	input []byte
+}
+
+// saves saves the file so many times, with as many versions from the first on in turn, and returns
+// what each took, and what it took beyond compiling, both sorted.
+func (f *savedFile) saves(ctx context.Context, times, first, versions int) (took, beyond []time.Duration, err error) {
+	for i := range times {
+		a, compiling, err := f.save(ctx, first+i%versions)
+		if err != nil {
+			return nil, nil, err
+		}
+		took, beyond = append(took, a), append(beyond, a-compiling)
+	}
+	slices.Sort(took)
+	slices.Sort(beyond)
+	return took, beyond, nil
+}
+
+// save saves a version, and has a task done by it.
+func (f *savedFile) save(ctx context.Context, version int) (took, compiling time.Duration, err error) {
+	file, temp := filepath.Join(f.plugins, transform+".wasm"), filepath.Join(f.plugins, ".new")
+	if err := os.WriteFile(temp, f.version(version), 0o600); err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	if err := os.Rename(temp, file); err != nil {
+		return 0, 0, err
+	}
+	if err := f.swapped(ctx); err != nil {
+		return 0, 0, err
+	}
+	if _, err := f.host.Run(ctx, transform, f.input); err != nil {
+		return 0, 0, err
+	}
+	took = time.Since(began)
+	for _, p := range f.host.Plugins() {
+		if p.Name == transform {
+			compiling = p.Compiling
+		}
+	}
+	return took, compiling, nil
+}
+
+// swapped waits until the host tells that the plugin was swapped.
+func (f *savedFile) swapped(ctx context.Context) error {
+	for {
+		select {
+		case e := <-f.told:
+			switch e.Change {
+			case event.PluginReady:
+			case event.PluginSwapped:
+				return nil
+			default:
+				return fmt.Errorf("the plugin is %s: %s", e.Change, e.Detail)
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // starting measures the start of a host with both plugins, compiled before, so many times.

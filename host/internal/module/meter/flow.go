@@ -227,11 +227,10 @@ func (f *flow) part(r *reader, i int) bool {
 		case op == opEnd:
 			open--
 		case op == opBr || op == opBrIf:
-			switch to := int(r.u32()) - open; {
-			case to < 0:
-			case to == outermost && f.unwinds:
+			to := int(r.u32()) - open
+			if to == outermost && f.unwinds {
 				f.jumps = append(f.jumps, jump{from: at, to: r.pos, op: op, open: open, part: unwinding})
-			default:
+			} else if to >= 0 {
 				return false
 			}
 		case op == opI32Const:

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -83,4 +84,48 @@ func (w *rewriter) exportName(f uint32) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// nameSection copies the names of functions, which stack traces show. What is wrong
+// with it costs the names, as it would elsewhere.
+func (w *rewriter) nameSection(out []byte) ([]byte, error) {
+	r := &reader{buf: w.names, what: "name section"}
+	for !r.done() {
+		id, size := r.byte(), r.u32()
+		body := &reader{buf: r.bytes(size), what: r.what}
+		if id != functionNames || r.err != nil {
+			continue
+		}
+		var names, copies []byte
+		count, left := uint32(0), w.relooped
+		for range body.count() {
+			i, name := body.u32(), body.name()
+			if !utf8.ValidString(name) { // which the compiler refuses
+				return out, nil
+			}
+			if body.err != nil {
+				break
+			}
+			if uint64(i) >= uint64(len(w.funcTypes)) { // it is of no function
+				continue
+			}
+			names = appendName(appendU32(names, w.moved(i)), name)
+			count++
+			for len(left) > 0 && left[0].index < i {
+				left = left[1:]
+			}
+			if len(left) > 0 && left[0].index == i {
+				copies = appendName(appendU32(copies, w.copyOf(len(w.relooped)-len(left))), name)
+				count++
+			}
+		}
+		if body.end() != nil {
+			break
+		}
+		content := slices.Concat(appendU32(nil, count), names, copies)
+		section := append(appendName(nil, "name"), functionNames)
+		section = append(appendU32(section, uint32(len(content))), content...)
+		return append(appendU32(append(out, secCustom), uint32(len(section))), section...), nil
+	}
+	return out, nil //nolint:nilerr // a program runs without its names
 }

@@ -71,3 +71,40 @@ func (rs *runs) section() []byte {
 	}
 	return content
 }
+
+func (w *rewriter) data(out []byte) ([]byte, error) {
+	r, n := w.section(secData)
+	start := r.pos
+	joined := runs{odd: w.at[secDataCount] != 0} // there are instructions that name segments
+	for segment := range n {
+		flags := r.u32()
+		if flags > 2 {
+			r.failf("a segment with the unknown flags 0x%x", flags)
+		}
+		if flags == 2 {
+			r.u32()
+		}
+		address := r.pos
+		if flags != 1 {
+			w.constant(r, nil, uint32(len(w.globals)))
+		}
+		behind := r.pos
+		data := r.bytes(r.u32())
+		if r.err != nil {
+			break
+		}
+		const page = 64 << 10
+		if from, ok := number(r.buf[address:behind]); ok && w.memory > 0 && from+uint64(len(data)) > uint64(w.pages)*page {
+			r.failf("segment %d ends at byte %d, and the memory at %d", segment, from+uint64(len(data)), uint64(w.pages)*page)
+			break
+		}
+		joined.add(flags, r.buf[address:behind], data)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	if content := joined.section(); content != nil {
+		return appendSection(out, secData, uint32(len(joined.list)), content), nil
+	}
+	return appendSection(out, secData, n, r.buf[start:]), nil
+}
