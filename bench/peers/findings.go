@@ -41,110 +41,155 @@ const (
 )
 
 // findings leaves out what was not measured.
-func (m *measurements) findings() (list []finding) {
-	add := func(met bool, what, got, aim string) { list = append(list, finding{what, got, aim, met}) }
-	times := func(what string, in map[string]*closedResult, one, other string, least float64) {
-		if in[one] == nil || in[other] == nil {
-			return
-		}
-		got, cpu := ratio(in[one].Rate, in[other].Rate), ratio(in[other].CPU, in[one].CPU)
-		add(got >= least, what, fmt.Sprintf("%s × (by processor time %.1f ×)", rounded.Beside(got, least, 1), cpu), fmt.Sprintf("≥ %g ×", least))
-	}
+func (m *measurements) findings() []finding {
+	l := &findings{measurements: m}
 	cascades := m.Closed[full]
-	times("full cascade, pristine, throughput to Piscina's with eight octaves", cascades, ofPristine, ofPiscina, 25)
-	times("full cascade, pristine, throughput to Piscina's with octaves once", cascades, ofPristine, ofOnce, 8)
-	times("full cascade, frames of 64, throughput to Piscina's with eight octaves", cascades, ofFrame, ofPiscina, 50)
+	l.times("full cascade, pristine, throughput to Piscina's with eight octaves", cascades, ofPristine, ofPiscina, 25)
+	l.times("full cascade, pristine, throughput to Piscina's with octaves once", cascades, ofPristine, ofOnce, 8)
+	l.times("full cascade, frames of 64, throughput to Piscina's with eight octaves", cascades, ofFrame, ofPiscina, 50)
+	l.halfLoad()
+	l.toNative()
+	l.noops()
+	l.twoWorkers()
+	l.manyCallers()
+	if in := m.Alone[ticks]; in[ofNative] != nil && in[ofPristine] != nil {
+		got := ratio(in[ofNative].Rate, in[ofPristine].Rate)
+		l.add(got <= 2, "tick of 4096 nodes, pristine to native, one caller", rounded.Beside(got, 2, 2)+" ×", "≤ 2 ×")
+	}
+	l.millionNodes()
+	return l.list
+}
+
+// findings are a list in the making.
+type findings struct {
+	*measurements
+
+	list []finding
+}
+
+func (l *findings) add(met bool, what, got, aim string) {
+	l.list = append(l.list, finding{what, got, aim, met})
+}
+
+// times adds how often one contender's throughput has another's.
+func (l *findings) times(what string, in map[string]*closedResult, one, other string, least float64) {
+	if in[one] == nil || in[other] == nil {
+		return
+	}
+	got, cpu := ratio(in[one].Rate, in[other].Rate), ratio(in[other].CPU, in[one].CPU)
+	l.add(got >= least, what, fmt.Sprintf("%s × (by processor time %.1f ×)", rounded.Beside(got, least, 1), cpu), fmt.Sprintf("≥ %g ×", least))
+}
+
+// halfLoad adds latencies at half load.
+func (l *findings) halfLoad() {
 	for _, c := range []struct{ workload, name, how string }{
 		{full, ofPristine, ", with the kernel's own time slices"},
 		{fullShort, ofPristine, ", with those that resonhost run asks for"},
 		{full, ofPristineInto, ", into the caller's memory, with the kernel's own time slices"},
 		{fullShort, ofPristineInto, ", into the caller's memory, with those that resonhost run asks for"},
 	} {
-		o := m.Open[c.workload][c.name]
+		o := l.Open[c.workload][c.name]
 		if o == nil {
 			continue
 		}
 		p99, beside := median(o.P99), ""
-		if p := m.Open[c.workload][ofPiscina]; p != nil {
+		if p := l.Open[c.workload][ofPiscina]; p != nil {
 			beside = fmt.Sprintf(" (Piscina at half of its own: %s)", short(median(p.P99)))
 		}
-		add(p99 <= 1e6, "full cascade, pristine, p99 at half load"+c.how, shortBeside(p99, 1e6)+beside, "≤ 1 ms")
+		l.add(p99 <= 1e6, "full cascade, pristine, p99 at half load"+c.how, shortBeside(p99, 1e6)+beside, "≤ 1 ms")
 	}
+}
+
+// toNative adds what a cascade takes to what it takes without a sandbox.
+func (l *findings) toNative() {
 	for _, c := range []struct{ name, beside, what string }{
 		{ofFrameInto, ofFrame, "full cascade, frames of 64, metered, with the host around it, to native, both into the caller's memory, one caller"},
 		{ofAppended, ofShared, "full cascade, shared, one by one, metered, with the host around it, to native, both into the caller's memory, one caller"},
 		{ofAppendedSIMD, ofPristineSIMD, "full cascade, shared, one by one, the guest in Rust with SIMD, to native, likewise"},
 	} {
-		in := m.Alone[full]
+		in := l.Alone[full]
 		if in[c.name] == nil || in[c.beside] == nil || in[ofNative] == nil {
 			continue
 		}
 		got := ratio(in[ofNative].Rate, in[c.name].Rate)
-		add(got <= 1.8, c.what, fmt.Sprintf("%s × (%s, into new memory: %.2f ×)", rounded.Beside(got, 1.8, 2), c.beside, ratio(in[ofNative].Rate, in[c.beside].Rate)), "≤ 1.8 ×")
+		l.add(got <= 1.8, c.what, fmt.Sprintf("%s × (%s, into new memory: %.2f ×)", rounded.Beside(got, 1.8, 2), c.beside, ratio(in[ofNative].Rate, in[c.beside].Rate)), "≤ 1.8 ×")
 	}
-	alone := m.Alone[noop]
+}
+
+// noops adds what a task costs that does next to nothing, here and with others.
+func (l *findings) noops() {
+	alone := l.Alone[noop]
 	for _, c := range []struct {
 		name string
 		most float64
 	}{{ofPristine, 10_000}, {ofShared, 1500}} {
 		if r := alone[c.name]; r != nil {
 			got := nanosecondsS / median(r.Rate)
-			add(got <= c.most, "no-op, "+c.name+", one caller", shortBeside(got, c.most), "≤ "+short(c.most))
+			l.add(got <= c.most, "no-op, "+c.name+", one caller", shortBeside(got, c.most), "≤ "+short(c.most))
 		}
 	}
-	times("no-op, shared, how much less than Extism", alone, ofShared, ofExtism, 5)
-	times("no-op, shared, how much less than waPC's pool", alone, ofShared, ofWapc, 5)
-	times(fmt.Sprintf("no-op, frames of 64, throughput with %d callers to waPC's pool", m.Workers*callersPerWorker), m.Closed[noop], ofFrame, ofWapc, 5)
-	times("no-op, an Extism plugin, pristine, how much less than Extism, which keeps memory", alone, ofExtismHere, ofExtism, 3)
-	times("echo 64 kB, an Extism plugin, pristine, throughput to Extism's", m.Closed[echo64k], ofExtismHere, ofExtism, 20)
-	times("no-op, pristine, how much less than Extism, which keeps memory", alone, ofPristine, ofExtism, 5)
-	times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
-	times("no-op, waPC's guest here, shared, how much less than in waPC's pool", alone, ofWapcShared, ofWapc, 0.8)
-	times("no-op, waPC's guest here, pristine, how much less than in waPC's pool, which keeps memory", alone, ofWapcFresh, ofWapc, 0.4)
-	times("no-op, a command, how much less than a new instance of wazero's", alone, ofCommand, ofCommandPerCall, 20)
-	if two, one := m.TwoWorkers[ofPristine], m.OneWorker[ofPristine]; two != nil && one != nil {
-		got := ratio(two.Rate, one.Rate)
-		beside := ""
-		if n := m.TwoWorkers[ofNative]; n != nil {
-			beside = fmt.Sprintf(" (native %.2f ×)", ratio(n.Rate, m.OneWorker[ofNative].Rate))
-		}
-		add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≥ 1.8 ×")
+	l.times("no-op, shared, how much less than Extism", alone, ofShared, ofExtism, 5)
+	l.times("no-op, shared, how much less than waPC's pool", alone, ofShared, ofWapc, 5)
+	l.times(fmt.Sprintf("no-op, frames of 64, throughput with %d callers to waPC's pool", l.Workers*callersPerWorker), l.Closed[noop], ofFrame, ofWapc, 5)
+	l.times("no-op, an Extism plugin, pristine, how much less than Extism, which keeps memory", alone, ofExtismHere, ofExtism, 3)
+	l.times("echo 64 kB, an Extism plugin, pristine, throughput to Extism's", l.Closed[echo64k], ofExtismHere, ofExtism, 20)
+	l.times("no-op, pristine, how much less than Extism, which keeps memory", alone, ofPristine, ofExtism, 5)
+	l.times("no-op, pristine, how much less than waPC's pool, which keeps memory", alone, ofPristine, ofWapc, 5)
+	l.times("no-op, waPC's guest here, shared, how much less than in waPC's pool", alone, ofWapcShared, ofWapc, 0.8)
+	l.times("no-op, waPC's guest here, pristine, how much less than in waPC's pool, which keeps memory", alone, ofWapcFresh, ofWapc, 0.4)
+	l.times("no-op, a command, how much less than a new instance of wazero's", alone, ofCommand, ofCommandPerCall, 20)
+}
+
+// twoWorkers adds what a second worker is worth.
+func (l *findings) twoWorkers() {
+	two, one := l.TwoWorkers[ofPristine], l.OneWorker[ofPristine]
+	if two == nil || one == nil {
+		return
 	}
+	got, beside := ratio(two.Rate, one.Rate), ""
+	if n := l.TwoWorkers[ofNative]; n != nil {
+		beside = fmt.Sprintf(" (native %.2f ×)", ratio(n.Rate, l.OneWorker[ofNative].Rate))
+	}
+	l.add(got >= 1.8, "full cascade, pristine, throughput from one worker to two", rounded.Beside(got, 1.8, 2)+" ×"+beside, "≥ 1.8 ×")
+}
+
+// manyCallers adds what a task costs more with many callers than with few.
+func (l *findings) manyCallers() {
 	for _, c := range []struct{ name, what string }{
 		{ofPristine, "full cascade, pristine, processor time a task from 1 to 256 callers, largest over smallest"},
 		{ofPristineBatch, "full cascade, pristine, batches of 64, processor time a task from 1 to 256 callers, largest over smallest"},
 		{ofFrame, "full cascade, frames of 64, processor time a task from 1 to 256 callers, largest over smallest"},
 	} {
-		r := m.Callers[c.name]
+		r := l.Callers[c.name]
 		if r == nil {
 			continue
 		}
 		got, beside := growth(r), ""
-		if n := m.Callers[ofNative]; n != nil && c.name == ofPristine {
+		if n := l.Callers[ofNative]; n != nil && c.name == ofPristine {
 			beside = fmt.Sprintf(" (native, whose callers take turns as well: %+.0f %%)", growth(n))
 		}
-		add(got <= 10, c.what, rounded.Signed(got, 10, 0)+" %"+beside, "≤ +10 %")
+		l.add(got <= 10, c.what, rounded.Signed(got, 10, 0)+" %"+beside, "≤ +10 %")
 	}
-	if in := m.Alone[ticks]; in[ofNative] != nil && in[ofPristine] != nil {
-		got := ratio(in[ofNative].Rate, in[ofPristine].Rate)
-		add(got <= 2, "tick of 4096 nodes, pristine to native, one caller", rounded.Beside(got, 2, 2)+" ×", "≤ 2 ×")
-	}
+}
+
+// millionNodes adds what a tick of so many takes.
+func (l *findings) millionNodes() {
 	for _, c := range []struct {
 		what       string
 		ms, native []float64
 	}{
-		{"tick of 1,000,000 nodes of a network, processor time", m.MillionNodesMS, m.MillionNodesNative},
-		{"tick of 1,000,000 nodes, the guest in Rust with SIMD, processor time", m.MillionNodesSIMD, nil},
+		{"tick of 1,000,000 nodes of a network, processor time", l.MillionNodesMS, l.MillionNodesNative},
+		{"tick of 1,000,000 nodes, the guest in Rust with SIMD, processor time", l.MillionNodesSIMD, nil},
 	} {
-		if len(c.ms) > 0 {
-			got, beside := median(c.ms), ""
-			if len(c.native) > 0 {
-				beside = fmt.Sprintf(" (native Go in the guest's place: %.1f ms)", median(c.native))
-			}
-			add(got <= 25, c.what, rounded.Beside(got, 25, 1)+" ms"+beside, "≤ 25 ms of one core")
+		if len(c.ms) == 0 {
+			continue
 		}
+		got, beside := median(c.ms), ""
+		if len(c.native) > 0 {
+			beside = fmt.Sprintf(" (native Go in the guest's place: %.1f ms)", median(c.native))
+		}
+		l.add(got <= 25, c.what, rounded.Beside(got, 25, 1)+" ms"+beside, "≤ 25 ms of one core")
 	}
-	return list
 }
 
 // growth is by how many percent a task's processor time grows from the number of callers for

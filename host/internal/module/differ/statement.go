@@ -51,10 +51,8 @@ func (g *generator) statement(depth int) *node {
 	}
 	if len(g.favorite) > 0 && g.percent(35) {
 		o := pick(g, g.favorite)
-		if i := g.localOf(o.out, true); i >= 0 && !g.fixed(i) && o.traps {
-			return set(i, g.trapping(o, pick(g, []int{1, 1, 2})))
-		} else if i >= 0 && !g.fixed(i) {
-			return set(i, g.of(o, pick(g, []int{1, 1, 2})))
+		if i := g.localOf(o.out, true); i >= 0 && !g.fixed(i) {
+			return set(i, g.mostly(o, pick(g, []int{1, 1, 2})))
 		}
 	}
 	n := g.IntN(100)

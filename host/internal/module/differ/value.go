@@ -169,6 +169,14 @@ func (g *generator) of(o *op, depth int) *node {
 	return n
 }
 
+// mostly is an instruction of the table with operands for which it mostly does not trap.
+func (g *generator) mostly(o *op, depth int) *node {
+	if o.traps {
+		return g.trapping(o, depth)
+	}
+	return g.of(o, depth)
+}
+
 // trapping is an instruction that may trap, mostly with operands for which it does not.
 func (g *generator) trapping(o *op, depth int) *node {
 	n := g.of(o, depth)
@@ -231,10 +239,8 @@ func (g *generator) value(k kind, depth int) *node {
 		return g.blockValue(k, depth)
 	case len(g.favorite) > 0 && g.percent(40):
 		for _, o := range g.favorite {
-			if k.takes(o.out) && o.traps {
-				return g.trapping(o, depth)
-			} else if k.takes(o.out) {
-				return g.of(o, depth)
+			if k.takes(o.out) {
+				return g.mostly(o, depth)
 			}
 		}
 	}

@@ -256,16 +256,9 @@ func (f *flow) part(r *reader, i int) bool {
 				f.floats = append(f.floats, binary.LittleEndian.Uint64(raw))
 			}
 		case op >= opLocalGet && op <= opLocalTee:
-			if r.u32() != 0 {
-				break
-			}
-			// Jumps do not set it any more. But the index of a function that is called may make
-			// way for the call's argument.
-			if op != opLocalSet || string(r.bytes(5)) != calls {
+			if r.u32() == 0 && !r.setForCall(op) {
 				return false
 			}
-			r.u32()
-			r.u32()
 		case !r.skip(op):
 			return false
 		}
@@ -273,6 +266,17 @@ func (f *flow) part(r *reader, i int) bool {
 			return false
 		}
 	}
+}
+
+// setForCall reads on behind an instruction about variable 0, which jumps do not set any more. But the
+// index of a function that is called may make way there for the call's argument.
+func (r *reader) setForCall(op byte) bool {
+	if op != opLocalSet || string(r.bytes(5)) != calls {
+		return false
+	}
+	r.u32()
+	r.u32()
+	return true
 }
 
 // calls is what follows a local.set of variable 0 that has nothing to do with jumps.
