@@ -126,7 +126,7 @@ func TestWatch(t *testing.T) {
 
 	// Tests are a part of it.
 	save(t, dir, "swap.test.ndjson", []byte(`{"transform": "swap", "input": "x", "output": "y"}`))
-	if e := w.await(event.PluginRefused); !strings.Contains(e.Detail, `tests: line 1 of swap: output: got "v3`) {
+	if e := w.await(event.PluginRefused); !strings.Contains(e.Detail, `swap.test.ndjson: line 1 of swap: output: got "v3`) {
 		t.Errorf("%+v", e)
 	}
 	if err := os.Remove(filepath.Join(dir, "swap.test.ndjson")); err != nil {

@@ -25,7 +25,7 @@ func TestEmpty(t *testing.T) {
 	s := handWritten(t, "hostile")
 	s.Tests = []byte(`{"transform": "hostile.echo", "input": "abc", "output": {"base64": "YWI="}}`)
 	_, err := h.Deploy(t.Context(), s)
-	if want := `plugin hostile: tests: line 1 of hostile.echo: base64: got "YWJj", want "YWI="`; err == nil || err.Error() != want {
+	if want := `plugin hostile: hostile.test.ndjson: line 1 of hostile.echo: base64: got "YWJj", want "YWI="`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	s.Tests = nil

@@ -39,15 +39,15 @@ var errSharedTests = fmt.Errorf("%w: instances keep what tests leave, so that an
 
 var errTestsTimeout = fmt.Errorf("the tests take longer than the init timeout together: %w", context.DeadlineExceeded)
 
-func parseTests(doc []byte) ([]testcase.Case, error) {
-	return testcase.Parse(doc, func(kind string) bool { return slices.Contains(kinds[:], Kind(kind)) })
+func parseTests(s *Source) ([]testcase.Case, error) {
+	return testcase.Parse(s.Name+testsSuffix, s.Tests, func(kind string) bool { return slices.Contains(kinds[:], Kind(kind)) })
 }
 
 // runTests runs the tests that came with a version, in an instance that then goes: they
 // are nobody's but its author's, and leave nothing behind. Then it compares them with the
 // interpreter, whose time is not the tests'.
 func runTests(ctx context.Context, t *tester) (n int, err error) {
-	cases, err := parseTests(t.version.record.source.Tests)
+	cases, err := parseTests(&t.version.record.source)
 	if err != nil {
 		return 0, err
 	}
@@ -83,7 +83,7 @@ func (t *tester) runAll(ctx context.Context, cases []testcase.Case, verify bool)
 		fresh := in == nil
 		if fresh {
 			if in, err = v.engine.(sandbox).Plugin.Borrow(ctx); err != nil {
-				return nil, fmt.Errorf("tests: line %d: %w", c.Line, err)
+				return nil, c.Wrap(err)
 			}
 		}
 		done, err := t.run(ctx, in, c)

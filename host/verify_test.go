@@ -344,7 +344,7 @@ func TestVerifyTests(t *testing.T) {
 		s.Tests = slices.Concat(same, differs)
 		_, err := host.Inspect(ctx, s, cfg)
 		at := (*host.LoadError)(nil)
-		if !errors.As(err, &at) || at.Step != host.StepVerify || !strings.Contains(err.Error(), "tests: line 2 of nan: compiled code and wazero's interpreter answer differently: the output of 8 bytes") ||
+		if !errors.As(err, &at) || at.Step != host.StepVerify || !strings.Contains(err.Error(), ".test.ndjson: line 2 of nan: compiled code and wazero's interpreter answer differently: the output of 8 bytes") ||
 			!strings.Contains(err.Error(), "they differ in the bits of NaNs alone") {
 			t.Errorf("validating gave %v", err)
 		}

@@ -100,7 +100,7 @@ func TestDev(t *testing.T) {
 	call(`"HI!"`)
 
 	edit("transform.go", "func transform(t,", "func transform(t", "HELLO!!!", "HELLO???", "HELLO!", "HELLO?", "!!!", "???", "0.1.0", "0.2.0")
-	if r := next("refused", "0.1.0").Error; r == nil || r.Kind != api.KindRefused || r.Status != api.RuleOf(api.KindRefused).Status || r.Plugin != "shout" || r.Step != "self-test" || r.Detail != `tests: line 1 "a word" of shout: output: got "HELLO?", want "HELLO!"` {
+	if r := next("refused", "0.1.0").Error; r == nil || r.Kind != api.KindRefused || r.Status != api.RuleOf(api.KindRefused).Status || r.Plugin != "shout" || r.Step != "self-test" || r.Detail != `shout.test.ndjson: line 1 "a word" of shout: output: got "HELLO?", want "HELLO!"` {
 		t.Errorf("%+v", r)
 	}
 	call(`"HI!"`)

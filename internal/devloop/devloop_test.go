@@ -162,9 +162,9 @@ func TestLoop(t *testing.T) {
 
 	// Another transform of the name: a test fails.
 	p.write(t, "edit", `s/"1\.0\.0"/"1.2.0"/; s/hostile\.echo/hostile.ech0/`)
-	p.want(t, `refused, "1.1.0" serves; self-test: tests: line 1 "a word" of hostile.echo: the plugin has no such transform`)
+	p.want(t, `refused, "1.1.0" serves; self-test: hostile.test.ndjson: line 1 "a word" of hostile.echo: the plugin has no such transform`)
 	p.write(t, "hostile.test.ndjson", `{"name": "a word", "transform": "hostile.ech0", "input": "abc", "output": {"base64": "YWI="}}`)
-	p.want(t, `refused, "1.1.0" serves; self-test: tests: line 1 "a word" of hostile.ech0: base64: got "YWJj", want "YWI="`)
+	p.want(t, `refused, "1.1.0" serves; self-test: hostile.test.ndjson: line 1 "a word" of hostile.ech0: base64: got "YWJj", want "YWI="`)
 	p.write(t, "hostile.test.ndjson", "")
 	p.want(t, `swapped, "1.2.0" serves`)
 

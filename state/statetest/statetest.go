@@ -1,4 +1,4 @@
-// Package statetest holds a store to the contract of [state.Store]. It is for tests.
+// Package statetest holds a store to what [state.Store] asks of one. It is for tests.
 package statetest
 
 import (

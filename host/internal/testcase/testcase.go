@@ -26,7 +26,8 @@ type Case struct {
 	// Key is that of the stream whose state the test has; "" without.
 	Key string `json:"stream"`
 
-	Line int `json:"-"`
+	File string `json:"-"` // the name of its file
+	Line int    `json:"-"`
 }
 
 // Wrap says of which test an error is.
@@ -35,7 +36,7 @@ func (c *Case) Wrap(err error) error {
 	if c.Name != "" {
 		name = fmt.Sprintf(" %q", c.Name)
 	}
-	return fmt.Errorf("tests: line %d%s of %s: %w", c.Line, name, c.Transform, err)
+	return fmt.Errorf("%s: line %d%s of %s: %w", c.File, c.Line, name, c.Transform, err)
 }
 
 // What a case must have.
@@ -44,14 +45,14 @@ var (
 	errNoOutcome = errors.New(`must have either "output" or "error"`)
 )
 
-// Parse reads tests. Empty lines do not count. known reports whether there is a kind of error.
-func Parse(doc []byte, known func(kind string) bool) (cases []Case, err error) {
+// Parse reads the tests of a file, whose name errors have. Empty lines do not count. known reports whether there is a kind of error.
+func Parse(file string, doc []byte, known func(kind string) bool) (cases []Case, err error) {
 	if len(doc) > MaxBytes {
-		return nil, fmt.Errorf("tests: %d bytes, the limit is %d", len(doc), MaxBytes)
+		return nil, fmt.Errorf("%s: %d bytes, the limit is %d", file, len(doc), MaxBytes)
 	}
 	doc, err = foreign.UTF8(doc)
 	if err != nil {
-		return nil, fmt.Errorf("tests: %w", err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	line := 0
 	for one := range bytes.Lines(doc) {
@@ -59,9 +60,9 @@ func Parse(doc []byte, known func(kind string) bool) (cases []Case, err error) {
 		if len(bytes.TrimSpace(one)) == 0 {
 			continue
 		}
-		c := Case{Line: line}
+		c := Case{File: file, Line: line}
 		if err := c.parse(one, known); err != nil {
-			return nil, fmt.Errorf("tests: line %d: %w", line, err)
+			return nil, fmt.Errorf("%s: line %d: %w", file, line, err)
 		}
 		cases = append(cases, c)
 	}

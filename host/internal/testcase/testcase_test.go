@@ -7,7 +7,7 @@ import (
 )
 
 func parse(doc []byte) error {
-	_, err := testcase.Parse(doc, func(kind string) bool { return kind == "failed" })
+	_, err := testcase.Parse("a.test.ndjson", doc, func(kind string) bool { return kind == "failed" })
 	return err
 }
 
@@ -18,7 +18,7 @@ func TestTestsBeginWithMarks(t *testing.T) {
 		t.Error(err)
 	}
 	err := parse([]byte("\xff\xfe{\x00}\x00"))
-	if want := "tests: the text is UTF-16, and must be UTF-8"; err == nil || err.Error() != want {
+	if want := "a.test.ndjson: the text is UTF-16, and must be UTF-8"; err == nil || err.Error() != want {
 		t.Errorf("err %v, want %s", err, want)
 	}
 }
@@ -41,11 +41,11 @@ func TestRefused(t *testing.T) {
 		`{"input": {"a": [1, }`:                                             `document: is not valid JSON, near byte 19: invalid character '}' looking for beginning of value`,
 		`{"input": {"a": [1`:                                                `document: is cut off, behind byte 18`,
 	} {
-		if err := parse([]byte("\n" + line)); err == nil || err.Error() != "tests: line 2: "+want {
+		if err := parse([]byte("\n" + line)); err == nil || err.Error() != "a.test.ndjson: line 2: "+want {
 			t.Errorf("%s: err %v, want %s", line, err, want)
 		}
 	}
-	if err := parse(make([]byte, testcase.MaxBytes+1)); err == nil || err.Error() != "tests: 8388609 bytes, the limit is 8388608" {
+	if err := parse(make([]byte, testcase.MaxBytes+1)); err == nil || err.Error() != "a.test.ndjson: 8388609 bytes, the limit is 8388608" {
 		t.Errorf("err %v", err)
 	}
 }
