@@ -81,8 +81,8 @@ memory of an instance 4.0 MiB, 1.0 MiB more than before
 				Step: host.StepSelfTest, Detail: `shout.test.ndjson: line 2 "what is no letter stays" of shout: output: got "ROUTE 66, PLEASE?", want "ROUTE 66, PLEASE!"` + "\nsecond line",
 			}},
 			`shout is refused, at the step self-test:
-  shout.test.ndjson: line 2 "what is no letter stays" of shout: output: got "ROUTE 66,
-  PLEASE?", want "ROUTE 66, PLEASE!"
+  shout.test.ndjson: line 2 "what is no letter stays" of shout: output: got
+  "ROUTE 66, PLEASE?", want "ROUTE 66, PLEASE!"
   second line
 shout 0.1.0 (eed6759b) keeps serving
 `,

@@ -2,7 +2,7 @@
 // guests there are: what a kind answers ([Kind], [Guest]), and what an instance offers it
 // ([Instance]). A kind is a package below module/kind. It imports this package, and package
 // module knows it by these interfaces alone. The plugin contract, which authors of plugins keep, is
-in package abi and not here.
+// in package abi and not here.
 package contract
 
 import (
