@@ -88,7 +88,7 @@ func (p *project) write(out io.Writer) error {
 	var there *scaffold.ExistError
 	switch {
 	case errors.Is(err, scaffold.ErrNoRelease):
-		return usagef("%w; give --replace DIR, a checkout", err)
+		return usagef("this resonhost was built from a checkout and is no release, which a go.mod would require; say where the checkout is: --replace DIR")
 	case errors.As(err, &fault): // of --replace or --lang: the name was checked
 		return usagef("--%w", fault)
 	case errors.As(err, &there):

@@ -1,6 +1,11 @@
 package main
 
-import "testing"
+import (
+	"io"
+	"testing"
+
+	"github.com/resonhost/resonhost/internal/scaffold"
+)
 
 func TestReleased(t *testing.T) {
 	for _, c := range []struct{ set, recorded, want string }{
@@ -35,5 +40,14 @@ func TestShellWord(t *testing.T) {
 		if got := shellWord(word); got != want {
 			t.Errorf("shellWord(%q) = %s, want %s", word, got, want)
 		}
+	}
+}
+
+// TestNewWithoutRelease is what a command says that was built in a checkout.
+func TestNewWithoutRelease(t *testing.T) {
+	p := project{dir: t.TempDir(), Options: scaffold.Options{Name: "shout", Kind: scaffold.Native, Language: "go", Version: "(devel)"}}
+	const want = "this resonhost was built from a checkout and is no release, which a go.mod would require; say where the checkout is: --replace DIR"
+	if err := p.write(io.Discard); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
