@@ -89,6 +89,12 @@ func (c Config) withDefaults() Config {
 
 var fleetName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
+// Check returns all that is wrong, each an [*abi.FieldError].
+func (c Config) Check() error {
+	c = c.withDefaults()
+	return c.validate()
+}
+
 // validate returns all that is wrong.
 func (c *Config) validate() error {
 	var errs []error

@@ -52,7 +52,7 @@ type QueueStats struct {
 	Dead uint64
 }
 
-// Queue asks the server what waits in the fleet.
+// Queue asks the server what waits in the fleet. The worker must have been started.
 func (w *Worker) Queue(ctx context.Context) (q QueueStats, err error) {
 	consumer, err := w.consumer.Info(ctx)
 	if err != nil {

@@ -56,7 +56,7 @@ type candidates struct {
 
 // argumentsOf is what commands take: words as the first argument, or files.
 var argumentsOf = map[string]func() candidates{
-	"run": noArguments, "call": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments, "whoami": noArguments, "logs": noArguments,
+	"run": noArguments, "call": noArguments, "submit": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments, "whoami": noArguments, "logs": noArguments,
 	"plugins":    func() candidates { return wordsOf(verbs) },
 	"token":      func() candidates { return wordsOf(tokenVerbs) },
 	"state":      func() candidates { return wordsOf(stateVerbs) },

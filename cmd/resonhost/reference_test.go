@@ -28,6 +28,8 @@ func groups() []group {
 		{"serving", "Serving", o.runSettings()},
 		{"identity", "Who may call", o.identitySettings()},
 		{"state", "State that lasts", o.stateSettings()},
+		{"fleet", "A fleet", slices.Concat(o.fleetSettings(), o.memberSettings())},
+		{"submitting", "Submitting", o.submitSettings()},
 		{"host", "The host", o.hostSettings("")},
 		{"loading", "Loading", o.loadSettings()},
 		{"watching", "Watching", o.watchSettings()},

@@ -135,12 +135,17 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 		opts.Identity = id
 	}
 	f.traces.server(&opts)
-	srv, networks, err := o.newServer(h, opts)
+	fleet, err := o.fleet.join(ctx, h, o.codecs(), f.log)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
+	opts.Collectors = append(opts.Collectors, fleet.collectors()...)
+	srv, networks, err := o.newServer(h, opts)
+	if err != nil {
+		return errors.Join(err, fleet.close(ctx), h.Close(context.WithoutCancel(ctx)))
+	}
 	if err := networks.Resume(ctx); err != nil {
-		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), h.Close(context.WithoutCancel(ctx)))
+		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), fleet.close(ctx), h.Close(context.WithoutCancel(ctx)))
 	}
 	defer f.manager.watch(func() { h.Stats() })()
 	d := &daemon{
@@ -151,7 +156,7 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 			srv.SetDraining()
 		},
 		background: func(ctx context.Context) error {
-			err := srv.Close(ctx)
+			err := errors.Join(fleet.close(ctx), srv.Close(ctx))
 			if stopped := networks.Close(ctx); ctx.Err() == nil { // else it is told that tasks were interrupted
 				err = errors.Join(err, stopped)
 			}

@@ -137,7 +137,9 @@ type options struct {
 	otlp           telemetry.Options
 	tracer         *telemetry.Tracer // nil without otlp
 
-	state stateOptions
+	state  stateOptions
+	fleet  fleetOptions
+	submit submitOptions
 
 	input, output, streamField string
 
@@ -272,7 +274,7 @@ func (o *options) replaySettings() []setting {
 
 // ofRun are all settings of run but for the file's.
 func (o *options) ofRun() []setting {
-	return slices.Concat(o.runSettings(), o.identitySettings(), o.stateSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
+	return slices.Concat(o.runSettings(), o.identitySettings(), o.stateSettings(), o.fleetSettings(), o.memberSettings(), o.hostSettings(host.DefaultQueueTimeout.String()), o.loadSettings(), o.watchSettings(), pluginSettings(&o.host.Defaults), o.logSettings(slog.LevelInfo))
 }
 
 func (o *options) drainSetting(usage string) setting {
@@ -295,5 +297,5 @@ func (o *options) callSettings() []setting {
 // all are the settings that a file can have, those of other commands included:
 // one file serves all.
 func (o *options) all() []setting {
-	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.identitySettings(), o.stateSettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
+	return slices.Concat(o.hostSettings(""), pluginSettings(&o.host.Defaults), o.runSettings(), o.identitySettings(), o.stateSettings(), o.fleetSettings(), o.memberSettings(), o.submitSettings(), o.callSettings(), o.loadSettings(), o.watchSettings(), o.logSettings(o.logLevel))
 }

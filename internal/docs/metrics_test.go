@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/certtest"
@@ -53,7 +54,7 @@ func TestMetrics(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h), traces.Collector()}),
+		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h), traces.Collector(), fleet.NewCollector(nil)}),
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/codec"
+	"github.com/resonhost/resonhost/fleet"
+	"github.com/resonhost/resonhost/fleet/embedded"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/filewatch"
+	"github.com/resonhost/resonhost/internal/value"
+)
+
+// ownServer is the value of --nats for a server in this process.
+const ownServer = "embedded"
+
+// maxCA is the largest file of --nats-ca, in bytes.
+const maxCA = 1 << 20
+
+// fleetOptions say which fleet a host is of.
+type fleetOptions struct {
+	fleet.Config
+
+	ca          string // a file
+	dir, listen string // of a server in this process
+}
+
+// fleetSettings are about the fleet and its servers.
+func (o *options) fleetSettings() []setting {
+	f := &o.fleet
+	return []setting{
+		{"nats", "reach the fleet at `URL` of NATS, such as nats://127.0.0.1:4222, all servers of a cluster with commas", "", value.Text(&f.URLs)},
+		{"fleet", "be of the fleet `NAME`", fleet.DefaultFleet, value.Text(&f.Fleet)},
+		{"nats-creds", "show NATS the credentials of `FILE`", "", value.Text(&f.Credentials)},
+		{"nats-nkey", "show NATS the NKey whose seed is in `FILE`", "", value.Text(&f.NKey)},
+		{"nats-ca", "trust the authorities of `FILE` for NATS, in PEM, and encrypt", "the system's, as the URL says", value.Text(&f.ca)},
+	}
+}
+
+// memberSettings are about a host of the fleet.
+func (o *options) memberSettings() []setting {
+	f := &o.fleet
+	return []setting{
+		{"host-name", "be `NAME` to the fleet", "the machine's name", value.Text(&f.Name)},
+		{"nats-dir", "with --nats embedded, which starts a server in this process, store in `DIR`", "", value.Text(&f.dir)},
+		{"nats-listen", "with --nats embedded, listen at the loopback `ADDRESS`", embedded.DefaultListen, value.Text(&f.listen)},
+		{"fleet-replicas", "store what is of the fleet on `N` servers: 1, 3 or 5; of streams that are not there yet", "1", value.Count(&f.Replicas)},
+		{"fleet-task-bytes", "let frames that wait have `SIZE` together; of a stream that is not there yet", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.TaskBytes)},
+		{"fleet-result-bytes", "let answers have `SIZE` together; likewise", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.ResultBytes)},
+		{"fleet-result-age", "keep answers for `TIME`, and know for as long that a frame is done; likewise", fleet.DefaultResultAge.String(), value.Duration(&f.ResultAge)},
+		{"fleet-ack-wait", "count a host as dead after `TIME` without a sign of life; of a fleet that no host has been of", fleet.DefaultAckWait.String(), value.Duration(&f.AckWait)},
+		{"fleet-max-deliver", "give a frame to hosts `N` times at most; likewise", fmt.Sprint(fleet.DefaultMaxDeliver), value.Count(&f.MaxDeliver)},
+	}
+}
+
+// check returns what is wrong with the settings of the fleet, which it does not reach.
+func (f *fleetOptions) check() error {
+	if f.URLs == "" {
+		return nil
+	}
+	c := f.Config
+	var errs []error
+	if c.URLs == ownServer {
+		c.URLs = "nats://" + embedded.DefaultListen
+		if f.dir == "" {
+			errs = append(errs, usagef("--nats embedded: say where it stores: --nats-dir DIR"))
+		}
+	}
+	return errors.Join(append(errs, inFleetFlags(c.Check()))...)
+}
+
+// fleetFlags are the settings by which fields of fleet.Config are set that have other names.
+var fleetFlags = map[string]string{
+	"URLs": "--nats", "Fleet": "--fleet", "Name": "--host-name", "Credentials": "--nats-creds", "NKey": "--nats-nkey",
+}
+
+// inFleetFlags says what is wrong with a fleet's configuration in terms of settings.
+func inFleetFlags(err error) error {
+	var list interface{ Unwrap() []error }
+	if err == nil || !errors.As(err, &list) {
+		return err
+	}
+	var errs []error
+	for _, e := range list.Unwrap() {
+		if f := (*abi.FieldError)(nil); errors.As(e, &f) {
+			flag := fleetFlags[f.Field]
+			if flag == "" {
+				flag = "--fleet-" + separated(f.Field, '-')
+			}
+			e = usagef("%s: %s", flag, f.Rule)
+		}
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+// open reaches the fleet.
+func (f *fleetOptions) open(ctx context.Context, log *slog.Logger) (*fleet.Fleet, error) {
+	c := f.Config
+	c.Logger = log
+	if f.ca != "" {
+		files, err := filewatch.Read([]string{f.ca}, maxCA)
+		if err != nil {
+			return nil, usagef("--nats-ca %s: %w", f.ca, reason(err))
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(files[0]) {
+			return nil, usagef("--nats-ca %s: has no certificate in PEM", f.ca)
+		}
+		c.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	if err := inFleetFlags(c.Check()); err != nil {
+		return nil, err
+	}
+	return fleet.Open(ctx, c)
+}
+
+// member is a host's part of a fleet; nil without one.
+type member struct {
+	server *embedded.Server // nil without one
+	fleet  *fleet.Fleet
+	worker *fleet.Worker
+}
+
+// join has a host do tasks of the fleet, if there is to be one.
+func (f *fleetOptions) join(ctx context.Context, h *host.Host, codecs *codec.Set, log *slog.Logger) (_ *member, err error) {
+	if f.URLs == "" {
+		return nil, nil
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	if f.Name == "" {
+		f.Name, _ = os.Hostname() // without, it has none
+	}
+	m := &member{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close(ctx))
+		}
+	}()
+	member := *f
+	if f.URLs == ownServer {
+		if m.server, err = embedded.Start(ctx, embedded.Options{Listen: f.listen, Dir: f.dir, Logger: log}); err != nil {
+			return nil, fmt.Errorf("--nats embedded: %w", err)
+		}
+		member.URLs = m.server.URL()
+		log.Info("a server of NATS", "url", member.URLs)
+	}
+	if m.fleet, err = member.open(ctx, log); err != nil {
+		return nil, err
+	}
+	m.worker = m.fleet.NewWorker(h, fleet.WorkerOptions{Codecs: codecs})
+	if err := m.worker.Start(ctx); err != nil {
+		return nil, err
+	}
+	log.Info("of a fleet", "fleet", m.fleet.Name())
+	return m, nil
+}
+
+func (m *member) collectors() []prometheus.Collector {
+	if m == nil {
+		return nil
+	}
+	return []prometheus.Collector{fleet.NewCollector(m.worker)}
+}
+
+// close takes no more frames, and waits for those under way as long as ctx lasts.
+func (m *member) close(ctx context.Context) (err error) {
+	if m == nil {
+		return nil
+	}
+	if m.worker != nil {
+		if m.worker.Close(ctx) != nil {
+			err = errors.New("frames of the fleet were given up; other hosts do them")
+		}
+	}
+	if m.fleet != nil {
+		err = errors.Join(err, m.fleet.Close())
+	}
+	if m.server != nil {
+		m.server.Close()
+	}
+	return err
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/urfave/cli/v2"
+
+	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/fleet"
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/value"
+)
+
+// submitOptions are how lines are submitted.
+type submitOptions struct {
+	key, tenant string
+	frame       int
+	deadline    time.Duration
+}
+
+// submitSettings are about what is submitted to a fleet.
+func (o *options) submitSettings() []setting {
+	s := &o.submit
+	return []setting{
+		{"key", "submit under `NAME`: the same lines under the same name are done once, and get the same results", "one of its own", value.Text(&s.key)},
+		{"submit-tenant", "submit on behalf of the tenant `NAME`", "none", value.Text(&s.tenant)},
+		{"frame", "send at most `N` lines in one message", fmt.Sprint(fleet.MaxTasks), value.Count(&s.frame)},
+		{"deadline", "want results for `TIME` from when a line is submitted, or none for ever; a task that has not begun by then is not", "none", value.DurationOrNone(&s.deadline)},
+	}
+}
+
+func submitCommand(std stdio) *cli.Command {
+	o := newOptions()
+	return &cli.Command{
+		Name:      "submit",
+		Usage:     "have a fleet run tasks from JSON lines",
+		UsageText: "resonhost submit TRANSFORM --nats URL [options] < tasks.ndjson",
+		Description: "Reads a task from each line, has hosts of the fleet do them, and writes results as lines\n" +
+			"in the same order. Lines are submitted in frames of up to 64. What is submitted is done, whatever\n" +
+			"becomes of this command: with --key, the same lines may be submitted again for their results.\n\n" + exitCodes,
+		Flags:        flags(o.fleetSettings(), o.submitSettings(), o.callSettings()[:2], o.logSettings(slog.LevelWarn), o.config()),
+		OnUsageError: usageError,
+		Action: func(c *cli.Context) error {
+			switch c.NArg() {
+			case 0:
+				return usagef("say which transform is to do the tasks: resonhost submit TRANSFORM")
+			case 1:
+			default:
+				return usagef("submit takes one transform, got %q besides", c.Args().Get(1))
+			}
+			if err := o.readConfig(c); err != nil {
+				return err
+			}
+			return o.submitLines(c.Context, c.Args().First(), std)
+		},
+	}
+}
+
+func (o *options) submitLines(ctx context.Context, transform string, std stdio) (err error) {
+	switch {
+	case o.fleet.URLs == "" || o.fleet.URLs == ownServer:
+		return usagef("say where the fleet is: --nats URL")
+	case o.submit.frame > fleet.MaxTasks:
+		return usagef("--frame: must be at most %d", fleet.MaxTasks)
+	}
+	in, closeInput, err := o.openInput(std)
+	if err != nil {
+		return err
+	}
+	defer closeInput()
+	f, err := o.fleet.open(ctx, o.logger(std.err))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	sub, err := f.Client(o.submit.tenant, host.PriorityNormal).Submit(ctx, o.submit.key, 0)
+	if err != nil {
+		return inFlags(err)
+	}
+	defer sub.Close()
+	out, closeOutput, err := o.openOutput(std, in)
+	if err != nil {
+		return err
+	}
+	s := &submitter{
+		client: f.Client(o.submit.tenant, host.PriorityNormal).Of(manifest.MediaTypeJSON), sub: sub, transform: transform, opts: o.submit,
+		most: f.MaxMessage(), out: bufio.NewWriter(out), frames: make(chan sentFrame, fleet.DefaultWindow), waits: make(map[uint64]*fleet.Answer),
+	}
+	err = errors.Join(s.run(ctx, in), closeOutput())
+	switch {
+	case ctx.Err() != nil:
+		return &exit{api.ExitInterrupted, fmt.Errorf("%w after %s", errInterrupted, counted(s.lines, "line"))}
+	case err != nil:
+		return &exit{api.ExitFailed, fmt.Errorf("stopped: %w", err)}
+	case s.failed > 0:
+		return &exit{api.ExitFailed, fmt.Errorf("%d of %s failed; their results say why", s.failed, counted(s.lines, "line"))}
+	}
+	return nil
+}
+
+// submitter submits lines by one goroutine, and writes their results in order by another.
+type submitter struct {
+	client    *fleet.Client
+	sub       *fleet.Submission
+	transform string
+	opts      submitOptions
+	most      int // bytes of a message
+	out       *bufio.Writer
+	frames    chan sentFrame // in their order; closed once all are sent
+
+	waits         map[uint64]*fleet.Answer // that came before their turn
+	lines, failed int                      // that were written
+}
+
+// sentFrame is a frame on its way, and the numbers of its lines.
+type sentFrame struct {
+	number uint64
+	lines  []int
+}
+
+func (s *submitter) run(ctx context.Context, in io.Reader) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer cancel(nil)
+	sending.Go(func() {
+		defer close(s.frames)
+		if err := s.send(ctx, in); err != nil {
+			cancel(err)
+		}
+	})
+	for f := range s.frames {
+		for s.waits[f.number] == nil {
+			r, err := s.sub.Next(ctx)
+			if err == nil {
+				err = r.Err
+			}
+			if err != nil {
+				return err
+			}
+			s.waits[r.Number] = r.Answer
+		}
+		a := s.waits[f.number]
+		delete(s.waits, f.number)
+		if err := s.write(f, a); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// send submits lines, always the same ones in a frame: who submits them again under the same key submits the same frames.
+func (s *submitter) send(ctx context.Context, in io.Reader) error {
+	most := s.opts.frame
+	if most == 0 {
+		most = fleet.MaxTasks
+	}
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(nil, s.most)
+	var tasks []fleet.Task
+	var lines []int
+	n := 0
+	for scanner.Scan() {
+		n++
+		line := scanner.Bytes()
+		if n == 1 {
+			var err error
+			if line, err = foreign.UTF8(line); err != nil {
+				return fmt.Errorf("line 1: %w", err)
+			}
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		tasks, lines = append(tasks, fleet.Task{Input: bytes.Clone(line)}), append(lines, n)
+		if len(tasks) == most {
+			if err := s.submit(ctx, tasks, lines); err != nil {
+				return err
+			}
+			tasks, lines = nil, nil
+		}
+	}
+	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("line %d is longer than a message of NATS, which has %d bytes (max_payload)", n+1, s.most)
+	} else if err != nil {
+		return fmt.Errorf("read line %d: %w", n+1, err)
+	}
+	return s.submit(ctx, tasks, lines)
+}
+
+// submit submits tasks, in as few frames as there can be.
+func (s *submitter) submit(ctx context.Context, tasks []fleet.Task, lines []int) error {
+	for _, f := range s.client.Frames(s.transform, tasks) {
+		if s.opts.deadline > 0 {
+			f.Deadline = time.Now().Add(s.opts.deadline)
+		}
+		number, err := s.sub.Send(ctx, f)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", lines[0], err)
+		}
+		select {
+		case s.frames <- sentFrame{number, lines[:len(f.Tasks)]}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		lines = lines[len(f.Tasks):]
+	}
+	return nil
+}
+
+// write writes the results of a frame.
+func (s *submitter) write(f sentFrame, a *fleet.Answer) error {
+	for i, line := range f.lines {
+		o := &a.Outcomes[min(i, len(a.Outcomes)-1)] // a frame that could not be read has one for all
+		s.lines++
+		r := o.Result()
+		if r.Err != nil {
+			s.failed++
+			var err error
+			if r.Output, err = json.Marshal(api.Failure{Error: api.Of(s.transform, r.Err).At(line)}, jsontext.AllowInvalidUTF8(true)); err != nil {
+				return err
+			}
+		}
+		_, _ = s.out.Write(r.Output) // an error stays until Flush
+		_ = s.out.WriteByte('\n')
+	}
+	return s.out.Flush()
+}
