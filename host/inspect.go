@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/module"
@@ -63,7 +65,21 @@ func Inspect(ctx context.Context, s Source, cfg Config) (Inspection, error) {
 	}
 	in := inspection(v.engine.(sandbox).Info(), v.cfg.PluginConfig)
 	in.Tests = v.tests
+	if w := overBudget(in.Memory, v.cfg.MaxInstances, ps.cfg.MemoryBudget); w != "" {
+		in.Warnings = append(slices.Clone(in.Warnings), w)
+	}
 	return in, v.end(context.WithoutCancel(ctx))
+}
+
+// overBudget says that as many instances as there may be do not fit the budget together; "" if they do.
+// What tasks grow to is not in it.
+func overBudget(memory int64, instances int, budget int64) string {
+	need := memory * int64(instances)
+	if need <= budget {
+		return ""
+	}
+	return fmt.Sprintf("%d instances with memory of %d bytes each take %d, and the memory budget of all plugins is %d: tasks may fail for want of room; give it more (MemoryBudget, --memory-budget) or have fewer instances (MaxInstances, --max-instances)",
+		instances, memory, need, budget)
 }
 
 // loader returns what loads a source on a host of that configuration, which has no other plugin and

@@ -86,6 +86,27 @@ func TestInspectWarnsOfGrowth(t *testing.T) {
 	}
 }
 
+// TestInspectWarnsOfBudget has more instances than the budget has room for, and as many.
+func TestInspectWarnsOfBudget(t *testing.T) {
+	s := handWritten(t, "hostile")
+	cfg := host.Config{Workers: 4, Defaults: host.PluginConfig{CompileTimeout: time.Hour, MaxInstances: 4}}
+	in, err := host.Inspect(t.Context(), s, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for budget, warned := range map[int64]bool{4 * in.Memory: false, 4*in.Memory - 1: true} {
+		cfg.MemoryBudget = budget
+		tight, err := host.Inspect(t.Context(), s, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := func(w string) bool { return strings.Contains(w, "--memory-budget") }
+		if got := slices.ContainsFunc(tight.Warnings, names); got != warned {
+			t.Errorf("budget %d of instances of %d: warnings %q", budget, in.Memory, tight.Warnings)
+		}
+	}
+}
+
 func TestInspectRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name, guest string

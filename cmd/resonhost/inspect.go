@@ -32,7 +32,7 @@ func inspectCommand(std stdio) *cli.Command {
 		Description: "Loads each NAME.wasm as run would, with its companion file NAME.plugin.yaml, or a\n" +
 			"manifest of Extism's, NAME.json; self-tests included. With --json it prints one object\n" +
 			"a line.\n\n" + exitCodes,
-		Flags: append(flags(o.cacheSettings(), o.networkSettings(), o.config(), pluginSettings(&o.host.Defaults)),
+		Flags: append(flags(o.cacheSettings(), o.networkSettings(), []setting{o.memoryBudget()}, o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {

@@ -189,11 +189,15 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 			value.Choice(&c.QueuePolicy, []string{"block", "reject", "drop-oldest"}, []host.QueuePolicy{host.QueueBlock, host.QueueReject, host.QueueDropOldest}),
 		},
 		{"queue-timeout", "let a task wait `TIME` at most, or none for ever", queueTimeout, value.DurationOrNone(&c.QueueTimeout)},
-		{"memory-budget", "let the instances of all plugins have memory of `SIZE` together", value.Bytes(host.DefaultMemoryBudget), value.Size(&c.MemoryBudget)},
+		o.memoryBudget(),
 		{"max-streams", "keep the state of `N` streams at most", fmt.Sprint(host.DefaultMaxStreams), value.Count(&c.MaxStreams)},
 		{"max-stream-bytes", "keep states of `SIZE` together at most", value.Bytes(host.DefaultStreamBytes), value.Size(&c.MaxStreamBytes)},
 		{"stream-age", "keep the state of an unused stream for `TIME`, or none for ever", host.DefaultStreamAge.String(), value.DurationOrNone(&c.StreamAge)},
 	}
+}
+
+func (o *options) memoryBudget() setting {
+	return setting{"memory-budget", "let the instances of all plugins have memory of `SIZE` together", value.Bytes(host.DefaultMemoryBudget), value.Size(&o.host.MemoryBudget)}
 }
 
 // loadSettings are about how plugins come to a host.

@@ -27,7 +27,7 @@ func validateCommand(std stdio) *cli.Command {
 			"signature is checked; it is compiled, and passes the self-tests of its manifest and\n" +
 			"of NAME.test.ndjson beside it. Its companion file NAME.plugin.yaml, and a manifest of\n" +
 			"Extism's, NAME.json, are read as run does. With --json it prints one object a line.\n\n" + exitCodes,
-		Flags: append(flags(o.loadSettings(), o.config(), pluginSettings(&o.host.Defaults)),
+		Flags: append(flags(o.loadSettings(), []setting{o.memoryBudget()}, o.config(), pluginSettings(&o.host.Defaults)),
 			jsonFlag("print JSON, a line for each file", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
