@@ -43,6 +43,9 @@ const (
 	retry = 2 * time.Second
 	// retryDrained is the same for one whose server ends.
 	retryDrained = 5 * time.Second
+	// together is how long events wait for others after some were sent, so that those that come fast share
+	// a write. The first after a while waits for none.
+	together = 10 * time.Millisecond
 	// chunk is how much is written at once, in bytes, about.
 	chunk = 32 << 10
 )
@@ -226,21 +229,28 @@ func (s *stream) subscribe() {
 
 // run writes events until something ends the stream.
 func (s *stream) run(ctx context.Context) {
-	keepAlive := time.NewTimer(s.feed.hub.opts.KeepAlive)
-	defer keepAlive.Stop()
+	timer := time.NewTimer(s.feed.hub.opts.KeepAlive)
+	defer timer.Stop()
 	s.flush()
 	for s.err == nil && ctx.Err() == nil {
 		if why := s.take(ctx); why != "" {
 			s.end(why)
 			return
 		}
-		s.flush()
-		keepAlive.Reset(s.feed.hub.opts.KeepAlive)
-		select {
-		case <-s.sub.Ready():
-		case <-keepAlive.C:
-			s.buf.WriteString(": keep-alive\n\n")
+		ready, pause := s.sub.Ready(), s.feed.hub.opts.KeepAlive
+		sent := s.buf.Len() > 0
+		if sent {
 			s.flush()
+			ready, pause = nil, min(pause, together)
+		}
+		timer.Reset(pause)
+		select {
+		case <-ready:
+		case <-timer.C:
+			if !sent {
+				s.buf.WriteString(": keep-alive\n\n")
+				s.flush()
+			}
 		case <-s.feed.hub.draining: // which take sees, as it does the next
 		case <-s.query.Withdrawn:
 		case <-ctx.Done():
