@@ -31,6 +31,7 @@ import (
 	"fmt"
 
 	"github.com/resonhost/resonhost/host/internal/watch"
+	"github.com/resonhost/resonhost/state"
 )
 
 // Host runs transforms. Make one with [New].
@@ -197,6 +198,9 @@ func (h *Host) SaveState(ctx context.Context) error {
 	}
 	return h.runner.keeper.Save(ctx)
 }
+
+// State returns Config.State, nil without.
+func (h *Host) State() state.Store { return h.cfg.State }
 
 // OnSave has save called by each save of state: every Config.StateInterval, by [Host.SaveState], and
 // by [Host.Close]. It is for what else an embedder keeps in Config.State, and is never called without

@@ -440,6 +440,9 @@ func (s *Server) failJob(w http.ResponseWriter, r *http.Request, err error) {
 // host is closed.
 func (s *Server) Close(ctx context.Context) error {
 	lost := s.jobs.Close(ctx)
+	if s.flushed != nil {
+		s.flushed() // jobs are over, and stored
+	}
 	if n := s.jobs.Len(); n > 0 && s.opts.Jobs.Store == nil {
 		s.log.InfoContext(ctx, "jobs and their results end with the process, whether they were read or not", "jobs", n)
 	}

@@ -121,6 +121,7 @@ type Server struct {
 	mux         *http.ServeMux
 	routes      []Route
 	jobs        *jobs.Manager
+	flushed     func() // ends the saving of results by the host; nil without
 	replays     *replay.Keeper
 	feed        *events.Feed  // nil without Options.Events
 	draining    chan struct{} // closed by SetDraining
@@ -248,6 +249,9 @@ func (s *Server) addJobs() (err error) {
 		o.Failed = s.logFailure // with the trace of the job
 	}
 	s.jobs, err = jobs.New(context.Background(), s.host, s.codecs, o)
+	if kept, ok := o.Store.(*jobs.StateStore); ok && err == nil {
+		s.flushed = s.host.OnSave(kept.Flush)
+	}
 	return err
 }
 

@@ -11,12 +11,12 @@ import (
 	"github.com/resonhost/resonhost/server/auth"
 )
 
-// stateRoutes are about the states of streams that outlive the host.
+// stateRoutes are about state that outlives the host.
 func (s *Server) stateRoutes() []Route {
 	return []Route{{
 		Method: http.MethodPost, Path: "/v1/state/save", Scope: auth.ScopeAdmin, Handler: s.saveState,
 		Doc: Operation{
-			ID: "saveState", Summary: "saves now what has changed in the states of streams, and answers once it is saved",
+			ID: "saveState", Summary: "saves now all state that has changed, and answers once it is saved",
 			Headers:  []Parameter{keyParameter},
 			Response: []Body{{MediaType: manifest.MediaTypeJSON, Of: api.SavedState{}}},
 			Errors:   []host.Kind{api.KindConflict, host.KindStateUnavailable, host.KindUnavailable},

@@ -184,7 +184,6 @@ func (o *options) newServer(h *host.Host, opts server.Options) (*server.Server, 
 	}
 	hub := events.NewHub(events.Options{})
 	o.networks.Hub, o.networks.Logger = hub, opts.Logger
-	o.networks.State, o.networks.StateInterval = o.host.State, o.host.StateInterval
 	if known, ok := opts.Identity.(*auth.Identity); ok {
 		o.networks.Principals = known.Named
 	}

@@ -71,3 +71,35 @@ func TestJobsOutlive(t *testing.T) {
 		t.Errorf("exit code %d, what is left: %s%s", code, out.String(), log.String())
 	}
 }
+
+// TestSaveSavesAll has a host save at once, and kills it: a stream and a network go on where they were.
+func TestSaveSavesAll(t *testing.T) {
+	args := []string{"--mode", "inline", "--state-dir", filepath.Join(t.TempDir(), "states"), "--state-interval", "1h"}
+	c := startChild(t, "", args...)
+	c.inStream(t, 2)
+	resp, err := http.Post("http://"+c.addr+"/v1/networks", "application/json", strings.NewReader(`{"id": "n"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := read(t, resp); code != http.StatusCreated {
+		t.Fatalf("%d %s", code, body)
+	}
+	var log strings.Builder
+	if code := run(t.Context(), []string{"resonhost", "state", "save", "--url", "http://" + c.addr}, nil, new(strings.Builder), &log); code != api.ExitOK {
+		t.Fatalf("exit code %d, %s", code, log.String())
+	}
+	want := c.inStream(t, 1)
+	if err := c.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	c.end(t)
+
+	d := startRun(t, args...)
+	if got := d.inStream(t, 1); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if code, body := d.get(t, "/v1/networks/n"); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
+	d.rest(t)
+}

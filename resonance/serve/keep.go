@@ -23,27 +23,22 @@ const (
 	// takes after the context of Close has ended.
 	saveTimeout = 10 * time.Second
 	grace       = time.Second
-	// firstRetry is when a save that failed is tried again. It doubles, up to the interval.
-	firstRetry = time.Second
 )
 
 // saver keeps networks in a store, if there is one.
 type saver struct {
 	saves, failures prometheus.Counter
 
-	wake  chan struct{}      // has a token to save at once
-	stop  context.CancelFunc // ends the saving every interval; nil before Resume
-	ended chan struct{}      // closed when that has ended
-	last  sync.Once
+	stop func() // ends the saving by the host; nil before Resume
+	last sync.Once
 
 	// Service.mu guards these. unserved are networks that are stored and cannot be served, which
 	// nothing may take the place of, and deletions are what is to be deleted in the store.
 	unserved  map[key]bool
 	deletions map[key]*network.Keeper
 
-	// Whoever saves has these: the loop, and then Close.
-	retries int
-	outage  outage.Outage
+	// Whoever saves has it: the host, and then Close.
+	outage outage.Outage
 }
 
 func newSaver() saver {
@@ -54,7 +49,7 @@ func newSaver() saver {
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "resonhost_network_save_failures_total", Help: "Networks that could not be saved or deleted in the store, each time.",
 		}),
-		wake: make(chan struct{}, 1), unserved: make(map[key]bool), deletions: make(map[key]*network.Keeper),
+		unserved: make(map[key]bool), deletions: make(map[key]*network.Keeper),
 	}
 }
 
@@ -85,7 +80,7 @@ func (n *served) meta() ([]byte, error) {
 
 // newKeeper returns what keeps a network, nil without a store.
 func (s *Service) newKeeper(k key) (*network.Keeper, error) {
-	if s.opts.State == nil {
+	if s.host.State() == nil {
 		return nil, nil //nolint:nilnil // as it says
 	}
 	cfg := s.keeping()
@@ -95,15 +90,15 @@ func (s *Service) newKeeper(k key) (*network.Keeper, error) {
 
 // keeping is where networks are kept.
 func (s *Service) keeping() network.KeeperConfig {
-	return network.KeeperConfig{Store: s.opts.State, MaxNodes: s.opts.MaxNodes, MaxConnections: s.opts.MaxConnections}
+	return network.KeeperConfig{Store: s.host.State(), MaxNodes: s.opts.MaxNodes, MaxConnections: s.opts.MaxConnections}
 }
 
-// Resume brings back the networks that Options.State has, and begins to save all of them. They have
+// Resume brings back the networks that the host's store has, and has each save of the host save all of them. They have
 // their names, tenants and nodes, and tick if somebody who used them still may. What cannot be read is
 // logged and stays in the store. It is to be called once the host is started, before requests come.
 // Without a store it does nothing.
 func (s *Service) Resume(ctx context.Context) error {
-	if s.opts.State == nil {
+	if s.host.State() == nil {
 		return nil
 	}
 	list, damaged, err := network.Keepers(ctx, s.keeping())
@@ -126,9 +121,7 @@ func (s *Service) Resume(ctx context.Context) error {
 			return fmt.Errorf("stored networks: %w", err)
 		}
 	}
-	saving, stop := context.WithCancel(context.Background())
-	s.stop, s.ended = stop, make(chan struct{})
-	go s.saveEvery(saving)
+	s.stop = s.host.OnSave(s.save)
 	return nil
 }
 
@@ -189,38 +182,6 @@ func (s *Service) recognize(tenant string, n *served) {
 	}
 }
 
-// saveEvery saves all networks every interval, until ctx ends.
-func (s *Service) saveEvery(ctx context.Context) {
-	defer close(s.ended)
-	timer := time.NewTimer(s.opts.StateInterval)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.wake:
-		case <-timer.C:
-		}
-		began := time.Now()
-		switch err := s.save(ctx); {
-		case ctx.Err() != nil: // Close saves what was cut short
-			return
-		case err != nil: // which is told
-			timer.Reset(min(firstRetry<<min(s.retries-1, 10), s.opts.StateInterval))
-		default:
-			timer.Reset(max(s.opts.StateInterval-time.Since(began), 0))
-		}
-	}
-}
-
-// hurry has what is due saved at once, and does not wait for that.
-func (s *Service) hurry() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
 // saved is a network that is to be saved, or deleted if it is none.
 type saved struct {
 	key    key
@@ -262,15 +223,11 @@ func (s *Service) save(ctx context.Context) error {
 	err := errors.Join(errs...)
 	switch {
 	case err == nil:
-		s.retries = 0
 		if lasted, ended := s.outage.End(); ended {
 			s.opts.Logger.InfoContext(ctx, "networks are saved again", "outage", lasted)
 		}
-	default:
-		s.retries++
-		if s.outage.Begin() {
-			s.opts.Logger.ErrorContext(ctx, "networks are not saved; they are tried again", "error", errs[0])
-		}
+	case s.outage.Begin():
+		s.opts.Logger.ErrorContext(ctx, "networks are not saved; they are tried again", "error", errs[0])
 	}
 	return err
 }
@@ -310,7 +267,6 @@ func (s *Service) saveLast(ctx context.Context) (err error) {
 			return
 		}
 		s.stop()
-		<-s.ended
 		ctx, cancel := patience(ctx)
 		defer cancel()
 		err = s.save(ctx)

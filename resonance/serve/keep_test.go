@@ -36,9 +36,9 @@ type life struct {
 }
 
 // live begins a life. known is nil for a server that asks nobody who they are.
-func live(t *testing.T, o serve.Options, known *auth.Identity, plugins ...host.Native) *life {
+func live(t *testing.T, store state.Store, o serve.Options, known *auth.Identity, plugins ...host.Native) *life {
 	t.Helper()
-	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: plugins})
+	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: plugins, State: store, StateInterval: 100 * time.Millisecond})
 	l := &life{}
 	o.Logger = slog.New(slog.NewTextHandler(&l.log, nil))
 	opts := server.Options{TrustTenant: known == nil}
@@ -91,8 +91,8 @@ func await(t *testing.T, what string, f func() bool) {
 // TestNetworksOutlive has the networks of two tenants come back with what they were, and go on.
 func TestNetworksOutlive(t *testing.T) {
 	store := state.NewMemory()
-	o := serve.Options{State: store, StateInterval: time.Hour}
-	a := live(t, o, nil, tick.New())
+	o := serve.Options{}
+	a := live(t, store, o, nil, tick.New())
 	acme, other := a.as("acme"), a.as("other")
 	var made serve.Network
 	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n", "node_period": "7ms", "network_period": "20ms"}`, &made)
@@ -106,7 +106,7 @@ func TestNetworksOutlive(t *testing.T) {
 	acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n/nodes/still", "", &still)
 	a.end()
 
-	b := live(t, o, nil, tick.New())
+	b := live(t, store, o, nil, tick.New())
 	acme, other = b.as("acme"), b.as("other")
 	var now serve.Network
 	acme.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
@@ -133,7 +133,7 @@ func TestNetworksOutlive(t *testing.T) {
 	// A name is free at once, whatever becomes of the network before in the store.
 	acme.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
 	b.end()
-	live(t, o, nil, tick.New()).as("acme").do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
+	live(t, store, o, nil, tick.New()).as("acme").do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &now)
 	if now.Nodes != 0 {
 		t.Errorf("%+v", now)
 	}
@@ -151,7 +151,7 @@ func text(t *testing.T, v any) string {
 // TestUnserved has networks in the store that cannot be served. The others are.
 func TestUnserved(t *testing.T) {
 	store := state.NewMemory()
-	a := live(t, serve.Options{State: store}, nil, tick.New())
+	a := live(t, store, serve.Options{}, nil, tick.New())
 	for _, id := range []string{"broken", "late", "good", "large"} {
 		a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "`+id+`"}`, nil)
 		a.do(http.StatusCreated, http.MethodPost, "/v1/networks/"+id+"/nodes", `{}`, nil)
@@ -165,7 +165,7 @@ func TestUnserved(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := count(t, store)
-	b := live(t, serve.Options{State: store, MaxNodes: 1}, nil, tick.New())
+	b := live(t, store, serve.Options{MaxNodes: 1}, nil, tick.New())
 	b.do(http.StatusOK, http.MethodGet, "/v1/networks/good", "", nil)
 	for _, id := range []string{"broken", "late", "large"} {
 		b.do(http.StatusNotFound, http.MethodGet, "/v1/networks/"+id, "", nil)
@@ -197,7 +197,7 @@ func TestWrongKey(t *testing.T) {
 	}
 	right := state.NewKey()
 	store := open(right)
-	a := live(t, serve.Options{State: store}, nil, tick.New())
+	a := live(t, store, serve.Options{}, nil, tick.New())
 	a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "sealed"}`, nil)
 	a.end()
 	before := count(t, store)
@@ -205,7 +205,7 @@ func TestWrongKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	store = open(state.NewKey())
-	s, err := serve.New(hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{tick.New()}}), serve.Options{State: store})
+	s, err := serve.New(hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{tick.New()}, State: store}), serve.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestWrongKey(t *testing.T) {
 	if after := count(t, store); after != before {
 		t.Errorf("%d records, were %d", after, before)
 	}
-	b := live(t, serve.Options{State: store}, nil, tick.New())
+	b := live(t, store, serve.Options{}, nil, tick.New())
 	b.do(http.StatusOK, http.MethodGet, "/v1/networks/sealed", "", nil)
 	b.end()
 }
@@ -228,7 +228,7 @@ func TestWrongKey(t *testing.T) {
 // TestWhoOutlives has a network come back for those who may have it tick, by their names.
 func TestWhoOutlives(t *testing.T) {
 	store := state.NewMemory()
-	o := serve.Options{State: store}
+	o := serve.Options{}
 	token, hash := auth.NewToken()
 	second, secondHash := auth.NewToken()
 	known := func(lines ...string) *auth.Identity {
@@ -252,16 +252,16 @@ func TestWhoOutlives(t *testing.T) {
 		}
 		return n
 	}
-	a := live(t, o, known("ann "+hash+" scopes=call tenant=t"), tick.New())
+	a := live(t, store, o, known("ann "+hash+" scopes=call tenant=t"), tick.New())
 	id := do(a, 201, token, http.MethodPost, "").ID
 	a.end()
 
-	b := live(t, o, known("ann "+hash+" scopes=call tenant=t"), tick.New())
+	b := live(t, store, o, known("ann "+hash+" scopes=call tenant=t"), tick.New())
 	await(t, "no ticks of hers", func() bool { return b.service.Stats().Ticks > 0 })
 	b.end()
 
 	// Nobody is known who may, and then somebody else comes.
-	c := live(t, o, known("ann "+hash+" scopes=call tenant=elsewhere", "bob "+secondHash+" scopes=call tenant=t"), tick.New())
+	c := live(t, store, o, known("ann "+hash+" scopes=call tenant=elsewhere", "bob "+secondHash+" scopes=call tenant=t"), tick.New())
 	if s := c.service.Stats(); s.Ticks != 0 || s.Lag.Count != 0 {
 		t.Errorf("it ticks for nobody: %+v", s)
 	}
@@ -270,23 +270,23 @@ func TestWhoOutlives(t *testing.T) {
 	c.end()
 
 	// A server that asks nobody who they are serves all.
-	d := live(t, o, nil, tick.New())
+	d := live(t, store, o, nil, tick.New())
 	await(t, "no ticks of anybody", func() bool { return d.service.Stats().Ticks > 0 })
 }
 
 // TestResumeWithoutPlugin has a network wait for the plugin.
 func TestResumeWithoutPlugin(t *testing.T) {
 	store := state.NewMemory()
-	a := live(t, serve.Options{State: store}, nil, tick.New())
+	a := live(t, store, serve.Options{}, nil, tick.New())
 	a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
 	a.end()
-	b := live(t, serve.Options{State: store}, nil, cascade.New())
+	b := live(t, store, serve.Options{}, nil, cascade.New())
 	b.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", nil)
 	if strings.Count(b.log.String(), "does not tick yet") != 1 || b.service.Stats().Ticks != 0 {
 		t.Errorf("%s", b.log.String())
 	}
 	b.end()
-	c := live(t, serve.Options{State: store}, nil, tick.New())
+	c := live(t, store, serve.Options{}, nil, tick.New())
 	await(t, "no ticks", func() bool { return c.service.Stats().Ticks > 0 })
 }
 
@@ -312,7 +312,7 @@ func (a *away) Save(ctx context.Context, changes []state.Change) error {
 func TestStoreAway(t *testing.T) {
 	store := &away{Store: state.NewMemory()}
 	store.gone.Store(true)
-	l := live(t, serve.Options{State: store, StateInterval: time.Millisecond}, nil, tick.New())
+	l := live(t, store, serve.Options{}, nil, tick.New())
 	l.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
 	await(t, "no tries", func() bool { return store.saves.Load() > 3 })
 	l.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/nodes", `{}`, nil)
@@ -329,7 +329,7 @@ func TestStoreAway(t *testing.T) {
 	if kept, err := k.Load(t.Context()); err != nil || len(kept.Snapshot.Nodes) != 1 {
 		t.Errorf("%+v, %v", kept, err)
 	}
-	last := live(t, serve.Options{State: store}, nil, tick.New())
+	last := live(t, store, serve.Options{}, nil, tick.New())
 	store.gone.Store(true)
 	if err := last.service.Close(t.Context()); !errors.Is(err, errAway) {
 		t.Errorf("err %v of the last save", err)
@@ -358,7 +358,7 @@ func (s *stuck) Save(ctx context.Context, changes []state.Change) error {
 // TestCloseCutsSavingShort has a server close while it saves: the last save has what that one had.
 func TestCloseCutsSavingShort(t *testing.T) {
 	store := &stuck{Store: state.NewMemory(), begun: make(chan struct{})}
-	l := live(t, serve.Options{State: store, StateInterval: time.Millisecond}, nil, tick.New())
+	l := live(t, store, serve.Options{}, nil, tick.New())
 	l.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
 	<-store.begun
 	l.end()

@@ -28,7 +28,6 @@ import (
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/server/auth"
 	"github.com/resonhost/resonhost/server/events"
-	"github.com/resonhost/resonhost/state"
 )
 
 // Defaults of Options.
@@ -50,11 +49,6 @@ type Options struct {
 	MaxNodes, MaxConnections int
 	// Hub streams the events of networks; default one of its own.
 	Hub *events.Hub
-	// State keeps networks, so that they outlive the process; default nothing does. The caller
-	// closes it after the service.
-	State state.Store
-	// StateInterval is how often networks are saved, behind their ticks; default that of a host.
-	StateInterval time.Duration
 	// Principals returns who goes by a name, such as auth.Identity.Named. So a network that comes
 	// back ticks if who used it still may. Default is nil, for a server that does not ask.
 	Principals func(name string) []*auth.Principal
@@ -114,7 +108,6 @@ func New(h *host.Host, o Options) (*Service, error) {
 	if o.MaxNodes > network.MaxCapacity {
 		return nil, &abi.FieldError{Field: "MaxNodes", Rule: fmt.Sprintf("must be at most %d, is %d", network.MaxCapacity, o.MaxNodes)}
 	}
-	o.StateInterval = cmp.Or(max(o.StateInterval, 0), host.DefaultStateInterval)
 	if o.Hub == nil {
 		o.Hub = events.NewHub(events.Options{})
 	}
@@ -355,7 +348,6 @@ func (s *Service) remove(ctx context.Context, k key, n *served) {
 		s.gone = total
 		if n.keeper != nil {
 			s.deletions[k] = n.keeper
-			s.hurry()
 		}
 	}
 	s.mu.Unlock()
@@ -384,8 +376,8 @@ func (s *Service) connect(ctx context.Context, n *served, a, b string) (network.
 }
 
 // Close takes no further network, and ends those that there are. When ctx ends it interrupts their
-// ticks, still waits, and returns ctx's cause. With a store it saves all of them, which may take a
-// second more. It is to be called before the host is closed.
+// ticks, still waits, and returns ctx's cause. If the host has a store it saves all of them, which may
+// take a second more. It is to be called before the host is closed.
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -394,7 +386,7 @@ func (s *Service) Close(ctx context.Context) error {
 		all = append(all, n)
 	}
 	s.mu.Unlock()
-	if len(all) > 0 && s.opts.State == nil {
+	if len(all) > 0 && s.host.State() == nil {
 		s.opts.Logger.InfoContext(ctx, "networks of nodes end with the process", "networks", len(all))
 	}
 	var errs []error

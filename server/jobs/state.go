@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -27,25 +29,32 @@ const (
 
 // StateStore is a [Store] that outlives the process, in a [state.Store]. A record is stored when Put
 // returns. Results are stored in segments of 64 KiB, each once it is full, and the last one with the
-// record of a job that is over. So a crash costs a job that was under way the rest of its results.
+// record of a job that is over, or by [StateStore.Flush]. So a crash costs a job that was under way
+// what came after that.
 //
 // All must be called before any other method.
 type StateStore struct {
 	store state.Store
 	log   *slog.Logger
 
-	mu   sync.Mutex
-	jobs map[string]*stored
+	mu     sync.Mutex
+	jobs   map[string]*stored
+	outage outage.Outage // of Flush
 }
 
-// stored is what is kept of a job. Only who calls the methods of one job changes it, with the mutex.
+// stored is what is kept of a job. Only who calls the methods of one job changes it, with the mutex;
+// but Flush changes what is guarded by saving.
 type stored struct {
-	tenant   string
-	whole    int    // segments that are stored and full
-	tail     []byte // what comes behind them; of a job that is over it is stored, and nil
-	over     bool
-	size     int64
+	// saving is held while segments are saved: an older one is not to replace a newer.
+	saving   sync.Mutex
 	segments map[int]bool // that the store may have, by their numbers, which may be any
+	flushed  int          // how much of tail is stored
+
+	tenant string
+	whole  int    // segments that are stored and full
+	tail   []byte // what comes behind them; of a job that is over it is stored, and nil
+	over   bool
+	size   int64
 }
 
 var _ Store = (*StateStore)(nil)
@@ -105,6 +114,8 @@ func (s *StateStore) Put(ctx context.Context, r Record) error {
 		s.jobs[id] = k // before it is saved: what fails may be stored nevertheless, and is to be deleted
 	}
 	s.mu.Unlock()
+	k.saving.Lock()
+	defer k.saving.Unlock()
 	var changes []state.Change
 	over := r.Job.State.Over()
 	if over && len(k.tail) > 0 {
@@ -134,6 +145,8 @@ func (s *StateStore) Append(ctx context.Context, id string, lines []byte) error 
 	tail := k.tail
 	var changes []state.Change
 	if len(tail)+len(lines) >= segment {
+		k.saving.Lock()
+		defer k.saving.Unlock()
 		tail = append(bytes.Clone(tail), lines...)
 		for ; len(tail) >= segment; tail = tail[segment:] {
 			n := k.whole + len(changes)
@@ -143,7 +156,7 @@ func (s *StateStore) Append(ctx context.Context, id string, lines []byte) error 
 		if err := s.save(ctx, changes); err != nil {
 			return err
 		}
-		tail = bytes.Clone(tail) // which holds the segments no longer
+		tail, k.flushed = bytes.Clone(tail), 0 // which holds the segments no longer
 	} else {
 		tail = append(tail, lines...) // behind what others read
 	}
@@ -152,6 +165,47 @@ func (s *StateStore) Append(ctx context.Context, id string, lines []byte) error 
 	k.whole += len(changes)
 	k.tail = tail
 	k.size += int64(len(lines))
+	return nil
+}
+
+// Flush saves the results of jobs that are under way as far as they have come: what is no full segment
+// yet. It logs the first failure, and that it works again.
+func (s *StateStore) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	all := maps.Clone(s.jobs)
+	s.mu.Unlock()
+	for id, k := range all {
+		if err := s.flush(ctx, id, k); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if ctx.Err() == nil && s.outage.Begin() {
+				s.log.Error("results of jobs under way are not saved; each save tries it again", "job", id, "error", err)
+			}
+			return fmt.Errorf("results of job %s are not saved: %w", id, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if lasted, ended := s.outage.End(); ended {
+		s.log.Info("results of jobs under way are saved again", "outage", lasted)
+	}
+	return nil
+}
+
+func (s *StateStore) flush(ctx context.Context, id string, k *stored) error {
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	s.mu.Lock()
+	n, tail, due := k.whole, k.tail, s.jobs[id] == k && !k.over && len(k.tail) > k.flushed
+	s.mu.Unlock()
+	if !due {
+		return nil
+	}
+	k.segments[n] = true
+	if err := s.save(ctx, []state.Change{changeOf(segmentKey(k.tenant, id, n), tail)}); err != nil {
+		return err
+	}
+	k.flushed = len(tail)
 	return nil
 }
 
@@ -200,6 +254,8 @@ func (s *StateStore) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return nil // which is as it should be
 	}
+	k.saving.Lock()
+	defer k.saving.Unlock()
 	// The record comes first: segments without one are found at the next start.
 	gone := []state.Key{jobKey(k.tenant, id)}
 	for n := range k.segments {
@@ -318,9 +374,11 @@ func (s *StateStore) take(ctx context.Context, r *Record, segments map[int]int) 
 		return nil
 	}
 	var c counter
-	for n := 0; segments[n] == segment && err == nil; n++ {
+	full := true // all before
+	for n := 0; full && segments[n] > 0 && err == nil; n++ {
+		full = segments[n] >= segment
 		var data []byte
-		if data, err = s.segment(ctx, segmentKey(k.tenant, r.Job.ID, n), segment); err == nil {
+		if data, err = s.segment(ctx, segmentKey(k.tenant, r.Job.ID, n), min(segments[n], segment)); err == nil {
 			if end := c.add(data); end > 0 {
 				k.whole, k.tail, k.size = n, data[:end:end], int64(n)*segment+int64(end)
 			}

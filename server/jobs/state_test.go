@@ -116,6 +116,47 @@ func TestJobsAfterACrash(t *testing.T) {
 	}
 }
 
+// TestFlush has the results of a job under way outlive its process: what was flushed, also a second
+// time, and no later than a segment that is full.
+func TestFlush(t *testing.T) {
+	kept := state.NewMemory()
+	s := stateStore(t, kept)
+	job := jobs.Record{Owner: ann, Job: api.Job{ID: "j", State: api.JobRunning, Tasks: 9000}}
+	line := strings.Repeat("x", 999) + "\n"
+	put := func(lines int) {
+		t.Helper()
+		if err := errors.Join(s.Append(t.Context(), "j", []byte(strings.Repeat(line, lines))), s.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Put(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	for _, lines := range []int{1, 2, 70, 0, 130} {
+		put(lines)
+		if err := s.Append(t.Context(), "j", []byte("half a line")); err != nil {
+			t.Fatal(err)
+		}
+		want := read(t, s, "j")
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		again := stateStore(t, kept)
+		if got := read(t, again, "j"); got != want[:strings.LastIndexByte(want, '\n')+1] {
+			t.Errorf("%d bytes, want the whole lines of %d", len(got), len(want))
+		}
+		if err := s.Append(t.Context(), "j", []byte("\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Delete(t.Context(), "j"), s.Flush(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if n := records(t, kept); n != 0 {
+		t.Errorf("%d records are left", n)
+	}
+}
+
 // TestStateStoreFails appends nothing if the store fails, and goes on once it does not.
 func TestStateStoreFails(t *testing.T) {
 	kept := &faulty{Memory: state.NewMemory()}
