@@ -90,14 +90,16 @@ func (d *document) failed(r *Route, status int, kinds []string) openapi.Schema {
 	return d.withHeaders(openapi.Schema{
 		"description": titleOf(status) + ": " + strings.Join(kinds, ", ") + ".",
 		"content":     openapi.Schema{api.MediaTypeProblem: form},
-	}, headersOf(r, status))
+	}, d.headersOf(r, status))
 }
 
 // headersOf are the headers of a route's errors of a status.
-func headersOf(r *Route, status int) (headers []Header) {
+func (d *document) headersOf(r *Route, status int) (headers []Header) {
 	switch status {
-	case http.StatusUnauthorized:
-		headers = append(headers, Header{Name: "WWW-Authenticate", Description: "How to show who one is."})
+	case http.StatusUnauthorized, http.StatusForbidden:
+		if d.asks {
+			headers = append(headers, Header{Name: "WWW-Authenticate", Description: "How to show who one is, or which scope it takes."})
+		}
 	case http.StatusUnsupportedMediaType:
 		headers = append(headers,
 			Header{Name: "Accept", Description: "The media types that are taken, if that of the body is not."},

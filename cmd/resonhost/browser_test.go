@@ -23,7 +23,7 @@ import (
 
 // patience is how long a browser may take for what it does in a moment: machines with other work
 // take long.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // newBrowser starts a headless Chromium, which ends with the test.
 func newBrowser(t *testing.T) context.Context {

@@ -40,7 +40,7 @@ func TestDashboard(t *testing.T) {
 	put(t, "trial.wasm", trial(t, "v1"))
 	put(t, "noisy.wasm", guesttest.HandWritten(t, "hostile"))
 	config := filepath.Join(t.TempDir(), "resonhost.yaml")
-	if err := os.WriteFile(config, []byte("plugin_overrides: {trial: {canary: 50%, canary_time: 1h}, noisy: {log_bytes_per_second: 1KiB}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("compile_timeout: 1h\ninit_timeout: 1h\nrun_timeout: 1m\nplugin_overrides: {trial: {canary: 50%, canary_time: 1h}, noisy: {log_bytes_per_second: 1KiB}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := startRun(t, "--plugins", dir, "--config", config)

@@ -40,7 +40,7 @@ function list(body, signal, kit) {
   kit.watch(rights, signal);
   rights();
   poll(async () => {
-    const { networks } = await kit.get('/v1/networks').catch((e) => ({ networks: put(none, e.status && empty('No networks to be seen', e.message)) && null }));
+    const { networks } = await kit.get('/v1/networks').catch((e) => ({ networks: put(none, e.status ? empty('No networks to be seen', e.message) : rows.children.length === 0 && empty('Networks are not known yet', 'They show once the server answers.')) && null }));
     if (!making.isConnected) body.append(making); // below what there is, so that it does not jump
     if (!networks) return;
     put(none, networks.length === 0 && empty('No network', 'You see the networks of your own tenant.'));
@@ -95,6 +95,7 @@ async function one(body, id, retitle, signal, kit) {
       show(network, answer.total);
     } catch (e) {
       if (e.status) put(said, e.message);
+      else if (state.nodes.length === 0) put(chosen, empty('The network is not known yet', 'It shows once the server answers.'));
     }
   }, EVERY, signal);
 

@@ -104,15 +104,37 @@ func (h *headers) check(t *testing.T, r request, resp *http.Response) {
 // want looks that each header of the document was sent, but for others.
 func (h *headers) want(t *testing.T, others ...string) {
 	t.Helper()
+	lacks := make(map[string]bool)
 	for _, operations := range h.paths {
 		for _, answers := range operations {
 			for status, of := range answers {
 				for name := range of {
 					if header := status + " " + name; !h.sent[header] && !slices.Contains(others, header) {
-						t.Errorf("the document has the header %s, which no answer had", header)
+						lacks[header] = true
 					}
 				}
 			}
+		}
+	}
+	for header := range lacks {
+		t.Errorf("the document has the header %s, which no answer had", header)
+	}
+}
+
+// replays sends requests twice with a key, and has answers of each status that is kept.
+func (s *service) replays(t *testing.T) {
+	t.Helper()
+	for i, r := range []request{
+		{method: "POST", path: "/v1/transforms/cascade", contentType: document, body: `{}`},
+		{method: "POST", path: "/v1/networks", contentType: document, body: `{}`},
+		{method: "POST", path: "/v1/transforms/cascade", contentType: document, body: `{`},
+		{method: "POST", path: "/v1/transforms/hostile.trap", contentType: octets, body: "!"},
+		{method: "POST", path: "/v1/transforms/hostile.badutf8", contentType: octets, body: "!"},
+	} {
+		r.header = []string{server.HeaderIdempotencyKey, fmt.Sprintf("replay-%d", i)}
+		_, first, _ := s.do(t, r)
+		if _, status, kind := s.do(t, r); status != first {
+			t.Errorf("%s %s again: status %d, kind %q, before %d", r.method, r.path, status, kind, first)
 		}
 	}
 }
@@ -129,7 +151,7 @@ func (s *service) jobHeaders(t *testing.T) {
 		return resp.Header.Get("Location")
 	}
 	job := created(request{method: "POST", path: "/v1/jobs", contentType: document, body: `{"transform": "cascade", "input": {}}`})
-	network := created(request{method: "POST", path: "/v1/networks"})
+	network := created(request{method: "POST", path: "/v1/networks", contentType: document, body: `{}`})
 	node := created(request{method: "POST", path: network + "/nodes", contentType: document, body: `{"id": "a b/c"}`})
 	for _, r := range []request{
 		{method: "GET", path: job, header: []string{"Prefer", "wait=60"}},

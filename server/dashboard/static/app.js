@@ -1,6 +1,7 @@
 // The dashboard: pages by the part of the address behind #, and what all of them have around them.
 
-import { h, icon, put, say } from './dom.js';
+import * as kit from './kit.js';
+import { empty, h, icon, put, say } from './dom.js';
 import { clock, span } from './format.js';
 import { token, url } from './api.js';
 import { live, now, refresh, start, watch } from './live.js';
@@ -27,6 +28,8 @@ const nav = document.getElementById('nav');
 const banner = document.getElementById('banner');
 const foot = document.getElementById('foot');
 let shown = null; // the AbortController of the page that is shown
+let absent = false; // whether its module could not be loaded
+let tries = 0; // to load such modules anew, of which a browser may keep the failure
 
 // route shows the page that the address names.
 function route() {
@@ -34,6 +37,7 @@ function route() {
   const page = pages.find((one) => one.id === id) ?? pages.find((one) => one.id && `${one.id}s` === id) ?? pages[0]; // the API says networks
   const first = shown === null;
   shown?.abort();
+  absent = false;
   shown = new AbortController();
   const title = h('h1', { tabindex: '-1' }, page.title);
   const body = h('div', { class: `page page-${page.id || 'overview'}` });
@@ -112,8 +116,11 @@ async function extensions() {
     pages.splice(pages.findIndex((one) => one.id === 'jobs'), 0, {
       id: page.id, title: page.title, icon: page.id,
       mount: async (body, context) => {
-        const [page, kit] = await Promise.all([import(module), import('./kit.js')]);
-        if (!context.signal.aborted) page.default(body, { ...context, kit }); // else another is shown by now
+        const loaded = await import(tries ? `${module}#${tries}` : module).catch(() => null);
+        if (context.signal.aborted) return; // another is shown by now
+        absent = !loaded;
+        if (absent) put(body, empty('This page could not be loaded', 'The server has it, and does not answer. It is loaded once the server does.'));
+        else loaded.default(body, { ...context, kit });
       },
     });
   }
@@ -131,6 +138,10 @@ route();
 watch((what) => {
   status();
   if (what === 'back') again();
+  if (what === 'back' && absent) {
+    tries++;
+    route();
+  }
 });
 hear((event) => {
   if (event?.kind === 'plugin.changed') refresh();

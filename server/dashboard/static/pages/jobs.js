@@ -19,7 +19,8 @@ export default function jobs(body, { signal }) {
       ({ jobs: all } = await get('/v1/jobs'));
       show();
     } catch (e) {
-      if (e.status) put(none, empty('No jobs to be seen', e.message)); // else the whole page says that there is no answer
+      if (e.status) put(none, empty('No jobs to be seen', e.message));
+      else if (all.length === 0) put(none, empty('Jobs are not known yet', 'They show once the server answers.'));
     }
   }, 2000, signal);
   put(body, card('Hand over work', 'A task, or one in each line. The server does them while nobody waits.', form(refresh, signal)), none, list);
