@@ -39,6 +39,9 @@ const (
 	maxHistory = 16
 )
 
+// buryTimeout is how long a host tries to store a dead letter. Then the frame is left, and the letter is tried again later.
+const buryTimeout = 2 * callTimeout
+
 // letter is a dead letter.
 type letter struct {
 	name       string
@@ -75,6 +78,8 @@ func (l *letter) answer(by string, kind host.Kind) *Answer {
 
 // bury stores a dead letter, unless it is there already.
 func (f *Fleet) bury(ctx context.Context, l *letter) error {
+	ctx, cancel := context.WithTimeout(ctx, buryTimeout)
+	defer cancel()
 	msg := &nats.Msg{Subject: f.names.deadLetter(l.name), Data: l.message.Data, Header: nats.Header{}}
 	h := msg.Header
 	h.Set(HeaderFrame, oneLine(l.message.Header.Get(nats.MsgIdHdr)))
@@ -88,8 +93,24 @@ func (f *Fleet) bury(ctx context.Context, l *letter) error {
 		h.Set(HeaderCut, strconv.Itoa(len(msg.Data)))
 		msg.Data = msg.Data[:room]
 	}
+	f.tellFull(ctx, msg.Size())
 	_, err := f.publishOnce(ctx, msg)
 	return err
+}
+
+// tellFull tells the log, once until there is room again, that the oldest dead letters make room for one of a size.
+func (f *Fleet) tellFull(ctx context.Context, size int) {
+	info, err := f.dead.Info(ctx)
+	if err != nil {
+		return // storing the letter fails likewise, and tells why
+	}
+	most := info.Config.MaxBytes
+	full := most > 0 && info.State.Bytes+uint64(size) > uint64(most)
+	if f.deadFull.Swap(full) || !full {
+		return
+	}
+	f.log.Warn("the dead letters have no room: the oldest are discarded for new ones", "fleet", f.cfg.Fleet,
+		"stream", f.names.dead, "letters", info.State.Msgs, "bytes", info.State.Bytes, "oldest", info.State.FirstTime)
 }
 
 // note stores why a host leaves a frame to another, for its history should it become a dead letter. The history is a help: a

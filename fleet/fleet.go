@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,8 @@ type Fleet struct {
 	names  names
 	limit  int // bytes of a message, its headers included
 	closed chan struct{}
+
+	deadFull atomic.Bool // and the log was told
 
 	tasks, results, dead, lost jetstream.Stream
 }

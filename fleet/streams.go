@@ -60,6 +60,7 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 	results.MaxBytes, results.MaxAge, results.AllowDirect = f.cfg.ResultBytes, f.cfg.ResultAge, true
 	dead := c(f.names.dead, "dead letters", f.names.deadLetter("*"))
 	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, f.cfg.TaskBytes
+	dead.Discard = jetstream.DiscardOld // a letter must not stop hosts
 	lost := c(f.names.lost, "what servers tell of frames that were given to hosts too often", f.names.advisories())
 	lost.Retention, lost.MaxBytes = jetstream.WorkQueuePolicy, lostBytes
 	return []jetstream.StreamConfig{tasks, results, dead, lost}

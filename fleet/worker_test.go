@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -420,6 +422,90 @@ func TestGarbage(t *testing.T) {
 	if got := w.Stats(); got.Dead != 5 || got.Failed != 0 {
 		t.Errorf("%+v", got)
 	}
+}
+
+// TestDeadFull has more garbage than the dead letters have room for. The oldest go, and what comes with it is done.
+func TestDeadFull(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	var log logged
+	cfg := small(urls, "a")
+	cfg.Logger = log.logger()
+	f := open(t, cfg)
+	_, js := jet(t, urls)
+	dead, err := js.Stream(t.Context(), "RESONHOST_default_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := dead.CachedInfo().Config
+	bounds.MaxBytes = 12 << 10
+	if _, err := js.UpdateStream(t.Context(), bounds); err != nil {
+		t.Fatal(err)
+	}
+	garbage(t, js, 12)
+	s := submit(t, f, "")
+	frames := f.Client("", host.PriorityNormal).Frames("hostile.echo", inputs(10, 10))
+	n := send(t, s, frames...)
+	w := work(t, f, hostile(t, time.Minute))
+	echoed(t, frames, replies(t, s, n))
+	empty(t, w)
+	if got := w.Stats(); got.Dead != 12 || got.Failed != 0 {
+		t.Errorf("%+v", got)
+	}
+	info, err := dead.Info(t.Context())
+	if err != nil || info.State.LastSeq != 12 || info.State.Msgs < 1 || info.State.Msgs > 2 {
+		t.Errorf("%+v, error %v", info, err)
+	}
+	if n := log.count("the dead letters have no room"); n != 1 {
+		t.Errorf("the log was told %d times", n)
+	}
+}
+
+// TestDeadRefused has no dead letters stored at all. A host that cannot store one goes on with other frames.
+func TestDeadRefused(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	f := open(t, small(urls, "a"))
+	_, js := jet(t, urls)
+	if err := js.DeleteStream(t.Context(), "RESONHOST_default_DEAD"); err != nil {
+		t.Fatal(err)
+	}
+	garbage(t, js, 3) // as many as the host takes at a time
+	s := submit(t, f, "")
+	frames := f.Client("", host.PriorityNormal).Frames("hostile.echo", inputs(10, 10))
+	n := send(t, s, frames...)
+	w := work(t, f, hostile(t, time.Minute))
+	echoed(t, frames, replies(t, s, n))
+	eventually(t, "garbage that is left", func() bool { return w.Stats().Failed >= 3 })
+}
+
+// garbage sends n messages of 4 KiB that are no frames.
+func garbage(tb testing.TB, js jetstream.JetStream, n int) {
+	tb.Helper()
+	for range n {
+		if _, err := js.Publish(tb.Context(), "resonhost.default.task.any", make([]byte, 4<<10)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// logged is what was logged.
+type logged struct {
+	mu    sync.Mutex
+	lines []byte // guarded by mu
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, b...)
+	return len(b), nil
+}
+
+func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Count(l.lines, []byte(text))
 }
 
 // TestPieces has answers that are larger than a message.
