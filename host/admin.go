@@ -93,7 +93,8 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 	return err
 }
 
-// Promote makes a canary the version that serves, before its time.
+// Promote makes a canary the version that serves, before its time. A canary that does all tasks already,
+// since the version beside it was not kept, is no canary any more.
 func (h *Host) Promote(plugin string) error {
 	_, p, done, err := h.plugins.change(context.Background(), plugin)
 	if err != nil {
@@ -101,6 +102,9 @@ func (h *Host) Promote(plugin string) error {
 	}
 	defer done()
 	if s := p.serving.Load(); s != nil && s.trial != nil && h.plugins.decide(p, s.trial, DeployPromoted, "by request") {
+		return nil
+	}
+	if h.plugins.release(p) {
 		return nil
 	}
 	return fmt.Errorf("plugin %s: %w", plugin, ErrNoCanary)

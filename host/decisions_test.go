@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,13 +116,16 @@ func TestStoreGoesBeforeCache(t *testing.T) {
 	closeHost(t, w.Host)
 }
 
-// TestRolledBackIsStored has a rollback outlive the host by a store and a cache of versions; without
-// the cache, the log says that it does not.
+// TestRolledBackIsStored has a rollback outlive the host by a store and a cache of versions. Without the
+// cache the version that was rolled back is refused, and the record stays.
 func TestRolledBackIsStored(t *testing.T) {
 	dir, cache, store := t.TempDir(), t.TempDir(), state.NewMemory()
 	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
-	keep := func(c *host.Config) { c.State = store }
+	keep := func(c *host.Config) {
+		c.State, c.Plugins = store, []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}}
+	}
 	w := watch(t, dir, cache, keep)
+	w.await(event.PluginReady) // hostile, without which the last starts would have nothing that serves
 	w.await(event.PluginReady)
 	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2"}))
 	w.await(event.PluginSwapped)
@@ -132,15 +136,87 @@ func TestRolledBackIsStored(t *testing.T) {
 	w = watch(t, dir, cache, keep)
 	answers(t, w, "", guesttest.SwapTag("v1"))
 	closeHost(t, w.Host)
-	var log logtest.Log
-	w = watch(t, dir, "", func(c *host.Config) {
-		keep(c)
-		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	})
+	before, _ := decided(t, store, "swap")
+	w = watch(t, dir, "", keep)
+	var refused *host.LoadError
+	for _, p := range w.Plugins() {
+		if p.Source == "swap" {
+			refused = p.Failure
+		}
+	}
+	if refused == nil || refused.Step != host.StepRollback || !strings.Contains(refused.Error(), "start with the cache directory that has it") {
+		t.Errorf("refused: %v", refused)
+	}
+	if _, err := w.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrUnknownTransform) {
+		t.Errorf("%v, want that none serves", err)
+	}
+	for _, change := range []func(string) error{w.Pause, w.Resume} {
+		if err := change("swap"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := w.SaveState(t.Context()); err != nil {
+		t.Error(err)
+	}
+	closeHost(t, w.Host)
+	if after, _ := decided(t, store, "swap"); !bytes.Equal(after.Data, before.Data) {
+		t.Errorf("the record was %s and is %s", before.Data, after.Data)
+	}
+	w = watch(t, dir, cache, keep)
+	answers(t, w, "", guesttest.SwapTag("v1"))
+	closeHost(t, w.Host)
+	w = watch(t, dir, "", keep)
+	if _, err := w.Reload(t.Context(), "swap"); err != nil { // by which somebody decides
+		t.Error(err)
+	}
+	closeHost(t, w.Host)
+	w = watch(t, dir, "", keep)
 	answers(t, w, "", guesttest.SwapTag("v2"))
 	closeHost(t, w.Host)
-	if !strings.Contains(log.String(), "a version that was rolled back serves") {
-		t.Errorf("not told:\n%s", log.String())
+}
+
+// TestCanaryWithoutTheOther has a canary whose stable version is not kept. It does all tasks, and is a
+// canary again once that version is there, unless it is promoted.
+func TestCanaryWithoutTheOther(t *testing.T) {
+	dir, cache, store := t.TempDir(), t.TempDir(), state.NewMemory()
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	var log logtest.Log
+	keep := func(c *host.Config) {
+		c.State, c.Defaults.Canary, c.Defaults.CanaryTime = store, 0.5, time.Hour
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}
+	w := watch(t, dir, cache, keep)
+	w.await(event.PluginReady)
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2"}))
+	w.await(event.PluginCanary)
+	closeHost(t, w.Host)
+	before, doc := decided(t, store, "swap")
+	if doc["trial"] == nil {
+		t.Fatalf("stored: %v", doc)
+	}
+	w = watch(t, dir, "", keep)
+	answers(t, w, "", guesttest.SwapTag("v2"))
+	closeHost(t, w.Host)
+	if after, _ := decided(t, store, "swap"); !bytes.Equal(after.Data, before.Data) {
+		t.Errorf("the record was %s and is %s", before.Data, after.Data)
+	}
+	if n := strings.Count(log.String(), "a canary does all tasks of its plugin"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, log.String())
+	}
+	w = watch(t, dir, cache, keep)
+	w.await(event.PluginReady)
+	w.await(event.PluginCanary)
+	closeHost(t, w.Host)
+	w = watch(t, dir, "", keep)
+	if err := w.Promote("swap"); err != nil {
+		t.Error(err)
+	}
+	if err := w.Promote("swap"); !errors.Is(err, host.ErrNoCanary) {
+		t.Errorf("promoted twice: %v", err)
+	}
+	closeHost(t, w.Host)
+	if _, doc := decided(t, store, "swap"); doc["trial"] != nil {
+		t.Errorf("stored: %v", doc)
 	}
 }
 

@@ -109,9 +109,10 @@ func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployRes
 	}
 	before := p.serving.Load()
 	next, result, change := &serving{current: v}, DeployLoaded, event.PluginReady
-	p.failure, p.refused = nil, [32]byte{}
+	p.failure, p.refused, p.held = nil, [32]byte{}, nil
 	switch {
 	case before == nil:
+		p.rejected = [32]byte{}
 	case d.back:
 		result, change = DeployRolledBack, event.PluginRolledBack
 		p.rejected, p.previous = before.current.record.identity, nil
@@ -145,7 +146,7 @@ type withdrawal struct {
 func (ps *plugins) withdrawLocked(p *plugin) withdrawal {
 	w := withdrawal{plugin: p, version: p.current()}
 	w.retired = ps.publishLocked(p, nil)
-	p.failure, p.previous, p.rejected, p.refused, p.listed = nil, nil, [32]byte{}, [32]byte{}, false
+	p.failure, p.previous, p.rejected, p.refused, p.held, p.listed = nil, nil, [32]byte{}, [32]byte{}, nil, false
 	p.paused.Store(false)
 	return w
 }

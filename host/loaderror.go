@@ -101,6 +101,10 @@ func (clash) Is(target error) bool { return target == errClash }
 
 var errRolledBack = errors.New("rolled back by request")
 
+// errAlone is of a version that was rolled back, if the one that is to serve is not kept.
+var errAlone = errors.New("it was rolled back, and the version that served before is not kept: " +
+	"start with the cache directory that has it (Config.CacheDir and Watch, --cache-dir), deploy another version, or, to have this one serve, reload it or delete the plugin's record")
+
 // ErrCacheDir is wrapped by the error of [Host.Start] and [Inspect] for a
 // Config.CacheDir that cannot be used.
 var ErrCacheDir = errors.New("cache directory")

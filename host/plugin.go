@@ -9,6 +9,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/framefit"
 	"github.com/resonhost/resonhost/host/internal/pool"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/store"
 )
 
 // plugin is the place of one source: what serves under its name, whichever version,
@@ -39,10 +40,13 @@ type plugin struct {
 	// rejected is the identity of the source that was rolled back last, and refused the
 	// stamp of the one that could not serve: they are let be in the plugin directory.
 	rejected, refused [32]byte
-	failure           *LoadError              // of the newest source, nil if that serves
-	listed            bool                    // it is, or was, a file of the plugin directory
-	abort             context.CancelCauseFunc // of the transaction under way; nil without
-	past              counted                 // by versions that are closed
+	failure           *LoadError // of the newest source, nil if that serves
+	// held is what was decided before the start and cannot be heeded, since a version is not kept or cannot
+	// serve. It stays the plugin's record until somebody decides anew, or another version serves.
+	held   *store.Record
+	listed bool                    // it is, or was, a file of the plugin directory
+	abort  context.CancelCauseFunc // of the transaction under way; nil without
+	past   counted                 // by versions that are closed
 }
 
 // servedLocked returns the transforms that tasks find by their names, in the manifest's order.

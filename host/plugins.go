@@ -232,7 +232,7 @@ func (ps *plugins) save(p *plugin) error {
 	return ps.records.save(p.source, func() kept {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
-		k := kept{serving: p.serving.Load(), previous: p.previous, rejected: p.rejected, paused: p.paused.Load()}
+		k := kept{serving: p.serving.Load(), previous: p.previous, rejected: p.rejected, held: p.held, paused: p.paused.Load()}
 		if v := p.current(); v != nil {
 			k.since, k.by = v.since, v.by
 		}
@@ -241,4 +241,18 @@ func (ps *plugins) save(p *plugin) error {
 		}
 		return k
 	})
+}
+
+// release ends that the record of a plugin which serves is held, and reports whether it was.
+func (ps *plugins) release(p *plugin) bool {
+	ps.mu.Lock()
+	held := p.held != nil && p.current() != nil
+	if held {
+		p.held = nil
+	}
+	ps.mu.Unlock()
+	if held {
+		ps.remember(p)
+	}
+	return held
 }

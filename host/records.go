@@ -127,6 +127,7 @@ type kept struct {
 	serving  *serving
 	previous *record
 	rejected [32]byte
+	held     *store.Record // goes before what is above
 	paused   bool
 	// since and by are the serving version's, and failed is when the one that was rolled back
 	// was; zero if that is not so.
@@ -142,7 +143,7 @@ func (r *records) save(source string, now func() kept) error {
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	k := now()
-	if k.serving == nil && !k.paused {
+	if k.serving == nil && k.held == nil && !k.paused {
 		err := r.decisions.save(source, nil)
 		if r.store != nil {
 			err = errors.Join(err, r.store.Forget(r.key(source)))
@@ -176,6 +177,11 @@ func (r *records) keep(k *kept, doc store.Record) error {
 
 // record is what is kept, as it is stored.
 func (k *kept) record(source string) store.Record {
+	if k.held != nil {
+		doc := *k.held
+		doc.Paused = k.paused
+		return doc
+	}
 	doc := store.Record{Plugin: source, Paused: k.paused}
 	if k.serving == nil {
 		return doc

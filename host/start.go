@@ -204,10 +204,21 @@ func (s *startup) refuseFailed(ctx context.Context, errs []error) error {
 }
 
 // first makes the version with which a plugin begins to serve: the source, unless that was
-// rolled back, is on trial, or cannot serve, and there is one that could.
+// rolled back, is on trial, or cannot serve, and there is one that could. The record of a plugin without
+// any stays as it is.
 func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version, error) {
-	r, id := s.records.recall(source.Name), source.identity()
+	r := s.records.recall(source.Name)
 	s.setPaused(p, r.Paused)
+	v, err := s.choose(ctx, p, source, r)
+	if err != nil && r.Plugin != "" {
+		p.held = &r
+	}
+	return v, err
+}
+
+// choose makes the version that first returns, by the plugin's record.
+func (s *startup) choose(ctx context.Context, p *plugin, source Source, r store.Record) (*version, error) {
+	id := source.identity()
 	served := s.records.read(source.Name, r.Serving)
 	p.previous, p.rejected = s.records.read(source.Name, r.Previous), fromHex(r.Rejected)
 	again := func(source Source) (*version, error) {
@@ -218,7 +229,9 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 		return v, err
 	}
 	if served == nil {
-		s.loseOthers(p, id, r)
+		if err := s.lack(p, source, r); err != nil {
+			return nil, err
+		}
 	}
 	if served == nil || served.identity == id {
 		return again(source)
@@ -256,17 +269,18 @@ func (s *startup) first(ctx context.Context, p *plugin, source Source) (*version
 	return nil, err
 }
 
-// loseOthers says what was decided about a plugin that cannot be heeded, since the version that served
-// is not kept.
-func (s *startup) loseOthers(p *plugin, id [32]byte, r store.Record) {
-	const needs = "the one that served beside or before it is not kept (Config.CacheDir and Watch, --cache-dir)"
-	switch id {
+// lack heeds what was decided about a source as far as that can be, since the version that is to serve is
+// not kept. One that was rolled back is refused. A canary does all tasks, and its record stays.
+func (s *startup) lack(p *plugin, source Source, r store.Record) error {
+	switch source.identity() {
 	case p.rejected:
-		s.log.Warn("a version that was rolled back serves, since "+needs, "plugin", p.source)
-		p.rejected = [32]byte{}
+		return newLoadError(source, StepRollback, errAlone)
 	case fromHex(r.Trial):
-		s.log.Warn("a version that was a canary serves all tasks, since "+needs, "plugin", p.source)
+		p.held = &r
+		s.log.Error("a canary does all tasks of its plugin, since the version beside it is not kept; it is a canary again at a start with the cache directory that has that version "+
+			"(Config.CacheDir and Watch, --cache-dir), until it is promoted or another version serves", "plugin", source.Name)
 	}
+	return nil
 }
 
 // tellCompiling returns what says, once, that a start of so many plugins compiles, which takes
