@@ -52,13 +52,18 @@ type Codec struct {
 // Append appends the stored form of a record to b. The record must be one that [Record.Check]
 // accepts.
 func (c Codec) Append(b []byte, r *Record) ([]byte, error) {
+	return c.AppendUnder(b, AppendKey(nil, r.Key), r)
+}
+
+// AppendUnder is [Codec.Append] for who has the stored key of the record, as [AppendKey] appends it.
+func (c Codec) AppendUnder(b, key []byte, r *Record) ([]byte, error) {
 	at := len(b)
 	b = append(b, "RS\x01\x00"...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.Format))
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.Changed.UnixMilli()))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.Data)))
-	b = append(b, make([]byte, HeadBytes-atBody)...)
-	key := AppendKey(nil, r.Key)
+	var sums [HeadBytes - atBody]byte
+	b = append(b, sums[:]...)
 	if c.Cipher == nil {
 		b = append(b, r.Data...)
 	} else {

@@ -67,6 +67,8 @@ type Store struct {
 	// writer has room for the one call that may write.
 	writer chan struct{}
 
+	encoders sync.Pool // of *encoded
+
 	dbMu sync.RWMutex // held for reading by those who use db, for writing by who replaces it
 	db   *bbolt.DB
 
@@ -247,12 +249,16 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	if err := state.CheckChanges(changes); err != nil {
 		return err
 	}
-	puts, err := s.encode(changes)
-	if err != nil {
+	of, _ := s.encoders.Get().(*encoded)
+	if of == nil {
+		of = new(encoded)
+	}
+	if err := of.encode(s.opt.Codec, changes); err != nil {
 		return err
 	}
 	return s.write(ctx, func() error {
-		if len(puts) == 0 {
+		defer s.encoders.Put(of) // bbolt has what it needs by then
+		if len(changes) == 0 {
 			return nil
 		}
 		s.dbMu.RLock()
@@ -260,41 +266,9 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 		return classify("save to "+s.path(fileName), s.db.Update(func(tx *bbolt.Tx) error {
 			b := tx.Bucket([]byte(bucket))
 			b.FillPercent = fill
-			for i := range puts {
-				var err error
-				if p := &puts[i]; p.value == nil {
-					err = b.Delete(p.key)
-				} else {
-					err = b.Put(p.key, p.value)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+			return of.put(b)
 		}))
 	})
-}
-
-// put is what is to be under a key; no value deletes it.
-type put struct{ key, value []byte }
-
-// encode makes of changes what the file has, so that nothing is the caller's any more.
-func (s *Store) encode(changes []state.Change) ([]put, error) {
-	puts := make([]put, len(changes))
-	for i := range changes {
-		c := &changes[i]
-		puts[i].key = state.AppendKey(nil, c.Key)
-		if c.Delete {
-			continue
-		}
-		value, err := s.opt.Codec.Append(make([]byte, 0, s.opt.Codec.Stored(len(c.Data))), &c.Record)
-		if err != nil {
-			return nil, err
-		}
-		puts[i].value = value
-	}
-	return puts, nil
 }
 
 // How much of a listing is read at a time. In between others can write, and pages that were replaced

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
@@ -165,4 +167,25 @@ func BenchmarkOpen(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(st.FileBytes-st.FreeBytes)/records, "file-B/record")
+}
+
+// BenchmarkSave saves all of 100,000 records of 100 bytes in batches as a host does, sorted by key.
+func BenchmarkSave(b *testing.B) {
+	s := open(b, b.TempDir(), bolt.Options{})
+	defer shut(b, s)
+	const records, batch = 100_000, 1024
+	changes := make([]state.Change, records)
+	for i := range changes {
+		changes[i].Record = state.Record{
+			Key: state.Key{Kind: state.KindStream, Transform: "count", Name: fmt.Sprintf("%06d", i)}, Data: make([]byte, 100), Changed: time.Now(),
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for some := range slices.Chunk(changes, batch) {
+			if err := s.Save(b.Context(), some); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ func (k *Keeper[S]) flush(ctx context.Context) error {
 func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 	defer func() { clear(k.window) }() // it keeps no state alive
 	rest := k.window
-	slices.SortFunc(rest, func(a, b stream.Taken[S]) int { return compareKeys(&a.Key, &b.Key) })
+	slices.SortFunc(rest, comparing[S]())
 	for len(rest) > 0 {
 		n := k.fill(rest)
 		err := k.save(ctx)
@@ -81,6 +82,21 @@ func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 		rest = rest[n:]
 	}
 	return nil
+}
+
+// yieldAfter is after how many comparisons of keys tasks get the processor, which a sort would keep for
+// tens of milliseconds. They are some 10 µs.
+const yieldAfter = 256
+
+// comparing returns what compares changes by their keys.
+func comparing[S any]() func(a, b stream.Taken[S]) int {
+	n := 0
+	return func(a, b stream.Taken[S]) int {
+		if n++; n%yieldAfter == 0 {
+			runtime.Gosched()
+		}
+		return compareKeys(&a.Key, &b.Key)
+	}
 }
 
 func compareKeys(a, b *stream.Key) int {

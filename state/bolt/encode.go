@@ -1,0 +1,68 @@
+package bolt
+
+import (
+	"runtime"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/resonhost/resonhost/state"
+)
+
+// encoded is what changes are in the file, with nothing of the caller's: keys and values one behind the
+// other in one piece of memory, which serves one save after the other. With a piece for each, a save of
+// 100,000 records has the collector run beside the tasks of a host.
+type encoded struct {
+	bytes []byte
+	ends  []ends
+}
+
+// ends is where a key ends, and its value behind it. What is deleted has no value.
+type ends struct{ key, value int }
+
+// yieldAfter is after how many records others of the process get the processor. A save has no hurry, and
+// tasks have microseconds.
+const yieldAfter = 32
+
+// encode takes changes in place of those before.
+func (e *encoded) encode(codec state.Codec, changes []state.Change) (err error) {
+	e.bytes, e.ends = e.bytes[:0], e.ends[:0]
+	for i := range changes {
+		c := &changes[i]
+		at := len(e.bytes)
+		e.bytes = state.AppendKey(e.bytes, c.Key)
+		key := len(e.bytes)
+		if !c.Delete {
+			if e.bytes, err = codec.AppendUnder(e.bytes, e.bytes[at:key], &c.Record); err != nil {
+				return err
+			}
+		}
+		e.ends = append(e.ends, ends{key, len(e.bytes)})
+		yield(i)
+	}
+	return nil
+}
+
+// put makes the changes in a bucket, which has the memory until its transaction ends.
+func (e *encoded) put(b *bbolt.Bucket) (err error) {
+	at := 0
+	for i, end := range e.ends {
+		key, value := e.bytes[at:end.key], e.bytes[end.key:end.value]
+		if len(value) == 0 {
+			err = b.Delete(key)
+		} else {
+			err = b.Put(key, value)
+		}
+		if err != nil {
+			return err
+		}
+		at = end.value
+		yield(i)
+	}
+	return nil
+}
+
+func yield(i int) {
+	if i%yieldAfter == yieldAfter-1 {
+		runtime.Gosched()
+	}
+}
