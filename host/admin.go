@@ -80,8 +80,11 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 	}
 	defer leave()
 	serving := p.serving.Load()
-	if serving != nil && serving.trial != nil && ps.decide(p, serving.trial, DeployRolledBack, "by request") {
-		return nil
+	if serving != nil && serving.trial != nil {
+		ps.records.replace(p.source)
+		if ps.decide(p, serving.trial, DeployRolledBack, "by request") {
+			return nil
+		}
 	}
 	ps.mu.Lock()
 	previous := p.previous
@@ -89,6 +92,7 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 	if serving == nil || previous == nil {
 		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
 	}
+	ps.records.replace(p.source)
 	_, err = ps.transaction(ctx, p, previous.source, deployment{back: true, rule: rule})
 	return err
 }
@@ -101,8 +105,11 @@ func (h *Host) Promote(plugin string) error {
 		return err
 	}
 	defer done()
-	if s := p.serving.Load(); s != nil && s.trial != nil && h.plugins.decide(p, s.trial, DeployPromoted, "by request") {
-		return nil
+	if s := p.serving.Load(); s != nil && s.trial != nil {
+		h.plugins.records.replace(p.source)
+		if h.plugins.decide(p, s.trial, DeployPromoted, "by request") {
+			return nil
+		}
 	}
 	if h.plugins.release(p) {
 		return nil
@@ -125,7 +132,11 @@ func (h *Host) pause(plugin string, paused bool) error {
 		return err
 	}
 	defer done()
+	replaced := h.plugins.records.replace(p.source)
 	h.plugins.switchPaused(p, paused, nil)
+	if replaced { // which saves also if it was that way
+		h.plugins.remember(p)
+	}
 	return nil
 }
 

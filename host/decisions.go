@@ -24,6 +24,9 @@ const (
 // errDeferred is a decision that is not saved yet. That is told, once an outage.
 var errDeferred = errors.New("what was decided waits for the store of states")
 
+// errForeign is of a stored record that cannot be read, and so is not saved over.
+var errForeign = errors.New("the stored record cannot be read, and stays until somebody pauses, resumes, rolls back or promotes the plugin, or deletes the record")
+
 // decisions keeps in Config.State what was decided about plugins: which version serves, which one was
 // rolled back or is on trial, and who is paused. The methods of a nil one do nothing.
 type decisions struct {
@@ -35,6 +38,7 @@ type decisions struct {
 	mu      sync.Mutex              // guards the rest
 	known   map[string]store.Record // as stored, or as they are to be, by the plugin's source
 	unsaved map[string]bool         // sources whose record is to be saved, or deleted if none is known
+	foreign map[string]bool         // sources whose stored record cannot be read, and stays
 	outage  outage.Outage
 }
 
@@ -43,13 +47,16 @@ func openDecisions(ctx context.Context, cfg *Config) (*decisions, error) {
 	if cfg.State == nil {
 		return nil, nil
 	}
-	d := &decisions{state: cfg.State, log: cfg.Logger, known: make(map[string]store.Record), unsaved: make(map[string]bool)}
+	d := &decisions{state: cfg.State, log: cfg.Logger, known: make(map[string]store.Record), unsaved: make(map[string]bool), foreign: make(map[string]bool)}
 	var tally state.Tally
 	err := cfg.State.List(ctx, state.Filter{Kind: state.KindPlugin, Data: true}, func(r state.Record) error {
 		of, err := parseDecision(&r)
 		tally.Note(err)
 		if err != nil {
-			d.log.Error("what was decided about a plugin cannot be read; the record stays until it is saved anew", "plugin", r.Key.Name, "error", err)
+			d.log.Error("what was decided about a plugin cannot be read; the record stays until somebody pauses, resumes, rolls back or promotes the plugin", "plugin", r.Key.Name, "error", err)
+			if r.Key.Tenant == "" { // else it is not where the plugin's own is saved
+				d.foreign[r.Key.Name] = true
+			}
 			return nil
 		}
 		d.known[r.Key.Name] = of
@@ -95,7 +102,20 @@ func (d *decisions) of(source string) (r store.Record, ok bool) {
 	return r, ok
 }
 
-// save saves what was decided about a source, nil for nothing any more. If that fails it is tried
+// replace has the record of a source be saved also over one that cannot be read, as an operator has
+// decided. It reports whether that was not so.
+func (d *decisions) replace(source string) bool {
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	foreign := d.foreign[source]
+	delete(d.foreign, source)
+	return foreign
+}
+
+// save saves what was decided about a source, nil for nothing any more. A record that cannot be read stays. If that fails it is tried
 // again by each save of the host, until it succeeds.
 func (d *decisions) save(source string, r *store.Record) error {
 	if d == nil {
@@ -104,6 +124,9 @@ func (d *decisions) save(source string, r *store.Record) error {
 	d.mu.Lock()
 	known, ok := d.known[source]
 	switch {
+	case d.foreign[source]:
+		d.mu.Unlock()
+		return errForeign
 	case r == nil && ok:
 		delete(d.known, source)
 	case r != nil && (!ok || known != *r):

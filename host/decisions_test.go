@@ -265,7 +265,8 @@ func TestDecisionsWait(t *testing.T) {
 	closeHost(t, h)
 }
 
-// TestDecisionsThatCannotBeRead has records that are none. The plugin serves as if nothing had been decided.
+// TestDecisionsThatCannotBeRead has records that are none. The plugin serves as if nothing had been decided, and
+// the record stays as it is until somebody decides.
 func TestDecisionsThatCannotBeRead(t *testing.T) {
 	for name, r := range map[string]state.Record{
 		"newer":   {Format: 99, Data: []byte(`{"plugin": "swap", "paused": true}`)},
@@ -287,7 +288,23 @@ func TestDecisionsThatCannotBeRead(t *testing.T) {
 			if _, err := h.Run(t.Context(), "swap", nil); err != nil {
 				t.Error(err)
 			}
+			if err := h.SaveState(t.Context()); err != nil {
+				t.Error(err)
+			}
 			closeHost(t, h)
+			if got, err := store.Load(t.Context(), r.Key); err != nil || got.Format != r.Format || !bytes.Equal(got.Data, r.Data) {
+				t.Errorf("the record was %+v and is %+v, %v", r, got, err)
+			}
+			h = hosted.Start(t, host.Config{
+				Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}, State: store,
+			})
+			if err := h.Resume("swap"); err != nil { // by which somebody decides
+				t.Error(err)
+			}
+			closeHost(t, h)
+			if _, doc := decided(t, store, "swap"); doc["plugin"] != "swap" || doc["paused"] != nil {
+				t.Errorf("stored: %v", doc)
+			}
 			if n := strings.Count(log.String(), "what was decided about a plugin cannot be read"); n != 1 {
 				t.Errorf("told %d times:\n%s", n, log.String())
 			}

@@ -94,6 +94,9 @@ func (r *records) recall(source string) store.Record {
 	return kept
 }
 
+// replace is that of decisions.
+func (r *records) replace(source string) bool { return r != nil && r.decisions.replace(source) }
+
 const (
 	wasmFile      = "plugin.wasm"
 	testsFile     = "tests.ndjson"
