@@ -205,28 +205,28 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 		})
 	}
 	t := newSheet(w)
-	t.row("file", "%s", printable(file))
-	t.row("plugin", "%s %s", in.Manifest.Name, in.Manifest.Version)
-	t.row("kind", "%s: %s", in.Kind, in.Claim)
-	t.row("hash", "sha256:%s", in.Hash)
-	t.row("size", "%s", humanize.IBytes(uint64(in.Size)))
-	t.row("memory", "%s", humanize.IBytes(uint64(in.Memory)))
-	t.row("self-tests", "%d passed", in.SelfTests)
+	t.rowf("file", "%s", printable(file))
+	t.rowf("plugin", "%s %s", in.Manifest.Name, in.Manifest.Version)
+	t.rowf("kind", "%s: %s", in.Kind, in.Claim)
+	t.rowf("hash", "sha256:%s", in.Hash)
+	t.rowf("size", "%s", humanize.IBytes(uint64(in.Size)))
+	t.rowf("memory", "%s", humanize.IBytes(uint64(in.Memory)))
+	t.rowf("self-tests", "%d passed", in.SelfTests)
 	for _, warning := range in.Warnings {
-		t.row("warning", "%s", printable(warning))
+		t.rowf("warning", "%s", printable(warning))
 	}
 	if noReset == "" {
-		t.row("reset", "after each task")
+		t.rowf("reset", "after each task")
 	} else {
-		t.row("reset", "impossible, each task has a new instance: %s", printable(noReset))
+		t.rowf("reset", "impossible, each task has a new instance: %s", printable(noReset))
 	}
 	for i := range in.Manifest.Transforms {
 		t.transform(&in.Manifest.Transforms[i])
 	}
 	l := &in.Limits
-	t.row("limits", "memory %s, input %s, output %s, log %s/s", humanize.IBytes(uint64(l.MemoryLimit)), humanize.IBytes(uint64(l.MaxInput)),
+	t.rowf("limits", "memory %s, input %s, output %s, log %s/s", humanize.IBytes(uint64(l.MemoryLimit)), humanize.IBytes(uint64(l.MaxInput)),
 		humanize.IBytes(uint64(l.MaxOutput)), humanize.IBytes(uint64(l.LogBytesPerSecond)))
-	t.row("", "fuel %s, %d nested calls, tables of %d", orNone(l.MaxFuel), l.MaxCallDepth, l.MaxTable)
+	t.rowf("", "fuel %s, %d nested calls, tables of %d", orNone(l.MaxFuel), l.MaxCallDepth, l.MaxTable)
 	t.list("imports", in.Imports)
 	t.list("exports", in.Exports)
 	return t.Flush()
@@ -238,30 +238,30 @@ type sheet struct{ *tabwriter.Writer }
 
 func newSheet(w io.Writer) sheet { return sheet{tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)} }
 
-func (t sheet) row(name, format string, args ...any) {
+func (t sheet) rowf(name, format string, args ...any) {
 	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 }
 
 func (t sheet) list(name string, items []string) {
 	for _, item := range items {
-		t.row(name, "%s", printable(item))
+		t.rowf(name, "%s", printable(item))
 		name = ""
 	}
 }
 
 func (t sheet) transform(tr *manifest.Transform) {
-	t.row("transform", "%s", tr.Name)
-	t.row("", "input %s%s", tr.Input, schemaNote(tr.InputSchema))
-	t.row("", "output %s%s", tr.Output, schemaNote(tr.OutputSchema))
+	t.rowf("transform", "%s", tr.Name)
+	t.rowf("", "input %s%s", tr.Input, schemaNote(tr.InputSchema))
+	t.rowf("", "output %s%s", tr.Output, schemaNote(tr.OutputSchema))
 	if tr.StateBytes > 0 {
 		reads := ""
 		if len(tr.StateReads) > 0 {
 			reads = fmt.Sprintf(", reads %v too", tr.StateReads)
 		}
-		t.row("", "state of up to %s, format %d%s", humanize.IBytes(uint64(tr.StateBytes)), tr.StateVersion, reads)
+		t.rowf("", "state of up to %s, format %d%s", humanize.IBytes(uint64(tr.StateBytes)), tr.StateVersion, reads)
 	}
 	if tr.TimeoutMS > 0 {
-		t.row("", "suggested timeout %v", tr.Timeout())
+		t.rowf("", "suggested timeout %v", tr.Timeout())
 	}
 }
 

@@ -318,7 +318,7 @@ type savedFile struct {
 	input []byte
 }
 
-// saves saves the file so many times, with as many versions from the first on in turn, and returns
+// saves has the file saved so many times, with as many versions from the first on in turn, and returns
 // what each took, and what it took beyond compiling, both sorted.
 func (f *savedFile) saves(ctx context.Context, times, first, versions int) (took, beyond []time.Duration, err error) {
 	for i := range times {
