@@ -207,6 +207,9 @@ func (h *Host) State() state.Store { return h.cfg.State }
 // that. Calls come one after the other, behind those that save streams. What fails, save tells by
 // itself; it is called again sooner then, after 1 s, 2 s, 4 s and so on. remove ends that: the context
 // of a call under way ends, and the call has ended when remove returns. It may be called again.
+//
+// save must return soon after its context has ended, which it does after 1 min at most: until it returns
+// nothing else is saved. It must call neither remove nor [Host.SaveState], which would wait for it for ever.
 func (h *Host) OnSave(save func(ctx context.Context) error) (remove func()) {
 	if h.runner.keeper == nil {
 		return func() {}

@@ -35,6 +35,8 @@ const (
 	LoadTimeout = 5 * time.Second
 	// SaveTimeout is how long the saving of one batch takes at most.
 	SaveTimeout = 10 * time.Second
+	// OtherTimeout is how long one call of what [Keeper.Add] has added takes at most.
+	OtherTimeout = time.Minute
 	// Grace is how much longer the last save may take once the host's patience has ended.
 	Grace = time.Second
 

@@ -2,9 +2,13 @@ package keeper
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 )
+
+// errOther ends a call that takes too long, during which no stream is saved.
+var errOther = fmt.Errorf("it was not saved within %v: %w", OtherTimeout, context.DeadlineExceeded)
 
 // other is what is saved besides streams.
 type other struct {
@@ -14,8 +18,9 @@ type other struct {
 	running sync.Mutex // held while save runs
 }
 
-// Add has save called by each save, after the streams. It tells by itself what fails. remove ends
-// that: it has the context of a call that is under way end, and waits for the call.
+// Add has save called by each save, after the streams, with a context that ends after OtherTimeout at most. It
+// tells by itself what fails. remove ends that: it has the context of a call that is under way end, and waits
+// for the call. So save must call neither remove nor [Keeper.Save].
 func (k *Keeper[S]) Add(save func(context.Context) error) (remove func()) {
 	ended, end := context.WithCancel(context.Background())
 	o := &other{save: save, ended: ended}
@@ -46,7 +51,7 @@ func (o *other) run(ctx context.Context) error {
 	if o.ended.Err() != nil {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeoutCause(ctx, OtherTimeout, errOther)
 	defer cancel()
 	defer context.AfterFunc(o.ended, cancel)()
 	if err := o.save(ctx); err != nil && o.ended.Err() == nil {
