@@ -148,6 +148,9 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 			case got.n > most.bytes: // once it is unpacked
 				bodyTooLarge(w, t, most)
 				return nil, false
+			case got.overrun():
+				s.failBody(w, t, errOverrun, most)
+				return nil, false
 			case errors.Is(err, io.EOF):
 				// Its passing would have the client seem gone, however long the task takes.
 				_ = control.SetReadDeadline(time.Time{})
@@ -164,6 +167,9 @@ func (s *Server) bodyUpTo(w http.ResponseWriter, r *http.Request, t host.Transfo
 		}
 	}
 }
+
+// errOverrun is of a body that pieces.overrun reports.
+var errOverrun = errors.New("the body is longer than the request's Content-Length")
 
 func bodyTooLarge(w http.ResponseWriter, t host.Transform, most bound) {
 	p := problem(host.KindInvalidArgument, t.Name, fmt.Sprintf("the body is longer than %d bytes, the limit (%s)", most.bytes, most.by))
@@ -183,7 +189,7 @@ func (s *Server) failBody(w http.ResponseWriter, t host.Transform, err error, mo
 	case errors.Is(err, pack.ErrNoRoom):
 		noRoom(w, t.Name)
 		return
-	case errors.As(err, &format):
+	case errors.As(err, &format), errors.Is(err, errOverrun):
 		p.Detail = err.Error()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

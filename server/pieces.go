@@ -31,6 +31,10 @@ func (p *pieces) next() int64 {
 	return p.room + piece
 }
 
+// overrun is whether more has come than the body's length, which no client can send: net/http ends a body
+// there. A handler in between may have put another body in its place.
+func (p *pieces) overrun() bool { return p.length >= 0 && p.n > p.length }
+
 // grow makes room for more, once there is none.
 func (p *pieces) grow() {
 	room := p.next()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -456,6 +457,23 @@ func TestFirstOfSeveral(t *testing.T) {
 		status, _, body := s.do(t, "POST", "/v1/transforms/n.blow", "application/json", `"1"`, "Resonhost-C", "a", "Resonhost-A", "a", "Resonhost-B", "a")
 		if status != 400 || !strings.Contains(body, `"field":"Resonhost-A"`) {
 			t.Fatalf("status %d, %s; want that Resonhost-A is refused", status, body)
+		}
+	}
+}
+
+// TestBodyBeyondItsLength has a handler in between give the request a body that is longer than its length.
+func TestBodyBeyondItsLength(t *testing.T) {
+	s := serve(t, nil)
+	for _, length := range []int{0, 1, 4095, 4096, 100_000} {
+		for _, more := range []int{1, 2, 200_000} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/v1/transforms/hostile.echo", strings.NewReader(strings.Repeat(" ", length+more)))
+			r.ContentLength = int64(length)
+			r.Header.Set("Content-Type", "application/octet-stream")
+			w := httptest.NewRecorder()
+			s.server.Handler().ServeHTTP(w, r)
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "longer than the request's Content-Length") {
+				t.Errorf("%d bytes beyond %d: %d, %s", more, length, w.Code, w.Body)
+			}
 		}
 	}
 }
