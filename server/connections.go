@@ -58,7 +58,9 @@ func (c *connections) take() (release func(), over bool) {
 
 // Listener is [Listener] of connections that are bounded by Options.MaxConnections, together with those of
 // the server's other listeners. Beyond it requests get 503, but for routes without a scope, such as
-// /healthz; and once there are 64 more connections, the next waits to be accepted.
+// /healthz; and once there are 64 more connections, the next waits to be accepted. That holds for
+// connections of all kinds, such as those of a Unix socket. Without [ConnContext] as the server's ConnContext
+// requests of those up to 64 connections are served.
 func (s *Server) Listener(l net.Listener) net.Listener {
 	return &bounded{Listener: listener{l}, of: s.connections, closed: make(chan struct{})}
 }
@@ -87,7 +89,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		c.release, c.over = release, over
 		return c, nil
 	}
-	return &placed{c, release}, nil
+	return &placed{c, release, over}, nil
 }
 
 // Close implements [net.Listener].
@@ -101,6 +103,7 @@ type placed struct {
 	net.Conn
 
 	release func()
+	over    bool // it is one too many
 }
 
 // Close implements [net.Conn].
@@ -124,8 +127,13 @@ func isOver(c net.Conn) bool {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
-	tcp, ok := c.(*conn)
-	return ok && tcp.over
+	switch c := c.(type) {
+	case *conn:
+		return c.over
+	case *placed:
+		return c.over
+	}
+	return false
 }
 
 // refuseOver refuses a request of a connection that is one too many, and reports whether it did.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -94,6 +95,28 @@ func TestMaxConnections(t *testing.T) {
 	}
 	if n := s.server.Connections(); n != 1+spare {
 		t.Errorf("%d connections, want %d", n, 1+spare)
+	}
+}
+
+// TestMaxConnectionsOfUnixSockets has a client more than are served, at a Unix socket.
+func TestMaxConnectionsOfUnixSockets(t *testing.T) {
+	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxConnections = 1 })
+	plain, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := &httptest.Server{Listener: s.server.Listener(plain), Config: &http.Server{Handler: s.server.Handler(), ConnContext: server.ConnContext}}
+	web.Start()
+	t.Cleanup(web.Close)
+	for _, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		c, err := new(net.Dialer).DialContext(t.Context(), "unix", plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if res, body := get(t, c, "/v1/plugins"); res.StatusCode != want {
+			t.Errorf("%d, want %d: %s", res.StatusCode, want, body)
+		}
 	}
 }
 
