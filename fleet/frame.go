@@ -38,6 +38,8 @@ const (
 	maxTransform = 256
 	maxMediaType = 256
 	maxName      = 256
+	// maxDeadline is in milliseconds since 1970. Beyond it a time is none in nanoseconds.
+	maxDeadline = math.MaxInt64 / 1_000_000
 )
 
 // ErrMalformed is in the error of a message that is no frame, or no answer, or has bytes too many or too few.
@@ -53,10 +55,10 @@ type Frame struct {
 	// MediaType is of the inputs, and outputs; "" for those of the transform. With another, which package codec
 	// has to know, hosts translate.
 	MediaType string
-	// Deadline is until when the answer is wanted, to a millisecond; zero for ever. A task that has not begun by then is not.
+	// Deadline is until when the answer is wanted, to a millisecond, after 1970 and before 2262; zero for ever. A task that has not begun by then is not.
 	Deadline time.Time
 	// Partition is the number of the partition that streams of the tasks belong to, and Fence the fencing number of its
-	// owner. No host heeds them yet.
+	// owner. No host heeds them yet, so that both must be 0.
 	Partition uint32
 	Fence     uint64
 	// Tasks are 1 to MaxTasks.
@@ -117,8 +119,12 @@ func (f *Frame) check() error {
 		return bad("MediaType", "must be at most %d bytes of text without control characters", maxMediaType)
 	case f.Priority < host.PriorityNormal || f.Priority > host.PriorityBulk:
 		return bad("Priority", "must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is %d", f.Priority)
-	case !f.Deadline.IsZero() && f.Deadline.UnixMilli() <= 0:
-		return bad("Deadline", "must be after 1970")
+	case !f.Deadline.IsZero() && (f.Deadline.UnixMilli() <= 0 || f.Deadline.UnixMilli() > maxDeadline):
+		return bad("Deadline", "must be after 1970 and before 2262")
+	case f.Partition != 0:
+		return bad("Partition", "must be 0: no host heeds partitions yet, is %d", f.Partition)
+	case f.Fence != 0:
+		return bad("Fence", "must be 0: no host heeds fencing numbers yet, is %d", f.Fence)
 	case len(f.Tasks) == 0 || len(f.Tasks) > MaxTasks:
 		return bad("Tasks", "must be 1 to %d, are %d", MaxTasks, len(f.Tasks))
 	}
@@ -145,11 +151,8 @@ func ParseFrame(b []byte) (*Frame, error) {
 	f := &Frame{
 		Priority: host.Priority(b[3]), Partition: binary.LittleEndian.Uint32(b[12:]), Fence: binary.LittleEndian.Uint64(b[16:]),
 	}
-	switch ms := binary.LittleEndian.Uint64(b[4:]); {
-	case ms > math.MaxInt64/1_000_000: // beyond which it is no time in nanoseconds
-		return nil, fmt.Errorf("%w: the frame's deadline is no time", ErrMalformed)
-	case ms > 0:
-		f.Deadline = time.UnixMilli(int64(ms))
+	if ms := binary.LittleEndian.Uint64(b[4:]); ms > 0 {
+		f.Deadline = time.UnixMilli(int64(min(ms, maxDeadline+1))) // which check refuses
 	}
 	r := reader{rest: b[frameHead:]}
 	f.Transform, f.Tenant, f.MediaType = string(r.bytes()), string(r.bytes()), string(r.bytes())

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,8 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func frame() *fleet.Frame {
 	return &fleet.Frame{
 		Transform: "cascade", Tenant: "Änne", Priority: host.PriorityBulk, MediaType: "application/json",
-		Deadline: time.UnixMilli(1_800_000_000_123), Partition: 7, Fence: 1 << 40,
-		Tasks: []fleet.Task{{Stream: "k\x00", Input: []byte(`{"a":1}`)}, {Input: []byte{}}, {Input: []byte{0xff}}},
+		Deadline: time.UnixMilli(1_800_000_000_123),
+		Tasks:    []fleet.Task{{Stream: "k\x00", Input: []byte(`{"a":1}`)}, {Input: []byte{}}, {Input: []byte{0xff}}},
 	}
 }
 
@@ -72,7 +73,10 @@ func TestFrameRules(t *testing.T) {
 		{func(f *fleet.Frame) { f.Tenant = strings.Repeat("a", 257) }, "Tenant: must be at most 256 bytes of text without control characters"},
 		{func(f *fleet.Frame) { f.MediaType = "\xff" }, "MediaType: must be at most 256 bytes of text without control characters"},
 		{func(f *fleet.Frame) { f.Priority = 3 }, "Priority: must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is 3"},
-		{func(f *fleet.Frame) { f.Deadline = time.Unix(-1, 0) }, "Deadline: must be after 1970"},
+		{func(f *fleet.Frame) { f.Deadline = time.Unix(-1, 0) }, "Deadline: must be after 1970 and before 2262"},
+		{func(f *fleet.Frame) { f.Deadline = time.UnixMilli(math.MaxInt64/1_000_000 + 1) }, "Deadline: must be after 1970 and before 2262"},
+		{func(f *fleet.Frame) { f.Partition = 7 }, "Partition: must be 0: no host heeds partitions yet, is 7"},
+		{func(f *fleet.Frame) { f.Fence = 1 << 40 }, "Fence: must be 0: no host heeds fencing numbers yet, is 1099511627776"},
 		{func(f *fleet.Frame) { f.Tasks = nil }, "Tasks: must be 1 to 64, are 0"},
 		{func(f *fleet.Frame) { f.Tasks = make([]fleet.Task, 65) }, "Tasks: must be 1 to 64, are 65"},
 		{func(f *fleet.Frame) { f.Tasks[1].Stream = strings.Repeat("a", 257) }, "Tasks[1].Stream: must have at most 256 bytes"},
@@ -82,6 +86,15 @@ func TestFrameRules(t *testing.T) {
 		if _, err := f.Append(nil); err == nil || err.Error() != c.want {
 			t.Errorf("error %v, want %s", err, c.want)
 		}
+	}
+}
+
+// TestLastDeadline has the latest deadline that there is. Who appends it can read it.
+func TestLastDeadline(t *testing.T) {
+	f := frame()
+	f.Deadline = time.UnixMilli(math.MaxInt64 / 1_000_000)
+	if got, err := fleet.ParseFrame(stored(t, f)); err != nil || !got.Deadline.Equal(f.Deadline) {
+		t.Errorf("%+v, error %v", got, err)
 	}
 }
 
@@ -108,7 +121,9 @@ func TestMalformed(t *testing.T) {
 		"malformed: the frame is of version 2, and this program knows version 1":                 change(f, 2, 2),
 		"malformed: the frame has 4294967295 tasks, and 1 to 64 are allowed":                     change(f, 24, 0xff, 0xff, 0xff, 0xff),
 		"malformed: the frame has 0 tasks, and 1 to 64 are allowed":                              change(f, 24, 0),
-		"malformed: the frame's deadline is no time":                                             change(f, 11, 0x7f),
+		"malformed: Deadline: must be after 1970 and before 2262":                                change(f, 11, 0xff),
+		"malformed: Partition: must be 0: no host heeds partitions yet, is 7":                    change(f, 12, 7),
+		"malformed: Fence: must be 0: no host heeds fencing numbers yet, is 256":                 change(f, 17, 1),
 		"malformed: the frame is cut off":                                                        change(f, 28, 0xff, 0xff, 0xff, 0xff),
 		"malformed: the frame has 1 bytes behind its end":                                        append(bytes.Clone(f), 0),
 		"malformed: Priority: must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is 9": change(f, 3, 9),
