@@ -140,6 +140,8 @@ func differs(have, want *jetstream.StreamConfig) string {
 		return is("max_age", have.MaxAge, fmt.Sprintf("at least %v", MinResultAge))
 	case want.Duplicates > 0 && have.Duplicates < want.Duplicates:
 		return is("the duplicate window", have.Duplicates, fmt.Sprintf("at least %v", want.Duplicates))
+	case have.DenyDelete || have.DenyPurge || have.Mirror != nil || len(have.Sources) > 0:
+		return "it is a mirror, has sources, or lets nothing be deleted: take another name for the fleet"
 	case have.NoAck, have.Sealed, have.PersistMode != jetstream.DefaultPersistMode:
 		return "it is sealed, does not acknowledge, or stores later than it acknowledges: take another name for the fleet"
 	}
