@@ -3,8 +3,10 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +30,8 @@ func (f *Fleet) connect(ctx context.Context) error {
 	o.Servers, o.Name = f.cfg.servers(), f.cfg.Name
 	o.PingInterval, o.MaxPingsOut = pingInterval, maxPings
 	o.Timeout, o.ReconnectWait, o.MaxReconnect = dialTimeout, reconnectWait, -1
+	// A server that refuses the credentials twice may take them later, as after an edit of its users.
+	o.IgnoreAuthErrorAbort = true
 	// What cannot be sent at once is an error, and sent again by who sent it: held back it would come late.
 	o.ReconnectBufSize = -1
 	o.TLSConfig, o.Secure = f.cfg.TLS, f.cfg.TLS != nil
@@ -69,9 +73,37 @@ func (f *Fleet) handle(o *nats.Options) {
 		f.log.Info("connected to NATS again", "fleet", f.cfg.Fleet, "server", nc.ConnectedUrlRedacted())
 	}
 	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		f.log.Warn("the connection to NATS", "fleet", f.cfg.Fleet, "error", err)
+		f.log.Log(context.Background(), f.refused.level(err), "the connection to NATS", "fleet", f.cfg.Fleet, "error", err)
 	}
-	o.ClosedCB = func(*nats.Conn) { close(f.closed) }
+	o.ClosedCB = func(nc *nats.Conn) {
+		if !f.closing.Load() {
+			f.log.Error("the connection to NATS has ended for good, and is not tried again", "fleet", f.cfg.Fleet, "error", nc.LastError())
+			close(f.gone)
+		}
+		close(f.closed)
+	}
+}
+
+// outageOver is for how long nothing has failed when the next failure is of another outage.
+const outageOver = 10 * time.Second
+
+// outage has what fails again and again told once.
+type outage struct {
+	mu   sync.Mutex
+	last time.Time // guarded by mu
+	what string    // guarded by mu
+}
+
+// level is at which an error is logged: as a warning once, until it is another one or a while has passed without.
+func (o *outage) level(err error) slog.Level {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := time.Since(o.last) < outageOver && err.Error() == o.what
+	o.last, o.what = time.Now(), err.Error()
+	if known {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // Shown returns URLs without what is secret in them.

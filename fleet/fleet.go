@@ -28,7 +28,10 @@ type Fleet struct {
 	names  names
 	limit  int // bytes of a message, its headers included
 	closed chan struct{}
+	gone   chan struct{} // closed if the connection ends and closing is not set
 
+	closing  atomic.Bool
+	refused  outage      // what the connection tells
 	deadFull atomic.Bool // and the log was told
 
 	tasks, results, dead, lost jetstream.Stream
@@ -46,7 +49,7 @@ func Open(ctx context.Context, cfg Config) (*Fleet, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("fleet configuration: %w", err)
 	}
-	f := &Fleet{cfg: cfg, log: cfg.Logger, names: newNames(cfg.Fleet), closed: make(chan struct{})}
+	f := &Fleet{cfg: cfg, log: cfg.Logger, names: newNames(cfg.Fleet), closed: make(chan struct{}), gone: make(chan struct{})}
 	if err := f.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -64,9 +67,14 @@ func (f *Fleet) Name() string { return f.cfg.Fleet }
 // MaxMessage returns how many bytes a message may have, its headers included, as the server says.
 func (f *Fleet) MaxMessage() int { return f.limit }
 
+// Gone returns a channel that is closed if the connection ends for good although nobody has closed it, as when the server calls
+// what it was sent a violation. The log says why. Workers take no more frames then, and the fleet is to be opened anew.
+func (f *Fleet) Gone() <-chan struct{} { return f.gone }
+
 // Close ends the connection, and returns when nothing of it runs any more. Workers and clients of the fleet end before.
 // Calling it again is fine.
 func (f *Fleet) Close() error {
+	f.closing.Store(true)
 	f.nc.Close()
 	<-f.closed
 	return nil

@@ -3,7 +3,6 @@ package fleet_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nkeys"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/fleet"
@@ -115,6 +113,36 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestOpenDenied opens a fleet whose stream of tasks lets nothing be deleted, and one whose stream is a mirror.
+func TestOpenDenied(t *testing.T) {
+	s := natstest.Start(t)
+	_, js := jet(t, s.URL())
+	open(t, fleet.Config{URLs: s.URL(), Fleet: "a", TaskBytes: 1 << 20, ResultBytes: 1 << 20})
+	for name, change := range map[string]func(c *jetstream.StreamConfig){
+		"delete":  func(c *jetstream.StreamConfig) { c.DenyDelete = true },
+		"purge":   func(c *jetstream.StreamConfig) { c.DenyPurge = true },
+		"sources": func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "RESONHOST_a_DEAD"}} },
+	} {
+		tasks, err := js.Stream(t.Context(), "RESONHOST_a_RESULTS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := tasks.CachedInfo().Config
+		cfg.Name, cfg.Subjects = "RESONHOST_"+name+"_RESULTS", nil
+		for _, part := range []string{"result.>", "piece.>", "note.*.*"} {
+			cfg.Subjects = append(cfg.Subjects, "resonhost."+name+"."+part)
+		}
+		change(&cfg)
+		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		_, err = fleet.Open(t.Context(), fleet.Config{URLs: s.URL(), Fleet: name, TaskBytes: 1 << 20, ResultBytes: 1 << 20})
+		if stream := (*fleet.StreamError)(nil); !errors.As(err, &stream) || stream.Reason != "it is a mirror, has sources, or lets nothing be deleted: take another name for the fleet" {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 // TestLimits opens fleets at servers that allow too little.
 func TestLimits(t *testing.T) {
 	for _, c := range []struct {
@@ -139,23 +167,8 @@ func TestLimits(t *testing.T) {
 
 // TestNKey opens a fleet of a server that knows one key.
 func TestNKey(t *testing.T) {
-	pair, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := pair.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed, err := pair.Seed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "seed")
-	if err := os.WriteFile(file, seed, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := natstest.Start(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} })
+	user, file := key(t)
+	s := natstest.Start(t, func(o *server.Options) { o.Nkeys = []*server.NkeyUser{user} })
 	open(t, fleet.Config{URLs: s.URL(), NKey: file})
 	if _, err := fleet.Open(t.Context(), fleet.Config{URLs: s.URL()}); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("without the key: error %v", err)

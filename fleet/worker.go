@@ -57,10 +57,11 @@ type Worker struct {
 	stop   context.CancelFunc
 	work   context.Context // ends when frames under way are given up
 	tear   context.CancelCauseFunc
-	group  sync.WaitGroup // of all but the watch
+	group  sync.WaitGroup // of all but signs of life
 	watch  sync.WaitGroup
 
 	counts counts
+	pulls  outage
 
 	mu       sync.Mutex
 	underWay map[*delivery]struct{} // guarded by mu
@@ -118,6 +119,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		w.group.Go(w.take)
 	}
 	w.group.Go(func() { w.bury(undertaker) })
+	w.group.Go(w.watchPulls)
 	w.watch.Go(w.keepAlive)
 	return nil
 }
@@ -178,7 +180,7 @@ func (w *Worker) take() {
 			continue
 		}
 		w.counts.pullFailed.Add(1)
-		w.log.Debug("frames are asked for anew", "error", err)
+		w.log.Log(w.taking, w.pulls.level(err), "frames could not be asked for; it is tried again", "fleet", w.fleet.cfg.Fleet, "error", err)
 		_ = pause(w.taking, reconnectWait)
 	}
 }
@@ -273,10 +275,9 @@ func (w *Worker) came() {
 	w.cameLast = time.Now()
 }
 
-// keepAlive says of all frames under way that they are, three times in the time that the server waits for it. It also has pulls
-// begin anew that have stalled.
+// keepAlive says of all frames under way that they are, three times in the time that the server waits for it.
 func (w *Worker) keepAlive() {
-	tick := time.NewTicker(min(w.ackWait/3, stalledAfter/2))
+	tick := time.NewTicker(w.ackWait / 3)
 	defer tick.Stop()
 	for {
 		select {
@@ -289,7 +290,6 @@ func (w *Worker) keepAlive() {
 		for d := range w.underWay {
 			list = append(list, d)
 		}
-		idle := w.asking > 0 && time.Since(w.cameLast) > stalledAfter
 		w.mu.Unlock()
 		for _, d := range list {
 			w.counts.progress.Add(1)
@@ -297,7 +297,26 @@ func (w *Worker) keepAlive() {
 				w.log.Debug("the server was not told that a frame is under way", "frame", d.name(), "error", err)
 			}
 		}
-		if idle && w.taking.Err() == nil {
+	}
+}
+
+// watchPulls has pulls begin anew that have stalled. It asks the server, which may take long: signs of life must not wait for it.
+func (w *Worker) watchPulls() {
+	tick := time.NewTicker(stalledAfter / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.taking.Done():
+			return
+		case <-w.fleet.gone:
+			w.stop()
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		idle := w.asking > 0 && time.Since(w.cameLast) > stalledAfter
+		w.mu.Unlock()
+		if idle {
 			w.unstall()
 		}
 	}
@@ -305,7 +324,7 @@ func (w *Worker) keepAlive() {
 
 // unstall has pulls begin anew if frames wait that do not come.
 func (w *Worker) unstall() {
-	ctx, cancel := context.WithTimeout(w.work, callTimeout)
+	ctx, cancel := context.WithTimeout(w.taking, callTimeout)
 	defer cancel()
 	info, err := w.consumer.Info(ctx)
 	if err != nil || info.NumPending == 0 {
