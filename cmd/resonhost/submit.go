@@ -161,30 +161,76 @@ func (s *submitter) run(ctx context.Context, in io.Reader) error {
 	return context.Cause(ctx)
 }
 
+// inputLine is a line of the input, or the error that ended it.
+type inputLine struct {
+	number int
+	text   []byte
+	err    error
+}
+
+// read sends lines that are not blank until ctx ends. Nobody waits for it: a Read that blocks ends on its own.
+func (s *submitter) read(ctx context.Context, in io.Reader, to chan<- inputLine) {
+	defer close(to)
+	put := func(l inputLine) bool {
+		select {
+		case to <- l:
+			return l.err == nil
+		case <-ctx.Done():
+			return false
+		}
+	}
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(nil, s.most)
+	n := 0
+	for scanner.Scan() {
+		n++
+		l := inputLine{number: n, text: scanner.Bytes()}
+		if n == 1 {
+			if l.text, l.err = foreign.UTF8(l.text); l.err != nil {
+				l.err = fmt.Errorf("line 1: %w", l.err)
+			}
+		}
+		if len(bytes.TrimSpace(l.text)) == 0 && l.err == nil {
+			continue
+		}
+		l.text = bytes.Clone(l.text)
+		if !put(l) {
+			return
+		}
+	}
+	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
+		put(inputLine{err: fmt.Errorf("line %d is longer than a message of NATS, which has %d bytes (max_payload)", n+1, s.most)})
+	} else if err != nil {
+		put(inputLine{err: fmt.Errorf("read line %d: %w", n+1, err)})
+	}
+}
+
 // send submits lines, always the same ones in a frame: who submits them again under the same key submits the same frames.
 func (s *submitter) send(ctx context.Context, in io.Reader) error {
 	most := s.opts.frame
 	if most == 0 {
 		most = fleet.MaxTasks
 	}
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(nil, s.most)
+	input := make(chan inputLine)
+	go s.read(ctx, in, input)
 	var tasks []fleet.Task
 	var lines []int
-	n := 0
-	for scanner.Scan() {
-		n++
-		line := scanner.Bytes()
-		if n == 1 {
-			var err error
-			if line, err = foreign.UTF8(line); err != nil {
-				return fmt.Errorf("line 1: %w", err)
-			}
+	for {
+		var l inputLine
+		more := false
+		select {
+		case l, more = <-input:
+		case <-ctx.Done():
 		}
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
+		switch {
+		case ctx.Err() != nil: // and no frame of other lines than there would have been
+			return context.Cause(ctx)
+		case !more:
+			return s.submit(ctx, tasks, lines)
+		case l.err != nil:
+			return l.err
 		}
-		tasks, lines = append(tasks, fleet.Task{Input: bytes.Clone(line)}), append(lines, n)
+		tasks, lines = append(tasks, fleet.Task{Input: l.text}), append(lines, l.number)
 		if len(tasks) == most {
 			if err := s.submit(ctx, tasks, lines); err != nil {
 				return err
@@ -192,12 +238,6 @@ func (s *submitter) send(ctx context.Context, in io.Reader) error {
 			tasks, lines = nil, nil
 		}
 	}
-	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("line %d is longer than a message of NATS, which has %d bytes (max_payload)", n+1, s.most)
-	} else if err != nil {
-		return fmt.Errorf("read line %d: %w", n+1, err)
-	}
-	return s.submit(ctx, tasks, lines)
 }
 
 // submit submits tasks, in as few frames as there can be.
