@@ -193,7 +193,7 @@ func (w *Worker) takeFrom(it jetstream.MessagesContext, restart <-chan struct{})
 	defer watchFor(restart, cancel)()
 	for {
 		if err := w.mayTake(ctx); err != nil {
-			return nil //nolint:nilerr // it is to end
+			return nil // it is to end
 		}
 		w.ask(1)
 		msg, err := it.Next(jetstream.NextContext(ctx))

@@ -79,7 +79,7 @@ func submit(tb testing.TB, f *fleet.Fleet, key string) *fleet.Submission {
 func inputs(n, size int) []fleet.Task {
 	tasks := make([]fleet.Task, n)
 	for i := range tasks {
-		tasks[i].Input = append([]byte(fmt.Sprintf("%07d ", i)), bytes.Repeat([]byte{'x'}, size)...)
+		tasks[i].Input = append(fmt.Appendf(nil, "%07d ", i), bytes.Repeat([]byte{'x'}, size)...)
 	}
 	return tasks
 }
@@ -207,8 +207,8 @@ func TestSlowHost(t *testing.T) {
 
 // TestDuplicates submits the same frames under the same key: at once, after the server has forgotten their IDs, and by hand.
 func TestDuplicates(t *testing.T) {
-	server := natstest.Start(t)
-	f := open(t, small(server.URL(), "a"))
+	one := natstest.Start(t)
+	f := open(t, small(one.URL(), "a"))
 	frames := f.Client("ann", host.PriorityNormal).Frames("hostile.echo", inputs(100, 10))
 	first, second := submit(t, f, "key"), submit(t, f, "key")
 	n := send(t, first, frames...)
@@ -224,9 +224,9 @@ func TestDuplicates(t *testing.T) {
 	if got := w.Stats(); got.Taken != uint64(n) || got.Answered != uint64(n) {
 		t.Errorf("%d frames: %+v", n, got)
 	}
-	server.Stop()
-	server.Restart() // after which it takes a frame again that was done
-	_, js := jet(t, server.URL())
+	one.Stop()
+	one.Restart() // after which it takes a frame again that was done
+	_, js := jet(t, one.URL())
 	data, err := frames[0].Append(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -394,9 +394,10 @@ func TestGarbage(t *testing.T) {
 	for i, data := range [][]byte{nil, bytes.Repeat([]byte{0xff}, f.MaxMessage()-100), good[:len(good)-1], huge, good} {
 		msg := nats.NewMsg("resonhost.default.task.any")
 		msg.Data = data
-		if i == 3 {
+		switch i {
+		case 3:
 			msg.Header.Set(nats.MsgIdHdr, "bad.0")
-		} else if i == 4 {
+		case 4:
 			msg.Header.Set(nats.MsgIdHdr, "not an ID")
 		}
 		if _, err := js.PublishMsg(t.Context(), msg); err != nil {

@@ -205,23 +205,23 @@ func (k *kept) record(source string) store.Record {
 }
 
 // name is by which a version is kept.
-func (v *record) name() string {
-	sum := v.source.stamp()
+func (r *record) name() string {
+	sum := r.source.stamp()
 	return hex.EncodeToString(sum[:])
 }
 
 // files are those of a version that are kept.
-func (v *record) files() map[string][]byte {
-	files := maps.Clone(v.source.Beside)
+func (r *record) files() map[string][]byte {
+	files := maps.Clone(r.source.Beside)
 	if files == nil {
 		files = make(map[string][]byte)
 	}
-	files[wasmFile] = v.source.WASM
-	if v.source.Tests != nil {
-		files[testsFile] = v.source.Tests
+	files[wasmFile] = r.source.WASM
+	if r.source.Tests != nil {
+		files[testsFile] = r.source.Tests
 	}
-	if v.source.Companion != nil {
-		files[companionFile] = v.source.Companion
+	if r.source.Companion != nil {
+		files[companionFile] = r.source.Companion
 	}
 	return files
 }

@@ -55,7 +55,7 @@ func TestMaxConnections(t *testing.T) {
 	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxConnections = 1 })
 	secret := s.overTLS(t)
 	first := s.dial(t)
-	if res, body := get(t, first, "/v1/plugins"); res.StatusCode != http.StatusOK {
+	if res, body := get(t, first, "/v1/plugins"); res.StatusCode != http.StatusOK { //nolint:bodyclose // get closes it
 		t.Fatalf("the first: %d, %s", res.StatusCode, body)
 	}
 	sealed, err := (&tls.Dialer{Config: secret.Client().Transport.(*http.Transport).TLSClientConfig}).DialContext(t.Context(), "tcp", secret.Listener.Addr().String())
@@ -63,10 +63,10 @@ func TestMaxConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]net.Conn{"plain": s.dial(t), "TLS": sealed} {
-		if res, body := get(t, c, "/healthz"); res.StatusCode != http.StatusOK || body != "ok\n" {
+		if res, body := get(t, c, "/healthz"); res.StatusCode != http.StatusOK || body != "ok\n" { //nolint:bodyclose // get closes it
 			t.Errorf("%s: health: %d, %s", name, res.StatusCode, body)
 		}
-		res, body := get(t, c, "/v1/plugins")
+		res, body := get(t, c, "/v1/plugins") //nolint:bodyclose // get closes it
 		if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !res.Close || res.Header.Get("Content-Type") != "application/problem+json" ||
 			!strings.Contains(body, "there are as many connections as are served at once (MaxConnections, --max-connections)") {
 			t.Errorf("%s: %d, %v, %s", name, res.StatusCode, res.Header, body)

@@ -13,7 +13,6 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
-	"google.golang.org/protobuf/proto"
 )
 
 // metricSender sends all that a registry has, again and again.
@@ -173,7 +172,7 @@ func (c converter) classic(m *dto.Metric) *metricspb.HistogramDataPoint {
 	h := m.GetHistogram()
 	p := &metricspb.HistogramDataPoint{
 		Attributes: labels(m.GetLabel()), TimeUnixNano: nanos(c.now), StartTimeUnixNano: c.began(h.GetCreatedTimestamp()),
-		Count: h.GetSampleCount(), Sum: proto.Float64(h.GetSampleSum()),
+		Count: h.GetSampleCount(), Sum: new(h.GetSampleSum()),
 	}
 	before := uint64(0)
 	for _, b := range h.GetBucket() {
@@ -195,7 +194,7 @@ func (c converter) native(m *dto.Metric) *metricspb.ExponentialHistogramDataPoin
 	h := m.GetHistogram()
 	p := &metricspb.ExponentialHistogramDataPoint{
 		Attributes: labels(m.GetLabel()), TimeUnixNano: nanos(c.now), StartTimeUnixNano: c.began(h.GetCreatedTimestamp()),
-		Count: h.GetSampleCount(), Sum: proto.Float64(h.GetSampleSum()), Scale: h.GetSchema(),
+		Count: h.GetSampleCount(), Sum: new(h.GetSampleSum()), Scale: h.GetSchema(),
 		ZeroCount: h.GetZeroCount(), ZeroThreshold: h.GetZeroThreshold(),
 		Positive: buckets(h.GetPositiveSpan(), h.GetPositiveDelta()), Negative: buckets(h.GetNegativeSpan(), h.GetNegativeDelta()),
 	}

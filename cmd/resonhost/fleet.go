@@ -79,7 +79,7 @@ func (f *fleetOptions) check() error {
 }
 
 // fleetFlags are the settings by which fields of fleet.Config are set that have other names.
-var fleetFlags = map[string]string{
+var fleetFlags = map[string]string{ //nolint:gosec // names of flags, no secrets
 	"URLs": "--nats", "Fleet": "--fleet", "Name": "--host-name", "Credentials": "--nats-creds", "NKey": "--nats-nkey",
 }
 

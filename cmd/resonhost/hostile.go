@@ -40,10 +40,12 @@ func (o *options) hostile(ctx context.Context, t *workload.Bench, b *bench) (*wo
 			c.Env = append(os.Environ(), tokenVariable+"="+target.Token)
 			var out, stderr bytes.Buffer
 			c.Stdout, c.Stderr = &out, &stderr
-			if err := c.Run(); err != nil && ctx.Err() == nil {
+			err = c.Run()
+			told := ctx.Err() != nil
+			if err != nil && !told {
 				return did, fmt.Errorf("hostile clients: %w: %s", err, strings.TrimSpace(stderr.String()))
 			}
-			if out.Len() == 0 && ctx.Err() != nil {
+			if out.Len() == 0 && told {
 				return did, nil // it was told to end before it had begun
 			}
 			err = json.Unmarshal(out.Bytes(), &did)

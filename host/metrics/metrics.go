@@ -316,7 +316,7 @@ func (h *histogram) Write(m *dto.Metric) error {
 		return err
 	}
 	to := m.GetHistogram()
-	to.Schema, to.ZeroThreshold, to.ZeroCount = ptr(int32(host.NativeSchema)), ptr(zeroThreshold), ptr(h.native[0])
+	to.Schema, to.ZeroThreshold, to.ZeroCount = new(int32(host.NativeSchema)), new(zeroThreshold), new(h.native[0])
 	to.PositiveSpan, to.PositiveDelta = spans(h.native[1:], host.NativeFirst)
 	return nil
 }
@@ -337,7 +337,7 @@ func spans(counts []uint64, first int) (runs []*dto.BucketSpan, deltas []int64) 
 		}
 		gap := first + i - next
 		if runs == nil || gap > longestGap {
-			runs = append(runs, &dto.BucketSpan{Offset: ptr(int32(gap)), Length: new(uint32)})
+			runs = append(runs, &dto.BucketSpan{Offset: new(int32(gap)), Length: new(uint32)})
 			gap = 0
 		}
 		for range gap {
@@ -349,5 +349,3 @@ func spans(counts []uint64, first int) (runs []*dto.BucketSpan, deltas []int64) 
 	}
 	return runs, deltas
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -145,8 +145,7 @@ func (w walker) content(token json.Token, path string) error {
 func (w walker) object(t reflect.Type, path string) error {
 	var known []string
 	var types []reflect.Type
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
 			known, types = append(known, name), append(types, f.Type)
 		}

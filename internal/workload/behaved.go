@@ -85,7 +85,7 @@ func rightTokens(ctx context.Context, a *attacker, c net.Conn) error {
 	return ctx.Err()
 }
 
-func eventReader(ctx context.Context, a *attacker, c net.Conn) error {
+func eventReader(_ context.Context, a *attacker, c net.Conn) error {
 	if _, err := io.WriteString(c, a.events()); err != nil {
 		return err
 	}

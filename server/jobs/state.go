@@ -177,8 +177,9 @@ func (s *StateStore) Flush(ctx context.Context) error {
 	for id, k := range all {
 		if err := s.flush(ctx, id, k); err != nil {
 			s.mu.Lock()
-			defer s.mu.Unlock()
-			if ctx.Err() == nil && s.outage.Begin() {
+			begins := ctx.Err() == nil && s.outage.Begin()
+			s.mu.Unlock()
+			if begins {
 				s.log.Error("results of jobs under way are not saved; each save tries it again", "job", id, "error", err)
 			}
 			return fmt.Errorf("results of job %s are not saved: %w", id, err)

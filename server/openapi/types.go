@@ -134,7 +134,7 @@ func (t *Types) object(of reflect.Type) Schema {
 
 // members adds a struct's members, and those of structs within it that have no name in JSON.
 func (t *Types) members(of reflect.Type, properties Schema, required *[]string) {
-	for f := range fields(of) {
+	for f := range of.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-" && options == "", !f.IsExported() && !f.Anonymous:
@@ -163,16 +163,6 @@ func (t *Types) members(of reflect.Type, properties Schema, required *[]string) 
 		properties[name] = s
 		if !optional {
 			*required = append(*required, name)
-		}
-	}
-}
-
-func fields(of reflect.Type) func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range of.NumField() {
-			if !yield(of.Field(i)) {
-				return
-			}
 		}
 	}
 }
