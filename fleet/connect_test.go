@@ -104,8 +104,8 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// between stands between one client and a server. say says something to the client in the server's name.
-func between(tb testing.TB, server string) (addr string, say func(text string)) {
+// between stands between one client and the server at to. say says something to the client in the server's name.
+func between(tb testing.TB, to string) (addr string, say func(text string)) {
 	tb.Helper()
 	var listen net.ListenConfig
 	l, err := listen.Listen(tb.Context(), "tcp", "127.0.0.1:0")
@@ -120,7 +120,7 @@ func between(tb testing.TB, server string) (addr string, say func(text string)) 
 			return
 		}
 		defer down.Close()
-		up, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", server)
+		up, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
 		if err != nil {
 			return
 		}
