@@ -317,10 +317,11 @@ func (l *life) take(r report) {
 
 // due checks that no more than the interval, or the save before if that took longer, has passed since
 // the last save began. So what is stored is never older than the interval and one save. What the
-// process stood still for comes on top.
+// process stood still for comes on top, and half a second, for a machine with other work: a life of 50 to
+// 1,550 ms shows all the same whether saves come at all.
 func (l *life) due(now int64, what string) {
 	l.t.Helper()
-	slack := 100*time.Millisecond + 3*max(l.stalled, time.Duration(now-l.beat))
+	slack := 500*time.Millisecond + 3*max(l.stalled, time.Duration(now-l.beat))
 	if age := time.Duration(now - l.saved); age > max(crashInterval, l.took)+slack {
 		l.t.Errorf("%s %v after the last one did, which took %v; the interval is %v, and the process stood still for %v", what, age, l.took, crashInterval, l.stalled)
 	}
