@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,7 +61,6 @@ func TestConfigCheckIsTheStart(t *testing.T) {
 	ca := certtest.New(t)
 	pair, another := ca.Server(t, "1"), ca.Server(t, "2")
 	certtest.Write(t, dir, map[string][]byte{"tls.crt": pair.Chain, "tls.key": pair.Key, "other.key": another.Key})
-	cert, key := at("tls.crt"), at("tls.key")
 	good := map[string]string{"listen": "127.0.0.1:0", "plugins": at("plugins"), "cache-dir": at("cache")}
 	for _, s := range newOptions().ofRun() {
 		bad, listed := badStarts()[s.name]
@@ -72,27 +72,7 @@ func TestConfigCheckIsTheStart(t *testing.T) {
 		}
 		for _, v := range bad {
 			v = strings.ReplaceAll(v, "@", dir)
-			settings := map[string]string{s.name: v}
-			for name, v := range good {
-				if name != s.name {
-					settings[name] = v
-				}
-			}
-			switch s.name {
-			case "state-key":
-				settings["state-dir"] = at("state")
-			case "tls-cert":
-				settings["tls-key"] = key
-			case "tls-key":
-				settings["tls-cert"] = cert
-			case "tls-client-ca":
-				settings["tls-cert"], settings["tls-key"] = cert, key
-			}
-			var args []string
-			for name, v := range settings {
-				args = append(args, "--"+name+"="+v)
-			}
-			slices.Sort(args)
+			args := argsWith(dir, good, s.name, v)
 			checked, code := said(t, append([]string{"config", "check"}, args...))
 			if code != 2 || !strings.Contains(checked, "--"+s.name) && !strings.Contains(checked, v) {
 				t.Errorf("--%s %q: config check ends with %d: %s", s.name, v, code, checked)
@@ -109,13 +89,29 @@ func TestConfigCheckIsTheStart(t *testing.T) {
 	for name, v := range good {
 		args = append(args, "--"+name+"="+v)
 	}
-	args = append(args, "--audit="+at("audit"), "--state-dir="+at("new/state"), "--tls-cert="+cert, "--tls-key="+key)
+	args = append(args, "--audit="+at("audit"), "--state-dir="+at("new/state"), "--tls-cert="+at("tls.crt"), "--tls-key="+at("tls.key"))
 	if text, code := said(t, append([]string{"config", "check"}, args...)); code != 0 {
 		t.Errorf("what is right: %d %s", code, text)
 	}
 	if _, err := os.Lstat(at("audit")); err == nil {
 		t.Error("config check made the audit file")
 	}
+}
+
+// argsWith are arguments with which a setting has a value, beside the good ones and what it cannot be without.
+func argsWith(dir string, good map[string]string, name, v string) (args []string) {
+	settings := maps.Clone(good)
+	switch name {
+	case "state-key":
+		settings["state-dir"] = filepath.Join(dir, "state")
+	case "tls-cert", "tls-key", "tls-client-ca":
+		settings["tls-cert"], settings["tls-key"] = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	}
+	settings[name] = v
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "--"+name+"="+settings[name])
+	}
+	return args
 }
 
 // said runs a command that ends by itself, and returns what it says and its exit code.

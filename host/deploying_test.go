@@ -1,0 +1,46 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/resonhost/resonhost/host"
+)
+
+// TestDeployingIsListed has what is being loaded in the list, whether or not anything of it serves yet.
+func TestDeployingIsListed(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	h := swapHost(t, func(c *host.Config) {
+		c.Plugins = []host.Source{stateful(t, "v1", "")}
+		c.Accept = func(_ context.Context, s host.Source) error {
+			if s.Name != "other" {
+				return nil
+			}
+			entered <- struct{}{}
+			<-release
+			return errors.New("no")
+		}
+	})
+	other := stateful(t, "v2", "")
+	other.Name = "other"
+	done := make(chan error)
+	go func() {
+		_, err := h.Deploy(t.Context(), other)
+		done <- err
+	}()
+	<-entered
+	list := h.Plugins()
+	if len(list) != 2 || list[0].Deploying || list[1].Source != "other" || !list[1].Deploying || list[1].Hash != "" {
+		t.Errorf("%+v", list)
+	}
+	close(release)
+	if err := <-done; err == nil {
+		t.Error("accepted")
+	}
+	for _, p := range h.Plugins() {
+		if p.Deploying {
+			t.Errorf("%+v", p)
+		}
+	}
+}
