@@ -75,7 +75,7 @@ func TestMaxConnections(t *testing.T) {
 	}
 	await(t, func() bool { return s.server.Connections() == 1 })
 	for range spare {
-		if res, _ := get(t, s.dial(t), "/healthz"); res.StatusCode != http.StatusOK {
+		if res, _ := get(t, s.dial(t), "/healthz"); res.StatusCode != http.StatusOK { //nolint:bodyclose // get closes it
 			t.Fatalf("a client beyond the bound: %d", res.StatusCode)
 		}
 	}
@@ -83,7 +83,7 @@ func TestMaxConnections(t *testing.T) {
 	late := s.dial(t)
 	answered := make(chan int, 1)
 	go func() {
-		res, _ := get(t, late, "/healthz")
+		res, _ := get(t, late, "/healthz") //nolint:bodyclose // get closes it
 		answered <- res.StatusCode
 	}()
 	if n := s.server.Connections(); n != 1+spare {
@@ -114,7 +114,7 @@ func TestMaxConnectionsOfUnixSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = c.Close() })
-		if res, body := get(t, c, "/v1/plugins"); res.StatusCode != want {
+		if res, body := get(t, c, "/v1/plugins"); res.StatusCode != want { //nolint:bodyclose // get closes it
 			t.Errorf("%d, want %d: %s", res.StatusCode, want, body)
 		}
 	}
@@ -124,7 +124,7 @@ func TestMaxConnectionsOfUnixSockets(t *testing.T) {
 func TestListenerCloses(t *testing.T) {
 	s := serve(t, func(_ *host.Config, o *server.Options) { o.MaxConnections = 1 })
 	for range 1 + spare {
-		if res, _ := get(t, s.dial(t), "/healthz"); res.StatusCode != http.StatusOK {
+		if res, _ := get(t, s.dial(t), "/healthz"); res.StatusCode != http.StatusOK { //nolint:bodyclose // get closes it
 			t.Fatal(res.StatusCode)
 		}
 	}

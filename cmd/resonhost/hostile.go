@@ -46,7 +46,7 @@ func (o *options) hostile(ctx context.Context, t *workload.Bench, b *bench) (*wo
 				return did, fmt.Errorf("hostile clients: %w: %s", err, strings.TrimSpace(stderr.String()))
 			}
 			if out.Len() == 0 && told {
-				return did, nil // it was told to end before it had begun
+				return did, nil //nolint:nilerr // it was told to end before it had begun
 			}
 			err = json.Unmarshal(out.Bytes(), &did)
 			return did, err

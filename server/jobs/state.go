@@ -175,15 +175,17 @@ func (s *StateStore) Flush(ctx context.Context) error {
 	all := maps.Clone(s.jobs)
 	s.mu.Unlock()
 	for id, k := range all {
-		if err := s.flush(ctx, id, k); err != nil {
-			s.mu.Lock()
-			begins := ctx.Err() == nil && s.outage.Begin()
-			s.mu.Unlock()
-			if begins {
-				s.log.Error("results of jobs under way are not saved; each save tries it again", "job", id, "error", err)
-			}
-			return fmt.Errorf("results of job %s are not saved: %w", id, err)
+		err := s.flush(ctx, id, k)
+		if err == nil {
+			continue
 		}
+		s.mu.Lock()
+		begins := ctx.Err() == nil && s.outage.Begin()
+		s.mu.Unlock()
+		if begins {
+			s.log.Error("results of jobs under way are not saved; each save tries it again", "job", id, "error", err)
+		}
+		return fmt.Errorf("results of job %s are not saved: %w", id, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
