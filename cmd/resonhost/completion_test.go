@@ -53,7 +53,7 @@ func TestComplete(t *testing.T) {
 		{"validate|a.wasm|b", "files", ""},
 		{"dev|", "dirs", ""},
 		{"run|--|--can", "", ""},
-		{"", "", "run call plugins ready top logs token whoami state config inspect validate conform new dev bench completion man version"},
+		{"", "", "run call submit plugins ready top logs token whoami state config inspect validate conform new dev bench completion man version"},
 	} {
 		kind, words := wordsFor(strings.Split(tc.line, "|")...)
 		if got := strings.Join(words, " "); got != tc.want || kind != tc.kind {
