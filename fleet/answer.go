@@ -13,8 +13,7 @@ import (
 //
 //	 0  2  magic, "RA"
 //	 2  1  version, 1
-//	 3  1  0
-//	 4  8  fencing number of the host, or 0
+//	 3  9  0
 //	12 16  digest of the frame, or zeros if it could not be read
 //	28  4  how many outcomes
 //
@@ -36,8 +35,6 @@ const maxDetail = 4 << 10
 type Answer struct {
 	// Host is the name of who answered.
 	Host string
-	// Fence is the fencing number under which it did.
-	Fence uint64
 	// Digest is of the frame; zero if that could not be read.
 	Digest Digest
 	// Outcomes are those of the frame's tasks, in their order. Of a frame that could not be read there is one.
@@ -65,8 +62,7 @@ type Failure struct {
 // Append appends the answer's stored form to b. Texts that are too long are cut.
 func (a *Answer) Append(b []byte) []byte {
 	b = append(b, answerMagic...)
-	b = append(b, answerVersion, 0)
-	b = binary.LittleEndian.AppendUint64(b, a.Fence)
+	b = append(b, answerVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	b = append(b, a.Digest[:]...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(a.Outcomes)))
 	b = appendText(b, a.Host)
@@ -105,10 +101,10 @@ func ParseAnswer(b []byte) (*Answer, error) {
 		return nil, err
 	}
 	n := binary.LittleEndian.Uint32(b[28:])
-	if b[3] != 0 || n == 0 || n > MaxTasks {
+	if [9]byte(b[3:12]) != [9]byte{} || n == 0 || n > MaxTasks {
 		return nil, fmt.Errorf("%w: the answer has %d outcomes, and 1 to %d are allowed", ErrMalformed, n, MaxTasks)
 	}
-	a := &Answer{Fence: binary.LittleEndian.Uint64(b[4:]), Digest: Digest(b[12:28]), Outcomes: make([]Outcome, n)}
+	a := &Answer{Digest: Digest(b[12:28]), Outcomes: make([]Outcome, n)}
 	r := reader{rest: b[answerHead:]}
 	a.Host = string(r.bytes())
 	for i := range a.Outcomes {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // A call is a frame that one host answers at once, by a request of core NATS. Nothing of it is stored. A host that has its hands full
@@ -85,8 +86,8 @@ func (w *Worker) call(msg *nats.Msg) {
 	if err != nil {
 		a.Outcomes = same(1, &Failure{Kind: host.KindInvalidArgument, Message: err.Error()})
 	} else {
-		a.Digest, a.Fence = digest(msg.Data), f.Fence
-		if a.Outcomes, err = w.outcomes(w.work, f, true); err != nil {
+		a.Digest = digest(msg.Data)
+		if a.Outcomes, _ = w.outcomes(w.work, f); a.Outcomes == nil {
 			w.busy(msg) // it is closed
 			return
 		}
@@ -124,7 +125,7 @@ func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
 		case err == nil && reply.Header.Get(headerBusy) == "":
 			return ParseAnswer(reply.Data)
 		}
-		if ctx.Err() != nil || pause(ctx, busyWait/2+rand.N(busyWait/2)) != nil { //nolint:gosec // not to be in step is no secret
+		if ctx.Err() != nil || wait.For(ctx, busyWait/2+rand.N(busyWait/2)) != nil { //nolint:gosec // not to be in step is no secret
 			return nil, endedError(ctx, f.Transform)
 		}
 	}

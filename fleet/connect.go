@@ -84,22 +84,22 @@ func (f *Fleet) handle(o *nats.Options) {
 	}
 }
 
-// outageOver is for how long nothing has failed when the next failure is of another outage.
-const outageOver = 10 * time.Second
+// repeatsEnd is after how long without an error the same error is told anew.
+const repeatsEnd = 10 * time.Second
 
-// outage has what fails again and again told once.
-type outage struct {
+// repeats has an error that a connection tells again and again logged once.
+type repeats struct {
 	mu   sync.Mutex
 	last time.Time // guarded by mu
 	what string    // guarded by mu
 }
 
-// level is at which an error is logged: as a warning once, until it is another one or a while has passed without.
-func (o *outage) level(err error) slog.Level {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	known := time.Since(o.last) < outageOver && err.Error() == o.what
-	o.last, o.what = time.Now(), err.Error()
+// level is at which an error is logged: as a warning once, until it is another one or repeatsEnd has passed without.
+func (r *repeats) level(err error) slog.Level {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := time.Since(r.last) < repeatsEnd && err.Error() == r.what
+	r.last, r.what = time.Now(), err.Error()
 	if known {
 		return slog.LevelDebug
 	}

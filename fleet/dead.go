@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // Headers of a dead letter. Its body is the message as it was submitted.
@@ -70,7 +71,7 @@ func (l *letter) answer(by string, kind host.Kind) *Answer {
 	a := &Answer{Host: by}
 	n, transform := 1, ""
 	if f, err := ParseFrame(l.message.Data); err == nil {
-		n, transform, a.Digest, a.Fence = len(f.Tasks), f.Transform, digest(l.message.Data), f.Fence
+		n, transform, a.Digest = len(f.Tasks), f.Transform, digest(l.message.Data)
 	}
 	a.Outcomes = same(n, &Failure{Kind: kind, Transform: transform, Message: "the frame was given up, and is a dead letter: " + l.reason})
 	return a
@@ -98,15 +99,19 @@ func (f *Fleet) bury(ctx context.Context, l *letter) error {
 	return err
 }
 
-// tellFull tells the log, once until there is room again, that the oldest dead letters make room for one of a size.
+// tellFull tells the log that the oldest dead letters make room for one of a size: once, until half of the room is free again. A
+// stream that discards is full at one letter and not at the next.
 func (f *Fleet) tellFull(ctx context.Context, size int) {
 	info, err := f.dead.Info(ctx)
 	if err != nil {
 		return // storing the letter fails likewise, and tells why
 	}
-	most := info.Config.MaxBytes
-	full := most > 0 && info.State.Bytes+uint64(size) > uint64(most)
-	if f.deadFull.Swap(full) || !full {
+	most := uint64(max(info.Config.MaxBytes, 0))
+	switch full := most > 0 && info.State.Bytes+uint64(size) > most; {
+	case !full && info.State.Bytes <= most/2:
+		f.deadFull.Store(false)
+		return
+	case !full || f.deadFull.Swap(true):
 		return
 	}
 	f.log.Warn("the dead letters have no room: the oldest are discarded for new ones", "fleet", f.cfg.Fleet,
@@ -170,7 +175,7 @@ func (w *Worker) bury(c jetstream.Consumer) {
 		if it != nil {
 			w.giveBack(it)
 		}
-		_ = pause(w.taking, reconnectWait)
+		_ = wait.For(w.taking, reconnectWait)
 	}
 }
 

@@ -25,7 +25,8 @@ const (
 	headerSum    = "Resonhost-Sum"
 )
 
-// How long a host that cannot do a frame leaves it to others, at first and at most.
+// How long a host that cannot do a frame leaves it to others, at first and at most. Each time it is four times as long: by default
+// that is 21 s in all, in which a plugin is loaded.
 const (
 	firstDelay = 250 * time.Millisecond
 	lastDelay  = 30 * time.Second
@@ -99,14 +100,19 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.ack(ctx)
 		}
 	}
-	a := &Answer{Host: w.fleet.cfg.Name, Fence: d.frame.Fence, Digest: digest(d.msg.Data())}
+	a := &Answer{Host: w.fleet.cfg.Name, Digest: digest(d.msg.Data())}
 	if late := d.frame.Deadline; !late.IsZero() && !time.Now().Before(late) {
 		w.counts.expired.Add(1)
 		a.Outcomes = same(len(d.frame.Tasks), &Failure{
 			Kind: host.KindTimeout, Transform: d.frame.Transform, Message: "the frame waited past the caller's deadline",
 		})
-	} else if a.Outcomes, err = w.outcomes(ctx, d.frame, d.meta.NumDelivered >= uint64(w.most)); err != nil {
-		return err
+	} else if a.Outcomes, err = w.outcomes(ctx, d.frame); err != nil {
+		if a.Outcomes == nil || d.meta.NumDelivered < uint64(w.most) {
+			return err
+		}
+		if err := d.bury(ctx, err); err != nil {
+			return err
+		}
 	}
 	return d.answer(ctx, a)
 }
@@ -142,7 +148,7 @@ func (d *delivery) leave(ctx context.Context, why error) {
 	if d.meta.NumDelivered < uint64(d.w.most) {
 		log.Info("a frame is left to another host", "error", why)
 		d.note(ctx, why)
-		delay := min(lastDelay, firstDelay<<min(d.meta.NumDelivered-1, 10))
+		delay := min(lastDelay, firstDelay<<(2*min(d.meta.NumDelivered-1, 5)))
 		if err := d.msg.NakWithDelay(delay); err != nil {
 			log.Debug("a frame could not be given back, and waits for its time", "error", err)
 		}
@@ -159,19 +165,31 @@ func (d *delivery) leave(ctx context.Context, why error) {
 
 // give gives a frame up: it becomes a dead letter, is answered if it has an ID, and is acknowledged.
 func (d *delivery) give(ctx context.Context, kind host.Kind, why error) error {
-	l := &letter{
-		name: d.letter(), message: &jetstream.RawStreamMsg{Header: d.msg.Headers(), Data: d.msg.Data(), Time: d.meta.Timestamp},
-		deliveries: d.meta.NumDelivered, reason: why.Error(),
-	}
-	if err := d.w.fleet.bury(ctx, l); err != nil {
+	if err := d.bury(ctx, why); err != nil {
 		return err
 	}
-	d.w.counts.dead.Add(1)
-	d.w.log.Warn("a frame is a dead letter", "frame", d.name(), "letter", l.name, "error", why)
 	if !d.named {
 		return d.ack(ctx)
 	}
-	return d.answer(ctx, l.answer(d.w.fleet.cfg.Name, kind))
+	return d.answer(ctx, d.dead(why).answer(d.w.fleet.cfg.Name, kind))
+}
+
+// dead is the frame as a dead letter.
+func (d *delivery) dead(why error) *letter {
+	return &letter{
+		name: d.letter(), message: &jetstream.RawStreamMsg{Header: d.msg.Headers(), Data: d.msg.Data(), Time: d.meta.Timestamp},
+		deliveries: d.meta.NumDelivered, reason: why.Error(),
+	}
+}
+
+// bury stores the frame as a dead letter.
+func (d *delivery) bury(ctx context.Context, why error) error {
+	if err := d.w.fleet.bury(ctx, d.dead(why)); err != nil {
+		return err
+	}
+	d.w.counts.dead.Add(1)
+	d.w.log.Warn("a frame is a dead letter", "frame", d.name(), "letter", d.letter(), "error", why)
+	return nil
 }
 
 // notHere reports whether a task fails only on this host, or only now, so that another host may do the frame.

@@ -31,7 +31,7 @@ type Fleet struct {
 	gone   chan struct{} // closed if the connection ends and closing is not set
 
 	closing  atomic.Bool
-	refused  outage      // what the connection tells
+	refused  repeats     // what the connection tells
 	deadFull atomic.Bool // and the log was told
 
 	tasks, results, dead, lost jetstream.Stream

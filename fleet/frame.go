@@ -18,8 +18,7 @@ import (
 //	 2  1  version, 1
 //	 3  1  priority
 //	 4  8  deadline, in milliseconds since 1970, or 0 for none
-//	12  4  partition, or 0 for none
-//	16  8  fencing number of who owns the partition, or 0
+//	12 12  0, room for a partition and the fencing number of who owns it
 //	24  4  how many tasks
 //
 // The body has the transform, the tenant and the media type, and of each task the key of its stream, "" for none, and its
@@ -29,6 +28,9 @@ const (
 	frameVersion = 1
 	frameHead    = 28
 )
+
+// reserved are the bytes of a head for a partition, which no host heeds yet.
+var reserved [12]byte
 
 // Bounds of a frame.
 const (
@@ -57,10 +59,6 @@ type Frame struct {
 	MediaType string
 	// Deadline is until when the answer is wanted, to a millisecond, after 1970 and before 2262; zero for ever. A task that has not begun by then is not.
 	Deadline time.Time
-	// Partition is the number of the partition that streams of the tasks belong to, and Fence the fencing number of its
-	// owner. No host heeds them yet, so that both must be 0.
-	Partition uint32
-	Fence     uint64
 	// Tasks are 1 to MaxTasks.
 	Tasks []Task
 }
@@ -84,8 +82,7 @@ func (f *Frame) Append(b []byte) ([]byte, error) {
 		deadline = uint64(f.Deadline.UnixMilli())
 	}
 	b = binary.LittleEndian.AppendUint64(b, deadline)
-	b = binary.LittleEndian.AppendUint32(b, f.Partition)
-	b = binary.LittleEndian.AppendUint64(b, f.Fence)
+	b = append(b, reserved[:]...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.Tasks)))
 	b = appendText(b, f.Transform)
 	b = appendText(b, f.Tenant)
@@ -121,10 +118,6 @@ func (f *Frame) check() error {
 		return bad("Priority", "must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is %d", f.Priority)
 	case !f.Deadline.IsZero() && (f.Deadline.UnixMilli() <= 0 || f.Deadline.UnixMilli() > maxDeadline):
 		return bad("Deadline", "must be after 1970 and before 2262")
-	case f.Partition != 0:
-		return bad("Partition", "must be 0: no host heeds partitions yet, is %d", f.Partition)
-	case f.Fence != 0:
-		return bad("Fence", "must be 0: no host heeds fencing numbers yet, is %d", f.Fence)
 	case len(f.Tasks) == 0 || len(f.Tasks) > MaxTasks:
 		return bad("Tasks", "must be 1 to %d, are %d", MaxTasks, len(f.Tasks))
 	}
@@ -145,12 +138,13 @@ func ParseFrame(b []byte) (*Frame, error) {
 		return nil, err
 	}
 	n := binary.LittleEndian.Uint32(b[24:])
+	if [12]byte(b[12:24]) != reserved {
+		return nil, fmt.Errorf("%w: the frame names a partition, and no host heeds partitions", ErrMalformed)
+	}
 	if n == 0 || n > MaxTasks {
 		return nil, fmt.Errorf("%w: the frame has %d tasks, and 1 to %d are allowed", ErrMalformed, n, MaxTasks)
 	}
-	f := &Frame{
-		Priority: host.Priority(b[3]), Partition: binary.LittleEndian.Uint32(b[12:]), Fence: binary.LittleEndian.Uint64(b[16:]),
-	}
+	f := &Frame{Priority: host.Priority(b[3])}
 	if ms := binary.LittleEndian.Uint64(b[4:]); ms > 0 {
 		f.Deadline = time.UnixMilli(int64(min(ms, maxDeadline+1))) // which check refuses
 	}
@@ -170,7 +164,7 @@ func ParseFrame(b []byte) (*Frame, error) {
 	return f, nil
 }
 
-// Digest tells frames apart that have the same ID by mistake: it is of all but deadline, partition and fencing number,
+// Digest tells frames apart that have the same ID by mistake: it is of all but the deadline and what the head has room for,
 // with which a frame may come again.
 type Digest [16]byte
 

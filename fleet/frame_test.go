@@ -33,7 +33,7 @@ func frame() *fleet.Frame {
 
 func answer() *fleet.Answer {
 	return &fleet.Answer{
-		Host: "a-1", Fence: 9, Digest: fleet.Digest{1, 2, 15: 3},
+		Host: "a-1", Digest: fleet.Digest{1, 2, 15: 3},
 		Outcomes: []fleet.Outcome{{Output: []byte("out")}, {Output: []byte{}}, {Failure: &fleet.Failure{
 			Kind: host.KindFailed, Message: "it could not", Field: "nodes[3]", Transform: "cascade", Plugin: "p", Version: "1.2", Hash: "ab",
 		}}},
@@ -75,8 +75,6 @@ func TestFrameRules(t *testing.T) {
 		{func(f *fleet.Frame) { f.Priority = 3 }, "Priority: must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is 3"},
 		{func(f *fleet.Frame) { f.Deadline = time.Unix(-1, 0) }, "Deadline: must be after 1970 and before 2262"},
 		{func(f *fleet.Frame) { f.Deadline = time.UnixMilli(math.MaxInt64/1_000_000 + 1) }, "Deadline: must be after 1970 and before 2262"},
-		{func(f *fleet.Frame) { f.Partition = 7 }, "Partition: must be 0: no host heeds partitions yet, is 7"},
-		{func(f *fleet.Frame) { f.Fence = 1 << 40 }, "Fence: must be 0: no host heeds fencing numbers yet, is 1099511627776"},
 		{func(f *fleet.Frame) { f.Tasks = nil }, "Tasks: must be 1 to 64, are 0"},
 		{func(f *fleet.Frame) { f.Tasks = make([]fleet.Task, 65) }, "Tasks: must be 1 to 64, are 65"},
 		{func(f *fleet.Frame) { f.Tasks[1].Stream = strings.Repeat("a", 257) }, "Tasks[1].Stream: must have at most 256 bytes"},
@@ -122,8 +120,7 @@ func TestMalformed(t *testing.T) {
 		"malformed: the frame has 4294967295 tasks, and 1 to 64 are allowed":                     change(f, 24, 0xff, 0xff, 0xff, 0xff),
 		"malformed: the frame has 0 tasks, and 1 to 64 are allowed":                              change(f, 24, 0),
 		"malformed: Deadline: must be after 1970 and before 2262":                                change(f, 11, 0xff),
-		"malformed: Partition: must be 0: no host heeds partitions yet, is 7":                    change(f, 12, 7),
-		"malformed: Fence: must be 0: no host heeds fencing numbers yet, is 256":                 change(f, 17, 1),
+		"malformed: the frame names a partition, and no host heeds partitions":                   change(f, 17, 1),
 		"malformed: the frame is cut off":                                                        change(f, 28, 0xff, 0xff, 0xff, 0xff),
 		"malformed: the frame has 1 bytes behind its end":                                        append(bytes.Clone(f), 0),
 		"malformed: Priority: must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is 9": change(f, 3, 9),

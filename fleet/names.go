@@ -25,13 +25,8 @@ func newNames(fleet string) names {
 	}
 }
 
-// task is the subject of frames of a partition. Those of no partition are for any host.
-func (n *names) task(partition uint32) string {
-	if partition == 0 {
-		return n.prefix + "task.any"
-	}
-	return n.prefix + "task." + strconv.FormatUint(uint64(partition), 10)
-}
+// task is the subject of frames for any host.
+func (n *names) task() string { return n.prefix + "task.any" }
 
 func (n *names) allTasks() string { return n.prefix + "task.*" }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // headerRoom is how many bytes of a message are left for headers.
@@ -58,11 +60,11 @@ func passes(err error) bool {
 
 // again does something until it does not fail in a way that passes, or the context ends.
 func again(ctx context.Context, do func(ctx context.Context) error) error {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		try, cancel := context.WithTimeout(ctx, callTimeout)
 		err := do(try)
 		cancel()
-		if err == nil || !passes(err) || pause(ctx, wait) != nil {
+		if err == nil || !passes(err) || wait.For(ctx, delay) != nil {
 			return err
 		}
 	}
@@ -88,7 +90,7 @@ func (f *Fleet) publishOnce(ctx context.Context, msg *nats.Msg) (first bool, err
 			told = true
 			f.log.Warn("a stream of the fleet is full: nothing goes on until it has room", "fleet", f.cfg.Fleet, "subject", msg.Subject)
 		}
-		if pause(ctx, time.Second) != nil {
+		if wait.For(ctx, time.Second) != nil {
 			return false, fmt.Errorf("publish %s: %w: %w", msg.Subject, ErrFull, err)
 		}
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 )
 
@@ -52,8 +53,11 @@ type QueueStats struct {
 	Dead uint64
 }
 
-// Queue asks the server what waits in the fleet. The worker must have been started.
+// Queue asks the server what waits in the fleet. Before the worker is started that is an error.
 func (w *Worker) Queue(ctx context.Context) (q QueueStats, err error) {
+	if w.consumer == nil {
+		return q, errors.New("the worker is not started")
+	}
 	consumer, err := w.consumer.Info(ctx)
 	if err != nil {
 		return q, err

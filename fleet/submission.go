@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // DefaultWindow is how many frames of a submission have no answer at most that was read.
@@ -139,11 +140,11 @@ func (s *Submission) refused(id ID, err error) error {
 
 // publish publishes a frame until the server has acknowledged it.
 func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) error {
-	msg := &nats.Msg{Subject: s.client.fleet.names.task(f.Partition), Data: data, Header: nats.Header{}}
+	msg := &nats.Msg{Subject: s.client.fleet.names.task(), Data: data, Header: nats.Header{}}
 	if s.keyed {
 		msg.Header.Set(headerAgain, "1")
 	}
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		bounded, cancel := context.WithTimeout(ctx, republishFor)
 		err := again(bounded, func(ctx context.Context) error {
 			_, err := s.client.fleet.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()), jetstream.WithRetryAttempts(0))
@@ -155,7 +156,7 @@ func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) 
 			return nil
 		case codeOf(err) != errFull:
 			return fmt.Errorf("submit a frame: %w", err)
-		case pause(ctx, wait) != nil:
+		case wait.For(ctx, delay) != nil:
 			return fmt.Errorf("submit a frame: %w: %w", ErrFull, err)
 		}
 	}
@@ -185,7 +186,7 @@ func (f *Fleet) result(ctx context.Context, subject string, there bool) (msg *je
 			msg, err = f.results.GetLastMsgForSubject(ctx, subject)
 			return err
 		})
-		if !there || !errors.Is(err, jetstream.ErrMsgNotFound) || n == lagging || pause(ctx, 100*time.Millisecond) != nil {
+		if !there || !errors.Is(err, jetstream.ErrMsgNotFound) || n == lagging || wait.For(ctx, 100*time.Millisecond) != nil {
 			return msg, err
 		}
 	}
@@ -261,7 +262,7 @@ func (s *Submission) follow(it jetstream.MessagesContext, last uint64) {
 		}
 		it.Stop()
 		for {
-			if pause(s.ctx, reconnectWait) != nil {
+			if wait.For(s.ctx, reconnectWait) != nil {
 				return
 			}
 			var err error

@@ -12,9 +12,9 @@ import (
 // maxOutputs is how many bytes the outputs of a frame have together at most. An answer is in memory as a whole.
 const maxOutputs = 256 << 20
 
-// outcomes does the tasks of a frame. An error is that of a task that fails only on this host, or only now; the last host that may
-// have the frame has it as an outcome instead.
-func (w *Worker) outcomes(ctx context.Context, f *Frame, last bool) ([]Outcome, error) {
+// outcomes does the tasks of a frame. An error is that of a task that fails only on this host, or only now. There are outcomes
+// besides, for when no other host is to have the frame, unless the worker is closed.
+func (w *Worker) outcomes(ctx context.Context, f *Frame) ([]Outcome, error) {
 	if !f.Deadline.IsZero() {
 		bounded, cancel := context.WithDeadline(ctx, f.Deadline)
 		defer cancel()
@@ -22,10 +22,11 @@ func (w *Worker) outcomes(ctx context.Context, f *Frame, last bool) ([]Outcome, 
 	}
 	t, err := w.host.Lookup(f.Transform)
 	if err != nil {
-		if !last && notHere(host.KindOf(err)) {
-			return nil, err
+		outcomes := same(len(f.Tasks), failure(f.Transform, err))
+		if notHere(host.KindOf(err)) {
+			return outcomes, err
 		}
-		return same(len(f.Tasks), failure(f.Transform, err)), nil
+		return outcomes, nil
 	}
 	b := batch{w: w, frame: f, of: t, outcomes: make([]Outcome, len(f.Tasks)), tasks: make([]invoke.Task, len(f.Tasks))}
 	b.decode()
@@ -33,10 +34,7 @@ func (w *Worker) outcomes(ctx context.Context, f *Frame, last bool) ([]Outcome, 
 	if err := context.Cause(w.work); err != nil {
 		return nil, err // and not what interrupted tasks say
 	}
-	if b.notHere != nil && !last {
-		return nil, b.notHere
-	}
-	return b.outcomes, nil
+	return b.outcomes, b.notHere
 }
 
 // batch is the tasks of a frame under way.

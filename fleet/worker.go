@@ -13,6 +13,8 @@ import (
 
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/outage"
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // How frames are asked for. A pull that waits is renewed after pullExpiry, and the server shows every pullBeat that it
@@ -60,14 +62,13 @@ type Worker struct {
 	group  sync.WaitGroup // of all but signs of life
 	watch  sync.WaitGroup
 
-	counts counts
-	pulls  outage
-
+	counts   counts
 	mu       sync.Mutex
 	underWay map[*delivery]struct{} // guarded by mu
 	restart  chan struct{}          // guarded by mu; closed to have pulls begin anew
 	asking   int                    // guarded by mu: pulls that wait
 	cameLast time.Time              // guarded by mu
+	pulls    outage.Outage          // guarded by mu: frames cannot be asked for
 }
 
 // NewWorker returns a worker, which is to be started.
@@ -97,7 +98,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	defer cancel()
 	var err error
 	w.consumer, err = openConsumer(ctx, w.fleet.tasks, &jetstream.ConsumerConfig{
-		Durable: w.fleet.names.worker, FilterSubject: w.fleet.names.task(0), AckPolicy: jetstream.AckExplicitPolicy,
+		Durable: w.fleet.names.worker, FilterSubject: w.fleet.names.task(), AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: w.fleet.cfg.AckWait, MaxDeliver: w.fleet.cfg.MaxDeliver, MaxWaiting: maxPulls, MaxAckPending: maxUnacked,
 	})
 	if err != nil {
@@ -179,9 +180,19 @@ func (w *Worker) take() {
 		if err == nil || w.taking.Err() != nil {
 			continue
 		}
-		w.counts.pullFailed.Add(1)
-		w.log.Log(w.taking, w.pulls.level(err), "frames could not be asked for; it is tried again", "fleet", w.fleet.cfg.Fleet, "error", err)
-		_ = pause(w.taking, reconnectWait)
+		w.pullFailed(err)
+		_ = wait.For(w.taking, reconnectWait)
+	}
+}
+
+// pullFailed counts that frames could not be asked for. The log is told once, until one has come.
+func (w *Worker) pullFailed(err error) {
+	w.counts.pullFailed.Add(1)
+	w.mu.Lock()
+	begins := w.pulls.Begin()
+	w.mu.Unlock()
+	if begins {
+		w.log.Warn("frames cannot be asked for; it is tried again", "fleet", w.fleet.cfg.Fleet, "error", err)
 	}
 }
 
@@ -247,7 +258,7 @@ func (w *Worker) giveBack(it jetstream.MessagesContext) {
 // it is always to have.
 func (w *Worker) mayTake(ctx context.Context) error {
 	for w.host.Waiting() >= spare(w.host) && w.inHand() > 0 {
-		if err := pause(ctx, busyPoll); err != nil {
+		if err := wait.For(ctx, busyPoll); err != nil {
 			return err
 		}
 	}
@@ -271,8 +282,12 @@ func (w *Worker) ask(n int) {
 
 func (w *Worker) came() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.cameLast = time.Now()
+	lasted, ended := w.pulls.End()
+	w.mu.Unlock()
+	if ended {
+		w.log.Info("frames come again", "fleet", w.fleet.cfg.Fleet, "outage", lasted)
+	}
 }
 
 // keepAlive says of all frames under way that they are, three times in the time that the server waits for it.
@@ -340,16 +355,4 @@ func (w *Worker) unstall() {
 	w.cameLast = time.Now()
 	close(w.restart)
 	w.restart = make(chan struct{})
-}
-
-// pause waits for a while, or until the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -19,8 +19,13 @@ import (
 // test. A setting that is not here takes only what it can use: no text that is not a value of it is taken.
 func badStarts() map[string][]string {
 	return map[string][]string{
-		// A fleet's settings are looked at with --nats only, which reaches a server.
-		"fleet": nil, "nats-creds": nil, "nats-nkey": nil, "nats-ca": nil, "host-name": nil, "nats-dir": nil, "nats-listen": nil,
+		"fleet":       {"a b"},
+		"host-name":   {"a\nb"},
+		"nats-creds":  {"@/none"},
+		"nats-nkey":   {"@/none"},
+		"nats-ca":     {"@/none", "@/file"},
+		"nats-dir":    {"@/file", "@/dangling"},
+		"nats-listen": {"0.0.0.0:0", "127.0.0.1:70000", "nowhere"},
 		"listen": {
 			"127.0.0.1:70000", "127.0.0.1:-1", "8080", "127.0.0.1:frob", "192.0.2.1:0", "nowhere.invalid:0", "",
 		},

@@ -23,8 +23,11 @@ import (
 // ownServer is the value of --nats for a server in this process.
 const ownServer = "embedded"
 
-// maxCA is the largest file of --nats-ca, in bytes.
-const maxCA = 1 << 20
+// maxNATSFile is the largest file that shows who somebody is to NATS, in bytes.
+const maxNATSFile = 1 << 20
+
+// errGone ends the command: what supervises it starts it again, and it joins the fleet anew.
+var errGone = errors.New("the connection to the fleet has ended for good; the log says why")
 
 // fleetOptions say which fleet a host is of.
 type fleetOptions struct {
@@ -62,20 +65,51 @@ func (o *options) memberSettings() []setting {
 	}
 }
 
-// check returns what is wrong with the settings of the fleet, which it does not reach.
+// check returns what is wrong with the settings of the fleet, also of those that have no effect without --nats. It reaches no server.
 func (f *fleetOptions) check() error {
-	if f.URLs == "" {
-		return nil
-	}
 	c := f.Config
-	var errs []error
-	if c.URLs == ownServer {
+	if c.URLs == "" || c.URLs == ownServer {
 		c.URLs = "nats://" + embedded.DefaultListen
-		if f.dir == "" {
-			errs = append(errs, usagef("--nats embedded: say where it stores: --nats-dir DIR"))
+	}
+	errs := []error{inFleetFlags(c.Check())}
+	if f.URLs == ownServer && f.dir == "" {
+		errs = append(errs, usagef("--nats embedded: say where it stores: --nats-dir DIR"))
+	}
+	if f.dir != "" {
+		if err := checkWritableDir(f.dir); err != nil {
+			errs = append(errs, usagef("--nats-dir %s: %w", f.dir, err))
 		}
 	}
-	return errors.Join(append(errs, inFleetFlags(c.Check()))...)
+	if f.listen != "" {
+		if err := embedded.CheckListen(f.listen); err != nil {
+			errs = append(errs, usagef("--nats-listen %s: %w", f.listen, err))
+		}
+	}
+	for flag, file := range map[string]string{"--nats-creds": f.Credentials, "--nats-nkey": f.NKey} {
+		if file != "" {
+			if _, err := filewatch.Read([]string{file}, maxNATSFile); err != nil {
+				errs = append(errs, usagef("%s %s: %w", flag, file, reason(err)))
+			}
+		}
+	}
+	_, err := f.roots()
+	return errors.Join(append(errs, err)...)
+}
+
+// roots are the authorities of --nats-ca, nil without.
+func (f *fleetOptions) roots() (*x509.CertPool, error) {
+	if f.ca == "" {
+		return nil, nil //nolint:nilnil // as it says
+	}
+	files, err := filewatch.Read([]string{f.ca}, maxNATSFile)
+	if err != nil {
+		return nil, usagef("--nats-ca %s: %w", f.ca, reason(err))
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(files[0]) {
+		return nil, usagef("--nats-ca %s: has no certificate in PEM", f.ca)
+	}
+	return pool, nil
 }
 
 // fleetFlags are the settings by which fields of fleet.Config are set that have other names.
@@ -107,15 +141,10 @@ func inFleetFlags(err error) error {
 func (f *fleetOptions) open(ctx context.Context, log *slog.Logger) (*fleet.Fleet, error) {
 	c := f.Config
 	c.Logger = log
-	if f.ca != "" {
-		files, err := filewatch.Read([]string{f.ca}, maxCA)
-		if err != nil {
-			return nil, usagef("--nats-ca %s: %w", f.ca, reason(err))
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(files[0]) {
-			return nil, usagef("--nats-ca %s: has no certificate in PEM", f.ca)
-		}
+	switch pool, err := f.roots(); {
+	case err != nil:
+		return nil, err
+	case pool != nil:
 		c.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	if err := inFleetFlags(c.Check()); err != nil {
@@ -129,14 +158,12 @@ type member struct {
 	server *embedded.Server // nil without one
 	fleet  *fleet.Fleet
 	worker *fleet.Worker
+	log    *slog.Logger
 }
 
-// join has a host do tasks of the fleet, if there is to be one.
+// join reaches the fleet, if there is to be one. The host does no tasks of it before start.
 func (f *fleetOptions) join(ctx context.Context, h *host.Host, codecs *codec.Set, log *slog.Logger) (_ *member, err error) {
-	if f.URLs == "" {
-		return nil, nil
-	}
-	if err := f.check(); err != nil {
+	if err := f.check(); err != nil || f.URLs == "" {
 		return nil, err
 	}
 	if f.Name == "" {
@@ -160,11 +187,28 @@ func (f *fleetOptions) join(ctx context.Context, h *host.Host, codecs *codec.Set
 		return nil, err
 	}
 	m.worker = m.fleet.NewWorker(h, fleet.WorkerOptions{Codecs: codecs})
-	if err := m.worker.Start(ctx); err != nil {
-		return nil, err
-	}
-	log.Info("of a fleet", "fleet", m.fleet.Name())
+	m.log = log
 	return m, nil
+}
+
+// start has the host do tasks of the fleet.
+func (m *member) start(ctx context.Context) error {
+	if m == nil {
+		return nil
+	}
+	if err := m.worker.Start(ctx); err != nil {
+		return err
+	}
+	m.log.Info("of a fleet", "fleet", m.fleet.Name())
+	return nil
+}
+
+// gone is closed if the connection to the fleet has ended for good.
+func (m *member) gone() <-chan struct{} {
+	if m == nil {
+		return nil
+	}
+	return m.fleet.Gone()
 }
 
 func (m *member) collectors() []prometheus.Collector {

@@ -30,10 +30,12 @@ type reloads struct {
 
 // until reloads, each time that it is asked to, until ctx ends or something else does, whose error it
 // returns.
-func (r *reloads) until(ctx context.Context, ended <-chan error) error {
+func (r *reloads) until(ctx context.Context, ended <-chan error, gone <-chan struct{}) error {
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-gone:
 			return nil
 		case err := <-ended:
 			return err

@@ -135,17 +135,20 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 		opts.Identity = id
 	}
 	f.traces.server(&opts)
-	fleet, err := o.fleet.join(ctx, h, o.codecs(), f.log)
+	member, err := o.fleet.join(ctx, h, o.codecs(), f.log)
 	if err != nil {
 		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
-	opts.Collectors = append(opts.Collectors, fleet.collectors()...)
+	opts.Collectors = append(opts.Collectors, member.collectors()...)
 	srv, networks, err := o.newServer(h, opts)
 	if err != nil {
-		return errors.Join(err, fleet.close(ctx), h.Close(context.WithoutCancel(ctx)))
+		return errors.Join(err, member.close(ctx), h.Close(context.WithoutCancel(ctx)))
 	}
-	if err := networks.Resume(ctx); err != nil {
-		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), fleet.close(ctx), h.Close(context.WithoutCancel(ctx)))
+	if err = networks.Resume(ctx); err == nil {
+		err = member.start(ctx) // last: from then on there are frames under way
+	}
+	if err != nil {
+		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), member.close(ctx), h.Close(context.WithoutCancel(ctx)))
 	}
 	defer f.manager.watch(func() { h.Stats() })()
 	d := &daemon{
@@ -156,12 +159,13 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 			srv.SetDraining()
 		},
 		background: func(ctx context.Context) error {
-			err := errors.Join(fleet.close(ctx), srv.Close(ctx))
+			err := errors.Join(member.close(ctx), srv.Close(ctx))
 			if stopped := networks.Close(ctx); ctx.Err() == nil { // else it is told that tasks were interrupted
 				err = errors.Join(err, stopped)
 			}
 			return err
 		},
+		gone:    member.gone(),
 		tls:     f.keeper.TLS(),
 		reloads: reloads{log: f.log, trail: f.trail, manager: f.manager, asked: f.asked, all: o.reloaders(f.log, f.keeper, h)},
 	}
@@ -279,7 +283,8 @@ type daemon struct {
 	draining func() // called when it begins to drain
 	// background waits for what is done for no request, and ends it when its context does.
 	background func(ctx context.Context) error
-	tls        *tls.Config // nil for none
+	gone       <-chan struct{} // closed once the host is of its fleet no more; nil without one
+	tls        *tls.Config     // nil for none
 	reloads    reloads
 }
 
@@ -315,9 +320,14 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	}
 
 	var errs []error
-	if err := d.reloads.until(ctx, ended); err != nil {
+	if err := d.reloads.until(ctx, ended, d.gone); err != nil {
 		errs = append(errs, fmt.Errorf("serving HTTP: %w", err))
 		ended <- nil
+	}
+	select {
+	case <-d.gone:
+		errs = append(errs, errGone)
+	default:
 	}
 	drain, cancel := context.WithTimeout(outlive, patience)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Dir == "" {
 		return nil, &abi.FieldError{Field: "Dir", Rule: "must name a directory"}
 	}
+	if err := CheckListen(o.Listen); err != nil {
+		return nil, err
+	}
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp", o.Listen)
 	if err != nil {
@@ -53,9 +57,6 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	addr := l.Addr().(*net.TCPAddr)
 	if err := l.Close(); err != nil { // the server listens itself, and can only say that it is not ready
 		return nil, err
-	}
-	if !addr.IP.IsLoopback() {
-		return nil, &abi.FieldError{Field: "Listen", Rule: "must be an address of the loopback interface, such as " + DefaultListen}
 	}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "resonhost", Host: addr.IP.String(), Port: addr.Port, NoSigs: true, JetStream: true, StoreDir: o.Dir,
@@ -71,6 +72,15 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("the server of NATS at %s with what it stores in %s does not get ready; the log says why", o.Listen, o.Dir)
 	}
 	return e, nil
+}
+
+// CheckListen returns what is wrong with Options.Listen, an [*abi.FieldError].
+func CheckListen(address string) error {
+	at, err := netip.ParseAddrPort(address)
+	if err == nil && at.Addr().IsLoopback() {
+		return nil
+	}
+	return &abi.FieldError{Field: "Listen", Rule: "must be an address of the loopback interface, such as " + DefaultListen}
 }
 
 // URL is where it listens.

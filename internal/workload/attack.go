@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // Target is a server that is attacked.
@@ -107,7 +109,7 @@ func Attack(ctx context.Context, name string, target Target, atMost float64) (At
 		all.Go(func() {
 			for ctx.Err() == nil {
 				a.once(ctx, kind.client)
-				_ = sleep(ctx, kind.every)
+				_ = wait.For(ctx, kind.every)
 			}
 		})
 	}
@@ -136,7 +138,7 @@ func (a *attacker) once(ctx context.Context, do func(context.Context, *attacker,
 	c, err := dialer.DialContext(ctx, "tcp", a.target.Addr)
 	if err != nil {
 		a.refused.Add(1)
-		_ = sleep(ctx, 100*time.Millisecond) // for the next, which a refusal must not have spin
+		_ = wait.For(ctx, 100*time.Millisecond) // for the next, which a refusal must not have spin
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
@@ -165,7 +167,7 @@ func idle(ctx context.Context, _ *attacker, c net.Conn) error { return untilClos
 // trickle sends a byte each second until the server closes.
 func trickle(ctx context.Context, c net.Conn, text string) error {
 	for i := 0; ; i++ {
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := wait.For(ctx, time.Second); err != nil {
 			return err
 		}
 		if _, err := c.Write([]byte{text[i%len(text)]}); err != nil {

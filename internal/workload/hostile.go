@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // Hostile says what the parts of [Bench.Hostile] are: processes of their own, so that neither the server
@@ -160,14 +162,14 @@ func (b *hostileBench) beside(ctx context.Context, kind string, atMost float64, 
 		did, err = b.Attack(attacking, kind, b.target, atMost)
 		ended <- err
 	}()
-	if err := sleep(ctx, b.Duration); err != nil { // until they are all there
+	if err := wait.For(ctx, b.Duration); err != nil { // until they are all there
 		end()
 		return found, did, errors.Join(err, <-ended)
 	}
 	watched, stopWatching := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		for s != nil && sleep(watched, 50*time.Millisecond) == nil {
+		for s != nil && wait.For(watched, 50*time.Millisecond) == nil {
 			memory, open := usage(b.process)
 			s.memory, s.descriptors = max(s.memory, memory), max(s.descriptors, open)
 		}
@@ -188,7 +190,7 @@ func (b *hostileBench) settle(ctx context.Context, s *hostileSum) error {
 		if s.memoryAfter, s.openAfter = usage(b.process); s.openAfter <= s.openAtRest+goodClients {
 			break
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/rounded"
+	"github.com/resonhost/resonhost/internal/wait"
 	"github.com/resonhost/resonhost/resonance/network"
 )
 
@@ -103,7 +104,7 @@ func (t *Bench) Lag(ctx context.Context, nodes int) (*Report, error) {
 					l, err = run(ctx, client, w, rate, lasts)
 					return err
 				}
-				return sleep(ctx, lasts)
+				return wait.For(ctx, lasts)
 			})
 			if err != nil {
 				return err
@@ -168,15 +169,4 @@ func (r *Report) lost(what string, seen *ticks) {
 		return
 	}
 	r.finding(seen.coalesced == 0 && seen.failed == 0, what, fmt.Sprint(seen.coalesced+seen.failed), "0")
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

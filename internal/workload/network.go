@@ -10,6 +10,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/rounded"
+	"github.com/resonhost/resonhost/internal/wait"
 	ticktransform "github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance/network"
 	"github.com/resonhost/resonhost/resonance/tick"
@@ -77,7 +78,7 @@ func (s *sized) measure(ctx context.Context, h *host.Host, lasts time.Duration) 
 	var before time.Duration
 	seen, err := watch(ctx, h, s.nodes, s.period, func() error {
 		before = cpuTime()
-		return sleep(ctx, lasts)
+		return wait.For(ctx, lasts)
 	})
 	used := cpuTime() - before // until the last tick has ended, too
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/rounded"
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // Swap measures what it costs to change a plugin while it serves: swaps times, under as
@@ -173,7 +174,7 @@ func (s *swapBench) during(ctx context.Context, h *host.Host, each int) (*beside
 				d.load.fail(err)
 			}
 			d.took += interval - time.Until(due)
-			if err := sleep(ctx, time.Until(due)); err != nil {
+			if err := wait.For(ctx, time.Until(due)); err != nil {
 				break
 			}
 		}
@@ -181,7 +182,7 @@ func (s *swapBench) during(ctx context.Context, h *host.Host, each int) (*beside
 		d.swapping.lasted += lasted
 		d.load.into.Store(d.quiet.tasks)
 		began = time.Now()
-		if err := sleep(ctx, lasted); err != nil {
+		if err := wait.For(ctx, lasted); err != nil {
 			break
 		}
 		d.quiet.lasted += time.Since(began)

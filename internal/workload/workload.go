@@ -22,6 +22,7 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/rounded"
+	"github.com/resonhost/resonhost/internal/wait"
 	"github.com/resonhost/resonhost/resonance/cascade"
 	"github.com/resonhost/resonhost/resonance/network"
 )
@@ -186,17 +187,17 @@ func offer(ctx context.Context, rate float64, lasts time.Duration, do func(due t
 	bursts := rate*heavy.Seconds() > 1
 	start := time.Now()
 	for next := time.Duration(0); next < lasts; {
-		wait := next - time.Since(start)
+		left := next - time.Since(start)
 		switch {
-		case wait <= 0:
+		case left <= 0:
 			do(start.Add(next))
 			next += time.Duration(random.ExpFloat64() / rate * float64(time.Second))
 		case bursts:
-			if sleep(ctx, max(wait, time.Millisecond)) != nil {
+			if wait.For(ctx, max(left, time.Millisecond)) != nil {
 				return
 			}
-		case wait > yielding:
-			if sleep(ctx, wait-yielding) != nil {
+		case left > yielding:
+			if wait.For(ctx, left-yielding) != nil {
 				return
 			}
 		default:

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/resonhost/resonhost/internal/outage"
+	"github.com/resonhost/resonhost/internal/wait"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -136,7 +137,7 @@ func (s *Store) acquire(ctx context.Context) error {
 			return &state.OwnerError{Where: s.shown, Owner: h.Owner, Err: state.ErrInUse}
 		}
 		lastLeft = left
-		if err := pause(ctx, min(max(left, 0)+time.Millisecond, s.lease/10)); err != nil {
+		if err := wait.For(ctx, min(max(left, 0)+time.Millisecond, s.lease/10)); err != nil {
 			return errors.Join(err, &state.OwnerError{Where: s.shown, Owner: h.Owner, Err: state.ErrInUse})
 		}
 	}
@@ -150,22 +151,10 @@ func parseHolder(text string) holder {
 	return h
 }
 
-// pause waits for a while, or until the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // keep renews the lease three times in its time, until the context ends or the store is lost.
 func (s *Store) keep(ctx context.Context) {
 	var away outage.Outage
-	for n := 1; pause(ctx, s.lease/3) == nil; n++ {
+	for n := 1; wait.For(ctx, s.lease/3) == nil; n++ {
 		ok, held, err := result(renew.Run(ctx, s.client, s.fence(), s.epoch, s.meText, s.lease.Milliseconds()))
 		switch {
 		case ctx.Err() != nil:
