@@ -294,18 +294,7 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	requests, interrupt := context.WithCancelCause(outlive)
 	defer interrupt(nil)
 	var active inflight
-	// No timeout for a whole request or answer: JSON lines take as long as their
-	// writer likes. The handler minds those that stall.
-	s := &http.Server{
-		Handler:           active.count(handler),
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ConnContext:       server.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(newQuiet(d.log.Handler()), slog.LevelWarn),
-		TLSConfig:         d.tls,
-	}
+	s := d.server(requests, active.count(handler))
 	ended := make(chan error, 1)
 	go func() { // until Shutdown or Close
 		if d.tls != nil {
@@ -361,6 +350,21 @@ func (d *daemon) serve(ctx context.Context, listener net.Listener, handler http.
 	}
 	d.log.Info("drained")
 	return nil
+}
+
+// server is of requests whose contexts are of one. It has no timeout for a whole request or answer: JSON lines take as long as
+// their writer likes. The handler minds those that stall.
+func (d *daemon) server(requests context.Context, handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext:       server.ConnContext,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(newQuiet(d.log.Handler()), slog.LevelWarn),
+		TLSConfig:         d.tls,
+	}
 }
 
 // inflight counts requests.
