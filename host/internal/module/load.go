@@ -87,7 +87,7 @@ func (m *Module) compile(ctx context.Context, binaries []*rewritten) (err error)
 	return nil
 }
 
-var errCompileTimeout = fmt.Errorf("takes longer than its compile timeout: %w", context.DeadlineExceeded)
+var errCompileTimeout = fmt.Errorf("takes longer than its compile timeout (CompileTimeout, --compile-timeout): %w", context.DeadlineExceeded)
 
 // prepare makes the instance that all others begin with, and takes its snapshot. It returns the
 // answers to the self-tests, see [Module.warmUp] and [Module.testCold].
