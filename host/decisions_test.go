@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,36 +317,42 @@ func TestDecisionsThatCannotBeRead(t *testing.T) {
 func TestOnSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := diarist(t, state.NewMemory(), func(c *host.Config) { c.StateInterval = time.Minute })
-		calls := 0
 		fault := errors.New("no room")
-		var fails error
-		remove := h.OnSave(func(context.Context) error { calls++; return fails })
+		var calls atomic.Int32
+		var fails atomic.Bool // set by the test while the host's own saves go on
+		remove := h.OnSave(func(context.Context) error {
+			calls.Add(1)
+			if fails.Load() {
+				return fault
+			}
+			return nil
+		})
 		time.Sleep(61 * time.Second)
 		synctest.Wait()
-		if calls != 1 {
-			t.Errorf("%d calls in the interval, want 1", calls)
+		if calls.Load() != 1 {
+			t.Errorf("%d calls in the interval, want 1", calls.Load())
 		}
-		fails = fault
-		if err := h.SaveState(t.Context()); !errors.Is(err, fault) || calls != 2 {
-			t.Errorf("error %v after %d calls", err, calls)
+		fails.Store(true)
+		if err := h.SaveState(t.Context()); !errors.Is(err, fault) || calls.Load() != 2 {
+			t.Errorf("error %v after %d calls", err, calls.Load())
 		}
 		time.Sleep(60 * time.Second) // at the end of the interval, and 1 s later again
 		synctest.Wait()
-		fails = nil
+		fails.Store(false)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if calls != 4 {
-			t.Errorf("%d calls, want 4", calls)
+		if calls.Load() != 4 {
+			t.Errorf("%d calls, want 4", calls.Load())
 		}
 		remove()
 		remove()
-		if err := h.SaveState(t.Context()); err != nil || calls != 4 {
-			t.Errorf("error %v after %d calls", err, calls)
+		if err := h.SaveState(t.Context()); err != nil || calls.Load() != 4 {
+			t.Errorf("error %v after %d calls", err, calls.Load())
 		}
-		h.OnSave(func(ctx context.Context) error { calls++; return ctx.Err() })
+		h.OnSave(func(ctx context.Context) error { calls.Add(1); return ctx.Err() })
 		closeHost(t, h)
-		if calls < 5 {
-			t.Errorf("%d calls, want one by Close", calls)
+		if calls.Load() < 5 {
+			t.Errorf("%d calls, want one by Close", calls.Load())
 		}
 	})
 	h, _ := inline(t, nil)

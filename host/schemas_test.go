@@ -84,7 +84,7 @@ func TestSchemaQueues(t *testing.T) {
 	const tasks = 20
 	events := event.New(0)
 	h, free := occupied(t, func(cfg *host.Config) {
-		cfg.QueueCapacity, cfg.QueuePolicy, cfg.Events = tasks, host.QueueReject, events
+		cfg.QueueCapacity, cfg.QueuePolicy, cfg.QueueTimeout, cfg.Events = tasks, host.QueueReject, 10*time.Minute, events
 		cfg.Plugins = append(cfg.Plugins, held(t, "application/json", atLeast3, ""))
 	})
 	told := events.Subscribe(2*tasks, event.KindTaskCompleted)

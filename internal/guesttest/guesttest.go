@@ -8,11 +8,11 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/resonhost/resonhost/internal/checkout"
 	"github.com/resonhost/resonhost/internal/guestbuild"
 )
 
@@ -34,10 +34,7 @@ const (
 var built sync.Map
 
 // Root is the directory of the module.
-func Root() string {
-	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "../..")
-}
+func Root() string { return checkout.Root() }
 
 // Build returns the plugin that the package of that path, relative to the
 // module's root, is. If it does not build, the test fails with the compiler's

@@ -10,9 +10,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/resonhost/resonhost/internal/checkout"
 )
 
 // Tolerances of numbers: relative, and absolute near zero.
@@ -93,8 +94,7 @@ func Tasks(tb testing.TB, transform string) []Task {
 
 func lines(tb testing.TB, file string) [][]byte {
 	tb.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(here), "../../testdata/vectors", file))
+	b, err := os.ReadFile(filepath.Join(checkout.Root(), "testdata/vectors", file))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -41,6 +41,7 @@ func TestEventsShareWrites(t *testing.T) {
 			publish()
 			time.Sleep(lasts / 1000)
 		}
+		synctest.Wait()
 		if n, most := w.writes-before, int(lasts/(10*time.Millisecond))+1; n > most {
 			t.Errorf("1000 events took %d writes, want %d at most", n, most)
 		}
