@@ -64,7 +64,7 @@ TESTTIME ?= 30m
 # All are in test.
 NO_RACE_PACKAGES := /host/internal/module/meter$$|/hosttest$$
 NO_RACE_BINARY   := Examples|Dashboard|CompletionInShells|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
-NO_RACE_ALONE    := Tables|Guest|GoGuest|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|Foreign|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
+NO_RACE_ALONE    := Tables|Guest|Go|GoGuest|Compiled|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|Foreign|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
 
 test: build ## run all tests

@@ -61,7 +61,7 @@ func (s *Subject) Options() module.Options {
 		Kinds: []contract.Kind{s.Kind}, Companion: s.Companion,
 		MemoryLimit: memoryLimit, Budget: module.NewBudget(1 << 30), Batch: 4,
 		Frames:            module.FrameLimits{MaxInput: 1 << 20, MaxOutput: 4 << 20},
-		LogBytesPerSecond: 4 << 10, InitTimeout: time.Minute, CompileTimeout: time.Minute,
+		LogBytesPerSecond: 4 << 10, InitTimeout: time.Minute, CompileTimeout: time.Hour,
 		Interrupt: module.Metered, CallDepth: 1000, StackLimit: 16 << 20, Log: slog.New(slog.DiscardHandler),
 	}
 }
