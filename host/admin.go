@@ -25,7 +25,7 @@ var ErrNoCanary = errors.New("there is no canary")
 //
 // Transactions of one plugin take place one after the other.
 func (h *Host) Deploy(ctx context.Context, s Source) (DeployResult, error) {
-	return h.plugins.deploy(ctx, s, deployment{canary: true})
+	return h.plugins.deploy(ctx, s, deployment{canary: true, asked: true})
 }
 
 // Reload reads a plugin's file in Config.PluginDir again, named by its source or the
@@ -92,8 +92,7 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 	if serving == nil || previous == nil {
 		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
 	}
-	ps.records.replace(p.source)
-	_, err = ps.transaction(ctx, p, previous.source, deployment{back: true, rule: rule})
+	_, err = ps.transaction(ctx, p, previous.source, deployment{back: true, rule: rule, asked: true})
 	return err
 }
 
@@ -148,7 +147,7 @@ func (h *Host) Unload(ctx context.Context, plugin string) error {
 	if err != nil {
 		return err
 	}
-	return h.plugins.unload(ctx, p.source)
+	return h.plugins.unload(ctx, p.source, true)
 }
 
 // FinishVerifying waits until the tasks that were taken to be compared with the interpreter, see

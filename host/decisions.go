@@ -24,8 +24,8 @@ const (
 // errDeferred is a decision that is not saved yet. That is told, once an outage.
 var errDeferred = errors.New("what was decided waits for the store of states")
 
-// errForeign is of a stored record that cannot be read, and so is not saved over.
-var errForeign = errors.New("the stored record cannot be read, and stays until somebody pauses, resumes, rolls back or promotes the plugin, or deletes the record")
+// errUnread is of a stored record that cannot be read, and so is not saved over.
+var errUnread = errors.New("the stored record cannot be read, and stays until an operator changes the plugin, such as by a reload, or deletes the record")
 
 // decisions keeps in Config.State what was decided about plugins: which version serves, which one was
 // rolled back or is on trial, and who is paused. The methods of a nil one do nothing.
@@ -38,7 +38,7 @@ type decisions struct {
 	mu      sync.Mutex              // guards the rest
 	known   map[string]store.Record // as stored, or as they are to be, by the plugin's source
 	unsaved map[string]bool         // sources whose record is to be saved, or deleted if none is known
-	foreign map[string]bool         // sources whose stored record cannot be read, and stays
+	unread  map[string]bool         // sources whose stored record cannot be read; true while it stays
 	outage  outage.Outage
 }
 
@@ -47,15 +47,15 @@ func openDecisions(ctx context.Context, cfg *Config) (*decisions, error) {
 	if cfg.State == nil {
 		return nil, nil
 	}
-	d := &decisions{state: cfg.State, log: cfg.Logger, known: make(map[string]store.Record), unsaved: make(map[string]bool), foreign: make(map[string]bool)}
+	d := &decisions{state: cfg.State, log: cfg.Logger, known: make(map[string]store.Record), unsaved: make(map[string]bool), unread: make(map[string]bool)}
 	var tally state.Tally
 	err := cfg.State.List(ctx, state.Filter{Kind: state.KindPlugin, Data: true}, func(r state.Record) error {
 		of, err := parseDecision(&r)
 		tally.Note(err)
 		if err != nil {
-			d.log.Error("what was decided about a plugin cannot be read; the record stays until somebody pauses, resumes, rolls back or promotes the plugin", "plugin", r.Key.Name, "error", err)
+			d.log.Error("what was decided about a plugin cannot be read; the record stays until an operator changes the plugin, such as by a reload", "plugin", r.Key.Name, "error", err)
 			if r.Key.Tenant == "" { // else it is not where the plugin's own is saved
-				d.foreign[r.Key.Name] = true
+				d.unread[r.Key.Name] = true
 			}
 			return nil
 		}
@@ -102,17 +102,19 @@ func (d *decisions) of(source string) (r store.Record, ok bool) {
 	return r, ok
 }
 
-// replace has the record of a source be saved also over one that cannot be read, as an operator has
-// decided. It reports whether that was not so.
+// replace has the next save of a source replace also a record that cannot be read, as an operator has
+// decided. It reports whether there is such a record, which had stayed until now.
 func (d *decisions) replace(source string) bool {
 	if d == nil {
 		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	foreign := d.foreign[source]
-	delete(d.foreign, source)
-	return foreign
+	stayed := d.unread[source]
+	if stayed {
+		d.unread[source] = false
+	}
+	return stayed
 }
 
 // save saves what was decided about a source, nil for nothing any more. A record that cannot be read stays. If that fails it is tried
@@ -123,11 +125,12 @@ func (d *decisions) save(source string, r *store.Record) error {
 	}
 	d.mu.Lock()
 	known, ok := d.known[source]
+	stays, unread := d.unread[source]
 	switch {
-	case d.foreign[source]:
+	case stays:
 		d.mu.Unlock()
-		return errForeign
-	case r == nil && ok:
+		return errUnread
+	case r == nil && (ok || unread):
 		delete(d.known, source)
 	case r != nil && (!ok || known != *r):
 		d.known[source] = *r
@@ -135,6 +138,7 @@ func (d *decisions) save(source string, r *store.Record) error {
 		d.mu.Unlock()
 		return nil
 	}
+	delete(d.unread, source)
 	d.unsaved[source] = true
 	since := d.outage.Since()
 	d.mu.Unlock()

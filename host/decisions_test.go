@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -176,6 +178,62 @@ func TestRolledBackIsStored(t *testing.T) {
 	closeHost(t, w.Host)
 }
 
+// TestLateFileWasRolledBack has the file of a plugin come after the start. What was rolled back stays so: the
+// version before it serves, or none if that is not kept, until an operator decides.
+func TestLateFileWasRolledBack(t *testing.T) {
+	dir, cache, store := t.TempDir(), t.TempDir(), state.NewMemory()
+	keep := func(c *host.Config) { c.State = store }
+	v2 := guesttest.Swap(t, guesttest.Version{Tag: "v2"})
+	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	w := watch(t, dir, cache, keep)
+	w.await(event.PluginReady)
+	save(t, dir, "swap.wasm", v2)
+	w.await(event.PluginSwapped)
+	if err := w.Rollback(t.Context(), "swap", host.StateDefault); err != nil {
+		t.Fatal(err)
+	}
+	closeHost(t, w.Host)
+	before, _ := decided(t, store, "swap")
+	later := func(cache string) *watched {
+		t.Helper()
+		if err := os.Remove(filepath.Join(dir, "swap.wasm")); err != nil {
+			t.Fatal(err)
+		}
+		w := watch(t, dir, cache, keep)
+		save(t, dir, "swap.wasm", v2)
+		return w
+	}
+	for range 2 {
+		w = later(cache)
+		w.await(event.PluginReady)
+		answers(t, w, "", guesttest.SwapTag("v1"))
+		until(t, "known to be rolled back", func() bool {
+			f := w.Plugins()[0].Failure
+			return f != nil && f.Step == host.StepRollback
+		})
+		closeHost(t, w.Host)
+		if after, _ := decided(t, store, "swap"); !bytes.Equal(after.Data, before.Data) {
+			t.Errorf("the record was %s and is %s", before.Data, after.Data)
+		}
+	}
+	w = later("")
+	w.await(event.PluginRefused)
+	closeHost(t, w.Host)
+	if after, _ := decided(t, store, "swap"); !bytes.Equal(after.Data, before.Data) {
+		t.Errorf("the record was %s and is %s", before.Data, after.Data)
+	}
+	w = later("")
+	w.await(event.PluginRefused)
+	if _, err := w.Reload(t.Context(), "swap"); err != nil {
+		t.Error(err)
+	}
+	answers(t, w, "", guesttest.SwapTag("v2"))
+	closeHost(t, w.Host)
+	if _, doc := decided(t, store, "swap"); doc["rejected"] != nil {
+		t.Errorf("stored: %v", doc)
+	}
+}
+
 // TestCanaryWithoutTheOther has a canary whose stable version is not kept. It does all tasks, and is a
 // canary again once that version is there, unless it is promoted.
 func TestCanaryWithoutTheOther(t *testing.T) {
@@ -296,15 +354,24 @@ func TestDecisionsThatCannotBeRead(t *testing.T) {
 			if got, err := store.Load(t.Context(), r.Key); err != nil || got.Format != r.Format || !bytes.Equal(got.Data, r.Data) {
 				t.Errorf("the record was %+v and is %+v, %v", r, got, err)
 			}
-			h = hosted.Start(t, host.Config{
-				Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}, State: store,
-			})
-			if err := h.Resume("swap"); err != nil { // by which somebody decides
-				t.Error(err)
-			}
-			closeHost(t, h)
-			if _, doc := decided(t, store, "swap"); doc["plugin"] != "swap" || doc["paused"] != nil {
-				t.Errorf("stored: %v", doc)
+			v1 := host.Source{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}
+			for what, decide := range map[string]func(*host.Host) error{ // by which somebody decides
+				"resume": func(h *host.Host) error { return h.Resume("swap") },
+				"deploy": func(h *host.Host) error { _, err := h.Deploy(t.Context(), v1); return err },
+				"unload": func(h *host.Host) error { return h.Unload(t.Context(), "swap") },
+			} {
+				if err := store.Save(t.Context(), []state.Change{{Record: r}}); err != nil {
+					t.Fatal(err)
+				}
+				h = hosted.Start(t, host.Config{Plugins: []host.Source{v1}, State: store})
+				if err := decide(h); err != nil {
+					t.Error(err)
+				}
+				closeHost(t, h)
+				_, doc := decided(t, store, "swap")
+				if gone := what == "unload"; gone != (doc == nil) || !gone && (doc["plugin"] != "swap" || doc["paused"] != nil) {
+					t.Errorf("after %s there is stored: %v", what, doc)
+				}
 			}
 			if n := strings.Count(log.String(), "what was decided about a plugin cannot be read"); n != 1 {
 				t.Errorf("told %d times:\n%s", n, log.String())

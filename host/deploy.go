@@ -49,6 +49,9 @@ func (ps *plugins) transaction(ctx context.Context, p *plugin, s Source, d deplo
 		return DeployFailed, ps.refuse(p, s, err, d)
 	}
 	ps.attempts.count(p.source, result)
+	if d.asked {
+		ps.records.replace(p.source)
+	}
 	ps.remember(p)
 	if result != DeployUnchanged {
 		ps.log.Info("plugin is "+string(result), v.label().attrs("took", time.Since(began))...)
@@ -128,6 +131,9 @@ func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployRes
 	if next.current == v {
 		v.since, v.by = time.Now(), result
 	}
+	if r := d.record; r != nil {
+		p.rejected, v.since, v.by = fromHex(r.Rejected), r.Since, DeployResult(r.By)
+	}
 	gone := ps.publishLocked(p, next)
 	if other := ps.all[d.replaces]; other != nil { // its tasks find one or the other by now
 		replaced = ps.withdrawLocked(other)
@@ -194,8 +200,9 @@ func (ps *plugins) refuse(p *plugin, s Source, err error, d deployment) *LoadErr
 	return e
 }
 
-// unload takes the plugin of that source out of service, if there is one.
-func (ps *plugins) unload(ctx context.Context, source string) error {
+// unload takes the plugin of that source out of service, if there is one. asked is whether an operator wants
+// that.
+func (ps *plugins) unload(ctx context.Context, source string, asked bool) error {
 	ctx, done, err := ps.transact(ctx)
 	if err != nil {
 		return err
@@ -206,6 +213,9 @@ func (ps *plugins) unload(ctx context.Context, source string) error {
 		return err
 	}
 	defer leave()
+	if asked {
+		ps.records.replace(p.source)
+	}
 	ps.mu.Lock()
 	w := ps.withdrawLocked(p)
 	ps.mu.Unlock()

@@ -152,12 +152,44 @@ func inherited(waiting map[string]fileChange, gone string) bool {
 	return false
 }
 
+// resume has a plugin whose file has come after the start go on from its record, as it would at a start: the
+// version that served does so again, and a source that was rolled back stays so. p.deploying is held.
+func (f *follower) resume(ctx context.Context, p *plugin, s Source) {
+	if f.records == nil || p.recalled {
+		return
+	}
+	r := f.records.recall(p.source)
+	f.setPaused(p, r.Paused)
+	rejected := fromHex(r.Rejected)
+	served := f.records.read(p.source, r.Serving)
+	if served != nil && served.identity != s.identity() {
+		if _, err := f.transaction(ctx, p, served.source, deployment{record: &r}); err != nil {
+			served = nil // which is told
+		}
+	}
+	if rejected != s.identity() || ctx.Err() != nil {
+		return
+	}
+	if served == nil {
+		_ = f.refuse(p, s, newLoadError(s, StepRollback, errAlone), deployment{})
+		f.mu.Lock()
+		p.rejected, p.held = rejected, &r
+		f.mu.Unlock()
+		return
+	}
+	f.log.Warn("the newest version was rolled back; the one before it serves", "plugin", p.source)
+	f.mu.Lock()
+	p.failure = rolledBack(s, r.RejectedAt)
+	f.mu.Unlock()
+	f.remember(p) // when it was rolled back
+}
+
 // apply does what a change of the plugin directory asks for. It returns after how long to
 // try that again, 0 for never, and the source whose plugin's name it waits for.
 func (f *follower) apply(change *fileChange) (again time.Duration, behind string) {
 	c := &change.of
 	if c.File == nil {
-		if err := f.unload(f.ending, c.Name); err != nil && f.ending.Err() == nil {
+		if err := f.unload(f.ending, c.Name, false); err != nil && f.ending.Err() == nil {
 			f.log.Warn("a plugin whose file is gone is not unloaded", "plugin", c.Name, "error", err)
 		}
 		return 0, ""
@@ -173,6 +205,9 @@ func (f *follower) apply(change *fileChange) (again time.Duration, behind string
 		return 0, ""
 	}
 	defer leave()
+	if c.File.Err == nil {
+		f.resume(ctx, p, s)
+	}
 	identity, stamp := s.identity(), s.stamp()
 	f.mu.Lock()
 	p.listed = true

@@ -101,6 +101,15 @@ func (clash) Is(target error) bool { return target == errClash }
 
 var errRolledBack = errors.New("rolled back by request")
 
+// rolledBack is the error of a source that was rolled back then; now, if that is not known.
+func rolledBack(s Source, then time.Time) *LoadError {
+	e := newLoadError(s, StepRollback, errRolledBack)
+	if !then.IsZero() {
+		e.Time = then
+	}
+	return e
+}
+
 // errAlone is of a version that was rolled back, if the one that is to serve is not kept.
 var errAlone = errors.New("it was rolled back, and the version that served before is not kept: " +
 	"start with the cache directory that has it (Config.CacheDir and Watch, --cache-dir), deploy another version, or, to have this one serve, reload it or delete the plugin's record")

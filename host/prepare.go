@@ -19,6 +19,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/kind"
 	"github.com/resonhost/resonhost/host/internal/registry"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/store"
 )
 
 // deployment is how a source is deployed.
@@ -26,8 +27,12 @@ type deployment struct {
 	// canary lets a canary come of it; back says that it is an earlier version, which
 	// comes back.
 	canary, back bool
-	replaces     string    // the source of another plugin, whose names it takes over, as its file was renamed; or ""
-	rule         StateRule // in the stead of the plugin's, unless it is 0
+	// asked says that an operator wants it, so that it replaces a record of decisions that cannot be read.
+	asked bool
+	// record is of a plugin that serves nothing yet, and of the source that has served before; else nil.
+	record   *store.Record
+	replaces string    // the source of another plugin, whose names it takes over, as its file was renamed; or ""
+	rule     StateRule // in the stead of the plugin's, unless it is 0
 }
 
 // prepare makes a version of a source that could serve: it is checked, and warm.

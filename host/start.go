@@ -239,10 +239,7 @@ func (s *startup) choose(ctx context.Context, p *plugin, source Source, r store.
 	switch id {
 	case p.rejected:
 		s.log.Warn("the newest version was rolled back; the one before it serves", "plugin", source.Name)
-		p.failure = newLoadError(source, StepRollback, errRolledBack)
-		if !r.RejectedAt.IsZero() {
-			p.failure.Time = r.RejectedAt
-		}
+		p.failure = rolledBack(source, r.RejectedAt)
 		return again(served.source)
 	case fromHex(r.Trial):
 		if cfg, err := s.cfg.ofSource(source); err == nil && cfg.Canary > 0 {
