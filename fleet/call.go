@@ -51,6 +51,10 @@ func (w *Worker) listen() error {
 					}
 				}
 			case msg := <-calls:
+				if w.Draining() {
+					w.busy(msg)
+					continue
+				}
 				select {
 				case hands <- struct{}{}:
 					w.group.Go(func() {

@@ -66,6 +66,7 @@ type Worker struct {
 	mu       sync.Mutex
 	underWay map[*delivery]struct{} // guarded by mu
 	restart  chan struct{}          // guarded by mu; closed to have pulls begin anew
+	admits   chan struct{}          // guarded by mu; nil but while the worker drains, closed when it no longer does
 	asking   int                    // guarded by mu: pulls that wait
 	cameLast time.Time              // guarded by mu
 	pulls    outage.Outage          // guarded by mu: frames cannot be asked for
@@ -168,10 +169,11 @@ func (w *Worker) Close(ctx context.Context) (err error) {
 
 // take takes one frame after the other.
 func (w *Worker) take() {
-	for w.taking.Err() == nil {
-		w.mu.Lock()
-		restart := w.restart
-		w.mu.Unlock()
+	for {
+		restart, ok := w.admitted()
+		if !ok {
+			return
+		}
 		it, err := w.consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
 			jetstream.PullHeartbeat(pullBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 		if err == nil {

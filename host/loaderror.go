@@ -70,7 +70,7 @@ func (e *LoadError) Unwrap() error { return e.Err }
 
 // newLoadError hashes the binary: it is not for who holds a lock, see [record.loadError].
 func newLoadError(s Source, step Step, err error) *LoadError {
-	return makeLoadError(s.Name, s.hash(), step, err)
+	return makeLoadError(s.Name, s.Hash(), step, err)
 }
 
 func makeLoadError(source, hash string, step Step, err error) *LoadError {

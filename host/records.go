@@ -115,7 +115,7 @@ func (r *records) read(source, id string) *record {
 			delete(files, own)
 		}
 		if got := s.stamp(); hex.EncodeToString(got[:]) == id {
-			return &record{s, s.identity(), s.hash()}
+			return &record{s, s.identity(), s.Hash()}
 		}
 		err = errors.New("it is not what it was")
 	}

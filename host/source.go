@@ -39,8 +39,8 @@ type Source struct {
 	Beside map[string][]byte
 }
 
-// hash is what [module.Hash] is of the source; "" if it has no binary.
-func (s *Source) hash() string {
+// Hash returns what Plugin.Hash is of the source; "" if it has no binary.
+func (s *Source) Hash() string {
 	if s.WASM == nil {
 		return ""
 	}
@@ -86,6 +86,7 @@ const maxSourceName = 128
 
 // Files beside a plugin's.
 const (
+	wasmSuffix  = ".wasm"
 	testsSuffix = ".test.ndjson"
 	signature   = ".wasm.minisig"
 	sums        = "SHA256SUMS"
@@ -95,21 +96,40 @@ const (
 	testsSignature     = testsSuffix + ".minisig"
 )
 
+// Files returns the files that the source is in a plugin directory, by name. The contents are shared.
+func (s *Source) Files() map[string][]byte {
+	files := maps.Clone(s.Beside)
+	if files == nil {
+		files = make(map[string][]byte)
+	}
+	for suffix, data := range map[string][]byte{wasmSuffix: s.WASM, testsSuffix: s.Tests, companion.Suffix: s.Companion} {
+		if data != nil {
+			files[s.Name+suffix] = data
+		}
+	}
+	return files
+}
+
+// SourceOf returns the source that files of a plugin directory are. It is the reverse of [Source.Files].
+func SourceOf(name string, files map[string][]byte) Source {
+	s := Source{Name: name, WASM: files[name+wasmSuffix], Tests: files[name+testsSuffix], Companion: files[name+companion.Suffix], Beside: maps.Clone(files)}
+	for _, suffix := range []string{wasmSuffix, testsSuffix, companion.Suffix} {
+		delete(s.Beside, name+suffix)
+	}
+	return s
+}
+
 // sourceOf is the source that a file is.
 func sourceOf(f *watch.File) Source {
-	s := Source{
-		Name: f.Name, WASM: f.WASM, Tests: f.Beside[f.Name+testsSuffix], Companion: f.Beside[f.Name+companion.Suffix],
-		Beside: maps.Clone(f.Beside),
-	}
-	delete(s.Beside, f.Name+testsSuffix)
-	delete(s.Beside, f.Name+companion.Suffix)
+	s := SourceOf(f.Name, f.Beside)
+	s.WASM = f.WASM
 	return s
 }
 
 // watchConfig says which files of a directory are a plugin's.
 func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
-		Dir: dir, Suffix: ".wasm", Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature, testsSignature}, Shared: []string{sums, sumsSigned},
+		Dir: dir, Suffix: wasmSuffix, Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature, testsSignature}, Shared: []string{sums, sumsSigned},
 		Companion: companion.Suffix, Misnamed: strings.TrimSuffix(companion.Suffix, ".yaml") + ".yml",
 		MaxBytes: limit, MaxBeside: testcase.MaxBytes, Whole: watch.Module,
 		Manifest: &watch.Manifest{Suffix: extismfile.Suffix, Files: extismfile.Files, Assemble: assemble},
@@ -132,7 +152,7 @@ func assemble(f *watch.File, doc []byte) (err error) {
 // [DefaultMaxModule] is a host's own.
 func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
 	base := filepath.Base(file)
-	name, ok := strings.CutSuffix(base, ".wasm")
+	name, ok := strings.CutSuffix(base, wasmSuffix)
 	manifest := false
 	if !ok {
 		name, manifest = strings.CutSuffix(base, extismfile.Suffix)

@@ -15,7 +15,7 @@ import (
 type record struct {
 	source   Source
 	identity [32]byte
-	hash     string // of the binary, as Source.hash has it
+	hash     string // of the binary, as Source.Hash has it
 }
 
 // loadError is newLoadError of what was hashed before.

@@ -1,0 +1,424 @@
+package fleet
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/host"
+)
+
+// Defaults and bounds of a roll-out.
+const (
+	DefaultShare     = 0.1
+	DefaultWatch     = 30 * time.Second
+	DefaultMaxErrors = 0.01
+	MaxWatch         = 24 * time.Hour
+)
+
+// Keys of the bucket of what is wanted.
+const (
+	pluginKey = "plugin."
+	drainKey  = "drain."
+)
+
+var (
+	// ErrRolling is in the error of a push while a roll-out of the plugin is under way.
+	ErrRolling = errors.New("a roll-out of the plugin is under way")
+	// ErrNotPushed is in the error about a plugin that was never pushed.
+	ErrNotPushed = errors.New("the fleet has no such plugin")
+	// ErrNoPrevious is in the error of a rollback to no version.
+	ErrNoPrevious = errors.New("there is no version before")
+	// ErrNoHost is in the error about a host that is not there.
+	ErrNoHost = errors.New("there is no such host")
+	// ErrConflict is in the error of a change that another has come before.
+	ErrConflict = errors.New("somebody else has changed it meanwhile: try again")
+)
+
+// Control is what says what hosts are to serve, and what they do. It may be used concurrently.
+type Control struct {
+	fleet   *Fleet
+	log     *slog.Logger
+	wanted  jetstream.KeyValue
+	hosts   jetstream.KeyValue
+	objects objects
+	age     time.Duration // after which a sign of life is forgotten
+
+	garbled atomic.Uint64 // entries that could not be read
+	mu      sync.Mutex
+	told    map[string]uint64 // guarded by mu: revisions of garbled entries that the log was told of, by key
+}
+
+// Control opens the fleet's buckets, and makes them if they are not there.
+func (f *Fleet) Control(ctx context.Context) (*Control, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	c := &Control{fleet: f, log: f.log, told: make(map[string]uint64)}
+	bucket := func(name, what string, ttl time.Duration) jetstream.KeyValueConfig {
+		return jetstream.KeyValueConfig{
+			Bucket: "RESONHOST_" + f.cfg.Fleet + "_" + name, Description: "resonhost: " + what, TTL: ttl, MaxValueSize: maxEntry,
+			History: 1, Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas,
+		}
+	}
+	var err error
+	if c.wanted, err = f.openBucket(ctx, bucket("WANTED", "what hosts are to serve", 0)); err != nil {
+		return nil, err
+	}
+	if c.hosts, err = f.openBucket(ctx, bucket("HOSTS", "signs of life", 2*f.cfg.AckWait)); err != nil {
+		return nil, err
+	}
+	var status jetstream.KeyValueStatus
+	if err := again(ctx, func(ctx context.Context) (err error) {
+		status, err = c.hosts.Status(ctx)
+		return err
+	}); err != nil {
+		return nil, &StreamError{c.hosts.Bucket(), "the bucket cannot be read", err}
+	}
+	if c.age = status.TTL(); c.age < MinAckWait || c.age > time.Hour {
+		return nil, &StreamError{c.hosts.Bucket(), fmt.Sprintf("the bucket keeps signs of life for %v, and must for 1s to 1h: delete it (nats kv del), and it is made anew", c.age), nil}
+	}
+	c.objects.store, err = f.openObjects(ctx)
+	return c, err
+}
+
+func (f *Fleet) openBucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
+	err = again(ctx, func(ctx context.Context) (err error) {
+		if kv, err = f.js.KeyValue(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
+			return err
+		}
+		if kv, err = f.js.CreateKeyValue(ctx, cfg); errors.Is(err, jetstream.ErrBucketExists) {
+			kv, err = f.js.KeyValue(ctx, cfg.Bucket) // another has made it meanwhile
+		}
+		return err
+	})
+	if err != nil {
+		return nil, &StreamError{cfg.Bucket, "the bucket cannot be made or read", err}
+	}
+	return kv, nil
+}
+
+func (f *Fleet) openObjects(ctx context.Context) (store jetstream.ObjectStore, err error) {
+	cfg := jetstream.ObjectStoreConfig{
+		Bucket: "RESONHOST_" + f.cfg.Fleet + "_FILES", Description: "resonhost: files of plugins", MaxBytes: objectBytes,
+		Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas,
+	}
+	err = again(ctx, func(ctx context.Context) (err error) {
+		if store, err = f.js.ObjectStore(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
+			return err
+		}
+		if store, err = f.js.CreateObjectStore(ctx, cfg); errors.Is(err, jetstream.ErrBucketExists) {
+			store, err = f.js.ObjectStore(ctx, cfg.Bucket)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, &StreamError{cfg.Bucket, "the bucket of objects cannot be made or read", err}
+	}
+	return store, nil
+}
+
+// refused notes an entry that cannot be read. The log is told once of each of its revisions.
+func (c *Control) refused(e jetstream.KeyValueEntry, err error) {
+	c.garbled.Add(1)
+	key := e.Bucket() + "/" + e.Key()
+	c.mu.Lock()
+	known := c.told[key] == e.Revision()
+	c.told[key] = e.Revision()
+	c.mu.Unlock()
+	if !known {
+		c.log.Warn("an entry of the fleet is refused", "fleet", c.fleet.cfg.Fleet, "bucket", e.Bucket(), "key", cut(e.Key()), "revision", e.Revision(), "error", err)
+	}
+}
+
+// entries returns all that a bucket has.
+func entries(ctx context.Context, kv jetstream.KeyValue) (list []jetstream.KeyValueEntry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*callTimeout)
+	defer cancel()
+	w, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("read the bucket %s: %w", kv.Bucket(), err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return nil, fmt.Errorf("read the bucket %s: %w", kv.Bucket(), context.Cause(ctx))
+			case e == nil:
+				return list, nil
+			}
+			list = append(list, e)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the bucket %s: %w", kv.Bucket(), context.Cause(ctx))
+		}
+	}
+}
+
+// Hosts returns the hosts that have given a sign of life, sorted by name.
+func (c *Control) Hosts(ctx context.Context) ([]HostInfo, error) {
+	all, err := entries(ctx, c.hosts)
+	if err != nil {
+		return nil, err
+	}
+	var list []HostInfo
+	for _, e := range all {
+		h, err := parseHost(e.Key(), e.Value())
+		if err != nil {
+			c.refused(e, err)
+			continue
+		}
+		h.Age = max(0, time.Since(e.Created()))
+		list = append(list, *h)
+	}
+	sortHosts(list)
+	return list, nil
+}
+
+// Plugins returns what the fleet wants of each plugin that was pushed, sorted by name.
+func (c *Control) Plugins(ctx context.Context) ([]*Wanted, error) {
+	all, err := entries(ctx, c.wanted)
+	if err != nil {
+		return nil, err
+	}
+	var list []*Wanted
+	for _, e := range all {
+		if plugin, ok := strings.CutPrefix(e.Key(), pluginKey); ok {
+			w, err := parseWanted(plugin, e.Value())
+			if err != nil {
+				c.refused(e, err)
+				continue
+			}
+			list = append(list, w)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Wanted) int { return strings.Compare(a.Plugin, b.Plugin) })
+	return list, nil
+}
+
+// Plugin returns what the fleet wants of one plugin. Without it the error wraps [ErrNotPushed].
+func (c *Control) Plugin(ctx context.Context, plugin string) (*Wanted, error) {
+	if err := checkSourceName(plugin); err != nil {
+		return nil, err
+	}
+	e, err := c.wanted.Get(ctx, pluginKey+plugin)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return nil, fmt.Errorf("plugin %s: %w", plugin, ErrNotPushed)
+	case err != nil:
+		return nil, fmt.Errorf("plugin %s: %w", plugin, err)
+	}
+	w, err := parseWanted(plugin, e.Value())
+	if err != nil {
+		c.refused(e, err)
+		return nil, fmt.Errorf("plugin %s: the fleet's record cannot be read; delete it (nats kv del %s %s%s) and push again: %w", plugin, e.Bucket(), pluginKey, plugin, err)
+	}
+	w.revision = e.Revision()
+	return w, nil
+}
+
+// save stores an entry, if it still is of the revision that was read. Else the error wraps [ErrConflict].
+func (c *Control) save(ctx context.Context, w *Wanted) error {
+	data, err := w.encode()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if w.revision == 0 {
+		w.revision, err = c.wanted.Create(ctx, pluginKey+w.Plugin, data)
+	} else {
+		w.revision, err = c.wanted.Update(ctx, pluginKey+w.Plugin, data, w.revision)
+	}
+	switch code := codeOf(err); {
+	case code == errThere || code == errUnderWay || errors.Is(err, jetstream.ErrKeyExists):
+		return fmt.Errorf("plugin %s: %w", w.Plugin, ErrConflict)
+	case err != nil:
+		return fmt.Errorf("plugin %s: %w", w.Plugin, err)
+	}
+	return nil
+}
+
+// PushOptions are how a release is rolled out. The zero value of a field is its default.
+type PushOptions struct {
+	// Share is which share of the hosts tries the release at a time, at least one host, above 0 to 1; default DefaultShare.
+	Share float64
+	// Watch is for how long a host watches the release before it counts as good; default DefaultWatch, at most MaxWatch.
+	Watch time.Duration
+	// MaxErrors is which share of its tasks may fail by the plugin's fault, beyond those that did before; default
+	// DefaultMaxErrors, negative for none.
+	MaxErrors float64
+}
+
+func (o PushOptions) withDefaults() PushOptions {
+	if o.Share == 0 {
+		o.Share = DefaultShare
+	}
+	if o.Watch == 0 {
+		o.Watch = DefaultWatch
+	}
+	if o.MaxErrors == 0 {
+		o.MaxErrors = DefaultMaxErrors
+	}
+	o.MaxErrors = max(0, o.MaxErrors)
+	return o
+}
+
+func (o *PushOptions) validate() error {
+	var errs []error
+	check := func(ok bool, field, rule string) {
+		if !ok {
+			errs = append(errs, &abi.FieldError{Field: field, Rule: rule})
+		}
+	}
+	check(o.Share > 0 && o.Share <= 1, "Share", "must be above 0, and at most 1")
+	check(o.Watch >= time.Millisecond && o.Watch <= MaxWatch, "Watch", fmt.Sprintf("must be 1ms to %v", MaxWatch))
+	check(o.MaxErrors <= 1, "MaxErrors", "must be at most 1")
+	return errors.Join(errs...)
+}
+
+// Push stores a plugin's files, and begins a roll-out of them, which hosts see through. Begun is false if the fleet has
+// this release already. While a roll-out of the plugin is under way the error wraps [ErrRolling].
+func (c *Control) Push(ctx context.Context, s host.Source, o PushOptions) (w *Wanted, begun bool, err error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, false, err
+	}
+	release, contents, err := newRelease(&s)
+	if err != nil {
+		return nil, false, err
+	}
+	before, err := c.Plugin(ctx, s.Name)
+	switch {
+	case errors.Is(err, ErrNotPushed):
+		before = &Wanted{}
+	case err != nil:
+		return nil, false, err
+	case before.rolling():
+		return before, false, fmt.Errorf("%w: since %s, of the release %.12s: wait for its end, or stop it (resonhost fleet rollback %s)",
+			ErrRolling, before.Rollout.Began.Format(time.RFC3339), before.Rollout.Release.Hash, s.Name)
+	case before.Current.same(&release):
+		return before, false, nil
+	}
+	if err := c.store(ctx, &release, contents); err != nil {
+		return nil, false, err
+	}
+	w = &Wanted{
+		Format: wantedFormat, Plugin: s.Name, Current: before.Current, Previous: before.Previous, revision: before.revision,
+		Rollout: Rollout{
+			ID: nuid.Next(), Release: release, State: RolloutRolling, Began: time.Now().UTC(),
+			Share: o.Share, WatchMS: o.Watch.Milliseconds(), MaxErrors: o.MaxErrors,
+		},
+	}
+	return w, true, c.save(ctx, w)
+}
+
+// store stores a release's files, once those are gone that nobody needs.
+func (c *Control) store(ctx context.Context, r *Release, contents map[string][]byte) error {
+	records, err := c.Plugins(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.objects.prune(ctx, records); err != nil {
+		c.log.Warn("objects that no plugin of the fleet needs are not deleted", "fleet", c.fleet.cfg.Fleet, "error", err)
+	}
+	for name, f := range r.Files {
+		if err := c.objects.put(ctx, f, contents[f.SHA256]); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Rollback stops the roll-out of a plugin that is under way. Without one it has all hosts serve the version before, at once. If
+// there is none the error wraps [ErrNoPrevious].
+func (c *Control) Rollback(ctx context.Context, plugin string) (*Wanted, error) {
+	w, err := c.Plugin(ctx, plugin)
+	if err != nil {
+		return nil, err
+	}
+	if w.rolling() {
+		next := w.stopped("by request", time.Now())
+		return next, c.save(ctx, next)
+	}
+	if w.Previous == nil {
+		return w, fmt.Errorf("plugin %s: %w, or the fleet is back at it already: push the file of the one that you want", plugin, ErrNoPrevious)
+	}
+	next := w.stopped("rolled back by request", time.Now())
+	next.Current, next.Previous = w.Previous, nil
+	return next, c.save(ctx, next)
+}
+
+// drainKeyOf is the key by which a host is drained.
+func drainKeyOf(name string) string {
+	return drainKey + base64.RawURLEncoding.EncodeToString([]byte(name))
+}
+
+// Drain has hosts of a name take no frames and no calls, or take them again. It holds until it is undone, also for hosts of that
+// name that come later. Without a host of the name that is there or drained, the error wraps [ErrNoHost].
+func (c *Control) Drain(ctx context.Context, name string, drained bool) error {
+	if err := checkHostName(name); err != nil {
+		return err
+	}
+	hosts, err := c.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := c.Drained(ctx)
+	if err != nil {
+		return err
+	}
+	there := slices.ContainsFunc(hosts, func(h HostInfo) bool { return h.Host == name })
+	if !there && !slices.Contains(known, name) {
+		names := make([]string, len(hosts))
+		for i := range hosts {
+			names[i] = hosts[i].Host
+		}
+		return fmt.Errorf("%w: %q; there are: %s", ErrNoHost, cut(name), cut(strings.Join(slices.Compact(names), ", ")))
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if drained {
+		_, err = c.wanted.Put(ctx, drainKeyOf(name), []byte("1"))
+	} else {
+		err = c.wanted.Purge(ctx, drainKeyOf(name))
+	}
+	if err != nil {
+		return fmt.Errorf("drain %s: %w", name, err)
+	}
+	return nil
+}
+
+// Drained returns the names of hosts that are to take no frames, sorted.
+func (c *Control) Drained(ctx context.Context) (names []string, err error) {
+	all, err := entries(ctx, c.wanted)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		if encoded, ok := strings.CutPrefix(e.Key(), drainKey); ok {
+			name, err := base64.RawURLEncoding.DecodeString(encoded)
+			if err == nil {
+				err = checkHostName(string(name))
+			}
+			if err != nil {
+				c.refused(e, err)
+				continue
+			}
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}

@@ -1,0 +1,343 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/outage"
+	"github.com/resonhost/resonhost/internal/wait"
+)
+
+const (
+	// beatsInAge is how many signs of life a host gives in the time for which one is kept.
+	beatsInAge = 10
+	// rewatch is after how long what is wanted is read anew, whatever the server tells: one that dies takes what it tells with it.
+	rewatch = 10 * time.Second
+	// deployTimeout bounds the deployment of a release, its files' way included.
+	deployTimeout = 10 * time.Minute
+	// leaveTimeout bounds what a host tells when it leaves.
+	leaveTimeout = 2 * callTimeout
+)
+
+// Member has a host serve what its fleet wants, and tell of itself.
+type Member struct {
+	control  *Control
+	host     *host.Host
+	worker   *Worker
+	log      *slog.Logger
+	name     string
+	instance string
+	since    time.Time
+
+	ctx    context.Context //nolint:containedctx // the life of it
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+
+	counts memberCounts
+
+	// What follows is the goroutine's that follows what is wanted, or Start's before that.
+	entries map[string]jetstream.KeyValueEntry // of the bucket of what is wanted
+	plugins map[string]*held                   // by source
+
+	mu     sync.Mutex
+	faults map[string]string // guarded by mu: why plugins are not as the fleet wants them, by source
+	steady time.Time         // guarded by mu: since when signs of life arrive; zero while they do not
+	beats  outage.Outage     // guarded by mu: they do not arrive
+}
+
+// held is what a host has of the fleet's plugin.
+type held struct {
+	release *Release // that it deployed last; nil for none
+	hash    string   // of that
+	trial   *trial   // nil but in a roll-out
+	tried   string   // hash of the one that failed last; with pause
+	again   time.Time
+	pause   time.Duration // 0 but after a failure
+}
+
+type memberCounts struct{ deployed, refused, back, beatsFailed atomic.Uint64 }
+
+// MemberStats is a snapshot of a member. Counters count from [Control.NewMember].
+type MemberStats struct {
+	// Deployed is how many releases the host has deployed, Refused how many could not be, and Back how often it went back to the
+	// version before since a roll-out was stopped.
+	Deployed, Refused, Back uint64
+	// FetchedAgain is how often an object was asked for again, and Garbled how many entries of the fleet could not be read.
+	FetchedAgain, Garbled uint64
+	// BeatsFailed is how many signs of life did not arrive.
+	BeatsFailed uint64
+	// Behind is how many plugins are not as the fleet wants them, and Draining whether the host takes no frames.
+	Behind   int
+	Draining bool
+}
+
+// Stats returns a snapshot.
+func (m *Member) Stats() MemberStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return MemberStats{
+		Deployed: m.counts.deployed.Load(), Refused: m.counts.refused.Load(), Back: m.counts.back.Load(),
+		FetchedAgain: m.control.objects.again.Load(), Garbled: m.control.garbled.Load(), BeatsFailed: m.counts.beatsFailed.Load(),
+		Behind: len(m.faults), Draining: m.worker.Draining(),
+	}
+}
+
+// NewMember returns a member for a host and its worker, which is to be started before the worker is.
+func (c *Control) NewMember(h *host.Host, w *Worker) *Member {
+	m := &Member{
+		control: c, host: h, worker: w, log: c.log, instance: nuid.Next(), since: time.Now(),
+		entries: make(map[string]jetstream.KeyValueEntry), plugins: make(map[string]*held), faults: make(map[string]string),
+	}
+	m.name = cmp.Or(c.fleet.cfg.Name, m.instance)
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// Start has the host serve what the fleet wants by now, and from then on. Plugins that cannot be had are told to the log, and tried
+// again. Who starts a member closes it, also after an error.
+func (m *Member) Start(ctx context.Context) error {
+	all, err := entries(ctx, m.control.wanted)
+	if err != nil {
+		return err
+	}
+	m.group.Go(m.live) // it is there while it compiles
+	for _, e := range all {
+		m.entries[e.Key()] = e
+	}
+	stop := context.AfterFunc(ctx, m.cancel)
+	defer stop()
+	m.look(false)
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	m.group.Go(m.follow)
+	return nil
+}
+
+// Close has the host follow the fleet no more, and tell that it has gone: a roll-out goes on without it. It returns when nothing of
+// the member runs any more. Calling it again is fine.
+func (m *Member) Close(ctx context.Context) error {
+	if m.ctx.Err() != nil {
+		m.group.Wait()
+		return nil
+	}
+	m.cancel()
+	m.group.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	err := m.leave(ctx)
+	if gone := m.control.hosts.Purge(ctx, m.instance); gone != nil {
+		err = errors.Join(err, fmt.Errorf("tell the fleet that the host has gone: %w", gone))
+	}
+	return err
+}
+
+// leave gives back the places of roll-outs that the host has and is not through with.
+func (m *Member) leave(ctx context.Context) error {
+	var errs []error
+	for source, of := range m.plugins {
+		if of.trial == nil {
+			continue
+		}
+		err := ErrConflict
+		for errors.Is(err, ErrConflict) { // until ctx ends: each time somebody else has succeeded
+			var w *Wanted
+			if w, err = m.control.Plugin(ctx, source); err == nil && w.rolling() && w.Rollout.Places[m.instance].Step == StepTrying {
+				err = m.control.save(ctx, w.without(m.instance))
+			}
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// live gives signs of life.
+func (m *Member) live() {
+	for {
+		m.beat()
+		if wait.For(m.ctx, m.control.age/beatsInAge) != nil {
+			return
+		}
+	}
+}
+
+// beat gives a sign of life.
+func (m *Member) beat() {
+	info := m.info()
+	data, err := info.encode()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(m.ctx, callTimeout)
+		_, err = m.control.hosts.Put(ctx, m.instance, data)
+		cancel()
+	}
+	if m.ctx.Err() != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		if lasted, ended := m.beats.End(); ended {
+			m.log.Info("signs of life arrive again", "fleet", m.control.fleet.cfg.Fleet, "outage", lasted)
+		}
+		if m.steady.IsZero() {
+			m.steady = time.Now()
+		}
+		return
+	}
+	m.counts.beatsFailed.Add(1)
+	m.steady = time.Time{}
+	if m.beats.Begin() {
+		m.log.Warn("the host's signs of life do not arrive; it is tried again", "fleet", m.control.fleet.cfg.Fleet, "error", err)
+	}
+}
+
+// mayJudge reports whether the host may say of others that they have gone: it has given signs of life itself for as long as they last.
+func (m *Member) mayJudge() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.steady.IsZero() && time.Since(m.steady) > m.control.age
+}
+
+// isThere reports whether others know of the host.
+func (m *Member) isThere() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.steady.IsZero()
+}
+
+// info is what the host says of itself.
+func (m *Member) info() *HostInfo {
+	s, w := m.host.Stats(), m.worker.Stats()
+	info := &HostInfo{
+		Format: hostFormat, Host: m.name, Instance: m.instance, Since: m.since.UTC(),
+		Workers: s.Workers, Active: s.Active, Waiting: s.QueueDepth,
+		UnderWay: w.UnderWay, Frames: w.Answered, Draining: m.worker.Draining(),
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	add := func(p HostPlugin) {
+		if fault := oneLine(m.faults[p.Source]); fault != "" {
+			p.Failure = strings.ToValidUTF8(fault[:min(len(fault), maxFailure)], "")
+		}
+		if len(info.Plugins) < maxHostPlugins && len(p.Source) <= maxSourceName {
+			info.Plugins = append(info.Plugins, p)
+		}
+	}
+	there := make(map[string]bool)
+	for i := range s.Plugins {
+		p := &s.Plugins[i]
+		for j := range p.Transforms {
+			t := &p.Transforms[j]
+			info.Tasks += t.OK
+			for _, n := range t.Errors {
+				info.Tasks, info.Failed = info.Tasks+n, info.Failed+n
+			}
+		}
+		there[p.Source] = true
+		of := HostPlugin{Source: p.Source, Version: oneLine(p.Version)[:min(maxVersion, len(oneLine(p.Version)))], Hash: p.Hash}
+		if p.Canary != nil {
+			of.Canary = p.Canary.Hash
+		}
+		add(of)
+	}
+	for source := range m.faults {
+		if !there[source] {
+			add(HostPlugin{Source: source})
+		}
+	}
+	return info
+}
+
+// follow follows what is wanted.
+func (m *Member) follow() {
+	for m.ctx.Err() == nil {
+		if err := m.followOnce(); err != nil && m.ctx.Err() == nil {
+			m.log.Debug("what the fleet wants cannot be followed; it is tried again", "error", err)
+			_ = wait.For(m.ctx, reconnectWait)
+		}
+	}
+}
+
+// followOnce follows what is wanted for a while, from all that is there.
+func (m *Member) followOnce() error {
+	ctx, cancel := context.WithTimeout(m.ctx, rewatch)
+	defer cancel()
+	w, err := m.control.wanted.WatchAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Stop() }()
+	tick := time.NewTicker(min(time.Second, m.control.age/beatsInAge))
+	defer tick.Stop()
+	whole, all := false, make(map[string]jetstream.KeyValueEntry)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			switch {
+			case !ok:
+				return nil
+			case e == nil:
+				whole, m.entries = true, all
+			case e.Operation() == jetstream.KeyValuePut:
+				all[e.Key()] = e
+			default:
+				delete(all, e.Key())
+			}
+			if !whole || len(w.Updates()) > 0 {
+				continue
+			}
+		case <-tick.C:
+		}
+		m.look(true)
+	}
+}
+
+// look does what is wanted. Only with rolling does it take part in roll-outs.
+func (m *Member) look(rolling bool) {
+	m.worker.SetDraining(m.entries[drainKeyOf(m.name)] != nil)
+	for key, e := range m.entries {
+		if m.ctx.Err() != nil {
+			return
+		}
+		switch source, ok := strings.CutPrefix(key, pluginKey); {
+		case ok:
+			w, err := parseWanted(source, e.Value())
+			if err != nil {
+				m.refuse(e, err)
+				continue
+			}
+			w.revision = e.Revision()
+			m.step(w, rolling)
+		case !validDrain(key):
+			m.refuse(e, errors.New("it is of no kind that this program knows"))
+		}
+	}
+}
+
+// refuse notes an entry that cannot be read, once for each of its revisions.
+func (m *Member) refuse(e jetstream.KeyValueEntry, err error) {
+	if m.entries[e.Key()] == e { // and is forgotten, until the server tells of it again
+		delete(m.entries, e.Key())
+	}
+	m.control.refused(e, err)
+}
+
+func validDrain(key string) bool {
+	encoded, ok := strings.CutPrefix(key, drainKey)
+	name, err := base64.RawURLEncoding.DecodeString(encoded)
+	return ok && err == nil && checkHostName(string(name)) == nil
+}

@@ -1,0 +1,251 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/resonhost/resonhost/abi"
+)
+
+// wantedFormat is the number of the form of a stored Wanted.
+const wantedFormat = 1
+
+// maxEntry bounds an entry of a bucket, in bytes. Every server has room for it in a message.
+const maxEntry = 60 << 10
+
+// RolloutState is how far a roll-out is.
+type RolloutState string
+
+// States of a roll-out.
+const (
+	RolloutRolling RolloutState = "rolling" // hosts take the release, a share of them at a time
+	RolloutDone    RolloutState = "done"    // all hosts serve the release
+	RolloutStopped RolloutState = "stopped" // hosts go back to the version before
+)
+
+// Step is how far a host is in a roll-out.
+type Step string
+
+// Steps of a host.
+const (
+	StepTrying Step = "trying" // it deploys the release, or watches it
+	StepGood   Step = "good"   // the release has passed on this host
+)
+
+// Place is a host's place in a roll-out.
+type Place struct {
+	Host  string    `json:"host"`
+	Step  Step      `json:"step"`
+	Since time.Time `json:"since"`
+}
+
+// Rollout is the last roll-out of a plugin, which may be under way.
+type Rollout struct {
+	// ID tells it from others.
+	ID      string       `json:"id"`
+	Release Release      `json:"release"`
+	State   RolloutState `json:"state"`
+	// Reason is why it was stopped; "" if it was not.
+	Reason string `json:"reason,omitempty"`
+	// Began and Ended are when, by the clocks of who pushed and of the host that ended it.
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended,omitzero"`
+
+	// Share is which share of the hosts tries the release at a time, one host at least.
+	Share float64 `json:"share"`
+	// WatchMS is for how many milliseconds a host watches the release.
+	WatchMS int64 `json:"watch_ms"`
+	// MaxErrors is which share of its tasks may fail by the plugin's fault, beyond the share that did before.
+	MaxErrors float64 `json:"max_errors"`
+
+	// Places are those of hosts, by the number of their process.
+	Places map[string]Place `json:"places,omitempty"`
+}
+
+// Watch is for how long a host watches the release.
+func (r *Rollout) Watch() time.Duration { return time.Duration(r.WatchMS) * time.Millisecond }
+
+// Wanted is what a fleet wants of a plugin. It is stored as JSON.
+type Wanted struct {
+	Format int `json:"format"`
+	// Plugin is the name of its source.
+	Plugin string `json:"plugin"`
+	// Current is what all hosts serve that have no place in the roll-out; nil until a first roll-out is done. Until then
+	// hosts have what their directories have.
+	Current *Release `json:"current,omitempty"`
+	// Previous is what a rollback goes back to; nil without.
+	Previous *Release `json:"previous,omitempty"`
+	Rollout  Rollout  `json:"rollout"`
+
+	revision uint64 // of the entry that was read; 0 for none
+}
+
+var instanceName = regexp.MustCompile(`^[A-Za-z0-9]{1,32}$`)
+
+// parseWanted reads the entry of a plugin.
+func parseWanted(plugin string, data []byte) (*Wanted, error) {
+	w := &Wanted{}
+	if len(data) > maxEntry {
+		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(data))
+	}
+	if err := json.Unmarshal(data, w); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if w.Format > wantedFormat {
+		return nil, fmt.Errorf("it has format %d, and this program reads %d: use a newer version of resonhost", w.Format, wantedFormat)
+	}
+	if err := w.check(plugin); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return w, nil
+}
+
+// check refuses what no program of a fleet has written.
+func (w *Wanted) check(plugin string) error {
+	r := &w.Rollout
+	ok := func(holds bool, field, rule string) error {
+		if holds {
+			return nil
+		}
+		return &abi.FieldError{Field: field, Rule: rule}
+	}
+	errs := []error{
+		checkSourceName(plugin),
+		ok(w.Format >= 1, "format", "must be positive"),
+		ok(w.Plugin == plugin, "plugin", "must be that of the key"),
+		ok(instanceName.MatchString(r.ID), "rollout.id", "must be letters and digits"),
+		ok(slices.Contains([]RolloutState{RolloutRolling, RolloutDone, RolloutStopped}, r.State), "rollout.state", "must be rolling, done or stopped"),
+		ok(len(r.Reason) <= maxReason && printable(r.Reason), "rollout.reason", "must be a line of text"),
+		ok(r.Share > 0 && r.Share <= 1, "rollout.share", "must be above 0, and at most 1"),
+		ok(r.WatchMS >= 0 && r.WatchMS <= MaxWatch.Milliseconds(), "rollout.watch_ms", "must be a day at most"),
+		ok(r.MaxErrors >= 0 && r.MaxErrors <= 1, "rollout.max_errors", "must be 0 to 1"),
+		r.Release.check(plugin),
+	}
+	for _, of := range []*Release{w.Current, w.Previous} {
+		if of != nil {
+			errs = append(errs, of.check(plugin))
+		}
+	}
+	for instance, p := range r.Places {
+		errs = append(errs, ok(instanceName.MatchString(instance) && checkHostName(p.Host) == nil && (p.Step == StepTrying || p.Step == StepGood),
+			"rollout.places", "must have a host and a step each"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkHostName refuses what is no name of a host.
+func checkHostName(name string) error {
+	if name == "" || len(name) > maxName || !printable(name) {
+		return &abi.FieldError{Field: "host", Rule: fmt.Sprintf("must be 1 to %d bytes of text without control characters", maxName)}
+	}
+	return nil
+}
+
+// encode returns the stored form.
+func (w *Wanted) encode() ([]byte, error) {
+	data, err := json.Marshal(w, json.Deterministic(true))
+	if err == nil && len(data) > maxEntry {
+		err = fmt.Errorf("the roll-out of %s has %d hosts, and an entry of a bucket has room for %d bytes: use several fleets", w.Plugin, len(w.Rollout.Places), maxEntry)
+	}
+	return data, err
+}
+
+// clone returns a copy that may be changed.
+func (w *Wanted) clone() *Wanted {
+	c := *w
+	c.Rollout.Places = maps.Clone(w.Rollout.Places)
+	if c.Rollout.Places == nil {
+		c.Rollout.Places = make(map[string]Place)
+	}
+	return &c
+}
+
+// rolling reports whether a roll-out is under way.
+func (w *Wanted) rolling() bool { return w.Rollout.State == RolloutRolling }
+
+// trying returns how many hosts try the release.
+func (r *Rollout) trying() (n int) {
+	for _, p := range r.Places {
+		if p.Step == StepTrying {
+			n++
+		}
+	}
+	return n
+}
+
+// take returns the entry with a place for a host, nil if there is none free. hosts is how many there are.
+func (w *Wanted) take(instance, name string, hosts int, now time.Time) *Wanted {
+	if w.Rollout.trying() >= max(1, int(w.Rollout.Share*float64(hosts))) {
+		return nil
+	}
+	next := w.clone()
+	next.Rollout.Places[instance] = Place{name, StepTrying, now.UTC()}
+	return next
+}
+
+// good returns the entry with the release found good by a host, of which it said the version.
+func (w *Wanted) good(instance, version string, now time.Time) *Wanted {
+	next := w.clone()
+	p := next.Rollout.Places[instance]
+	p.Step, p.Since = StepGood, now.UTC()
+	next.Rollout.Places[instance] = p
+	if version = oneLine(version); next.Rollout.Release.Version == "" && len(version) <= maxVersion {
+		next.Rollout.Release.Version = version
+	}
+	return next
+}
+
+// without returns the entry without the place of a host.
+func (w *Wanted) without(instance string) *Wanted {
+	next := w.clone()
+	delete(next.Rollout.Places, instance)
+	return next
+}
+
+// stopped returns the entry with the roll-out stopped for a reason.
+func (w *Wanted) stopped(reason string, now time.Time) *Wanted {
+	next := w.clone()
+	next.Rollout.State, next.Rollout.Reason, next.Rollout.Ended = RolloutStopped, oneLine(reason), now.UTC()
+	return next
+}
+
+// done returns the entry with the roll-out through.
+func (w *Wanted) done(now time.Time) *Wanted {
+	next := w.clone()
+	next.Rollout.State, next.Rollout.Ended = RolloutDone, now.UTC()
+	release := next.Rollout.Release
+	next.Previous, next.Current = w.Current, &release
+	return next
+}
+
+// outcome returns the entry that follows from which hosts there are, nil if nothing does: stopped, if one has gone that tried the
+// release, or done, if all serve it that do frames.
+func (w *Wanted) outcome(hosts []HostInfo, now time.Time) *Wanted {
+	there := make(map[string]bool, len(hosts))
+	through := len(hosts) > 0
+	for i := range hosts {
+		h := &hosts[i]
+		there[h.Instance] = true
+		if p, ok := w.Rollout.Places[h.Instance]; (!ok || p.Step != StepGood) && !h.Draining {
+			through = false
+		}
+	}
+	some := false
+	for _, instance := range slices.Sorted(maps.Keys(w.Rollout.Places)) {
+		p := w.Rollout.Places[instance]
+		some = some || p.Step == StepGood
+		if p.Step == StepTrying && !there[instance] {
+			return w.stopped(fmt.Sprintf("host %s has gone while it tried the release: see why it ended, and push again", p.Host), now)
+		}
+	}
+	if through && some {
+		return w.done(now)
+	}
+	return nil
+}
