@@ -2,13 +2,12 @@
 package checkout
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/mod/modfile"
 )
 
-const module = "github.com/resonhost/resonhost"
+const module = "module github.com/resonhost/resonhost\n"
 
 // Root returns the directory of this module that the working directory lies in, or "". The paths in the binary
 // would not do: a build with -trimpath has none.
@@ -18,7 +17,7 @@ func Root() string {
 		return ""
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && modfile.ModulePath(b) == module { // #nosec G304 -- a parent of the working directory
+		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && bytes.HasPrefix(b, []byte(module)) { // #nosec G304 -- a parent of the working directory
 			return dir
 		}
 		if dir == filepath.Dir(dir) {
