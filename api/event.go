@@ -36,7 +36,7 @@ type StreamBegin struct {
 
 // StreamGap tells that events are missing before the next one.
 type StreamGap struct {
-	Reason GapReason `json:"reason" doc:"slow: the client took events more slowly than they came. forgotten: some after Last-Event-ID are no longer kept, or never were. unknown_id: Last-Event-ID is of another stream, most often one before a restart."`
+	Reason GapReason `json:"reason" doc:"slow: the client took events more slowly than they came. rate: there were more than the client asked for a second. forgotten: some after Last-Event-ID are no longer kept, or never were. unknown_id: Last-Event-ID is of another stream, most often one before a restart."`
 	Missed uint64    `json:"missed,omitempty" doc:"How many events are missing; left out if that is not known."`
 	Kinds  []string  `json:"kinds" doc:"The kinds of which some may be missing."`
 }
@@ -47,6 +47,7 @@ type GapReason string
 // Reasons of gaps.
 const (
 	GapSlow      GapReason = "slow"
+	GapRate      GapReason = "rate"
 	GapForgotten GapReason = "forgotten"
 	GapUnknownID GapReason = "unknown_id"
 )

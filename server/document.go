@@ -65,7 +65,7 @@ func (s *Server) document(who *auth.Principal) openapi.Schema {
 	openapi.Enum(d.types, kinds()...)
 	openapi.Enum(d.types, api.JobStates()...)
 	openapi.Enum(d.types, auth.Scopes()...)
-	openapi.Enum(d.types, api.GapSlow, api.GapForgotten, api.GapUnknownID)
+	openapi.Enum(d.types, api.GapSlow, api.GapRate, api.GapForgotten, api.GapUnknownID)
 	openapi.Enum(d.types, api.EndDraining, api.EndClosed, api.EndWithdrawn)
 	d.types.Of(api.Error{})
 	d.types.Of(api.Failure{})
@@ -243,7 +243,7 @@ func (d *document) add(r *Route) {
 		op["parameters"] = parameters
 	}
 	if r.Doc.Request != nil {
-		op["requestBody"] = openapi.Schema{"required": true, "content": d.content(r.Doc.Request)}
+		op["requestBody"] = openapi.Schema{"required": !r.Doc.NoBody, "content": d.content(r.Doc.Request)}
 	}
 	if d.paths[path] == nil {
 		d.paths[path] = openapi.Schema{}

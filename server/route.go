@@ -57,6 +57,8 @@ type Operation struct {
 	Path, Headers []Parameter
 	// Request are the forms of the request's body, of which one is sent; nil for none.
 	Request []Body
+	// NoBody is whether a request may come without a body, too.
+	NoBody bool
 	// Status is that of success; default 200.
 	Status int
 	// Response are the forms of the answer's body, of which one comes; nil for none. Sends are its headers

@@ -41,6 +41,7 @@ func (s *Server) taskRoutes() []Route {
 				{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
 				{MediaType: "*/*", Description: "A payload of the transform's own media type."},
 			},
+			NoBody: true, // which is no line, or an empty payload
 			Response: []Body{
 				{MediaType: manifest.MediaTypeJSON, Description: "The task's result."},
 				{MediaType: MediaTypeLines, Description: "For each line its task's result or a Failure, in the lines' order.", Item: orFailure(nil)},

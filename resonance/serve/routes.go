@@ -79,6 +79,7 @@ func (s *Service) Routes() []server.Route {
 	}
 	create := route(http.MethodPost, "/v1/networks", "createNetwork", "creates a network of nodes, which ticks", s.createNetwork, nil, NetworkRequest{}, Network{})
 	add := route(http.MethodPost, nodes, "createNode", "creates a node", s.createNode, ofNetwork, NodeRequest{}, Node{})
+	create.Doc.NoBody, add.Doc.NoBody = true, true // which stands for an empty object, see decode
 	create.Doc.Sends = []server.Header{{Name: "Location", Description: "The path of what was created.", Always: true}}
 	add.Doc.Sends = create.Doc.Sends
 	list := route(http.MethodGet, nodes, "listNodes", "lists nodes of a network", s.listNodes, ofNetwork, nil, Nodes{})
