@@ -29,6 +29,7 @@ type bench struct {
 	period   time.Duration
 	clients  string
 	rounds   int
+	against  string
 	html     string
 	quiet    bool
 }
@@ -37,11 +38,11 @@ type bench struct {
 type measurement struct {
 	name     string
 	duration time.Duration // by default
-	run      func(context.Context, *workload.Bench, *bench) (*workload.Report, error)
+	run      func(context.Context, *options, *workload.Bench, *bench) (*workload.Report, error)
 }
 
 var measurements = []measurement{
-	{"lag", 10 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
+	{"lag", 10 * time.Second, func(ctx context.Context, _ *options, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.period != 0 {
 			return nil, usagef("--period: is for bench network")
 		}
@@ -50,7 +51,7 @@ var measurements = []measurement{
 		}
 		return t.Lag(ctx, b.nodes)
 	}},
-	{"network", 15 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
+	{"network", 15 * time.Second, func(ctx context.Context, _ *options, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.period == 0 {
 			b.period = network.DefaultNodePeriod
 		} else if b.nodes == 0 {
@@ -58,14 +59,19 @@ var measurements = []measurement{
 		}
 		return t.Network(ctx, b.nodes, b.period)
 	}},
-	{"load", 30 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
+	{"load", 30 * time.Second, func(ctx context.Context, _ *options, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.nodes != 0 || b.period != 0 {
 			return nil, usagef("--nodes and --period: are for bench lag and bench network")
 		}
 		return t.Load(ctx)
 	}},
-	{"hostile", 3 * time.Second, nil}, // by options.hostile, since it takes processes
-	{"swap", 10 * time.Second, func(ctx context.Context, t *workload.Bench, b *bench) (*workload.Report, error) {
+	{"serve", 2 * time.Second, func(ctx context.Context, o *options, t *workload.Bench, b *bench) (*workload.Report, error) {
+		return o.serving(ctx, t, b)
+	}},
+	{"hostile", 3 * time.Second, func(ctx context.Context, o *options, t *workload.Bench, b *bench) (*workload.Report, error) {
+		return o.hostile(ctx, t, b)
+	}},
+	{"swap", 10 * time.Second, func(ctx context.Context, _ *options, t *workload.Bench, b *bench) (*workload.Report, error) {
 		if b.nodes != 0 || b.period != 0 {
 			return nil, usagef("--nodes and --period: are for bench lag and bench network")
 		}
@@ -83,12 +89,13 @@ interrupted by a signal.`
 func benchCommand(std stdio) *cli.Command {
 	o, b := newOptions(), &bench{}
 	settings := []setting{
-		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s, of hostile 3s", value.Duration(&b.duration)},
+		{"duration", "measure for `TIME` at most at a time", "10s, of load 30s, of serve 2s, of hostile 3s", value.Duration(&b.duration)},
 		{"swaps", "swap `N` times, of swap", "1000", value.Count(&b.swaps)},
 		{"nodes", "have `N` nodes, of lag and network", "144 of lag, 1000 to 1000000 of network", value.Count(&b.nodes)},
 		{"period", "tick the nodes of network every `TIME`", network.DefaultNodePeriod.String(), value.Duration(&b.period)},
 		{"clients", "have hostile clients of `LIST`, with commas, of hostile", "all kinds", value.Text(&b.clients)},
-		{"rounds", "measure `N` times, of hostile", "3", value.Count(&b.rounds)},
+		{"rounds", "measure `N` times, of serve and hostile", "31 of serve, 3 of hostile", value.Count(&b.rounds)},
+		{"against", "compare with another build of resonhost, a `PROGRAM`, of serve", "this one, without tokens", value.Text(&b.against)},
 		{"html", "write the report with a plot to `FILE`, as a page", "", value.Text(&b.html)},
 		{"quiet", "do not say on stderr what goes on", "", value.Toggle{P: &b.quiet}},
 	}
@@ -99,10 +106,11 @@ func benchCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name:      "bench",
 		Usage:     "measure how a host bears load, on this machine",
-		UsageText: "resonhost bench lag|network|load|hostile|swap --plugins DIR [options]",
+		UsageText: "resonhost bench lag|network|load|serve|hostile|swap --plugins DIR [options]",
 		Description: "lag       how late nodes tick while cascades are offered at twice the capacity\n" +
 			"network   what a thousand to a million nodes cost, and whether they tick on time\n" +
 			"load      latency and throughput beyond the capacity, and a tenant that floods\n" +
+			"serve     what tokens and an open dashboard cost those who send tasks over HTTP\n" +
 			"hostile   what hostile clients of a server do to others: slow ones, floods, bombs and so on\n" +
 			"swap      what swapping a plugin costs while it serves, and how soon the new one answers\n\n" +
 			"Load comes when it is due, however busy the host is, and latency counts from\n" +
@@ -178,10 +186,13 @@ func (b *bench) measurement(args []string) (*measurement, error) {
 	if name != "hostile" && b.clients != "" {
 		return nil, usagef("--clients: is for bench hostile")
 	}
-	if name != "hostile" && b.rounds != 0 {
-		return nil, usagef("--rounds: is for bench hostile")
+	if name != "hostile" && name != "serve" && b.rounds != 0 {
+		return nil, usagef("--rounds: is for bench serve and bench hostile")
 	}
-	if name == "hostile" && (b.nodes != 0 || b.period != 0) {
+	if name != "serve" && b.against != "" {
+		return nil, usagef("--against: is for bench serve")
+	}
+	if (name == "hostile" || name == "serve") && (b.nodes != 0 || b.period != 0) {
 		return nil, usagef("--nodes and --period: are for bench lag and bench network")
 	}
 	for kind := range strings.SplitSeq(b.clients, ",") {
@@ -207,10 +218,7 @@ func (o *options) measure(ctx context.Context, std stdio, m *measurement, b *ben
 	if !b.quiet {
 		t.Progress = func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) }
 	}
-	if m.run == nil {
-		return o.hostile(ctx, t, b)
-	}
-	return m.run(ctx, t, b)
+	return m.run(ctx, o, t, b)
 }
 
 // openBenched starts a host that has the plugins which are measured.

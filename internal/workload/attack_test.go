@@ -73,7 +73,7 @@ func whole(r *http.Request) error {
 
 func TestSpread(t *testing.T) {
 	for want, of := range map[string][]float64{"0.00 (0.00 to 0.00)": nil, "2.00 (2.00 to 2.00)": {2}, "2.00 (1.00 to 3.00)": {3, 1, 2}, "3.00 (2.00 to 4.00)": {5, 4, 3, 2, 1}} {
-		if _, text := spread(of); text != want {
+		if _, text := spread(of, 2); text != want {
 			t.Errorf("%v: %s, want %s", of, text, want)
 		}
 	}

@@ -248,10 +248,10 @@ func (b *hostileBench) request(ctx context.Context) error {
 
 func (s *hostileSum) report(r *Report, kind string) {
 	i := attackOf(kind)
-	ratio, ratios := spread(s.ratios)
+	ratio, ratios := spread(s.ratios, 2)
 	control := "–"
 	if len(s.control) > 0 {
-		_, control = spread(s.control)
+		_, control = spread(s.control, 2)
 	}
 	memory, open, after, server := "–", "–", "–", "–"
 	if s.memory > 0 {
@@ -270,10 +270,10 @@ func (s *hostileSum) report(r *Report, kind string) {
 	}
 }
 
-// spread is the median of ratios, and that with the quartiles as text.
-func spread(ratios []float64) (median float64, text string) {
+// spread is the median of ratios, and that with the quartiles as text, with so many digits behind the point.
+func spread(ratios []float64, digits int) (median float64, text string) {
 	median = quantileOf(ratios, 0.5)
-	return median, fmt.Sprintf("%.2f (%.2f to %.2f)", median, quantileOf(ratios, 0.25), quantileOf(ratios, 0.75))
+	return median, fmt.Sprintf("%.*f (%.*f to %.*f)", digits, median, digits, quantileOf(ratios, 0.25), digits, quantileOf(ratios, 0.75))
 }
 
 // quantileOf is the quantile of figures, or of two beside it the one that is further from the middle; 0 of
