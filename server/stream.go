@@ -43,6 +43,7 @@ func EventParameters() []Parameter {
 		{Name: events.ParameterPlugin, Description: "Send events of this plugin and of its tasks alone."},
 		{Name: events.ParameterTransform, Description: "Send events of tasks of this transform alone."},
 		{Name: events.ParameterOutputs, Description: "Whether task.completed has the outputs of tasks.", Values: []string{"true", "false"}},
+		{Name: events.ParameterRate, Description: "How many events a second to send of the kinds that come with every task, tick or save, from 1 to 1000000; the others are left out and counted.", Example: "20"},
 		{Name: events.ParameterLast, Description: "As the header Last-Event-ID, for clients that cannot send one; 0 for all that is kept.", Example: "0"},
 	}
 }

@@ -97,7 +97,6 @@ func (o *options) serveBench(ctx context.Context, program string, identity bool)
 	return target, c.Process.Pid, stop, nil
 }
 
-
 // writeBenchTokens writes the tokens of a server that is measured, and tells the target of them.
 func writeBenchTokens(file string, target *workload.Target) error {
 	good, goodHash := auth.NewToken()

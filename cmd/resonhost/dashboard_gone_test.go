@@ -41,11 +41,21 @@ func testGone(t *testing.T, d *dashboardTest) {
 	b.awaitText("#foot", "Live")
 	b.awaitText("h2", "A new network")
 	b.await(`document.getElementById('banner').textContent === '' && !document.body.classList.contains('stale')`)
-	// It comes again by itself, too.
+	// It comes again by itself, too, and so does what shows a transform's results. The page keeps what was typed.
+	b.open("#/")
+	b.awaitText("#foot", "Live")
 	d.relay.cut(true)
 	b.awaitText("#foot", "No answer")
+	b.eval0(`location.hash = "#/transforms/cascade"`)
+	b.awaitText("h1", "cascade")
+	b.await(`document.querySelector('button.primary') !== null`)
+	b.click(".switch button", "JSON")
+	b.fill("#document", `{"phiValue": 1.25}`)
 	d.relay.cut(false)
 	b.awaitText("#foot", "Live")
+	b.await(`document.getElementById('document').value.includes('1.25')`)
+	b.click("button.primary", "Run")
+	b.await(`document.querySelector('section svg') !== null`)
 }
 
 // testStrangeAnswer has something else answer once in the server's stead, as a proxy may. The page says

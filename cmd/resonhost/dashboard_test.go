@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/resonance"
@@ -323,8 +324,11 @@ func testNetworks(t *testing.T, d *dashboardTest) {
 
 // testSignIn has a server that asks who calls, and somebody who may look and not touch.
 func testSignIn(t *testing.T, d *dashboardTest) {
-	h := hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}})
-	pages, err := dashboard.Routes(dashboard.Options{})
+	kinds := []event.Kind{event.KindPluginChanged, event.KindTaskCompleted, event.KindStateSaved}
+	bus := event.New(0)
+	t.Cleanup(func() { _ = bus.Close(context.Background()) })
+	h := hosted.Start(t, host.Config{Events: bus, Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}})
+	pages, err := dashboard.Routes(dashboard.Options{Kinds: kinds})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,14 +338,17 @@ func testSignIn(t *testing.T, d *dashboardTest) {
 	if _, err := who.SetTokens([]byte("reader " + hashed + " scopes=read\n")); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(h, resonance.Codecs(), server.Options{Identity: who, Routes: pages, Home: dashboard.Path})
+	srv, err := server.New(h, resonance.Codecs(), server.Options{Identity: who, Routes: pages, Home: dashboard.Path, Events: bus, EventKinds: kinds})
 	if err != nil {
 		t.Fatal(err)
 	}
 	web := httptest.NewUnstartedServer(srv.Handler())
 	web.Config.ConnContext = server.ConnContext
 	web.Start()
-	t.Cleanup(web.Close)
+	t.Cleanup(func() {
+		srv.SetDraining()
+		web.Close()
+	})
 	b := newTab(d.browser, t, web.Listener.Addr().String(), 1280, 900, "light")
 	b.open("#/plugins")
 	b.awaitText("dialog h2", "Sign in")
@@ -380,6 +387,8 @@ func testSignIn(t *testing.T, d *dashboardTest) {
 	b.await(`document.querySelector('button.primary').getAttribute('aria-disabled') === 'true'`)
 	b.open("#/jobs")
 	b.awaitText(".hint", "Your token has no scope call")
+	// What may tell of all tenants is not for the reader, and the rest comes.
+	b.await(`resonhost.feed.state === 'open' && resonhost.feed.kinds.join() === 'plugin.changed'`)
 	b.click("button", "Sign out")
 	b.awaitText("dialog h2", "Sign in")
 }
@@ -408,6 +417,9 @@ func testEvents(t *testing.T, d *dashboardTest) {
 	b.await(`document.querySelectorAll('.event').length === 3`)
 	b.click("label", "plugin.changed")
 	b.await(`document.querySelectorAll('.event').length === 2`)
+	// The server writes down each task for nobody once no page shows them.
+	b.click("nav a", "Plugins")
+	b.await(`!resonhost.feed.kinds.includes('task.completed') && resonhost.feed.state === 'open'`)
 }
 
 // testLogs reads what a plugin writes.

@@ -60,7 +60,7 @@ func New(history int) *Bus {
 // Wants reports whether an event of the kind would reach somebody: a subscriber, or
 // the history. Those who publish need not make others.
 func (b *Bus) Wants(k Kind) bool {
-	return b != nil && k < kinds && (!k.transient() && (k != KindPluginLogged || b.history.max > 0) || b.wanted.Load()>>k&1 == 1)
+	return b != nil && k < kinds && (!k.Transient() && (k != KindPluginLogged || b.history.max > 0) || b.wanted.Load()>>k&1 == 1)
 }
 
 // Publish hands an event to all who subscribe to its kind. It does not wait for
@@ -82,7 +82,7 @@ func (b *Bus) Publish(body Body) {
 	switch logged, ok := body.(PluginLogged); {
 	case ok && b.history.max > 0:
 		b.logs.push(e, logged)
-	case !ok && !kind.transient():
+	case !ok && !kind.Transient():
 		b.history.push(e)
 	}
 	for s := range b.subs {
@@ -224,7 +224,7 @@ func (b *Bus) Select(sel Selection) (s *Subscription, lost []Kind) {
 		return s, nil
 	}
 	for k := range kinds {
-		if s.kinds>>k&1 == 1 && (k.transient() || b.forgotten[k] > sel.After || sel.After > b.seq ||
+		if s.kinds>>k&1 == 1 && (k.Transient() || b.forgotten[k] > sel.After || sel.After > b.seq ||
 			k == KindPluginLogged && (b.history.max == 0 || b.logs.lost(sel.After, s.match))) {
 			lost = append(lost, k)
 		}

@@ -51,8 +51,9 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// transient reports whether events of the kind are made only for subscribers.
-func (k Kind) transient() bool {
+// Transient reports whether events of the kind are made only for subscribers: they come with every task, tick
+// or save, and no history keeps them.
+func (k Kind) Transient() bool {
 	return k == KindNodesProgressed || k == KindTickCompleted || k == KindTaskCompleted || k == KindStateSaved
 }
 

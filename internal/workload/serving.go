@@ -97,7 +97,7 @@ func (t *Bench) Serve(ctx context.Context, s *Serving) (r *Report, err error) {
 			return nil, fmt.Errorf("%s: %w", one.name, err)
 		}
 	}
-	defer end() // before those who read the streams are waited for
+	defer end()                     // before those who read the streams are waited for
 	for round := range rounds + 1 { // the first warms up
 		if round > 0 {
 			t.tellf("round %d of %d", round, rounds)

@@ -147,13 +147,18 @@ func (o Options) extend(out files) error {
 		Views map[string]string `json:"views"`
 		Pages []page            `json:"pages"`
 		Kinds []string          `json:"kinds"`
-	}{make(map[string]string), []page{}, []string{}}
+		// Tenants are those of Kinds that come to who sees one tenant's tasks alone.
+		Tenants []string `json:"tenants"`
+	}{make(map[string]string), []page{}, []string{}, []string{}}
 	kinds := o.Kinds
 	if len(kinds) == 0 {
 		kinds = event.Kinds()
 	}
 	for _, k := range kinds {
 		list.Kinds = append(list.Kinds, k.String())
+		if k.ForTenants() {
+			list.Tenants = append(list.Tenants, k.String())
+		}
 	}
 	for i, v := range o.Views {
 		name := "views/" + viewFiles.ReplaceAllString(v.Transform, "-") + ".js"

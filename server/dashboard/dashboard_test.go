@@ -61,7 +61,7 @@ func TestFiles(t *testing.T) {
 		"/ui/icon.svg":        {"image/svg+xml", "<svg"},
 		"/ui/views/a.b-c.js":  {"text/javascript; charset=utf-8", "export default 1"},
 		"/ui/extra/extra.js":  {"text/javascript; charset=utf-8", "export default 2"},
-		"/ui/extensions.json": {"application/json", `{"views":{"a.b/c":"views/a.b-c.js"},"pages":[{"id":"extra","title":"Extra","module":"extra/extra.js"}],"kinds":["plugin.changed","plugin.logged"]}`},
+		"/ui/extensions.json": {"application/json", `{"views":{"a.b/c":"views/a.b-c.js"},"pages":[{"id":"extra","title":"Extra","module":"extra/extra.js"}],"kinds":["plugin.changed","plugin.logged"],"tenants":["plugin.changed"]}`},
 	} {
 		w := get(h, path)
 		head := w.Header()

@@ -193,12 +193,18 @@ type stream struct {
 	buf     bytes.Buffer // what is to be written next
 	events  int          // in buf
 	counted uint64       // of the events that were dropped
+	pace    *pace        // nil where the client gets all
 	err     error        // with which the client is gone
 }
 
 // subscribe begins the subscription, and says so.
 func (s *stream) subscribe() {
-	sel := event.Selection{Kinds: s.query.Kinds, Match: s.query.match, Buffer: s.feed.hub.opts.Buffer, Bytes: s.feed.hub.opts.Bytes}
+	match := s.query.match
+	if s.query.Rate > 0 {
+		s.pace = newPace(s.query.Rate)
+		match = func(b event.Body) event.Body { return s.pace.match(s.query.match(b)) }
+	}
+	sel := event.Selection{Kinds: s.query.Kinds, Match: match, Buffer: s.feed.hub.opts.Buffer, Bytes: s.feed.hub.opts.Bytes}
 	gap := api.StreamGap{Reason: api.GapForgotten}
 	// Without an ID a client that is cut off before its first event goes on from here too.
 	sel.Resume, sel.After = true, s.feed.bus.Stats().Published
@@ -249,6 +255,7 @@ func (s *stream) run(ctx context.Context) {
 		case <-timer.C:
 			if !sent {
 				s.buf.WriteString(": keep-alive\n\n")
+				s.leftOut(time.Now())
 				s.flush()
 			}
 		case <-s.feed.hub.draining: // which take sees, as it does the next
@@ -324,7 +331,15 @@ func (s *stream) own(kind string, data any) {
 	s.write(kind, api.Event{Type: kind + api.EventVersion, Time: time.Now().UTC(), Data: data})
 }
 
+// leftOut tells the client how many events there were beyond its rate, once a second at most.
+func (s *stream) leftOut(now time.Time) {
+	if n := s.pace.told(now); n > 0 {
+		s.own(api.KindStreamGap, api.StreamGap{Reason: api.GapRate, Missed: n, Kinds: namesOf(s.pace.kinds(s.query.Kinds))})
+	}
+}
+
 func (s *stream) event(e event.Event) {
+	s.leftOut(e.Time)
 	out := api.EventOf(e)
 	out.ID = s.feed.ID(e.Seq)
 	s.buf.WriteString("id: " + out.ID + "\n")

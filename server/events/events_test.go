@@ -497,6 +497,9 @@ func TestParse(t *testing.T) {
 		"kinds=plugin.chnged":                   `kinds: has "plugin.chnged", which is no kind of these events; did you mean "plugin.changed"?`,
 		"kinds=":                                `kinds: has "", which is no kind of these events; there are node.created`,
 		"outputs=yes":                           "outputs: must be true or false",
+		"rate=0":                                "rate: must be a number from 1 to 1000000",
+		"rate=1000001":                          "rate: must be a number from 1 to 1000000",
+		"rate=many":                             "rate: must be a number from 1 to 1000000",
 		"plugin=":                               "plugin: must have 1 to 256 bytes, has 0",
 		"transform=" + strings.Repeat("x", 257): "transform: must have 1 to 256 bytes, has 257",
 		"last_event_id=" + strings.Repeat("x", 1000): "last_event_id: must have 1 to 256 bytes, has 1000",
@@ -526,7 +529,7 @@ func TestParse(t *testing.T) {
 
 // FuzzParse has any query and any ID.
 func FuzzParse(f *testing.F) {
-	f.Add("kinds=plugin.changed,broadcast&plugin=a&transform=b&outputs=true&last_event_id=0", "abc-12")
+	f.Add("kinds=plugin.changed,broadcast&plugin=a&transform=b&outputs=true&last_event_id=0&rate=40", "abc-12")
 	f.Add("kinds=%zz&kinds=;", "-18446744073709551616")
 	feed := events.NewHub(events.Options{}).Feed(event.New(0))
 	f.Fuzz(func(t *testing.T, query, last string) {

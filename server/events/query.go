@@ -19,11 +19,15 @@ const (
 	ParameterPlugin    = "plugin"
 	ParameterTransform = "transform"
 	ParameterOutputs   = "outputs"
+	ParameterRate      = "rate"
 	ParameterLast      = "last_event_id"
 )
 
 // HeaderLast is where a client that comes again says which event it had last.
 const HeaderLast = "Last-Event-ID"
+
+// MaxRate is the largest Query.Rate.
+const MaxRate = 1_000_000
 
 // maxName is how long names and IDs may be that a client gives, in bytes.
 const maxName = 256
@@ -36,6 +40,10 @@ type Query struct {
 	Plugin, Transform string
 	// Outputs is whether task.completed has the outputs of tasks.
 	Outputs bool
+	// Rate, if not 0, is how many events a second the client gets of the kinds that are transient (see
+	// [event.Kind.Transient]), a quarter of them at once at most. Others are left out and counted: a client that
+	// shows what happens need not make the server write down each task.
+	Rate int
 	// Last is the ID of the event after which to begin, "0" for all that is kept, "" for now.
 	Last string
 	// Tenant, if not nil, leaves out tasks of other tenants, and the kinds that are not for tenants (see
@@ -76,6 +84,11 @@ func Parse(r *http.Request, of ...event.Kind) (q Query, err error) {
 		case "false":
 		default:
 			return Query{}, &abi.FieldError{Field: ParameterOutputs, Rule: "must be true or false"}
+		}
+	}
+	if values.Has(ParameterRate) {
+		if q.Rate, err = strconv.Atoi(values.Get(ParameterRate)); err != nil || q.Rate < 1 || q.Rate > MaxRate {
+			return Query{}, &abi.FieldError{Field: ParameterRate, Rule: fmt.Sprintf("must be a number from 1 to %d", MaxRate)}
 		}
 	}
 	// The header goes first: a browser that comes again asks for the same URL, with its header.

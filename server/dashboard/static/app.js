@@ -105,11 +105,13 @@ function retry() {
 }
 
 let kinds = ['plugin.changed']; // of events that the server has
+let tenants = kinds; // those of them that are not for administrators alone
 
 // extensions are views of transforms and pages that the program brings along.
 async function extensions() {
   const list = await (await fetch(new URL('extensions.json', import.meta.url))).json();
   kinds = list.kinds;
+  tenants = list.tenants ?? kinds;
   for (const [name, file] of Object.entries(list.views)) extend(name, url(`/ui/${file}`).href);
   for (const page of list.pages) {
     const module = url(`/ui/${page.module}`).href;
@@ -149,5 +151,5 @@ hear((event) => {
 setInterval(countdown, 1000);
 status();
 start();
-follow(kinds);
+follow(kinds, tenants);
 globalThis.resonhost = { live, feed }; // to look at from the browser's console

@@ -9,6 +9,8 @@ const LONGEST = 30000; // ms between attempts
 
 // Kinds that come as fast as work is done: the server makes these only for who asks for them.
 const OFTEN = ['task.completed', 'tick.completed', 'nodes.progressed'];
+const RATE = 40; // of them a second, which is more than anybody reads: the server counts the others
+
 /** LOGGED is the kind of what plugins write, which has a page of its own. */
 export const LOGGED = 'plugin.logged';
 
@@ -35,13 +37,31 @@ export function ask(kind, wanted) {
   main?.anew();
 }
 
-/** follow reads events for as long as the page is open, of the kinds that the server has. */
-export function follow(kinds) {
+/** enough has no frequent kind come any more: no page shows them. */
+export function enough() {
+  const rare = feed.kinds.filter((kind) => !OFTEN.includes(kind));
+  if (rare.length === feed.kinds.length) return;
+  feed.kinds = rare;
+  main?.anew();
+}
+
+/**
+ * follow reads events for as long as the page is open, of the kinds that the server has. Who sees one tenant's
+ * tasks alone may have fewer of them.
+ */
+export function follow(kinds, tenants) {
   feed.kinds = kinds.filter((kind) => kind !== LOGGED && !OFTEN.includes(kind));
   feed.frequent = kinds.filter((kind) => OFTEN.includes(kind));
-  main = stream(() => `/v1/events?kinds=${feed.kinds.join()}`, {
+  main = stream(() => `/v1/events?kinds=${feed.kinds.join()}${feed.kinds.some((kind) => OFTEN.includes(kind)) ? `&rate=${RATE}` : ''}`, {
+    fewer() {
+      const mine = feed.kinds.filter((kind) => tenants.includes(kind));
+      const some = mine.length > 0 && mine.length < feed.kinds.length;
+      if (some) feed.kinds = mine;
+      return some;
+    },
     take(event) {
       if (event.kind === 'stream.gap') feed.missed += event.data.missed ?? 0;
+      if (event.data.reason === 'rate') return tell(null);
       feed.events.unshift(event);
       if (feed.events.length > MOST) feed.events.length = MOST;
       tell(event);
@@ -64,9 +84,10 @@ export function again() {
 /**
  * stream reads events of a path that where() says, all that the server remembers and then as they come,
  * until the signal is aborted: take(event) for each, and become(state, why) when it is open, connecting,
- * closed for now, or none. anew() opens it by another path.
+ * closed for now, or none. anew() opens it by another path. Where the server refuses a path, fewer() may know
+ * one for less, and says whether it does.
  */
-export function stream(where, { take, become, signal }) {
+export function stream(where, { take, become, signal, fewer = () => false }) {
   let last = '0'; // all that the server remembers
   let failures = 0;
   let wake = () => {};
@@ -103,6 +124,7 @@ export function stream(where, { take, become, signal }) {
       return ['closed', 'the stream has ended'];
     } catch (e) {
       if (now.aborted) return ['connecting', ''];
+      if (e instanceof Problem && e.status === 403 && fewer()) return ['connecting', ''];
       if (e instanceof Problem && (e.status === 404 || e.status === 403)) return ['none', e.status === 404 ? 'This server sends no events.' : e.message];
       return e instanceof SignedOut ? ['none', 'Nobody is signed in.'] : ['closed', e.message];
     }

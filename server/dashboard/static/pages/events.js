@@ -2,7 +2,7 @@
 
 import { empty, h, keyed, put, say } from '../dom.js';
 import { moment, number, seconds } from '../format.js';
-import { ask, feed, hear } from '../feed.js';
+import { ask, enough, feed, hear } from '../feed.js';
 
 const MOST = 200; // events that are shown
 
@@ -38,7 +38,7 @@ export default function events(body, { signal }) {
     keyed(list, shown.slice(0, MOST), (e) => `${e.id} ${e.kind} ${e.time}`, row);
     put(none, shown.length === 0 && (feed.state === 'none' ? empty('No events', feed.why) : empty(all.length ? 'No event is as you ask' : 'Nothing has happened yet', all.length ? 'There are others: choose more kinds, or fewer words.' : 'Plugins that change, jobs and networks show here as it happens.')));
     say(state, `${{ open: 'Live', connecting: 'Connecting …', closed: 'The stream is down, and is opened again', none: 'No stream' }[feed.state]}.`);
-    say(count, ` ${number(Math.min(MOST, shown.length))} of ${number(all.length)} shown.${feed.missed ? ` ${number(feed.missed)} came too fast and were missed.` : ''}${held ? ` Held: ${number(feed.events.filter((e) => !held.includes(e)).length)} newer.` : ''}`);
+    say(count, ` ${number(Math.min(MOST, shown.length))} of ${number(all.length)} shown.${feed.missed ? ` ${number(feed.missed)} came too fast to be shown.` : ''}${held ? ` Held: ${number(feed.events.filter((e) => !held.includes(e)).length)} newer.` : ''}`);
   }
   function choice(kind) {
     const frequent = feed.frequent.includes(kind);
@@ -49,9 +49,10 @@ export default function events(body, { signal }) {
         if (frequent) ask(kind, e.target.checked);
         update();
       },
-    }), kind, frequent && h('span', { class: 'quiet' }, 'each'));
+    }), kind, frequent && h('span', { class: 'quiet' }, 'while shown'));
   }
   hear(update, signal);
+  signal.addEventListener('abort', enough);
   update();
 }
 

@@ -46,25 +46,30 @@ async function one(body, { retitle, signal }, name) {
   put(body, h('p', {}, h('a', { href: '#/transforms' }, '← All transforms')), about, h('div', { class: 'two run' }, form, result));
   form.hidden = result.hidden = true; // until they are known, or what comes above them would have them jump
   let drawn = false;
-  async function update() {
+  let absent = false; // whether the module that shows results could not be loaded
+  let tries = 0; // to load it anew
+  let input = () => undefined; // what the form has
+  async function update(what) {
     const t = transforms().find((each) => each.name === name);
     if (!live.plugins) return;
     renew(about, t ? describe(t) : empty(`There is no transform ${name}`, 'Its plugin may be gone, or be refused: see ', h('a', { href: '#/plugins' }, 'Plugins'), '.'));
-    if (!t || drawn) return;
+    if (!t || drawn && !(absent && what === 'back')) return;
     drawn = true;
-    const view = await viewOf(name);
+    const view = await viewOf(name, tries++);
     if (signal.aborted) return;
-    runner(form, { said, shown }, t, view, signal);
+    absent = !view;
+    input = runner(form, { said, shown }, t, view ?? {}, signal, input());
     form.hidden = result.hidden = false;
   }
   watch(update, signal);
   update();
 }
 
-// viewOf loads the module that shows results. Without it they are JSON.
-async function viewOf(name) {
+// viewOf loads the module that shows results, null if it could not be loaded. Without it they are JSON. A browser
+// may keep a failure, so each further attempt has another address.
+async function viewOf(name, tries) {
   if (!views.has(name)) return {};
-  return import(views.get(name)).catch(() => ({}));
+  return import(tries ? `${views.get(name)}#${tries}` : views.get(name)).catch(() => null);
 }
 
 const seen = 'Last minute seen'; // figures begin when the page is opened
@@ -81,9 +86,11 @@ function describe(t) {
   return h('dl', { class: 'facts card' }, facts.map(([name, value]) => h('div', { class: name === seen && 'whole' }, h('dt', {}, name), h('dd', {}, value))));
 }
 
-function runner(card, result, t, view, signal) {
+// runner draws the form, with an input that there was before if there was one. It returns what gives its input,
+// undefined while that is none.
+function runner(card, result, t, view, signal, before) {
   const schema = t.input_schema ?? view.input ?? (t.input.startsWith('text/') ? { type: 'string', title: 'Text', lines: 5 } : null);
-  const start = view.example ?? example(schema);
+  const start = before ?? view.example ?? example(schema);
   const form = schema && formOf(schema);
   const area = h('textarea', { id: 'document', rows: 9, spellcheck: 'false', class: 'mono', 'aria-describedby': 'document-fault' });
   const fault = h('p', { class: 'fault', id: 'document-fault', role: 'alert' });
@@ -136,6 +143,13 @@ function runner(card, result, t, view, signal) {
     },
   }, ways, form?.el, document_, t.state_bytes > 0 && h('div', { class: 'field' }, h('label', { for: 'stream' }, 'Stream'), stream, h('p', { class: 'hint' }, 'Tasks of a stream run one after the other, and share its state.')), fault, denied, h('div', { class: 'row' }, go));
   put(card, h('h2', {}, 'Run it'), el);
+  return () => {
+    try {
+      return read();
+    } catch {
+      return undefined;
+    }
+  };
 }
 
 async function show({ said, shown }, t, view, work, mark) {
