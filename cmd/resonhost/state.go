@@ -11,9 +11,12 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync"
 	"text/tabwriter"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/urfave/cli/v2"
 
 	"github.com/resonhost/resonhost/api"
@@ -183,6 +186,10 @@ func (s *stateOptions) check() error {
 	return errors.Join(err, keyErr)
 }
 
+// quietRedis ends what the client of Redis writes to the standard error by itself: each failed try to connect,
+// between the lines of the log. The store's own errors have that, and are told once an outage.
+var quietRedis = sync.OnceFunc(func() { goredis.SetLogger(new(logging.VoidLogger)) })
+
 // open opens the store. It makes one that is not there only if create says so.
 func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) (state.Store, error) {
 	if !s.set() {
@@ -196,6 +203,7 @@ func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) 
 		return nil, err
 	}
 	if s.url != "" {
+		quietRedis()
 		store, err := redis.Open(ctx, redis.Options{URL: s.url, Codec: codec, Logger: log})
 		if err != nil {
 			return nil, err
