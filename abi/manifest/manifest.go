@@ -102,19 +102,6 @@ func (t *Transform) Reads(format int) bool {
 	return format == t.StateVersion || slices.Contains(t.StateReads, format)
 }
 
-// SelfTest is a task whose answer is known to the last bit.
-type SelfTest struct {
-	Name      string `json:"name"`
-	Transform string `json:"transform"`
-	// Input and State are the task.
-	Input Content `json:"input"`
-	State Content `json:"state,omitempty"`
-	// Status is the expected status and Output the expected payload; a payload
-	// is not compared where the status is not ok.
-	Status abi.Status `json:"status,omitempty"`
-	Output Content    `json:"output,omitempty"`
-}
-
 // Content is bytes in a manifest: a JSON string stands for its own UTF-8 bytes,
 // {"base64": "…"} for any.
 type Content []byte
@@ -286,8 +273,8 @@ func (m *Manifest) faults() (errs []error) {
 		if !seen[c.Transform] {
 			fault(fmt.Sprintf("no transform is called %q", c.Transform), "self_tests[%d].transform", i)
 		}
-		if !c.Status.Valid() {
-			fault("must be 0, 1 or 2", "self_tests[%d].status", i)
+		if e := m.SelfTests[i].settle(); e != nil {
+			fault(e.Rule, "self_tests[%d].%s", i, e.Field)
 		}
 	}
 	return errs

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 )
 
@@ -36,6 +37,32 @@ func TestParse(t *testing.T) {
 	}
 	if c := m.SelfTests; string(c[0].Input) != "abc" || string(c[1].Input) != "\x00\x01" || c[1].Status != 1 {
 		t.Errorf("self-tests %+v", c)
+	}
+}
+
+func TestSelfTestErrors(t *testing.T) {
+	for doc, want := range map[string]struct {
+		status abi.Status
+		fault  string
+	}{
+		`{"error": "invalid_argument"}`:              {abi.StatusInvalidArgument, ""},
+		`{"error": "invalid_argument", "status": 1}`: {abi.StatusInvalidArgument, ""},
+		`{"error": "failed"}`:                        {abi.StatusFailed, ""},
+		`{"status": 2}`:                              {abi.StatusFailed, ""},
+		`{"error": "failed", "status": 1}`:           {0, "status: must not differ from error, which says the same"},
+		`{"error": "trap"}`:                          {0, "error: must be invalid_argument or failed; other kinds of errors are for NAME.test.ndjson"},
+		`{"status": 3}`:                              {0, "status: must be 0, 1 or 2"},
+	} {
+		got, err := manifest.ParseSelfTest([]byte(doc))
+		if want.fault != "" {
+			if err == nil || err.Error() != want.fault {
+				t.Errorf("%s: error %v, want %s", doc, err, want.fault)
+			}
+			continue
+		}
+		if err != nil || got.Status != want.status || got.Error != "" {
+			t.Errorf("%s: %+v, %v, want the status %v", doc, got, err, want.status)
+		}
 	}
 }
 
@@ -70,7 +97,7 @@ func TestParseRefuses(t *testing.T) {
 		"a deep schema":              {plugin("x", `{"name": "x", "input": "a/b", "output": "a/b", "input_schema": {"x\\\"{": `+strings.Repeat("[", 64)+strings.Repeat("]", 64)+`}}`), "manifest: transforms[0].input_schema: must not be nested deeper than 64"},
 		"test of nothing":            {`{"name": "x", "version": "1", "transforms": [` + transform("x") + `], "self_tests": [{"transform": "y", "input": ""}]}`, `manifest: self_tests[0].transform: no transform is called "y"`},
 		"test with a number":         {`{"name": "x", "version": "1", "transforms": [` + transform("x") + `], "self_tests": [{"transform": "x", "input": 7}]}`, `manifest: self_tests[0].input: must be a string or {"base64": "…"}, is 7`},
-		"test with another object":   {`{"self_tests": [{"input": {"base32": "AA"}}]}`, `manifest: self_tests[0].input.base32: is not a known member; did you mean "base64"?; there are base64`},
+		"test with another object":   {`{"self_tests": [{"input": {"base32": "AA"}}]}`, `manifest: self_tests[0].input.base32: is not a known member; did you mean "base64"?; there is only base64`},
 		"test with no base64":        {`{"self_tests": [{"input": {"base64": "AA=A"}}]}`, `manifest: self_tests[0].input.base64: must be a string in base64, is none at byte 3`},
 		"test with a number as such": {`{"self_tests": [{"input": {"base64": 7}}]}`, `manifest: self_tests[0].input.base64: must be a string in base64, is 7`},
 		"a number for a string":      {`{"name": "x", "transforms": [{}, {"name": 7}]}`, `manifest: transforms[1].name: must be a string, is 7`},

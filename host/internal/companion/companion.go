@@ -13,10 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/internal/foreign"
-	"github.com/resonhost/resonhost/internal/strictjson"
 	"github.com/resonhost/resonhost/internal/yamlfile"
 )
 
@@ -269,44 +267,13 @@ func (f *File) selfTests(n *yamlfile.Node) error {
 			return err
 		}
 		left -= len(doc)
-		test, err := selfTest(doc)
+		test, err := manifest.ParseSelfTest(doc)
 		if err != nil {
 			return yamlfile.At(value, "%s: %v", what, err)
 		}
 		f.SelfTests, f.tests = append(f.SelfTests, test), append(f.tests, value.Line)
 		return nil
 	})
-}
-
-// selfTest reads a test as manifests have it, or with error in the place of status, as the tests beside
-// a plugin.
-func selfTest(doc []byte) (manifest.SelfTest, error) {
-	var test struct {
-		Name      string           `json:"name"`
-		Transform string           `json:"transform"`
-		Input     manifest.Content `json:"input"`
-		State     manifest.Content `json:"state"`
-		Status    abi.Status       `json:"status"`
-		Error     string           `json:"error"`
-		Output    manifest.Content `json:"output"`
-	}
-	if err := strictjson.Unmarshal(doc, &test); err != nil {
-		return manifest.SelfTest{}, err
-	}
-	status := test.Status
-	switch test.Error {
-	case "":
-	case "invalid_argument":
-		status = abi.StatusInvalidArgument
-	case "failed":
-		status = abi.StatusFailed
-	default:
-		return manifest.SelfTest{}, &abi.FieldError{Field: "error", Rule: "must be invalid_argument or failed; other kinds of errors are for NAME.test.ndjson"}
-	}
-	if test.Error != "" && test.Status != 0 && test.Status != status {
-		return manifest.SelfTest{}, &abi.FieldError{Field: "status", Rule: "must not differ from error, which says the same"}
-	}
-	return manifest.SelfTest{Name: test.Name, Transform: test.Transform, Input: test.Input, State: test.State, Status: status, Output: test.Output}, nil
 }
 
 // scalar reads a single text, and counts it.
