@@ -287,12 +287,10 @@ func suggest(name string, names []string) string {
 	switch did := spell.DidYouMean(name, names); {
 	case did != "":
 		return did
-	case len(names) == 0:
-		return ""
 	case len(names) > maxNames:
 		return fmt.Sprintf("; there are %s and %d others, see /v1/plugins", strings.Join(names[:maxNames], ", "), len(names)-maxNames)
 	}
-	return "; there are " + strings.Join(names, ", ")
+	return spell.ThereAre(names)
 }
 
 // names are those of all transforms that somebody may call.

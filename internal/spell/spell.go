@@ -15,6 +15,17 @@ func DidYouMean(name string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
+// ThereAre returns "; there are NAMES", or what says the same of one name; "" if there is none.
+func ThereAre(known []string) string {
+	switch len(known) {
+	case 0:
+		return ""
+	case 1:
+		return "; there is only " + known[0]
+	}
+	return "; there are " + strings.Join(known, ", ")
+}
+
 // shortest is how long the beginning of a name must be to stand for it.
 const shortest = 3
 

@@ -31,3 +31,15 @@ func TestDidYouMean(t *testing.T) {
 		t.Errorf("of nothing: %q", got)
 	}
 }
+
+func TestThereAre(t *testing.T) {
+	for want, known := range map[string][]string{
+		"":                         nil,
+		"; there is only words":    {"words"},
+		"; there are words, lines": {"words", "lines"},
+	} {
+		if got := spell.ThereAre(known); got != want {
+			t.Errorf("%q: %q, want %q", known, got, want)
+		}
+	}
+}

@@ -169,7 +169,7 @@ func (w walker) members(known []string, path string, f func(i int, path string) 
 		i := slices.Index(known, name)
 		switch {
 		case i < 0:
-			return fault(at, "is not a known member%s; there are %s", spell.DidYouMean(name, known), strings.Join(known, ", "))
+			return fault(at, "is not a known member%s%s", spell.DidYouMean(name, known), spell.ThereAre(known))
 		case seen[i]:
 			return fault(at, "is there twice")
 		}

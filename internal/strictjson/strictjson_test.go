@@ -88,7 +88,7 @@ func TestRefuses(t *testing.T) {
 		`{"bytes": {"base64": 1}}`:                    "bytes.base64: must be a string in base64, is 1",
 		`{"bytes": {"base64": "a!"}}`:                 "bytes.base64: must be a string in base64, is none at byte 2",
 		`{"bytes": {"base64": "", "base64": ""}}`:     "bytes.base64: is there twice",
-		`{"bytes": {"hex": ""}}`:                      "bytes.hex: is not a known member; there are base64; JSON is written as a string",
+		`{"bytes": {"hex": ""}}`:                      "bytes.hex: is not a known member; there is only base64; JSON is written as a string",
 		`{"part": {"name": "a"`:                       "document: is cut off, behind byte 21",
 		`{"part"`:                                     "document: is cut off, behind byte 7",
 		`{"part": {,}}`:                               "document: is not valid JSON, near byte 11: invalid character ','",

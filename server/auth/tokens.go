@@ -152,7 +152,7 @@ func parseEntry(n int, words []string) (Entry, error) {
 		key, value, ok := strings.Cut(w, "=")
 		switch {
 		case !slices.Contains(entryKeys, key):
-			return e, &LineError{n, shown(key), "is not a known key" + spell.DidYouMean(key, entryKeys) + "; there are " + strings.Join(entryKeys, ", ")}
+			return e, &LineError{n, shown(key), "is not a known key" + spell.DidYouMean(key, entryKeys) + spell.ThereAre(entryKeys)}
 		case !ok || value == "":
 			return e, &LineError{n, key, "has no value; write " + key + "=VALUE, without spaces"}
 		case slices.Contains(seen, key):
@@ -272,7 +272,7 @@ func ParseScopes(list string) (scopes []Scope, rule string) {
 	for w := range strings.SplitSeq(list, ",") {
 		switch {
 		case !slices.Contains(known, w):
-			return nil, fmt.Sprintf("%s is no scope%s; there are %s", shown(w), spell.DidYouMean(w, known), strings.Join(known, ", "))
+			return nil, fmt.Sprintf("%s is no scope%s%s", shown(w), spell.DidYouMean(w, known), spell.ThereAre(known))
 		case slices.Contains(scopes, Scope(w)):
 			return nil, w + " is there twice"
 		}

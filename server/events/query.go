@@ -117,7 +117,7 @@ func parseKinds(list string, of []event.Kind) (kinds []event.Kind, err error) {
 			if did := spell.DidYouMean(name, names); did != "" {
 				rule += did
 			} else {
-				rule += "; there are " + strings.Join(names, ", ")
+				rule += spell.ThereAre(names)
 			}
 			return nil, &abi.FieldError{Field: ParameterKinds, Rule: rule}
 		}

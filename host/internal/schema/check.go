@@ -14,6 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 const (
@@ -364,10 +365,10 @@ func (c *check) member(n *node, name string, v any, seen *evaluated) *fault {
 // members lists the members that a schema has, if they are few.
 func members(n *node) string {
 	const most = 16
-	if len(n.Properties) == 0 || len(n.Properties) > most {
+	if len(n.Properties) > most {
 		return ""
 	}
-	return "; there are " + strings.Join(sorted(n.Properties), ", ")
+	return spell.ThereAre(sorted(n.Properties))
 }
 
 // matches reports whether a text matches. Its length and the expression's are spent.

@@ -58,7 +58,7 @@ var cases = []struct{ schema, doc, want string }{
 	{`{"dependentSchemas": {"a": {"maxProperties": 1}}}`, `{"a": 1, "b": 1}`, "document: must have at most 1 members, has 2"},
 	{`{"minProperties": 2}`, `{"a": 1}`, "document: must have at least 2 members, has 1"},
 	{`{"properties": {"a/b~c": {"items": {"minimum": 3}}}}`, `{"a/b~c": [3, 2]}`, "/a~1b~0c/1: must be at least 3, is 2"},
-	{`{"properties": {"a": true}, "additionalProperties": false}`, `{"b": 1}`, "/b: is not a known member; there are a"},
+	{`{"properties": {"a": true}, "additionalProperties": false}`, `{"b": 1}`, "/b: is not a known member; there is only a"},
 	{`{"additionalProperties": {"type": "string"}}`, `{"b": 1}`, "/b: must be string, is 1"},
 	{`{"patternProperties": {"^x": {"type": "string"}}}`, `{"y": 1, "xy": 1}`, "/xy: must be string, is 1"},
 	{`{"patternProperties": {"x": {"type": "string"}, "y": {"minimum": 2}, "^x": {"maximum": 0}, "y$": {"type": "null"}}}`, `{"xy": 1}`, "/xy: must be at most 0, is 1"},
