@@ -52,6 +52,8 @@ const (
 	ExitMismatch = 4
 	// ExitInterrupted: a signal came.
 	ExitInterrupted = 130
+	// ExitUnread: whoever read the standard output has closed it. A shell gives this code to a program that SIGPIPE ends.
+	ExitUnread = 141
 )
 
 // StatusClientClosed is what others too have metrics and logs show for a client that went before

@@ -188,7 +188,7 @@ func serves(h *host.Host, transform string) error {
 				failed = append(failed, fmt.Errorf("plugin %s could not be loaded, and may have it: %s", p.Source, why))
 			}
 		}
-		none := fmt.Errorf("there is no transform %q; there are %s%s", transform, strings.Join(known, ", "), spell.DidYouMean(transform, known))
+		none := fmt.Errorf("there is no transform %q%s%s", transform, spell.ThereAre(known), spell.DidYouMean(transform, known))
 		if len(failed) > 0 {
 			return &exit{api.ExitPlugins, errors.Join(append([]error{none}, failed...)...)}
 		}

@@ -79,8 +79,8 @@ func eachFile[T any](
 				err = printFailure(std.out, name, fault)
 			}
 		}
-		if err != nil {
-			return err
+		if err != nil { // of the output
+			return &exit{api.ExitFailed, err}
 		}
 	}
 	return exitWith(api.ExitPlugins, errs)

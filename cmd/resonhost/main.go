@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,7 +27,8 @@ const exitCodes = `Exit codes: 0 all went well; 1 a line of input or a write fai
 be interrupted, or anything else went wrong; 2 wrong usage or configuration; 3 a
 plugin could not be loaded, or its new version was refused; 4 call --verify
 sample:N has found that an interpreter answers a task differently; 130
-interrupted by a signal.`
+interrupted by a signal; 141 whoever read standard output, as head does, has
+closed it.`
 
 // exit is an error with the exit code it leads to.
 type exit struct {
@@ -65,7 +65,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		err = app.RunContext(ctx, args)
 	}
-	if out.err != nil && !errors.Is(err, out.err) { // a command that wrote without a look
+	switch told := errors.Is(err, out.err); {
+	case out.unread() && (err == nil || told):
+		return api.ExitUnread
+	case out.err != nil && !told && !out.unread(): // a command that wrote without a look
 		err = errors.Join(err, out.err)
 	}
 	if err == nil {
@@ -142,7 +145,7 @@ func thereAre(name string, known []string) string {
 	if did := spell.DidYouMean(name, known); did != "" {
 		return did
 	}
-	return "; there are " + strings.Join(known, ", ")
+	return spell.ThereAre(known)
 }
 
 func commandNames(app *cli.App) (names []string) {
@@ -152,58 +155,6 @@ func commandNames(app *cli.App) (names []string) {
 		}
 	}
 	return names
-}
-
-// usageError says what the flag package says in terms of this command.
-func usageError(c *cli.Context, err error, _ bool) error {
-	msg := err.Error()
-	if name, ok := strings.CutPrefix(msg, "flag provided but not defined: -"); ok {
-		typed := "-" + name // package flag leaves one out
-		name = strings.TrimPrefix(name, "-")
-		if len(name) > 1 {
-			typed = "--" + name
-		}
-		var known []string
-		for _, f := range c.Command.Flags {
-			known = append(known, "--"+f.Names()[0])
-		}
-		name, _, _ = strings.Cut(name, "=")
-		typed, _, _ = strings.Cut(typed, "=")
-		hint := spell.DidYouMean("--"+name, known)
-		for _, ours := range synonyms[name] {
-			if slices.Contains(known, ours) {
-				hint = fmt.Sprintf("; did you mean %q?", ours)
-			}
-		}
-		if hint == "" && c.Command.Name != "" && c.Command.Name != c.App.Name {
-			hint = fmt.Sprintf("; resonhost %s --help lists them", c.Command.Name)
-		}
-		return usagef("there is no flag %s%s", typed, hint)
-	}
-	for _, w := range wordings {
-		msg = w.theirs.ReplaceAllString(msg, w.ours)
-	}
-	return usagef("%s", msg)
-}
-
-// synonyms are flags of other commands' names for ours.
-var synonyms = map[string][]string{
-	"addr": {"--url", "--listen"}, "address": {"--url", "--listen"}, "host": {"--url", "--listen"}, "server": {"--url"},
-	"endpoint": {"--url"}, "bind": {"--listen"}, "port": {"--listen", "--url"}, "dir": {"--plugins"}, "plugin-dir": {"--plugins"},
-	"jobs": {"--workers"}, "threads": {"--workers"}, "timeout": {"--run-timeout"}, "in": {"--input"}, "out": {"--output"}, "cache": {"--cache-dir"},
-	"f": {"--follow"}, "n": {"--tail"}, "lines": {"--tail"},
-}
-
-// wordings are what package flag and urfave/cli say of a flag, and what we do.
-var wordings = []struct {
-	theirs *regexp.Regexp
-	ours   string
-}{
-	{regexp.MustCompile(`^flag needs an argument: -`), "flag needs a value: --"},
-	{regexp.MustCompile(`^(invalid value ".*" for )flag -`), "$1--"},
-	{regexp.MustCompile(`^invalid boolean value (".*") for -(\S+): .*`), "invalid value $1 for --$2: must be true or false"},
-	{regexp.MustCompile(`^could not parse (".*") from environment variable "(\w+)" as value for flag \S+: `), "invalid value $1 of $2: "},
-	{regexp.MustCompile(`^could not parse (".*") as bool value from environment variable "(\w+)" .*`), "invalid value $1 of $2: must be true or false"},
 }
 
 // interspersed moves a command's flags before its arguments: package flag ends at

@@ -25,8 +25,8 @@ const signalBurst = time.Second
 // That does not return to the signal's own way to end a process: that may be to ignore it, as
 // in the background of a shell's script. A SIGHUP that is ignored, as by nohup, stays so.
 //
-// SIGPIPE ends nothing: the write fails instead, so that a reader of the log who goes away does
-// not end tasks, and results that nobody takes are an error.
+// SIGPIPE ends nothing: the write fails instead. So a reader of the log who goes away does not end
+// tasks, and a command whose results nobody takes ends in order, see [output].
 func interruptible(ctx context.Context, stderr io.Writer) (_ context.Context, _ *hangups, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals, over := make(chan os.Signal, 8), make(chan struct{})

@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"syscall"
 )
 
 // errStdoutClosed is that results would be lost. A /dev/null that was opened for reading as well
@@ -15,6 +18,8 @@ type output struct {
 	w      io.Writer
 	closed error // what the first write will fail with; nil if it may succeed
 	err    error
+	// precious has a reader who went away told as a failure: what is written is nowhere else.
+	precious bool
 }
 
 func newOutput(w io.Writer) *output {
@@ -34,9 +39,16 @@ func (o *output) Write(p []byte) (int, error) {
 		return 0, o.err
 	}
 	n, err := o.w.Write(p)
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		err = fmt.Errorf("standard output: %w", path.Err)
+	}
 	o.err = err
 	return n, err
 }
+
+// unread reports whether whoever read this went away, and wants no more. A command ends without a word then, as
+// one does that SIGPIPE ends.
+func (o *output) unread() bool { return !o.precious && errors.Is(o.err, syscall.EPIPE) }
 
 // filed is what a file descriptor is of.
 type filed interface{ Fd() uintptr }

@@ -125,6 +125,7 @@ func (o *options) newToken(std stdio, n *newLine) error {
 	if std.out.closed != nil { // the token would be lost, and its line be there
 		return std.out.closed
 	}
+	std.out.precious = true
 	file := o.access.files.Tokens
 	if file != "" {
 		if err := auth.Edit(file, func(b []byte) ([]byte, error) { return auth.Append(b, line) }); err != nil {

@@ -29,7 +29,7 @@ func TestErrors(t *testing.T) {
 	for kind := range documented {
 		t.Errorf("%s: there is no kind %s", d.path, kind)
 	}
-	for _, code := range []int{api.ExitOK, api.ExitFailed, api.ExitUsage, api.ExitPlugins, api.ExitMismatch, api.ExitInterrupted} {
+	for _, code := range []int{api.ExitOK, api.ExitFailed, api.ExitUsage, api.ExitPlugins, api.ExitMismatch, api.ExitInterrupted, api.ExitUnread} {
 		if !strings.Contains(d.text, fmt.Sprintf("\n| %d | ", code)) {
 			t.Errorf("%s lacks the exit code %d", d.path, code)
 		}
