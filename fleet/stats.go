@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // counts are what a worker counts, each as WorkerStats says.
@@ -49,6 +52,8 @@ type QueueStats struct {
 	Waiting, Bytes uint64
 	// UnderWay is how many frames hosts have, of all hosts together.
 	UnderWay int
+	// Oldest is for how long the oldest frame that is not done has been in the stream, by this machine's clock; 0 without.
+	Oldest time.Duration
 	// Dead is how many dead letters are kept.
 	Dead uint64
 }
@@ -58,16 +63,23 @@ func (w *Worker) Queue(ctx context.Context) (q QueueStats, err error) {
 	if w.consumer == nil {
 		return q, errors.New("the worker is not started")
 	}
-	consumer, err := w.consumer.Info(ctx)
+	return w.fleet.queue(ctx, w.consumer)
+}
+
+func (f *Fleet) queue(ctx context.Context, c jetstream.Consumer) (q QueueStats, err error) {
+	consumer, err := c.Info(ctx)
 	if err != nil {
 		return q, err
 	}
-	tasks, err := w.fleet.tasks.Info(ctx)
+	tasks, err := f.tasks.Info(ctx)
 	if err != nil {
 		return q, err
 	}
 	q.Waiting, q.UnderWay, q.Bytes = consumer.NumPending, consumer.NumAckPending, tasks.State.Bytes
-	dead, err := w.fleet.dead.Info(ctx)
+	if tasks.State.Msgs > 0 {
+		q.Oldest = max(0, time.Since(tasks.State.FirstTime))
+	}
+	dead, err := f.dead.Info(ctx)
 	if err != nil {
 		return q, err
 	}

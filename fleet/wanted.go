@@ -169,10 +169,13 @@ func (w *Wanted) clone() *Wanted {
 // rolling reports whether a roll-out is under way.
 func (w *Wanted) rolling() bool { return w.Rollout.State == RolloutRolling }
 
-// trying returns how many hosts try the release.
-func (r *Rollout) trying() (n int) {
+// Good returns how many hosts have found the release good.
+func (r *Rollout) Good() int { return r.at(StepGood) }
+
+// at returns how many hosts are at a step.
+func (r *Rollout) at(step Step) (n int) {
 	for _, p := range r.Places {
-		if p.Step == StepTrying {
+		if p.Step == step {
 			n++
 		}
 	}
@@ -181,7 +184,7 @@ func (r *Rollout) trying() (n int) {
 
 // take returns the entry with a place for a host, nil if there is none free. hosts is how many there are.
 func (w *Wanted) take(instance, name string, hosts int, now time.Time) *Wanted {
-	if w.Rollout.trying() >= max(1, int(w.Rollout.Share*float64(hosts))) {
+	if w.Rollout.at(StepTrying) >= max(1, int(w.Rollout.Share*float64(hosts))) {
 		return nil
 	}
 	next := w.clone()
@@ -236,15 +239,13 @@ func (w *Wanted) outcome(hosts []HostInfo, now time.Time) *Wanted {
 			through = false
 		}
 	}
-	some := false
 	for _, instance := range slices.Sorted(maps.Keys(w.Rollout.Places)) {
 		p := w.Rollout.Places[instance]
-		some = some || p.Step == StepGood
 		if p.Step == StepTrying && !there[instance] {
 			return w.stopped(fmt.Sprintf("host %s has gone while it tried the release: see why it ended, and push again", p.Host), now)
 		}
 	}
-	if through && some {
+	if through && w.Rollout.Good() > 0 {
 		return w.done(now)
 	}
 	return nil

@@ -58,6 +58,7 @@ type candidates struct {
 var argumentsOf = map[string]func() candidates{
 	"run": noArguments, "call": noArguments, "submit": noArguments, "new": noArguments, "version": noArguments, "man": noArguments, "ready": noArguments, "top": noArguments, "whoami": noArguments, "logs": noArguments,
 	"plugins":    func() candidates { return wordsOf(verbs) },
+	"fleet":      func() candidates { return wordsOf(fleetVerbs) },
 	"token":      func() candidates { return wordsOf(tokenVerbs) },
 	"state":      func() candidates { return wordsOf(stateVerbs) },
 	"config":     func() candidates { return wordsOf(configVerbs) },

@@ -158,6 +158,7 @@ type member struct {
 	server *embedded.Server // nil without one
 	fleet  *fleet.Fleet
 	worker *fleet.Worker
+	member *fleet.Member
 	log    *slog.Logger
 }
 
@@ -186,15 +187,23 @@ func (f *fleetOptions) join(ctx context.Context, h *host.Host, codecs *codec.Set
 	if m.fleet, err = member.open(ctx, log); err != nil {
 		return nil, err
 	}
+	control, err := m.fleet.Control(ctx)
+	if err != nil {
+		return nil, err
+	}
 	m.worker = m.fleet.NewWorker(h, fleet.WorkerOptions{Codecs: codecs})
+	m.member = control.NewMember(h, m.worker)
 	m.log = log
 	return m, nil
 }
 
-// start has the host do tasks of the fleet.
+// start has the host serve what the fleet wants, and do tasks of the fleet.
 func (m *member) start(ctx context.Context) error {
 	if m == nil {
 		return nil
+	}
+	if err := m.member.Start(ctx); err != nil {
+		return err
 	}
 	if err := m.worker.Start(ctx); err != nil {
 		return err
@@ -215,7 +224,7 @@ func (m *member) collectors() []prometheus.Collector {
 	if m == nil {
 		return nil
 	}
-	return []prometheus.Collector{fleet.NewCollector(m.worker)}
+	return []prometheus.Collector{fleet.NewCollector(m.worker), fleet.NewMemberCollector(m.member)}
 }
 
 // close takes no more frames, and waits for those under way as long as ctx lasts.
@@ -227,6 +236,9 @@ func (m *member) close(ctx context.Context) (err error) {
 		if m.worker.Close(ctx) != nil {
 			err = errors.New("frames of the fleet were given up; other hosts do them")
 		}
+	}
+	if m.member != nil {
+		err = errors.Join(err, m.member.Close(ctx))
 	}
 	if m.fleet != nil {
 		err = errors.Join(err, m.fleet.Close())

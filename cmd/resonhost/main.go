@@ -108,7 +108,7 @@ func newApp(std stdio) *cli.App {
 		HideVersion: true, // the flag below
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true}},
 		Commands: []*cli.Command{
-			runCommand(std), callCommand(std), submitCommand(std), pluginsCommand(std), readyCommand(std), topCommand(std), logsCommand(std), tokenCommand(std), whoamiCommand(std), stateCommand(std), configCommand(std), inspectCommand(std), validateCommand(std), conformCommand(std), newCommand(std), devCommand(std), benchCommand(std), attackCommand(std), completionCommand(std), manCommand(std), versionCommand(std),
+			runCommand(std), callCommand(std), submitCommand(std), fleetCommand(std), pluginsCommand(std), readyCommand(std), topCommand(std), logsCommand(std), tokenCommand(std), whoamiCommand(std), stateCommand(std), configCommand(std), inspectCommand(std), validateCommand(std), conformCommand(std), newCommand(std), devCommand(std), benchCommand(std), attackCommand(std), completionCommand(std), manCommand(std), versionCommand(std),
 		},
 		Action: func(c *cli.Context) error {
 			switch {

@@ -258,21 +258,7 @@ func (v *topView) print(out *output, asJSON, live bool) error {
 		_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
 		return err
 	}
-	width, height, err := term.GetSize(int(out.Fd()))
-	if err != nil || width < 1 || height < 2 {
-		width, height = 80, 24
-	}
-	if more := len(lines) - (height - 1); more > 0 {
-		lines = append(lines[:max(height-2, 0)], fmt.Sprintf("… %d lines more", more+1))
-	}
-	var b strings.Builder
-	b.WriteString("\x1b[H") // to the first line; what is right of and below the text is cleared
-	for _, line := range lines {
-		b.WriteString(terminal.Cut(line, width) + "\x1b[K\r\n")
-	}
-	b.WriteString("\x1b[J")
-	_, err = fmt.Fprint(out, b.String())
-	return err
+	return showLive(out, lines)
 }
 
 // lines are the view as text.

@@ -54,7 +54,7 @@ func TestMetrics(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	if _, err := server.New(h, resonance.Codecs(), server.Options{
-		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h), traces.Collector(), fleet.NewCollector(nil)}),
+		Registry: registry, Events: event.New(0), Collectors: slices.Concat(networks.Collectors(), keeper.Collectors(), []prometheus.Collector{collect.NewCascade(h), traces.Collector(), fleet.NewCollector(nil), fleet.NewMemberCollector(nil)}),
 	}); err != nil {
 		t.Fatal(err)
 	}
