@@ -3,7 +3,6 @@ package lines
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/textlines"
 	"github.com/resonhost/resonhost/invoke"
 )
 
@@ -144,7 +143,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 	defer cancel(nil)
 	p := &pipeline{
 		transform: t, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
-		input: make(chan line), answers: make(chan *answer, o.Window), pacer: newPacer(o),
+		input: make(chan textlines.Line), answers: make(chan *answer, o.Window), pacer: newPacer(o),
 	}
 	p.client = h.Client(o.Tenant, o.Priority).Within(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
 	go p.read(ctx, r)
@@ -179,21 +178,11 @@ type pipeline struct {
 	transform *invoke.Transform
 	opts      Options
 	held      *ledger
-	input     chan line
+	input     chan textlines.Line
 	answers   chan *answer
 	encoding  sync.WaitGroup
 	summary   Summary // the writer's until it has ended
 	pacer     *pacer  // the submitter's, but for what it says
-}
-
-// line is one line of input, or the error that ended it.
-type line struct {
-	number int
-	offset int64 // of its beginning
-	text   []byte
-	held   int   // bytes that the ledger has
-	err    error // of this line
-	fatal  error // of the input
 }
 
 // answer is a task on its way, or a line that never became one.
@@ -208,67 +197,29 @@ type answer struct {
 // read sends the lines of r until ctx ends.
 func (p *pipeline) read(ctx context.Context, r io.Reader) {
 	defer close(p.input)
-	br := bufio.NewReaderSize(r, 64<<10)
 	first, offset := p.opts.From.position()
-	for n := first; ; n++ {
-		l, size, end := p.readLine(br)
-		l.number, l.offset = n, offset
-		offset += size
-		if l.fatal != nil {
-			l.fatal = &ReadError{Line: n, Within: len(l.text) > 0 || l.err != nil, Err: l.fatal}
-		}
-		if n == 1 && l.err == nil {
-			var err error
-			if l.text, err = foreign.UTF8(l.text); err != nil {
-				l.err, end = fmt.Errorf("%w; no further line was read", err), true
-			}
-		}
-		if len(bytes.TrimSpace(l.text)) > 0 || l.err != nil || l.fatal != nil {
-			select {
-			case p.input <- l:
-			case <-ctx.Done():
-				p.held.add(-l.held)
-				return
-			}
-		} else {
-			p.held.add(-l.held)
-		}
-		if end {
+	in := textlines.New(r, textlines.Options{
+		Most: p.opts.MaxLine, TooLong: fmt.Errorf("the line is longer than %d bytes, the limit (MaxLine, --max-input)", p.opts.MaxLine),
+		Take: p.keep, Number: first, Offset: offset,
+	})
+	for l, ok := in.Next(); ok; l, ok = in.Next() {
+		select {
+		case p.input <- l:
+		case <-ctx.Done():
+			p.held.add(-len(l.Text))
 			return
 		}
 	}
 }
 
-// readLine reads one line, of which it keeps no more than MaxLine. size is how many bytes it read; end
-// says that there is no further line.
-func (p *pipeline) readLine(br *bufio.Reader) (l line, size int64, end bool) {
-	for {
-		part, err := br.ReadSlice('\n')
-		size += int64(len(part))
-		if l.err == nil {
-			text := bytes.TrimSuffix(part, []byte("\n"))
-			switch {
-			case len(l.text)+len(text) > p.opts.MaxLine:
-				l.err = fmt.Errorf("the line is longer than %d bytes, the limit (MaxLine, --max-input)", p.opts.MaxLine)
-				l.text = nil
-			case !p.held.take(len(text), false):
-				l.err = invoke.NoMemory(p.transform.Name)
-				l.text = nil
-			default:
-				l.held += len(text)
-				l.text = append(l.text, text...)
-			}
-		}
-		switch {
-		case err == nil:
-			return l, size, false
-		case errors.Is(err, io.EOF):
-			return l, size, true
-		case !errors.Is(err, bufio.ErrBufferFull):
-			l.fatal = err
-			return l, size, true
-		}
+// keep takes n bytes of a line, or gives them back if n is negative.
+func (p *pipeline) keep(n int) error {
+	if n < 0 {
+		p.held.add(n)
+	} else if !p.held.take(n, false) {
+		return invoke.NoMemory(p.transform.Name)
 	}
+	return nil
 }
 
 // submit takes a place for the task of each line, until the input or ctx ends.
@@ -285,19 +236,18 @@ func (p *pipeline) submit(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
-			if l.fatal != nil {
-				p.held.add(-l.held)
-				return l.fatal
+			if l.Fatal != nil {
+				return &ReadError{Line: l.Number, Within: l.Within, Err: l.Fatal}
 			}
 			if begins, err := p.pacer.pace(ctx, l); !begins {
-				p.held.add(-l.held)
+				p.held.add(-len(l.Text))
 				return err
 			}
 			for !p.held.begin() {
 				select {
 				case <-p.held.freed:
 				case <-ctx.Done():
-					p.held.add(-l.held)
+					p.held.add(-len(l.Text))
 					return context.Cause(ctx)
 				}
 			}
@@ -314,8 +264,8 @@ func (p *pipeline) submit(ctx context.Context) error {
 	}
 }
 
-func (p *pipeline) task(ctx context.Context, l line) *answer {
-	a := &answer{number: l.number, held: l.held, done: make(chan struct{})}
+func (p *pipeline) task(ctx context.Context, l textlines.Line) *answer {
+	a := &answer{number: l.Number, held: len(l.Text), done: make(chan struct{})}
 	task, err := p.decode(l)
 	a.held += task.Added()
 	if err != nil {
@@ -345,11 +295,11 @@ func (p *pipeline) task(ctx context.Context, l line) *answer {
 }
 
 // decode returns the task of a line, whose payload the ledger has then. With an error it is empty.
-func (p *pipeline) decode(l line) (invoke.Task, error) {
-	if l.err != nil {
-		return invoke.Task{}, p.transform.Refused(l.err)
+func (p *pipeline) decode(l textlines.Line) (invoke.Task, error) {
+	if l.Err != nil {
+		return invoke.Task{}, p.transform.Refused(l.Err)
 	}
-	task, err := p.transform.Decode(l.text, p.opts.StreamField)
+	task, err := p.transform.Decode(l.Text, p.opts.StreamField)
 	switch {
 	case err != nil:
 		return invoke.Task{}, wholeInALine(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/resonhost/resonhost/internal/textlines"
 )
 
 // minRest is the shortest wait for which a Run ends that may. Beginning another one takes longer
@@ -90,7 +92,7 @@ func (p *pacer) next() (until time.Time, undo func(), err error) {
 
 // pace waits until the task of a line may begin, and reports whether it does. It does not if reading
 // is to stop, if Run is to rest, or with an error.
-func (p *pacer) pace(ctx context.Context, l line) (begins bool, err error) {
+func (p *pacer) pace(ctx context.Context, l textlines.Line) (begins bool, err error) {
 	for {
 		until, undo, err := p.next()
 		if err != nil {
@@ -103,7 +105,7 @@ func (p *pacer) pace(ctx context.Context, l line) (begins bool, err error) {
 		case waited:
 			return true, nil
 		case rests:
-			p.rest = &Rest{Line: l.number, Offset: l.offset, Until: until, undo: undo}
+			p.rest = &Rest{Line: l.Number, Offset: l.Offset, Until: until, undo: undo}
 			return false, nil
 		case woken:
 			p.opts.Wake = nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +14,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/urfave/cli/v2"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/textlines"
 	"github.com/resonhost/resonhost/internal/value"
 )
 
@@ -124,10 +124,11 @@ type submitter struct {
 	lines, failed int                      // that were written
 }
 
-// sentFrame is a frame on its way, and the numbers of its lines.
+// sentFrame is a frame on its way, and the numbers of its lines. One that is refused was not sent.
 type sentFrame struct {
-	number uint64
-	lines  []int
+	number  uint64
+	lines   []int
+	refused error
 }
 
 func (s *submitter) run(ctx context.Context, in io.Reader) error {
@@ -142,6 +143,12 @@ func (s *submitter) run(ctx context.Context, in io.Reader) error {
 		}
 	})
 	for f := range s.frames {
+		if f.refused != nil {
+			if err := s.write(f, s.refusal(f.refused)); err != nil {
+				return err
+			}
+			continue
+		}
 		for s.waits[f.number] == nil {
 			r, err := s.sub.Next(ctx)
 			if err == nil {
@@ -161,47 +168,18 @@ func (s *submitter) run(ctx context.Context, in io.Reader) error {
 	return context.Cause(ctx)
 }
 
-// inputLine is a line of the input, or the error that ended it.
-type inputLine struct {
-	number int
-	text   []byte
-	err    error
-}
-
-// read sends lines that are not blank until ctx ends. Nobody waits for it: a Read that blocks ends on its own.
-func (s *submitter) read(ctx context.Context, in io.Reader, to chan<- inputLine) {
+// read sends the lines of the input until ctx ends. Nobody waits for it: a Read that blocks ends on its own.
+func (s *submitter) read(ctx context.Context, in io.Reader, to chan<- textlines.Line) {
 	defer close(to)
-	put := func(l inputLine) bool {
+	lines := textlines.New(in, textlines.Options{
+		Most: s.most, TooLong: fmt.Errorf("the line is longer than a message of NATS, which has %d bytes (max_payload)", s.most),
+	})
+	for l, ok := lines.Next(); ok; l, ok = lines.Next() {
 		select {
 		case to <- l:
-			return l.err == nil
 		case <-ctx.Done():
-			return false
-		}
-	}
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(nil, s.most)
-	n := 0
-	for scanner.Scan() {
-		n++
-		l := inputLine{number: n, text: scanner.Bytes()}
-		if n == 1 {
-			if l.text, l.err = foreign.UTF8(l.text); l.err != nil {
-				l.err = fmt.Errorf("line 1: %w", l.err)
-			}
-		}
-		if len(bytes.TrimSpace(l.text)) == 0 && l.err == nil {
-			continue
-		}
-		l.text = bytes.Clone(l.text)
-		if !put(l) {
 			return
 		}
-	}
-	if err := scanner.Err(); errors.Is(err, bufio.ErrTooLong) {
-		put(inputLine{err: fmt.Errorf("line %d is longer than a message of NATS, which has %d bytes (max_payload)", n+1, s.most)})
-	} else if err != nil {
-		put(inputLine{err: fmt.Errorf("read line %d: %w", n+1, err)})
 	}
 }
 
@@ -211,12 +189,12 @@ func (s *submitter) send(ctx context.Context, in io.Reader) error {
 	if most == 0 {
 		most = fleet.MaxTasks
 	}
-	input := make(chan inputLine)
+	input := make(chan textlines.Line)
 	go s.read(ctx, in, input)
 	var tasks []fleet.Task
 	var lines []int
 	for {
-		var l inputLine
+		var l textlines.Line
 		more := false
 		select {
 		case l, more = <-input:
@@ -227,15 +205,22 @@ func (s *submitter) send(ctx context.Context, in io.Reader) error {
 			return context.Cause(ctx)
 		case !more:
 			return s.submit(ctx, tasks, lines)
-		case l.err != nil:
-			return l.err
+		case l.Fatal != nil:
+			return fmt.Errorf("read line %d: %w", l.Number, l.Fatal)
 		}
-		tasks, lines = append(tasks, fleet.Task{Input: l.text}), append(lines, l.number)
-		if len(tasks) == most {
+		if l.Err == nil {
+			tasks, lines = append(tasks, fleet.Task{Input: l.Text}), append(lines, l.Number)
+		}
+		if len(tasks) == most || l.Err != nil {
 			if err := s.submit(ctx, tasks, lines); err != nil {
 				return err
 			}
 			tasks, lines = nil, nil
+		}
+		if l.Err != nil {
+			if err := s.sent(ctx, sentFrame{lines: []int{l.Number}, refused: l.Err}); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -247,17 +232,33 @@ func (s *submitter) submit(ctx context.Context, tasks []fleet.Task, lines []int)
 			f.Deadline = time.Now().Add(s.opts.deadline)
 		}
 		number, err := s.sub.Send(ctx, f)
-		if err != nil {
+		frame := sentFrame{number: number, lines: lines[:len(f.Tasks)]}
+		if field := (*abi.FieldError)(nil); errors.As(err, &field) { // such as a line that a message has room for without its headers alone
+			frame.refused = err
+		} else if err != nil {
 			return fmt.Errorf("line %d: %w", lines[0], err)
 		}
-		select {
-		case s.frames <- sentFrame{number, lines[:len(f.Tasks)]}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := s.sent(ctx, frame); err != nil {
+			return err
 		}
 		lines = lines[len(f.Tasks):]
 	}
 	return nil
+}
+
+// sent has a frame's results written in its turn.
+func (s *submitter) sent(ctx context.Context, f sentFrame) error {
+	select {
+	case s.frames <- f:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// refusal answers a frame that was not sent.
+func (s *submitter) refusal(err error) *fleet.Answer {
+	return &fleet.Answer{Outcomes: []fleet.Outcome{{Failure: &fleet.Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: s.transform}}}}
 }
 
 // write writes the results of a frame.

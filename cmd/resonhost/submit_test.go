@@ -66,3 +66,42 @@ func TestSubmitIdleInput(t *testing.T) {
 		_ = idle.Close()
 	}
 }
+
+// TestSubmitLongLine submits lines that no message has room for. Each has an error of its own in its place, and harms no other.
+func TestSubmitLongLine(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, TaskBytes: 8 << 20, ResultBytes: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := f.NewWorker(hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}}}), fleet.WorkerOptions{})
+	defer func() {
+		if err := errors.Join(w.Close(context.Background()), f.Close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := w.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text := func(size int) string { return `"` + strings.Repeat("x", size-2) + `"` }
+	// The last has room but for what a message has besides.
+	in := strings.Join([]string{`"a"`, text(f.MaxMessage() + 1), `"b"`, "", text(f.MaxMessage()), `"c"`}, "\n")
+	var out strings.Builder
+	o := newOptions()
+	o.fleet.URLs = urls
+	err = o.submitLines(t.Context(), "hostile.echo", stdio{in: strings.NewReader(in), out: newOutput(&out), err: io.Discard})
+	if err == nil || err.Error() != "2 of 5 lines failed; their results say why" {
+		t.Errorf("error %v", err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	for i, want := range []string{`"YQ=="`, `is longer than a message of NATS`, `"Yg=="`, `a message of NATS has room for`, `"Yw=="`} {
+		if i >= len(lines) || !strings.Contains(lines[i], want) {
+			t.Fatalf("line %d of %q, want %s", i, lines, want)
+		}
+	}
+	for i, number := range map[int]string{1: `"line":2`, 3: `"line":5`} {
+		if !strings.Contains(lines[i], number) || !strings.Contains(lines[i], `"kind":"invalid_argument"`) {
+			t.Errorf("%s, want %s", lines[i], number)
+		}
+	}
+}
