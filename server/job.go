@@ -118,6 +118,7 @@ func (s *Server) submitRoute() Route {
 				{MediaType: manifest.MediaTypeJSON, Of: api.JobRequest{}, Description: "One task."},
 				{MediaType: MediaTypeLines, Description: "A task in each line.", Item: openapi.Schema{}},
 			},
+			NoBody: true, // which is no line
 			Status: http.StatusAccepted, Response: oneJob,
 			Sends: []Header{{Name: "Location", Description: "The path of the job.", Always: true}, appliedHeader},
 			Errors: []host.Kind{
