@@ -21,8 +21,8 @@ type lease struct {
 	followed  *following                  // how it goes; nil if nobody wants to know
 
 	instance instance // nil while the task has none
-	// version is what the instance is of, or the last one was; trial is that version's
-	// beside another, if there is one, and canary whether it is the one that is tried.
+	// version is what the instance is of, or the last one was. trial is the trial of a canary in which
+	// that version takes part, nil without one. canary is whether the version is the canary.
 	version  *version
 	trial    *trial
 	canary   bool

@@ -108,9 +108,11 @@ func (ps *plugins) clashLocked(p *plugin, v *version, replaces string) error {
 	return nil
 }
 
-// retire ends what [plugins.publishLocked] has taken out of service: tasks that wait for a
-// transform that is gone are done, by the version that had it; versions are closed once
-// their tasks have ended, which they must within SwapTimeout.
+// retire ends what [plugins.publishLocked] has taken out of service. A version is closed once its
+// tasks have ended. A task that runs has SwapTimeout for that; then it is stopped, and begins anew on
+// the version that serves: [task.alone] has it do so, and [frame] if it shares a frame. A task that
+// waits loses nothing: it takes the version that serves once it has a worker, see [lease.choose]. If
+// that version lacks its transform, the last one that had it does the task before it is closed.
 func (ps *plugins) retire(p *plugin, gone retired) {
 	if len(gone.transforms)+len(gone.versions) == 0 {
 		return

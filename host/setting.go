@@ -23,14 +23,14 @@ type Setting struct {
 	Usage string
 	// Default is what holds without it, in words; "" for false.
 	Default string
-	// Stricter says which values are stricter than another, in words. A companion file may set
-	// these alone.
+	// Stricter says which values are stricter than another, in words. A companion file may set only
+	// values that are stricter than the operator's.
 	Stricter string
 	// Value is the field. It may be a flag of package flag.
 	Value SettingValue
 
 	// rank orders values: of two the stricter has the smaller ranks. Where neither has, neither is
-	// stricter. It is of a PluginConfig with its defaults.
+	// stricter. The PluginConfig that it looks at has its defaults filled in.
 	rank func() []float64
 }
 

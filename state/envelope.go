@@ -20,8 +20,10 @@ import (
 //	24  4  CRC-32C of the stored key and the 24 bytes before
 //
 // The body is the data or, if the record is sealed, what [Cipher] makes of it. A later version
-// keeps this head, and may give flags and bodies of its own. So that it is a later version can be
-// told from a flipped bit.
+// keeps this head, and may give flags and bodies of its own. A record of a later version can so be told
+// from a record with a flipped bit.
+//
+// [AppendKey] has the form of the key.
 const (
 	// HeadBytes is how much of a stored record [Codec.DecodeHead] needs, and PeekBytes how much it looks
 	// at: those behind the head name the key of a record that is sealed.

@@ -116,7 +116,7 @@ var (
 	instancesMax  = desc("resonhost_instances_max", "Instances that can exist at once.", "plugin")
 	created       = desc("resonhost_instances_created_total", "Instances that were made.", "plugin")
 	notCreated    = desc("resonhost_instances_failed_total", "Instances that could not be made.", "plugin")
-	freed         = desc("resonhost_instances_freed_total", "Instances that left the pool.", "plugin", "reason")
+	freed         = desc("resonhost_instances_freed_total", "Instances that left the pool: broken by a failure, replaced as they could not be put back, retired at a limit of uses or age, evicted as they lay idle.", "plugin", "reason")
 	joined        = desc("resonhost_tasks_joined_total", "Tasks that were done by a worker in a row with others that waited.", "transform")
 	window        = desc("resonhost_window_size", "Tasks that a worker does in a row while they wait, where it does so.", "transform")
 	fuel          = desc("resonhost_fuel_total", "Fuel that tasks burnt.", "transform")

@@ -18,8 +18,8 @@ const (
 	attemptsOthers  = 100 * attemptsAllowed
 )
 
-// attempts counts failed attempts by address: in a table of fixed size, and in constant time. It
-// delays nobody who has a good token, since that is looked at first.
+// attempts counts failed attempts by address: in a table of fixed size, and in constant time. A good
+// token is never counted, and its request never waits: tokens are looked up first.
 type attempts struct {
 	mu     sync.Mutex
 	began  time.Time // of the window

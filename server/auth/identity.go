@@ -94,8 +94,8 @@ func New(o Options) *Identity {
 const (
 	reasonMissing     = "missing"     // without a token or a certificate
 	reasonMalformed   = "malformed"   // what was sent is no token
-	reasonUnknown     = "unknown"     // nor is it one that the file has
-	reasonLimited     = "limited"     // as the two before, from an address that sends many
+	reasonUnknown     = "unknown"     // what was sent is a token that the file does not have
+	reasonLimited     = "limited"     // malformed or unknown, from an address that sends many
 	reasonCertificate = "certificate" // the certificate is nobody's, or no longer valid
 )
 
@@ -248,7 +248,7 @@ func namesOf(c *x509.Certificate) (names []string) {
 	return names
 }
 
-// Penalty is how long an answer waits that is the last of too many failed attempts.
+// Penalty is how long the answer to a failed attempt waits, once its address has had too many.
 const Penalty = 500 * time.Millisecond
 
 // failed counts an attempt that failed, and returns the error that answers it.
@@ -258,7 +258,7 @@ func (i *Identity) failed(r *http.Request, reason, detail string) error {
 	wait, first := i.attempts.failed(from, time.Now())
 	switch {
 	case first:
-		i.opts.Logger.WarnContext(r.Context(), "too many failed attempts of an address; those that follow are answered late", "from", from, "reason", reason, "for", wait.Round(time.Second))
+		i.opts.Logger.WarnContext(r.Context(), "too many failed attempts of an address; from now on they are answered late", "from", from, "reason", reason, "for", wait.Round(time.Second))
 	case wait == 0 && i.logs.Allow():
 		i.opts.Logger.InfoContext(r.Context(), "a request was refused", "from", from, "reason", reason, "before", i.unlogged.Swap(0))
 	default:

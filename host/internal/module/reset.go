@@ -46,7 +46,7 @@ func (in *Instance) touched() bool {
 
 // adopt puts a linked instance into the state of a snapshot.
 func (in *Instance) adopt(s *snapshot) error {
-	if in.touched() { // by a start function; that of the snapshot's did not
+	if in.touched() { // by its start function, though the snapshot's instance was not
 		return errTouched
 	}
 	for i := range in.parts {

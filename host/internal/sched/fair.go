@@ -23,7 +23,7 @@ type level struct {
 	served  time.Time // when it last had a slot that all can have, or nothing waiting
 }
 
-// Class is a kind of task with a limit.
+// Class is what has a limit of tasks at once: the tasks of a plugin.
 type Class struct {
 	limit   int
 	active  int  // tasks in slots, without the reserve
@@ -32,7 +32,7 @@ type Class struct {
 	blocked fifo // submitters that wait for room in a queue, the oldest first
 }
 
-// Group is a kind of task with a fair share.
+// Group is what has a fair share of the workers: the tasks of a transform.
 type Group struct {
 	class  *Class
 	weight float64
@@ -111,9 +111,11 @@ func (s *Scheduler) chargeLocked(q *queue, d time.Duration) {
 	}
 }
 
-// turnLocked returns the queue whose turn it is, nil if none can run, and whether that is
-// for its level's age. Of several levels that are so old it is that of the oldest. The
-// share keep, if there is one, has a credit.
+// turnLocked returns the queue whose turn it is, nil if none can run. It is of the highest level
+// with a task that can run, unless a lower level has been served last longer than Config.Age ago: aged
+// says that this decided. Of several such levels the one that waits longest goes first. The share keep
+// goes before others of its level until it has used credit more than they, in seconds of its weight, so
+// that a worker may stay with a transform for a row of tasks; nil for none.
 func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *queue, aged bool) {
 	var since time.Time // before which a level is too old
 	for i := range s.levels {

@@ -185,8 +185,8 @@ type Guest interface {
 	Restore(saved any)
 }
 
-// Instance is what an instance offers its kind. It is a module, its guest's own. It has stdout,
-// stderr and the log of the plugin, which the host takes care of, and ends calls by their limits.
+// Instance is what an instance offers its kind. Its methods of [Module] are those of the guest's module.
+// Its stdout, its stderr and the log of the plugin are the host's business, which also ends calls by their limits.
 type Instance interface {
 	Module
 	// Library is the instance's own library of that name, one of its kind's.

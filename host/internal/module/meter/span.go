@@ -29,7 +29,7 @@ type span struct {
 	bypassed bool
 }
 
-// maxRenamed is the most variables of a function for which host does that.
+// maxRenamed is the most variables of a function to which [body.host] gives new values.
 const maxRenamed = 64
 
 // enter begins a function and its first span. The call of the host's is put behind
@@ -47,8 +47,8 @@ const maxRenamed = 64
 //	end
 //	unreachable
 //
-// Where the argument is that of the table it is not: nothing else is in a register yet, and it
-// costs a seventh of all code.
+// A function in the form of a br_table has the call in front: no register holds anything there yet, and
+// the call behind would be a seventh of all code.
 func (b *body) enter() {
 	if !b.w.opts.Meter {
 		return
@@ -172,8 +172,8 @@ func (b *body) close() {
 	b.patch, b.cost = -1, 0
 }
 
-// arrive begins a span if one that jumps to here, from which the way does not lead
-// through the beginning of the current one.
+// arrive begins a span if the first span from which a jump comes here is earlier than the current one:
+// such a jump has not paid for the current one. from is that first span, -1 without a jump.
 func (b *body) arrive(from int) {
 	if from >= 0 && from < b.id {
 		b.charge()

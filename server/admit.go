@@ -15,8 +15,8 @@ import (
 )
 
 // admit returns a request with who has sent it, if that principal has the scope. Otherwise it has
-// answered. A server without identities admits all, and a route without a scope asks nobody, also of
-// connections that are too many: who looks whether the server lives is to learn that it does.
+// answered. A server without identities admits all. A route without a scope admits all, also on a
+// connection beyond the most there may be: a probe is to learn that the server lives.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, scope auth.Scope) (*http.Request, bool) {
 	switch {
 	case scope == auth.ScopeNone:
