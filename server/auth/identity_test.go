@@ -437,3 +437,20 @@ func TestCertificates(t *testing.T) {
 		t.Error("nobody has verified it")
 	}
 }
+
+// BenchmarkAuthenticate is what a request's token costs: its hash, and the look-up.
+func BenchmarkAuthenticate(b *testing.B) {
+	token, hashed := auth.NewToken()
+	who := auth.New(auth.Options{})
+	if _, err := who.SetTokens([]byte("ann " + hashed + " scopes=call\n")); err != nil {
+		b.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/v1/transforms/cascade", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+token)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := who.Authenticate(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
