@@ -80,6 +80,7 @@ func newTab(browser context.Context, t *testing.T, addr string, width, height in
 	t.Helper()
 	ctx, stop := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	b := &tab{t: t, ctx: ctx, base: "http://" + addr + "/ui/"}
+	late := time.AfterFunc(patience, stop) // a browser that opens no tab ends the test, and not the time of all tests
 	b.do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, target, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 			Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 500,
@@ -94,6 +95,7 @@ func newTab(browser context.Context, t *testing.T, addr string, width, height in
 		}
 		return chromedp.Void{}, err
 	})
+	late.Stop()
 	messages := chromedp.Console(ctx)
 	var hearing sync.WaitGroup
 	hearing.Go(func() {

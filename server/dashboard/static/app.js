@@ -109,7 +109,7 @@ let tenants = kinds; // those of them that are not for administrators alone
 
 // extensions are views of transforms and pages that the program brings along.
 async function extensions() {
-  const list = await (await fetch(new URL('extensions.json', import.meta.url))).json();
+  const list = await (await fetch(new URL('extensions.json', import.meta.url), { signal: AbortSignal.timeout(10000) })).json();
   kinds = list.kinds;
   tenants = list.tenants ?? kinds;
   for (const [name, file] of Object.entries(list.views)) extend(name, url(`/ui/${file}`).href);
