@@ -20,7 +20,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	framesTaken       = desc("frames_taken_total", "Frames that this host took.")
 	framesRedelivered = desc("frames_redelivered_total", "Frames that this host took and a host had been given before.")
-	framesDone        = desc("frames_total", "Frames that this host took and what came of them: answered, duplicate, expired, dead, left to another host, or returned.", "result")
+	framesDone        = desc("frames_total", "Frames that this host took and what came of them: answered, duplicate, expired, dead, or left to another host.", "result")
 	framesUnderWay    = desc("frames_under_way", "Frames that this host has.")
 	progressTotal     = desc("progress_total", "Times that the server was told that a frame is under way.")
 	faultsTotal       = desc("faults_total", "Times that the server did not confirm what was done, that frames waited and did not come, and that asking failed.", "fault")
@@ -57,7 +57,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(framesDone, s.Expired, "expired")
 	counter(framesDone, s.Dead, "dead")
 	counter(framesDone, s.Failed, "left")
-	counter(framesDone, s.Returned, "returned")
 	gauge(framesUnderWay, uint64(s.UnderWay))
 	counter(progressTotal, s.Progress)
 	counter(faultsTotal, s.Unacknowledged, "unacknowledged")

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,12 +9,10 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/resonhost/resonhost/host"
-	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // Headers of a dead letter. Its body is the message as it was submitted.
@@ -151,87 +148,4 @@ func (f *Fleet) history(ctx context.Context, name string) (notes []string) {
 		notes = append(notes, oneLine(string(msg.Data)))
 	}
 	return notes
-}
-
-// advisory is what a server tells of a frame that was given to hosts as often as it may.
-type advisory struct {
-	Stream     string `json:"stream"`
-	Consumer   string `json:"consumer"`
-	Sequence   uint64 `json:"stream_seq"`
-	Deliveries uint64 `json:"deliveries"`
-}
-
-// bury moves frames to the dead letters of which the server says that no host has done them.
-func (w *Worker) bury(c jetstream.Consumer) {
-	for w.taking.Err() == nil {
-		it, err := c.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
-			jetstream.PullHeartbeat(pullBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
-		for err == nil {
-			var msg jetstream.Msg
-			if msg, err = it.Next(jetstream.NextContext(w.taking)); err == nil {
-				w.buryOne(msg)
-			}
-		}
-		if it != nil {
-			w.giveBack(it)
-		}
-		_ = wait.For(w.taking, reconnectWait)
-	}
-}
-
-func (w *Worker) buryOne(msg jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(w.work, 20*time.Second) // less than the consumer waits
-	defer cancel()
-	if err := w.lost(ctx, msg.Data()); err != nil {
-		w.log.Warn("a frame that no host has done could not be moved to the dead letters; it is tried again", "error", err)
-		_ = msg.NakWithDelay(time.Second) // else it comes again later
-		return
-	}
-	if err := msg.DoubleAck(ctx); err != nil {
-		w.log.Debug("what a server tells could not be acknowledged, and comes again", "error", err)
-	}
-}
-
-// lost moves the frame of an advisory to the dead letters, unless it is done or gone.
-func (w *Worker) lost(ctx context.Context, data []byte) error {
-	f := w.fleet
-	var a advisory
-	if err := json.Unmarshal(data, &a); err != nil || a.Stream != f.names.tasks || a.Sequence == 0 {
-		w.log.Error("what a server tells of a frame cannot be read, and is dropped", "stream", a.Stream, "sequence", a.Sequence, "error", err)
-		return nil
-	}
-	msg, err := f.tasks.GetMsg(ctx, a.Sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	id, named := ParseID(msg.Header.Get(nats.MsgIdHdr))
-	done := false
-	if named {
-		if done, err = f.answered(ctx, id); err != nil {
-			return err
-		}
-	}
-	if !done {
-		l := &letter{
-			name: letterName(a.Sequence, msg.Time), message: msg, deliveries: a.Deliveries,
-			reason: fmt.Sprintf("it was given to hosts %d times, and none has answered", a.Deliveries),
-		}
-		if err := f.bury(ctx, l); err != nil {
-			return err
-		}
-		w.counts.dead.Add(1)
-		w.log.Warn("a frame is a dead letter", "frame", msg.Header.Get(nats.MsgIdHdr), "letter", l.name, "reason", l.reason)
-		if named {
-			if _, err := f.publishAnswer(ctx, id, l.answer(f.cfg.Name, host.KindHost)); err != nil {
-				return err
-			}
-		}
-	}
-	if err := f.tasks.DeleteMsg(ctx, a.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return err
-	}
-	return nil
 }

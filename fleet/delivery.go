@@ -40,6 +40,7 @@ type delivery struct {
 	id    ID
 	named bool // it has an ID
 	frame *Frame
+	given bool // it was tried to give the frame up
 }
 
 // name is what logs call the frame.
@@ -53,6 +54,9 @@ func (d *delivery) name() string {
 // letter is the name that the frame has as a dead letter: of its place in the stream, and the time at which it came there, since
 // places begin anew in a stream that is made anew.
 func (d *delivery) letter() string { return letterName(d.meta.Sequence.Stream, d.meta.Timestamp) }
+
+// deliveries is how often hosts were given the frame to do. The last time it is given is only to give it up.
+func (d *delivery) deliveries() uint64 { return min(d.meta.NumDelivered, d.w.most) }
 
 // do does a frame.
 func (w *Worker) do(msg jetstream.Msg) {
@@ -100,6 +104,9 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.ack(ctx)
 		}
 	}
+	if d.meta.NumDelivered > w.most {
+		return d.give(ctx, host.KindHost, fmt.Errorf("it was given to hosts %d times, and none has answered", d.deliveries()))
+	}
 	a := &Answer{Host: w.fleet.cfg.Name, Digest: digest(d.msg.Data())}
 	if late := d.frame.Deadline; !late.IsZero() && !time.Now().Before(late) {
 		w.counts.expired.Add(1)
@@ -107,7 +114,7 @@ func (d *delivery) run(ctx context.Context) error {
 			Kind: host.KindTimeout, Transform: d.frame.Transform, Message: "the frame waited past the caller's deadline",
 		})
 	} else if a.Outcomes, err = w.outcomes(ctx, d.frame); err != nil {
-		if a.Outcomes == nil || d.meta.NumDelivered < uint64(w.most) {
+		if a.Outcomes == nil || d.meta.NumDelivered < w.most {
 			return err
 		}
 		if err := d.bury(ctx, err); err != nil {
@@ -145,26 +152,28 @@ func (d *delivery) ack(ctx context.Context) error {
 // letter.
 func (d *delivery) leave(ctx context.Context, why error) {
 	log := d.w.log.With("frame", d.name(), "delivery", d.meta.NumDelivered)
-	if d.meta.NumDelivered < uint64(d.w.most) {
-		log.Info("a frame is left to another host", "error", why)
-		d.note(ctx, why)
-		delay := min(lastDelay, firstDelay<<(2*min(d.meta.NumDelivered-1, 5)))
-		if err := d.msg.NakWithDelay(delay); err != nil {
-			log.Debug("a frame could not be given back, and waits for its time", "error", err)
+	if d.meta.NumDelivered >= d.w.most && !d.given {
+		kind := host.KindHost
+		if e := (*host.Error)(nil); errors.As(why, &e) {
+			kind = e.Kind
 		}
-		return
+		err := d.give(ctx, kind, why)
+		if err == nil {
+			return
+		}
+		log.Warn("a frame that hosts have given up could not be moved to the dead letters; it is tried again", "error", err)
 	}
-	kind, reason := host.KindHost, why
-	if e := (*host.Error)(nil); errors.As(why, &e) {
-		kind = e.Kind
-	}
-	if err := d.give(ctx, kind, reason); err != nil {
-		log.Warn("a frame that hosts have given up could not be moved to the dead letters; it will be when the server tells of it", "error", err)
+	log.Info("a frame is left to another host", "error", why)
+	d.note(ctx, why)
+	delay := min(lastDelay, firstDelay<<(2*min(d.meta.NumDelivered-1, 5)))
+	if err := d.msg.NakWithDelay(delay); err != nil {
+		log.Debug("a frame could not be given back, and waits for its time", "error", err)
 	}
 }
 
 // give gives a frame up: it becomes a dead letter, is answered if it has an ID, and is acknowledged.
 func (d *delivery) give(ctx context.Context, kind host.Kind, why error) error {
+	d.given = true
 	if err := d.bury(ctx, why); err != nil {
 		return err
 	}
@@ -178,7 +187,7 @@ func (d *delivery) give(ctx context.Context, kind host.Kind, why error) error {
 func (d *delivery) dead(why error) *letter {
 	return &letter{
 		name: d.letter(), message: &jetstream.RawStreamMsg{Header: d.msg.Headers(), Data: d.msg.Data(), Time: d.meta.Timestamp},
-		deliveries: d.meta.NumDelivered, reason: why.Error(),
+		deliveries: d.deliveries(), reason: why.Error(),
 	}
 }
 

@@ -34,7 +34,7 @@ type Fleet struct {
 	refused  repeats     // what the connection tells
 	deadFull atomic.Bool // and the log was told
 
-	tasks, results, dead, lost jetstream.Stream
+	tasks, results, dead jetstream.Stream
 }
 
 // openTimeout is how long the streams of a fleet take at most to be made and read.

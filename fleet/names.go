@@ -10,8 +10,8 @@ import (
 
 // names are what a fleet's streams and subjects are called. ARCHITECTURE.md has a table of them.
 type names struct {
-	tasks, results, dead, lost string // streams
-	worker, undertaker         string // consumers
+	tasks, results, dead string // streams
+	worker               string // consumer
 
 	prefix string // of subjects, with its dot
 }
@@ -19,8 +19,8 @@ type names struct {
 func newNames(fleet string) names {
 	stream := "RESONHOST_" + fleet + "_"
 	return names{
-		tasks: stream + "TASKS", results: stream + "RESULTS", dead: stream + "DEAD", lost: stream + "LOST",
-		worker: "worker", undertaker: "undertaker",
+		tasks: stream + "TASKS", results: stream + "RESULTS", dead: stream + "DEAD",
+		worker: "worker",
 		prefix: "resonhost." + fleet + ".",
 	}
 }
@@ -50,11 +50,6 @@ func (n *names) note(letter, delivery string) string {
 
 // call is the subject of frames that are answered at once, or not at all.
 func (n *names) call() string { return n.prefix + "call" }
-
-// advisories are the subjects by which servers tell that a frame was given to hosts as often as it may.
-func (n *names) advisories() string {
-	return "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + n.tasks + ".*"
-}
 
 // ID names a frame: the submission it is of, and its number in there. The same ID is the same frame, however often
 // it comes.

@@ -11,7 +11,7 @@ import (
 
 // counts are what a worker counts, each as WorkerStats says.
 type counts struct {
-	taken, redelivered, answered, duplicates, expired, dead, failed, returned, progress, unacked, stalled, pullFailed, calls, busy atomic.Uint64
+	taken, redelivered, answered, duplicates, expired, dead, failed, progress, unacked, stalled, pullFailed, calls, busy atomic.Uint64
 }
 
 // WorkerStats is a snapshot of a worker. Counters count from [Fleet.NewWorker], and frames.
@@ -21,9 +21,9 @@ type WorkerStats struct {
 	// Answered is how many frames this host answered first. Duplicates is how many had an answer, or got one
 	// from another host meanwhile. Expired is how many of the answered came too late to be done.
 	Answered, Duplicates, Expired uint64
-	// Dead is how many were moved to the dead letters, Failed how often a frame was left to another host because this one
-	// could not do it, and Returned how often one was given back that had come while the worker was closed.
-	Dead, Failed, Returned uint64
+	// Dead is how many were moved to the dead letters, and Failed how often a frame was left to another host because this one
+	// could not do it.
+	Dead, Failed uint64
 	// Progress is how often the server was told that a frame is under way.
 	Progress uint64
 	// Unacknowledged is how often the server did not confirm that a frame was done, Stalled how often frames waited and did not
@@ -40,7 +40,7 @@ func (w *Worker) Stats() WorkerStats {
 	c := &w.counts
 	return WorkerStats{
 		Taken: c.taken.Load(), Redelivered: c.redelivered.Load(), Answered: c.answered.Load(), Duplicates: c.duplicates.Load(),
-		Expired: c.expired.Load(), Dead: c.dead.Load(), Failed: c.failed.Load(), Returned: c.returned.Load(), Progress: c.progress.Load(),
+		Expired: c.expired.Load(), Dead: c.dead.Load(), Failed: c.failed.Load(), Progress: c.progress.Load(),
 		Unacknowledged: c.unacked.Load(), Stalled: c.stalled.Load(), PullsFailed: c.pullFailed.Load(),
 		Calls: c.calls.Load(), Busy: c.busy.Load(), UnderWay: w.inHand(),
 	}

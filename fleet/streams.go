@@ -14,9 +14,6 @@ import (
 // again for less long.
 const duplicateWindow = 2 * time.Minute
 
-// lostBytes bounds what servers tell of frames that were given to hosts too often.
-const lostBytes = 16 << 20
-
 // minMessage is the least that a server must allow in a message.
 const minMessage = 64 << 10
 
@@ -61,9 +58,7 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 	dead := c(f.names.dead, "dead letters", f.names.deadLetter("*"))
 	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, f.cfg.TaskBytes
 	dead.Discard = jetstream.DiscardOld // a letter must not stop hosts
-	lost := c(f.names.lost, "what servers tell of frames that were given to hosts too often", f.names.advisories())
-	lost.Retention, lost.MaxBytes = jetstream.WorkQueuePolicy, lostBytes
-	return []jetstream.StreamConfig{tasks, results, dead, lost}
+	return []jetstream.StreamConfig{tasks, results, dead}
 }
 
 // openStreams looks at the server's limits, and makes or checks each stream.
@@ -86,7 +81,7 @@ func (f *Fleet) openStreams(ctx context.Context) error {
 	if f.limit < minMessage {
 		return &LimitError{fmt.Sprintf("max_payload is %d bytes", f.limit), fmt.Sprintf("a fleet needs at least %d", minMessage)}
 	}
-	to := []*jetstream.Stream{&f.tasks, &f.results, &f.dead, &f.lost}
+	to := []*jetstream.Stream{&f.tasks, &f.results, &f.dead}
 	for i, want := range f.streams() {
 		if *to[i], err = f.openStream(ctx, want); err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -28,12 +27,6 @@ const (
 	busyPoll = 5 * time.Millisecond
 )
 
-// Bounds of the consumers.
-const (
-	maxPulls   = 10_000  // of all hosts together that wait for a frame
-	maxUnacked = 100_000 // frames under way of all hosts together
-)
-
 // WorkerOptions are how a host does the fleet's frames. The zero value of a field is its default.
 type WorkerOptions struct {
 	// Codecs translate between the media types of frames and of transforms; default [codec.New].
@@ -53,7 +46,7 @@ type Worker struct {
 	log      *slog.Logger
 	consumer jetstream.Consumer
 	ackWait  time.Duration
-	most     int // deliveries
+	most     uint64 // deliveries
 
 	taking context.Context // ends when no more frames are taken
 	stop   context.CancelFunc
@@ -98,21 +91,12 @@ func (w *Worker) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	var err error
-	w.consumer, err = openConsumer(ctx, w.fleet.tasks, &jetstream.ConsumerConfig{
-		Durable: w.fleet.names.worker, FilterSubject: w.fleet.names.task(), AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: w.fleet.cfg.AckWait, MaxDeliver: w.fleet.cfg.MaxDeliver, MaxWaiting: maxPulls, MaxAckPending: maxUnacked,
-	})
+	w.consumer, err = w.fleet.openConsumer(ctx)
 	if err != nil {
 		return err
 	}
 	cfg := w.consumer.CachedInfo().Config
-	w.ackWait, w.most = cfg.AckWait, cfg.MaxDeliver
-	undertaker, err := openConsumer(ctx, w.fleet.lost, &jetstream.ConsumerConfig{
-		Durable: w.fleet.names.undertaker, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxWaiting: maxPulls,
-	})
-	if err != nil {
-		return err
-	}
+	w.ackWait, w.most = cfg.AckWait, deliveriesOf(&cfg)
 	if err := w.listen(); err != nil {
 		return err
 	}
@@ -120,37 +104,9 @@ func (w *Worker) Start(ctx context.Context) error {
 	for range w.opts.Frames {
 		w.group.Go(w.take)
 	}
-	w.group.Go(func() { w.bury(undertaker) })
 	w.group.Go(w.watchPulls)
 	w.watch.Go(w.keepAlive)
 	return nil
-}
-
-// openConsumer makes a consumer, or takes the one that is there.
-func openConsumer(ctx context.Context, s jetstream.Stream, want *jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	var c jetstream.Consumer
-	err := again(ctx, func(ctx context.Context) (err error) {
-		if c, err = s.Consumer(ctx, want.Durable); !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return err
-		}
-		if c, err = s.CreateConsumer(ctx, *want); errors.Is(err, jetstream.ErrConsumerExists) {
-			c, err = s.Consumer(ctx, want.Durable)
-		}
-		return err
-	})
-	name := s.CachedInfo().Config.Name
-	if err != nil {
-		return nil, &StreamError{name, "the consumer " + want.Durable + " cannot be made or read", err}
-	}
-	have := &c.CachedInfo().Config
-	switch {
-	case have.AckPolicy != want.AckPolicy, have.FilterSubject != want.FilterSubject:
-		return nil, &StreamError{name, fmt.Sprintf("the consumer %s is not a fleet's: delete it (nats consumer rm), and it is made anew", want.Durable), nil}
-	case want.MaxDeliver > 0 && (have.MaxDeliver < 1 || have.MaxDeliver > MaxDeliverMost || have.AckWait < MinAckWait):
-		return nil, &StreamError{name, fmt.Sprintf("the consumer %s gives a frame %d times and waits %v: it must be 1 to %d times, and %v or more",
-			want.Durable, have.MaxDeliver, have.AckWait, MaxDeliverMost, MinAckWait), nil}
-	}
-	return c, nil
 }
 
 // Close takes no more frames, and waits for those under way. When ctx ends first, it gives them up, and other hosts do them once
@@ -200,7 +156,7 @@ func (w *Worker) pullFailed(err error) {
 
 // takeFrom does the frames that come by one pull after the other, until they fail or are to begin anew.
 func (w *Worker) takeFrom(it jetstream.MessagesContext, restart <-chan struct{}) error {
-	defer w.giveBack(it)
+	defer w.drain(it)
 	ctx, cancel := context.WithCancel(w.taking)
 	defer cancel()
 	defer watchFor(restart, cancel)()
@@ -240,8 +196,8 @@ func watchFor(closed <-chan struct{}, f func()) (stop func()) {
 	}
 }
 
-// giveBack ends pulls. A frame that has come meanwhile goes to another host.
-func (w *Worker) giveBack(it jetstream.MessagesContext) {
+// drain ends pulls. A frame that has come meanwhile is done: to give it back would spend one of its deliveries.
+func (w *Worker) drain(it jetstream.MessagesContext) {
 	defer it.Stop()
 	it.Drain()
 	for {
@@ -249,10 +205,7 @@ func (w *Worker) giveBack(it jetstream.MessagesContext) {
 		if err != nil {
 			return
 		}
-		w.counts.returned.Add(1)
-		if err := msg.Nak(); err != nil {
-			w.log.Debug("a frame could not be given back, and waits for its time", "error", err)
-		}
+		w.do(msg)
 	}
 }
 
