@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/resonhost/resonhost/host"
@@ -37,7 +38,8 @@ type Answer struct {
 	Host string
 	// Digest is of the frame; zero if that could not be read.
 	Digest Digest
-	// Outcomes are those of the frame's tasks, in their order. Of a frame that could not be read there is one.
+	// Outcomes are those of the frame's tasks, in their order. In the stored form there is one of a frame that could not be read; for the client it
+	// is that of each task.
 	Outcomes []Outcome
 }
 
@@ -57,6 +59,25 @@ type Failure struct {
 	Field string
 	// Transform, Plugin, Version and Hash are as in [host.Error].
 	Transform, Plugin, Version, Hash string
+}
+
+// sent is what is known of a frame that was sent.
+type sent struct {
+	digest Digest
+	tasks  int
+}
+
+// fit holds an answer to the frame that it is to. An answer to a frame that the host could not read has one outcome, which is then that of each task.
+func (a *Answer) fit(to sent) error {
+	switch {
+	case a.Digest == (Digest{}) && len(a.Outcomes) == 1:
+		a.Outcomes = slices.Repeat(a.Outcomes, to.tasks)
+	case a.Digest != to.digest:
+		return ErrKeyReused
+	case len(a.Outcomes) != to.tasks:
+		return fmt.Errorf("%w: the answer has %d outcomes of %d tasks", ErrMalformed, len(a.Outcomes), to.tasks)
+	}
+	return nil
 }
 
 // Append appends the answer's stored form to b. Texts that are too long are cut.

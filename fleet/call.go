@@ -127,7 +127,11 @@ func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
 		case err != nil && ctx.Err() == nil:
 			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: err.Error(), Err: err}
 		case err == nil && reply.Header.Get(headerBusy) == "":
-			return ParseAnswer(reply.Data)
+			a, err := ParseAnswer(reply.Data)
+			if err == nil {
+				err = a.fit(sent{digest(data), len(f.Tasks)})
+			}
+			return a, err
 		}
 		if ctx.Err() != nil || wait.For(ctx, busyWait/2+rand.N(busyWait/2)) != nil { //nolint:gosec // not to be in step is no secret
 			return nil, endedError(ctx, f.Transform)

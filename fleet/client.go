@@ -47,9 +47,6 @@ func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte
 	}
 	for _, f := range c.Frames(transform, tasks) {
 		a, err := c.call(ctx, f)
-		if err == nil && len(a.Outcomes) != len(f.Tasks) {
-			err = fmt.Errorf("%w: the answer has %d outcomes of %d tasks", ErrMalformed, len(a.Outcomes), len(f.Tasks))
-		}
 		for i := range f.Tasks {
 			if err != nil {
 				results = append(results, host.Result{Err: asTask(transform, err)})

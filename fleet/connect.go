@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -50,15 +51,50 @@ func (f *Fleet) connect(ctx context.Context) error {
 			return fmt.Errorf("NKey: %w", err)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+	d := dialer{ctx: ctx}
+	o.CustomDialer, o.SkipHostLookup = &d, true // the dialer looks up, as long as ctx lasts
 	nc, err := o.Connect()
+	if ended := d.opened(); ended != nil {
+		if err == nil {
+			nc.Close()
+		}
+		err = ended
+	}
 	if err != nil {
 		return fmt.Errorf("connect to NATS at %s: %w", Shown(f.cfg.URLs), err)
 	}
 	f.nc = nc
 	f.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(callTimeout))
+	return err
+}
+
+// dialer connects to servers. Until it is opened, its context ends what it does.
+type dialer struct {
+	mu   sync.Mutex
+	ctx  context.Context // guarded by mu
+	keep func() bool     // guarded by mu: keeps the connection though ctx ends; false if it is too late
+}
+
+// Dial implements [nats.CustomDialer].
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(d.ctx, network, address)
+	if err == nil {
+		d.keep = context.AfterFunc(d.ctx, func() { _ = c.Close() })
+	}
+	return c, err
+}
+
+// opened has no context end anything any more. It returns the cause of the context if that has ended before.
+func (d *dialer) opened() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keep != nil {
+		d.keep()
+	}
+	err := context.Cause(d.ctx)
+	d.ctx = context.Background()
 	return err
 }
 

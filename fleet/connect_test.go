@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -144,4 +145,27 @@ func between(tb testing.TB, to string) (addr string, say func(text string)) {
 			tb.Error(err)
 		}
 	}
+}
+
+// TestOpenEnds opens a fleet at a server that takes the connection and says nothing. Opening ends with its context.
+func TestOpenEnds(t *testing.T) {
+	var listen net.ListenConfig
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	tired := errors.New("tired of waiting")
+	accepted := make(chan net.Conn, 1)
+	go func() { // until the client has come
+		if c, err := l.Accept(); err == nil {
+			accepted <- c
+		}
+		cancel(tired)
+	}()
+	if _, err := fleet.Open(ctx, fleet.Config{URLs: "nats://" + l.Addr().String()}); !errors.Is(err, tired) {
+		t.Errorf("error %v", err)
+	}
+	_ = (<-accepted).Close()
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -52,10 +54,19 @@ func passes(err error) bool {
 				return true
 			}
 		}
-		return false
+		return broken(err)
 	}
 	e := (*jetstream.APIError)(nil)
 	return errors.As(err, &e) && e.Code == 503 && codeOf(err) != errFull // a server that has no leader, say
+}
+
+// broken reports whether an error is of a connection that broke: what fills the buffer of a connection is written at once, and its
+// error is the network's own.
+func broken(err error) bool {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
 }
 
 // again does something until it does not fail in a way that passes, or the context ends.

@@ -42,9 +42,9 @@ type Submission struct {
 	group sync.WaitGroup
 
 	mu      sync.Mutex
-	next    uint64            // guarded by mu: the number of the next frame
-	pending map[uint64]Digest // guarded by mu: of frames without an answer
-	ready   []Reply           // guarded by mu: answers that were not read
+	next    uint64          // guarded by mu: the number of the next frame
+	pending map[uint64]sent // guarded by mu: frames without an answer
+	ready   []Reply         // guarded by mu: answers that were not read
 	// early are the numbers of answers that came before their frames, with a key; guarded by mu.
 	early map[uint64]struct{}
 	came  chan struct{} // has a token if there may be some
@@ -67,7 +67,7 @@ func (c *Client) Submit(ctx context.Context, key string, window int) (*Submissio
 		return nil, &abi.FieldError{Field: "key", Rule: fmt.Sprintf("must be 1 to %d letters, digits, _ and -", maxSubmission)}
 	}
 	s := &Submission{
-		client: c, name: key, keyed: key != "", pending: make(map[uint64]Digest), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
+		client: c, name: key, keyed: key != "", pending: make(map[uint64]sent), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
 	}
 	if window <= 0 {
 		window = DefaultWindow
@@ -112,7 +112,7 @@ func (s *Submission) Send(ctx context.Context, f *Frame) (number uint64, err err
 	s.mu.Lock()
 	id := ID{s.name, s.next}
 	s.next++
-	s.pending[id.Number] = digest(data)
+	s.pending[id.Number] = sent{digest(data), len(f.Tasks)}
 	_, early := s.early[id.Number]
 	delete(s.early, id.Number)
 	s.mu.Unlock()
@@ -293,8 +293,10 @@ func (s *Submission) deliver(ctx context.Context, number uint64, header nats.Hea
 	if !waits {
 		return // it came twice
 	}
-	if r.Err == nil && r.Answer.Digest != want && r.Answer.Digest != (Digest{}) {
-		r.Answer, r.Err = nil, fmt.Errorf("frame %d of %s: %w", number, s.name, ErrKeyReused)
+	if r.Err == nil {
+		if err := r.Answer.fit(want); err != nil {
+			r.Answer, r.Err = nil, fmt.Errorf("frame %d of %s: %w", number, s.name, err)
+		}
 	}
 	delete(s.pending, number)
 	s.ready = append(s.ready, r)
@@ -312,7 +314,7 @@ func (f *Fleet) assemble(ctx context.Context, id ID, header nats.Header, data []
 	if errors.Join(err, sizeErr) != nil || pieces < 1 || size < 1 || size > 2*maxOutputs || pieces > size || !submissionName.MatchString(run) {
 		return nil, fmt.Errorf("%w: the answer's pieces are not described as they have to be", ErrMalformed)
 	}
-	whole := make([]byte, 0, min(size, f.limit*min(pieces, 1024)))
+	var whole []byte // which grows as pieces come: that they are as many as they say is not sure
 	for n := range pieces {
 		msg, err := f.result(ctx, f.names.piece(id, run, n), true)
 		if err != nil {

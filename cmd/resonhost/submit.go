@@ -264,9 +264,8 @@ func (s *submitter) refusal(err error) *fleet.Answer {
 // write writes the results of a frame.
 func (s *submitter) write(f sentFrame, a *fleet.Answer) error {
 	for i, line := range f.lines {
-		o := &a.Outcomes[min(i, len(a.Outcomes)-1)] // a frame that could not be read has one for all
 		s.lines++
-		r := o.Result()
+		r := a.Outcomes[i].Result()
 		if r.Err != nil {
 			s.failed++
 			var err error
