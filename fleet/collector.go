@@ -29,13 +29,15 @@ var (
 	queueBytes        = desc("queue_bytes", "Bytes of the frames of the fleet that are not done.")
 	fleetUnderWay     = desc("queue_under_way", "Frames of the fleet that hosts have.")
 	deadLetters       = desc("dead_letters", "Dead letters of the fleet that are kept.")
+	deadDropped       = desc("dead_letters_dropped_total", "Dead letters that were discarded for new ones of this host, because there was no room for both.")
+	streamFill        = desc("stream_fill", "Shares of their bounds that the streams of frames, answers and dead letters take, from 0 to 1.", "stream")
 )
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		framesTaken, framesRedelivered, framesDone, framesUnderWay, progressTotal, faultsTotal, callsTotal,
-		queueFrames, queueBytes, fleetUnderWay, deadLetters,
+		queueFrames, queueBytes, fleetUnderWay, deadLetters, deadDropped, streamFill,
 	} {
 		ch <- d
 	}
@@ -47,9 +49,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, n uint64, label ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), label...)
 	}
-	gauge := func(d *prometheus.Desc, n uint64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n))
+	share := func(d *prometheus.Desc, v float64, label ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label...)
 	}
+	gauge := func(d *prometheus.Desc, n uint64) { share(d, float64(n)) }
 	counter(framesTaken, s.Taken)
 	counter(framesRedelivered, s.Redelivered)
 	counter(framesDone, s.Answered, "answered")
@@ -62,6 +65,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(faultsTotal, s.Unacknowledged, "unacknowledged")
 	counter(faultsTotal, s.Stalled, "stalled")
 	counter(faultsTotal, s.PullsFailed, "pull")
+	counter(deadDropped, s.DeadDropped)
 	counter(callsTotal, s.Calls, "answered")
 	counter(callsTotal, s.Busy, "busy")
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
@@ -75,4 +79,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(queueBytes, q.Bytes)
 	gauge(fleetUnderWay, uint64(q.UnderWay))
 	gauge(deadLetters, q.Dead)
+	share(streamFill, q.TasksFill, "tasks")
+	share(streamFill, q.ResultsFill, "results")
+	share(streamFill, q.DeadFill, "dead")
 }

@@ -17,12 +17,13 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultFleet      = "default"
-	DefaultAckWait    = 10 * time.Second
-	DefaultMaxDeliver = 5
-	DefaultTaskBytes  = 1 << 30
-	DefaultResultAge  = time.Hour
-	DefaultDeadAge    = 7 * 24 * time.Hour
+	DefaultFleet       = "default"
+	DefaultAckWait     = 10 * time.Second
+	DefaultMaxDeliver  = 5
+	DefaultTaskBytes   = 256 << 20
+	DefaultResultBytes = 512 << 20
+	DefaultResultAge   = time.Hour
+	DefaultDeadAge     = 7 * 24 * time.Hour
 )
 
 // Bounds of Config.
@@ -54,10 +55,11 @@ type Config struct {
 	// by default.
 	Replicas int
 	// TaskBytes bounds the frames that wait, and ResultBytes the answers that are kept, in bytes; default
-	// DefaultTaskBytes. Beyond it no more are accepted.
+	// DefaultTaskBytes and DefaultResultBytes. Beyond it no more are accepted. Dead letters have a quarter of TaskBytes. The server
+	// reserves all of it on each replica's disk.
 	TaskBytes, ResultBytes int64
 	// ResultAge is how long an answer is kept, and with it the memory that its frame was done; default
-	// DefaultResultAge, at least MinResultAge.
+	// DefaultResultAge, at least MinResultAge. The answers of a submission without a key go as soon as they were read.
 	ResultAge time.Duration
 	// DeadAge is how long a dead letter is kept; default DefaultDeadAge.
 	DeadAge time.Duration
@@ -76,7 +78,7 @@ func (c Config) withDefaults() Config {
 	c.Fleet = cmp.Or(c.Fleet, DefaultFleet)
 	c.Replicas = cmp.Or(c.Replicas, 1)
 	c.TaskBytes = cmp.Or(c.TaskBytes, DefaultTaskBytes)
-	c.ResultBytes = cmp.Or(c.ResultBytes, DefaultTaskBytes)
+	c.ResultBytes = cmp.Or(c.ResultBytes, DefaultResultBytes)
 	c.ResultAge = cmp.Or(c.ResultAge, DefaultResultAge)
 	c.DeadAge = cmp.Or(c.DeadAge, DefaultDeadAge)
 	c.AckWait = cmp.Or(c.AckWait, DefaultAckWait)

@@ -91,28 +91,40 @@ func (f *Fleet) bury(ctx context.Context, l *letter) error {
 		h.Set(HeaderCut, strconv.Itoa(len(msg.Data)))
 		msg.Data = msg.Data[:room]
 	}
-	f.tellFull(ctx, msg.Size())
-	_, err := f.publishOnce(ctx, msg)
-	return err
+	f.burying.Lock() // so that what two letters push out is not counted twice
+	defer f.burying.Unlock()
+	before := f.tellFull(ctx, msg.Size())
+	if _, err := f.publishOnce(ctx, msg); err != nil {
+		return err
+	}
+	if before != nil {
+		if after, err := f.dead.Info(ctx); err == nil {
+			f.deadDropped.Add(after.State.FirstSeq - before.State.FirstSeq)
+		}
+	}
+	return nil
 }
 
 // tellFull tells the log that the oldest dead letters make room for one of a size: once, until half of the room is free again. A
-// stream that discards is full at one letter and not at the next.
-func (f *Fleet) tellFull(ctx context.Context, size int) {
+// stream that discards is full at one letter and not at the next. It returns how the stream is if it is full, else nil.
+func (f *Fleet) tellFull(ctx context.Context, size int) *jetstream.StreamInfo {
 	info, err := f.dead.Info(ctx)
 	if err != nil {
-		return // storing the letter fails likewise, and tells why
+		return nil // storing the letter fails likewise, and tells why
 	}
 	most := uint64(max(info.Config.MaxBytes, 0))
 	switch full := most > 0 && info.State.Bytes+uint64(size) > most; {
 	case !full && info.State.Bytes <= most/2:
 		f.deadFull.Store(false)
-		return
-	case !full || f.deadFull.Swap(true):
-		return
+		return nil
+	case !full:
+		return nil
+	case f.deadFull.Swap(true):
+		return info
 	}
 	f.log.Warn("the dead letters have no room: the oldest are discarded for new ones", "fleet", f.cfg.Fleet,
 		"stream", f.names.dead, "letters", info.State.Msgs, "bytes", info.State.Bytes, "oldest", info.State.FirstTime)
+	return info
 }
 
 // note stores why a host leaves a frame to another, for its history should it become a dead letter. The history is a help: a

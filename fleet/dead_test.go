@@ -152,6 +152,9 @@ func TestDeadFull(t *testing.T) {
 	if err != nil || info.State.LastSeq != 12 || info.State.Msgs < 1 || info.State.Msgs > 2 {
 		t.Errorf("%+v, error %v", info, err)
 	}
+	if n, want := w.Stats().DeadDropped, info.State.FirstSeq-1; n != want {
+		t.Errorf("%d dead letters were dropped, %d are counted", want, n)
+	}
 	if n := log.count("the dead letters have no room"); n != 1 {
 		t.Errorf("the log was told %d times", n)
 	}

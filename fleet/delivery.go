@@ -58,6 +58,11 @@ func (d *delivery) letter() string { return letterName(d.meta.Sequence.Stream, d
 // deliveries is how often hosts were given the frame to do. The last time it is given is only to give it up.
 func (d *delivery) deliveries() uint64 { return min(d.meta.NumDelivered, d.w.most) }
 
+// again reports whether the frame may have been done before.
+func (d *delivery) again() bool {
+	return d.meta.NumDelivered > 1 || d.msg.Headers().Get(headerAgain) != ""
+}
+
 // do does a frame.
 func (w *Worker) do(msg jetstream.Msg) {
 	w.counts.taken.Add(1)
@@ -95,7 +100,7 @@ func (d *delivery) run(ctx context.Context) error {
 	if err != nil {
 		return d.give(ctx, host.KindInvalidArgument, err)
 	}
-	if d.meta.NumDelivered > 1 || d.msg.Headers().Get(headerAgain) != "" {
+	if d.again() {
 		switch done, err := w.fleet.answered(ctx, d.id); {
 		case err != nil:
 			return err
@@ -126,7 +131,7 @@ func (d *delivery) run(ctx context.Context) error {
 
 // answer publishes the answer, and acknowledges the frame.
 func (d *delivery) answer(ctx context.Context, a *Answer) error {
-	switch first, err := d.w.fleet.publishAnswer(ctx, d.id, a); {
+	switch first, err := d.w.fleet.publishAnswer(ctx, d.id, a, d.again()); {
 	case err != nil:
 		return err
 	case !first:

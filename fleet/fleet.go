@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,9 @@ type Fleet struct {
 	closing  atomic.Bool
 	refused  repeats     // what the connection tells
 	deadFull atomic.Bool // and the log was told
+
+	burying     sync.Mutex    // held while a dead letter is stored
+	deadDropped atomic.Uint64 // letters that went for new ones
 
 	tasks, results, dead jetstream.Stream
 }

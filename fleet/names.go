@@ -37,6 +37,17 @@ func (n *names) piece(id ID, run string, number int) string {
 	return n.prefix + "piece." + id.String() + "." + run + "." + strconv.Itoa(number)
 }
 
+// pieces is the subject of all pieces of a run, or of all runs with "*".
+func (n *names) pieces(id ID, run string) string {
+	return n.prefix + "piece." + id.String() + "." + run + ".*"
+}
+
+// runOf is the run in the subject of a piece of a frame.
+func (n *names) runOf(id ID, subject string) string {
+	run, _, _ := strings.Cut(strings.TrimPrefix(subject, n.prefix+"piece."+id.String()+"."), ".")
+	return run
+}
+
 // resultsOf is the subject of all answers of a submission.
 func (n *names) resultsOf(submission string) string { return n.prefix + "result." + submission + ".*" }
 

@@ -21,12 +21,14 @@ import (
 // headerRoom is how many bytes of a message are left for headers.
 const headerRoom = 4 << 10
 
-// Errors of JetStream that tell what became of a message.
+// Errors of JetStream that tell what became of a message, or of a stream.
 const (
 	errFull     = 10077 // the stream has no room
 	errThere    = 10071 // the subject has a message already
 	errUnderWay = 10164 // another message of the subject is being stored
 	errSameID   = 10158 // another message of the ID is being stored
+	errNoRoom   = 10047 // the server has no room for a stream
+	errNoPeers  = 10005 // no server can have a stream
 )
 
 // ErrFull is in the error of a frame for which the fleet has no room.
@@ -107,20 +109,55 @@ func (f *Fleet) publishOnce(ctx context.Context, msg *nats.Msg) (first bool, err
 	}
 }
 
-// publishAnswer publishes the answer to a frame, and reports whether it was the first.
-func (f *Fleet) publishAnswer(ctx context.Context, id ID, a *Answer) (first bool, err error) {
-	msg := &nats.Msg{Subject: f.names.result(id), Data: a.Append(nil)}
+// publishAnswer publishes the answer to a frame, and reports whether it was the first. again says that there may have been runs before. Pieces of
+// runs whose answer does not count are deleted.
+func (f *Fleet) publishAnswer(ctx context.Context, id ID, a *Answer, again bool) (first bool, err error) {
+	msg, run := &nats.Msg{Subject: f.names.result(id), Data: a.Append(nil)}, ""
 	if len(msg.Data) > f.limit-headerRoom {
-		if err := f.publishPieces(ctx, id, msg); err != nil {
+		run = nuid.Next()
+		if err := f.publishPieces(ctx, id, run, msg); err != nil {
 			return false, err
 		}
 	}
-	return f.publishOnce(ctx, msg)
+	if first, err = f.publishOnce(ctx, msg); err != nil {
+		return false, err
+	}
+	switch {
+	case !first && run != "":
+		f.dropPieces(ctx, f.names.pieces(id, run))
+	case first && again:
+		f.dropRuns(ctx, id, run)
+	}
+	return first, nil
 }
 
-// publishPieces publishes what a message has in pieces, and leaves in it how they are found.
-func (f *Fleet) publishPieces(ctx context.Context, id ID, msg *nats.Msg) error {
-	run, size, whole := nuid.Next(), f.limit-headerRoom, msg.Data
+// dropRuns deletes the pieces of all runs of a frame but one.
+func (f *Fleet) dropRuns(ctx context.Context, id ID, but string) {
+	info, err := f.results.Info(ctx, jetstream.WithSubjectFilter(f.names.pieces(id, "*")))
+	if err != nil {
+		f.log.Debug("pieces of runs before could not be looked for, and stay until they age", "frame", id.String(), "error", err)
+		return
+	}
+	dropped := map[string]bool{but: true}
+	for subject := range info.State.Subjects {
+		run := f.names.runOf(id, subject)
+		if !dropped[run] {
+			dropped[run] = true
+			f.dropPieces(ctx, f.names.pieces(id, run))
+		}
+	}
+}
+
+// dropPieces deletes pieces of an answer that nobody reads.
+func (f *Fleet) dropPieces(ctx context.Context, subject string) {
+	if err := f.results.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+		f.log.Debug("pieces of an answer could not be deleted, and stay until they age", "subject", subject, "error", err)
+	}
+}
+
+// publishPieces publishes what a message has in pieces of a run, and leaves in it how they are found.
+func (f *Fleet) publishPieces(ctx context.Context, id ID, run string, msg *nats.Msg) error {
+	size, whole := f.limit-headerRoom, msg.Data
 	sum := sha256.Sum256(whole)
 	n := 0
 	for rest := whole; len(rest) > 0; n++ {

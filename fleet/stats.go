@@ -24,6 +24,8 @@ type WorkerStats struct {
 	// Dead is how many were moved to the dead letters, and Failed how often a frame was left to another host because this one
 	// could not do it.
 	Dead, Failed uint64
+	// DeadDropped is how many dead letters were discarded for new ones of this host, because there was no room for both.
+	DeadDropped uint64
 	// Progress is how often the server was told that a frame is under way.
 	Progress uint64
 	// Unacknowledged is how often the server did not confirm that a frame was done, Stalled how often frames waited and did not
@@ -40,7 +42,7 @@ func (w *Worker) Stats() WorkerStats {
 	c := &w.counts
 	return WorkerStats{
 		Taken: c.taken.Load(), Redelivered: c.redelivered.Load(), Answered: c.answered.Load(), Duplicates: c.duplicates.Load(),
-		Expired: c.expired.Load(), Dead: c.dead.Load(), Failed: c.failed.Load(), Progress: c.progress.Load(),
+		Expired: c.expired.Load(), Dead: c.dead.Load(), Failed: c.failed.Load(), Progress: c.progress.Load(), DeadDropped: w.fleet.deadDropped.Load(),
 		Unacknowledged: c.unacked.Load(), Stalled: c.stalled.Load(), PullsFailed: c.pullFailed.Load(),
 		Calls: c.calls.Load(), Busy: c.busy.Load(), UnderWay: w.inHand(),
 	}
@@ -56,6 +58,17 @@ type QueueStats struct {
 	Oldest time.Duration
 	// Dead is how many dead letters are kept.
 	Dead uint64
+	// TasksFill, ResultsFill and DeadFill are the shares of their bounds that the streams of frames, answers and dead letters take, from 0 to 1; 0
+	// of a stream without a bound.
+	TasksFill, ResultsFill, DeadFill float64
+}
+
+// fill is the share of its bound that a stream takes.
+func fill(info *jetstream.StreamInfo) float64 {
+	if info.Config.MaxBytes <= 0 {
+		return 0
+	}
+	return float64(info.State.Bytes) / float64(info.Config.MaxBytes)
 }
 
 // Queue asks the server what waits in the fleet. Before the worker is started that is an error.
@@ -83,6 +96,11 @@ func (f *Fleet) queue(ctx context.Context, c jetstream.Consumer) (q QueueStats, 
 	if err != nil {
 		return q, err
 	}
+	results, err := w.fleet.results.Info(ctx)
+	if err != nil {
+		return q, err
+	}
 	q.Dead = dead.State.Msgs
+	q.TasksFill, q.ResultsFill, q.DeadFill = fill(tasks), fill(results), fill(dead)
 	return q, nil
 }

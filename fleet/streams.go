@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -56,7 +57,7 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 	results := c(f.names.results, "answers to frames, which are the record of those that are done", f.names.prefix+"result.>", f.names.prefix+"piece.>", f.names.note("*", "*"))
 	results.MaxBytes, results.MaxAge, results.AllowDirect = f.cfg.ResultBytes, f.cfg.ResultAge, true
 	dead := c(f.names.dead, "dead letters", f.names.deadLetter("*"))
-	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, f.cfg.TaskBytes
+	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, max(1, f.cfg.TaskBytes/4)
 	dead.Discard = jetstream.DiscardOld // a letter must not stop hosts
 	return []jetstream.StreamConfig{tasks, results, dead}
 }
@@ -104,17 +105,26 @@ func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (je
 		}
 		return err
 	})
-	if err != nil {
+	switch code := codeOf(err); {
+	case code == errNoRoom || code == errNoPeers && strings.Contains(err.Error(), "insufficient storage"):
+		all := int64(0)
+		for _, s := range f.streams() {
+			all += s.MaxBytes
+		}
+		return nil, &StreamError{want.Name, fmt.Sprintf("there is no room for %d bytes on %d servers: the streams of a fleet reserve %d bytes together, TaskBytes and ResultBytes and a quarter of TaskBytes. Choose less, or give JetStream more (max_file_store). Streams of the fleet that are there keep what they have reserved (nats stream ls)",
+			want.MaxBytes, want.Replicas, all), err}
+	case err != nil:
 		return nil, &StreamError{want.Name, fmt.Sprintf("cannot be made or read, with %d replicas and %d bytes", want.Replicas, want.MaxBytes), err}
 	}
-	if reason := differs(&s.CachedInfo().Config, &want); reason != "" {
+	if reason := differs(&s.CachedInfo().Config, &want, f.limit); reason != "" {
 		return nil, &StreamError{want.Name, reason, nil}
 	}
 	return s, nil
 }
 
-// differs says in what a stream is not as a fleet needs it, "" if it is. Its bounds are its owner's to choose.
-func differs(have, want *jetstream.StreamConfig) string {
+// differs says in what a stream is not as a fleet needs it, "" if it is. Its bounds are its owner's to choose, but for what has it discard a
+// frame or an answer unsaid. limit is how many bytes a message may have.
+func differs(have, want *jetstream.StreamConfig, limit int) string {
 	is := func(what string, have, want any) string {
 		return fmt.Sprintf("%s is %v, and must be %v: change it (nats stream edit), or take another name for the fleet", what, have, want)
 	}
@@ -129,6 +139,12 @@ func differs(have, want *jetstream.StreamConfig) string {
 		return is("the discard policy", have.Discard, want.Discard)
 	case have.Replicas < want.Replicas:
 		return is("the number of replicas", have.Replicas, fmt.Sprintf("at least %d", want.Replicas))
+	case have.MaxMsgSize > 0 && int(have.MaxMsgSize) < limit:
+		return is("max_msg_size", have.MaxMsgSize, fmt.Sprintf("unlimited, or at least %d", limit))
+	case have.MaxMsgsPerSubject > 0:
+		return is("max_msgs_per_subject", have.MaxMsgsPerSubject, "unlimited")
+	case want.MaxAge == 0 && have.MaxAge > 0:
+		return is("max_age", have.MaxAge, "unlimited")
 	case want.AllowDirect && !have.AllowDirect:
 		return is("allow_direct", have.AllowDirect, want.AllowDirect)
 	case want.MaxAge > 0 && have.MaxAge > 0 && have.MaxAge < MinResultAge:
@@ -137,6 +153,8 @@ func differs(have, want *jetstream.StreamConfig) string {
 		return is("the duplicate window", have.Duplicates, fmt.Sprintf("at least %v", want.Duplicates))
 	case have.DenyDelete || have.DenyPurge || have.Mirror != nil || len(have.Sources) > 0:
 		return "it is a mirror, has sources, or lets nothing be deleted: take another name for the fleet"
+	case have.RePublish != nil || have.SubjectTransform != nil:
+		return "it publishes what it stores again, or changes subjects: take another name for the fleet"
 	case have.NoAck, have.Sealed, have.PersistMode != jetstream.DefaultPersistMode:
 		return "it is sealed, does not acknowledge, or stores later than it acknowledges: take another name for the fleet"
 	}

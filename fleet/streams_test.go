@@ -107,37 +107,51 @@ func TestOpen(t *testing.T) {
 	if !errors.As(err, &stream) || stream.Err == nil || !strings.Contains(err.Error(), "replicas > 1 not supported in non-clustered mode") {
 		t.Errorf("three replicas on one server: error %v", err)
 	}
-	_, err = fleet.Open(t.Context(), fleet.Config{URLs: s.URL(), Fleet: "c", TaskBytes: 1 << 50})
-	if !errors.As(err, &stream) || stream.Err == nil || !strings.Contains(err.Error(), "insufficient") {
+	_, err = fleet.Open(t.Context(), fleet.Config{URLs: s.URL(), Fleet: "c", TaskBytes: 4 << 40, ResultBytes: 1 << 40})
+	if !errors.As(err, &stream) || stream.Err == nil || !strings.HasPrefix(stream.Reason, "there is no room for 4398046511104 bytes on 1 servers: the streams of a fleet reserve 6597069766656 bytes together") {
 		t.Errorf("more bytes than the server has: error %v", err)
 	}
 }
 
-// TestOpenDenied opens a fleet whose stream of tasks lets nothing be deleted, and one whose stream is a mirror.
+// TestOpenDenied opens fleets whose stream of results is not as it has to be.
 func TestOpenDenied(t *testing.T) {
 	s := natstest.Start(t)
 	_, js := jet(t, s.URL())
 	open(t, fleet.Config{URLs: s.URL(), Fleet: "a", TaskBytes: 1 << 20, ResultBytes: 1 << 20})
-	for name, change := range map[string]func(c *jetstream.StreamConfig){
-		"delete":  func(c *jetstream.StreamConfig) { c.DenyDelete = true },
-		"purge":   func(c *jetstream.StreamConfig) { c.DenyPurge = true },
-		"sources": func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "RESONHOST_a_DEAD"}} },
+	const denied = "it is a mirror, has sources, or lets nothing be deleted: take another name for the fleet"
+	const elsewhere = "it publishes what it stores again, or changes subjects: take another name for the fleet"
+	const edit = ": change it (nats stream edit), or take another name for the fleet"
+	for name, c := range map[string]struct {
+		stream string
+		change func(c *jetstream.StreamConfig)
+		want   string
+	}{
+		"delete":    {"RESULTS", func(c *jetstream.StreamConfig) { c.DenyDelete = true }, denied},
+		"purge":     {"RESULTS", func(c *jetstream.StreamConfig) { c.DenyPurge = true }, denied},
+		"sources":   {"RESULTS", func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "RESONHOST_a_DEAD"}} }, denied},
+		"republish": {"RESULTS", func(c *jetstream.StreamConfig) { c.RePublish = &jetstream.RePublish{Destination: "elsewhere.>"} }, elsewhere},
+		"transform": {"RESULTS", func(c *jetstream.StreamConfig) {
+			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: c.Subjects[0], Destination: "resonhost.transform.piece.>"}
+		}, elsewhere},
+		"size":    {"RESULTS", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }, "max_msg_size is 1000, and must be unlimited, or at least 1048576" + edit},
+		"subject": {"TASKS", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject is 1, and must be unlimited" + edit},
+		"age":     {"TASKS", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h0m0s, and must be unlimited" + edit},
 	} {
-		tasks, err := js.Stream(t.Context(), "RESONHOST_a_RESULTS")
+		stream, err := js.Stream(t.Context(), "RESONHOST_a_"+c.stream)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg := tasks.CachedInfo().Config
-		cfg.Name, cfg.Subjects = "RESONHOST_"+name+"_RESULTS", nil
-		for _, part := range []string{"result.>", "piece.>", "note.*.*"} {
-			cfg.Subjects = append(cfg.Subjects, "resonhost."+name+"."+part)
+		cfg := stream.CachedInfo().Config
+		cfg.Name = "RESONHOST_" + name + "_" + c.stream
+		for i, subject := range cfg.Subjects {
+			cfg.Subjects[i] = strings.Replace(subject, ".a.", "."+name+".", 1)
 		}
-		change(&cfg)
+		c.change(&cfg)
 		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
-			t.Fatal(err)
+			t.Fatal(name, err)
 		}
 		_, err = fleet.Open(t.Context(), fleet.Config{URLs: s.URL(), Fleet: name, TaskBytes: 1 << 20, ResultBytes: 1 << 20})
-		if stream := (*fleet.StreamError)(nil); !errors.As(err, &stream) || stream.Reason != "it is a mirror, has sources, or lets nothing be deleted: take another name for the fleet" {
+		if e := (*fleet.StreamError)(nil); !errors.As(err, &e) || e.Reason != c.want {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}

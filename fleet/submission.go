@@ -2,11 +2,8 @@ package fleet
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -42,9 +39,11 @@ type Submission struct {
 	group sync.WaitGroup
 
 	mu      sync.Mutex
-	next    uint64          // guarded by mu: the number of the next frame
-	pending map[uint64]sent // guarded by mu: frames without an answer
-	ready   []Reply         // guarded by mu: answers that were not read
+	next    uint64            // guarded by mu: the number of the next frame
+	pending map[uint64]sent   // guarded by mu: frames without an answer
+	ready   []arrived         // guarded by mu: answers that were not read
+	done    []arrived         // guarded by mu: answers that were read and are not deleted, without a key
+	frames  map[uint64]uint64 // guarded by mu: the places of frames in the stream of tasks, without a key
 	// early are the numbers of answers that came before their frames, with a key; guarded by mu.
 	early map[uint64]struct{}
 	came  chan struct{} // has a token if there may be some
@@ -61,13 +60,13 @@ type Reply struct {
 
 // Submit begins a submission, which the caller closes. key is its name, 1 to 64 letters, digits, _ and -: whoever submits the same frames
 // in the same order under the same name gets the same answers, and nothing is done twice for it, as long as answers are kept. With "" the
-// submission is new. window is how many frames have no answer at most that was read; 0 for DefaultWindow.
+// submission is new, and its answers are deleted once they were read. window is how many frames have no answer at most that was read; 0 for DefaultWindow.
 func (c *Client) Submit(ctx context.Context, key string, window int) (*Submission, error) {
 	if key != "" && !submissionName.MatchString(key) {
 		return nil, &abi.FieldError{Field: "key", Rule: fmt.Sprintf("must be 1 to %d letters, digits, _ and -", maxSubmission)}
 	}
 	s := &Submission{
-		client: c, name: key, keyed: key != "", pending: make(map[uint64]sent), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
+		client: c, name: key, keyed: key != "", pending: make(map[uint64]sent), frames: make(map[uint64]uint64), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
 	}
 	if window <= 0 {
 		window = DefaultWindow
@@ -82,13 +81,16 @@ func (c *Client) Submit(ctx context.Context, key string, window int) (*Submissio
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	s.group.Go(func() { s.follow(it, last) })
+	if !s.keyed {
+		s.group.Go(s.free)
+	}
 	return s, nil
 }
 
 // Name returns the submission's name.
 func (s *Submission) Name() string { return s.name }
 
-// Close reads no more answers. Frames that were sent are done all the same.
+// Close reads no more answers. It deletes those that were read of a submission without a key, for which it waits 2 s at most. Frames that were sent are done all the same.
 func (s *Submission) Close() {
 	s.end()
 	s.group.Wait()
@@ -147,7 +149,12 @@ func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) 
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		bounded, cancel := context.WithTimeout(ctx, republishFor)
 		err := again(bounded, func(ctx context.Context) error {
-			_, err := s.client.fleet.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()), jetstream.WithRetryAttempts(0))
+			ack, err := s.client.fleet.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()), jetstream.WithRetryAttempts(0))
+			if err == nil && !s.keyed {
+				s.mu.Lock()
+				s.frames[id.Number] = ack.Sequence
+				s.mu.Unlock()
+			}
 			return err
 		})
 		cancel()
@@ -172,7 +179,7 @@ func (s *Submission) recall(ctx context.Context, id ID, early bool) (done bool, 
 	case err != nil:
 		return false, fmt.Errorf("look for an answer: %w", err)
 	}
-	s.deliver(ctx, id.Number, msg.Header, msg.Data)
+	s.deliver(ctx, id.Number, msg.Sequence, msg.Header, msg.Data)
 	return true, nil
 }
 
@@ -200,12 +207,15 @@ func (s *Submission) Next(ctx context.Context) (Reply, error) {
 			r := s.ready[0]
 			s.ready = s.ready[1:]
 			more := len(s.ready) > 0
+			if !s.keyed {
+				s.done = append(s.done, arrived{Reply: Reply{Number: r.Number}, sequence: r.sequence, pieces: r.pieces})
+			}
 			s.mu.Unlock()
 			<-s.window
 			if more {
 				s.wake()
 			}
-			return r, nil
+			return r.Reply, nil
 		}
 		s.mu.Unlock()
 		select {
@@ -258,7 +268,7 @@ func (s *Submission) follow(it jetstream.MessagesContext, last uint64) {
 				continue // none of ours
 			}
 			last = meta.Sequence.Stream
-			s.deliver(s.ctx, id.Number, msg.Headers(), msg.Data())
+			s.deliver(s.ctx, id.Number, last, msg.Headers(), msg.Data())
 		}
 		it.Stop()
 		for {
@@ -275,7 +285,7 @@ func (s *Submission) follow(it jetstream.MessagesContext, last uint64) {
 }
 
 // deliver has an answer ready, if its frame waits for one.
-func (s *Submission) deliver(ctx context.Context, number uint64, header nats.Header, data []byte) {
+func (s *Submission) deliver(ctx context.Context, number, sequence uint64, header nats.Header, data []byte) {
 	s.mu.Lock()
 	_, waits := s.pending[number]
 	if !waits && s.keyed && number >= s.next {
@@ -299,33 +309,6 @@ func (s *Submission) deliver(ctx context.Context, number uint64, header nats.Hea
 		}
 	}
 	delete(s.pending, number)
-	s.ready = append(s.ready, r)
+	s.ready = append(s.ready, arrived{r, sequence, header.Get(headerRun) != ""})
 	s.wake()
-}
-
-// assemble reads an answer, with its pieces if it has some.
-func (f *Fleet) assemble(ctx context.Context, id ID, header nats.Header, data []byte) (*Answer, error) {
-	run := header.Get(headerRun)
-	if run == "" {
-		return ParseAnswer(data)
-	}
-	pieces, err := strconv.Atoi(header.Get(headerPieces))
-	size, sizeErr := strconv.Atoi(header.Get(headerSize))
-	if errors.Join(err, sizeErr) != nil || pieces < 1 || size < 1 || size > 2*maxOutputs || pieces > size || !submissionName.MatchString(run) {
-		return nil, fmt.Errorf("%w: the answer's pieces are not described as they have to be", ErrMalformed)
-	}
-	var whole []byte // which grows as pieces come: that they are as many as they say is not sure
-	for n := range pieces {
-		msg, err := f.result(ctx, f.names.piece(id, run, n), true)
-		if err != nil {
-			return nil, fmt.Errorf("piece %d of an answer: %w", n, err)
-		}
-		if whole = append(whole, msg.Data...); len(whole) > size {
-			break
-		}
-	}
-	if sum := sha256.Sum256(whole); len(whole) != size || hex.EncodeToString(sum[:]) != header.Get(headerSum) {
-		return nil, fmt.Errorf("%w: the pieces of an answer are not those that it names", ErrMalformed)
-	}
-	return ParseAnswer(whole)
 }

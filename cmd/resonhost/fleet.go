@@ -58,7 +58,7 @@ func (o *options) memberSettings() []setting {
 		{"nats-listen", "with --nats embedded, listen at the loopback `ADDRESS`", embedded.DefaultListen, value.Text(&f.listen)},
 		{"fleet-replicas", "store what is of the fleet on `N` servers: 1, 3 or 5; of streams that are not there yet", "1", value.Count(&f.Replicas)},
 		{"fleet-task-bytes", "let frames that wait have `SIZE` together; of a stream that is not there yet", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.TaskBytes)},
-		{"fleet-result-bytes", "let answers have `SIZE` together; likewise", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.ResultBytes)},
+		{"fleet-result-bytes", "let answers have `SIZE` together; likewise", value.Bytes(fleet.DefaultResultBytes), value.Size(&f.ResultBytes)},
 		{"fleet-result-age", "keep answers for `TIME`, and know for as long that a frame is done; likewise", fleet.DefaultResultAge.String(), value.Duration(&f.ResultAge)},
 		{"fleet-ack-wait", "count a host as dead after `TIME` without a sign of life; of a fleet that no host has been of", fleet.DefaultAckWait.String(), value.Duration(&f.AckWait)},
 		{"fleet-max-deliver", "give a frame to hosts `N` times at most; likewise", fmt.Sprint(fleet.DefaultMaxDeliver), value.Count(&f.MaxDeliver)},
