@@ -1,7 +1,7 @@
 package fleet
 
-// SetDraining has the worker take no more frames and calls, or take them again. Frames under way go on. Frames that have come and
-// are not begun go to other hosts.
+// SetDraining has the worker take no more frames and calls, or take them again. Frames under way go on, and those that have come are
+// done.
 func (w *Worker) SetDraining(draining bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
