@@ -96,7 +96,7 @@ func (f *Fleet) queue(ctx context.Context, c jetstream.Consumer) (q QueueStats, 
 	if err != nil {
 		return q, err
 	}
-	results, err := w.fleet.results.Info(ctx)
+	results, err := f.results.Info(ctx)
 	if err != nil {
 		return q, err
 	}
