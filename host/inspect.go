@@ -65,6 +65,9 @@ func Inspect(ctx context.Context, s Source, cfg Config) (Inspection, error) {
 	}
 	in := inspection(v.engine.(sandbox).Info(), v.cfg.PluginConfig)
 	in.Tests = v.tests
+	if len(v.growing) > 0 {
+		in.Warnings = append(slices.Clone(in.Warnings), growth(v.growing))
+	}
 	if w := overBudget(in.Memory, v.cfg.MaxInstances, ps.cfg.MemoryBudget); w != "" {
 		in.Warnings = append(slices.Clone(in.Warnings), w)
 	}

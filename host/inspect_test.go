@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -104,6 +105,48 @@ func TestInspectWarnsOfBudget(t *testing.T) {
 		if got := slices.ContainsFunc(tight.Warnings, names); got != warned {
 			t.Errorf("budget %d of instances of %d: warnings %q", budget, in.Memory, tight.Warnings)
 		}
+	}
+}
+
+// TestInspectOfLitter has a guest of Go's runtime whose self-test leaves little garbage and whose tasks
+// leave much: the test beside it shows what a frame of those takes, and the budget counts its instances.
+func TestInspectOfLitter(t *testing.T) {
+	wasm := guesttest.Build(t, "./testdata/guests/litter")
+	compiled := t.TempDir() // once
+	large := fmt.Appendf(nil, `{"transform": "litter", "input": %q, "output": "ok"}`, strings.Repeat("x", 64))
+	for name, c := range map[string]struct {
+		isolation host.Isolation
+		tests     []byte
+		grows     bool
+	}{
+		"pristine":      {host.IsolationPristine, large, false}, // no task shares a frame
+		"frame":         {host.IsolationFrame, large, true},
+		"frame, little": {host.IsolationFrame, []byte(`{"transform": "litter", "input": "x", "output": "ok"}`), false},
+		"shared":        {host.IsolationShared, large, false}, // what has grown goes on
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := host.Config{Workers: 4, CacheDir: compiled, Defaults: host.PluginConfig{CompileTimeout: time.Hour, MaxInstances: 4, Isolation: c.isolation}}
+			s := host.Source{Name: "litter", WASM: wasm, Tests: c.tests}
+			in, err := host.Inspect(t.Context(), s, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			grows := func(w string) bool { return strings.HasPrefix(w, "litter: tasks grow their instance's memory") }
+			if got := slices.ContainsFunc(in.Warnings, grows); got != c.grows {
+				t.Errorf("told of growth %v, want %v: %q", got, c.grows, in.Warnings)
+			}
+			for budget, want := range map[int64]bool{4 * in.Memory: false, 4*in.Memory - 1: true} {
+				cfg.MemoryBudget = budget
+				tight, err := host.Inspect(t.Context(), s, cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				names := func(w string) bool { return strings.Contains(w, "--memory-budget") }
+				if got := slices.ContainsFunc(tight.Warnings, names); got != want {
+					t.Errorf("budget %d of instances of %d: warnings %q", budget, in.Memory, tight.Warnings)
+				}
+			}
+		})
 	}
 }
 

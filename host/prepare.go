@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/host/internal/keeper"
@@ -119,7 +120,12 @@ func warnings(info module.Info, cfg PluginConfig) []string {
 	if len(info.Growing) == 0 || !cfg.Isolation.resets() || info.NoReset != nil {
 		return info.Warnings
 	}
-	return append(slices.Clone(info.Warnings), strings.Join(info.Growing, ", ")+": "+registry.Growing)
+	return append(slices.Clone(info.Warnings), growth(info.Growing))
+}
+
+// growth is the warning of transforms that grow their instance's memory.
+func growth(transforms []string) string {
+	return strings.Join(transforms, ", ") + ": " + registry.Growing
 }
 
 // try has a version pass its tests, and sees whether it can go on with the states of streams.
@@ -129,9 +135,12 @@ func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deplo
 	if translate == nil {
 		translate = formsOfJSON
 	}
-	t := &tester{version: v, translate: translate, stop: ps.ending, states: make(map[[2]string][]byte)}
+	t := &tester{version: v, translate: translate, stop: ps.ending, states: make(map[[2]string][]byte), last: make(map[int]abi.Item)}
 	if v.tests, err = runTests(ctx, t); err != nil {
 		return StepSelfTest, err
+	}
+	if len(v.growing) > 0 {
+		ps.log.Warn("a plugin may not do what it should", "plugin", v.manifest.Name, "reason", growth(v.growing))
 	}
 	var serves *version
 	if before != nil {

@@ -25,6 +25,7 @@ type tester struct {
 	translate Translator
 	stop      context.Context //nolint:containedctx // ends what the guest does
 	states    map[[2]string][]byte
+	last      map[int]abi.Item // of each transform, that of its last test with an output
 }
 
 // comparison is a test that ended well, for the interpreter to do it again.
@@ -103,7 +104,28 @@ func (t *tester) runAll(ctx context.Context, cases []testcase.Case, verify bool)
 			in = nil
 		}
 	}
+	t.tryFrames(ctx)
 	return compare, nil
+}
+
+// tryFrames notes which transforms grow an instance if their last test shares a frame with as many like it
+// as may: tests beside a plugin may be larger than its self-tests, by which instances begin.
+func (t *tester) tryFrames(ctx context.Context) {
+	v, sandbox := t.version, t.version.engine.(sandbox)
+	for at := range v.manifest.Transforms {
+		item, ok := t.last[at]
+		if !ok || !v.cfg.Isolation.resets() {
+			continue
+		}
+		in, err := sandbox.Plugin.Borrow(ctx)
+		if err != nil {
+			return // it is only tried
+		}
+		if sandbox.Module().Grows(ctx, in.Instance, at, item) {
+			v.growing = append(v.growing, v.manifest.Transforms[at].Name)
+		}
+		in.Discard()
+	}
 }
 
 // run runs a test. What it returns is nil if the guest did not end it well.
@@ -154,6 +176,7 @@ func (t *tester) run(ctx context.Context, in *registry.Instance, c *testcase.Cas
 	if c.Key != "" {
 		t.states[key] = got[0].State
 	}
+	t.last[at] = item[0]
 	output, err := encode(got[0].Payload)
 	if err != nil {
 		return nil, fmt.Errorf("the output is not of its media type: %w", err)

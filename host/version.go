@@ -33,6 +33,7 @@ type version struct {
 	breaker  breaker.Breaker
 	sampler  *sampler.Sampler // of its tasks; nil without
 	tests    int              // of record.source.Tests, which it passed
+	growing  []string         // transforms of which these tests grow an instance, see growth
 	loading  time.Duration    // how long prepare took
 	cfg      ofVersion        // but for an isolation that the module cannot have
 	// ctx ends when its tasks must: when the host's patience ends, or that with a

@@ -90,13 +90,30 @@ func (m *Module) try(ctx context.Context) error {
 	return closeInstance()
 }
 
+// Grows reports whether as many of an item as share a frame grow an instance, which is as a new one, so that
+// it would have to be replaced. What comes of them does not matter, and is bounded as what is tried.
+func (m *Module) Grows(ctx context.Context, in *Instance, transform int, item abi.Item) bool {
+	if m.opts.Interrupt == Off || m.plugin.Single || m.plugin.Shrinks {
+		return false
+	}
+	m.log.trying.Store(true)
+	defer m.log.trying.Store(false)
+	m.runFull(ctx, in, transform, item)
+	return in.Grown()
+}
+
 // tryFrame runs as many of an item as share a frame, in an instance that is as a new one, unless
 // the item has grown it. What comes of them does not matter, but for the memory that they take.
 func (m *Module) tryFrame(ctx context.Context, in *Instance, index int, item abi.Item) (fuel uint64) {
 	if m.opts.Batch <= 1 || in.Grown() || !in.Reset() {
-		return 0
+		return 0 // a frame has one item, which has been tried
 	}
-	items := slices.Repeat([]abi.Item{item}, m.opts.Batch)
+	return m.runFull(ctx, in, index, item)
+}
+
+// runFull runs a frame that is full of an item.
+func (m *Module) runFull(ctx context.Context, in *Instance, index int, item abi.Item) (fuel uint64) {
+	items := slices.Repeat([]abi.Item{item}, max(1, m.opts.Batch))
 	fuel, _ = in.Run(ctx, &Call{
 		Transform: index, Items: items, Results: make([]abi.Result, len(items)),
 		Limits: Limits{Timeout: tryTime, Fuel: tryFuel},
