@@ -43,8 +43,8 @@ const (
 	crashInterval = 100 * time.Millisecond
 	// crashBeat is how often a process shows that it runs.
 	crashBeat = 10 * time.Millisecond
-	// crashSlack is how late a save may begin, beside what its process stood still for. On a machine with thirty
-	// times as much to run as it can, saves of 120 lives were 73 ms late at most.
+	// crashSlack is how late a save may begin, beside what its process stood still for. On two
+	// cores with a load average of 30, saves of 120 lives were 73 ms late at most.
 	crashSlack = 250 * time.Millisecond
 )
 
