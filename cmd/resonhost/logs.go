@@ -32,7 +32,7 @@ func logsCommand(std stdio) *cli.Command {
 			"missing is told on standard error. Control characters are printed as in Go. NAME is the\n" +
 			"plugin's, or that of its file without .wasm. A log may tell of any tenant's tasks, so it takes\n" +
 			"a token with the scopes read and admin.\n\n" + exitCodes,
-		Flags: append(flags(o.remote.settings(), o.config()),
+		Flags: append(append(o.remote.flags(), flags(o.config())...),
 			setting{name: "follow", usage: "go on with the lines that come", value: value.Toggle{P: &l.follow}}.flag(),
 			setting{"tail", "begin with the last `N` lines that are kept", "all", value.CountOrNone(&l.tail)}.flag(),
 			setting{"since", "print no line that is older than this `TIME`, such as 10m", "any", value.Duration(&l.since)}.flag(),

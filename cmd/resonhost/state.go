@@ -76,7 +76,7 @@ func stateCommand(std stdio) *cli.Command {
 			"   save     have the host that resonhost run serves at --url save now what has changed\n\n" +
 			"No host may have the store open meanwhile, save aside. A record that cannot be read is told on\n" +
 			"standard error, and the others go on; the exit code is 1 then.\n\n" + exitCodes,
-		Flags: append(flags(slices.DeleteFunc(o.stateSettings(), func(s setting) bool { return s.name == "state-interval" }), o.remote.settings(), o.config()),
+		Flags: append(append(flags(slices.DeleteFunc(o.stateSettings(), func(s setting) bool { return s.name == "state-interval" }), o.config()), o.remote.flags()...),
 			word("kind", "take those of `KIND` stream, network, job, output or plugin; of ls and export", &s.kind),
 			word("tenant", "take those of the tenant `NAME`; a single record is of the tenant without a name otherwise", &s.tenant),
 			word("transform", "take those of the transform `NAME`", &s.transform),

@@ -21,7 +21,7 @@ func whoamiCommand(std stdio) *cli.Command {
 		UsageText: "resonhost whoami [options]",
 		Description: "Shows the host the token or client certificate of the options, and prints what it says.\n" +
 			"So it tells whether a token holds, and what its line allows.\n\n" + exitCodes,
-		Flags:        append(flags(o.remote.settings(), o.config()), jsonFlag("print JSON", &o.json)),
+		Flags:        append(append(o.remote.flags(), flags(o.config())...), jsonFlag("print JSON", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
