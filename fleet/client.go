@@ -58,21 +58,30 @@ func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte
 	return results
 }
 
-// Frames returns tasks of one transform as frames that a message has room for: as few as can be, in the order of the tasks. A task that is too
-// large for any message has a frame of its own, which is refused once it is submitted.
+// Frames returns tasks of one transform as frames that a message has room for: as few as can be, in the order of the tasks, but that those of each partition
+// are together. Tasks of one stream keep their order. A task that is too large for any message has a frame of its own, which is refused once it is submitted.
 func (c *Client) Frames(transform string, tasks []Task) (frames []*Frame) {
 	room := c.fleet.limit - headerRoom
-	for len(tasks) > 0 {
-		f := &Frame{Transform: transform, Tenant: c.tenant, Priority: c.priority, MediaType: c.media}
-		size, n := f.size(), 0
-		for n < min(len(tasks), MaxTasks) {
-			if size += tasks[n].size(); size > room && n > 0 {
-				break
+	empty := Frame{Transform: transform, Tenant: c.tenant, Priority: c.priority, MediaType: c.media}
+	var parts [Partitions + 1][]int // the places of tasks
+	for i := range tasks {
+		p := empty.partitionOf(&tasks[i]) + 1
+		parts[p] = append(parts[p], i)
+	}
+	for _, at := range parts {
+		for len(at) > 0 {
+			f := empty
+			size, n := f.size(), 0
+			for n < min(len(at), MaxTasks) {
+				if size += tasks[at[n]].size(); size > room && n > 0 {
+					break
+				}
+				f.Tasks = append(f.Tasks, tasks[at[n]])
+				n++
 			}
-			n++
+			f.At, at = at[:n:n], at[n:]
+			frames = append(frames, &f)
 		}
-		f.Tasks, tasks = tasks[:n:n], tasks[n:]
-		frames = append(frames, f)
 	}
 	return frames
 }

@@ -19,12 +19,16 @@ const (
 // given as often as it may stays in the stream, and nobody sees it.
 const metaMaxDeliver = "resonhost_max_deliver"
 
-// openConsumer makes the consumer of frames, or takes the one that is there.
-func (f *Fleet) openConsumer(ctx context.Context) (jetstream.Consumer, error) {
+// openConsumer makes the consumer of frames of a partition, or takes the one that is there. Of a partition one frame at a time is given to a host, so that
+// order holds whatever becomes of hosts: the next frame is given when the one before is acknowledged.
+func (f *Fleet) openConsumer(ctx context.Context, partition int) (jetstream.Consumer, error) {
 	want := jetstream.ConsumerConfig{
-		Durable: f.names.worker, FilterSubject: f.names.task(), AckPolicy: jetstream.AckExplicitPolicy, AckWait: f.cfg.AckWait,
+		Durable: f.names.consumer(partition), FilterSubject: f.names.task(partition), AckPolicy: jetstream.AckExplicitPolicy, AckWait: f.cfg.AckWait,
 		MaxDeliver: -1, MaxWaiting: maxPulls, MaxAckPending: maxUnacked,
 		Metadata: map[string]string{metaMaxDeliver: strconv.Itoa(f.cfg.MaxDeliver)},
+	}
+	if partition != noPartition {
+		want.MaxAckPending = 1
 	}
 	var c jetstream.Consumer
 	err := again(ctx, func(ctx context.Context) (err error) {
@@ -53,6 +57,8 @@ func consumerDiffers(have, want *jetstream.ConsumerConfig) string {
 		return "is not a fleet's"
 	case have.AckWait < MinAckWait:
 		return fmt.Sprintf("waits %v for a sign of life, and must wait %v or more", have.AckWait, MinAckWait)
+	case want.MaxAckPending == 1 && have.MaxAckPending != 1:
+		return fmt.Sprintf("gives %d frames at a time, and order takes that it gives 1", have.MaxAckPending)
 	case len(have.BackOff) > 0:
 		return "has a back-off, which stands for the time in which a host gives a sign of life"
 	case have.MaxDeliver > 0:

@@ -230,14 +230,7 @@ func (c *Control) Plugin(ctx context.Context, plugin string) (*Wanted, error) {
 
 // Queue asks the server what waits in the fleet. Before a first host has joined, that is nothing.
 func (c *Control) Queue(ctx context.Context) (QueueStats, error) {
-	consumer, err := c.fleet.tasks.Consumer(ctx, c.fleet.names.worker)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return QueueStats{}, nil
-	}
-	if err != nil {
-		return QueueStats{}, err
-	}
-	return c.fleet.queue(ctx, consumer)
+	return c.fleet.queue(ctx)
 }
 
 // save stores an entry, if it still is of the revision that was read. Else the error wraps [ErrConflict].

@@ -35,6 +35,7 @@ const (
 // delivery is a frame that a host was given.
 type delivery struct {
 	w     *Worker
+	queue *queue
 	msg   jetstream.Msg
 	meta  *jetstream.MsgMetadata
 	id    ID
@@ -56,7 +57,7 @@ func (d *delivery) name() string {
 func (d *delivery) letter() string { return letterName(d.meta.Sequence.Stream, d.meta.Timestamp) }
 
 // deliveries is how often hosts were given the frame to do. The last time it is given is only to give it up.
-func (d *delivery) deliveries() uint64 { return min(d.meta.NumDelivered, d.w.most) }
+func (d *delivery) deliveries() uint64 { return min(d.meta.NumDelivered, d.queue.most) }
 
 // again reports whether the frame may have been done before.
 func (d *delivery) again() bool {
@@ -64,14 +65,15 @@ func (d *delivery) again() bool {
 }
 
 // do does a frame.
-func (w *Worker) do(msg jetstream.Msg) {
+func (q *queue) do(msg jetstream.Msg) {
+	w := q.w
 	w.counts.taken.Add(1)
 	meta, err := msg.Metadata()
 	if err != nil { // it is no message of a stream
 		w.log.Error("a message of NATS says not where it comes from", "error", err)
 		return
 	}
-	d := &delivery{w: w, msg: msg, meta: meta}
+	d := &delivery{w: w, queue: q, msg: msg, meta: meta}
 	d.id, d.named = ParseID(msg.Headers().Get(nats.MsgIdHdr))
 	w.mu.Lock()
 	w.underWay[d] = struct{}{}
@@ -97,6 +99,9 @@ func (d *delivery) run(ctx context.Context) error {
 	if d.frame, err = ParseFrame(d.msg.Data()); err == nil && !d.named {
 		err = fmt.Errorf("%w: the header %s is no ID of a frame", ErrMalformed, nats.MsgIdHdr)
 	}
+	if err == nil {
+		err = d.inPlace()
+	}
 	if err != nil {
 		return d.give(ctx, host.KindInvalidArgument, err)
 	}
@@ -109,7 +114,7 @@ func (d *delivery) run(ctx context.Context) error {
 			return d.ack(ctx)
 		}
 	}
-	if d.meta.NumDelivered > w.most {
+	if d.meta.NumDelivered > d.queue.most {
 		return d.give(ctx, host.KindHost, fmt.Errorf("it was given to hosts %d times, and none has answered", d.deliveries()))
 	}
 	a := &Answer{Host: w.fleet.cfg.Name, Digest: digest(d.msg.Data())}
@@ -119,7 +124,7 @@ func (d *delivery) run(ctx context.Context) error {
 			Kind: host.KindTimeout, Transform: d.frame.Transform, Message: "the frame waited past the caller's deadline",
 		})
 	} else if a.Outcomes, err = w.outcomes(ctx, d.frame); err != nil {
-		if a.Outcomes == nil || d.meta.NumDelivered < w.most {
+		if a.Outcomes == nil || d.meta.NumDelivered < d.queue.most {
 			return err
 		}
 		if err := d.bury(ctx, err); err != nil {
@@ -127,6 +132,18 @@ func (d *delivery) run(ctx context.Context) error {
 		}
 	}
 	return d.answer(ctx, a)
+}
+
+// inPlace returns an error unless the frame came by the subject of its partition, on which its order depends.
+func (d *delivery) inPlace() error {
+	partition, err := d.frame.partition()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if partition != d.queue.partition {
+		return fmt.Errorf("%w: the frame belongs to %s, and came to %s", ErrMalformed, d.w.fleet.names.task(partition), d.msg.Subject())
+	}
+	return nil
 }
 
 // answer publishes the answer, and acknowledges the frame.
@@ -157,7 +174,7 @@ func (d *delivery) ack(ctx context.Context) error {
 // letter.
 func (d *delivery) leave(ctx context.Context, why error) {
 	log := d.w.log.With("frame", d.name(), "delivery", d.meta.NumDelivered)
-	if d.meta.NumDelivered >= d.w.most && !d.given {
+	if d.meta.NumDelivered >= d.queue.most && !d.given {
 		kind := host.KindHost
 		if e := (*host.Error)(nil); errors.As(why, &e) {
 			kind = e.Kind

@@ -18,7 +18,7 @@ import (
 //	 2  1  version, 1
 //	 3  1  priority
 //	 4  8  deadline, in milliseconds since 1970, or 0 for none
-//	12 12  0, room for a partition and the fencing number of who owns it
+//	12 12  0, room for the fencing number of who owns the partition
 //	24  4  how many tasks
 //
 // The body has the transform, the tenant and the media type, and of each task the key of its stream, "" for none, and its
@@ -59,8 +59,10 @@ type Frame struct {
 	MediaType string
 	// Deadline is until when the answer is wanted, to a millisecond, after 1970 and before 2262; zero for ever. A task that has not begun by then is not.
 	Deadline time.Time
-	// Tasks are 1 to MaxTasks.
+	// Tasks are 1 to MaxTasks. Their streams are of one partition.
 	Tasks []Task
+	// At is where the tasks were in the list of which [Client.Frames] made the frame. It is not sent.
+	At []int
 }
 
 // Task is one task of a frame.

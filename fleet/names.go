@@ -11,7 +11,6 @@ import (
 // names are what a fleet's streams and subjects are called. ARCHITECTURE.md has a table of them.
 type names struct {
 	tasks, results, dead string // streams
-	worker               string // consumer
 
 	prefix string // of subjects, with its dot
 }
@@ -20,13 +19,25 @@ func newNames(fleet string) names {
 	stream := "RESONHOST_" + fleet + "_"
 	return names{
 		tasks: stream + "TASKS", results: stream + "RESULTS", dead: stream + "DEAD",
-		worker: "worker",
 		prefix: "resonhost." + fleet + ".",
 	}
 }
 
-// task is the subject of frames for any host.
-func (n *names) task() string { return n.prefix + "task.any" }
+// task is the subject of frames of a partition.
+func (n *names) task(partition int) string {
+	if partition == noPartition {
+		return n.prefix + "task.any"
+	}
+	return n.prefix + "task." + strconv.Itoa(partition)
+}
+
+// consumer is that of a partition.
+func (n *names) consumer(partition int) string {
+	if partition == noPartition {
+		return "worker"
+	}
+	return "partition-" + strconv.Itoa(partition)
+}
 
 func (n *names) allTasks() string { return n.prefix + "task.*" }
 

@@ -73,22 +73,26 @@ func fill(info *jetstream.StreamInfo) float64 {
 
 // Queue asks the server what waits in the fleet. Before the worker is started that is an error.
 func (w *Worker) Queue(ctx context.Context) (q QueueStats, err error) {
-	if w.consumer == nil {
+	if len(w.queues) == 0 {
 		return q, errors.New("the worker is not started")
 	}
-	return w.fleet.queue(ctx, w.consumer)
+	return w.fleet.queue(ctx)
 }
 
-func (f *Fleet) queue(ctx context.Context, c jetstream.Consumer) (q QueueStats, err error) {
-	consumer, err := c.Info(ctx)
-	if err != nil {
+func (f *Fleet) queue(ctx context.Context) (q QueueStats, err error) {
+	consumers := f.tasks.ListConsumers(ctx)
+	for c := range consumers.Info() {
+		q.Waiting += c.NumPending
+		q.UnderWay += c.NumAckPending
+	}
+	if err := consumers.Err(); err != nil {
 		return q, err
 	}
 	tasks, err := f.tasks.Info(ctx)
 	if err != nil {
 		return q, err
 	}
-	q.Waiting, q.UnderWay, q.Bytes = consumer.NumPending, consumer.NumAckPending, tasks.State.Bytes
+	q.Bytes = tasks.State.Bytes
 	if tasks.State.Msgs > 0 {
 		q.Oldest = max(0, time.Since(tasks.State.FirstTime))
 	}

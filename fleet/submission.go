@@ -142,7 +142,11 @@ func (s *Submission) refused(id ID, err error) error {
 
 // publish publishes a frame until the server has acknowledged it.
 func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) error {
-	msg := &nats.Msg{Subject: s.client.fleet.names.task(), Data: data, Header: nats.Header{}}
+	partition, err := f.partition()
+	if err != nil {
+		return err
+	}
+	msg := &nats.Msg{Subject: s.client.fleet.names.task(partition), Data: data, Header: nats.Header{}}
 	if s.keyed {
 		msg.Header.Set(headerAgain, "1")
 	}

@@ -8,23 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/internal/wait"
-)
-
-// How frames are asked for. A pull that waits is renewed after pullExpiry, and the server shows every pullBeat that it
-// has not forgotten it.
-const (
-	pullExpiry = 5 * time.Second
-	pullBeat   = time.Second
-	// stalledAfter is for how long frames may wait while hosts ask and get none. Then the pulls are begun anew.
-	stalledAfter = 4 * time.Second
-	// busyPoll is how often a host with much to do looks whether it may ask again.
-	busyPoll = 5 * time.Millisecond
 )
 
 // WorkerOptions are how a host does the fleet's frames. The zero value of a field is its default.
@@ -40,13 +27,12 @@ type WorkerOptions struct {
 
 // Worker has a host do frames of the fleet.
 type Worker struct {
-	fleet    *Fleet
-	host     *host.Host
-	opts     WorkerOptions
-	log      *slog.Logger
-	consumer jetstream.Consumer
-	ackWait  time.Duration
-	most     uint64 // deliveries
+	fleet   *Fleet
+	host    *host.Host
+	opts    WorkerOptions
+	log     *slog.Logger
+	queues  []*queue
+	ackWait time.Duration
 
 	taking context.Context // ends when no more frames are taken
 	stop   context.CancelFunc
@@ -60,8 +46,6 @@ type Worker struct {
 	underWay map[*delivery]struct{} // guarded by mu
 	restart  chan struct{}          // guarded by mu; closed to have pulls begin anew
 	admits   chan struct{}          // guarded by mu; nil but while the worker drains, closed when it no longer does
-	asking   int                    // guarded by mu: pulls that wait
-	cameLast time.Time              // guarded by mu
 	pulls    outage.Outage          // guarded by mu: frames cannot be asked for
 }
 
@@ -90,19 +74,24 @@ var errClosing = errors.New("the worker of the fleet is closed")
 func (w *Worker) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	var err error
-	w.consumer, err = w.fleet.openConsumer(ctx)
-	if err != nil {
-		return err
+	for partition := noPartition; partition < Partitions; partition++ {
+		c, err := w.fleet.openConsumer(ctx, partition)
+		if err != nil {
+			return err
+		}
+		cfg := c.CachedInfo().Config
+		w.queues = append(w.queues, &queue{w: w, consumer: c, partition: partition, most: deliveriesOf(&cfg)})
+		if w.ackWait = cmp.Or(w.ackWait, cfg.AckWait); cfg.AckWait < w.ackWait {
+			w.ackWait = cfg.AckWait
+		}
 	}
-	cfg := w.consumer.CachedInfo().Config
-	w.ackWait, w.most = cfg.AckWait, deliveriesOf(&cfg)
 	if err := w.listen(); err != nil {
 		return err
 	}
-	w.cameLast = time.Now()
-	for range w.opts.Frames {
-		w.group.Go(w.take)
+	for _, q := range w.queues {
+		for range q.pulls() {
+			w.group.Go(q.take)
+		}
 	}
 	w.group.Go(w.watchPulls)
 	w.watch.Go(w.keepAlive)
@@ -123,26 +112,6 @@ func (w *Worker) Close(ctx context.Context) (err error) {
 	return err
 }
 
-// take takes one frame after the other.
-func (w *Worker) take() {
-	for {
-		restart, ok := w.admitted()
-		if !ok {
-			return
-		}
-		it, err := w.consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
-			jetstream.PullHeartbeat(pullBeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
-		if err == nil {
-			err = w.takeFrom(it, restart)
-		}
-		if err == nil || w.taking.Err() != nil {
-			continue
-		}
-		w.pullFailed(err)
-		_ = wait.For(w.taking, reconnectWait)
-	}
-}
-
 // pullFailed counts that frames could not be asked for. The log is told once, until one has come.
 func (w *Worker) pullFailed(err error) {
 	w.counts.pullFailed.Add(1)
@@ -151,61 +120,6 @@ func (w *Worker) pullFailed(err error) {
 	w.mu.Unlock()
 	if begins {
 		w.log.Warn("frames cannot be asked for; it is tried again", "fleet", w.fleet.cfg.Fleet, "error", err)
-	}
-}
-
-// takeFrom does the frames that come by one pull after the other, until they fail or are to begin anew.
-func (w *Worker) takeFrom(it jetstream.MessagesContext, restart <-chan struct{}) error {
-	defer w.drain(it)
-	ctx, cancel := context.WithCancel(w.taking)
-	defer cancel()
-	defer watchFor(restart, cancel)()
-	for {
-		if err := w.mayTake(ctx); err != nil {
-			return nil // it is to end
-		}
-		w.ask(1)
-		msg, err := it.Next(jetstream.NextContext(ctx))
-		w.ask(-1)
-		switch {
-		case err == nil:
-			w.came()
-			w.do(msg)
-		case ctx.Err() != nil:
-			return nil
-		default:
-			return err
-		}
-	}
-}
-
-// watchFor calls a function once a channel is closed, unless what it returns is called before.
-func watchFor(closed <-chan struct{}, f func()) (stop func()) {
-	ended, done := make(chan struct{}), make(chan struct{})
-	go func() { // until stop
-		defer close(done)
-		select {
-		case <-closed:
-			f()
-		case <-ended:
-		}
-	}()
-	return func() {
-		close(ended)
-		<-done
-	}
-}
-
-// drain ends pulls. A frame that has come meanwhile is done: to give it back would spend one of its deliveries.
-func (w *Worker) drain(it jetstream.MessagesContext) {
-	defer it.Stop()
-	it.Drain()
-	for {
-		msg, err := it.Next(jetstream.NextMaxWait(callTimeout))
-		if err != nil {
-			return
-		}
-		w.do(msg)
 	}
 }
 
@@ -224,25 +138,6 @@ func (w *Worker) inHand() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.underWay)
-}
-
-func (w *Worker) ask(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.asking == 0 {
-		w.cameLast = time.Now() // from which on none came
-	}
-	w.asking += n
-}
-
-func (w *Worker) came() {
-	w.mu.Lock()
-	w.cameLast = time.Now()
-	lasted, ended := w.pulls.End()
-	w.mu.Unlock()
-	if ended {
-		w.log.Info("frames come again", "fleet", w.fleet.cfg.Fleet, "outage", lasted)
-	}
 }
 
 // keepAlive says of all frames under way that they are, three times in the time that the server waits for it.
@@ -268,46 +163,4 @@ func (w *Worker) keepAlive() {
 			}
 		}
 	}
-}
-
-// watchPulls has pulls begin anew that have stalled. It asks the server, which may take long: signs of life must not wait for it.
-func (w *Worker) watchPulls() {
-	tick := time.NewTicker(stalledAfter / 2)
-	defer tick.Stop()
-	for {
-		select {
-		case <-w.taking.Done():
-			return
-		case <-w.fleet.gone:
-			w.stop()
-			return
-		case <-tick.C:
-		}
-		w.mu.Lock()
-		idle := w.asking > 0 && time.Since(w.cameLast) > stalledAfter
-		w.mu.Unlock()
-		if idle {
-			w.unstall()
-		}
-	}
-}
-
-// unstall has pulls begin anew if frames wait that do not come.
-func (w *Worker) unstall() {
-	ctx, cancel := context.WithTimeout(w.taking, callTimeout)
-	defer cancel()
-	info, err := w.consumer.Info(ctx)
-	if err != nil || info.NumPending == 0 {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if time.Since(w.cameLast) <= stalledAfter {
-		return
-	}
-	w.counts.stalled.Add(1)
-	w.log.Warn("frames wait and do not come; they are asked for anew", "fleet", w.fleet.cfg.Fleet, "waiting", info.NumPending)
-	w.cameLast = time.Now()
-	close(w.restart)
-	w.restart = make(chan struct{})
 }
