@@ -61,8 +61,8 @@ type StateStats struct {
 	Saves          uint64
 	SaveFailures   map[state.Fault]uint64
 	Saved, Deleted uint64
-	// LastTook is how long the last save took that succeeded, and LastBytes how many bytes of states
-	// it saved.
+	// LastTook is how long the last save took that succeeded and had something to save, and LastBytes
+	// how many bytes of states it saved.
 	LastTook  time.Duration
 	LastBytes int64
 	// Loads is how many states were loaded, and LoadFailures how many were not, by fault. Lost is

@@ -14,7 +14,7 @@ type Stats struct {
 	SaveFailures map[state.Fault]uint64
 	// Saved and Deleted are how many records were saved and deleted, and SavedBytes is of states.
 	Saved, Deleted, SavedBytes uint64
-	// Last is the last save that succeeded.
+	// Last is the last save that succeeded and changed a record.
 	Last Report
 	// Loads is how many states were loaded, and LoadFailures how many could not be.
 	Loads        uint64
@@ -32,7 +32,9 @@ func (s *Stats) saved(r Report) {
 	s.Saved += uint64(r.Records)
 	s.Deleted += uint64(r.Deleted)
 	s.SavedBytes += uint64(r.Bytes)
-	s.Last = r
+	if r.Records+r.Deleted > 0 {
+		s.Last = r
+	}
 }
 
 // Stats returns a snapshot.
