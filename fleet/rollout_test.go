@@ -46,12 +46,17 @@ func (n *node) close(tb testing.TB) {
 // join starts a host of a fleet that has version v1 of its own.
 func join(tb testing.TB, urls, name string, change ...func(*host.Config)) *node {
 	tb.Helper()
+	return joinAs(tb, small(urls, name), change...)
+}
+
+// joinAs is join over a connection of that configuration.
+func joinAs(tb testing.TB, conn fleet.Config, change ...func(*host.Config)) *node {
+	tb.Helper()
 	cfg := host.Config{Plugins: []host.Source{swap(tb, guesttest.Version{Tag: "v1"})}, Workers: 2, Defaults: host.PluginConfig{BreakAfter: -1}}
 	for _, f := range change {
 		f(&cfg)
 	}
 	n := &node{log: &logged{}, host: hosted.Start(tb, cfg)}
-	conn := small(urls, name)
 	conn.Logger = n.log.logger()
 	n.fleet = open(tb, conn)
 	n.control = control(tb, n.fleet)
