@@ -78,7 +78,7 @@ func (g *bound) ratio(measured []measurement) (float64, error) {
 
 // gate runs the parts that have sections with bounds, and those that exceed them again.
 func (b *bench) gate(ctx context.Context, bounds []bound) error {
-	parts := []func(context.Context) error{b.cascade, b.interrupts, b.noop}
+	parts := []func(context.Context) error{b.cascade, b.interrupts, b.noop, b.streams}
 	var exceeded []string
 	known := make(map[int]bool)
 	for _, part := range parts {

@@ -81,7 +81,7 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
-	parts := []func(context.Context) error{b.cascade, b.interrupts, b.noop, b.responsiveness}
+	parts := []func(context.Context) error{b.cascade, b.interrupts, b.noop, b.streams, b.responsiveness}
 	if b.soak > 0 {
 		parts = append(parts, b.soaked)
 	}
