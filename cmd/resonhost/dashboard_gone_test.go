@@ -49,11 +49,10 @@ func testGone(t *testing.T, d *dashboardTest) {
 	b.eval0(`location.hash = "#/transforms/cascade"`)
 	b.awaitText("h1", "cascade")
 	b.await(`document.querySelector('button.primary') !== null`)
-	b.click(".switch button", "JSON")
-	b.fill("#document", `{"phiValue": 1.25}`)
+	b.fill("#document", `{"phiValue": 1.25}`) // the form comes with the view
 	d.relay.cut(false)
 	b.awaitText("#foot", "Live")
-	b.await(`document.getElementById('document').value.includes('1.25')`)
+	b.await(`document.querySelector('[id="in.phiValue"]')?.value === '1.25'`)
 	b.click("button.primary", "Run")
 	b.await(`document.querySelector('section svg') !== null`)
 }
