@@ -49,16 +49,17 @@ func TestConsumer(t *testing.T) {
 	}
 }
 
-// TestRestarts has hosts come and go under load. A frame that has come to one that goes is done, and spends no further delivery.
+// TestRestarts has hosts come and go under load. A frame that has come to one that goes is done by it, and none comes to a second one.
+// The server may count a frame as given again that it sent when a pull had just ended, and that came to nobody.
 func TestRestarts(t *testing.T) {
 	cfg := small(natstest.Start(t).URL(), "a")
-	cfg.AckWait = time.Minute // so that none comes again by itself
+	cfg.AckWait = time.Hour // so that none comes again by itself
 	f := open(t, cfg)
 	h := hostile(t, time.Minute)
 	s := submit(t, f, "")
 	frames := f.Client("", host.PriorityNormal).Frames("hostile.echo", inputs(30_000, 10))
 	n := send(t, s, frames...)
-	var left uint64
+	var taken uint64
 	for done := uint64(0); done < uint64(n)/2; {
 		w := f.NewWorker(h, fleet.WorkerOptions{Frames: 8})
 		if err := w.Start(t.Context()); err != nil {
@@ -69,11 +70,12 @@ func TestRestarts(t *testing.T) {
 			t.Fatal(err)
 		}
 		done += w.Stats().Answered
-		left += w.Stats().Redelivered
+		taken += w.Stats().Taken
 	}
 	w := work(t, f, h)
 	echoed(t, frames, replies(t, s, n))
-	if left += w.Stats().Redelivered; left > 0 {
-		t.Errorf("%d frames were given again", left)
+	empty(t, w)
+	if taken += w.Stats().Taken; taken != uint64(n) {
+		t.Errorf("%d frames were taken %d times", n, taken)
 	}
 }

@@ -15,7 +15,9 @@ func (w *Wanted) Encode() ([]byte, error) { return w.encode() }
 func (h *HostInfo) Encode() ([]byte, error) { return h.encode() }
 
 // Outcome returns the entry that follows from which hosts there are.
-func (w *Wanted) Outcome(hosts []HostInfo, now time.Time) *Wanted { return w.outcome(hosts, now) }
+func (w *Wanted) Outcome(hosts []HostInfo, sure bool, now time.Time) *Wanted {
+	return w.outcome(hosts, sure, now)
+}
 
 // Take returns the entry with a place for a host.
 func (w *Wanted) Take(instance, name string, hosts int, now time.Time) *Wanted {

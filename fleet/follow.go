@@ -80,8 +80,8 @@ func (m *Member) advance(w *Wanted, placed bool) {
 		m.log.Debug("which hosts there are cannot be read; it is tried again", "error", err)
 		return
 	}
-	if m.mayJudge() {
-		if next := w.outcome(hosts, time.Now()); next != nil {
+	if steady := m.steadyFor(); steady > beatsHeard*m.beatEvery() { // else others have had no time to give a sign
+		if next := w.outcome(hosts, steady > m.control.age, time.Now()); next != nil {
 			m.save(next)
 			return
 		}

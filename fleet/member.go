@@ -23,6 +23,8 @@ import (
 const (
 	// beatsInAge is how many signs of life a host gives in the time for which one is kept.
 	beatsInAge = 10
+	// beatsHeard is how many signs of its own a host gives until those of all others count as heard, after it has joined or was cut off.
+	beatsHeard = 2
 	// rewatch is after how long what is wanted is read anew, whatever the server tells: one that dies takes what it tells with it.
 	rewatch = 10 * time.Second
 	// deployTimeout bounds the deployment of a release, its files' way included.
@@ -44,6 +46,7 @@ type Member struct {
 	ctx    context.Context //nolint:containedctx // the life of it
 	cancel context.CancelFunc
 	group  sync.WaitGroup
+	news   chan struct{} // has something if the next sign of life is to be given at once
 
 	counts memberCounts
 
@@ -99,6 +102,7 @@ func (c *Control) NewMember(h *host.Host, w *Worker) *Member {
 	m := &Member{
 		control: c, host: h, worker: w, log: c.log, instance: nuid.Next(), since: time.Now(),
 		entries: make(map[string]jetstream.KeyValueEntry), plugins: make(map[string]*held), faults: make(map[string]string),
+		news: make(chan struct{}, 1),
 	}
 	m.name = cmp.Or(c.fleet.cfg.Name, m.instance)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -163,11 +167,19 @@ func (m *Member) leave(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// beatEvery is how often the host gives a sign of life.
+func (m *Member) beatEvery() time.Duration { return m.control.age / beatsInAge }
+
 // live gives signs of life.
 func (m *Member) live() {
+	tick := time.NewTicker(m.beatEvery())
+	defer tick.Stop()
 	for {
 		m.beat()
-		if wait.For(m.ctx, m.control.age/beatsInAge) != nil {
+		select {
+		case <-tick.C:
+		case <-m.news:
+		case <-m.ctx.Done():
 			return
 		}
 	}
@@ -203,11 +215,15 @@ func (m *Member) beat() {
 	}
 }
 
-// mayJudge reports whether the host may say of others that they have gone: it has given signs of life itself for as long as they last.
-func (m *Member) mayJudge() bool {
+// steadyFor is for how long the host's own signs of life have arrived. Once they have for as long as one lasts, hosts of which there is
+// none have gone.
+func (m *Member) steadyFor() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.steady.IsZero() && time.Since(m.steady) > m.control.age
+	if m.steady.IsZero() {
+		return 0
+	}
+	return time.Since(m.steady)
 }
 
 // isThere reports whether others know of the host.
@@ -279,7 +295,7 @@ func (m *Member) followOnce() error {
 		return err
 	}
 	defer func() { _ = w.Stop() }()
-	tick := time.NewTicker(min(time.Second, m.control.age/beatsInAge))
+	tick := time.NewTicker(min(time.Second, m.beatEvery()))
 	defer tick.Stop()
 	whole, all := false, make(map[string]jetstream.KeyValueEntry)
 	for {
@@ -308,7 +324,13 @@ func (m *Member) followOnce() error {
 
 // look does what is wanted. Only with rolling does it take part in roll-outs.
 func (m *Member) look(rolling bool) {
-	m.worker.SetDraining(m.entries[drainKeyOf(m.name)] != nil)
+	if draining := m.entries[drainKeyOf(m.name)] != nil; draining != m.worker.Draining() {
+		m.worker.SetDraining(draining)
+		select {
+		case m.news <- struct{}{}:
+		default:
+		}
+	}
 	for key, e := range m.entries {
 		if m.ctx.Err() != nil {
 			return

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func TestFramesOfStreams(t *testing.T) {
 	for _, frame := range f.Client("ann", host.PriorityNormal).Frames("hostile.echo", tasks) {
 		for i, task := range frame.Tasks {
 			at := frame.At[i]
-			if string(tasks[at].Input) != string(task.Input) || task.Stream != "" && last[task.Stream] > at {
+			if !bytes.Equal(tasks[at].Input, task.Input) || task.Stream != "" && last[task.Stream] > at {
 				t.Fatalf("task %d is out of order", at)
 			}
 			last[task.Stream] = at

@@ -86,7 +86,8 @@ func (q *queue) takeFrom(it jetstream.MessagesContext, restart <-chan struct{}) 
 	}
 }
 
-// drain ends pulls. A frame that has come meanwhile is done: to give it back would spend one of its deliveries.
+// drain ends pulls. A frame that has come meanwhile is done: to give it back would spend one of its deliveries. One that the server sends
+// when the pull has just ended comes to nobody. The server gives it again at once, and counts that once however often it happens.
 func (q *queue) drain(it jetstream.MessagesContext) {
 	defer it.Stop()
 	it.Drain()

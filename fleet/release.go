@@ -64,7 +64,8 @@ func newRelease(s *host.Source) (r Release, contents map[string][]byte, err erro
 		f := ReleaseFile{SHA256: fileDigest(data), Bytes: int64(len(data))}
 		r.Files[name], contents[f.SHA256] = f, data
 	}
-	return r, contents, r.check(s.Name)
+	err = r.check(s.Name)
+	return r, contents, err
 }
 
 func fileDigest(data []byte) string {

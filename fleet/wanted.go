@@ -228,8 +228,8 @@ func (w *Wanted) done(now time.Time) *Wanted {
 }
 
 // outcome returns the entry that follows from which hosts there are, nil if nothing does: stopped, if one has gone that tried the
-// release, or done, if all serve it that do frames.
-func (w *Wanted) outcome(hosts []HostInfo, now time.Time) *Wanted {
+// release, or done, if all serve it that do frames. sure is whether a host that is not among them has gone for certain.
+func (w *Wanted) outcome(hosts []HostInfo, sure bool, now time.Time) *Wanted {
 	there := make(map[string]bool, len(hosts))
 	through := len(hosts) > 0
 	for i := range hosts {
@@ -241,7 +241,11 @@ func (w *Wanted) outcome(hosts []HostInfo, now time.Time) *Wanted {
 	}
 	for _, instance := range slices.Sorted(maps.Keys(w.Rollout.Places)) {
 		p := w.Rollout.Places[instance]
-		if p.Step == StepTrying && !there[instance] {
+		switch {
+		case p.Step != StepTrying || there[instance]:
+		case !sure:
+			return nil
+		default:
 			return w.stopped(fmt.Sprintf("host %s has gone while it tried the release: see why it ended, and push again", p.Host), now)
 		}
 	}
