@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,6 +23,9 @@ import (
 	"github.com/resonhost/resonhost/internal/textlines"
 	"github.com/resonhost/resonhost/internal/value"
 )
+
+// maxEarly is how many bytes of results that came before their turn are held while more is sent. What is under way may come besides.
+const maxEarly = 64 << 20
 
 // submitOptions are how lines are submitted.
 type submitOptions struct {
@@ -96,7 +100,7 @@ func (o *options) submitLines(ctx context.Context, transform string, std stdio) 
 	}
 	s := &submitter{
 		client: f.Client(o.submit.tenant, host.PriorityNormal).Of(manifest.MediaTypeJSON), sub: sub, transform: transform, opts: o.submit,
-		most: f.MaxMessage(), out: bufio.NewWriter(out), frames: make(chan sentFrame, fleet.DefaultWindow), waits: make(map[uint64]*fleet.Answer),
+		most: f.MaxMessage(), out: bufio.NewWriter(out), frames: make(chan sentFrame, fleet.DefaultWindow), early: newEarly(maxEarly),
 	}
 	err = errors.Join(s.run(ctx, in), closeOutput())
 	switch {
@@ -120,8 +124,61 @@ type submitter struct {
 	out       *bufio.Writer
 	frames    chan sentFrame // in their order; closed once all are sent
 
-	waits         map[uint64]*fleet.Answer // that came before their turn
-	lines, failed int                      // that were written
+	early         *early
+	lines, failed int // that were written
+}
+
+// early are answers that came before their turn. One goroutine puts and takes them, and others wait for room.
+type early struct {
+	most    int64 // bytes
+	answers map[uint64]*fleet.Answer
+	held    atomic.Int64  // bytes
+	eased   chan struct{} // has something if there is less held
+}
+
+func newEarly(most int64) *early {
+	return &early{most: most, answers: make(map[uint64]*fleet.Answer), eased: make(chan struct{}, 1)}
+}
+
+func (e *early) put(number uint64, a *fleet.Answer) {
+	e.answers[number] = a
+	e.held.Add(bytesOf(a))
+}
+
+// take returns an answer, and is false if it is not there.
+func (e *early) take(number uint64) (a *fleet.Answer, ok bool) {
+	if a, ok = e.answers[number]; ok {
+		delete(e.answers, number)
+		e.held.Add(-bytesOf(a))
+		select {
+		case e.eased <- struct{}{}:
+		default:
+		}
+	}
+	return a, ok
+}
+
+// room waits while as much is held as may be, or until ctx ends. The answer that others wait for is of a frame that was sent before them.
+func (e *early) room(ctx context.Context) error {
+	for e.held.Load() >= e.most {
+		select {
+		case <-e.eased:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// bytesOf is how many bytes an answer's results have.
+func bytesOf(a *fleet.Answer) (n int64) {
+	for i := range a.Outcomes {
+		n += int64(len(a.Outcomes[i].Output))
+		if f := a.Outcomes[i].Failure; f != nil {
+			n += int64(len(f.Message))
+		}
+	}
+	return n
 }
 
 // sentFrame is a frame on its way, and the numbers of its lines. One that is refused was not sent.
@@ -149,23 +206,32 @@ func (s *submitter) run(ctx context.Context, in io.Reader) error {
 			}
 			continue
 		}
-		for s.waits[f.number] == nil {
-			r, err := s.sub.Next(ctx)
-			if err == nil {
-				err = r.Err
-			}
-			if err != nil {
-				return err
-			}
-			s.waits[r.Number] = r.Answer
+		a, err := s.answerTo(ctx, f.number)
+		if err == nil {
+			err = s.write(f, a)
 		}
-		a := s.waits[f.number]
-		delete(s.waits, f.number)
-		if err := s.write(f, a); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// answerTo waits for the answer to a frame, and holds others that come before it.
+func (s *submitter) answerTo(ctx context.Context, number uint64) (*fleet.Answer, error) {
+	for {
+		if a, ok := s.early.take(number); ok {
+			return a, nil
+		}
+		r, err := s.sub.Next(ctx)
+		if err == nil {
+			err = r.Err
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.early.put(r.Number, r.Answer)
+	}
 }
 
 // read sends the lines of the input until ctx ends. Nobody waits for it: a Read that blocks ends on its own.
@@ -230,6 +296,9 @@ func (s *submitter) submit(ctx context.Context, tasks []fleet.Task, lines []int)
 	for _, f := range s.client.Frames(s.transform, tasks) {
 		if s.opts.deadline > 0 {
 			f.Deadline = time.Now().Add(s.opts.deadline)
+		}
+		if err := s.early.room(ctx); err != nil {
+			return err
 		}
 		number, err := s.sub.Send(ctx, f)
 		frame := sentFrame{number: number, lines: lines[:len(f.Tasks)]}
