@@ -183,8 +183,8 @@ func TestRolledBackIsStored(t *testing.T) {
 func TestLateFileWasRolledBack(t *testing.T) {
 	dir, cache, store := t.TempDir(), t.TempDir(), state.NewMemory()
 	keep := func(c *host.Config) { c.State = store }
-	v2 := guesttest.Swap(t, guesttest.Version{Tag: "v2"})
-	save(t, dir, "swap.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v1"}))
+	v1, v2 := guesttest.Swap(t, guesttest.Version{Tag: "v1"}), guesttest.Swap(t, guesttest.Version{Tag: "v2"})
+	save(t, dir, "swap.wasm", v1)
 	w := watch(t, dir, cache, keep)
 	w.await(event.PluginReady)
 	save(t, dir, "swap.wasm", v2)
@@ -193,36 +193,44 @@ func TestLateFileWasRolledBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeHost(t, w.Host)
-	before, _ := decided(t, store, "swap")
-	later := func(cache string) *watched {
+	before, rejected := decided(t, store, "swap")
+	later := func(cache string, wasm []byte) *watched {
 		t.Helper()
 		if err := os.Remove(filepath.Join(dir, "swap.wasm")); err != nil {
 			t.Fatal(err)
 		}
 		w := watch(t, dir, cache, keep)
-		save(t, dir, "swap.wasm", v2)
+		save(t, dir, "swap.wasm", wasm)
 		return w
 	}
-	for range 2 {
-		w = later(cache)
-		w.await(event.PluginReady)
+	for i := range 4 {
+		if i < 2 {
+			w = later(cache, v2)
+			w.await(event.PluginReady)
+		} else { // the version that served comes first, which i = 3 has not kept
+			w = later([]string{cache, t.TempDir()}[i-2], v1)
+			w.await(event.PluginReady)
+			save(t, dir, "swap.wasm", v2)
+		}
 		answers(t, w, "", guesttest.SwapTag("v1"))
 		until(t, "known to be rolled back", func() bool {
 			f := w.Plugins()[0].Failure
 			return f != nil && f.Step == host.StepRollback
 		})
 		closeHost(t, w.Host)
-		if after, _ := decided(t, store, "swap"); !bytes.Equal(after.Data, before.Data) {
+		after, doc := decided(t, store, "swap")
+		if i < 2 && !bytes.Equal(after.Data, before.Data) || doc["rejected"] != rejected["rejected"] {
 			t.Errorf("the record was %s and is %s", before.Data, after.Data)
 		}
 	}
-	w = later("")
+	before, _ = decided(t, store, "swap")
+	w = later("", v2)
 	w.await(event.PluginRefused)
 	closeHost(t, w.Host)
 	if after, _ := decided(t, store, "swap"); !bytes.Equal(after.Data, before.Data) {
 		t.Errorf("the record was %s and is %s", before.Data, after.Data)
 	}
-	w = later("")
+	w = later("", v2)
 	w.await(event.PluginRefused)
 	if _, err := w.Reload(t.Context(), "swap"); err != nil {
 		t.Error(err)

@@ -160,9 +160,15 @@ func (f *follower) resume(ctx context.Context, p *plugin, s Source) {
 	}
 	r := f.records.recall(p.source)
 	f.setPaused(p, r.Paused)
-	rejected := fromHex(r.Rejected)
-	served := f.records.read(p.source, r.Serving)
-	if served != nil && served.identity != s.identity() {
+	rejected, served := fromHex(r.Rejected), f.records.read(p.source, r.Serving)
+	if own := recordOf(s); own.name() == r.Serving || served != nil && served.identity == own.identity {
+		served = own // which need not be kept
+	}
+	if served != nil {
+		previous := f.records.read(p.source, r.Previous)
+		f.mu.Lock()
+		p.previous = previous
+		f.mu.Unlock()
 		if _, err := f.transaction(ctx, p, served.source, deployment{record: &r}); err != nil {
 			served = nil // which is told
 		}
@@ -212,7 +218,14 @@ func (f *follower) apply(change *fileChange) (again time.Duration, behind string
 	f.mu.Lock()
 	p.listed = true
 	settled := p.rejected == identity || p.refused == stamp && (p.failure == nil || !p.failure.Temporary)
+	back := p.rejected == identity && p.failure == nil && p.current() != nil
+	if back {
+		p.failure = rolledBack(s, time.Time{})
+	}
 	f.mu.Unlock()
+	if back {
+		f.log.Warn("the newest version was rolled back; the one before it serves", "plugin", p.source)
+	}
 	switch {
 	case c.File.Err != nil:
 		_ = f.refuse(p, s, newLoadError(s, StepRead, c.File.Err), deployment{})

@@ -115,7 +115,7 @@ func (r *records) read(source, id string) *record {
 			delete(files, own)
 		}
 		if got := s.stamp(); hex.EncodeToString(got[:]) == id {
-			return &record{s, s.identity(), s.Hash()}
+			return recordOf(s)
 		}
 		err = errors.New("it is not what it was")
 	}
@@ -203,6 +203,8 @@ func (k *kept) record(source string) store.Record {
 	}
 	return doc
 }
+
+func recordOf(s Source) *record { return &record{s, s.identity(), s.Hash()} }
 
 // name is by which a version is kept.
 func (r *record) name() string {

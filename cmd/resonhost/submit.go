@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -201,7 +202,7 @@ func (s *submitter) run(ctx context.Context, in io.Reader) error {
 	})
 	for f := range s.frames {
 		if f.refused != nil {
-			if err := s.write(f, s.refusal(f.refused)); err != nil {
+			if err := s.write(f, s.refusal(f.refused, len(f.lines))); err != nil {
 				return err
 			}
 			continue
@@ -325,9 +326,10 @@ func (s *submitter) sent(ctx context.Context, f sentFrame) error {
 	}
 }
 
-// refusal answers a frame that was not sent.
-func (s *submitter) refusal(err error) *fleet.Answer {
-	return &fleet.Answer{Outcomes: []fleet.Outcome{{Failure: &fleet.Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: s.transform}}}}
+// refusal answers the tasks of a frame that was not sent.
+func (s *submitter) refusal(err error, tasks int) *fleet.Answer {
+	one := fleet.Outcome{Failure: &fleet.Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: s.transform}}
+	return &fleet.Answer{Outcomes: slices.Repeat([]fleet.Outcome{one}, tasks)}
 }
 
 // write writes the results of a frame.

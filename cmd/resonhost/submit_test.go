@@ -100,6 +100,13 @@ func TestSubmitLongLine(t *testing.T) {
 			t.Fatalf("line %d of %q, want %s", i, lines, want)
 		}
 	}
+	// A frame that is refused whole has an answer for each of its lines.
+	out.Reset()
+	in = "\"a\"\n\"b\"\n"
+	o.fleet.URLs, o.submit.tenant = urls, strings.Repeat("t", 1<<10)
+	if err := o.submitLines(t.Context(), "hostile.echo", stdio{in: strings.NewReader(in), out: newOutput(&out), err: io.Discard}); err == nil || strings.Count(out.String(), "Tenant: must be") != 2 {
+		t.Errorf("error %v, output %s", err, out.String())
+	}
 	for i, number := range map[int]string{1: `"line":2`, 3: `"line":5`} {
 		if !strings.Contains(lines[i], number) || !strings.Contains(lines[i], `"kind":"invalid_argument"`) {
 			t.Errorf("%s, want %s", lines[i], number)
