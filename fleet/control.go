@@ -17,6 +17,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/wait"
 )
 
 // Defaults and bounds of a roll-out.
@@ -65,6 +66,7 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	c := &Control{fleet: f, log: f.log, told: make(map[string]uint64)}
+	c.objects.age = orphanAge
 	bucket := func(name, what string, ttl time.Duration) jetstream.KeyValueConfig {
 		return jetstream.KeyValueConfig{
 			Bucket: "RESONHOST_" + f.cfg.Fleet + "_" + name, Description: "resonhost: " + what, TTL: ttl, MaxValueSize: maxEntry,
@@ -186,25 +188,32 @@ func (c *Control) Hosts(ctx context.Context) ([]HostInfo, error) {
 	return list, nil
 }
 
-// Plugins returns what the fleet wants of each plugin that was pushed, sorted by name.
+// Plugins returns what the fleet wants of each plugin that was pushed, sorted by name. Records that cannot be read are left out.
 func (c *Control) Plugins(ctx context.Context) ([]*Wanted, error) {
+	list, _, err := c.records(ctx)
+	return list, err
+}
+
+// records is Plugins, and reports whether all records could be read.
+func (c *Control) records(ctx context.Context) (list []*Wanted, whole bool, err error) {
 	all, err := entries(ctx, c.wanted)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var list []*Wanted
+	whole = true
 	for _, e := range all {
 		if plugin, ok := strings.CutPrefix(e.Key(), pluginKey); ok {
 			w, err := parseWanted(plugin, e.Value())
 			if err != nil {
 				c.refused(e, err)
+				whole = false
 				continue
 			}
 			list = append(list, w)
 		}
 	}
 	slices.SortFunc(list, func(a, b *Wanted) int { return strings.Compare(a.Plugin, b.Plugin) })
-	return list, nil
+	return list, whole, nil
 }
 
 // Plugin returns what the fleet wants of one plugin. Without it the error wraps [ErrNotPushed].
@@ -241,10 +250,11 @@ func (c *Control) save(ctx context.Context, w *Wanted) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	revision := uint64(0)
 	if w.revision == 0 {
-		w.revision, err = c.wanted.Create(ctx, pluginKey+w.Plugin, data)
+		revision, err = c.wanted.Create(ctx, pluginKey+w.Plugin, data)
 	} else {
-		w.revision, err = c.wanted.Update(ctx, pluginKey+w.Plugin, data, w.revision)
+		revision, err = c.wanted.Update(ctx, pluginKey+w.Plugin, data, w.revision)
 	}
 	switch code := codeOf(err); {
 	case code == errThere || code == errUnderWay || errors.Is(err, jetstream.ErrKeyExists):
@@ -252,7 +262,40 @@ func (c *Control) save(ctx context.Context, w *Wanted) error {
 	case err != nil:
 		return fmt.Errorf("plugin %s: %w", w.Plugin, err)
 	}
+	w.revision = revision
 	return nil
+}
+
+// order is save for an operator. An error that leaves open whether the entry was stored is settled by reading it: done again, the
+// order could be another one.
+func (c *Control) order(ctx context.Context, w *Wanted) error {
+	for open := false; ; {
+		err := c.save(ctx, w)
+		switch {
+		case err == nil:
+			return nil
+		case passes(err):
+			open = true
+		case !open:
+			return err
+		}
+		var now *Wanted
+		if e := again(ctx, func(ctx context.Context) (err error) {
+			now, err = c.Plugin(ctx, w.Plugin)
+			return err
+		}); e != nil && !errors.Is(e, ErrNotPushed) {
+			return fmt.Errorf("it is not known whether this was done: see resonhost fleet ls: %w", errors.Join(err, e))
+		}
+		switch {
+		case now != nil && now.follows(w):
+			w.revision = now.revision
+			return nil
+		case now != nil && now.revision != w.revision:
+			return fmt.Errorf("plugin %s: %w", w.Plugin, ErrConflict)
+		case wait.For(ctx, reconnectWait) != nil:
+			return err
+		}
+	}
 }
 
 // PushOptions are how a release is rolled out. The zero value of a field is its default.
@@ -326,16 +369,21 @@ func (c *Control) Push(ctx context.Context, s host.Source, o PushOptions) (w *Wa
 			Share: o.Share, WatchMS: o.Watch.Milliseconds(), MaxErrors: o.MaxErrors,
 		},
 	}
-	return w, true, c.save(ctx, w)
+	return w, true, c.order(ctx, w)
 }
 
 // store stores a release's files, once those are gone that nobody needs.
 func (c *Control) store(ctx context.Context, r *Release, contents map[string][]byte) error {
-	records, err := c.Plugins(ctx)
+	records, whole, err := c.records(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.objects.prune(ctx, records); err != nil {
+	if whole { // else files may be of a record that only a newer program can read
+		err = c.objects.prune(ctx, records)
+	} else {
+		err = errors.New("a record cannot be read, which may name them")
+	}
+	if err != nil {
 		c.log.Warn("objects that no plugin of the fleet needs are not deleted", "fleet", c.fleet.cfg.Fleet, "error", err)
 	}
 	for name, f := range r.Files {
@@ -354,15 +402,36 @@ func (c *Control) Rollback(ctx context.Context, plugin string) (*Wanted, error) 
 		return nil, err
 	}
 	if w.rolling() {
-		next := w.stopped("by request", time.Now())
-		return next, c.save(ctx, next)
+		return c.stop(ctx, w)
 	}
 	if w.Previous == nil {
 		return w, fmt.Errorf("plugin %s: %w, or the fleet is back at it already: push the file of the one that you want", plugin, ErrNoPrevious)
 	}
 	next := w.stopped("rolled back by request", time.Now())
 	next.Current, next.Previous = w.Previous, nil
-	return next, c.save(ctx, next)
+	return next, c.order(ctx, next)
+}
+
+// stop stops the roll-out that an entry has, also while hosts change the entry. That a host has stopped it meanwhile is as good.
+func (c *Control) stop(ctx context.Context, w *Wanted) (*Wanted, error) {
+	for id := w.Rollout.ID; ; {
+		next := w.stopped("by request", time.Now())
+		err := c.order(ctx, next)
+		if !errors.Is(err, ErrConflict) {
+			return next, err
+		}
+		if w, err = c.Plugin(ctx, w.Plugin); err != nil {
+			return nil, err
+		}
+		switch {
+		case w.Rollout.ID != id:
+			return w, fmt.Errorf("plugin %s: %w: another roll-out has begun", w.Plugin, ErrConflict)
+		case w.Rollout.State == RolloutStopped:
+			return w, nil
+		case w.Rollout.State == RolloutDone:
+			return w, fmt.Errorf("plugin %s: the roll-out was done before it could be stopped: roll back again for the version before", w.Plugin)
+		}
+	}
 }
 
 // drainKeyOf is the key by which a host is drained.

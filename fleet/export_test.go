@@ -23,3 +23,6 @@ func (w *Wanted) Outcome(hosts []HostInfo, sure bool, now time.Time) *Wanted {
 func (w *Wanted) Take(instance, name string, hosts int, now time.Time) *Wanted {
 	return w.take(instance, name, hosts, now)
 }
+
+// KeepOrphans says for how long an object is kept that no record names.
+func (c *Control) KeepOrphans(d time.Duration) { c.objects.age = d }

@@ -48,6 +48,7 @@ func (e *DigestError) Unwrap() error { return e.Err }
 // objects are the files of releases, by their digests.
 type objects struct {
 	store jetstream.ObjectStore
+	age   time.Duration // for how long an object is kept that no record names
 	again atomic.Uint64 // times that an object was asked for again
 }
 
@@ -95,13 +96,19 @@ func (o *objects) fetchOnce(ctx context.Context, f ReleaseFile) ([]byte, error) 
 	return data, nil
 }
 
-// put stores a file, unless it is there and whole.
+// put stores a file, unless it is there and whole. One that is old becomes new: another push may be about to prune it.
 func (o *objects) put(ctx context.Context, f ReleaseFile, data []byte) error {
-	if _, err := o.fetchOnce(ctx, f); err == nil {
-		return nil
-	}
 	bounded, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
+	if _, err := o.fetchOnce(bounded, f); err == nil {
+		info, err := o.store.GetInfo(bounded, f.SHA256)
+		if err == nil && time.Since(info.ModTime) >= o.age/2 {
+			err = o.store.UpdateMeta(bounded, f.SHA256, info.ObjectMeta) // which stores its time anew
+		}
+		if err == nil {
+			return nil
+		}
+	}
 	if _, err := o.store.PutBytes(bounded, f.SHA256, data); err != nil {
 		return fmt.Errorf("store %d bytes in the fleet's bucket of objects: %w", len(data), err)
 	}
@@ -125,9 +132,21 @@ func (o *objects) prune(ctx context.Context, records []*Wanted) error {
 		return nil
 	}
 	for _, info := range list {
-		if !named[info.Name] && time.Since(info.ModTime) > orphanAge {
-			err = errors.Join(err, o.store.Delete(ctx, info.Name))
+		if !named[info.Name] && time.Since(info.ModTime) > o.age {
+			err = errors.Join(err, o.drop(ctx, info.Name))
 		}
 	}
 	return err
+}
+
+// drop deletes an object, unless somebody has just stored it anew.
+func (o *objects) drop(ctx context.Context, name string) error {
+	info, err := o.store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) || err == nil && time.Since(info.ModTime) <= o.age {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return o.store.Delete(ctx, name)
 }

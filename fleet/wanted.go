@@ -169,6 +169,12 @@ func (w *Wanted) clone() *Wanted {
 // rolling reports whether a roll-out is under way.
 func (w *Wanted) rolling() bool { return w.Rollout.State == RolloutRolling }
 
+// follows reports whether the entry is one that was stored, or what hosts have made of its roll-out since.
+func (w *Wanted) follows(stored *Wanted) bool {
+	ended := stored.Rollout.Ended
+	return w.Rollout.ID == stored.Rollout.ID && (ended.IsZero() || w.Rollout.Ended.Equal(ended))
+}
+
 // Good returns how many hosts have found the release good.
 func (r *Rollout) Good() int { return r.at(StepGood) }
 

@@ -1,0 +1,205 @@
+package fleet_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resonhost/resonhost/fleet"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/natstest"
+)
+
+// bucketOf is a bucket of the fleet, for a client that is none of the fleet's.
+func bucketOf(tb testing.TB, js jetstream.JetStream, name string) jetstream.KeyValue {
+	tb.Helper()
+	kv, err := js.KeyValue(tb.Context(), "RESONHOST_default_"+name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return kv
+}
+
+// TestPrune has files that no record names. They go with a push, unless there is a record that cannot be read, or somebody is
+// about to name them.
+func TestPrune(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	f := open(t, small(urls, "a"))
+	c := control(t, f)
+	_, js := jet(t, urls)
+	store, err := js.ObjectStore(t.Context(), "RESONHOST_default_FILES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func(name string) bool {
+		t.Helper()
+		_, err := store.GetInfo(t.Context(), name)
+		if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	again := func(tag string) *fleet.Wanted {
+		t.Helper()
+		w := push(t, c, guesttest.Version{Tag: tag}, time.Hour)
+		if _, err := c.Rollback(t.Context(), "swap"); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	if _, err := store.PutBytes(t.Context(), "orphan", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	again("v1")
+	if !there("orphan") {
+		t.Error("an object that is new is gone")
+	}
+	c.KeepOrphans(time.Nanosecond)
+	wanted := bucketOf(t, js, "WANTED")
+	if _, err := wanted.Put(t.Context(), "plugin.newer", []byte(`{"format":99}`)); err != nil {
+		t.Fatal(err)
+	}
+	again("v2")
+	if !there("orphan") {
+		t.Error("an object is gone that may be of a record of a newer program")
+	}
+	if err := wanted.Purge(t.Context(), "plugin.newer"); err != nil {
+		t.Fatal(err)
+	}
+	old := again("v3").Rollout.Release.Files["swap.wasm"].SHA256
+	if there("orphan") || !there(old) {
+		t.Errorf("the orphan is there: %t, a file of a record is there: %t", there("orphan"), there(old))
+	}
+	before, err := store.GetInfo(t.Context(), old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again("v3")
+	after, err := store.GetInfo(t.Context(), old)
+	if err != nil || !after.ModTime.After(before.ModTime) || after.Digest != before.Digest {
+		t.Errorf("an old object that is pushed again has the time %v, and had %v: error %v", after.ModTime, before.ModTime, err)
+	}
+	again("v4") // whose push still finds the record of v3
+	again("v5")
+	if there(old) {
+		t.Error("a file that no record names any more is there")
+	}
+}
+
+// TestStop stops roll-outs whose record changes all the time. Each is stopped at once, and nothing else is.
+func TestStop(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	c := control(t, open(t, small(urls, "a")))
+	_, js := jet(t, urls)
+	wanted := bucketOf(t, js, "WANTED")
+	for _, tag := range []string{"v1", "v2", "v3", "v4", "v5", "v6"} {
+		w := push(t, c, guesttest.Version{Tag: tag}, time.Hour)
+		ctx, cancel := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		group.Go(func() {
+			for ctx.Err() == nil {
+				e, err := wanted.Get(ctx, "plugin.swap")
+				if err != nil || !strings.Contains(string(e.Value()), `"state":"rolling"`) {
+					continue
+				}
+				_, _ = wanted.Update(ctx, "plugin.swap", e.Value(), e.Revision()) // which may come late
+			}
+		})
+		got, err := c.Rollback(t.Context(), "swap")
+		cancel()
+		group.Wait()
+		if err != nil || got.Rollout.ID != w.Rollout.ID || got.Rollout.State != fleet.RolloutStopped {
+			t.Fatalf("%+v, error %v", got, err)
+		}
+	}
+}
+
+// TestOrderLost has the connection break with each order, before its acknowledgement has come. The order holds, and is not given twice.
+func TestOrderLost(t *testing.T) {
+	s := natstest.Start(t)
+	a := join(t, s.URL(), "a")
+	addr, lose := losing(t, strings.TrimPrefix(s.URL(), "nats://"), "$KV.RESONHOST_default_WANTED.plugin.swap")
+	c := control(t, open(t, small("nats://"+addr, "operator")))
+	for _, tag := range []string{"v2", "v3", "v4"} {
+		lose()
+		push(t, c, guesttest.Version{Tag: tag}, time.Millisecond)
+		over(t, c)
+		serves(t, tag, a)
+	}
+	lose()
+	w, err := c.Rollback(t.Context(), "swap")
+	if err != nil || w.Current.Version != "v3" || w.Previous != nil {
+		t.Errorf("%+v, error %v", w, err)
+	}
+	push(t, c, guesttest.Version{Tag: "v5"}, time.Hour)
+	lose()
+	if w, err = c.Rollback(t.Context(), "swap"); err != nil || w.Current.Version != "v3" || w.Rollout.State != fleet.RolloutStopped {
+		t.Errorf("%+v, error %v", w, err)
+	}
+	serves(t, "v3", a)
+}
+
+// losing stands between a client and the server at to. After lose, the first that the client says with the text still reaches the server,
+// and the connection ends before an answer does.
+func losing(tb testing.TB, to, text string) (addr string, lose func()) {
+	tb.Helper()
+	var listen net.ListenConfig
+	l, err := listen.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	armed := make(chan struct{}, 1)
+	var group sync.WaitGroup
+	serve := func(down net.Conn) {
+		defer down.Close()
+		up, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", to)
+		if err != nil {
+			return
+		}
+		defer up.Close()
+		group.Go(func() { // until up or down is closed
+			_, _ = io.Copy(down, up)
+			_ = down.Close()
+		})
+		buf := make([]byte, 1<<20)
+		for {
+			n, err := down.Read(buf)
+			if err != nil {
+				return
+			}
+			loses := false
+			if strings.Contains(string(buf[:n]), "PUB "+text) {
+				select {
+				case <-armed:
+					loses = true
+					_ = down.Close()
+				default:
+				}
+			}
+			if _, err := up.Write(buf[:n]); err != nil || loses {
+				return
+			}
+		}
+	}
+	group.Go(func() { // until the listener is closed
+		for {
+			down, err := l.Accept()
+			if err != nil {
+				return
+			}
+			group.Go(func() { serve(down) })
+		}
+	})
+	tb.Cleanup(func() {
+		_ = l.Close()
+		group.Wait()
+	})
+	return l.Addr().String(), func() { armed <- struct{}{} }
+}
