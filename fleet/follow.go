@@ -48,15 +48,24 @@ func (m *Member) try(w *Wanted, of *held, place Place) {
 		if p := statsOf(m.host, w.Plugin); p != nil {
 			before = faultsOf(p)
 		}
-		of.trial = &trial{rollout: r.ID, before: before}
-		m.log.Info("the host tries a release of the fleet", "plugin", w.Plugin, "hash", r.Release.Hash, "rollout", r.ID)
-		if _, err := m.deploy(w.Plugin, &r.Release, of); err != nil {
-			of.trial.refused = err.Error()
+		if of.waits(r.Release.Hash) {
+			return
 		}
+		m.log.Info("the host tries a release of the fleet", "plugin", w.Plugin, "hash", r.Release.Hash, "rollout", r.ID)
+		result, err := m.deploy(w.Plugin, &r.Release, of)
 		if m.ctx.Err() != nil {
 			return // which is no fault of the release
 		}
-		of.trial.hash, of.trial.began = r.Release.Hash, time.Now()
+		if unread := (*fetchError)(nil); errors.As(err, &unread) {
+			m.later(w.Plugin, of, r.Release.Hash, err)
+			return
+		}
+		of.trial = &trial{rollout: r.ID, before: before, hash: r.Release.Hash, began: time.Now()}
+		if err != nil {
+			of.trial.refused = err.Error()
+		} else if of.pause = 0; w.Current == nil && result != host.DeployUnchanged {
+			of.gave = true
+		}
 	}
 	stats := statsOf(m.host, w.Plugin)
 	switch v, why := of.trial.judge(stats, r, time.Now()); {
@@ -86,7 +95,7 @@ func (m *Member) advance(w *Wanted, placed bool) {
 			return
 		}
 	}
-	if placed || m.worker.Draining() || !m.isThere() {
+	if placed || m.worker.taking.Err() != nil || m.worker.Draining() || !m.isThere() {
 		return
 	}
 	if next := w.take(m.instance, m.name, len(hosts), time.Now()); next != nil {
@@ -103,11 +112,36 @@ func (m *Member) ended(w *Wanted, of *held) {
 		return
 	}
 	of.trial = nil
-	if of.release == nil || of.release.same(w.Current) {
+	if w.Current == nil && !of.gave || of.release == nil || of.release.same(w.Current) {
 		return
 	}
 	m.counts.back.Add(1)
 	m.log.Warn("a roll-out of the fleet was stopped; the host goes back", "plugin", w.Plugin, "hash", of.hash, "rollout", r.ID, "reason", r.Reason)
+}
+
+// fetchError is a release whose files could not be read by now, which says nothing about them.
+type fetchError struct {
+	file string
+	err  error
+}
+
+func (e *fetchError) Error() string { return e.file + ": " + e.err.Error() }
+
+func (e *fetchError) Unwrap() error { return e.err }
+
+// waits reports whether a release failed so lately that it is not tried by now.
+func (of *held) waits(hash string) bool {
+	return of.pause > 0 && of.tried == hash && time.Now().Before(of.again)
+}
+
+// later has a release that failed be tried again, after a pause that doubles. The log is told the first time.
+func (m *Member) later(plugin string, of *held, hash string, err error) {
+	if of.pause == 0 || of.tried != hash {
+		m.log.Warn("the host does not serve what the fleet wants; it is tried again", "plugin", plugin, "error", err)
+		of.pause = 0
+	}
+	of.pause = min(max(firstRetry, 2*of.pause), lastRetry)
+	of.tried, of.again = hash, time.Now().Add(of.pause)
 }
 
 // converge has the host serve what all do that have no place in a roll-out.
@@ -117,12 +151,15 @@ func (m *Member) converge(w *Wanted, of *held) {
 		hash = want.Hash
 	}
 	p := statsOf(m.host, w.Plugin)
+	if want != nil {
+		of.gave = false // all serve a release: there is nothing before the fleet to go back to
+	}
 	switch {
-	case want == nil && of.release == nil:
+	case want == nil && !of.gave, want != nil && of.release.same(want) && p != nil && p.Hash == of.hash && p.Canary == nil:
+		m.note(w.Plugin, nil) // also of a release that the host has refused
+		of.pause = 0
 		return
-	case want != nil && of.release.same(want) && p != nil && p.Hash == of.hash && p.Canary == nil:
-		return
-	case of.pause > 0 && of.tried == hash && time.Now().Before(of.again):
+	case of.waits(hash):
 		return
 	}
 	err := m.back(w.Plugin, want, of, p)
@@ -130,15 +167,9 @@ func (m *Member) converge(w *Wanted, of *held) {
 	switch {
 	case err == nil:
 		of.pause = 0
-		return
-	case m.ctx.Err() != nil:
-		return
-	case of.pause == 0 || of.tried != hash:
-		m.log.Warn("the host does not serve what the fleet wants; it is tried again", "plugin", w.Plugin, "error", err)
-		of.pause = 0
+	case m.ctx.Err() == nil:
+		m.later(w.Plugin, of, hash, err)
 	}
-	of.pause = min(max(firstRetry, 2*of.pause), lastRetry)
-	of.tried, of.again = hash, time.Now().Add(of.pause)
 }
 
 // back has the host serve a release that others serve already: as the version before if it is that, without a canary. nil is for what the
@@ -149,7 +180,7 @@ func (m *Member) back(plugin string, want *Release, of *held, p *host.PluginStat
 	if want == nil {
 		err := m.giveUp(ctx, plugin, of, p)
 		if err == nil {
-			of.release, of.hash = nil, ""
+			of.release, of.hash, of.gave = nil, "", false
 		}
 		return err
 	}
@@ -190,8 +221,12 @@ func (m *Member) deploy(plugin string, r *Release, of *held) (result host.Deploy
 	defer cancel()
 	files := make(map[string][]byte, len(r.Files))
 	for name, f := range r.Files {
-		if files[name], err = m.control.objects.fetch(ctx, f); err != nil {
+		files[name], err = m.control.objects.fetch(ctx, f)
+		switch broken := (*DigestError)(nil); {
+		case errors.As(err, &broken):
 			return host.DeployFailed, fmt.Errorf("%s: %w", name, err)
+		case err != nil:
+			return host.DeployFailed, &fetchError{name, err}
 		}
 	}
 	source := host.SourceOf(plugin, files)

@@ -46,6 +46,7 @@ type Member struct {
 	ctx    context.Context //nolint:containedctx // the life of it
 	cancel context.CancelFunc
 	group  sync.WaitGroup
+	left   sync.Once     // by Close, also after a Start that was told to end
 	news   chan struct{} // has something if the next sign of life is to be given at once
 
 	counts memberCounts
@@ -64,6 +65,7 @@ type Member struct {
 type held struct {
 	release *Release // that it deployed last; nil for none
 	hash    string   // of that
+	gave    bool     // it took the place of what the host had before the fleet, in a first roll-out that is not done
 	trial   *trial   // nil but in a roll-out
 	tried   string   // hash of the one that failed last; with pause
 	again   time.Time
@@ -132,33 +134,32 @@ func (m *Member) Start(ctx context.Context) error {
 
 // Close has the host follow the fleet no more, and tell that it has gone: a roll-out goes on without it. It returns when nothing of
 // the member runs any more. Calling it again is fine.
-func (m *Member) Close(ctx context.Context) error {
-	if m.ctx.Err() != nil {
-		m.group.Wait()
-		return nil
-	}
+func (m *Member) Close(ctx context.Context) (err error) {
 	m.cancel()
 	m.group.Wait()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
-	defer cancel()
-	err := m.leave(ctx)
-	if gone := m.control.hosts.Purge(ctx, m.instance); gone != nil {
-		err = errors.Join(err, fmt.Errorf("tell the fleet that the host has gone: %w", gone))
-	}
+	m.left.Do(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		defer cancel()
+		err = m.leave(ctx)
+		if gone := m.control.hosts.Purge(ctx, m.instance); gone != nil {
+			err = errors.Join(err, fmt.Errorf("tell the fleet that the host has gone: %w", gone))
+		}
+	})
 	return err
 }
 
 // leave gives back the places of roll-outs that the host has and is not through with.
 func (m *Member) leave(ctx context.Context) error {
-	var errs []error
-	for source, of := range m.plugins {
-		if of.trial == nil {
+	all, err := m.control.Plugins(ctx) // a place may be stored that the host has not read yet
+	errs := []error{err}
+	for _, w := range all {
+		tries := func() bool { return w.rolling() && w.Rollout.Places[m.instance].Step == StepTrying }
+		if !tries() {
 			continue
 		}
 		err := ErrConflict
 		for errors.Is(err, ErrConflict) { // until ctx ends: each time somebody else has succeeded
-			var w *Wanted
-			if w, err = m.control.Plugin(ctx, source); err == nil && w.rolling() && w.Rollout.Places[m.instance].Step == StepTrying {
+			if w, err = m.control.Plugin(ctx, w.Plugin); err == nil && tries() {
 				err = m.control.save(ctx, w.without(m.instance))
 			}
 		}

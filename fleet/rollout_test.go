@@ -206,6 +206,9 @@ func TestPushBroken(t *testing.T) {
 	if refused != 1 {
 		t.Errorf("%d hosts refused it", refused)
 	}
+	for _, n := range nodes {
+		eventually(t, "a host that is not behind", func() bool { return n.member.Stats().Behind == 0 })
+	}
 	push(t, c, guesttest.Version{Tag: "v3"}, time.Millisecond)
 	if w := over(t, c); w.Rollout.State != fleet.RolloutDone {
 		t.Errorf("%+v", w)
@@ -304,22 +307,6 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	serves(t, "v2", a, b)
-}
-
-// TestFirstStopped stops the first roll-out of a plugin that hosts have of their own, and that one has not.
-func TestFirstStopped(t *testing.T) {
-	urls := natstest.Start(t).URL()
-	a := join(t, urls, "a")
-	b := join(t, urls, "b", func(c *host.Config) { c.Plugins, c.StartEmpty = nil, true })
-	if _, _, err := a.control.Push(t.Context(), swap(t, guesttest.Version{Tag: "v2"}), fleet.PushOptions{Share: 1, Watch: time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	serves(t, "v2", a, b)
-	if _, err := a.control.Rollback(t.Context(), "swap"); err != nil {
-		t.Fatal(err)
-	}
-	serves(t, "v1", a)
-	serves(t, "", b)
 }
 
 // TestHostGone has a host end that tries a release. The others stop the roll-out.

@@ -148,6 +148,9 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 		err = member.start(ctx) // last: from then on there are frames under way
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err, ctx = nil, context.WithoutCancel(ctx) // told to end before there was anything to drain
+		}
 		return errors.Join(err, networks.Close(ctx), srv.Close(ctx), member.close(ctx), h.Close(context.WithoutCancel(ctx)))
 	}
 	defer f.manager.watch(func() { h.Stats() })()
