@@ -211,6 +211,9 @@ func TestAStoreThatHangsHoldsUpNobodyElse(t *testing.T) {
 		synctest.Wait() // until it hangs
 		wantEntry(t, h, "", "other", "y", "xy")
 		wantEntry(t, h, "", "another", "z", "z")
+		if st := h.Stats().State; st.Unsaved != 3 { // it does not wait either
+			t.Errorf("%d changes are unsaved, want 3", st.Unsaved)
+		}
 		if took := time.Since(began); took > 0 {
 			t.Errorf("tasks of others took %v", took)
 		}

@@ -342,6 +342,7 @@ type stuck struct {
 
 	begun chan struct{}
 	once  sync.Once
+	over  atomic.Bool
 }
 
 func (s *stuck) Save(ctx context.Context, changes []state.Change) error {
@@ -352,7 +353,25 @@ func (s *stuck) Save(ctx context.Context, changes []state.Change) error {
 	}
 	close(s.begun)
 	<-ctx.Done()
+	s.over.Store(true)
 	return context.Cause(ctx)
+}
+
+// TestASaveHoldsUpNoTick has a network tick, and take a node, while the store does not answer a save.
+func TestASaveHoldsUpNoTick(t *testing.T) {
+	store := &stuck{Store: state.NewMemory(), begun: make(chan struct{})}
+	l := live(t, store, serve.Options{}, nil, tick.New())
+	l.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "n"}`, nil)
+	<-store.begun
+	l.do(http.StatusCreated, http.MethodPost, "/v1/networks/n/nodes", `{"period": "5ms"}`, nil)
+	var n serve.Network
+	await(t, "it does not tick", func() bool {
+		l.do(http.StatusOK, http.MethodGet, "/v1/networks/n", "", &n)
+		return n.Ticks >= 5
+	})
+	if store.over.Load() {
+		t.Error("the save has ended meanwhile")
+	}
 }
 
 // TestCloseCutsSavingShort has a server close while it saves: the last save has what that one had.

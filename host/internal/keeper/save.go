@@ -61,13 +61,13 @@ func (k *Keeper[S]) flush(ctx context.Context) error {
 func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 	defer func() { clear(k.window) }() // it keeps no state alive
 	rest := k.window
-	slices.SortFunc(rest, comparing[S]())
+	slices.SortFunc(rest, yielding(func(a, b *stream.Taken[S]) int { return compareKeys(&a.Key, &b.Key) }))
 	for len(rest) > 0 {
 		n := k.fill(rest)
 		err := k.save(ctx)
 		if err != nil {
 			// What came first is to come first again.
-			slices.SortFunc(rest, func(a, b stream.Taken[S]) int { return a.Since().Compare(b.Since()) })
+			slices.SortFunc(rest, yielding(func(a, b *stream.Taken[S]) int { return a.Since().Compare(b.Since()) }))
 			k.cfg.Streams.Return(rest)
 			return k.failed(ctx, err)
 		}
@@ -84,18 +84,18 @@ func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// yieldAfter is after how many comparisons of keys tasks get the processor, which a sort would keep for
+// yieldAfter is after how many comparisons of changes tasks get the processor, which a sort would keep for
 // tens of milliseconds. They are some 10 µs.
 const yieldAfter = 256
 
-// comparing returns what compares changes by their keys.
-func comparing[S any]() func(a, b stream.Taken[S]) int {
+// yielding returns what compares changes, for a sort that lets tasks come in between.
+func yielding[S any](compare func(a, b *stream.Taken[S]) int) func(a, b stream.Taken[S]) int {
 	n := 0
 	return func(a, b stream.Taken[S]) int {
 		if n++; n%yieldAfter == 0 {
 			runtime.Gosched()
 		}
-		return compareKeys(&a.Key, &b.Key)
+		return compare(&a, &b)
 	}
 }
 

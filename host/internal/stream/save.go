@@ -40,8 +40,8 @@ func (t *Taken[S]) Delete() bool { return len(t.State) == 0 }
 // Since is when the first change came that is not saved.
 func (t *Taken[S]) Since() time.Time { return t.since }
 
-// takenAtOnce is how many changes are taken before tasks come in between.
-const takenAtOnce = 256
+// atOnce is how many streams are gone through before tasks come in between.
+const atOnce = 256
 
 // Take appends what is to be saved and came no later than until, the oldest first: up to so
 // many changes. Each is then to be given to [Store.Saved] or [Store.Return]. One goroutine at a time
@@ -64,7 +64,7 @@ func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 				e.stored, e.saved = true, e.changed
 			}
 		}
-		if n%takenAtOnce == takenAtOnce-1 {
+		if n%atOnce == atOnce-1 {
 			s.mu.Unlock()
 			s.mu.Lock()
 		}
@@ -72,8 +72,14 @@ func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 	return into
 }
 
-// Saved says of changes that they are saved.
+// Saved says of changes that they are saved. Tasks come in between.
 func (s *Store[S]) Saved(changes []Taken[S]) {
+	for some := range slices.Chunk(changes, atOnce) {
+		s.savedSome(some)
+	}
+}
+
+func (s *Store[S]) savedSome(changes []Taken[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range changes {
@@ -89,8 +95,17 @@ func (s *Store[S]) Saved(changes []Taken[S]) {
 	s.settleLocked(len(changes))
 }
 
-// Return says of changes that they may not be saved. They wait again, with their age.
+// Return says of changes that they may not be saved. They wait again, with their age. Tasks come in
+// between.
 func (s *Store[S]) Return(changes []Taken[S]) {
+	for len(changes) > 0 { // what came last first, so that the first comes to stand in front
+		rest := max(len(changes)-atOnce, 0)
+		s.returnSome(changes[rest:])
+		changes = changes[:rest]
+	}
+}
+
+func (s *Store[S]) returnSome(changes []Taken[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range slices.Backward(changes) {

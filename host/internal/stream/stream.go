@@ -65,8 +65,13 @@ func New[S any](cfg Config[S]) *Store[S] {
 func (s *Store[S]) Acquire(key Key) (e *Entry[S], absent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expireLocked()
+	limit := s.limitLocked()
+	s.expireLocked(limit, atOnceByTask)
 	e = s.entries[key]
+	if e != nil && e.idled && e.used.Before(limit) { // others come before it that are still to be expired
+		s.expireOneLocked(e)
+		e = s.entries[key]
+	}
 	if e == nil {
 		e = &Entry[S]{key: key}
 		s.entries[key] = e
@@ -186,22 +191,42 @@ func (s *Store[S]) dropLocked(e *Entry[S]) {
 	delete(s.entries, e.key)
 }
 
-// Expire ends the streams whose age has come.
+// atOnceByTask is how many streams a task expires. The next tasks, and [Store.Expire], go on.
+const atOnceByTask = 16
+
+// Expire ends the streams whose age has come. Tasks come in between.
 func (s *Store[S]) Expire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expireLocked()
+	for again := true; again; {
+		s.mu.Lock()
+		again = s.expireLocked(s.limitLocked(), atOnce)
+		s.mu.Unlock()
+	}
 }
 
-func (s *Store[S]) expireLocked() {
+// limitLocked returns the time before which a stream has expired that was not used since. It is zero if
+// there is none.
+func (s *Store[S]) limitLocked() time.Time {
 	if s.cfg.MaxAge == 0 || s.idle.n == 0 {
-		return
+		return time.Time{}
 	}
-	limit := s.cfg.Now().Add(-s.cfg.MaxAge)
-	for e := s.idle.head; e != nil && e.used.Before(limit); e = s.idle.head {
-		s.expired++
-		s.endLocked(e)
+	return s.cfg.Now().Add(-s.cfg.MaxAge)
+}
+
+// expireLocked ends up to so many streams that have expired, and reports whether there may be more.
+func (s *Store[S]) expireLocked(limit time.Time, most int) (more bool) {
+	for range most {
+		e := s.idle.head
+		if e == nil || !e.used.Before(limit) {
+			return false
+		}
+		s.expireOneLocked(e)
 	}
+	return true
+}
+
+func (s *Store[S]) expireOneLocked(e *Entry[S]) {
+	s.expired++
+	s.endLocked(e)
 }
 
 // Formats returns, of each of these transforms, the length of the longest state of each format that
@@ -220,7 +245,7 @@ func (s *Store[S]) Formats(transforms ...string) map[string]map[int]int {
 		}
 		// Tasks come in between. What they add while the map is walked may be left out, as
 		// what they add afterwards is.
-		if seen++; seen%256 == 0 {
+		if seen++; seen%atOnce == 0 {
 			s.mu.Unlock()
 			s.mu.Lock()
 		}
@@ -250,9 +275,9 @@ type Stats struct {
 
 // Stats returns a snapshot.
 func (s *Store[S]) Stats() Stats {
+	s.Expire()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expireLocked()
 	st := Stats{
 		Streams: len(s.entries) - s.dead, Bytes: s.bytes, Evicted: s.evicted, Expired: s.expired,
 		Unsaved: s.dirty.n + s.taken + s.strayed, Oldest: s.oldest,
