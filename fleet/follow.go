@@ -44,10 +44,7 @@ func (m *Member) save(w *Wanted) {
 func (m *Member) try(w *Wanted, of *held, place Place) {
 	r := &w.Rollout
 	if of.trial == nil || of.trial.rollout != r.ID {
-		before := faults{}
-		if p := statsOf(m.host, w.Plugin); p != nil {
-			before = faultsOf(p)
-		}
+		before := faultsOf(statsOf(m.host, w.Plugin))
 		if of.waits(r.Release.Hash) {
 			return
 		}
@@ -84,11 +81,15 @@ func (m *Member) stop(w *Wanted, why string) {
 
 // advance does what a roll-out needs that no host has to do rather than another: it takes a free place, and ends the roll-out.
 func (m *Member) advance(w *Wanted, placed bool) {
+	const what = "which hosts there are"
 	hosts, err := m.control.Hosts(m.ctx)
 	if err != nil {
-		m.log.Debug("which hosts there are cannot be read; it is tried again", "error", err)
+		if m.ctx.Err() == nil {
+			m.readFailed(&m.unheard, what, err)
+		}
 		return
 	}
+	m.readAgain(&m.unheard, what)
 	if steady := m.steadyFor(); steady > beatsHeard*m.beatEvery() { // else others have had no time to give a sign
 		if next := w.outcome(hosts, steady > m.control.age, time.Now()); next != nil {
 			m.save(next)

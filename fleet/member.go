@@ -17,7 +17,6 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/outage"
-	"github.com/resonhost/resonhost/internal/wait"
 )
 
 const (
@@ -54,6 +53,7 @@ type Member struct {
 	// What follows is the goroutine's that follows what is wanted, or Start's before that.
 	entries map[string]jetstream.KeyValueEntry // of the bucket of what is wanted
 	plugins map[string]*held                   // by source
+	unheard outage.Outage                      // which hosts there are cannot be read
 
 	mu     sync.Mutex
 	faults map[string]string // guarded by mu: why plugins are not as the fleet wants them, by source
@@ -72,7 +72,7 @@ type held struct {
 	pause   time.Duration // 0 but after a failure
 }
 
-type memberCounts struct{ deployed, refused, back, beatsFailed atomic.Uint64 }
+type memberCounts struct{ deployed, refused, back, beatsFailed, readsFailed atomic.Uint64 }
 
 // MemberStats is a snapshot of a member. Counters count from [Control.NewMember].
 type MemberStats struct {
@@ -83,6 +83,8 @@ type MemberStats struct {
 	FetchedAgain, Garbled uint64
 	// BeatsFailed is how many signs of life did not arrive.
 	BeatsFailed uint64
+	// ReadsFailed is how often it could not be read what the fleet wants, whether the host is drained, or which hosts there are.
+	ReadsFailed uint64
 	// Behind is how many plugins are not as the fleet wants them, and Draining whether the host takes no frames.
 	Behind   int
 	Draining bool
@@ -95,7 +97,8 @@ func (m *Member) Stats() MemberStats {
 	return MemberStats{
 		Deployed: m.counts.deployed.Load(), Refused: m.counts.refused.Load(), Back: m.counts.back.Load(),
 		FetchedAgain: m.control.objects.again.Load(), Garbled: m.control.garbled.Load(), BeatsFailed: m.counts.beatsFailed.Load(),
-		Behind: len(m.faults), Draining: m.worker.Draining(),
+		ReadsFailed: m.counts.readsFailed.Load(),
+		Behind:      len(m.faults), Draining: m.worker.Draining(),
 	}
 }
 
@@ -124,11 +127,13 @@ func (m *Member) Start(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, m.cancel)
 	defer stop()
+	m.drain(m.entries[drainKeyOf(m.name)] != nil)
 	m.look(false)
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	m.group.Go(m.follow)
+	m.group.Go(m.followWanted)
+	m.group.Go(m.followDrain)
 	return nil
 }
 
@@ -277,61 +282,8 @@ func (m *Member) info() *HostInfo {
 	return info
 }
 
-// follow follows what is wanted.
-func (m *Member) follow() {
-	for m.ctx.Err() == nil {
-		if err := m.followOnce(); err != nil && m.ctx.Err() == nil {
-			m.log.Debug("what the fleet wants cannot be followed; it is tried again", "error", err)
-			_ = wait.For(m.ctx, reconnectWait)
-		}
-	}
-}
-
-// followOnce follows what is wanted for a while, from all that is there.
-func (m *Member) followOnce() error {
-	ctx, cancel := context.WithTimeout(m.ctx, rewatch)
-	defer cancel()
-	w, err := m.control.wanted.WatchAll(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Stop() }()
-	tick := time.NewTicker(min(time.Second, m.beatEvery()))
-	defer tick.Stop()
-	whole, all := false, make(map[string]jetstream.KeyValueEntry)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Updates():
-			switch {
-			case !ok:
-				return nil
-			case e == nil:
-				whole, m.entries = true, all
-			case e.Operation() == jetstream.KeyValuePut:
-				all[e.Key()] = e
-			default:
-				delete(all, e.Key())
-			}
-			if !whole || len(w.Updates()) > 0 {
-				continue
-			}
-		case <-tick.C:
-		}
-		m.look(true)
-	}
-}
-
 // look does what is wanted. Only with rolling does it take part in roll-outs.
 func (m *Member) look(rolling bool) {
-	if draining := m.entries[drainKeyOf(m.name)] != nil; draining != m.worker.Draining() {
-		m.worker.SetDraining(draining)
-		select {
-		case m.news <- struct{}{}:
-		default:
-		}
-	}
 	for key, e := range m.entries {
 		if m.ctx.Err() != nil {
 			return

@@ -12,9 +12,9 @@ const minTasks = 20
 
 // trial is a release on one host while a roll-out of it is under way.
 type trial struct {
-	rollout string // its ID
-	hash    string // of the version
-	before  faults // when it was deployed
+	rollout string            // its ID
+	hash    string            // of the version
+	before  map[string]faults // when it was deployed, by transform
 	began   time.Time
 	refused string // why it could not be deployed; "" if it was
 }
@@ -25,18 +25,41 @@ type faults struct{ tasks, failed uint64 }
 // guestFaults are the kinds of errors that are a plugin's fault.
 var guestFaults = []host.Kind{host.KindTimeout, host.KindTrap, host.KindExit, host.KindOutOfMemory, host.KindOutOfFuel, host.KindABI}
 
-func faultsOf(p *host.PluginStats) (f faults) {
+// faultsOf returns those of the transforms that a plugin has now, by name; none of nil.
+func faultsOf(p *host.PluginStats) map[string]faults {
+	all := make(map[string]faults)
+	if p == nil {
+		return all
+	}
 	for i := range p.Transforms {
 		t := &p.Transforms[i]
-		f.tasks += t.OK
+		f := faults{tasks: t.OK}
 		for _, n := range t.Errors {
 			f.tasks += n
 		}
 		for _, k := range guestFaults {
 			f.failed += t.Errors[k]
 		}
+		all[t.Name] = f
+	}
+	return all
+}
+
+// sum returns the faults of all transforms together.
+func sum(all map[string]faults) (f faults) {
+	for _, of := range all {
+		f.tasks, f.failed = f.tasks+of.tasks, f.failed+of.failed
 	}
 	return f
+}
+
+// after returns what came after before. A transform counts on from one version to the next, and one may have others than the last.
+func after(now, before map[string]faults) faults {
+	all := make(map[string]faults, len(now))
+	for name, f := range now {
+		all[name] = f.minus(before[name])
+	}
+	return sum(all)
 }
 
 func (f faults) share() float64 {
@@ -91,11 +114,11 @@ func (t *trial) judge(p *host.PluginStats, r *Rollout, now time.Time) (v verdict
 	case p.Suspended:
 		return failed, "the plugin is suspended, as too many tasks failed in a row"
 	}
-	f := faultsOf(p).minus(t.before)
+	f, before := after(faultsOf(p), t.before), sum(t.before).share()
 	over := now.Sub(t.began) >= r.Watch()
-	if f.share() > r.MaxErrors+t.before.share() && (over || f.tasks >= minTasks) {
+	if f.share() > r.MaxErrors+before && (over || f.tasks >= minTasks) {
 		return failed, fmt.Sprintf("%d of %d tasks failed by its fault, and %.3g %% may (--max-errors), beyond the %.3g %% before it",
-			f.failed, f.tasks, 100*r.MaxErrors, 100*t.before.share())
+			f.failed, f.tasks, 100*r.MaxErrors, 100*before)
 	}
 	if over {
 		return passed, ""
