@@ -10,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/state"
 )
 
 // Source has statistics: a [*host.Host].
@@ -171,7 +172,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	to.counter(streamsGone, s.StreamsReset, "format")
 	to.counter(rerun, s.Rerun)
 	if s.State != nil {
-		to.state(s.State)
+		to.states(s.State)
 	}
 	for plugin, results := range s.Deploys {
 		for result, n := range results {
@@ -264,8 +265,8 @@ func (to values) plugin(p *host.PluginStats) {
 	}
 }
 
-// state collects what became of states in a store.
-func (to values) state(s *host.StateStats) {
+// states collects what became of states in a store.
+func (to values) states(s *host.StateStats) {
 	to.counter(saves, s.Saves)
 	to.add(saveTook, prometheus.GaugeValue, float64(s.LastTook)/float64(time.Millisecond), nil)
 	to.gauge(saveBytes, int(s.LastBytes))
@@ -276,11 +277,9 @@ func (to values) state(s *host.StateStats) {
 	to.counter(loads, s.Loads)
 	to.counter(stateLost, s.Lost)
 	to.gauge(unreadable, s.Unreadable)
-	for fault, n := range s.SaveFailures {
-		to.counter(saveFailures, n, string(fault))
-	}
-	for fault, n := range s.LoadFailures {
-		to.counter(loadFailures, n, string(fault))
+	for _, fault := range state.Faults() { // also those without a failure, so that the first is an increase
+		to.counter(saveFailures, s.SaveFailures[fault], string(fault))
+		to.counter(loadFailures, s.LoadFailures[fault], string(fault))
 	}
 	to.flag(outage, s.SavingFails, "save")
 	to.flag(outage, s.LoadingFails, "load")
