@@ -35,9 +35,9 @@ func fleetCommand(std stdio) *cli.Command {
 	o := newOptions()
 	var f fleetCommands
 	own := []setting{
-		{"share", "let a `SHARE` of the hosts try the version at a time, such as 0.1 or 10%, at least one host; of push", value.Share(ptr(fleet.DefaultShare)).String(), value.Share(&f.push.Share)},
+		{"share", "let a `SHARE` of the hosts try the version at a time, such as 0.1 or 10%, at least one host; of push", value.Share(new(fleet.DefaultShare)).String(), value.Share(&f.push.Share)},
 		{"watch", "have a host watch the version for `TIME` before it counts as good; of push", fleet.DefaultWatch.String(), value.Duration(&f.push.Watch)},
-		{"max-errors", "let a `SHARE` of a host's tasks fail by the plugin's fault, beyond those that did before; of push", value.Share(ptr(fleet.DefaultMaxErrors)).String(), value.Share(&f.push.MaxErrors)},
+		{"max-errors", "let a `SHARE` of a host's tasks fail by the plugin's fault, beyond those that did before; of push", value.Share(new(fleet.DefaultMaxErrors)).String(), value.Share(&f.push.MaxErrors)},
 		{"detach", "do not wait for the end; of push and drain", "", value.Toggle{P: &f.detach}},
 		{"undo", "have the host take frames again; of drain", "", value.Toggle{P: &f.undo}},
 		{"once", "print one view, and end; of top", "", value.Toggle{P: &f.once}},
@@ -66,8 +66,6 @@ func fleetCommand(std stdio) *cli.Command {
 		},
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // commandFleet does what the command says.
 func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f *fleetCommands) (err error) {
@@ -231,7 +229,7 @@ func (c *fleetClient) tell(w *fleet.Wanted, form string, args ...any) error {
 	if c.json {
 		return terminal.Encode(c.std.out, w)
 	}
-	_, err := fmt.Fprint(c.std.out, fmt.Sprintf(form, args...))
+	_, err := fmt.Fprintf(c.std.out, form, args...)
 	return err
 }
 

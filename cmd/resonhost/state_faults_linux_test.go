@@ -84,7 +84,7 @@ func TestFileCutOffWhileServing(t *testing.T) {
 func TestReadOnlyDirectory(t *testing.T) {
 	top := t.TempDir()
 	for _, dir := range []string{filepath.Dir(top), top, binDir} { // or another user would not come to what is below
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // it has nothing secret
+		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			d.inStream(t, 1)
 			d.rest(t)
 		}
-		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) //nolint:gosec // to be removed
+		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 		cmd := exec.Command(program, "run", "--mode", "inline", "--listen", "127.0.0.1:0", "--state-dir", dir)
 		if os.Getuid() == 0 {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -110,7 +110,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			}
 		}
 		for _, of := range append(files(t, dir), dir) {
-			if err := os.Chmod(of, 0o555); err != nil { //nolint:gosec // which is what is tested
+			if err := os.Chmod(of, 0o555); err != nil {
 				t.Fatal(err)
 			}
 		}
