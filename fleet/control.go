@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -58,14 +59,14 @@ type Control struct {
 
 	garbled atomic.Uint64 // entries that could not be read
 	mu      sync.Mutex
-	told    map[string]uint64 // guarded by mu: revisions of garbled entries that the log was told of, by key
+	told    map[string]bool // guarded by mu: garbled entries that the log was told of, by bucket and key
 }
 
 // Control opens the fleet's buckets, and makes them if they are not there.
 func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	c := &Control{fleet: f, log: f.log, told: make(map[string]uint64)}
+	c := &Control{fleet: f, log: f.log, told: make(map[string]bool)}
 	c.objects.age = orphanAge
 	bucket := func(name, what string, ttl time.Duration) jetstream.KeyValueConfig {
 		return jetstream.KeyValueConfig{
@@ -130,17 +131,43 @@ func (f *Fleet) openObjects(ctx context.Context) (store jetstream.ObjectStore, e
 	return store, nil
 }
 
-// refused notes an entry that cannot be read. The log is told once of each of its revisions.
+// refused notes an entry that cannot be read. The log is told once, until the entry can be read or is gone.
 func (c *Control) refused(e jetstream.KeyValueEntry, err error) {
 	c.garbled.Add(1)
-	key := e.Bucket() + "/" + e.Key()
+	name := entryName(e)
 	c.mu.Lock()
-	known := c.told[key] == e.Revision()
-	c.told[key] = e.Revision()
+	known := c.told[name]
+	c.told[name] = true
 	c.mu.Unlock()
 	if !known {
 		c.log.Warn("an entry of the fleet is refused", "fleet", c.fleet.cfg.Fleet, "bucket", e.Bucket(), "key", cut(e.Key()), "revision", e.Revision(), "error", err)
 	}
+}
+
+func entryName(e jetstream.KeyValueEntry) string { return e.Bucket() + "/" + e.Key() }
+
+// sift reads those of all entries of a bucket whose keys begin with prefix, and has those refused for which read returns an error. whole is whether
+// there were none.
+func (c *Control) sift(ctx context.Context, kv jetstream.KeyValue, prefix string, read func(e jetstream.KeyValueEntry, name string) error) (whole bool, err error) {
+	all, err := entries(ctx, kv)
+	if err != nil {
+		return false, err
+	}
+	bad := make(map[string]bool)
+	for _, e := range all {
+		if name, ok := strings.CutPrefix(e.Key(), prefix); ok {
+			if err := read(e, name); err != nil {
+				c.refused(e, err)
+				bad[entryName(e)] = true
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.told, func(name string, _ bool) bool {
+		return strings.HasPrefix(name, kv.Bucket()+"/"+prefix) && !bad[name]
+	})
+	return len(bad) == 0, nil
 }
 
 // entries returns all that a bucket has.
@@ -168,21 +195,20 @@ func entries(ctx context.Context, kv jetstream.KeyValue) (list []jetstream.KeyVa
 	}
 }
 
-// Hosts returns the hosts that have given a sign of life, sorted by name.
-func (c *Control) Hosts(ctx context.Context) ([]HostInfo, error) {
-	all, err := entries(ctx, c.hosts)
-	if err != nil {
-		return nil, err
-	}
-	var list []HostInfo
-	for _, e := range all {
-		h, err := parseHost(e.Key(), e.Value())
+// Hosts returns the hosts that have given a sign of life, sorted by name. One whose sign cannot be read is there as well: see
+// [HostInfo.Unreadable].
+func (c *Control) Hosts(ctx context.Context) (list []HostInfo, err error) {
+	_, err = c.sift(ctx, c.hosts, "", func(e jetstream.KeyValueEntry, instance string) error {
+		h, err := parseHost(instance, e.Value())
 		if err != nil {
-			c.refused(e, err)
-			continue
+			h = &HostInfo{Host: instance, Instance: instance, Unreadable: oneLine(err.Error())}
 		}
 		h.Age = max(0, time.Since(e.Created()))
 		list = append(list, *h)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	sortHosts(list)
 	return list, nil
@@ -196,21 +222,15 @@ func (c *Control) Plugins(ctx context.Context) ([]*Wanted, error) {
 
 // records is Plugins, and reports whether all records could be read.
 func (c *Control) records(ctx context.Context) (list []*Wanted, whole bool, err error) {
-	all, err := entries(ctx, c.wanted)
-	if err != nil {
-		return nil, false, err
-	}
-	whole = true
-	for _, e := range all {
-		if plugin, ok := strings.CutPrefix(e.Key(), pluginKey); ok {
-			w, err := parseWanted(plugin, e.Value())
-			if err != nil {
-				c.refused(e, err)
-				whole = false
-				continue
-			}
+	whole, err = c.sift(ctx, c.wanted, pluginKey, func(e jetstream.KeyValueEntry, plugin string) error {
+		w, err := parseWanted(plugin, e.Value())
+		if err == nil {
 			list = append(list, w)
 		}
+		return err
+	})
+	if err != nil {
+		return nil, false, err
 	}
 	slices.SortFunc(list, func(a, b *Wanted) int { return strings.Compare(a.Plugin, b.Plugin) })
 	return list, whole, nil
@@ -455,9 +475,11 @@ func (c *Control) Drain(ctx context.Context, name string, drained bool) error {
 	}
 	there := slices.ContainsFunc(hosts, func(h HostInfo) bool { return h.Host == name })
 	if !there && !slices.Contains(known, name) {
-		names := make([]string, len(hosts))
+		var names []string
 		for i := range hosts {
-			names[i] = hosts[i].Host
+			if hosts[i].Unreadable == "" {
+				names = append(names, hosts[i].Host)
+			}
 		}
 		return fmt.Errorf("%w: %q; there are: %s", ErrNoHost, cut(name), cut(strings.Join(slices.Compact(names), ", ")))
 	}
@@ -476,22 +498,18 @@ func (c *Control) Drain(ctx context.Context, name string, drained bool) error {
 
 // Drained returns the names of hosts that are to take no frames, sorted.
 func (c *Control) Drained(ctx context.Context) (names []string, err error) {
-	all, err := entries(ctx, c.wanted)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range all {
-		if encoded, ok := strings.CutPrefix(e.Key(), drainKey); ok {
-			name, err := base64.RawURLEncoding.DecodeString(encoded)
-			if err == nil {
-				err = checkHostName(string(name))
-			}
-			if err != nil {
-				c.refused(e, err)
-				continue
-			}
+	_, err = c.sift(ctx, c.wanted, drainKey, func(_ jetstream.KeyValueEntry, encoded string) error {
+		name, err := base64.RawURLEncoding.DecodeString(encoded)
+		if err == nil {
+			err = checkHostName(string(name))
+		}
+		if err == nil {
 			names = append(names, string(name))
 		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	slices.Sort(names)
 	return names, nil

@@ -146,6 +146,63 @@ func TestOrderLost(t *testing.T) {
 	serves(t, "v3", a)
 }
 
+// TestNewerHost has a host of a newer program in a roll-out, whose signs of life nobody else can read. It is waited for, and the log is
+// told of it once.
+func TestNewerHost(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	a := join(t, urls, "a")
+	_, js := jet(t, urls)
+	hosts, wanted := bucketOf(t, js, "HOSTS"), bucketOf(t, js, "WANTED")
+	change := func(from, to string) {
+		t.Helper()
+		eventually(t, to, func() bool {
+			e, err := wanted.Get(t.Context(), "plugin.swap")
+			if err != nil || !strings.Contains(string(e.Value()), from) {
+				return false
+			}
+			_, err = wanted.Update(t.Context(), "plugin.swap", []byte(strings.Replace(string(e.Value()), from, to, 1)), e.Revision())
+			return err == nil
+		})
+	}
+	place := func(step string) string {
+		return `"newer":{"host":"b","step":"` + step + `","since":"2026-01-01T00:00:00Z"}`
+	}
+	if _, err := hosts.Put(t.Context(), "newer", []byte(`{"format":99}`)); err != nil {
+		t.Fatal(err)
+	}
+	push(t, a.control, guesttest.Version{Tag: "v2"}, time.Millisecond)
+	change(`"places":{`, `"places":{`+place("trying")+`,`)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for range 15 { // signs of life are kept for 2 s
+		<-tick.C
+		if _, err := hosts.Put(t.Context(), "newer", []byte(`{"format":99}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w, err := a.control.Plugin(t.Context(), "swap"); err != nil || w.Rollout.State != fleet.RolloutRolling || len(w.Rollout.Places) != 2 {
+		t.Errorf("%+v, error %v", w, err)
+	}
+	change(place("trying"), place("good"))
+	if w := over(t, a.control); w.Rollout.State != fleet.RolloutDone {
+		t.Errorf("%+v", w)
+	}
+	if n := a.log.count("key=newer"); n != 1 {
+		t.Errorf("the log was told %d times", n)
+	}
+	gone := func() bool {
+		list, err := a.control.Hosts(t.Context())
+		return err == nil && len(list) == 1
+	}
+	eventually(t, "its end", gone)
+	if _, err := hosts.Put(t.Context(), "newer", []byte(`{"format":99}`)); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := a.control.Hosts(t.Context()); err != nil || len(list) != 2 || a.log.count("key=newer") != 2 {
+		t.Errorf("%+v, error %v, and the log was told %d times", list, err, a.log.count("key=newer"))
+	}
+}
+
 // losing stands between a client and the server at to. After lose, the first that the client says with the text still reaches the server,
 // and the connection ends before an answer does.
 func losing(tb testing.TB, to, text string) (addr string, lose func()) {

@@ -45,6 +45,9 @@ type HostInfo struct {
 	Draining bool         `json:"draining,omitzero"`
 	Plugins  []HostPlugin `json:"plugins,omitempty"`
 
+	// Unreadable is why the sign of life could not be read, as one of a newer program; "" if it could. Else Host is the
+	// number of the process, and nothing more is known than that the host is there.
+	Unreadable string `json:"unreadable,omitempty"`
 	// Age is for how long the store had the sign of life when it was read, by the reader's clock.
 	Age time.Duration `json:"-"`
 }
@@ -94,6 +97,7 @@ func (h *HostInfo) check(instance string) error {
 		checkHostName(h.Host),
 		ok(h.Instance == instance && instanceName.MatchString(instance), "instance", "must be that of the key"),
 		ok(h.Workers >= 0 && h.Active >= 0 && h.Waiting >= 0 && h.UnderWay >= 0, "workers", "and what follows must not be negative"),
+		ok(h.Unreadable == "", "unreadable", "must not be there"),
 		ok(len(h.Plugins) <= maxHostPlugins, "plugins", fmt.Sprintf("must be at most %d", maxHostPlugins)),
 	}
 	for i := range h.Plugins {

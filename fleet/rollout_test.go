@@ -435,11 +435,14 @@ func TestGarbled(t *testing.T) {
 	}
 	push(t, a.control, guesttest.Version{Tag: "v2"}, time.Millisecond)
 	put("HOSTS", "y", "no JSON")
-	if w := over(t, a.control); w.Rollout.State != fleet.RolloutDone {
+	hosts, err := a.control.Hosts(t.Context())
+	if err != nil || !slices.ContainsFunc(hosts, func(h fleet.HostInfo) bool { return h.Instance == "y" && h.Unreadable != "" }) {
+		t.Errorf("%+v, error %v", hosts, err)
+	}
+	if w := over(t, a.control); w.Rollout.State != fleet.RolloutDone { // once their time is over
 		t.Errorf("%+v", w)
 	}
-	hosts, err := a.control.Hosts(t.Context())
-	if err != nil || len(hosts) != 1 || hosts[0].Host != "a" {
+	if hosts, err = a.control.Hosts(t.Context()); err != nil || len(hosts) != 1 || hosts[0].Host != "a" {
 		t.Errorf("%+v, error %v", hosts, err)
 	}
 	if n := a.log.count("an entry of the fleet is refused"); n > 7 {

@@ -146,6 +146,8 @@ func (c *fleetClient) top(ctx context.Context) error {
 // state is what a host does, in a word.
 func (h *fleetHost) state() string {
 	switch {
+	case h.Unreadable != "":
+		return "unreadable"
 	case h.Drained():
 		return "drained"
 	case h.Draining:
