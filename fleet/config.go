@@ -29,7 +29,8 @@ const (
 // Bounds of Config.
 const (
 	MinAckWait     = time.Second
-	MinResultAge   = time.Minute // a frame is sent again for less than that
+	MaxAckWait     = 30 * time.Minute // a host that has gone is known for twice that
+	MinResultAge   = time.Minute      // a frame is sent again for less than that
 	MaxDeliverMost = 100
 )
 
@@ -64,7 +65,7 @@ type Config struct {
 	// DeadAge is how long a dead letter is kept; default DefaultDeadAge.
 	DeadAge time.Duration
 	// AckWait is after how long without a sign of life a host counts as dead, and its frames go to another; default
-	// DefaultAckWait, at least MinAckWait. A host gives three signs in that time.
+	// DefaultAckWait, MinAckWait to MaxAckWait. A host gives three signs in that time.
 	AckWait time.Duration
 	// MaxDeliver is how often a frame is given to a host at most, until it is a dead letter; default
 	// DefaultMaxDeliver, at most MaxDeliverMost.
@@ -118,7 +119,7 @@ func (c *Config) validate() error {
 	check(c.ResultBytes > 0, "ResultBytes", "must be positive")
 	check(c.ResultAge >= MinResultAge, "ResultAge", "must be at least %v, is %v", MinResultAge, c.ResultAge)
 	check(c.DeadAge > 0, "DeadAge", "must be positive")
-	check(c.AckWait >= MinAckWait, "AckWait", "must be at least %v, is %v", MinAckWait, c.AckWait)
+	check(c.AckWait >= MinAckWait && c.AckWait <= MaxAckWait, "AckWait", "must be %v to %v, is %v", MinAckWait, MaxAckWait, c.AckWait)
 	check(c.MaxDeliver >= 1 && c.MaxDeliver <= MaxDeliverMost, "MaxDeliver", "must be between 1 and %d, is %d", MaxDeliverMost, c.MaxDeliver)
 	return errors.Join(errs...)
 }

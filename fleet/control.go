@@ -88,7 +88,7 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	}); err != nil {
 		return nil, &StreamError{c.hosts.Bucket(), "the bucket cannot be read", err}
 	}
-	if c.age = status.TTL(); c.age < MinAckWait || c.age > time.Hour {
+	if c.age = status.TTL(); c.age < MinAckWait || c.age > 2*MaxAckWait {
 		return nil, &StreamError{c.hosts.Bucket(), fmt.Sprintf("the bucket keeps signs of life for %v, and must for 1s to 1h: delete it (nats kv del), and it is made anew", c.age), nil}
 	}
 	c.objects.store, err = f.openObjects(ctx)

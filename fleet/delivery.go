@@ -26,7 +26,8 @@ const (
 )
 
 // How long a host that cannot do a frame leaves it to others, at first and at most. Each time it is four times as long: by default
-// that is 21 s in all, in which a plugin is loaded.
+// that is 21 s in all, in which a plugin is loaded. A frame with streams waits as long as at first each time, as all streams of its partition
+// wait with it.
 const (
 	firstDelay = 250 * time.Millisecond
 	lastDelay  = 30 * time.Second
@@ -187,7 +188,10 @@ func (d *delivery) leave(ctx context.Context, why error) {
 	}
 	log.Info("a frame is left to another host", "error", why)
 	d.note(ctx, why)
-	delay := min(lastDelay, firstDelay<<(2*min(d.meta.NumDelivered-1, 5)))
+	delay := firstDelay
+	if d.queue.partition == noPartition {
+		delay = min(lastDelay, firstDelay<<(2*min(d.meta.NumDelivered-1, 5)))
+	}
 	if err := d.msg.NakWithDelay(delay); err != nil {
 		log.Debug("a frame could not be given back, and waits for its time", "error", err)
 	}

@@ -95,3 +95,22 @@ func TestOrder(t *testing.T) {
 	}
 	empty(t, a)
 }
+
+// TestOrderUndoable has a frame that no host can do before one of the same partition. It soon is a dead letter, and makes way.
+func TestOrderUndoable(t *testing.T) {
+	f := open(t, small(natstest.Start(t).URL(), "a"))
+	w := work(t, f, hostile(t, time.Minute))
+	s := submit(t, f, "")
+	client := f.Client("", host.PriorityNormal)
+	behind := client.Frames("hostile.echo", keyedTasks(1000, 1000)) // of all partitions
+	begun := time.Now()
+	send(t, s, client.Frames("hostile.absent", keyedTasks(1, 1))...)
+	list := replies(t, s, 1+send(t, s, behind...))
+	if failure := list[0].Outcomes[0].Failure; failure == nil || failure.Kind != host.KindUnknownTransform {
+		t.Errorf("%+v", failure)
+	}
+	if waited := time.Since(begun); waited > 15*time.Second { // where a frame without streams waits 21 s
+		t.Errorf("frames behind it waited %v", waited)
+	}
+	empty(t, w)
+}

@@ -42,6 +42,15 @@ func TestRoles(t *testing.T) {
 	if w := over(t, c); w.Rollout.State != fleet.RolloutDone {
 		t.Errorf("%+v", w)
 	}
+	dotted := swap(t, guesttest.Version{Tag: "v2"})
+	dotted.Name = "swap.next" // whose transform a host has already, and says so in the record
+	if _, _, err := c.Push(t.Context(), dotted, fleet.PushOptions{}); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "what a host says of a plugin with a dot in its name", func() bool {
+		w, err := c.Plugin(t.Context(), "swap.next")
+		return err == nil && w.Rollout.State == fleet.RolloutStopped && len(w.Rollout.Places) == 1
+	})
 	push(t, c, guesttest.Version{Tag: "v3"}, time.Millisecond)
 	over(t, c)
 	if _, err := c.Rollback(t.Context(), "swap"); err != nil {
@@ -57,7 +66,7 @@ func TestRoles(t *testing.T) {
 	if err != nil || len(hosts) != 1 {
 		t.Errorf("%+v, error %v", hosts, err)
 	}
-	if list, err := view.Plugins(t.Context()); err != nil || len(list) != 1 {
+	if list, err := view.Plugins(t.Context()); err != nil || len(list) != 2 {
 		t.Errorf("%+v, error %v", list, err)
 	}
 	if _, err := view.Queue(t.Context()); err != nil {

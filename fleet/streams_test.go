@@ -52,12 +52,13 @@ func TestConfig(t *testing.T) {
 		want string
 	}{
 		{fleet.Config{}, "URLs: number 1 must be a URL such as nats://127.0.0.1:4222"},
+		{fleet.Config{URLs: "nats://a", AckWait: 31 * time.Minute}, "AckWait: must be 1s to 30m0s, is 31m0s"},
 		{fleet.Config{URLs: "nats://a, http://user:secret@b"}, "URLs: number 2 must be a URL such as nats://127.0.0.1:4222"},
 		{
 			fleet.Config{URLs: "nats://a", Fleet: "a.b", Name: "\n", Credentials: "a", NKey: "b", Replicas: 2, TaskBytes: -1, ResultBytes: -1, ResultAge: 1, DeadAge: -1, AckWait: 1, MaxDeliver: 101},
 			"Fleet: must be 1 to 32 letters, digits, _ and -, is \"a.b\"\nName: must be at most 256 bytes of text without control characters\n" +
 				"NKey: must not be there besides Credentials\nReplicas: must be 1, 3 or 5, is 2\nTaskBytes: must be positive\nResultBytes: must be positive\n" +
-				"ResultAge: must be at least 1m0s, is 1ns\nDeadAge: must be positive\nAckWait: must be at least 1s, is 1ns\nMaxDeliver: must be between 1 and 100, is 101",
+				"ResultAge: must be at least 1m0s, is 1ns\nDeadAge: must be positive\nAckWait: must be 1s to 30m0s, is 1ns\nMaxDeliver: must be between 1 and 100, is 101",
 		},
 	} {
 		_, err := fleet.Open(t.Context(), c.cfg)

@@ -60,7 +60,7 @@ func (o *options) memberSettings() []setting {
 		{"fleet-task-bytes", "let frames that wait have `SIZE` together; of a stream that is not there yet", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.TaskBytes)},
 		{"fleet-result-bytes", "let answers have `SIZE` together; likewise", value.Bytes(fleet.DefaultResultBytes), value.Size(&f.ResultBytes)},
 		{"fleet-result-age", "keep answers for `TIME`, and know for as long that a frame is done; likewise", fleet.DefaultResultAge.String(), value.Duration(&f.ResultAge)},
-		{"fleet-ack-wait", "count a host as dead after `TIME` without a sign of life; of a fleet that no host has been of", fleet.DefaultAckWait.String(), value.Duration(&f.AckWait)},
+		{"fleet-ack-wait", "count a host as dead after `TIME` without a sign of life, 1s to 30m; of a fleet that no host has been of", fleet.DefaultAckWait.String(), value.Duration(&f.AckWait)},
 		{"fleet-max-deliver", "give a frame to hosts `N` times at most; likewise", fmt.Sprint(fleet.DefaultMaxDeliver), value.Count(&f.MaxDeliver)},
 	}
 }
