@@ -1,6 +1,9 @@
 package fleet
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Decoders of what anybody may have stored.
 var (
@@ -16,13 +19,23 @@ func (h *HostInfo) Encode() ([]byte, error) { return h.encode() }
 
 // Outcome returns the entry that follows from which hosts there are.
 func (w *Wanted) Outcome(hosts []HostInfo, sure bool, now time.Time) *Wanted {
-	return w.outcome(hosts, sure, now)
+	return w.outcome(&presence{hosts: hosts, sure: sure}, now)
 }
 
 // Take returns the entry with a place for a host.
-func (w *Wanted) Take(instance, name string, hosts int, now time.Time) *Wanted {
-	return w.take(instance, name, hosts, now)
+func (w *Wanted) Take(instance, name string, hosts []HostInfo, sure bool, now time.Time) *Wanted {
+	return w.take(instance, name, &presence{hosts: hosts, sure: sure}, now)
 }
 
 // KeepOrphans says for how long an object is kept that no record names.
 func (c *Control) KeepOrphans(d time.Duration) { c.objects.age = d }
+
+// Look does what is wanted once, for a member that is not started.
+func (m *Member) Look(ctx context.Context) error {
+	all, err := entries(ctx, m.control.wanted)
+	for _, e := range all {
+		m.entries[e.Key()] = e
+	}
+	m.look(true)
+	return err
+}

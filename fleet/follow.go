@@ -12,8 +12,8 @@ import (
 // How soon a release is tried again that all are to serve and this host could not deploy, at first and at last.
 const firstRetry, lastRetry = time.Second, time.Minute
 
-// step does what is wanted of a plugin.
-func (m *Member) step(w *Wanted, rolling bool) {
+// step does what is wanted of a plugin. hosts is which there are; nil if that cannot be read.
+func (m *Member) step(w *Wanted, rolling bool, hosts func() *presence) {
 	of := m.plugins[w.Plugin]
 	if of == nil {
 		of = &held{}
@@ -29,7 +29,7 @@ func (m *Member) step(w *Wanted, rolling bool) {
 		m.converge(w, of)
 	}
 	if w.rolling() && rolling {
-		m.advance(w, placed)
+		m.advance(w, placed, hosts())
 	}
 }
 
@@ -79,19 +79,28 @@ func (m *Member) stop(w *Wanted, why string) {
 	m.save(w.stopped("host "+m.name+": "+why, time.Now()))
 }
 
-// advance does what a roll-out needs that no host has to do rather than another: it takes a free place, and ends the roll-out.
-func (m *Member) advance(w *Wanted, placed bool) {
+// presence reads which hosts there are; nil if that cannot be.
+func (m *Member) presence() *presence {
 	const what = "which hosts there are"
+	steady := m.steadyFor() // before it reads: a sign that came meanwhile may be missing
 	hosts, err := m.control.Hosts(m.ctx)
 	if err != nil {
 		if m.ctx.Err() == nil {
 			m.readFailed(&m.unheard, what, err)
 		}
-		return
+		return nil
 	}
 	m.readAgain(&m.unheard, what)
-	if steady := m.steadyFor(); steady > beatsHeard*m.beatEvery() { // else others have had no time to give a sign
-		if next := w.outcome(hosts, steady > m.control.age, time.Now()); next != nil {
+	return &presence{hosts: hosts, heard: steady > beatsHeard*m.beatEvery(), sure: steady > m.control.age}
+}
+
+// advance does what a roll-out needs that no host has to do rather than another: it takes a free place, and ends the roll-out.
+func (m *Member) advance(w *Wanted, placed bool, known *presence) {
+	if known == nil {
+		return
+	}
+	if known.heard {
+		if next := w.outcome(known, time.Now()); next != nil {
 			m.save(next)
 			return
 		}
@@ -99,7 +108,7 @@ func (m *Member) advance(w *Wanted, placed bool) {
 	if placed || m.worker.taking.Err() != nil || m.worker.Draining() || !m.isThere() {
 		return
 	}
-	if next := w.take(m.instance, m.name, len(hosts), time.Now()); next != nil {
+	if next := w.take(m.instance, m.name, known, time.Now()); next != nil {
 		m.save(next)
 	}
 }

@@ -284,6 +284,7 @@ func (m *Member) info() *HostInfo {
 
 // look does what is wanted. Only with rolling does it take part in roll-outs.
 func (m *Member) look(rolling bool) {
+	hosts := sync.OnceValue(m.presence) // for all roll-outs, and not without one
 	for key, e := range m.entries {
 		if m.ctx.Err() != nil {
 			return
@@ -296,7 +297,7 @@ func (m *Member) look(rolling bool) {
 				continue
 			}
 			w.revision = e.Revision()
-			m.step(w, rolling)
+			m.step(w, rolling, hosts)
 		case !validDrain(key):
 			m.refuse(e, errors.New("it is of no kind that this program knows"))
 		}

@@ -19,6 +19,9 @@ const wantedFormat = 1
 // maxEntry bounds an entry of a bucket, in bytes. Every server has room for it in a message.
 const maxEntry = 60 << 10
 
+// endRoom is how much of it is left for the version of a release and why its roll-out ends.
+const endRoom = 2 << 10
+
 // RolloutState is how far a roll-out is.
 type RolloutState string
 
@@ -188,14 +191,34 @@ func (r *Rollout) at(step Step) (n int) {
 	return n
 }
 
-// take returns the entry with a place for a host, nil if there is none free. hosts is how many there are.
-func (w *Wanted) take(instance, name string, hosts int, now time.Time) *Wanted {
-	if w.Rollout.at(StepTrying) >= max(1, int(w.Rollout.Share*float64(hosts))) {
+// presence is which hosts there are.
+type presence struct {
+	hosts []HostInfo
+	heard bool // each has had the time to give a sign
+	sure  bool // a host that is not among them has gone for certain
+}
+
+// has reports whether a host is among them, or may be.
+func (p *presence) has(instance string) bool {
+	return !p.sure || slices.ContainsFunc(p.hosts, func(h HostInfo) bool { return h.Instance == instance })
+}
+
+// take returns the entry with a place for a host, nil if there is none free. Places of hosts that have gone are left out. If the entry
+// has no room, the roll-out is stopped with that reason.
+func (w *Wanted) take(instance, name string, p *presence, now time.Time) *Wanted {
+	if w.Rollout.at(StepTrying) >= max(1, int(w.Rollout.Share*float64(len(p.hosts)))) {
 		return nil
 	}
 	next := w.clone()
+	maps.DeleteFunc(next.Rollout.Places, func(of string, place Place) bool { return place.Step == StepGood && !p.has(of) })
 	next.Rollout.Places[instance] = Place{name, StepTrying, now.UTC()}
-	return next
+	if data, err := next.encode(); err == nil && len(data) <= maxEntry-endRoom {
+		return next
+	}
+	if !p.sure {
+		return nil // some may have gone
+	}
+	return w.stopped(fmt.Sprintf("there is no room for the places of more than %d hosts: push with the hosts in several fleets", len(w.Rollout.Places)), now)
 }
 
 // good returns the entry with the release found good by a host, of which it said the version.
@@ -234,12 +257,12 @@ func (w *Wanted) done(now time.Time) *Wanted {
 }
 
 // outcome returns the entry that follows from which hosts there are, nil if nothing does: stopped, if one has gone that tried the
-// release, or done, if all serve it that do frames. sure is whether a host that is not among them has gone for certain.
-func (w *Wanted) outcome(hosts []HostInfo, sure bool, now time.Time) *Wanted {
-	there := make(map[string]bool, len(hosts))
-	through := len(hosts) > 0
-	for i := range hosts {
-		h := &hosts[i]
+// release, or done, if all serve it that do frames.
+func (w *Wanted) outcome(known *presence, now time.Time) *Wanted {
+	there := make(map[string]bool, len(known.hosts))
+	through := len(known.hosts) > 0
+	for i := range known.hosts {
+		h := &known.hosts[i]
 		there[h.Instance] = true
 		if p, ok := w.Rollout.Places[h.Instance]; (!ok || p.Step != StepGood) && !h.Draining {
 			through = false
@@ -249,7 +272,7 @@ func (w *Wanted) outcome(hosts []HostInfo, sure bool, now time.Time) *Wanted {
 		p := w.Rollout.Places[instance]
 		switch {
 		case p.Step != StepTrying || there[instance]:
-		case !sure:
+		case !known.sure:
 			return nil
 		default:
 			return w.stopped(fmt.Sprintf("host %s has gone while it tried the release: see why it ended, and push again", p.Host), now)

@@ -113,7 +113,7 @@ func TestTake(t *testing.T) {
 		w.Rollout.Share, w.Rollout.Places = share, nil
 		taken := 0
 		for i := range 20 {
-			if next := w.Take(fmt.Sprint("i", i), "host", 20, time.Now()); next != nil {
+			if next := w.Take(fmt.Sprint("i", i), "host", make([]fleet.HostInfo, 20), true, time.Now()); next != nil {
 				w = next
 				taken++
 			}
@@ -121,6 +121,42 @@ func TestTake(t *testing.T) {
 		if taken != want {
 			t.Errorf("a share of %g of 20 hosts: %d, want %d", share, taken, want)
 		}
+	}
+}
+
+// TestTakeFull has a record without room for one more host. Places of hosts that have gone make room, once it is certain that they have;
+// else the roll-out is stopped.
+func TestTakeFull(t *testing.T) {
+	w, err := fleet.ParseWanted("swap", []byte(filled(entry)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Rollout.Places = make(map[string]fleet.Place)
+	var hosts []fleet.HostInfo
+	for i := range 5000 {
+		instance := fmt.Sprintf("abcdefghijklmnopqr%04d", i)
+		hosts = append(hosts, fleet.HostInfo{Host: "a", Instance: instance})
+		if next := w.Take(instance, "a", hosts, false, time.Now()); next == nil {
+			break
+		}
+		w.Rollout.Places[instance] = fleet.Place{Host: "a", Step: fleet.StepGood, Since: time.Now().UTC()}
+	}
+	n := len(w.Rollout.Places)
+	if n < 400 || n == 5000 {
+		t.Fatalf("%d places", n)
+	}
+	next := w.Take("one", "more", hosts, true, time.Now())
+	if next == nil || next.Rollout.State != fleet.RolloutStopped || !strings.HasPrefix(next.Rollout.Reason, fmt.Sprintf("there is no room for the places of more than %d hosts", n)) {
+		t.Fatalf("%+v", next)
+	}
+	if _, err := next.Encode(); err != nil {
+		t.Error(err)
+	}
+	if next := w.Take("one", "more", hosts[:3], false, time.Now()); next != nil {
+		t.Errorf("hosts have gone that may be there: %+v", next)
+	}
+	if next = w.Take("one", "more", hosts[:3], true, time.Now()); next == nil || len(next.Rollout.Places) != 4 || next.Rollout.Good() != 3 || len(w.Rollout.Places) != n {
+		t.Errorf("%+v", next)
 	}
 }
 

@@ -2,12 +2,16 @@ package fleet_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/internal/natstest"
 )
 
@@ -57,4 +61,41 @@ func TestReadsFail(t *testing.T) {
 	if w := over(t, a.control); w.Rollout.State != fleet.RolloutDone {
 		t.Errorf("%+v", w)
 	}
+}
+
+// TestReadsHostsOnce has three roll-outs under way. A host reads which hosts there are once for all of them, and not at all without one.
+func TestReadsHostsOnce(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	f := open(t, small(urls, "a"))
+	c := control(t, f)
+	h := hosted.Start(t, host.Config{StartEmpty: true, Workers: 1})
+	m := c.NewMember(h, f.NewWorker(h, fleet.WorkerOptions{}))
+	conn, _ := jet(t, urls)
+	var reads atomic.Int32
+	if _, err := conn.Subscribe("$JS.EVENT.ADVISORY.CONSUMER.CREATED.KV_RESONHOST_default_HOSTS.>", func(*nats.Msg) { reads.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	look := func(want int32) {
+		t.Helper()
+		if err := m.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Hosts(t.Context()); err != nil { // the server tells of reads in their order
+			t.Fatal(err)
+		}
+		eventually(t, "reads", func() bool { return reads.Load() >= want })
+		if n := reads.Load(); n != want {
+			t.Errorf("%d reads, want %d", n, want)
+		}
+	}
+	look(1)
+	for _, name := range []string{"x", "y", "z"} {
+		if _, _, err := c.Push(t.Context(), host.Source{Name: name, WASM: []byte{0}}, fleet.PushOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look(3)
 }
