@@ -51,6 +51,9 @@ type Config struct {
 	// default none.
 	Credentials, NKey string
 
+	// MustExist has nothing be made that is not there: a fleet that no host has joined is an error that wraps [ErrNoFleet]. So what only
+	// looks does not decide how a fleet is stored.
+	MustExist bool
 	// Replicas is on how many servers each stream lies, 1, 3 or 5; default 1. With 1 what was accepted is lost
 	// with its server's disk, and what was accepted in the last two minutes with its power, as NATS syncs
 	// by default.

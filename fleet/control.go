@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
@@ -62,7 +64,8 @@ type Control struct {
 	told    map[string]bool // guarded by mu: garbled entries that the log was told of, by bucket and key
 }
 
-// Control opens the fleet's buckets, and makes them if they are not there.
+// Control opens the fleet's buckets, and makes them if they are not there, but with [Config.MustExist]. Those that are there must be as a
+// fleet needs them, else the error is a [*StreamError].
 func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -97,7 +100,7 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 
 func (f *Fleet) openBucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
 	err = again(ctx, func(ctx context.Context) (err error) {
-		if kv, err = f.js.KeyValue(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
+		if kv, err = f.js.KeyValue(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) || f.cfg.MustExist {
 			return err
 		}
 		if kv, err = f.js.CreateKeyValue(ctx, cfg); errors.Is(err, jetstream.ErrBucketExists) {
@@ -106,9 +109,9 @@ func (f *Fleet) openBucket(ctx context.Context, cfg jetstream.KeyValueConfig) (k
 		return err
 	})
 	if err != nil {
-		return nil, &StreamError{cfg.Bucket, "the bucket cannot be made or read", err}
+		return nil, f.notMade(cfg.Bucket, 0, err)
 	}
-	return kv, nil
+	return kv, f.checkBucket(ctx, "KV_"+cfg.Bucket, cfg.TTL == 0, maxEntry)
 }
 
 func (f *Fleet) openObjects(ctx context.Context) (store jetstream.ObjectStore, err error) {
@@ -117,7 +120,7 @@ func (f *Fleet) openObjects(ctx context.Context) (store jetstream.ObjectStore, e
 		Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas,
 	}
 	err = again(ctx, func(ctx context.Context) (err error) {
-		if store, err = f.js.ObjectStore(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
+		if store, err = f.js.ObjectStore(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) || f.cfg.MustExist {
 			return err
 		}
 		if store, err = f.js.CreateObjectStore(ctx, cfg); errors.Is(err, jetstream.ErrBucketExists) {
@@ -126,9 +129,41 @@ func (f *Fleet) openObjects(ctx context.Context) (store jetstream.ObjectStore, e
 		return err
 	})
 	if err != nil {
-		return nil, &StreamError{cfg.Bucket, "the bucket of objects cannot be made or read", err}
+		return nil, f.notMade(cfg.Bucket, cfg.MaxBytes, err)
 	}
-	return store, nil
+	return store, f.checkBucket(ctx, "OBJ_"+cfg.Bucket, true, objectChunk)
+}
+
+// checkBucket refuses a bucket whose stream is not as a fleet needs it: what it has goes for ever or not at all, and messages
+// have size bytes.
+func (f *Fleet) checkBucket(ctx context.Context, name string, forever bool, size int32) error {
+	var have jetstream.StreamConfig
+	if err := again(ctx, func(ctx context.Context) error {
+		s, err := f.js.Stream(ctx, name)
+		if err == nil {
+			have = s.CachedInfo().Config
+		}
+		return err
+	}); err != nil {
+		return &StreamError{name, "the bucket cannot be read", err}
+	}
+	reason := ""
+	switch {
+	case have.Storage != jetstream.FileStorage:
+		reason = mustBe("storage", have.Storage, jetstream.FileStorage)
+	case have.Discard != jetstream.DiscardNew:
+		reason = mustBe("the discard policy", have.Discard, jetstream.DiscardNew)
+	case have.Replicas < f.cfg.Replicas:
+		reason = mustBe("the number of replicas", have.Replicas, fmt.Sprintf("at least %d", f.cfg.Replicas))
+	case forever && have.MaxAge > 0:
+		reason = mustBe("max_age", have.MaxAge, "unlimited")
+	case have.MaxMsgSize > 0 && have.MaxMsgSize < size:
+		reason = mustBe("max_msg_size", have.MaxMsgSize, fmt.Sprintf("unlimited, or at least %d", size))
+	}
+	if reason != "" {
+		return &StreamError{name, reason, nil}
+	}
+	return nil
 }
 
 // refused notes an entry that cannot be read. The log is told once, until the entry can be read or is gone.
@@ -184,7 +219,7 @@ func entries(ctx context.Context, kv jetstream.KeyValue) (list []jetstream.KeyVa
 		case e, ok := <-w.Updates():
 			switch {
 			case !ok:
-				return nil, fmt.Errorf("read the bucket %s: %w", kv.Bucket(), context.Cause(ctx))
+				return nil, fmt.Errorf("read the bucket %s: %w", kv.Bucket(), cmp.Or(context.Cause(ctx), nats.ErrConnectionClosed))
 			case e == nil:
 				return list, nil
 			}

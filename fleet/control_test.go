@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/resonhost/resonhost/fleet"
@@ -201,6 +202,90 @@ func TestNewerHost(t *testing.T) {
 	}
 	if list, err := a.control.Hosts(t.Context()); err != nil || a.log.count("key=newer") != 2 {
 		t.Errorf("%+v, error %v, and the log was told %d times", list, err, a.log.count("key=newer"))
+	}
+}
+
+// TestBuckets opens fleets whose buckets are not as they have to be, or have no room.
+func TestBuckets(t *testing.T) {
+	url := natstest.Start(t, func(o *server.Options) { o.JetStreamMaxStore = 512 << 20 }).URL()
+	_, js := jet(t, url)
+	const edit = ": change it (nats stream edit), or take another name for the fleet"
+	opened := func(name string) error {
+		t.Helper()
+		_, err := open(t, fleet.Config{URLs: url, Fleet: name, TaskBytes: 1 << 20, ResultBytes: 1 << 20}).Control(t.Context())
+		return err
+	}
+	for name, c := range map[string]struct {
+		cfg  jetstream.KeyValueConfig
+		want string
+	}{
+		"ttl":    {jetstream.KeyValueConfig{Bucket: "WANTED", TTL: time.Hour}, "stream KV_RESONHOST_ttl_WANTED: max_age is 1h0m0s, and must be unlimited" + edit},
+		"memory": {jetstream.KeyValueConfig{Bucket: "HOSTS", TTL: 20 * time.Second, Storage: jetstream.MemoryStorage}, "stream KV_RESONHOST_memory_HOSTS: storage is Memory, and must be File" + edit},
+		"size":   {jetstream.KeyValueConfig{Bucket: "WANTED", MaxValueSize: 100}, "stream KV_RESONHOST_size_WANTED: max_msg_size is 100, and must be unlimited, or at least 61440" + edit},
+	} {
+		c.cfg.Bucket = "RESONHOST_" + name + "_" + c.cfg.Bucket
+		if _, err := js.CreateKeyValue(t.Context(), c.cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := opened(name); err == nil || err.Error() != c.want {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if _, err := js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "RESONHOST_files_FILES", TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened("files"); err == nil || err.Error() != "stream OBJ_RESONHOST_files_FILES: max_age is 1h0m0s, and must be unlimited"+edit {
+		t.Errorf("error %v", err)
+	}
+	if err := opened("full"); err == nil || !strings.Contains(err.Error(), "there is no room for 1073741824 bytes on 1 servers: the streams of a fleet reserve 1076101120 bytes together") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestMustExist looks at a fleet that is not there. Nothing is made.
+func TestMustExist(t *testing.T) {
+	url := natstest.Start(t).URL()
+	cfg := small(url, "")
+	cfg.MustExist = true
+	if _, err := fleet.Open(t.Context(), cfg); !errors.Is(err, fleet.ErrNoFleet) {
+		t.Errorf("error %v", err)
+	}
+	_, js := jet(t, url)
+	names := js.StreamNames(t.Context())
+	for name := range names.Name() {
+		t.Errorf("the stream %s is there", name)
+	}
+	f := open(t, small(url, "a")) // without the buckets
+	looks := open(t, cfg)
+	if _, err := looks.Control(t.Context()); !errors.Is(err, fleet.ErrNoFleet) {
+		t.Errorf("error %v", err)
+	}
+	control(t, f)
+	control(t, looks)
+}
+
+// TestClosed closes a connection while what is wanted is read. The error says so.
+func TestClosed(t *testing.T) {
+	url := natstest.Start(t).URL()
+	for range 10 {
+		f := open(t, small(url, "a"))
+		c := control(t, f)
+		began, ended := make(chan struct{}), make(chan error)
+		go func() {
+			_, err := c.Plugins(t.Context())
+			close(began)
+			for err == nil {
+				_, err = c.Plugins(t.Context())
+			}
+			ended <- err
+		}()
+		<-began
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-ended; errors.Unwrap(err) == nil || strings.Contains(err.Error(), "%!") {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 

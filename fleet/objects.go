@@ -16,6 +16,8 @@ import (
 const (
 	// objectBytes bounds all objects of a fleet together.
 	objectBytes = 1 << 30
+	// objectChunk is how many bytes a message of the store has at most.
+	objectChunk = 128 << 10
 	// objectTimeout bounds one try to read or write an object.
 	objectTimeout = time.Minute
 	// fetchTries is how often an object is asked for, and fetchPause the pause before the second time. Each further one

@@ -530,6 +530,16 @@ func TestPushRefused(t *testing.T) {
 func TestPushCluster(t *testing.T) {
 	servers := natstest.StartCluster(t, 3)
 	f := open(t, fleet.Config{URLs: servers.URL(), Replicas: 3, AckWait: 5 * time.Second, TaskBytes: 64 << 20, ResultBytes: 64 << 20})
+	_, js := jet(t, servers.URL())
+	if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "RESONHOST_default_WANTED"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Control(t.Context()); err == nil || !strings.Contains(err.Error(), "the number of replicas is 1, and must be at least 3") {
+		t.Errorf("error %v", err)
+	}
+	if err := js.DeleteKeyValue(t.Context(), "RESONHOST_default_WANTED"); err != nil {
+		t.Fatal(err)
+	}
 	c := control(t, f)
 	a, b := join(t, servers.URL(), "a"), join(t, servers.URL(), "b")
 	push(t, c, guesttest.Version{Tag: "v2"}, time.Second)
@@ -539,7 +549,6 @@ func TestPushCluster(t *testing.T) {
 	}
 	serves(t, "v2", a, b)
 	servers.Servers[0].Restart()
-	_, js := jet(t, servers.URL())
 	for _, name := range []string{"KV_RESONHOST_default_WANTED", "KV_RESONHOST_default_HOSTS", "OBJ_RESONHOST_default_FILES"} {
 		eventually(t, name, func() bool {
 			s, err := js.Stream(t.Context(), name)

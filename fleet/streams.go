@@ -36,6 +36,9 @@ func (e *StreamError) Error() string {
 // Unwrap returns the server's error.
 func (e *StreamError) Unwrap() error { return e.Err }
 
+// ErrNoFleet is in the error about a fleet that is not there, with [Config.MustExist].
+var ErrNoFleet = errors.New("no host has joined the fleet yet: start one (resonhost run), or name another fleet (--fleet)")
+
 // LimitError is a server that allows too little.
 type LimitError struct {
 	// What is the limit, and Reason what to do.
@@ -97,7 +100,7 @@ func (f *Fleet) openStreams(ctx context.Context) error {
 func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	var s jetstream.Stream
 	err := again(ctx, func(ctx context.Context) (err error) {
-		if s, err = f.js.Stream(ctx, want.Name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		if s, err = f.js.Stream(ctx, want.Name); !errors.Is(err, jetstream.ErrStreamNotFound) || f.cfg.MustExist {
 			return err
 		}
 		if s, err = f.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -105,16 +108,8 @@ func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (je
 		}
 		return err
 	})
-	switch code := codeOf(err); {
-	case code == errNoRoom || code == errNoPeers && strings.Contains(err.Error(), "insufficient storage"):
-		all := int64(0)
-		for _, s := range f.streams() {
-			all += s.MaxBytes
-		}
-		return nil, &StreamError{want.Name, fmt.Sprintf("there is no room for %d bytes on %d servers: the streams of a fleet reserve %d bytes together, TaskBytes and ResultBytes and a quarter of TaskBytes. Choose less, or give JetStream more (max_file_store). Streams of the fleet that are there keep what they have reserved (nats stream ls)",
-			want.MaxBytes, want.Replicas, all), err}
-	case err != nil:
-		return nil, &StreamError{want.Name, fmt.Sprintf("cannot be made or read, with %d replicas and %d bytes", want.Replicas, want.MaxBytes), err}
+	if err != nil {
+		return nil, f.notMade(want.Name, want.MaxBytes, err)
 	}
 	if reason := differs(&s.CachedInfo().Config, &want, f.limit); reason != "" {
 		return nil, &StreamError{want.Name, reason, nil}
@@ -122,12 +117,31 @@ func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (je
 	return s, nil
 }
 
+// notMade is the error of a stream or bucket of that many bytes that cannot be had.
+func (f *Fleet) notMade(name string, bytes int64, err error) error {
+	switch code := codeOf(err); {
+	case f.cfg.MustExist && (errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound)):
+		return fmt.Errorf("fleet %s: %w", f.cfg.Fleet, ErrNoFleet)
+	case code == errNoRoom || code == errNoPeers && strings.Contains(err.Error(), "insufficient storage"):
+		all := int64(objectBytes)
+		for _, s := range f.streams() {
+			all += s.MaxBytes
+		}
+		return &StreamError{name, fmt.Sprintf("there is no room for %d bytes on %d servers: the streams of a fleet reserve %d bytes together, TaskBytes and ResultBytes, a quarter of TaskBytes, and %d for files of plugins. Choose less, or give JetStream more (max_file_store). Streams of the fleet that are there keep what they have reserved (nats stream ls)",
+			bytes, f.cfg.Replicas, all, objectBytes), err}
+	}
+	return &StreamError{name, fmt.Sprintf("cannot be made or read, with %d replicas and %d bytes", f.cfg.Replicas, bytes), err}
+}
+
+// mustBe says what is to be done about a stream that is not as a fleet needs it.
+func mustBe(what string, have, want any) string {
+	return fmt.Sprintf("%s is %v, and must be %v: change it (nats stream edit), or take another name for the fleet", what, have, want)
+}
+
 // differs says in what a stream is not as a fleet needs it, "" if it is. Its bounds are its owner's to choose, but for what has it discard a
 // frame or an answer unsaid. limit is how many bytes a message may have.
 func differs(have, want *jetstream.StreamConfig, limit int) string {
-	is := func(what string, have, want any) string {
-		return fmt.Sprintf("%s is %v, and must be %v: change it (nats stream edit), or take another name for the fleet", what, have, want)
-	}
+	is := mustBe
 	switch {
 	case have.Retention != want.Retention:
 		return is("retention", have.Retention, want.Retention)

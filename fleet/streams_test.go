@@ -109,7 +109,7 @@ func TestOpen(t *testing.T) {
 		t.Errorf("three replicas on one server: error %v", err)
 	}
 	_, err = fleet.Open(t.Context(), fleet.Config{URLs: s.URL(), Fleet: "c", TaskBytes: 4 << 40, ResultBytes: 1 << 40})
-	if !errors.As(err, &stream) || stream.Err == nil || !strings.HasPrefix(stream.Reason, "there is no room for 4398046511104 bytes on 1 servers: the streams of a fleet reserve 6597069766656 bytes together") {
+	if !errors.As(err, &stream) || stream.Err == nil || !strings.HasPrefix(stream.Reason, "there is no room for 4398046511104 bytes on 1 servers: the streams of a fleet reserve 6598143508480 bytes together") {
 		t.Errorf("more bytes than the server has: error %v", err)
 	}
 }

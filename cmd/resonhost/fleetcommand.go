@@ -93,6 +93,7 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 		return usagef("say where the fleet is: --nats URL")
 	}
 	log := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o.fleet.MustExist = true // it has no say in how a fleet is stored
 	conn, err := o.fleet.open(ctx, log)
 	if err != nil {
 		return err
