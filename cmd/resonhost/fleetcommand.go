@@ -177,18 +177,21 @@ func joinedErrors(err error) []error {
 
 // seeThrough waits for the end of a roll-out, and tells each step.
 func (c *fleetClient) seeThrough(ctx context.Context, w *fleet.Wanted) error {
-	id, told := w.Rollout.ID, make(map[string]fleet.Step)
+	id, told, said := w.Rollout.ID, make(map[string]fleet.Step), ""
 	for {
 		now, err := c.control.Plugin(ctx, w.Plugin)
 		switch {
 		case err != nil && ctx.Err() == nil && !errors.Is(err, fleet.ErrNotPushed): // a server may be away
-			fmt.Fprintln(c.std.err, "resonhost:", printable(err.Error()))
+			if text := printable(err.Error()); text != said {
+				said = text
+				fmt.Fprintln(c.std.err, "resonhost:", text)
+			}
 		case err != nil:
 			return err
 		case now.Rollout.ID != id:
 			return fmt.Errorf("%s: the roll-out is over, and another has begun", w.Plugin)
 		default:
-			w = now
+			w, said = now, ""
 		}
 		c.tellSteps(w, told)
 		switch w.Rollout.State {

@@ -21,7 +21,7 @@ import (
 )
 
 // ofFleet starts a host of a fleet, which ends with the test.
-func ofFleet(t *testing.T, urls, name string) {
+func ofFleet(t *testing.T, urls, name string) *fleet.Member {
 	t.Helper()
 	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, Name: name, AckWait: time.Second, TaskBytes: 1 << 20, ResultBytes: 1 << 20})
 	if err != nil {
@@ -42,6 +42,7 @@ func ofFleet(t *testing.T, urls, name string) {
 	if err := errors.Join(m.Start(t.Context()), w.Start(t.Context())); err != nil {
 		t.Fatal(err)
 	}
+	return m
 }
 
 // TestFleetCommand pushes, goes back and drains.

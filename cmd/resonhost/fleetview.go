@@ -23,6 +23,7 @@ type fleetView struct {
 	Hosts   []fleetHost          `json:"hosts"`
 	Plugins []*fleet.Wanted      `json:"plugins"`
 	Drained []string             `json:"drained"` // names of hosts that are to take no frames, there or not
+	stale   error                // why it is not of now; nil if it is
 	before  map[string]fleetHost // by the number of their process
 }
 
@@ -134,6 +135,8 @@ func (c *fleetClient) top(ctx context.Context) error {
 			return nil
 		case !live:
 			return err
+		default:
+			v.stale = err
 		}
 		if !live {
 			if err := c.show(v, false); err != nil || c.opts.once {
@@ -166,6 +169,9 @@ func (v *fleetView) lines() ([]string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "fleet %s: %s; %s wait, %d under way, %s%s; %s\n\n", v.Fleet, counted(len(v.Hosts), "host"),
 		counted(int(min(q.Waiting, 1<<31)), "frame"), q.UnderWay, humanize.IBytes(q.Bytes), oldest, counted(int(min(q.Dead, 1<<31)), "dead letter"))
+	if v.stale != nil {
+		fmt.Fprintf(&b, "NOT READ for %.0f s: %s\n\n", time.Since(v.Time).Seconds(), printable(v.stale.Error()))
+	}
 	t := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(t, "HOST\tSTATE\tACTIVE\tWAITING\tFRAMES\tTASKS\tFAILED\tTASKS/S\tSEEN\tPLUGINS")
 	var faults []string
@@ -236,8 +242,14 @@ func (v *fleetView) plugin(t *tabwriter.Writer, w *fleet.Wanted) {
 	if r.State != fleet.RolloutDone {
 		state += " " + releaseName(&r.Release)
 	}
-	switch good := r.Good(); {
+	switch {
 	case r.State == fleet.RolloutRolling:
+		good := 0
+		for i := range v.Hosts { // and not those that have gone
+			if r.Places[v.Hosts[i].Instance].Step == fleet.StepGood {
+				good++
+			}
+		}
 		state += fmt.Sprintf(", good on %d of %d", good, len(v.Hosts))
 	case r.Reason != "":
 		state += ": " + printable(r.Reason)

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/fleet"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/natstest"
+)
+
+// TestRunEndedEarly ends a host while it gets what its fleet wants, which takes a while as the files are not there. That is no error.
+func TestRunEndedEarly(t *testing.T) {
+	urls, file := natstest.Start(t).URL(), filepath.Join(t.TempDir(), "swap.wasm")
+	ofFleet(t, urls, "a")
+	if err := os.WriteFile(file, guesttest.Swap(t, guesttest.Version{Tag: "v1"}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := run(t.Context(), []string{"resonhost", "fleet", "push", file, "--watch", "1ms", "--nats", urls}, strings.NewReader(""), io.Discard, io.Discard); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	conn, err := nats.Connect(urls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err == nil {
+		err = js.DeleteObjectStore(t.Context(), "RESONHOST_default_FILES")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, AckWait: time.Second, TaskBytes: 1 << 20, ResultBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c, err := f.Control(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := func() int {
+		list, err := c.Hosts(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	errs, code := &printed{}, make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"resonhost", "run", "--mode", "inline", "--listen", "127.0.0.1:0", "--nats", urls}, nil, io.Discard, errs)
+	}()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); hosts() < 2; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("the host has not joined: %s", errs)
+		}
+	}
+	cancel()
+	if got := <-code; got != api.ExitOK || strings.Contains(errs.String(), "msg=listening") {
+		t.Errorf("exit code %d: %s", got, errs)
+	}
+	if hosts() != 1 {
+		t.Error("the host has gone, and is there")
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/fleet"
+	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/natstest"
+)
+
+// TestFleetViewLines has a view that could not be read again, and a roll-out that hosts have found good of which two have gone.
+func TestFleetViewLines(t *testing.T) {
+	good := func(names ...string) map[string]fleet.Place {
+		places := make(map[string]fleet.Place)
+		for _, n := range names {
+			places[n] = fleet.Place{Host: n, Step: fleet.StepGood}
+		}
+		return places
+	}
+	v := &fleetView{
+		Time: time.Now().Add(-time.Minute), Fleet: "default", Hosts: []fleetHost{{HostInfo: fleet.HostInfo{Host: "a", Instance: "a"}}, {HostInfo: fleet.HostInfo{Host: "b", Instance: "b"}}},
+		Plugins: []*fleet.Wanted{{Plugin: "swap", Rollout: fleet.Rollout{State: fleet.RolloutRolling, Places: good("a", "c", "d"), Release: fleet.Release{Version: "v2", Hash: strings.Repeat("a", 64)}}}},
+	}
+	lines := func() string {
+		t.Helper()
+		list, err := v.lines()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(list, "\n")
+	}
+	if text := lines(); !strings.Contains(text, "good on 1 of 2") || strings.Contains(text, "NOT READ") {
+		t.Error(text)
+	}
+	v.stale = errors.New("no server\x1b[1m")
+	if text := lines(); !strings.Contains(text, "NOT READ for 60 s: no server") || strings.Contains(text, "\x1b") {
+		t.Error(text)
+	}
+}
+
+// TestPushAway pushes, and has the server away while the command waits. It says so once, and goes on once the server is back.
+func TestPushAway(t *testing.T) {
+	server := natstest.Start(t)
+	urls, file := server.URL(), filepath.Join(t.TempDir(), "swap.wasm")
+	host := ofFleet(t, urls, "a")
+	if err := os.WriteFile(file, guesttest.Swap(t, guesttest.Version{Tag: "v1"}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := &printed{}, &printed{}, make(chan int)
+	go func() {
+		code <- run(t.Context(), []string{"resonhost", "fleet", "push", file, "--watch", "1h", "--nats", urls}, strings.NewReader(""), out, errs)
+	}()
+	out.await(t, "host a tries it", 1)
+	server.Stop()
+	errs.await(t, "resonhost: plugin swap: ", 1)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	missed := host.Stats().BeatsFailed + 6
+	for end := time.Now().Add(time.Minute); host.Stats().BeatsFailed < missed; <-tick.C { // as long as the command looks as often
+		if time.Now().After(end) {
+			t.Fatalf("%+v", host.Stats())
+		}
+	}
+	server.Restart()
+	var stdout, stderr bytes.Buffer
+	if got := run(t.Context(), []string{"resonhost", "fleet", "rollback", "swap", "--nats", urls}, strings.NewReader(""), &stdout, &stderr); got != 0 {
+		t.Fatalf("code %d: %s", got, stderr.String())
+	}
+	if got := <-code; got != api.ExitPlugins || !strings.Contains(errs.String(), "the roll-out is stopped, and hosts go back: by request") {
+		t.Errorf("code %d: %s", got, errs)
+	}
+	before := ""
+	for line := range strings.Lines(errs.String()) {
+		if line == before {
+			t.Errorf("twice: %s", line)
+		}
+		before = line
+	}
+}
