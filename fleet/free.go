@@ -66,7 +66,7 @@ func (s *Submission) freeRead(ctx context.Context) (left int, err error) {
 	n := 0
 	for ; n < len(list); n++ {
 		a := &list[n]
-		if gone, err := s.acknowledged(ctx, a.Number, tasks.State.FirstSeq); err != nil {
+		if gone, err := s.acknowledged(ctx, a.Number, &tasks.State); err != nil {
 			return len(list), err
 		} else if !gone {
 			break
@@ -86,18 +86,27 @@ func (s *Submission) freeRead(ctx context.Context) (left int, err error) {
 	defer s.mu.Unlock()
 	for i := range list[:n] {
 		delete(s.frames, list[i].Number)
+		delete(s.before, list[i].Number)
 	}
 	s.done = s.done[n:]
 	return len(s.done), nil
 }
 
-// acknowledged reports whether a frame has left the stream of tasks, which begins with first.
-func (s *Submission) acknowledged(ctx context.Context, number, first uint64) (bool, error) {
+// acknowledged reports whether a frame, to which there is an answer, has left the stream of tasks.
+func (s *Submission) acknowledged(ctx context.Context, number uint64, tasks *jetstream.StreamState) (bool, error) {
 	s.mu.Lock()
 	sequence, known := s.frames[number]
+	last, looked := s.before[number]
+	if !known && !looked { // the acknowledgement was lost: the frame was stored by now, and so has one of these places
+		last = tasks.LastSeq
+		s.before[number] = last
+	}
 	s.mu.Unlock()
-	if !known || sequence < first {
-		return known, nil
+	if !known {
+		return last < tasks.FirstSeq, nil
+	}
+	if sequence < tasks.FirstSeq {
+		return true, nil
 	}
 	_, err := s.client.fleet.tasks.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

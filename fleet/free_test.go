@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -96,4 +97,35 @@ func TestLostRun(t *testing.T) {
 	if pieces < 3 {
 		t.Errorf("%d pieces are left: the answer's and another frame's must be", pieces)
 	}
+}
+
+// TestFreedLost has a frame answered whose acknowledgement was lost. Its answer and those behind it are deleted all the same.
+func TestFreedLost(t *testing.T) {
+	server := natstest.Start(t)
+	work(t, open(t, small(server.URL(), "a")), hostile(t, time.Minute))
+	addr, lose := losing(t, strings.TrimPrefix(server.URL(), "nats://"), "resonhost.default.task")
+	f := open(t, small("nats://"+addr, "client"))
+	s := submit(t, f, "")
+	client := f.Client("", host.PriorityNormal)
+	for gaveUp := false; !gaveUp; { // else it has heard of the second try before the answer
+		ctx, cancel := context.WithCancel(t.Context())
+		sent := make(chan error)
+		lose()
+		go func() {
+			_, err := s.Send(ctx, client.Frames("hostile.echo", inputs(1, 10))[0])
+			sent <- err
+		}()
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		gaveUp = <-sent != nil
+	}
+	for range send(t, s, client.Frames("hostile.echo", inputs(640, 10))...) {
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, js := jet(t, server.URL())
+	eventually(t, "answers that are deleted", func() bool { return len(keptResults(t, js)) == 0 })
 }

@@ -44,6 +44,7 @@ type Submission struct {
 	ready   []arrived         // guarded by mu: answers that were not read
 	done    []arrived         // guarded by mu: answers that were read and are not deleted, without a key
 	frames  map[uint64]uint64 // guarded by mu: the places of frames in the stream of tasks, without a key
+	before  map[uint64]uint64 // guarded by mu: the last places that frames may have of which no acknowledgement has come
 	// early are the numbers of answers that came before their frames, with a key; guarded by mu.
 	early map[uint64]struct{}
 	came  chan struct{} // has a token if there may be some
@@ -66,7 +67,7 @@ func (c *Client) Submit(ctx context.Context, key string, window int) (*Submissio
 		return nil, &abi.FieldError{Field: "key", Rule: fmt.Sprintf("must be 1 to %d letters, digits, _ and -", maxSubmission)}
 	}
 	s := &Submission{
-		client: c, name: key, keyed: key != "", pending: make(map[uint64]sent), frames: make(map[uint64]uint64), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
+		client: c, name: key, keyed: key != "", pending: make(map[uint64]sent), frames: make(map[uint64]uint64), before: make(map[uint64]uint64), early: make(map[uint64]struct{}), came: make(chan struct{}, 1),
 	}
 	if window <= 0 {
 		window = DefaultWindow
