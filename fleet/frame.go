@@ -29,7 +29,7 @@ const (
 	frameHead    = 28
 )
 
-// reserved are the bytes of a head for a partition, which no host heeds yet.
+// reserved are the bytes of a head with room for a fencing number, which must be 0.
 var reserved [12]byte
 
 // Bounds of a frame.
@@ -141,7 +141,7 @@ func ParseFrame(b []byte) (*Frame, error) {
 	}
 	n := binary.LittleEndian.Uint32(b[24:])
 	if [12]byte(b[12:24]) != reserved {
-		return nil, fmt.Errorf("%w: the frame names a partition, and no host heeds partitions", ErrMalformed)
+		return nil, fmt.Errorf("%w: the frame has a fencing number, and this program knows none", ErrMalformed)
 	}
 	if n == 0 || n > MaxTasks {
 		return nil, fmt.Errorf("%w: the frame has %d tasks, and 1 to %d are allowed", ErrMalformed, n, MaxTasks)

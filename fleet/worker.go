@@ -18,7 +18,7 @@ import (
 type WorkerOptions struct {
 	// Codecs translate between the media types of frames and of transforms; default [codec.New].
 	Codecs *codec.Set
-	// Frames is how many frames the host has at a time at most; default its workers and half as many again, so that the next
+	// Frames is how many frames without streams the host has at a time at most, beside which it has one of each partition; default its workers and half as many again, so that the next
 	// frame is there when a worker has done one.
 	Frames int
 	// Logger receives what goes wrong; default the fleet's.
