@@ -133,29 +133,30 @@ func TestTakeFull(t *testing.T) {
 	}
 	w.Rollout.Places = make(map[string]fleet.Place)
 	var hosts []fleet.HostInfo
+	now := time.Date(2026, 11, 30, 12, 0, 0, 123456789, time.UTC) // of one length
 	for i := range 5000 {
 		instance := fmt.Sprintf("abcdefghijklmnopqr%04d", i)
 		hosts = append(hosts, fleet.HostInfo{Host: "a", Instance: instance})
-		if next := w.Take(instance, "a", hosts, false, time.Now()); next == nil {
+		if next := w.Take(instance, "a", hosts, false, now); next == nil {
 			break
 		}
-		w.Rollout.Places[instance] = fleet.Place{Host: "a", Step: fleet.StepGood, Since: time.Now().UTC()}
+		w.Rollout.Places[instance] = fleet.Place{Host: "a", Step: fleet.StepGood, Since: now}
 	}
 	n := len(w.Rollout.Places)
 	if n < 400 || n == 5000 {
 		t.Fatalf("%d places", n)
 	}
-	next := w.Take("one", "more", hosts, true, time.Now())
+	next := w.Take("abcdefghijklmnopqrmore", "another", hosts, true, now)
 	if next == nil || next.Rollout.State != fleet.RolloutStopped || !strings.HasPrefix(next.Rollout.Reason, fmt.Sprintf("there is no room for the places of more than %d hosts", n)) {
 		t.Fatalf("%+v", next)
 	}
 	if _, err := next.Encode(); err != nil {
 		t.Error(err)
 	}
-	if next := w.Take("one", "more", hosts[:3], false, time.Now()); next != nil {
+	if next := w.Take("abcdefghijklmnopqrmore", "another", hosts[:3], false, now); next != nil {
 		t.Errorf("hosts have gone that may be there: %+v", next)
 	}
-	if next = w.Take("one", "more", hosts[:3], true, time.Now()); next == nil || len(next.Rollout.Places) != 4 || next.Rollout.Good() != 3 || len(w.Rollout.Places) != n {
+	if next = w.Take("abcdefghijklmnopqrmore", "another", hosts[:3], true, now); next == nil || len(next.Rollout.Places) != 4 || next.Rollout.Good() != 3 || len(w.Rollout.Places) != n {
 		t.Errorf("%+v", next)
 	}
 }
