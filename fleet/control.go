@@ -305,7 +305,7 @@ func (c *Control) save(ctx context.Context, w *Wanted) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	revision := uint64(0)
+	var revision uint64
 	if w.revision == 0 {
 		revision, err = c.wanted.Create(ctx, pluginKey+w.Plugin, data)
 	} else {
