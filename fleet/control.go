@@ -234,11 +234,7 @@ func entries(ctx context.Context, kv jetstream.KeyValue) (list []jetstream.KeyVa
 // [HostInfo.Unreadable].
 func (c *Control) Hosts(ctx context.Context) (list []HostInfo, err error) {
 	_, err = c.sift(ctx, c.hosts, "", func(e jetstream.KeyValueEntry, instance string) error {
-		h, err := parseHost(instance, e.Value())
-		if err != nil {
-			h = &HostInfo{Host: instance, Instance: instance, Unreadable: oneLine(err.Error())}
-		}
-		h.Age = max(0, time.Since(e.Created()))
+		h, err := hostOf(e, instance)
 		list = append(list, *h)
 		return err
 	})
@@ -247,6 +243,31 @@ func (c *Control) Hosts(ctx context.Context) (list []HostInfo, err error) {
 	}
 	sortHosts(list)
 	return list, nil
+}
+
+// hostOf reads a sign of life. With an error it is of a host that is there, and cannot be read.
+func hostOf(e jetstream.KeyValueEntry, instance string) (*HostInfo, error) {
+	h, err := parseHost(instance, e.Value())
+	if err != nil {
+		h = &HostInfo{Host: instance, Instance: instance, Unreadable: oneLine(err.Error())}
+	}
+	h.Age = max(0, time.Since(e.Created()))
+	return h, err
+}
+
+// find returns the sign of life of one host, nil without one.
+func (c *Control) find(ctx context.Context, instance string) (*HostInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	switch e, err := c.hosts.Get(ctx, instance); {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the sign of life of %s: %w", instance, err)
+	default:
+		h, _ := hostOf(e, instance) // [Control.Hosts] tells what cannot be read
+		return h, nil
+	}
 }
 
 // Plugins returns what the fleet wants of each plugin that was pushed, sorted by name. Records that cannot be read are left out.

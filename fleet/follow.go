@@ -100,6 +100,7 @@ func (m *Member) advance(w *Wanted, placed bool, known *presence) {
 		return
 	}
 	if known.heard {
+		m.findMissing(w, known)
 		if next := w.outcome(known, time.Now()); next != nil {
 			m.save(next)
 			return
@@ -110,6 +111,21 @@ func (m *Member) advance(w *Wanted, placed bool, known *presence) {
 	}
 	if next := w.take(m.instance, m.name, known, time.Now()); next != nil {
 		m.save(next)
+	}
+}
+
+// findMissing asks for each host by itself that tries the release and is not among those that were read: a sign that is stored anew
+// while all are read may be missing there, and its roll-out would be stopped.
+func (m *Member) findMissing(w *Wanted, known *presence) {
+	for instance, p := range w.Rollout.Places {
+		if p.Step != StepTrying || !known.sure || known.has(instance) {
+			continue
+		}
+		if h, err := m.control.find(m.ctx, instance); err != nil {
+			known.sure = false
+		} else if h != nil {
+			known.hosts = append(known.hosts, *h)
+		}
 	}
 }
 

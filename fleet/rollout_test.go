@@ -337,6 +337,24 @@ func TestHostGone(t *testing.T) {
 	}
 }
 
+// TestSignMissed has a host read all signs of life while the one of a host that tries a release is stored anew, and miss it. That
+// host has not gone.
+func TestSignMissed(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	a := join(t, urls, "a")
+	push(t, a.control, guesttest.Version{Tag: "v2"}, time.Hour)
+	serves(t, "v2", a)
+	b := join(t, urls, "b")
+	w, err := b.control.Plugin(t.Context(), "swap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.member.AdvanceWithout(w)
+	if w, err = b.control.Plugin(t.Context(), "swap"); err != nil || w.Rollout.State != fleet.RolloutRolling {
+		t.Errorf("%+v, error %v", w, err)
+	}
+}
+
 // TestLeaves closes a host in good order that tries a release. The roll-out goes on without it.
 func TestLeaves(t *testing.T) {
 	urls := natstest.Start(t).URL()
