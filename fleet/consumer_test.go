@@ -53,7 +53,7 @@ func TestConsumer(t *testing.T) {
 // The server may count a frame as given again that it sent when a pull had just ended, and that came to nobody.
 func TestRestarts(t *testing.T) {
 	cfg := small(natstest.Start(t).URL(), "a")
-	cfg.AckWait = time.Hour // so that none comes again by itself
+	cfg.AckWait = fleet.MaxAckWait // so that none comes again by itself
 	f := open(t, cfg)
 	h := hostile(t, time.Minute)
 	s := submit(t, f, "")

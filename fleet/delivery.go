@@ -42,7 +42,8 @@ type delivery struct {
 	id    ID
 	named bool // it has an ID
 	frame *Frame
-	given bool // it was tried to give the frame up
+	// givenUp is whether it was tried to give the frame up.
+	givenUp bool
 }
 
 // name is what logs call the frame.
@@ -104,7 +105,7 @@ func (d *delivery) run(ctx context.Context) error {
 		err = d.inPlace()
 	}
 	if err != nil {
-		return d.give(ctx, host.KindInvalidArgument, err)
+		return d.giveUp(ctx, host.KindInvalidArgument, err)
 	}
 	if d.again() {
 		switch done, err := w.fleet.answered(ctx, d.id); {
@@ -116,7 +117,7 @@ func (d *delivery) run(ctx context.Context) error {
 		}
 	}
 	if d.meta.NumDelivered > d.queue.most {
-		return d.give(ctx, host.KindHost, fmt.Errorf("it was given to hosts %d times, and none has answered", d.deliveries()))
+		return d.giveUp(ctx, host.KindHost, fmt.Errorf("it was given to hosts %d times, and none has answered", d.deliveries()))
 	}
 	a := &Answer{Host: w.fleet.cfg.Name, Digest: digest(d.msg.Data())}
 	if late := d.frame.Deadline; !late.IsZero() && !time.Now().Before(late) {
@@ -128,6 +129,7 @@ func (d *delivery) run(ctx context.Context) error {
 		if a.Outcomes == nil || d.meta.NumDelivered < d.queue.most {
 			return err
 		}
+		// No host could do some of the tasks. They have their errors in the answer, and the frame is kept for who looks why.
 		if err := d.bury(ctx, err); err != nil {
 			return err
 		}
@@ -175,12 +177,12 @@ func (d *delivery) ack(ctx context.Context) error {
 // letter.
 func (d *delivery) leave(ctx context.Context, why error) {
 	log := d.w.log.With("frame", d.name(), "delivery", d.meta.NumDelivered)
-	if d.meta.NumDelivered >= d.queue.most && !d.given {
+	if d.meta.NumDelivered >= d.queue.most && !d.givenUp {
 		kind := host.KindHost
 		if e := (*host.Error)(nil); errors.As(why, &e) {
 			kind = e.Kind
 		}
-		err := d.give(ctx, kind, why)
+		err := d.giveUp(ctx, kind, why)
 		if err == nil {
 			return
 		}
@@ -197,9 +199,9 @@ func (d *delivery) leave(ctx context.Context, why error) {
 	}
 }
 
-// give gives a frame up: it becomes a dead letter, is answered if it has an ID, and is acknowledged.
-func (d *delivery) give(ctx context.Context, kind host.Kind, why error) error {
-	d.given = true
+// giveUp ends a frame that is not to be given again: it becomes a dead letter, is answered if it has an ID, and is acknowledged.
+func (d *delivery) giveUp(ctx context.Context, kind host.Kind, why error) error {
+	d.givenUp = true
 	if err := d.bury(ctx, why); err != nil {
 		return err
 	}

@@ -137,7 +137,7 @@ func (p *plugin) statsLocked() PluginStats {
 	}
 	sum := p.past
 	for _, v := range p.versions {
-		sum.version(v)
+		sum.add(v)
 		s.Instances += sum.size
 		s.InUse += sum.lent
 	}

@@ -145,7 +145,7 @@ func (ps *plugins) free(p *plugin, v *version) {
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p.past.version(v)
+	p.past.add(v)
 	p.versions = slices.DeleteFunc(p.versions, func(o *version) bool { return o == v })
 	if err != nil {
 		ps.freeing = append(ps.freeing, err)

@@ -7,7 +7,6 @@ import (
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/module"
-	"github.com/resonhost/resonhost/host/internal/pool"
 	"github.com/resonhost/resonhost/host/internal/sampler"
 )
 
@@ -105,30 +104,4 @@ func (v *version) end(ctx context.Context) error {
 	err := v.engine.Close(ctx)
 	v.cancel(nil)
 	return err
-}
-
-// counted is what a plugin's versions have counted.
-type counted struct {
-	made, failed, logDropped, suspensions uint64
-	left                                  [pool.Reasons]uint64
-	verify                                VerifyStats
-	size, lent                            int // of the version that was added last
-}
-
-// version adds what a version has counted so far.
-func (c *counted) version(v *version) {
-	_, n := v.breaker.Stats()
-	c.suspensions += n
-	c.verify.add(VerifyStats(v.sampler.Stats()))
-	r, ok := v.engine.(sandbox)
-	if !ok {
-		return
-	}
-	in := r.Pool()
-	c.made, c.failed = c.made+in.Created, c.failed+in.Failed
-	for i := range c.left {
-		c.left[i] += in.Left[i]
-	}
-	c.logDropped += r.LogDropped()
-	c.size, c.lent = in.Size, in.Lent
 }

@@ -113,9 +113,9 @@ func (s *Scheduler) chargeLocked(q *queue, d time.Duration) {
 
 // turnLocked returns the queue whose turn it is, nil if none can run. It is of the highest level
 // with a task that can run, unless a lower level has been served last longer than Config.Age ago: aged
-// says that this decided. Of several such levels the one that waits longest goes first. The share keep
-// goes before others of its level until it has used credit more than they, in seconds of its weight, so
-// that a worker may stay with a transform for a row of tasks; nil for none.
+// says that this decided. Of several such levels the one that waits longest goes first, and no two turns in a
+// row are decided so. A worker may stay with a transform for a row of tasks: keep is its share, nil
+// without a row, and goes before others of its level until it has used credit seconds more than they.
 func (s *Scheduler) turnLocked(keep *share, credit float64) (turn *queue, aged bool) {
 	var since time.Time // before which a level is too old
 	for i := range s.levels {

@@ -24,7 +24,7 @@ const (
 	maxGiven = 8
 )
 
-// copies is a keeper that knows which pages are copies. What is no copy is the
+// copies is a restorer that knows which pages are copies. What is no copy is the
 // image's as it is, so nothing else needs to be looked at, and pages that tasks only
 // read stay mapped. A page behind the image is one if the system has given it any memory.
 type copies struct {

@@ -16,11 +16,11 @@ type mapping struct {
 	reserved uintptr // in bytes
 	usable   uintptr // what of it may be read and written, in bytes; what a memory has beyond its size is zero
 	image    *Image
-	keeper   keeper // set by attach
+	restorer restorer // set by attach
 }
 
-// keeper resets a mapping.
-type keeper interface {
+// restorer resets a mapping.
+type restorer interface {
 	reset() error
 	// resident counts the pages that are kept, as of the last reset.
 	resident() int
@@ -72,14 +72,14 @@ func (m *mapping) attach(im *Image) {
 	m.image = im
 	if im.file.mapped == nil || m.cover(size) != nil {
 		copy(contents, im.Bytes())
-		m.keeper = everything{m, contents}
+		m.restorer = everything{m, contents}
 		return
 	}
 	if im.file.pages == nil {
-		m.keeper = drop{m}
+		m.restorer = drop{m}
 		return
 	}
-	m.keeper = newCopies(m)
+	m.restorer = newCopies(m)
 	// Tasks read much of an image, and a fault that is saved here is one after which
 	// a reset need not look for copies. Kernels before Linux 5.14 do not know this.
 	_ = unix.Madvise(contents, unix.MADV_POPULATE_READ)
@@ -113,17 +113,17 @@ func (m *mapping) reset() error {
 		}
 		m.usable = most
 	}
-	return m.keeper.reset()
+	return m.restorer.reset()
 }
 
 func (m *mapping) stats() Stats {
 	s := Stats{Mode: Plain}
 	page := os.Getpagesize()
-	if m.keeper == nil {
+	if m.restorer == nil {
 		s.ResidentPages = int(m.usable) / page
 	} else {
-		s.ResidentPages = m.keeper.resident()
-		if _, all := m.keeper.(everything); !all {
+		s.ResidentPages = m.restorer.resident()
+		if _, all := m.restorer.(everything); !all {
 			s.Mode = Shared
 		}
 	}
@@ -146,7 +146,7 @@ func (m *mapping) free() {
 	m.base = nil
 }
 
-// everything is the keeper of a mapping whose image is on the Go heap.
+// everything is the restorer of a mapping whose image is on the Go heap.
 type everything struct {
 	m        *mapping
 	contents []byte
