@@ -101,9 +101,9 @@ func TestLostRun(t *testing.T) {
 
 // TestFreedLost has a frame answered whose acknowledgement was lost. Its answer and those behind it are deleted all the same.
 func TestFreedLost(t *testing.T) {
-	server := natstest.Start(t)
-	work(t, open(t, small(server.URL(), "a")), hostile(t, time.Minute))
-	addr, lose := losing(t, strings.TrimPrefix(server.URL(), "nats://"), "resonhost.default.task")
+	nats := natstest.Start(t)
+	work(t, open(t, small(nats.URL(), "a")), hostile(t, time.Minute))
+	addr, lose := losing(t, strings.TrimPrefix(nats.URL(), "nats://"), "resonhost.default.task")
 	f := open(t, small("nats://"+addr, "client"))
 	s := submit(t, f, "")
 	client := f.Client("", host.PriorityNormal)
@@ -126,6 +126,6 @@ func TestFreedLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, js := jet(t, server.URL())
+	_, js := jet(t, nats.URL())
 	eventually(t, "answers that are deleted", func() bool { return len(keptResults(t, js)) == 0 })
 }

@@ -53,7 +53,7 @@ func TestComplete(t *testing.T) {
 		{"validate|a.wasm|b", "files", ""},
 		{"dev|", "dirs", ""},
 		{"run|--|--can", "", ""},
-		{"", "", "run call submit plugins ready top logs token whoami state config inspect validate conform new dev bench completion man version"},
+		{"", "", "run call submit fleet plugins ready top logs token whoami state config inspect validate conform new dev bench completion man version"},
 	} {
 		kind, words := wordsFor(strings.Split(tc.line, "|")...)
 		if got := strings.Join(words, " "); got != tc.want || kind != tc.kind {
@@ -196,7 +196,7 @@ func TestManual(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(seen, "130 interrupted by a signal.") {
+	if !strings.Contains(seen, "130 interrupted by a signal; 141 ") {
 		t.Error("the page lacks the exit codes")
 	}
 }

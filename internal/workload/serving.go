@@ -89,15 +89,18 @@ func (t *Bench) Serve(ctx context.Context, s *Serving) (r *Report, err error) {
 		all = slices.Insert(all, 0, &served{name: "the other build", program: s.Against})
 	}
 	streaming, end := context.WithCancel(ctx)
+	defer func() {
+		end() // before those who read the streams are waited for
+		for _, one := range all {
+			err = errors.Join(err, one.close())
+		}
+	}()
 	for _, one := range all {
-		defer func() { err = errors.Join(err, one.close()) }()
 		t.tellf("starting %s", one.name)
 		if err := one.open(ctx, streaming, s); err != nil {
-			end()
 			return nil, fmt.Errorf("%s: %w", one.name, err)
 		}
 	}
-	defer end()                     // before those who read the streams are waited for
 	for round := range rounds + 1 { // the first warms up
 		if round > 0 {
 			t.tellf("round %d of %d", round, rounds)
@@ -219,7 +222,7 @@ func (a *asker) ask(ctx context.Context, request []byte, tasks int, until time.T
 		if _, err := a.conn.Write(request); err != nil {
 			return done, err
 		}
-		res, err := http.ReadResponse(a.in, nil)
+		res, err := http.ReadResponse(a.in, nil) //nolint:bodyclose // lines closes it
 		if err != nil {
 			return done, err
 		}
