@@ -243,11 +243,11 @@ func TestStateful(t *testing.T) {
 
 	redis := objects(t, "redis.yaml")
 	change := setEnv.FindStringSubmatch(read(t, "kubernetes/stateful.yaml"))
-	if change == nil || change[1] != set.Name || change[2] != c.Env[at].Name {
+	if len(change) != 5 || change[1] != set.Name || change[2] != c.Env[at].Name {
 		t.Fatalf("the command for Redis is %q", change)
 	}
 	c.Env[at] = corev1.EnvVar{Name: change[3], Value: change[4]}
-	if want := fmt.Sprintf("redis://%s:%d?", redis.service.Name, redis.service.Spec.Ports[0].Port); !strings.HasPrefix(change[4], want) {
+	if want := "redis://" + net.JoinHostPort(redis.service.Name, fmt.Sprint(redis.service.Spec.Ports[0].Port)) + "?"; !strings.HasPrefix(change[4], want) {
 		t.Errorf("the URL is %s, want %s", change[4], want)
 	}
 	if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
@@ -289,28 +289,25 @@ func TestRedis(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	ask := func(command string) (answer string) {
+	ask := func(command string) string {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-			c, err := net.Dial("unix", socket)
-			if err != nil && time.Now().Before(end) {
-				continue
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			b := make([]byte, 1000)
-			if _, err = c.Write([]byte(command + "\r\n")); err == nil {
-				var n int
-				n, err = c.Read(b)
-				answer = strings.Join(strings.Fields(string(b[:n])), " ")
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			return answer
+		c, err := net.Dial("unix", socket)
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			c, err = net.Dial("unix", socket)
 		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		b := make([]byte, 1000)
+		n := 0
+		if _, err = c.Write([]byte(command + "\r\n")); err == nil {
+			n, err = c.Read(b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(strings.Fields(string(b[:n])), " ")
 	}
 	for setting, want := range map[string]string{"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "always", "maxmemory": "805306368"} {
 		if answer := ask("CONFIG GET " + setting); !strings.HasSuffix(answer, " "+want) {
