@@ -255,6 +255,26 @@ func hostOf(e jetstream.KeyValueEntry, instance string) (*HostInfo, error) {
 	return h, err
 }
 
+// instances returns which hosts have a sign of life, at one moment.
+func (c *Control) instances(ctx context.Context) (list []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	stream, err := c.fleet.js.Stream(ctx, "KV_"+c.hosts.Bucket())
+	if err != nil {
+		return nil, fmt.Errorf("read the bucket %s: %w", c.hosts.Bucket(), err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return nil, fmt.Errorf("read the bucket %s: %w", c.hosts.Bucket(), err)
+	}
+	for subject := range info.State.Subjects {
+		if instance, ok := strings.CutPrefix(subject, "$KV."+c.hosts.Bucket()+"."); ok {
+			list = append(list, instance)
+		}
+	}
+	return list, nil
+}
+
 // find returns the sign of life of one host, nil without one.
 func (c *Control) find(ctx context.Context, instance string) (*HostInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -40,5 +40,7 @@ func (m *Member) Look(ctx context.Context) error {
 	return err
 }
 
-// AdvanceWithout does what a roll-out needs after a read that had no host.
-func (m *Member) AdvanceWithout(w *Wanted) { m.advance(w, true, &presence{heard: true, sure: true}) }
+// Advance does what a roll-out needs after a read that had some of the hosts.
+func (m *Member) Advance(w *Wanted, hosts ...HostInfo) {
+	m.advance(w, true, &presence{hosts: hosts, heard: true, sure: true})
+}

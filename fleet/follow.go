@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resonhost/resonhost/host"
@@ -79,18 +80,20 @@ func (m *Member) stop(w *Wanted, why string) {
 	m.save(w.stopped("host "+m.name+": "+why, time.Now()))
 }
 
+// hostsThere is what a host could not read of others.
+const hostsThere = "which hosts there are"
+
 // presence reads which hosts there are; nil if that cannot be.
 func (m *Member) presence() *presence {
-	const what = "which hosts there are"
 	steady := m.steadyFor() // before it reads: a sign that came meanwhile may be missing
 	hosts, err := m.control.Hosts(m.ctx)
 	if err != nil {
 		if m.ctx.Err() == nil {
-			m.readFailed(&m.unheard, what, err)
+			m.readFailed(&m.unheard, hostsThere, err)
 		}
 		return nil
 	}
-	m.readAgain(&m.unheard, what)
+	m.readAgain(&m.unheard, hostsThere)
 	return &presence{hosts: hosts, heard: steady > beatsHeard*m.beatEvery(), sure: steady > m.control.age}
 }
 
@@ -99,8 +102,7 @@ func (m *Member) advance(w *Wanted, placed bool, known *presence) {
 	if known == nil {
 		return
 	}
-	if known.heard {
-		m.findMissing(w, known)
+	if known.heard && m.complete(known) {
 		if next := w.outcome(known, time.Now()); next != nil {
 			m.save(next)
 			return
@@ -114,19 +116,28 @@ func (m *Member) advance(w *Wanted, placed bool, known *presence) {
 	}
 }
 
-// findMissing asks for each host by itself that tries the release and is not among those that were read: a sign that is stored anew
-// while all are read may be missing there, and its roll-out would be stopped.
-func (m *Member) findMissing(w *Wanted, known *presence) {
-	for instance, p := range w.Rollout.Places {
-		if p.Step != StepTrying || !known.sure || known.has(instance) {
+// complete adds the hosts that the read of all signs of life has missed, and reports whether it could: a sign that is stored anew
+// meanwhile may be missing there. A roll-out would be stopped for such a host, or be through without it.
+func (m *Member) complete(known *presence) bool {
+	if known.complete {
+		return true
+	}
+	instances, err := m.control.instances(m.ctx)
+	for _, instance := range instances {
+		if slices.ContainsFunc(known.hosts, func(h HostInfo) bool { return h.Instance == instance }) {
 			continue
 		}
-		if h, err := m.control.find(m.ctx, instance); err != nil {
-			known.sure = false
-		} else if h != nil {
+		h, failed := m.control.find(m.ctx, instance)
+		err = errors.Join(err, failed)
+		if h != nil {
 			known.hosts = append(known.hosts, *h)
 		}
 	}
+	if err != nil && m.ctx.Err() == nil {
+		m.readFailed(&m.unheard, hostsThere, err)
+	}
+	known.complete = err == nil
+	return known.complete
 }
 
 // ended ends the part that the host has in a roll-out that is over, or in which it has no place.

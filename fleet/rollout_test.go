@@ -126,7 +126,12 @@ func serves(tb testing.TB, version string, nodes ...*node) {
 // TestPush rolls a version out while three hosts work. No task is lost, and all hosts end on the version.
 func TestPush(t *testing.T) {
 	urls := natstest.Start(t).URL()
-	nodes := []*node{join(t, urls, "a"), join(t, urls, "b"), join(t, urls, "c")}
+	var nodes []*node
+	for _, name := range []string{"a", "b", "c"} {
+		cfg := small(urls, name)
+		cfg.AckWait = 5 * time.Second // for which a host with much to do is not taken for gone
+		nodes = append(nodes, joinAs(t, cfg))
+	}
 	c := nodes[0].control
 	s := submit(t, nodes[0].fleet, "")
 	client := nodes[0].fleet.Client("", host.PriorityNormal)
@@ -349,7 +354,14 @@ func TestSignMissed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.member.AdvanceWithout(w)
+	b.member.Advance(w)
+	// Nor is a roll-out through without it.
+	hosts, err := b.control.Hosts(t.Context())
+	if err != nil || len(hosts) != 2 || hosts[1].Host != "b" {
+		t.Fatalf("%v, error %v", hosts, err)
+	}
+	w.Rollout.Places = map[string]fleet.Place{hosts[1].Instance: {Host: "b", Step: fleet.StepGood}}
+	b.member.Advance(w, hosts[1])
 	if w, err = b.control.Plugin(t.Context(), "swap"); err != nil || w.Rollout.State != fleet.RolloutRolling {
 		t.Errorf("%+v, error %v", w, err)
 	}

@@ -196,6 +196,8 @@ type presence struct {
 	hosts []HostInfo
 	heard bool // each has had the time to give a sign
 	sure  bool // a host that is not among them has gone for certain
+	// complete is whether no host is missing that was there as they were read.
+	complete bool
 }
 
 // has reports whether a host is among them, or may be.
