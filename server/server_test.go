@@ -69,7 +69,8 @@ func serveWith(t *testing.T, register func(*codec.Set), change func(*host.Config
 		Plugins: []host.Source{
 			{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")},
 		},
-		Overrides: map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}},
+		// The timeout of the manifest, 1 s, is short on a machine with much else to do.
+		Overrides: map[string]host.PluginConfig{"hostile": {RunTimeout: time.Second}, "cascade": {RunTimeout: time.Minute}},
 	}
 	opts := server.Options{TrustTenant: true}
 	if change != nil {
