@@ -73,13 +73,20 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 		return err
 	}
 	defer done()
+	serving := p.serving.Load()
+	ps.mu.Lock()
+	none := p.previous == nil && (serving == nil || serving.trial == nil)
+	ps.mu.Unlock()
+	if none { // before a version that is being loaded is given up for it
+		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
+	}
 	ps.supersede(p)
 	p, leave, err := ps.place(ctx, p.source)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	serving := p.serving.Load()
+	serving = p.serving.Load()
 	if serving != nil && serving.trial != nil {
 		ps.records.replace(p.source)
 		if ps.decide(p, serving.trial, DeployRolledBack, "by request") {
