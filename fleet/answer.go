@@ -113,7 +113,7 @@ func cut(text string) string {
 	if len(text) <= maxDetail {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxDetail], "")
+	return clip(text, maxDetail)
 }
 
 // ParseAnswer reads what [Answer.Append] has written, and nothing else. Outputs share b's memory. Its error wraps [ErrMalformed].

@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -30,16 +29,9 @@ func (f *Fleet) openConsumer(ctx context.Context, partition int) (jetstream.Cons
 	if partition != noPartition {
 		want.MaxAckPending = 1
 	}
-	var c jetstream.Consumer
-	err := again(ctx, func(ctx context.Context) (err error) {
-		if c, err = f.tasks.Consumer(ctx, want.Durable); !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return err
-		}
-		if c, err = f.tasks.CreateConsumer(ctx, want); errors.Is(err, jetstream.ErrConsumerExists) {
-			c, err = f.tasks.Consumer(ctx, want.Durable)
-		}
-		return err
-	})
+	c, err := opened(ctx, f, jetstream.ErrConsumerNotFound, jetstream.ErrConsumerExists,
+		func(ctx context.Context) (jetstream.Consumer, error) { return f.tasks.Consumer(ctx, want.Durable) },
+		func(ctx context.Context) (jetstream.Consumer, error) { return f.tasks.CreateConsumer(ctx, want) })
 	if err != nil {
 		return nil, &StreamError{f.names.tasks, "the consumer " + want.Durable + " cannot be made or read", err}
 	}

@@ -18,7 +18,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
-	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/wait"
 )
@@ -98,36 +97,24 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	return c, err
 }
 
-func (f *Fleet) openBucket(ctx context.Context, cfg jetstream.KeyValueConfig) (kv jetstream.KeyValue, err error) {
-	err = again(ctx, func(ctx context.Context) (err error) {
-		if kv, err = f.js.KeyValue(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) || f.cfg.MustExist {
-			return err
-		}
-		if kv, err = f.js.CreateKeyValue(ctx, cfg); errors.Is(err, jetstream.ErrBucketExists) {
-			kv, err = f.js.KeyValue(ctx, cfg.Bucket) // another has made it meanwhile
-		}
-		return err
-	})
+func (f *Fleet) openBucket(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	kv, err := opened(ctx, f, jetstream.ErrBucketNotFound, jetstream.ErrBucketExists,
+		func(ctx context.Context) (jetstream.KeyValue, error) { return f.js.KeyValue(ctx, cfg.Bucket) },
+		func(ctx context.Context) (jetstream.KeyValue, error) { return f.js.CreateKeyValue(ctx, cfg) })
 	if err != nil {
 		return nil, f.notMade(cfg.Bucket, 0, err)
 	}
 	return kv, f.checkBucket(ctx, "KV_"+cfg.Bucket, cfg.TTL == 0, maxEntry)
 }
 
-func (f *Fleet) openObjects(ctx context.Context) (store jetstream.ObjectStore, err error) {
+func (f *Fleet) openObjects(ctx context.Context) (jetstream.ObjectStore, error) {
 	cfg := jetstream.ObjectStoreConfig{
 		Bucket: "RESONHOST_" + f.cfg.Fleet + "_FILES", Description: "resonhost: files of plugins", MaxBytes: objectBytes,
 		Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas,
 	}
-	err = again(ctx, func(ctx context.Context) (err error) {
-		if store, err = f.js.ObjectStore(ctx, cfg.Bucket); !errors.Is(err, jetstream.ErrBucketNotFound) || f.cfg.MustExist {
-			return err
-		}
-		if store, err = f.js.CreateObjectStore(ctx, cfg); errors.Is(err, jetstream.ErrBucketExists) {
-			store, err = f.js.ObjectStore(ctx, cfg.Bucket)
-		}
-		return err
-	})
+	store, err := opened(ctx, f, jetstream.ErrBucketNotFound, jetstream.ErrBucketExists,
+		func(ctx context.Context) (jetstream.ObjectStore, error) { return f.js.ObjectStore(ctx, cfg.Bucket) },
+		func(ctx context.Context) (jetstream.ObjectStore, error) { return f.js.CreateObjectStore(ctx, cfg) })
 	if err != nil {
 		return nil, f.notMade(cfg.Bucket, cfg.MaxBytes, err)
 	}
@@ -241,8 +228,32 @@ func (c *Control) Hosts(ctx context.Context) (list []HostInfo, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if list, err = c.complete(ctx, list); err != nil {
+		return nil, err
+	}
 	sortHosts(list)
 	return list, nil
+}
+
+// complete adds the hosts that a read of all signs of life has missed: a sign that is stored anew meanwhile may be missing there. A roll-out
+// would be stopped for such a host, or be through without it.
+func (c *Control) complete(ctx context.Context, list []HostInfo) ([]HostInfo, error) {
+	known := make(map[string]bool, len(list))
+	for i := range list {
+		known[list[i].Instance] = true
+	}
+	instances, err := c.instances(ctx)
+	for _, instance := range instances {
+		if known[instance] {
+			continue
+		}
+		h, failed := c.find(ctx, instance)
+		err = errors.Join(err, failed)
+		if h != nil {
+			list = append(list, *h)
+		}
+	}
+	return list, err
 }
 
 // hostOf reads a sign of life. With an error it is of a host that is there, and cannot be read.
@@ -259,11 +270,11 @@ func hostOf(e jetstream.KeyValueEntry, instance string) (*HostInfo, error) {
 func (c *Control) instances(ctx context.Context) (list []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	var info *jetstream.StreamInfo
 	stream, err := c.fleet.js.Stream(ctx, "KV_"+c.hosts.Bucket())
-	if err != nil {
-		return nil, fmt.Errorf("read the bucket %s: %w", c.hosts.Bucket(), err)
+	if err == nil {
+		info, err = stream.Info(ctx, jetstream.WithSubjectFilter(">"))
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(">"))
 	if err != nil {
 		return nil, fmt.Errorf("read the bucket %s: %w", c.hosts.Bucket(), err)
 	}
@@ -285,7 +296,10 @@ func (c *Control) find(ctx context.Context, instance string) (*HostInfo, error) 
 	case err != nil:
 		return nil, fmt.Errorf("read the sign of life of %s: %w", instance, err)
 	default:
-		h, _ := hostOf(e, instance) // [Control.Hosts] tells what cannot be read
+		h, err := hostOf(e, instance)
+		if err != nil {
+			c.refused(e, err)
+		}
 		return h, nil
 	}
 }
@@ -406,30 +420,17 @@ type PushOptions struct {
 }
 
 func (o PushOptions) withDefaults() PushOptions {
-	if o.Share == 0 {
-		o.Share = DefaultShare
-	}
-	if o.Watch == 0 {
-		o.Watch = DefaultWatch
-	}
-	if o.MaxErrors == 0 {
-		o.MaxErrors = DefaultMaxErrors
-	}
-	o.MaxErrors = max(0, o.MaxErrors)
+	o.Share = cmp.Or(o.Share, DefaultShare)
+	o.Watch = cmp.Or(o.Watch, DefaultWatch)
+	o.MaxErrors = max(0, cmp.Or(o.MaxErrors, DefaultMaxErrors))
 	return o
 }
 
 func (o *PushOptions) validate() error {
-	var errs []error
-	check := func(ok bool, field, rule string) {
-		if !ok {
-			errs = append(errs, &abi.FieldError{Field: field, Rule: rule})
-		}
-	}
-	check(o.Share > 0 && o.Share <= 1, "Share", "must be above 0, and at most 1")
-	check(o.Watch >= time.Millisecond && o.Watch <= MaxWatch, "Watch", fmt.Sprintf("must be 1ms to %v", MaxWatch))
-	check(o.MaxErrors <= 1, "MaxErrors", "must be at most 1")
-	return errors.Join(errs...)
+	return errors.Join(
+		must(o.Share > 0 && o.Share <= 1, "Share", "must be above 0, and at most 1"),
+		must(o.Watch >= time.Millisecond && o.Watch <= MaxWatch, "Watch", fmt.Sprintf("must be 1ms to %v", MaxWatch)),
+		must(o.MaxErrors <= 1, "MaxErrors", "must be at most 1"))
 }
 
 // Push stores a plugin's files, and begins a roll-out of them, which hosts see through. Begun is false if the fleet has
@@ -535,6 +536,12 @@ func drainKeyOf(name string) string {
 	return drainKey + base64.RawURLEncoding.EncodeToString([]byte(name))
 }
 
+// drainedBy is the name of the host that is drained by a key, without drainKey.
+func drainedBy(encoded string) (string, error) {
+	name, err := base64.RawURLEncoding.DecodeString(encoded)
+	return string(name), errors.Join(err, checkHostName(string(name)))
+}
+
 // Drain has hosts of a name take no frames and no calls, or take them again. It holds until it is undone, also for hosts of that
 // name that come later. Without a host of the name that is there or drained, the error wraps [ErrNoHost].
 func (c *Control) Drain(ctx context.Context, name string, drained bool) error {
@@ -575,12 +582,9 @@ func (c *Control) Drain(ctx context.Context, name string, drained bool) error {
 // Drained returns the names of hosts that are to take no frames, sorted.
 func (c *Control) Drained(ctx context.Context) (names []string, err error) {
 	_, err = c.sift(ctx, c.wanted, drainKey, func(_ jetstream.KeyValueEntry, encoded string) error {
-		name, err := base64.RawURLEncoding.DecodeString(encoded)
+		name, err := drainedBy(encoded)
 		if err == nil {
-			err = checkHostName(string(name))
-		}
-		if err == nil {
-			names = append(names, string(name))
+			names = append(names, name)
 		}
 		return err
 	})

@@ -60,7 +60,7 @@ func oneLine(text string) string {
 		}
 		return r
 	}, cut(text))
-	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
+	return clip(text, maxReason)
 }
 
 // answer is what the submitter of a dead letter is told.

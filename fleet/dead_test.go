@@ -116,6 +116,7 @@ func TestGarbage(t *testing.T) {
 		}
 		reasons[at] = ""
 	}
+	empty(t, w)
 	if got := w.Stats(); got.Dead != 5 || got.Failed != 0 {
 		t.Errorf("%+v", got)
 	}

@@ -40,7 +40,7 @@ func (m *Member) Look(ctx context.Context) error {
 	return err
 }
 
-// Advance does what a roll-out needs after a read that had some of the hosts.
-func (m *Member) Advance(w *Wanted, hosts ...HostInfo) {
-	m.advance(w, true, &presence{hosts: hosts, heard: true, sure: true})
+// Complete adds the hosts that a read of all signs of life has missed.
+func (c *Control) Complete(ctx context.Context, read ...HostInfo) ([]HostInfo, error) {
+	return c.complete(ctx, read)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/resonhost/resonhost/host"
@@ -80,20 +79,18 @@ func (m *Member) stop(w *Wanted, why string) {
 	m.save(w.stopped("host "+m.name+": "+why, time.Now()))
 }
 
-// hostsThere is what a host could not read of others.
-const hostsThere = "which hosts there are"
-
 // presence reads which hosts there are; nil if that cannot be.
 func (m *Member) presence() *presence {
+	const what = "which hosts there are"
 	steady := m.steadyFor() // before it reads: a sign that came meanwhile may be missing
 	hosts, err := m.control.Hosts(m.ctx)
 	if err != nil {
 		if m.ctx.Err() == nil {
-			m.readFailed(&m.unheard, hostsThere, err)
+			m.readFailed(&m.unheard, what, err)
 		}
 		return nil
 	}
-	m.readAgain(&m.unheard, hostsThere)
+	m.readAgain(&m.unheard, what)
 	return &presence{hosts: hosts, heard: steady > beatsHeard*m.beatEvery(), sure: steady > m.control.age}
 }
 
@@ -102,7 +99,7 @@ func (m *Member) advance(w *Wanted, placed bool, known *presence) {
 	if known == nil {
 		return
 	}
-	if known.heard && m.complete(known) {
+	if known.heard {
 		if next := w.outcome(known, time.Now()); next != nil {
 			m.save(next)
 			return
@@ -114,30 +111,6 @@ func (m *Member) advance(w *Wanted, placed bool, known *presence) {
 	if next := w.take(m.instance, m.name, known, time.Now()); next != nil {
 		m.save(next)
 	}
-}
-
-// complete adds the hosts that the read of all signs of life has missed, and reports whether it could: a sign that is stored anew
-// meanwhile may be missing there. A roll-out would be stopped for such a host, or be through without it.
-func (m *Member) complete(known *presence) bool {
-	if known.complete {
-		return true
-	}
-	instances, err := m.control.instances(m.ctx)
-	for _, instance := range instances {
-		if slices.ContainsFunc(known.hosts, func(h HostInfo) bool { return h.Instance == instance }) {
-			continue
-		}
-		h, failed := m.control.find(m.ctx, instance)
-		err = errors.Join(err, failed)
-		if h != nil {
-			known.hosts = append(known.hosts, *h)
-		}
-	}
-	if err != nil && m.ctx.Err() == nil {
-		m.readFailed(&m.unheard, hostsThere, err)
-	}
-	known.complete = err == nil
-	return known.complete
 }
 
 // ended ends the part that the host has in a roll-out that is over, or in which it has no place.

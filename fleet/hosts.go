@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-
-	"github.com/resonhost/resonhost/abi"
 )
 
 // hostFormat is the number of the form of a stored HostInfo.
@@ -69,43 +67,27 @@ func (h *HostInfo) Drained() bool { return h.Draining && h.UnderWay == 0 }
 // parseHost reads the sign of life of a process.
 func parseHost(instance string, data []byte) (*HostInfo, error) {
 	h := &HostInfo{}
-	if len(data) > maxEntry {
-		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(data))
-	}
-	if err := json.Unmarshal(data, h); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if h.Format > hostFormat {
-		return nil, fmt.Errorf("it has format %d, and this program reads %d: use a newer version of resonhost", h.Format, hostFormat)
-	}
-	if err := h.check(instance); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if err := parseEntry(data, h, &h.Format, hostFormat, func() error { return h.check(instance) }); err != nil {
+		return nil, err
 	}
 	return h, nil
 }
 
 // check refuses what no program of a fleet has written.
 func (h *HostInfo) check(instance string) error {
-	ok := func(holds bool, field, rule string) error {
-		if holds {
-			return nil
-		}
-		return &abi.FieldError{Field: field, Rule: rule}
-	}
 	errs := []error{
-		ok(h.Format >= 1, "format", "must be positive"),
 		checkHostName(h.Host),
-		ok(h.Instance == instance && instanceName.MatchString(instance), "instance", "must be that of the key"),
-		ok(h.Workers >= 0 && h.Active >= 0 && h.Waiting >= 0 && h.UnderWay >= 0, "workers", "and what follows must not be negative"),
-		ok(h.Unreadable == "", "unreadable", "must not be there"),
-		ok(len(h.Plugins) <= maxHostPlugins, "plugins", fmt.Sprintf("must be at most %d", maxHostPlugins)),
+		must(h.Instance == instance && instanceName.MatchString(instance), "instance", "must be that of the key"),
+		must(h.Workers >= 0 && h.Active >= 0 && h.Waiting >= 0 && h.UnderWay >= 0, "workers", "and what follows must not be negative"),
+		must(h.Unreadable == "", "unreadable", "must not be there"),
+		must(len(h.Plugins) <= maxHostPlugins, "plugins", fmt.Sprintf("must be at most %d", maxHostPlugins)),
 	}
 	for i := range h.Plugins {
 		p := &h.Plugins[i]
 		errs = append(errs,
-			ok(p.Source != "" && len(p.Source) <= maxSourceName && printable(p.Source), "plugins.source", "must be a line of text"),
-			ok(len(p.Version) <= maxVersion && printable(p.Version) && len(p.Failure) <= maxFailure && printable(p.Failure), "plugins", "must have lines of text"),
-			ok((p.Hash == "" || isDigest(p.Hash)) && (p.Canary == "" || isDigest(p.Canary)), "plugins.hash", "must be a SHA-256 in hexadecimal"))
+			must(p.Source != "" && len(p.Source) <= maxSourceName && printable(p.Source), "plugins.source", "must be a line of text"),
+			must(len(p.Version) <= maxVersion && printable(p.Version) && len(p.Failure) <= maxFailure && printable(p.Failure), "plugins", "must have lines of text"),
+			must((p.Hash == "" || isDigest(p.Hash)) && (p.Canary == "" || isDigest(p.Canary)), "plugins.hash", "must be a SHA-256 in hexadecimal"))
 	}
 	return errors.Join(errs...)
 }

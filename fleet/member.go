@@ -3,7 +3,6 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -250,9 +249,7 @@ func (m *Member) info() *HostInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	add := func(p HostPlugin) {
-		if fault := oneLine(m.faults[p.Source]); fault != "" {
-			p.Failure = strings.ToValidUTF8(fault[:min(len(fault), maxFailure)], "")
-		}
+		p.Failure = clip(oneLine(m.faults[p.Source]), maxFailure)
 		if len(info.Plugins) < maxHostPlugins && len(p.Source) <= maxSourceName {
 			info.Plugins = append(info.Plugins, p)
 		}
@@ -268,7 +265,7 @@ func (m *Member) info() *HostInfo {
 			}
 		}
 		there[p.Source] = true
-		of := HostPlugin{Source: p.Source, Version: oneLine(p.Version)[:min(maxVersion, len(oneLine(p.Version)))], Hash: p.Hash}
+		of := HostPlugin{Source: p.Source, Version: clip(oneLine(p.Version), maxVersion), Hash: p.Hash}
 		if p.Canary != nil {
 			of.Canary = p.Canary.Hash
 		}
@@ -289,8 +286,7 @@ func (m *Member) look(rolling bool) {
 		if m.ctx.Err() != nil {
 			return
 		}
-		switch source, ok := strings.CutPrefix(key, pluginKey); {
-		case ok:
+		if source, ok := strings.CutPrefix(key, pluginKey); ok {
 			w, err := parseWanted(source, e.Value())
 			if err != nil {
 				m.refuse(e, err)
@@ -298,22 +294,17 @@ func (m *Member) look(rolling bool) {
 			}
 			w.revision = e.Revision()
 			m.step(w, rolling, hosts)
-		case !validDrain(key):
+			continue
+		}
+		encoded, ok := strings.CutPrefix(key, drainKey)
+		if _, err := drainedBy(encoded); !ok || err != nil { // others follow it, see followDrain
 			m.refuse(e, errors.New("it is of no kind that this program knows"))
 		}
 	}
 }
 
-// refuse notes an entry that cannot be read, once for each of its revisions.
+// refuse notes an entry that cannot be read, once each time that the server tells of it.
 func (m *Member) refuse(e jetstream.KeyValueEntry, err error) {
-	if m.entries[e.Key()] == e { // and is forgotten, until the server tells of it again
-		delete(m.entries, e.Key())
-	}
+	delete(m.entries, e.Key())
 	m.control.refused(e, err)
-}
-
-func validDrain(key string) bool {
-	encoded, ok := strings.CutPrefix(key, drainKey)
-	name, err := base64.RawURLEncoding.DecodeString(encoded)
-	return ok && err == nil && checkHostName(string(name)) == nil
 }

@@ -98,16 +98,9 @@ func (f *Fleet) openStreams(ctx context.Context) error {
 }
 
 func (f *Fleet) openStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
-	var s jetstream.Stream
-	err := again(ctx, func(ctx context.Context) (err error) {
-		if s, err = f.js.Stream(ctx, want.Name); !errors.Is(err, jetstream.ErrStreamNotFound) || f.cfg.MustExist {
-			return err
-		}
-		if s, err = f.js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			s, err = f.js.Stream(ctx, want.Name) // another host has made it meanwhile, with other settings
-		}
-		return err
-	})
+	s, err := opened(ctx, f, jetstream.ErrStreamNotFound, jetstream.ErrStreamNameAlreadyInUse,
+		func(ctx context.Context) (jetstream.Stream, error) { return f.js.Stream(ctx, want.Name) },
+		func(ctx context.Context) (jetstream.Stream, error) { return f.js.CreateStream(ctx, want) })
 	if err != nil {
 		return nil, f.notMade(want.Name, want.MaxBytes, err)
 	}

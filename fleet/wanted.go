@@ -16,10 +16,7 @@ import (
 // wantedFormat is the number of the form of a stored Wanted.
 const wantedFormat = 1
 
-// maxEntry bounds an entry of a bucket, in bytes. Every server has room for it in a message.
-const maxEntry = 60 << 10
-
-// endRoom is how much of it is left for the version of a release and why its roll-out ends.
+// endRoom is how much of an entry is left for the version of a release and why its roll-out ends.
 const endRoom = 2 << 10
 
 // RolloutState is how far a roll-out is.
@@ -94,17 +91,8 @@ var instanceName = regexp.MustCompile(`^[A-Za-z0-9]{1,32}$`)
 // parseWanted reads the entry of a plugin.
 func parseWanted(plugin string, data []byte) (*Wanted, error) {
 	w := &Wanted{}
-	if len(data) > maxEntry {
-		return nil, fmt.Errorf("%w: %d bytes", ErrMalformed, len(data))
-	}
-	if err := json.Unmarshal(data, w); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	if w.Format > wantedFormat {
-		return nil, fmt.Errorf("it has format %d, and this program reads %d: use a newer version of resonhost", w.Format, wantedFormat)
-	}
-	if err := w.check(plugin); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if err := parseEntry(data, w, &w.Format, wantedFormat, func() error { return w.check(plugin) }); err != nil {
+		return nil, err
 	}
 	return w, nil
 }
@@ -112,22 +100,15 @@ func parseWanted(plugin string, data []byte) (*Wanted, error) {
 // check refuses what no program of a fleet has written.
 func (w *Wanted) check(plugin string) error {
 	r := &w.Rollout
-	ok := func(holds bool, field, rule string) error {
-		if holds {
-			return nil
-		}
-		return &abi.FieldError{Field: field, Rule: rule}
-	}
 	errs := []error{
 		checkSourceName(plugin),
-		ok(w.Format >= 1, "format", "must be positive"),
-		ok(w.Plugin == plugin, "plugin", "must be that of the key"),
-		ok(instanceName.MatchString(r.ID), "rollout.id", "must be letters and digits"),
-		ok(slices.Contains([]RolloutState{RolloutRolling, RolloutDone, RolloutStopped}, r.State), "rollout.state", "must be rolling, done or stopped"),
-		ok(len(r.Reason) <= maxReason && printable(r.Reason), "rollout.reason", "must be a line of text"),
-		ok(r.Share > 0 && r.Share <= 1, "rollout.share", "must be above 0, and at most 1"),
-		ok(r.WatchMS >= 0 && r.WatchMS <= MaxWatch.Milliseconds(), "rollout.watch_ms", "must be a day at most"),
-		ok(r.MaxErrors >= 0 && r.MaxErrors <= 1, "rollout.max_errors", "must be 0 to 1"),
+		must(w.Plugin == plugin, "plugin", "must be that of the key"),
+		must(instanceName.MatchString(r.ID), "rollout.id", "must be letters and digits"),
+		must(slices.Contains([]RolloutState{RolloutRolling, RolloutDone, RolloutStopped}, r.State), "rollout.state", "must be rolling, done or stopped"),
+		must(len(r.Reason) <= maxReason && printable(r.Reason), "rollout.reason", "must be a line of text"),
+		must(r.Share > 0 && r.Share <= 1, "rollout.share", "must be above 0, and at most 1"),
+		must(r.WatchMS >= 0 && r.WatchMS <= MaxWatch.Milliseconds(), "rollout.watch_ms", "must be a day at most"),
+		must(r.MaxErrors >= 0 && r.MaxErrors <= 1, "rollout.max_errors", "must be 0 to 1"),
 		r.Release.check(plugin),
 	}
 	for _, of := range []*Release{w.Current, w.Previous} {
@@ -136,7 +117,7 @@ func (w *Wanted) check(plugin string) error {
 		}
 	}
 	for instance, p := range r.Places {
-		errs = append(errs, ok(instanceName.MatchString(instance) && checkHostName(p.Host) == nil && (p.Step == StepTrying || p.Step == StepGood),
+		errs = append(errs, must(instanceName.MatchString(instance) && checkHostName(p.Host) == nil && (p.Step == StepTrying || p.Step == StepGood),
 			"rollout.places", "must have a host and a step each"))
 	}
 	return errors.Join(errs...)
@@ -196,8 +177,6 @@ type presence struct {
 	hosts []HostInfo
 	heard bool // each has had the time to give a sign
 	sure  bool // a host that is not among them has gone for certain
-	// complete is whether no host is missing that was there as they were read.
-	complete bool
 }
 
 // has reports whether a host is among them, or may be.

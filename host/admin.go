@@ -73,12 +73,9 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 		return err
 	}
 	defer done()
-	serving := p.serving.Load()
-	ps.mu.Lock()
-	none := p.previous == nil && (serving == nil || serving.trial == nil)
-	ps.mu.Unlock()
-	if none { // before a version that is being loaded is given up for it
-		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
+	none := fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
+	if serving, previous := ps.before(p); serving == nil || serving.trial == nil && previous == nil {
+		return none // and a version that is being loaded goes on
 	}
 	ps.supersede(p)
 	p, leave, err := ps.place(ctx, p.source)
@@ -86,21 +83,25 @@ func (h *Host) Rollback(ctx context.Context, plugin string, rule StateRule) erro
 		return err
 	}
 	defer leave()
-	serving = p.serving.Load()
-	if serving != nil && serving.trial != nil {
+	if serving := p.serving.Load(); serving != nil && serving.trial != nil {
 		ps.records.replace(p.source)
 		if ps.decide(p, serving.trial, DeployRolledBack, "by request") {
 			return nil
 		}
 	}
-	ps.mu.Lock()
-	previous := p.previous
-	ps.mu.Unlock()
+	serving, previous := ps.before(p)
 	if serving == nil || previous == nil {
-		return fmt.Errorf("plugin %s: %w", plugin, ErrNoPrevious)
+		return none
 	}
 	_, err = ps.transaction(ctx, p, previous.source, deployment{back: true, rule: rule, asked: true})
 	return err
+}
+
+// before returns what serves of a plugin, and what it would go back to.
+func (ps *plugins) before(p *plugin) (*serving, *record) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return p.serving.Load(), p.previous
 }
 
 // Promote makes a canary the version that serves, before its time. A canary that does all tasks already,

@@ -44,3 +44,37 @@ func TestDeployingIsListed(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedRollback asks for a rollback while the second version is being loaded. There is no earlier one, and that version
+// serves in the end.
+func TestRefusedRollback(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	first := true
+	h := swapHost(t, func(c *host.Config) {
+		c.Plugins = []host.Source{stateful(t, "v1", "")}
+		c.Accept = func(context.Context, host.Source) error {
+			if !first {
+				entered <- struct{}{}
+				<-release
+			}
+			first = false
+			return nil
+		}
+	})
+	done := make(chan error)
+	go func() {
+		result, err := h.Deploy(t.Context(), stateful(t, "v2", ""))
+		if err == nil && result != host.DeploySwapped {
+			err = errors.New("it is " + string(result))
+		}
+		done <- err
+	}()
+	<-entered
+	if err := h.Rollback(t.Context(), "swap", host.StateDefault); !errors.Is(err, host.ErrNoPrevious) {
+		t.Errorf("error %v", err)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

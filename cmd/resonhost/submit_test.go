@@ -26,22 +26,29 @@ func (b brokenOut) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSubmitIdleInput submits from a pipe that stays open and has no further lines. An interrupt ends it, and so does an output that fails.
-func TestSubmitIdleInput(t *testing.T) {
-	urls := natstest.Start(t).URL()
-	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, TaskBytes: 1 << 20, ResultBytes: 1 << 20})
+// echoing has a host of a fleet echo, as long as the test lasts.
+func echoing(t *testing.T, urls string) *fleet.Fleet {
+	t.Helper()
+	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, TaskBytes: 8 << 20, ResultBytes: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := f.NewWorker(hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}}}), fleet.WorkerOptions{})
-	defer func() {
+	t.Cleanup(func() {
 		if err := errors.Join(w.Close(context.Background()), f.Close()); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	if err := w.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// TestSubmitIdleInput submits from a pipe that stays open and has no further lines. An interrupt ends it, and so does an output that fails.
+func TestSubmitIdleInput(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	echoing(t, urls)
 	broken := errors.New("no room for results")
 	for name, fails := range map[string]error{"interrupt": nil, "output": broken} {
 		ctx, interrupt := context.WithCancel(t.Context())
@@ -71,26 +78,14 @@ func TestSubmitIdleInput(t *testing.T) {
 // TestSubmitLongLine submits lines that no message has room for. Each has an error of its own in its place, and harms no other.
 func TestSubmitLongLine(t *testing.T) {
 	urls := natstest.Start(t).URL()
-	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, TaskBytes: 8 << 20, ResultBytes: 8 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := f.NewWorker(hosted.Start(t, host.Config{Plugins: []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}}}), fleet.WorkerOptions{})
-	defer func() {
-		if err := errors.Join(w.Close(context.Background()), f.Close()); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := w.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	f := echoing(t, urls)
 	text := func(size int) string { return `"` + strings.Repeat("x", size-2) + `"` }
 	// The last has room but for what a message has besides.
 	in := strings.Join([]string{`"a"`, text(f.MaxMessage() + 1), `"b"`, "", text(f.MaxMessage()), `"c"`}, "\n")
 	var out strings.Builder
 	o := newOptions()
 	o.fleet.URLs = urls
-	err = o.submitLines(t.Context(), "hostile.echo", stdio{in: strings.NewReader(in), out: newOutput(&out), err: io.Discard})
+	err := o.submitLines(t.Context(), "hostile.echo", stdio{in: strings.NewReader(in), out: newOutput(&out), err: io.Discard})
 	if err == nil || err.Error() != "2 of 5 lines failed; their results say why" {
 		t.Errorf("error %v", err)
 	}

@@ -95,7 +95,7 @@ var (
 	streamBytes   = desc("resonhost_stream_state_bytes", "What the states take that no task uses.")
 	saves         = desc("resonance_snapshot_saves_total", "Saves of states that succeeded.")
 	saveTook      = desc("resonance_snapshot_last_duration_ms", "How long the last save that succeeded and had something to save took, in milliseconds.")
-	saveBytes     = desc("resonance_snapshot_bytes", "How many bytes of states that save saved.")
+	saveBytes     = desc("resonance_snapshot_bytes", "How many bytes of states the last save saved that succeeded and had something to save.")
 	stateSaved    = desc("resonhost_state_saved_total", "States that were saved.")
 	stateDeleted  = desc("resonhost_state_deleted_total", "States that had gone and were deleted in the store.")
 	saveFailures  = desc("resonhost_state_save_failures_total", "Saves that failed.", "fault")
