@@ -106,25 +106,7 @@ func TestManifests(t *testing.T) {
 func checkPods(t *testing.T, m *manifests, pod *corev1.PodTemplateSpec, claims []corev1.PersistentVolumeClaim) {
 	t.Helper()
 	c := &pod.Spec.Containers[0]
-	volumes := make(map[string]bool)
-	for _, claim := range claims {
-		volumes[claim.Name] = true
-	}
-	for _, v := range pod.Spec.Volumes {
-		volumes[v.Name] = true
-		if v.ConfigMap != nil && m.configs[v.ConfigMap.Name] == nil && v.ConfigMap.Name != "resonhost-plugins" {
-			t.Errorf("there is no ConfigMap %s", v.ConfigMap.Name)
-		}
-	}
-	for _, mount := range c.VolumeMounts {
-		if !volumes[mount.Name] {
-			t.Errorf("there is no volume %s", mount.Name)
-		}
-		delete(volumes, mount.Name)
-	}
-	if len(volumes) > 0 {
-		t.Errorf("nothing mounts %v", volumes)
-	}
+	checkVolumes(t, m, pod, claims)
 	routes := read(t, "../docs/reference/http.md")
 	for _, p := range []*corev1.Probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
 		if p.HTTPGet.Port.StrVal != c.Ports[0].Name || !strings.Contains(routes, "`GET "+p.HTTPGet.Path+"`") {
@@ -138,6 +120,30 @@ func checkPods(t *testing.T, m *manifests, pod *corev1.PodTemplateSpec, claims [
 	restricted(t, pod)
 	if all := pod.Spec.SecurityContext; instructions(t)["USER"][0] != fmt.Sprintf("%d:%d", *all.RunAsUser, *all.RunAsGroup) {
 		t.Errorf("the image's user is %s, the pods' %d:%d", instructions(t)["USER"][0], *all.RunAsUser, *all.RunAsGroup)
+	}
+}
+
+// checkVolumes has what a pod mounts be the volumes that it has.
+func checkVolumes(t *testing.T, m *manifests, pod *corev1.PodTemplateSpec, claims []corev1.PersistentVolumeClaim) {
+	t.Helper()
+	volumes := make(map[string]bool)
+	for _, claim := range claims {
+		volumes[claim.Name] = true
+	}
+	for _, v := range pod.Spec.Volumes {
+		volumes[v.Name] = true
+		if v.ConfigMap != nil && m.configs[v.ConfigMap.Name] == nil && v.ConfigMap.Name != "resonhost-plugins" {
+			t.Errorf("there is no ConfigMap %s", v.ConfigMap.Name)
+		}
+	}
+	for _, mount := range pod.Spec.Containers[0].VolumeMounts {
+		if !volumes[mount.Name] {
+			t.Errorf("there is no volume %s", mount.Name)
+		}
+		delete(volumes, mount.Name)
+	}
+	if len(volumes) > 0 {
+		t.Errorf("nothing mounts %v", volumes)
 	}
 }
 
@@ -159,7 +165,7 @@ func TestManifestsSettings(t *testing.T) {
 	checkSettings(t, m.configs["resonhost"].Data["run.yaml"], &m.deployment.Spec.Template.Spec.Containers[0])
 }
 
-// checkSettings has the command check the settings of a container, with what its environment has of state.
+// checkSettings has the command check the settings of a container, with what its environment has of state and of a fleet.
 func checkSettings(t *testing.T, settings string, c *corev1.Container) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "run.yaml")
@@ -202,6 +208,8 @@ func checkSettings(t *testing.T, settings string, c *corev1.Container) {
 	cmd.Env = append(slices.Clone(env), "RESONHOST_TOKENS="+tokens)
 	for _, e := range c.Env {
 		switch e.Name {
+		case "RESONHOST_NATS", "RESONHOST_FLEET_REPLICAS":
+			cmd.Env = append(cmd.Env, e.Name+"="+e.Value)
 		case "RESONHOST_STATE_DIR":
 			cmd.Env = append(cmd.Env, e.Name+"="+t.TempDir())
 		case "RESONHOST_STATE_URL":

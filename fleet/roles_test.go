@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,24 @@ import (
 	"github.com/resonhost/resonhost/internal/natstest"
 )
 
+// passwordOf is the password of a user of a server's configuration.
+func passwordOf(t *testing.T, o *server.Options, user string) string {
+	t.Helper()
+	for _, u := range o.Users {
+		if u.Username == user {
+			return u.Password
+		}
+	}
+	t.Fatalf("there is no user %s", user)
+	return ""
+}
+
+// asUser returns URLs with a user and its password.
+func asUser(t *testing.T, o *server.Options, user, urls string) string {
+	t.Helper()
+	return strings.ReplaceAll(urls, "nats://", "nats://"+user+":"+passwordOf(t, o, user)+"@")
+}
+
 // TestRoles has each role of deploy/nats/permissions.conf do what it is there for, and nothing of the others.
 func TestRoles(t *testing.T) {
 	file, err := server.ProcessConfigFile(filepath.Join(guesttest.Root(), "deploy/nats/permissions.conf"))
@@ -20,15 +39,7 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := natstest.Start(t, func(o *server.Options) { o.Users = file.Users }).URL()
-	as := func(user, name string) fleet.Config {
-		for _, u := range file.Users {
-			if u.Username == user {
-				return small("nats://"+user+":"+u.Password+"@"+url[len("nats://"):], name)
-			}
-		}
-		t.Fatalf("there is no user %s", user)
-		return fleet.Config{}
-	}
+	as := func(user, name string) fleet.Config { return small(asUser(t, file, user, url), name) }
 	joinAs(t, as("host", "a"), func(*host.Config) {})
 	submitter, viewer, operator := open(t, as("submitter", "")), open(t, as("viewer", "")), open(t, as("operator", ""))
 

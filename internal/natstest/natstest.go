@@ -78,11 +78,14 @@ func (s *Server) Stop() {
 // URL is where the server listens.
 func (s *Server) URL() string { return s.s.ClientURL() }
 
+// Monitor is the address at which the server answers for its health. It has one if an option says so.
+func (s *Server) Monitor() string { return s.s.MonitorAddr().String() }
+
 // Cluster is several servers that keep streams together.
 type Cluster struct{ Servers []*Server }
 
-// StartCluster starts n servers as one cluster.
-func StartCluster(tb testing.TB, n int) *Cluster {
+// StartCluster starts n servers as one cluster. Change may change the options of each, but for the routes.
+func StartCluster(tb testing.TB, n int, change ...func(i int, o *server.Options)) *Cluster {
 	tb.Helper()
 	c := &Cluster{}
 	routes := make([]*url.URL, n)
@@ -90,6 +93,9 @@ func StartCluster(tb testing.TB, n int) *Cluster {
 		o := options(tb)
 		o.ServerName = fmt.Sprintf("s%d", i)
 		o.Cluster = server.ClusterOpts{Name: "cluster", Host: "127.0.0.1", Port: freePort(tb), PoolSize: -1}
+		for _, f := range change {
+			f(i, o)
+		}
 		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", o.Cluster.Port)}
 		c.Servers = append(c.Servers, &Server{tb: tb, opts: o})
 	}
