@@ -140,51 +140,64 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// TestCompose has the services of the Compose file name files that there are, and let nobody gain a right.
-func TestCompose(t *testing.T) {
-	var file struct {
-		Services map[string]struct {
-			Image       string            `json:"image"`
-			Command     []string          `json:"command"`
-			Build       map[string]string `json:"build"`
-			Ports       []string          `json:"ports"`
-			Environment map[string]string `json:"environment"`
-			Secrets     []string          `json:"secrets"`
-			Volumes     []string          `json:"volumes"`
-			Grace       string            `json:"stop_grace_period"`
-			Restart     string            `json:"restart"`
-			ReadOnly    bool              `json:"read_only"`
-			Tmpfs       []string          `json:"tmpfs"`
-			CapDrop     []string          `json:"cap_drop"`
-			Security    []string          `json:"security_opt"`
-			Pids        int               `json:"pids_limit"`
-			Memory      string            `json:"mem_limit"`
-			DependsOn   map[string]any    `json:"depends_on"`
-		} `json:"services"`
-		Secrets map[string]map[string]string `json:"secrets"`
-		Volumes map[string]struct{}          `json:"volumes"`
+// compose is a file of Compose, of which the tests know all members.
+type compose struct {
+	Host     service                      `json:"x-host"`
+	Services map[string]service           `json:"services"`
+	Secrets  map[string]map[string]string `json:"secrets"`
+	Volumes  map[string]struct{}          `json:"volumes"`
+}
+
+type service struct {
+	Image       string            `json:"image"`
+	Hostname    string            `json:"hostname"`
+	Command     []string          `json:"command"`
+	Build       map[string]string `json:"build"`
+	Ports       []string          `json:"ports"`
+	Environment map[string]string `json:"environment"`
+	Secrets     []string          `json:"secrets"`
+	Volumes     []string          `json:"volumes"`
+	Health      map[string]any    `json:"healthcheck"`
+	Grace       string            `json:"stop_grace_period"`
+	Restart     string            `json:"restart"`
+	ReadOnly    bool              `json:"read_only"`
+	Tmpfs       []string          `json:"tmpfs"`
+	CapDrop     []string          `json:"cap_drop"`
+	Security    []string          `json:"security_opt"`
+	Pids        int               `json:"pids_limit"`
+	Memory      string            `json:"mem_limit"`
+	DependsOn   map[string]any    `json:"depends_on"`
+}
+
+// confined fails a test unless nobody gains a right in a service, or writes beyond its volumes.
+func (s *service) confined(t *testing.T) {
+	t.Helper()
+	if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.Security, "no-new-privileges:true") || s.Grace != "45s" || s.Pids == 0 || s.Memory == "" {
+		t.Errorf("the service is %+v", s)
 	}
-	if err := yaml.UnmarshalStrict([]byte(read(t, "docker/compose.yaml")), &file); err != nil {
+}
+
+// composed reads a file of Compose, whose services name files and each other as they are there, and are for this machine alone.
+func composed(t *testing.T, name string) *compose {
+	t.Helper()
+	var file compose
+	if err := yaml.UnmarshalStrict([]byte(read(t, "docker/"+name)), &file); err != nil {
 		t.Fatal(err)
 	}
-	service := file.Services["resonhost"]
-	if !service.ReadOnly || !slices.Equal(service.CapDrop, []string{"ALL"}) || !slices.Contains(service.Security, "no-new-privileges:true") || service.Grace != "45s" {
-		t.Errorf("the service is %+v", service)
-	}
-	if !slices.Contains(file.Services["prometheus"].Command, "--enable-feature=exemplar-storage") {
-		t.Error("Prometheus throws exemplars away")
-	}
-	if _, err := os.Stat(filepath.Join("docker", service.Build["context"], service.Build["dockerfile"])); err != nil {
-		t.Error(err)
+	there := func(what, path string) {
+		t.Helper()
+		if _, err := os.Stat(filepath.Join("docker", path)); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	for name, s := range file.Services {
+		if s.Build != nil {
+			there(name, filepath.Join(s.Build["context"], s.Build["dockerfile"]))
+		}
 		for _, v := range s.Volumes {
 			at, _, _ := strings.Cut(v, ":")
-			if _, named := file.Volumes[at]; named {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join("docker", at)); err != nil {
-				t.Errorf("%s: %v", name, err)
+			if _, named := file.Volumes[at]; !named {
+				there(name, at)
 			}
 		}
 		for _, secret := range s.Secrets {
@@ -201,6 +214,51 @@ func TestCompose(t *testing.T) {
 			if _, ok := file.Services[other]; !ok {
 				t.Errorf("%s: there is no service %s", name, other)
 			}
+		}
+	}
+	return &file
+}
+
+// TestCompose has a host that gains no right.
+func TestCompose(t *testing.T) {
+	file := composed(t, "compose.yaml")
+	host := file.Services["resonhost"]
+	host.confined(t)
+	if !slices.Contains(file.Services["prometheus"].Command, "--enable-feature=exemplar-storage") {
+		t.Error("Prometheus throws exemplars away")
+	}
+}
+
+// TestComposeFleet has two hosts with a port and a cache each, and NATS, none of which gains a right. A test of package fleet has a
+// server of the configuration do a task for them.
+func TestComposeFleet(t *testing.T) {
+	file := composed(t, "compose.fleet.yaml")
+	var ports, caches []string
+	for _, name := range []string{"nats", "one", "two"} {
+		s := file.Services[name]
+		s.confined(t)
+		if name != "nats" {
+			ports, caches = append(ports, s.Ports...), append(caches, s.Volumes...)
+		}
+	}
+	if len(file.Services) != 3 || !slices.Equal(ports, []string{"127.0.0.1:8080:8080", "127.0.0.1:8081:8080"}) || !slices.Equal(caches, []string{"cache-one:/cache", "cache-two:/cache"}) {
+		t.Errorf("%d services; the hosts have the ports %q and the volumes %q", len(file.Services), ports, caches)
+	}
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte("ann sha256:"+strings.Repeat("0a", 32)+" scopes=call\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two"} {
+		cmd := exec.Command(binary(t), "config", "check", "--plugins", t.TempDir(), "--listen", ":8080")
+		cmd.Env = os.Environ()
+		for variable, value := range file.Services[name].Environment {
+			if strings.HasPrefix(value, "/run/secrets/") {
+				value = tokens
+			}
+			cmd.Env = append(cmd.Env, variable+"="+value)
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
 		}
 	}
 }
