@@ -100,12 +100,20 @@ const size_t rh_transform_count = 1;
 	run(t, dir, nil, resonhost, "validate", "big.wasm")
 }
 
-// TestNoStartUp has a plugin whose constructors run at each call.
+// TestNoStartUp has a plugin whose constructors run at each call, without a self-test and with one.
 func TestNoStartUp(t *testing.T) {
-	resonhost, dir := cPlugin(t, `#include "resonhost.h"
+	for name, c := range map[string]struct{ tests, want string }{
+		"no self-test": {"", "self-test: big fails at an empty input (trap: resonhost_run: unreachable)"},
+		"self-test": {
+			`, "self_tests": [{"name": "a word", "transform": "big", "input": "abc", "output": "abc"}]`,
+			`self-test 0 "a word" of big: trap: resonhost_run: unreachable`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resonhost, dir := cPlugin(t, `#include "resonhost.h"
 const char rh_manifest[] = RH_JSON({
 	"name": "big", "version": "0.1.0",
-	"transforms": [{"name": "big", "input": "text/plain", "output": "text/plain"}]
+	"transforms": [{"name": "big", "input": "text/plain", "output": "text/plain"}]`+c.tests+`
 });
 static rh_status run(const rh_task *task) {
 	rh_write(task->input, task->input_len);
@@ -114,10 +122,12 @@ static rh_status run(const rh_task *task) {
 const rh_transform rh_transforms[] = {run};
 const size_t rh_transform_count = 1;
 `)
-	compile(t, dir, "-O2", "-nostartfiles", "-Wl,--no-entry")
-	const want = "resonhost: big.wasm: self-test: big fails at an empty input (trap: resonhost_run: unreachable): its constructors run at each call, " +
-		"since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): link it with clang -mexec-model=reactor, which exports _initialize\n"
-	if got := refused(t, resonhost, dir); got != want {
-		t.Errorf("%s, want\n%s", got, want)
+			compile(t, dir, "-O2", "-nostartfiles", "-Wl,--no-entry")
+			want := "resonhost: big.wasm: " + c.want + ": its constructors run at each call, " +
+				"since it was linked without a start-up object (-Wl,--no-entry or -nostartfiles): link it with clang -mexec-model=reactor, which exports _initialize\n"
+			if got := refused(t, resonhost, dir); got != want {
+				t.Errorf("%s, want\n%s", got, want)
+			}
+		})
 	}
 }

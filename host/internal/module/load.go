@@ -99,10 +99,10 @@ func (m *Module) prepare(ctx context.Context) (answers []abi.Result, err error) 
 	bounded, cancel := context.WithTimeoutCause(ctx, m.opts.InitTimeout, errTimeout)
 	defer cancel()
 	cold := m.plugin.WarmUp.Turns == 0
-	err = StepDescribe.in(m.describe(bounded, in))
+	err = StepDescribe.in(m.doubted(m.describe(bounded, in)))
 	if err == nil && !cold {
 		answers, err = m.warmUp(bounded, in)
-		err = StepSelfTest.in(err)
+		err = StepSelfTest.in(m.doubted(err))
 	}
 	err = in.ended(err)
 	if err == nil {
@@ -114,5 +114,5 @@ func (m *Module) prepare(ctx context.Context) (answers []abi.Result, err error) 
 		return answers, err
 	}
 	answers, err = m.testCold(bounded)
-	return answers, StepSelfTest.in(err)
+	return answers, StepSelfTest.in(m.doubted(err))
 }

@@ -61,6 +61,15 @@ func ofTest(i int, c *manifest.SelfTest, err error) error {
 	return fmt.Errorf("self-test %d %q of %s: %w", i, c.Name, c.Transform, err)
 }
 
+// doubted adds to an error of a guest what is doubtful about its binary, since that may be why. Nobody is
+// told the warnings of a binary that is refused.
+func (m *Module) doubted(err error) error {
+	if err == nil || m.plugin.Doubt == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, m.plugin.Doubt)
+}
+
 // describe asks an instance for the manifest.
 func (m *Module) describe(ctx context.Context, in *Instance) (err error) {
 	err = in.prepare(ctx, func(ctx context.Context) (err error) {

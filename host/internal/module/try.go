@@ -67,7 +67,7 @@ func (m *Module) try(ctx context.Context) error {
 		fault := (*Fault)(nil)
 		switch failed := errors.As(err, &fault) && fault.Kind != Timeout && fault.Kind != Fuel; {
 		case failed && m.plugin.Doubt != "" && (fault.Kind == Trap || fault.Kind == Exit):
-			return errors.Join(fmt.Errorf("%s fails at an empty input (%w): %s", t.Name, err, m.plugin.Doubt), closeInstance())
+			return errors.Join(m.doubted(fmt.Errorf("%s fails at an empty input (%w)", t.Name, err)), closeInstance())
 		case failed:
 			m.info.Warnings = append(m.info.Warnings, fmt.Sprintf(
 				"%s fails at an empty input (%v), and has no self-test that shows at which it does not", t.Name, err,
