@@ -17,14 +17,6 @@ import (
 // schemas are those of one transform, compiled; nil without.
 type schemas struct{ input, output *schema.Schema }
 
-// ofPayload returns the schema of inputs that are JSON themselves; nil if they are not.
-func (s *spec) ofPayload() *schema.Schema {
-	if !manifest.IsJSON(s.Input) {
-		return nil
-	}
-	return s.schemas.input
-}
-
 // compileSchemas compiles the schemas of the transforms of a source's manifest, in its order.
 func compileSchemas(s *Source, m *manifest.Manifest) (all []schemas, err error) {
 	var errs []error
@@ -72,7 +64,7 @@ func passable(mediaType string, doc []byte) error {
 	if mediaType == manifest.MediaTypeBytes && slices.Contains(s.Type, "object") && !others {
 		return nil
 	}
-	return fmt.Errorf("nothing of %s passes it, which is %s in JSON: say that the transform's media type is %s", mediaType, form, manifest.MediaTypeJSON)
+	return fmt.Errorf("no payload of %s can pass it, since such a payload is %s in JSON: say that the transform's media type is %s", mediaType, form, manifest.MediaTypeJSON)
 }
 
 // words are a word, or a list of some.

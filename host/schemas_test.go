@@ -212,9 +212,9 @@ func TestSchemaRefused(t *testing.T) {
 func TestSchemaOfCompanion(t *testing.T) {
 	for transform, want := range map[string]string{
 		`input: application/json, input_schema: {type: 7}`:                 `program.plugin.yaml:2: transforms[0].input_schema: is no valid JSON Schema: at '/type'`,
-		`input_schema: {type: object, required: [a]}`:                      `program.plugin.yaml:2: transforms[0].input_schema: nothing of application/octet-stream passes it, which is a string or {"base64": …} in JSON: say that the transform's media type is application/json`,
-		`output_schema: {type: [number, "null"]}`:                          `program.plugin.yaml:2: transforms[0].output_schema: nothing of application/octet-stream passes it`,
-		`output: text/plain, output_schema: {type: object}`:                `program.plugin.yaml:2: transforms[0].output_schema: nothing of text/plain passes it, which is a string in JSON`,
+		`input_schema: {type: object, required: [a]}`:                      `program.plugin.yaml:2: transforms[0].input_schema: no payload of application/octet-stream can pass it, since such a payload is a string or {"base64": …} in JSON: say that the transform's media type is application/json`,
+		`output_schema: {type: [number, "null"]}`:                          `program.plugin.yaml:2: transforms[0].output_schema: no payload of application/octet-stream can pass it`,
+		`output: text/plain, output_schema: {type: object}`:                `program.plugin.yaml:2: transforms[0].output_schema: no payload of text/plain can pass it, since such a payload is a string in JSON`,
 		`input_schema: {type: object, required: [base64]}`:                 "",
 		`input_schema: {type: [string, object], required: [a]}`:            "",
 		`input_schema: {maxLength: 3}`:                                     "",

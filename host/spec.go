@@ -5,6 +5,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host/internal/sched"
+	"github.com/resonhost/resonhost/host/internal/schema"
 	"github.com/resonhost/resonhost/host/internal/stream"
 )
 
@@ -30,4 +31,12 @@ func (s *spec) stateOf(e *stream.Entry[sched.Serial]) []byte {
 		return e.State()
 	}
 	return nil
+}
+
+// ofPayload returns the schema of inputs that are JSON themselves; nil if they are not.
+func (s *spec) ofPayload() *schema.Schema {
+	if !manifest.IsJSON(s.Input) {
+		return nil
+	}
+	return s.schemas.input
 }

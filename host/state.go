@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -37,28 +36,6 @@ func newStreams(cfg *Config, tasks *sched.Scheduler) (*stream.Store[sched.Serial
 			cfg.Events.Publish(e)
 		},
 	})
-}
-
-// recall has streams go on from the states that are stored, before the first task.
-func (r *runner) recall(ctx context.Context) error {
-	if r.keeper == nil {
-		return nil
-	}
-	return r.keeper.Open(ctx)
-}
-
-// keep begins to save states, and forsake ends that, after the last task.
-func (r *runner) keep() {
-	if r.keeper != nil {
-		r.keeper.Start()
-	}
-}
-
-func (r *runner) forsake() error {
-	if r.keeper == nil {
-		return nil
-	}
-	return r.keeper.Close()
 }
 
 func stateStats(k keeper.Stats, s stream.Stats) *StateStats {

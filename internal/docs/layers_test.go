@@ -2,6 +2,7 @@ package docs
 
 import (
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/build"
 	"go/parser"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,7 +20,9 @@ import (
 )
 
 // TestLayers holds files to the tables of ARCHITECTURE that say which stands above which: a file
-// uses names of its own row and of the rows above, and stands in one row.
+// uses names of its own row and of the rows above, and stands in one row. Within a row it should use
+// files to its left alone. Each use of one to its right is an arrow that runs up: what is half of a pair
+// that know each other. ARCHITECTURE says how many there are.
 func TestLayers(t *testing.T) {
 	text := read(t, "ARCHITECTURE.md").text
 	for _, c := range []struct{ heading, dir string }{
@@ -26,36 +30,51 @@ func TestLayers(t *testing.T) {
 		{"## Package module", "host/internal/module"},
 	} {
 		t.Run(c.dir, func(t *testing.T) {
-			rows := rowsOf(t, text, c.heading)
+			_, section, ok := strings.Cut(text, "\n"+c.heading+"\n")
+			if !ok {
+				t.Fatalf("no section %q", c.heading)
+			}
+			section, _, _ = strings.Cut(section, "\n## ")
+			places := placesOf(t, section)
 			uses := usesAmongFiles(t, filepath.Join(guesttest.Root(), filepath.FromSlash(c.dir)))
+			var up []string
 			for _, file := range slices.Sorted(maps.Keys(uses)) {
-				if _, ok := rows[file]; !ok {
+				at, ok := places[file]
+				if !ok {
 					t.Errorf("%s.go stands in no row", file)
 				}
 				for _, other := range slices.Sorted(maps.Keys(uses[file])) {
-					if rows[other] > rows[file] {
-						t.Errorf("%s.go uses %v of %s.go, which stands below", file, slices.Sorted(maps.Keys(uses[file][other])), other)
+					names := slices.Sorted(maps.Keys(uses[file][other]))
+					switch to := places[other]; {
+					case to.row > at.row:
+						t.Errorf("%s.go uses %v of %s.go, which stands below", file, names, other)
+					case to.row == at.row && to.column > at.column:
+						up = append(up, fmt.Sprintf("%s.go uses %v of %s.go", file, names, other))
 					}
 				}
 			}
-			for file := range rows {
+			for file := range places {
 				if uses[file] == nil {
 					t.Errorf("there is no %s.go", file)
 				}
+			}
+			if says := arrowsUp.FindStringSubmatch(section); says == nil || says[1] != strconv.Itoa(len(up)) {
+				t.Errorf("%d arrows run up, and ARCHITECTURE says %q:\n%s", len(up), says, strings.Join(up, "\n"))
 			}
 		})
 	}
 }
 
-// rowsOf returns in which row of the first table of a section each file stands.
-func rowsOf(t *testing.T, text, heading string) map[string]int {
+// arrowsUp is where a section says how many arrows run up.
+var arrowsUp = regexp.MustCompile(`(\d+) arrows run up`)
+
+// place is where a file stands in a table.
+type place struct{ row, column int }
+
+// placesOf returns where each file stands in the first table of a section.
+func placesOf(t *testing.T, section string) map[string]place {
 	t.Helper()
-	_, section, ok := strings.Cut(text, "\n"+heading+"\n")
-	if !ok {
-		t.Fatalf("no section %q", heading)
-	}
-	section, _, _ = strings.Cut(section, "\n## ")
-	rows := make(map[string]int)
+	places := make(map[string]place)
 	name := regexp.MustCompile("`(\\w+)`")
 	row := 0
 	for line := range strings.Lines(section) {
@@ -67,14 +86,14 @@ func rowsOf(t *testing.T, text, heading string) map[string]int {
 			continue
 		}
 		row++
-		for _, m := range name.FindAllStringSubmatch(cells[1], -1) {
-			if _, twice := rows[m[1]]; twice {
+		for column, m := range name.FindAllStringSubmatch(cells[1], -1) {
+			if _, twice := places[m[1]]; twice {
 				t.Errorf("%s stands in two rows", m[1])
 			}
-			rows[m[1]] = row
+			places[m[1]] = place{row, column}
 		}
 	}
-	return rows
+	return places
 }
 
 // usesAmongFiles returns of each file of a package which names it uses of which other one, all
