@@ -26,13 +26,14 @@ func dirConfig(cfg *Config) watch.Config {
 				_, is, _ := extismfile.Files(doc)
 				return nil, is, errUnaccepted
 			},
+			Doubt:    extismfile.Doubt,
 			Assemble: func(*watch.File, []byte) error { return errUnaccepted },
 		}
 	}
 	return c
 }
 
-var errUnaccepted = errors.New("a manifest of Extism's is no plugin where plugins have to be accepted (Config.Accept, --trust): say in a companion file what it says, and sign that")
+var errUnaccepted = errors.New("a manifest of Extism's is no plugin where plugins have to be accepted (Config.Accept, --trust): write what it says into a companion file, and sign that file")
 
 // readSource reads a plugin's file anew.
 func readSource(ctx context.Context, cfg *Config, name string) (Source, error) {

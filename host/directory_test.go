@@ -447,12 +447,36 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestStrayCompanions has companion files that nobody reads told once, whatever keeps them from it.
-func TestStrayCompanions(t *testing.T) {
+// TestStrayFiles has files told once that nobody reads and that look meant for the host, whatever keeps
+// them from it, and no others.
+func TestStrayFiles(t *testing.T) {
 	dir := t.TempDir()
 	save(t, dir, "upper.wasm", handWritten(t, "upper").WASM)
-	save(t, dir, "upper.plugin.yml", []byte("kind: native"))
-	save(t, dir, "lower.plugin.yaml", []byte("kind: native"))
+	for _, other := range []string{"README.md", "Makefile", "upper.wat", "upper.go", "upper.wasm.new", ".Q.WASM.swp"} {
+		save(t, dir, other, []byte("{"))
+	}
+	save(t, dir, "input.json", []byte(`{"text": "hello"}`))
+	save(t, dir, "lines.json", []byte("{\"text\": \"hello\"}\n{\"text\": \"again\"}\n"))
+	save(t, dir, "package.json", []byte(`{"name": "upper", "config": {}}`))
+	want := map[string]string{
+		"upper.plugin.yml":       "its name does not end as it must: call it upper.plugin.yaml",
+		"upper.plugin.json":      "its name does not end as it must: call it upper.plugin.yaml",
+		"upper.plugin.yaml.txt":  "its name does not end as it must: call it upper.plugin.yaml",
+		"upper.wasm.plugin.yaml": "its name does not end as it must: call it upper.plugin.yaml",
+		"upper.test.jsonl":       "its name does not end as it must: call it upper.test.ndjson",
+		"Q.WASM":                 "its name does not end as it must: call it Q.wasm",
+		"lower.plugin.yaml":      "there is no lower.wasm beside it",
+		"lower.test.ndjson":      "there is no lower.wasm beside it",
+		"half.json":              "it is not valid JSON (unexpected EOF): mend it if it is a manifest of Extism's, or take it away",
+		"program.plugin.yaml":    "it is a link that leads nowhere",
+	}
+	for file := range want {
+		if file != "program.plugin.yaml" {
+			save(t, dir, file, []byte("{"))
+		}
+	}
+	save(t, dir, "slip.json", []byte(`{"wasmm": []}`))
+	want["slip.json"] = `it has \"wasmm\" and no \"wasm\", by which a manifest of Extism's is known: call the member \"wasm\"`
 	save(t, dir, "program.wasm", handWritten(t, "program").WASM)
 	if err := os.Symlink(filepath.Join(dir, "gone"), filepath.Join(dir, "program.plugin.yaml")); err != nil {
 		t.Fatal(err)
@@ -462,17 +486,13 @@ func TestStrayCompanions(t *testing.T) {
 	if n := len(h.Plugins()); n != 2 {
 		t.Errorf("%d plugins", n)
 	}
-	for file, reason := range map[string]string{
-		"upper.plugin.yml":    "companion files end in .plugin.yaml: call it upper.plugin.yaml",
-		"lower.plugin.yaml":   "there is no lower.wasm beside it",
-		"program.plugin.yaml": "it is a link that leads nowhere",
-	} {
-		if want := "file=" + file + ` reason="` + reason + `"`; strings.Count(log.String(), want) != 1 {
-			t.Errorf("no %s in\n%s", want, log)
+	for file, reason := range want {
+		if line := "file=" + file + ` reason="` + reason + `"`; strings.Count(log.String(), line) != 1 {
+			t.Errorf("no %s in\n%s", line, log)
 		}
 	}
-	if n := strings.Count(log.String(), "companion file is not read"); n != 3 {
-		t.Errorf("%d warnings:\n%s", n, log)
+	if n := strings.Count(log.String(), "a file is not read"); n != len(want) {
+		t.Errorf("%d warnings, want %d:\n%s", n, len(want), log)
 	}
 }
 

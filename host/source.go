@@ -130,9 +130,12 @@ func sourceOf(f *watch.File) Source {
 func watchConfig(dir string, limit func(name string) int) watch.Config {
 	return watch.Config{
 		Dir: dir, Suffix: wasmSuffix, Beside: []string{testsSuffix, companion.Suffix, signature, companionSignature, testsSignature}, Shared: []string{sums, sumsSigned},
-		Companion: companion.Suffix, Misnamed: strings.TrimSuffix(companion.Suffix, ".yaml") + ".yml",
+		Alone: []string{testsSuffix, companion.Suffix},
+		Misnamed: map[string]string{
+			".plugin.yml": companion.Suffix, ".plugin.json": companion.Suffix, ".test.jsonl": testsSuffix, ".tests.ndjson": testsSuffix,
+		},
 		MaxBytes: limit, MaxBeside: testcase.MaxBytes, Whole: watch.Module,
-		Manifest: &watch.Manifest{Suffix: extismfile.Suffix, Files: extismfile.Files, Assemble: assemble},
+		Manifest: &watch.Manifest{Suffix: extismfile.Suffix, Files: extismfile.Files, Doubt: extismfile.Doubt, Assemble: assemble},
 	}
 }
 
@@ -140,7 +143,7 @@ func watchConfig(dir string, limit func(name string) int) watch.Config {
 func assemble(f *watch.File, doc []byte) (err error) {
 	beside := f.Name + companion.Suffix
 	if f.Beside[beside] != nil {
-		return fmt.Errorf("beside it is %s: say there what the manifest says, and remove that", beside)
+		return fmt.Errorf("%s lies beside it: write into that file what the manifest says, and remove the manifest", beside)
 	}
 	f.WASM, f.Beside[beside], err = extismfile.Read(doc, f.Beside)
 	return err

@@ -75,7 +75,7 @@ func (s *startup) find(ctx context.Context) error {
 		}
 		s.strays = watch.Strays(dirConfig(s.cfg))
 		for _, stray := range s.strays {
-			s.log.Warn("a companion file is not read", "file", stray.File, "reason", stray.Reason)
+			s.log.Warn("a file is not read", "file", stray.File, "reason", stray.Reason)
 		}
 	}
 	if len(s.sources) == 0 && !s.mayBeEmpty() {
@@ -260,7 +260,7 @@ func (s *startup) choose(ctx context.Context, p *plugin, source Source, r store.
 	}
 	if v, other := again(served.source); other == nil {
 		_ = s.refuse(p, source, err, deployment{}) // which tells it
-		s.log.Warn("the version that served last does so again", "plugin", source.Name, "version", v.manifest.Version, "hash", v.hash)
+		s.log.Warn("the version that served last serves again", "plugin", source.Name, "version", v.manifest.Version, "hash", v.hash)
 		return v, nil
 	}
 	return nil, err

@@ -104,8 +104,10 @@ func (e *fileError) Unwrap() error { return e.err }
 // that leads nowhere is there.
 func strayCompanion(plugin string) string {
 	base := strings.TrimSuffix(plugin, filepath.Ext(plugin))
-	if _, err := os.Lstat(base + ".plugin.yml"); err == nil {
-		return filepath.Base(base) + ".plugin.yml is not read: call it " + filepath.Base(base) + trust.CompanionSuffix
+	for _, wrong := range []string{".plugin.yml", ".plugin.json"} {
+		if _, err := os.Lstat(base + wrong); err == nil {
+			return filepath.Base(base) + wrong + " is not read: call it " + filepath.Base(base) + trust.CompanionSuffix
+		}
 	}
 	file := base + trust.CompanionSuffix
 	if _, err := os.Lstat(file); err != nil {

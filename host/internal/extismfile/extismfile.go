@@ -10,9 +10,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/strictjson"
 )
 
@@ -72,6 +75,33 @@ func Files(doc []byte) (paths []string, ok bool, err error) {
 		}
 	}
 	return paths, true, err
+}
+
+// Doubt says of a document that is no manifest why it may have been meant to be one: it is cut off, or
+// has members of a manifest without "wasm". It is "" of others, such as a task's input.
+func Doubt(doc []byte) string {
+	doc = bytes.TrimSpace(doc)
+	if len(doc) == 0 {
+		return "it is empty: write a manifest of Extism's, or take it away"
+	}
+	if doc[0] != '{' {
+		return ""
+	}
+	var m map[string]json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(doc)).Decode(&m); err != nil { // what follows the first value, as in JSON lines, does not matter
+		return fmt.Sprintf("it is not valid JSON (%v): mend it if it is a manifest of Extism's, or take it away", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if spell.Nearest(name, []string{"wasm"}) != "" {
+			return fmt.Sprintf(`it has %q and no "wasm", by which a manifest of Extism's is known: call the member "wasm"`, name)
+		}
+	}
+	for _, name := range []string{"allowed_hosts", "allowed_paths"} {
+		if m[name] != nil {
+			return fmt.Sprintf(`it has %q and no "wasm", by which a manifest of Extism's is known: name the binary in "wasm"`, name)
+		}
+	}
+	return ""
 }
 
 // maxFiles is of how many files of a manifest's a directory is asked.

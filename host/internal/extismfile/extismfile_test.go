@@ -75,6 +75,31 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestDoubt has what may have been meant to be a manifest, and what is something else.
+func TestDoubt(t *testing.T) {
+	const known = `, by which a manifest of Extism's is known: `
+	for doc, want := range map[string]string{
+		"":    "it is empty: write a manifest of Extism's, or take it away",
+		" \n": "it is empty: write a manifest of Extism's, or take it away",
+		"{":   "it is not valid JSON (unexpected EOF): mend it if it is a manifest of Extism's, or take it away",
+		`{"a": 1,}`: "it is not valid JSON (invalid character '}' looking for beginning of object key string): " +
+			"mend it if it is a manifest of Extism's, or take it away",
+		`{"wasmm": []}`:                       `it has "wasmm" and no "wasm"` + known + `call the member "wasm"`,
+		`{"config": {}, "Wasm": []}`:          `it has "Wasm" and no "wasm"` + known + `call the member "wasm"`,
+		`{"allowed_hosts": [], "config": {}}`: `it has "allowed_hosts" and no "wasm"` + known + `name the binary in "wasm"`,
+		`{"allowed_paths": {}}`:               `it has "allowed_paths" and no "wasm"` + known + `name the binary in "wasm"`,
+		`{"config": {}, "timeout_ms": 1}`:     "",
+		"{\"text\": 1}\n{\"text\": 2}\n":      "",
+		"[1, 2":                               "",
+		"hello":                               "",
+		`{}`:                                  "",
+	} {
+		if got := extismfile.Doubt([]byte(doc)); got != want {
+			t.Errorf("%s: %s, want %s", doc, got, want)
+		}
+	}
+}
+
 func TestFiles(t *testing.T) {
 	for doc, want := range map[string]bool{
 		`{"wasm": "x"}`: true, `{"wasm": [{"path": 1}]}`: true, `{"wasm": [`: true,

@@ -99,6 +99,8 @@ type manifest struct {
 	files  []string
 	sound  bool // files are of a document in order
 	broken bool // the document is not in order, or cannot be read
+	// doubt is why what is no manifest may have been meant to be one, "" if it may not.
+	doubt string
 	// rival is whether there is a plugin file of its name that no manifest names.
 	rival bool
 }
@@ -150,7 +152,7 @@ func (d *disk) concerns(file string) bool {
 	if _, ok := d.manifest(file); ok {
 		return true
 	}
-	_, misnamed := cutSuffix(file, d.cfg.Misnamed)
+	_, misnamed := d.misnamed(file)
 	return misnamed || slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
 }
 
@@ -328,7 +330,7 @@ func (d *disk) manifestAt(name, file string, there map[string]bool, l *look) man
 func (d *disk) readManifest(name, file string, at stamp, last manifest) manifest {
 	doc, same, err := d.readFile(filepath.Join(d.cfg.Dir, file), at, d.manifestLimit(name))
 	m := last
-	m.stamp, m.read = at, true
+	m.stamp, m.read, m.doubt = at, true, ""
 	switch {
 	case !same:
 		m.stamp, m.read = stamp{}, last.read
@@ -348,6 +350,9 @@ func (d *disk) readManifest(name, file string, at stamp, last manifest) manifest
 	m.claims = claims || m.broken && last.claims
 	if !m.broken || !last.sound {
 		m.files, m.sound = files, claims && !m.broken
+	}
+	if !m.claims && d.cfg.Manifest.Doubt != nil {
+		m.doubt = d.cfg.Manifest.Doubt(doc)
 	}
 	return m
 }

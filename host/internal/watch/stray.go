@@ -2,6 +2,7 @@ package watch
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,19 +10,22 @@ import (
 	"time"
 )
 
-// Stray is a companion that is not read, though its author may think so.
+// Stray is a file that is not read, though its author may think so.
 type Stray struct{ File, Reason string }
 
-// maxStrays is how many are told of at a time.
+// maxStrays is how many are told of at a time. The last of them tells how many more there are.
 const maxStrays = 20
 
 const leadsNowhere = "it is a link that leads nowhere"
 
 var errNowhere = errors.New(leadsNowhere)
 
-// Strays returns the companions of the suffix Companion that a directory has now and that are not read, and
-// the files of the suffix Misnamed, sorted by name; 20 at most. A plugin without the companion that its
-// author wrote serves all the same.
+// Strays returns the files that a directory has now, that look as if they were meant for the host and
+// that are not read, sorted by name; 20 at most. A plugin without what its author wrote beside it serves
+// all the same.
+//
+// Such files are those of the suffixes Alone without a plugin, those whose name ends almost as one
+// that is read, and documents of which Manifest.Doubt says so. Hidden files are not.
 func Strays(c Config) []Stray {
 	c.Log = nil // what a look has to tell, reading tells
 	d := newDisk(c.withDefaults())
@@ -30,33 +34,84 @@ func Strays(c Config) []Stray {
 
 // strays returns the strays among the files of a look that has seen the plugins.
 func (d *disk) strays(there map[string]bool, l *look) (all []Stray) {
-	if d.cfg.Companion == "" || d.cfg.only != "" {
+	if d.cfg.only != "" {
 		return nil
 	}
 	for file := range there {
-		name, ok := cutSuffix(file, d.cfg.Misnamed)
-		if ok {
-			all = append(all, Stray{file, "companion files end in " + d.cfg.Companion + ": call it " + name + d.cfg.Companion})
-			continue
-		}
-		if name, ok = cutSuffix(file, d.cfg.Companion); !ok {
-			continue
-		}
-		if slices.Contains(l.links, file) && !stampAt(filepath.Join(d.cfg.Dir, file)).there {
-			all = append(all, Stray{file, leadsNowhere})
-		} else if _, ok := l.files[name]; !ok {
-			all = append(all, Stray{file, "there is no " + name + d.cfg.Suffix + " beside it"})
+		if reason := d.stray(file, l); reason != "" {
+			all = append(all, Stray{file, reason})
 		}
 	}
 	slices.SortFunc(all, func(a, b Stray) int { return strings.Compare(a.File, b.File) })
-	return all[:min(len(all), maxStrays)]
+	if more := len(all) - maxStrays; more > 0 {
+		all = all[:maxStrays]
+		all[maxStrays-1].Reason += fmt.Sprintf("; there are %d more such files", more)
+	}
+	return all
 }
 
-func cutSuffix(file, suffix string) (string, bool) {
-	if suffix == "" {
+// stray returns why a file is a stray, "" if it is none.
+func (d *disk) stray(file string, l *look) string {
+	of, document := d.manifest(file)
+	m := d.manifests[of]
+	if document && m.claims {
+		return ""
+	}
+	if right, ok := d.misnamed(file); ok {
+		return "its name does not end as it must: call it " + right
+	}
+	if document {
+		return m.doubt
+	}
+	for _, suffix := range d.cfg.Alone {
+		name, ok := strings.CutSuffix(file, suffix)
+		if !ok || name == "" || name[0] == '.' {
+			continue
+		}
+		if slices.Contains(l.links, file) && !stampAt(filepath.Join(d.cfg.Dir, file)).there {
+			return leadsNowhere
+		}
+		if _, ok := l.files[name]; !ok {
+			return "there is no " + name + d.cfg.Suffix + " beside it"
+		}
+	}
+	return ""
+}
+
+// misnamed returns what a file would have to be called to be read, if its name ends almost so: in
+// letters of another case, with .txt behind it, or as Misnamed says.
+func (d *disk) misnamed(file string) (right string, ok bool) {
+	if file == "" || file[0] == '.' {
 		return "", false
 	}
-	return strings.CutSuffix(file, suffix)
+	endings := append([]string{d.cfg.Suffix}, d.cfg.Beside...)
+	for _, ending := range endings {
+		if name, ok := strings.CutSuffix(file, ending); ok {
+			plugin, twice := strings.CutSuffix(name, d.cfg.Suffix) // x.wasm.plugin.yaml
+			return plugin + ending, twice && slices.Contains(d.cfg.Alone, ending)
+		}
+	}
+	bare, _ := cutFold(file, ".txt")
+	for _, ending := range endings {
+		if name, ok := cutFold(bare, ending); ok {
+			return name + ending, true
+		}
+	}
+	for wrong, ending := range d.cfg.Misnamed {
+		if name, ok := cutFold(bare, wrong); ok {
+			return name + ending, true
+		}
+	}
+	return "", false
+}
+
+// cutFold is [strings.CutSuffix] for a suffix in letters of either case, with something before it.
+func cutFold(file, suffix string) (string, bool) {
+	at := len(file) - len(suffix)
+	if at <= 0 || !strings.EqualFold(file[at:], suffix) {
+		return file, false
+	}
+	return file[:at], true
 }
 
 // stayed is since when there has been a stray, and whether that was told.
@@ -80,7 +135,7 @@ func (w *Watcher) tellStrays(now time.Time, seen []Stray) (next time.Time) {
 			next = earlier(next, due)
 		default:
 			at.told = true
-			w.cfg.Log.Warn("a companion file is not read", "file", s.File, "reason", s.Reason)
+			w.cfg.Log.Warn("a file is not read", "file", s.File, "reason", s.Reason)
 		}
 		strays[s] = at
 	}

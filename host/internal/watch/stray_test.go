@@ -17,20 +17,38 @@ import (
 // newStrayBox has companions whose name ends in .test, or wrongly in .tests.
 func newStrayBox(t *testing.T, files ...string) *box {
 	b := newManifestBox(t, files...)
-	b.cfg.Companion, b.cfg.Misnamed = ".test", ".tests"
+	b.cfg.Alone, b.cfg.Misnamed = []string{".test"}, map[string]string{".tests": ".test"}
+	b.cfg.Manifest.Doubt = func(doc []byte) string {
+		if reason, ok := strings.CutPrefix(string(doc), "doubt: "); ok {
+			return reason
+		}
+		return ""
+	}
 	return b
 }
 
 // TestStrays has one of each that is not read, and none that is.
 func TestStrays(t *testing.T) {
-	b := newStrayBox(t, "a.wasm=a", "a.test=read", "a.tests=wrong", "b.test=alone", "m.json=use a.wasm.", "m.test=read", ".hidden=x", "c.wasm.sig=x")
+	b := newStrayBox(t, "a.wasm=a", "a.test=read", "a.tests=wrong", "b.test=alone", "m.json=use a.wasm.", "m.test=read", ".hidden=x", "c.wasm.sig=x",
+		"E.WASM=x", "f.wasm.txt=x", "g.Test=x", "h.wasm.SIG=x", "i.wasm.test=x", "j.json=doubt: half", "k.json=other", "SUMS=x", "Makefile=x",
+		"wasm=x", ".WASM=x", "l.wasm.new=x", "README.txt=x", "n.TESTS.txt=x")
 	b.link("nowhere", "d.test")
 	b.write("d.wasm", "d")
+	misnamed := func(file, right string) watch.Stray {
+		return watch.Stray{File: file, Reason: "its name does not end as it must: call it " + right}
+	}
 	want := []watch.Stray{
+		misnamed("E.WASM", "E.wasm"),
 		{File: "a.test", Reason: "there is no a.wasm beside it"}, // since m takes that file
-		{File: "a.tests", Reason: "companion files end in .test: call it a.test"},
+		misnamed("a.tests", "a.test"),
 		{File: "b.test", Reason: "there is no b.wasm beside it"},
 		{File: "d.test", Reason: "it is a link that leads nowhere"},
+		misnamed("f.wasm.txt", "f.wasm"),
+		misnamed("g.Test", "g.test"),
+		misnamed("h.wasm.SIG", "h.wasm.sig"),
+		misnamed("i.wasm.test", "i.test"),
+		{File: "j.json", Reason: "half"},
+		misnamed("n.TESTS.txt", "n.test"),
 	}
 	if got := watch.Strays(b.cfg); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -38,7 +56,8 @@ func TestStrays(t *testing.T) {
 	for i := range 100 {
 		b.write(strings.Repeat("x", i+1)+".test", "")
 	}
-	if got := watch.Strays(b.cfg); len(got) != 20 || !slices.Equal(got[:len(want)], want) {
+	got := watch.Strays(b.cfg)
+	if len(got) != 20 || !slices.Equal(got[:len(want)], want) || !strings.HasSuffix(got[19].Reason, ".wasm beside it; there are 91 more such files") {
 		t.Errorf("%q", got)
 	}
 	b.cfg.Dir = "nowhere"

@@ -70,9 +70,11 @@ type Config struct {
 	// Beside has the suffixes of a file's companions, which take the place of its own, such
 	// as ".test.ndjson" and ".wasm.minisig".
 	Beside []string
-	// Companion is the one of Beside whose files are told of if they belong to no plugin, and Misnamed a
-	// suffix that is taken for it. See [Strays]. Default: none is told.
-	Companion, Misnamed string
+	// Alone has those of Beside whose files are told of if they belong to no plugin. Default: none.
+	Alone []string
+	// Misnamed has endings of names, in lower case, that are taken for others, and what these are. No
+	// ending is the end of another. See [Strays].
+	Misnamed map[string]string
 	// Manifest is how files of another form are plugins too; nil if they are none.
 	Manifest *Manifest
 	// Shared has the names of files that are companions of all.
@@ -106,6 +108,9 @@ type Manifest struct {
 	// document, apart from its files: it takes none from a plugin that is there. With an error and nil
 	// paths nobody knows which files it names, and no new plugin file is read meanwhile.
 	Files func(doc []byte) (paths []string, ok bool, err error)
+	// Doubt says what is wrong with a document that is no manifest and may have been meant to be one, "" of
+	// others. Nil says that of none.
+	Doubt func(doc []byte) string
 	// Yields has each manifest take no file from a plugin, and go behind a plugin file of its name.
 	Yields bool
 	// Assemble makes a plugin of a manifest. Of f it has all but WASM, which it sets; Beside has the
@@ -380,7 +385,7 @@ func (w *Watcher) look(now time.Time, renew bool) time.Time {
 	switch {
 	case l.err != nil && !w.away:
 		w.away = true
-		w.cfg.Log.Warn("the plugin directory is away; what it held goes on", "dir", w.cfg.Dir, "error", l.err)
+		w.cfg.Log.Warn("the plugin directory is away; its plugins serve on", "dir", w.cfg.Dir, "error", l.err)
 	case l.err == nil && w.away:
 		w.away = false
 		w.cfg.Log.Info("the plugin directory is back", "dir", w.cfg.Dir)
