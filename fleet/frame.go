@@ -57,7 +57,7 @@ type Frame struct {
 	// MediaType is of the inputs, and outputs; "" for those of the transform. With another, which package codec
 	// has to know, hosts translate.
 	MediaType string
-	// Deadline is until when the answer is wanted, to a millisecond, after 1970 and before 2262; zero for ever. A task that has not begun by then is not.
+	// Deadline is until when the answer is wanted, to a millisecond, after 1970 and before 2262; zero for ever. A task that is not done by then is given up.
 	Deadline time.Time
 	// Tasks are 1 to MaxTasks. Their streams are of one partition.
 	Tasks []Task

@@ -22,7 +22,7 @@ const (
 )
 
 // errDeferred is a decision that is not saved yet. That is told, once an outage.
-var errDeferred = errors.New("what was decided waits for the store of states")
+var errDeferred = errors.New("decisions about plugins wait for the store of states")
 
 // errUnread is of a stored record that cannot be read, and so is not saved over.
 var errUnread = errors.New("the stored record cannot be read, and stays until an operator changes the plugin, such as by a reload, or deletes the record")

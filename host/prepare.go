@@ -292,9 +292,9 @@ func checkState(formats func(transforms ...string) map[string]map[int]int, befor
 		for _, format := range slices.Sorted(maps.Keys(kept)) {
 			switch {
 			case n.StateBytes == 0:
-				errs = append(errs, fmt.Errorf("streams of transform %s have states, and version %s keeps none; the rule is to refuse that", n.Name, next.manifest.Version))
+				errs = append(errs, fmt.Errorf("streams of transform %s have states, and version %s keeps none; the state rule is to refuse such a version", n.Name, next.manifest.Version))
 			case !n.Reads(format):
-				errs = append(errs, fmt.Errorf("streams of transform %s have states of format %d, and version %s reads %v; the rule is to refuse that", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
+				errs = append(errs, fmt.Errorf("streams of transform %s have states of format %d, and version %s reads %v; the state rule is to refuse such a version", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
 			case kept[format] > n.StateBytes:
 				errs = append(errs, fmt.Errorf("streams of transform %s have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
 			default:

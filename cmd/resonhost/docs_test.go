@@ -251,8 +251,8 @@ func (s *session) console(body string) {
 // everyday are commands that CI runs as they are.
 var everyday = map[string]string{"make run": "resonhost run --plugins bin/plugins", "make test": "true", "make build": "true"}
 
-// serves are commands that go on until they are told to end.
-var servers = regexp.MustCompile(`^resonhost (run|dev [^|]*)\b`)
+// servers are commands that go on until they are told to end.
+var servers = regexp.MustCompile(`^(?:\S*/)?resonhost (run|dev [^|]*)\b`)
 
 // looks are commands that show what became of a plugin's file.
 var looks = regexp.MustCompile(`^resonhost plugins ls$`)

@@ -56,12 +56,12 @@ func (o *options) memberSettings() []setting {
 		{"host-name", "be `NAME` to the fleet", "the machine's name", value.Text(&f.Name)},
 		{"nats-dir", "with --nats embedded, which starts a server in this process, store in `DIR`", "", value.Text(&f.dir)},
 		{"nats-listen", "with --nats embedded, listen at the loopback `ADDRESS`", embedded.DefaultListen, value.Text(&f.listen)},
-		{"fleet-replicas", "store what is of the fleet on `N` servers: 1, 3 or 5; of streams that are not there yet", "1", value.Count(&f.Replicas)},
-		{"fleet-task-bytes", "let frames that wait have `SIZE` together; of a stream that is not there yet", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.TaskBytes)},
-		{"fleet-result-bytes", "let answers have `SIZE` together; likewise", value.Bytes(fleet.DefaultResultBytes), value.Size(&f.ResultBytes)},
-		{"fleet-result-age", "keep answers for `TIME`, and know for as long that a frame is done; likewise", fleet.DefaultResultAge.String(), value.Duration(&f.ResultAge)},
-		{"fleet-ack-wait", "count a host as dead after `TIME` without a sign of life, 1s to 30m; of a fleet that no host has been of", fleet.DefaultAckWait.String(), value.Duration(&f.AckWait)},
-		{"fleet-max-deliver", "give a frame to hosts `N` times at most; likewise", fmt.Sprint(fleet.DefaultMaxDeliver), value.Count(&f.MaxDeliver)},
+		{"fleet-replicas", "store what is of the fleet on `N` servers: 1, 3 or 5; heeded where a stream is made", "1", value.Count(&f.Replicas)},
+		{"fleet-task-bytes", "let frames that wait have `SIZE` together; heeded where the stream is made", value.Bytes(fleet.DefaultTaskBytes), value.Size(&f.TaskBytes)},
+		{"fleet-result-bytes", "let answers have `SIZE` together; heeded where the stream is made", value.Bytes(fleet.DefaultResultBytes), value.Size(&f.ResultBytes)},
+		{"fleet-result-age", "keep answers for `TIME`, and know for as long that a frame is done; heeded where the stream is made", fleet.DefaultResultAge.String(), value.Duration(&f.ResultAge)},
+		{"fleet-ack-wait", "count a host as dead after `TIME` without a sign of life, 1s to 30m; heeded of the first host of a fleet", fleet.DefaultAckWait.String(), value.Duration(&f.AckWait)},
+		{"fleet-max-deliver", "give a frame to hosts `N` times at most; heeded of the first host of a fleet", fmt.Sprint(fleet.DefaultMaxDeliver), value.Count(&f.MaxDeliver)},
 	}
 }
 

@@ -103,7 +103,7 @@ func (o *options) setTrust(cfg *host.Config) error {
 			files.Beside[s.Name+trust.TestsSuffix] = s.Tests
 		}
 		if _, manifest := s.Beside[s.Name+".json"]; manifest {
-			return errors.New("a manifest of Extism's cannot be signed: say in a companion file what it says, and sign that")
+			return errors.New("a manifest of Extism's cannot be signed: write what it says into a companion file, and sign that file")
 		}
 		if s.Companion != nil {
 			files.Beside[s.Name+trust.CompanionSuffix] = s.Companion

@@ -33,7 +33,7 @@ func (o *options) identitySettings() []setting {
 		{"tokens", "ask callers for a token of `FILE`, which resonhost token new writes; it is read again when it changes", "", value.Text(&a.files.Tokens)},
 		{"tls-cert", "serve HTTPS with the certificate of `FILE` in PEM, its chain after it; it is read again when it changes", "", value.Text(&a.files.Certificate)},
 		{"tls-key", "`FILE` has the key of --tls-cert", "", value.Text(&a.files.Key)},
-		{"tls-client-ca", "take client certificates that an authority of `FILE` has signed; their names are those of --tokens", "", value.Text(&a.files.ClientCA)},
+		{"tls-client-ca", "take client certificates that an authority of `FILE` has signed; lines of --tokens have their names", "", value.Text(&a.files.ClientCA)},
 		{"tls-client-scopes", "give client certificates without a line in --tokens the scopes of `LIST`, with commas, or none", "call,read without --tokens, else none", scopes{&a.scopes}},
 		insecureSetting(&a.insecure),
 		{"audit", "append a line of JSON to `FILE` for each admin action and each reading of tokens and certificates", "", value.Text(&a.audit)},

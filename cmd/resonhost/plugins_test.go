@@ -132,7 +132,7 @@ func TestRunSwaps(t *testing.T) {
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v3`)
 	save("swap.wasm", stateful("v4", `, "state_version": 1, "state_reads": [0]`))
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v4`)
-	does("streams of transform swap have states of format 1, and version v3 reads [0]; the rule is to refuse that; "+
+	does("streams of transform swap have states of format 1, and version v3 reads [0]; the state rule is to refuse such a version; "+
 		"--state-rule reset has such streams begin anew", 3, "rollback", "swap")
 	does("swap v3 serving", 0, "rollback", "swap", "--state-rule", "reset")
 	if text, code := d.rest(t); code != api.ExitOK || !strings.Contains(text, "drained") {

@@ -54,7 +54,7 @@ func (r *reloads) reload(ctx context.Context) {
 	for _, one := range r.all {
 		names = append(names, one.name)
 		if err := one.reload(); err != nil {
-			r.log.Error("not reloaded; what was before holds", "what", one.name, "error", err)
+			r.log.Error("not reloaded; all stays as it was", "what", one.name, "error", err)
 			faults = append(faults, err.Error())
 		}
 	}

@@ -59,7 +59,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("%q, err %v, want the record of the reload before", line, err)
 	}
 	line, err = p.logs.ReadString('\n')
-	if want := `level=ERROR msg="not reloaded; what was before holds" what=configuration error="` + file + `:1: workers: `; err != nil || !strings.Contains(line, want) {
+	if want := `level=ERROR msg="not reloaded; all stays as it was" what=configuration error="` + file + `:1: workers: `; err != nil || !strings.Contains(line, want) {
 		t.Errorf("%q, err %v, want %s", line, err, want)
 	}
 

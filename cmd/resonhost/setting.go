@@ -213,7 +213,7 @@ func (o *options) networkSettings() []setting {
 func (o *options) cacheSettings() []setting {
 	return []setting{
 		{"cache-dir", "keep compiled plugins, and those that served, in `DIR`, or none", "resonhost in the user's cache directory", value.Text(&o.cacheDir)},
-		{"cache-bytes", "keep `SIZE` of each there", value.Bytes(host.DefaultCacheBytes), value.Size(&o.host.CacheBytes)},
+		{"cache-bytes", "keep `SIZE` of compiled plugins in the cache directory, and as much of those that served", value.Bytes(host.DefaultCacheBytes), value.Size(&o.host.CacheBytes)},
 	}
 }
 
@@ -271,7 +271,7 @@ func (o *options) jobSettings() []setting {
 func (o *options) replaySettings() []setting {
 	return []setting{
 		{"idempotency-keys", "know `N` keys of requests (Idempotency-Key) at most; beyond it the oldest are forgotten", fmt.Sprint(replay.DefaultMaxKeys), value.Count(&o.replays.MaxKeys)},
-		{"idempotency-bytes", "let these and the answers that are kept for them hold `SIZE` together at most; one answer may have an eighth", value.Bytes(replay.DefaultMaxBytes), value.Size(&o.replays.MaxBytes)},
+		{"idempotency-bytes", "let keys of requests and their answers hold `SIZE` together at most; one answer may have an eighth", value.Bytes(replay.DefaultMaxBytes), value.Size(&o.replays.MaxBytes)},
 		{"idempotency-age", "know a key for `TIME` once its request is answered", replay.DefaultAge.String(), value.Duration(&o.replays.Age)},
 	}
 }

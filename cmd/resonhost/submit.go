@@ -42,7 +42,7 @@ func (o *options) submitSettings() []setting {
 		{"key", "submit under `NAME`: the same lines under the same name are done once, and get the same results", "one of its own", value.Text(&s.key)},
 		{"submit-tenant", "submit on behalf of the tenant `NAME`", "none", value.Text(&s.tenant)},
 		{"frame", "send at most `N` lines in one message", fmt.Sprint(fleet.MaxTasks), value.Count(&s.frame)},
-		{"deadline", "want results for `TIME` from when a line is submitted, or none for ever; a task that has not begun by then is not", "none", value.DurationOrNone(&s.deadline)},
+		{"deadline", "give a task up that is not done within `TIME` of its submission, or none for ever", "none", value.DurationOrNone(&s.deadline)},
 	}
 }
 

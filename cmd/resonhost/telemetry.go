@@ -25,7 +25,7 @@ func (o *options) telemetrySettings() []setting {
 	return []setting{
 		{"otlp", "send traces and metrics to OpenTelemetry's collector at `URL`, such as http://127.0.0.1:4318", "", value.Text(&o.otlp.Endpoint)},
 		{"otlp-sample", "with --otlp, trace a `SHARE` of the requests whose callers have no trace, such as 1%, or none", "100%", value.Share(&o.otlp.Sample)},
-		{"otlp-traces", "with --otlp, trace `N` of these in a second at most, and as many of those that callers have sampled", fmt.Sprint(telemetry.DefaultTraces), value.Count(&o.otlp.Traces)},
+		{"otlp-traces", "with --otlp, trace at most `N` requests a second whose callers have no trace, and as many that callers have sampled", fmt.Sprint(telemetry.DefaultTraces), value.Count(&o.otlp.Traces)},
 	}
 }
 

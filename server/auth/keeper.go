@@ -76,7 +76,7 @@ func Open(f Files) (*Keeper, error) {
 			Name: "resonhost_auth_reloads_total", Help: "How often files were read anew, by what they have and whether they were sound.",
 		}, []string{"what", "outcome"}),
 		stale: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "resonhost_auth_stale", Help: "Whether files are broken, so that what they had before holds.",
+			Name: "resonhost_auth_stale", Help: "Whether files are broken, so that the server goes on with what they had before.",
 		}, []string{"what"}),
 	}
 	if f.Tokens != "" || f.ClientCA != "" {
@@ -204,7 +204,7 @@ func (k *Keeper) follow(what string, paths []string, contents [][]byte, take fun
 		if err != nil {
 			k.stale.WithLabelValues(what).Set(1)
 			rec.Outcome, rec.Detail = OutcomeFailed, err.Error()
-			k.files.Logger.Error("files are broken; what they had before holds", "what", what, "file", paths[0], "error", err)
+			k.files.Logger.Error("files are broken; the server goes on with what they had before", "what", what, "file", paths[0], "error", err)
 		} else {
 			k.stale.WithLabelValues(what).Set(0)
 			rec.Detail = result()

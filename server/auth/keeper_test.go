@@ -79,7 +79,7 @@ func TestKeepTokens(t *testing.T) {
 		t.Errorf("it is %q", who())
 	}
 	write("c " + token + " scopes=call\n")
-	log.await(t, 1, "files are broken; what they had before holds")
+	log.await(t, 1, "files are broken; the server goes on with what they had before")
 	log.await(t, 1, "audit.outcome=failed")
 	if who() != "b" {
 		t.Errorf("it is %q", who())

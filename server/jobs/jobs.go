@@ -75,7 +75,7 @@ var (
 	errCancelled = errors.New("the job was cancelled")
 	errFull      = errors.New("the results are more than there is room for (MaxBytes, --max-job-bytes); those so far are kept")
 	errTimeout   = errors.New("the job took longer than its timeout; the results so far are kept")
-	errLost      = errors.New("the server ended before the job had")
+	errLost      = errors.New("the server ended before the job was over")
 	errStore     = errors.New("the job could not be stored; the server has logged why")
 )
 

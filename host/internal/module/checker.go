@@ -85,7 +85,7 @@ func apart(compiled, interpreted []byte) string {
 // its Results and Limits do not matter, but for Limits.Timeout and Limits.Stop.
 func (c *Checker) Check(ctx context.Context, call Call, compiled []abi.Result, fuel uint64) error {
 	if c.broken {
-		return fmt.Errorf("%w: its answer may depend on a self-test before it that was not", ErrUnchecked)
+		return fmt.Errorf("%w: its answer may depend on an earlier self-test that is not compared", ErrUnchecked)
 	}
 	err := c.check(ctx, call, compiled, fuel)
 	c.broken = c.ordered && errors.Is(err, ErrUnchecked)

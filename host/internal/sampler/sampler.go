@@ -159,7 +159,7 @@ func (s *Sampler) Offer(t *Task) {
 	}
 	s.dropped.Add(1)
 	if !s.dropping.Swap(true) {
-		s.cfg.Log.Warn("tasks come faster than the interpreter does them; what is too many is not compared, and counted", "plugin", s.cfg.Plugin, "one_in", s.cfg.Every)
+		s.cfg.Log.Warn("tasks come faster than the interpreter does them; tasks beyond that are counted and not compared", "plugin", s.cfg.Plugin, "one_in", s.cfg.Every)
 	}
 }
 

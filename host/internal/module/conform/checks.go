@@ -409,7 +409,7 @@ func (s *subject) forgets(ctx context.Context) error {
 					want.Payload = got[0].Payload
 				}
 				if d := differs(&want, &got[0]); d != "" {
-					return errors.New("after other tasks it answers other than alone: " + d)
+					return errors.New("after other tasks it answers differently than alone: " + d)
 				}
 				return nil
 			}); err != nil {
@@ -435,7 +435,7 @@ func (s *subject) resets(ctx context.Context) error {
 				return nil // it has grown, which is told elsewhere
 			}
 			if at := mismatch(before, memoryOf(in)); at >= 0 {
-				return fmt.Errorf("byte %d of its memory is another", at)
+				return fmt.Errorf("byte %d of its memory differs", at)
 			}
 			return nil
 		})

@@ -107,7 +107,7 @@ func (v *schema) checkExports(links *meter.Links) error {
 	}
 	if len(missing) > 0 {
 		named := missing[:min(len(missing), contract.MaxNamed)]
-		errs = append(errs, fmt.Errorf("does not export what a plugin of dprint with schema %d does: %s", v.number, contract.Enumerate(named, len(missing))))
+		errs = append(errs, fmt.Errorf("lacks exports of a plugin of dprint with schema %d: %s", v.number, contract.Enumerate(named, len(missing))))
 	}
 	if !links.ExportsMemory(abi.ExportMemory) {
 		errs = append(errs, fmt.Errorf("does not export a memory called %q", abi.ExportMemory))

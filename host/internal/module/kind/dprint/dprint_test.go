@@ -215,7 +215,7 @@ func TestRefuses(t *testing.T) {
 	s = kindtest.Subject{Kind: kindtest.With(dprint.Kind{}, formatters())}
 	_, err = module.Load(t.Context(), guesttest.HandWritten(t, "program"), s.Options())
 	for _, want := range []string{
-		"does not export what a plugin of dprint with schema 4 does: dprint_plugin_version_4() → i32, clear_shared_bytes(i32) → i32, get_shared_bytes_ptr() → i32 and 8 more",
+		"lacks exports of a plugin of dprint with schema 4: dprint_plugin_version_4() → i32, clear_shared_bytes(i32) → i32, get_shared_bytes_ptr() → i32 and 8 more",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("err %v, want %s", err, want)
