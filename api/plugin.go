@@ -19,7 +19,7 @@ type Plugin struct {
 	Suspended  bool              `json:"suspended" doc:"Whether it rests, for having failed in a row."`
 	Deploying  bool              `json:"deploying,omitempty" doc:"Whether a version of it is being loaded; left out if none is."`
 	Mismatch   string            `json:"mismatch,omitempty" doc:"The last task that the interpreter answered differently; left out without one."`
-	Since      time.Time         `json:"since,omitzero" doc:"When the version that serves began to."`
+	Since      time.Time         `json:"since,omitzero" doc:"When the version that serves began to. A restart keeps the time, if the cache directory does."`
 	By         host.DeployResult `json:"by,omitempty" doc:"What had it do so."`
 	Previous   string            `json:"previous,omitempty" doc:"The hash of the version that a rollback goes back to; left out without one."`
 	Canary     *Canary           `json:"canary,omitempty" doc:"The version on trial; left out without one."`

@@ -81,7 +81,7 @@ func (s *Server) jobRoutes() []Route {
 			Method: http.MethodGet, Path: "/v1/jobs/{id}/results", Scope: auth.ScopeCall, Handler: s.jobResults,
 			Query: []Parameter{
 				{Name: followField, Description: "Whether the answer goes on until the job is over.", Values: flags},
-				{Name: offsetField, Description: "At which byte of the results to begin; default 0.", Example: "0"},
+				{Name: offsetField, Description: "At which byte of the results to begin, at most their size if the job is over; default 0.", Example: "0"},
 			},
 			Doc: Operation{
 				ID: "jobResults", Summary: "answers a job's results so far, as JSON lines", Path: id, Headers: []Parameter{jobTenant},
@@ -346,6 +346,10 @@ func (s *Server) jobResults(w http.ResponseWriter, r *http.Request) {
 	job, err := s.jobs.Get(owner, r.PathValue("id"))
 	if err != nil {
 		s.failJob(w, r, err)
+		return
+	}
+	if offset > job.ResultBytes && job.State.Over() {
+		s.fail(w, r, "", &abi.FieldError{Field: offsetField, Rule: fmt.Sprintf("must be at most %d, the size of the results, as the job is over", job.ResultBytes)})
 		return
 	}
 	a, ok := s.open(w, host.Transform{Name: job.Transform}, resultsOverhead)

@@ -145,6 +145,12 @@ func TestJobs(t *testing.T) {
 		if _, _, rest := b.do(t, http.MethodGet, fmt.Sprintf("/v1/jobs/%s/results?offset=2", c.id), "", ""); rest != text[2:] {
 			t.Errorf("behind 2 bytes there is %s", rest)
 		}
+		for offset, want := range map[int]int{len(text): http.StatusOK, len(text) + 1: http.StatusBadRequest} {
+			status, _, rest := b.do(t, http.MethodGet, fmt.Sprintf("/v1/jobs/%s/results?offset=%d", c.id, offset), "", "")
+			if status != want || (rest == "") != (want == http.StatusOK) || rest != "" && !strings.Contains(rest, fmt.Sprintf("must be at most %d", len(text))) {
+				t.Errorf("behind %d bytes of %d: %d %s", offset, len(text), status, rest)
+			}
+		}
 	}
 	list := api.Jobs{}
 	_, _, text := b.do(t, http.MethodGet, "/v1/jobs?state=done", "", "")
@@ -232,6 +238,9 @@ func TestJobsAreFollowed(t *testing.T) {
 			j := b.job(t, http.StatusAccepted, http.MethodPost, "/v1/jobs?transform=t.wait", "application/x-ndjson", "1\n2\n")
 			<-b.waits
 			started := time.Now()
+			if status, _, text := b.do(t, http.MethodGet, "/v1/jobs/"+j.ID+"/results?offset=100", "", ""); status != http.StatusOK || text != "" {
+				t.Errorf("behind what a job has that runs: %d %s", status, text)
+			}
 			if got := b.job(t, http.StatusOK, http.MethodGet, "/v1/jobs/"+j.ID, "", "", "Prefer", "wait=1"); got.State != api.JobRunning || time.Since(started) < time.Second {
 				t.Errorf("%+v after %v", got, time.Since(started))
 			}
