@@ -38,6 +38,9 @@ func (h *Host) Reload(ctx context.Context, plugin string) (DeployResult, error) 
 		plugin = p.source
 	}
 	s, err := readSource(ctx, &h.cfg, plugin)
+	if errors.Is(err, ErrUnknownPlugin) {
+		return DeployFailed, fmt.Errorf("%w%s", err, h.plugins.near(plugin))
+	}
 	if err != nil {
 		return DeployFailed, err
 	}

@@ -33,7 +33,9 @@ func (ps *plugins) transaction(ctx context.Context, p *plugin, s Source, d deplo
 	ps.mu.Lock()
 	p.abort = abort
 	ps.mu.Unlock()
+	ps.underWay.Add(1)
 	defer func() {
+		ps.underWay.Add(-1)
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
 		p.abort = nil

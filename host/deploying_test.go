@@ -34,9 +34,20 @@ func TestDeployingIsListed(t *testing.T) {
 	if len(list) != 2 || list[0].Deploying || list[1].Source != "other" || !list[1].Deploying || list[1].Hash != "" {
 		t.Errorf("%+v", list)
 	}
+	// What no plugin has may be of that one.
+	const message = `no plugin has a transform "swop" yet; being loaded, and may have it: other`
+	if _, err := h.Run(t.Context(), "swop", nil); host.KindOf(err) != host.KindUnavailable || !errors.Is(err, host.ErrLoading) || err.Error() != "swop: unavailable: "+message {
+		t.Errorf("error %v", err)
+	}
+	if _, err := h.Lookup("swap"); err != nil {
+		t.Error(err)
+	}
 	close(release)
 	if err := <-done; err == nil {
 		t.Error("accepted")
+	}
+	if _, err := h.Run(t.Context(), "swop", nil); !errors.Is(err, host.ErrUnknownTransform) || h.Stats().UnknownTransform != 1 {
+		t.Errorf("error %v", err)
 	}
 	for _, p := range h.Plugins() {
 		if p.Deploying {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/resonhost/resonhost/host/internal/breaker"
 	"github.com/resonhost/resonhost/host/internal/keeper"
@@ -42,7 +43,7 @@ const (
 	KindOutOfFuel Kind = "out_of_fuel"
 	// KindABI: the guest broke the plugin contract.
 	KindABI Kind = "abi"
-	// KindUnavailable: see [ErrNotStarted], [ErrClosed], [ErrPaused] and [ErrSuspended].
+	// KindUnavailable: see [ErrNotStarted], [ErrLoading], [ErrClosed], [ErrPaused] and [ErrSuspended].
 	KindUnavailable Kind = "unavailable"
 	// KindStateUnavailable: see [ErrStateUnavailable].
 	KindStateUnavailable Kind = "state_unavailable"
@@ -135,6 +136,9 @@ var (
 	ErrNoRoom = errors.New("there is no room for the output")
 	// ErrNotStarted: the host has not been started.
 	ErrNotStarted = errors.New("host is not started")
+	// ErrLoading: no plugin has a transform of that name, and one that is being loaded may. The same task may succeed
+	// once that is done.
+	ErrLoading = errors.New("a plugin is being loaded")
 	// ErrClosed: the host is closed or closing.
 	ErrClosed = errors.New("host is closed")
 	// ErrMemoryBudget: Config.MemoryBudget has no room for more memory of an instance, or for
@@ -157,6 +161,15 @@ var errPanicked = errors.New("the host panicked")
 
 func fail(kind Kind, name string, cause error) *Error {
 	return &Error{Kind: kind, Transform: name, Message: cause.Error(), Err: cause}
+}
+
+// notYet is the error of a task for a transform that no plugin has while others are being loaded.
+func notYet(name string, loading []string) *Error {
+	shown := foreign.Cut(name)
+	return &Error{
+		Kind: KindUnavailable, Transform: shown, Err: ErrLoading,
+		Message: fmt.Sprintf("no plugin has a transform %q yet; being loaded, and may have it: %s", shown, foreign.Cut(strings.Join(loading, ", "))),
+	}
 }
 
 func unknownTransform(name string) *Error {

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
 )
 
 // ErrUnknownPlugin is wrapped by the error for a plugin that there is not.
@@ -37,6 +39,7 @@ type plugins struct {
 	records  *records      // nil if nothing outlives the host
 	loads    *sched.Group  // of transactions, which take a worker's place; nil with one worker
 	attempts attempts
+	underWay atomic.Int64 // transactions
 	// compiling is called by Start's loading before it compiles; else nil, and each compiling is logged.
 	compiling func()
 
@@ -52,6 +55,7 @@ type plugins struct {
 
 func newPlugins(cfg *Config, r *runner) *plugins {
 	ps := &plugins{runner: r, cfg: cfg, budget: module.NewBudget(uint64(cfg.MemoryBudget)), all: make(map[string]*plugin)}
+	r.loading = ps.loading
 	if cfg.Workers > 1 {
 		ps.loads = r.sched.NewGroup(r.sched.NewClass(cfg.Workers-1), 1)
 	}
@@ -101,7 +105,26 @@ func (ps *plugins) find(name string) (*plugin, error) {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("%w %q", ErrUnknownPlugin, foreign.Cut(name))
+	return nil, fmt.Errorf("%w %q%s", ErrUnknownPlugin, foreign.Cut(name), ps.nearLocked(name))
+}
+
+// near suggests which plugin may have been meant by a name that none has.
+func (ps *plugins) near(name string) string {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.nearLocked(name)
+}
+
+func (ps *plugins) nearLocked(name string) string {
+	var names []string
+	for source, p := range ps.all {
+		names = append(names, source)
+		if v := p.current(); v != nil {
+			names = append(names, v.manifest.Name)
+		}
+	}
+	slices.Sort(names) // of several that are as near, always the same
+	return spell.DidYouMean(name, names)
 }
 
 // place returns the plugin of a source's name, new if there is none, with deploying held
@@ -158,6 +181,22 @@ func (ps *plugins) add(source string) *plugin {
 		ps.all[source] = p
 	}
 	return p
+}
+
+// loading returns the sources of plugins that a transaction is loading, sorted. It takes the lock only if there is one.
+func (ps *plugins) loading() (sources []string) {
+	if ps.underWay.Load() == 0 {
+		return nil
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	for source, p := range ps.all {
+		if p.abort != nil {
+			sources = append(sources, source)
+		}
+	}
+	slices.Sort(sources)
+	return sources
 }
 
 // supersede ends the plugin's transaction that is under way.

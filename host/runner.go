@@ -36,6 +36,9 @@ type runner struct {
 	frames    sync.Pool // of *frame
 
 	retried, unknown, rerun, reset atomic.Uint64
+
+	// loading returns the sources of plugins that are being loaded, sorted.
+	loading func() []string
 }
 
 func newRunner(cfg *Config, l *life) *runner {
@@ -75,6 +78,9 @@ func (r *runner) lookup(name string, n int) (*transform, *Error) {
 	}
 	if tr := (*names)[name]; tr != nil {
 		return tr, nil
+	}
+	if loading := r.loading(); len(loading) > 0 {
+		return nil, notYet(name, loading)
 	}
 	r.unknown.Add(uint64(n))
 	return nil, unknownTransform(name)

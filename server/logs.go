@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/foreign"
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/server/auth"
 )
 
@@ -70,7 +71,11 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	until := s.opts.Events.Last()
 	out, known := s.logOf(r.PathValue("name"))
 	if !known {
-		s.failChange(w, fmt.Errorf("%w %q", host.ErrUnknownPlugin, foreign.Cut(r.PathValue("name"))))
+		name, names := r.PathValue("name"), []string{}
+		for _, p := range s.host.Plugins() {
+			names = append(names, p.Source, p.Name)
+		}
+		s.failChange(w, fmt.Errorf("%w %q%s", host.ErrUnknownPlugin, foreign.Cut(name), spell.DidYouMean(name, names)))
 		return
 	}
 	out.LastEventID = s.feed.ID(until)

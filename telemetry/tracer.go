@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 
@@ -75,7 +76,7 @@ func (t *Tracer) task(ctx context.Context, span trace.Span, of *host.TaskTrace) 
 		}
 	}
 	kind := host.KindOf(of.Err)
-	if of.Err == nil || kind != host.KindUnknownTransform { // else it is anything
+	if !errors.Is(of.Err, host.ErrUnknownTransform) && !errors.Is(of.Err, host.ErrLoading) { // else it is anything
 		span.SetName("task " + cut(of.Transform, maxName))
 	}
 	span.SetAttributes(keyTransform.String(cut(of.Transform, maxName)), keyTasks.Int(of.Tasks), keyFuel.Int64(int64(of.Fuel)))

@@ -72,6 +72,10 @@ func TestLogs(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 
+	if code, _, stderr := cmd(append([]string{"logs", "nosy"}, at...)...); code != api.ExitFailed || stderr != "resonhost: unknown plugin \"nosy\"; did you mean \"noisy\"?\n" {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+
 	relay := newRelay(t, d.addr)
 	ctx, end := context.WithCancel(context.Background())
 	var shown, said printed

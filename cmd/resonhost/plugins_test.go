@@ -91,7 +91,9 @@ func TestRunSwaps(t *testing.T) {
 	}
 	does("swap v2 serving", 0, "resume", "swap")
 	serves("v2")
-	does(`resonhost: unknown plugin "swop"`, 1, "pause", "swop")
+	does(`resonhost: unknown plugin "swop"; did you mean "swap"?`, 1, "pause", "swop")
+	does(`resonhost: unknown plugin "swop": there is no swop.wasm in the plugin directory; did you mean "swap"?`, 1, "reload", "swop")
+	does(`resonhost: unknown plugin "swop"; did you mean "swap"?`, 1, "rollback", "swop")
 	does("resonhost: --state-rule: is for plugins rollback", 2, "ls", "--state-rule", "reset")
 	if stdout, stderr, code := command(t, "plugins", "ls", "--addr", d.addr); code != 0 || !strings.Contains(stdout, "swap") {
 		t.Errorf("--addr: code %d: %s%s", code, stdout, stderr)
