@@ -153,7 +153,7 @@ func rejection(t *transform, v *version, r *abi.Result, input []byte) *Error {
 		kind, cause = KindInvalidArgument, fieldOf(message)
 		if spec := v.spec(t.slot); spec != nil && !form.Known(spec.Input) && form.IsJSON(input) {
 			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
-				": a codec.Set with a codec for it makes that of JSON (Translate)"
+				": host.Call makes that of a Go value, and package invoke of JSON, with a codec for it such as those of resonance.Codecs"
 		}
 	}
 	return v.sign(&Error{Kind: kind, Transform: t.name, Message: message, Err: cause})
