@@ -76,8 +76,11 @@ func (c *ofVersion) timeoutOf(t *manifest.Transform) (timeout time.Duration, by 
 func (c *Config) ofSource(s Source) (ofVersion, error) {
 	v := ofVersion{PluginConfig: c.pluginConfig(s.Name)}
 	file, err := companion.Parse(s.Name, s.Companion)
-	if err != nil || len(file.Settings) == 0 {
-		return v, nil //nolint:nilerr // see above
+	if err != nil {
+		return v, misplaced(err)
+	}
+	if len(file.Settings) == 0 {
+		return v, nil
 	}
 	own, names, err := c.ownSettings(s.Name, file)
 	if err != nil {
@@ -100,6 +103,17 @@ func (c *Config) ofSource(s Source) (ofVersion, error) {
 	return ofVersion{merged.withDefaults(*c), names}, errors.Join(errs...)
 }
 
+// misplaced returns the error of a companion file whose fault is a setting in a wrong place; nil of another.
+func misplaced(err error) error {
+	e := (*companion.Error)(nil)
+	if !errors.As(err, &e) || !slices.ContainsFunc(PluginSettings(new(PluginConfig)), func(s Setting) bool { return s.Key() == e.Unknown }) {
+		return nil
+	}
+	at := *e
+	at.Msg = fmt.Sprintf("%s is a setting of the host: put it under settings:, at the top of the file", e.Unknown)
+	return &at
+}
+
 // ownSettings returns what a companion file sets, and the names of what of it the operator has not set
 // for this plugin. Its errors are of the file's lines.
 func (c *Config) ownSettings(source string, file *companion.File) (own PluginConfig, set []string, err error) {
@@ -114,7 +128,8 @@ func (c *Config) ownSettings(source string, file *companion.File) (own PluginCon
 	for _, s := range file.Settings {
 		at := slices.Index(names, s.Key)
 		if at < 0 {
-			errs = append(errs, file.AtLine(s.Line, "settings has no member %q%s", foreign.Cut(s.Key), spell.DidYouMean(s.Key, names)))
+			where := cmp.Or(companion.Place(s.Key), spell.DidYouMean(s.Key, names))
+			errs = append(errs, file.AtLine(s.Line, "settings has no member %q%s", foreign.Cut(s.Key), where))
 			continue
 		}
 		if err := settings[at].Value.Set(s.Value); err != nil {

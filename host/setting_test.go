@@ -98,6 +98,10 @@ func TestCompanionSettings(t *testing.T) {
 // TestCompanionSettingsRefused has what is wrong with settings told by the line.
 func TestCompanionSettingsRefused(t *testing.T) {
 	for _, c := range []struct{ file, want string }{
+		{"kind: extism\nrun_timeout: 5s", ":2: run_timeout is a setting of the host: put it under settings:, at the top of the file"},
+		{"transforms:\n- {name: upper, max_fuel: 5}", ":2: max_fuel is a setting of the host: put it under settings:, at the top of the file"},
+		{"settings: {timeout_ms: 5}", `:1: settings has no member "timeout_ms"; put it at the top of the file`},
+		{"settings: {state: 5}", `:1: settings has no member "state"; put it under transforms:, in the transform that it is of`},
 		{"settings: {run_timout: 1s}", `:1: settings has no member "run_timout"; did you mean "run_timeout"?`},
 		{"settings:\n  run_timeout: 1", `:2: settings.run_timeout: "1": must be a positive duration such as 1m30s or 250ms`},
 		{"settings:\n  run_timeout: 2h", `:2: settings.run_timeout: "2h" is looser than the operator's 1h0m0s, the most that a plugin may have of its own, and`},

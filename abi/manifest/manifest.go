@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -158,7 +159,7 @@ func Parse(b []byte) (*Manifest, error) {
 	}
 	m := new(Manifest)
 	if err := strictjson.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+		return nil, fmt.Errorf("manifest: %w", placed(err))
 	}
 	var errs []error
 	for _, err := range m.faults() { // of which each has a line of its own
@@ -172,6 +173,32 @@ func Parse(b []byte) (*Manifest, error) {
 		t.InputSchema, t.OutputSchema = present(t.InputSchema), present(t.OutputSchema)
 	}
 	return m, nil
+}
+
+// placed says of a member that stands where there is none of its name, if it is one elsewhere, where it belongs.
+func placed(err error) error {
+	f := (*abi.FieldError)(nil)
+	if !errors.As(err, &f) || !strings.HasPrefix(f.Rule, "is not a known member") {
+		return err
+	}
+	at := strings.LastIndex(f.Field, ".") + 1
+	switch name := f.Field[at:]; {
+	case at == 0 && has[Transform](name):
+		f.Rule = "is a member of a transform: put it into one of transforms"
+	case strings.HasPrefix(f.Field, "transforms[") && has[Manifest](name):
+		f.Rule = "is no member of a transform: put it at the top of the manifest"
+	}
+	return err
+}
+
+// has reports whether a document has a member of that name.
+func has[T any](name string) bool {
+	for f := range reflect.TypeFor[T]().Fields() {
+		if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+			return true
+		}
+	}
+	return false
 }
 
 func present(doc json.RawMessage) json.RawMessage {

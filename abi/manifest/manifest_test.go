@@ -109,6 +109,8 @@ func TestParseRefuses(t *testing.T) {
 		"true for an object":         {`{"transforms": [true]}`, `manifest: transforms[0]: must be an object, is true`},
 		"a member twice":             {`{"name": "x", "version": "1", "name": "x"}`, `manifest: name: is there twice`},
 		"a member twice inside":      {`{"transforms": [{"name": "x", "timeout_ms": 1, "timeout_ms": 2}]}`, `manifest: transforms[0].timeout_ms: is there twice`},
+		"member of a transform":      {`{"name": "x", "timeout_ms": 5}`, `manifest: timeout_ms: is a member of a transform: put it into one of transforms`},
+		"member of the manifest":     {`{"transforms": [{"self_tests": []}]}`, `manifest: transforms[0].self_tests: is no member of a transform: put it at the top of the manifest`},
 		"another case":               {`{"Name": "x"}`, `manifest: Name: is not a known member`},
 		"a name that is long":        {`{"` + strings.Repeat("x", 100) + `": 1}`, "manifest: " + strings.Repeat("x", 64) + "…: is not"},
 		"cut off":                    {`{"name": "x`, `manifest: document: is cut off, behind byte `},

@@ -27,6 +27,8 @@ type Error struct {
 	File string
 	Line int
 	Msg  string
+	// Unknown is the name of a member that there is not; "" of other errors.
+	Unknown string
 }
 
 func (e *Error) Error() string {
@@ -75,6 +77,7 @@ type File struct {
 	name  string         // "" if there is no file
 	lines map[string]int // of its keys
 	tests []int          // lines of SelfTests
+	odd   string         // the name of a member that there is not
 	left  int            // how many bytes texts may have yet, see spend
 }
 
@@ -143,7 +146,7 @@ func Parse(source string, doc []byte) (*File, error) {
 	}
 	err := f.parse(doc)
 	if at := (*yamlfile.Error)(nil); errors.As(err, &at) {
-		return nil, f.at(at.Line, "%s", at.Msg)
+		return nil, &Error{f.name, at.Line, at.Msg, f.odd}
 	}
 	if err != nil {
 		return nil, f.at(0, "%v", err)
@@ -152,7 +155,7 @@ func Parse(source string, doc []byte) (*File, error) {
 }
 
 func (f *File) at(line int, format string, args ...any) error {
-	return &Error{f.name, line, fmt.Sprintf(format, args...)}
+	return &Error{f.name, line, fmt.Sprintf(format, args...), ""}
 }
 
 // At returns the [*Error] of a key of the file's.
@@ -213,7 +216,47 @@ func (f *File) parse(doc []byte) error {
 	if err != nil || top == nil {
 		return err
 	}
-	fields := map[string]func(*yamlfile.Node) error{
+	fields := f.fields()
+	return yamlfile.Members(top, theFile, f.known(theFile, fields), func(key string, value *yamlfile.Node) error {
+		f.lines[key] = value.Line
+		return fields[key](value)
+	})
+}
+
+// reader reads the value of a member.
+type reader = func(*yamlfile.Node) error
+
+// known checks that a name is among those that what has, or else says where it belongs.
+func (f *File) known(what string, fields map[string]reader) func(name string) error {
+	check := yamlfile.Known(what, slices.Collect(maps.Keys(fields)))
+	return func(name string) error {
+		err := check(name)
+		if err == nil {
+			return nil
+		}
+		f.odd = name
+		if place := Place(name); place != "" {
+			return fmt.Errorf("%s has no member %q%s", what, name, place)
+		}
+		return err
+	}
+}
+
+// Place says of the name of a member where in a file it belongs; "" if it is no member anywhere.
+func Place(name string) string {
+	f := new(File)
+	switch {
+	case f.fields()[name] != nil:
+		return "; put it at the top of the file"
+	case f.fieldsOf(new(Transform), "")[name] != nil:
+		return "; put it under transforms:, in the transform that it is of"
+	}
+	return ""
+}
+
+// fields are the members of the file.
+func (f *File) fields() map[string]reader {
+	return map[string]reader{
 		"kind":    f.text(&f.Kind, "kind"),
 		"name":    f.text(&f.Name, "name"),
 		"version": f.text(&f.Version, "version"),
@@ -236,10 +279,6 @@ func (f *File) parse(doc []byte) error {
 		"max_response_bytes": number(func(n int) { f.Limits.MaxResponseBytes = &n }, "max_response_bytes"),
 		"max_variable_bytes": number(func(n int) { f.Limits.MaxVariableBytes = &n }, "max_variable_bytes"),
 	}
-	return yamlfile.Members(top, theFile, yamlfile.Known(theFile, slices.Collect(maps.Keys(fields))), func(key string, value *yamlfile.Node) error {
-		f.lines[key] = value.Line
-		return fields[key](value)
-	})
 }
 
 // settings reads settings of the host's. Several of a list are written with commas, as a flag has them.

@@ -84,14 +84,16 @@ self_tests:
 
 func TestParseRefuses(t *testing.T) {
 	for doc, want := range map[string]string{
-		"kind: x\nnam: y":         `x.plugin.yaml:2: the file has no member "nam"; did you mean "name"?`,
-		"kind: [x]":               "x.plugin.yaml:1: kind must have a single value",
-		"- x":                     "x.plugin.yaml:1: the file must have lines of the form name: value",
-		"config:\n  a: {}":        "x.plugin.yaml:2: config.a must have a single value",
-		"arguments: x":            "x.plugin.yaml:1: arguments must be a list",
-		"a: 1\n---\nb: 2":         "x.plugin.yaml:2: a second document begins here",
-		"kind: a\nkind: b":        "x.plugin.yaml:2: kind is there twice",
-		"self_tests:\n- {nam: x}": "x.plugin.yaml:2: self_tests[0]: ",
+		"kind: x\nnam: y":                      `x.plugin.yaml:2: the file has no member "nam"; did you mean "name"?`,
+		"timeout: 5s":                          `x.plugin.yaml:1: the file has no member "timeout"; put it under transforms:, in the transform that it is of`,
+		"transforms:\n- {name: x, config: {}}": `x.plugin.yaml:2: transforms[0] has no member "config"; put it at the top of the file`,
+		"kind: [x]":                            "x.plugin.yaml:1: kind must have a single value",
+		"- x":                                  "x.plugin.yaml:1: the file must have lines of the form name: value",
+		"config:\n  a: {}":                     "x.plugin.yaml:2: config.a must have a single value",
+		"arguments: x":                         "x.plugin.yaml:1: arguments must be a list",
+		"a: 1\n---\nb: 2":                      "x.plugin.yaml:2: a second document begins here",
+		"kind: a\nkind: b":                     "x.plugin.yaml:2: kind is there twice",
+		"self_tests:\n- {nam: x}":              "x.plugin.yaml:2: self_tests[0]: ",
 	} {
 		if _, err := companion.Parse("x", []byte(doc)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", doc, err, want)

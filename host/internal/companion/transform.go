@@ -3,8 +3,6 @@ package companion
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/resonhost/resonhost/abi/manifest"
@@ -33,13 +31,23 @@ func (f *File) transforms(n *yamlfile.Node) error {
 }
 
 func (f *File) transform(t *Transform, n *yamlfile.Node, what string) error {
+	fields := f.fieldsOf(t, what)
+	err := yamlfile.Members(n, what, f.known(what, fields), func(key string, value *yamlfile.Node) error { return fields[key](value) })
+	if err == nil && t.Name == "" {
+		err = yamlfile.At(n, "%s has no name", what)
+	}
+	return err
+}
+
+// fieldsOf are the members of a transform.
+func (f *File) fieldsOf(t *Transform, what string) map[string]reader {
 	schema := func(to *[]byte, key string) func(*yamlfile.Node) error {
 		return func(n *yamlfile.Node) (err error) {
 			*to, err = yamlfile.JSON(n, what+"."+key, manifest.MaxSchemaBytes)
 			return err
 		}
 	}
-	fields := map[string]func(*yamlfile.Node) error{
+	return map[string]reader{
 		"name":          f.text(&t.Name, what+".name"),
 		"export":        f.text(&t.Export, what+".export"),
 		"operation":     f.text(&t.Operation, what+".operation"),
@@ -51,11 +59,6 @@ func (f *File) transform(t *Transform, n *yamlfile.Node, what string) error {
 		"timeout":       checked(t.setTimeout, what+".timeout"),
 		"state":         checked(t.setState, what+".state"),
 	}
-	err := yamlfile.Members(n, what, yamlfile.Known(what, slices.Collect(maps.Keys(fields))), func(key string, value *yamlfile.Node) error { return fields[key](value) })
-	if err == nil && t.Name == "" {
-		err = yamlfile.At(n, "%s has no name", what)
-	}
-	return err
 }
 
 // checked reads a single value by a function whose error is a rule.
