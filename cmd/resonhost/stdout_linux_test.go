@@ -30,6 +30,36 @@ func TestUnusedStdout(t *testing.T) {
 	}
 }
 
+// TestTokenTakenBack makes a token that nobody gets, as standard output is full. Its line is not in the file, either.
+func TestTokenTakenBack(t *testing.T) {
+	for name, before := range map[string]string{"a file with another": "other cert scopes=call\n", "a new file": ""} {
+		t.Run(name, func(t *testing.T) {
+			tokens := filepath.Join(t.TempDir(), "tokens")
+			if before != "" {
+				if err := os.WriteFile(tokens, []byte(before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, flag := range []string{"--json=false", "--json"} {
+				full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer full.Close()
+				var stderr bytes.Buffer
+				code := run(t.Context(), []string{"resonhost", "token", "new", "--name", "n", "--scopes", "call", "--tokens", tokens, flag}, nil, full, &stderr)
+				if code != api.ExitFailed || !strings.HasSuffix(stderr.String(), "no space left on device\n") {
+					t.Errorf("exit code %d: %s", code, &stderr)
+				}
+				b, err := os.ReadFile(tokens)
+				if err != nil || before != "" && string(b) != before || strings.Contains(string(b), "scopes=call") != (before != "") {
+					t.Errorf("the file has %q, err %v", b, err)
+				}
+			}
+		})
+	}
+}
+
 // lostOutput is how a command ends whose output is lost.
 type lostOutput struct {
 	code   int

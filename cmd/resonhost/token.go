@@ -132,15 +132,33 @@ func (o *options) newToken(std stdio, n *newLine) error {
 			return editFault(file, err)
 		}
 	}
+	err = o.showToken(std, n.name, line, token)
+	if err != nil && file != "" { // nobody has the token
+		err = errors.Join(takeBack(file, n.name), err)
+	}
+	return err
+}
+
+// takeBack removes the line that was added to a file of tokens. Its error says that the line is there.
+func takeBack(file, name string) error {
+	if err := auth.Edit(file, func(b []byte) ([]byte, error) { return auth.Remove(b, name) }); err != nil {
+		return fmt.Errorf("%s keeps the line of %s, and nobody has its token: %w", file, name, editFault(file, err))
+	}
+	return nil
+}
+
+// showToken prints a token, which is "" for a certificate, and its line.
+func (o *options) showToken(std stdio, name, line, token string) error {
+	file := o.access.files.Tokens
 	if o.json {
 		return terminal.Encode(std.out, struct {
 			Name  string `json:"name"`
 			Token string `json:"token,omitempty"`
 			Line  string `json:"line"`
-		}{n.name, token, strings.TrimSuffix(line, "\n")})
+		}{name, token, strings.TrimSuffix(line, "\n")})
 	}
 	if file != "" {
-		fmt.Fprintf(std.err, "resonhost: %s has a line for %s now\n", file, n.name)
+		fmt.Fprintf(std.err, "resonhost: %s has a line for %s now\n", file, name)
 	} else {
 		fmt.Fprintf(std.err, "resonhost: add this line to the file of run --tokens:\n%s", line)
 	}
@@ -148,7 +166,7 @@ func (o *options) newToken(std stdio, n *newLine) error {
 		return nil
 	}
 	fmt.Fprintln(std.err, "resonhost: this is the token; nothing shows it again:")
-	_, err = fmt.Fprintln(std.out, token)
+	_, err := fmt.Fprintln(std.out, token)
 	return err
 }
 

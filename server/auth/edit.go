@@ -16,6 +16,7 @@ func Edit(path string, change func([]byte) ([]byte, error)) (err error) {
 	if at, err := filepath.EvalSymlinks(path); err == nil {
 		path = at
 	}
+	_, absent := os.Stat(path)
 	f, err := lockCurrent(path)
 	if err != nil {
 		return err
@@ -25,6 +26,11 @@ func Edit(path string, change func([]byte) ([]byte, error)) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && len(before) == 0 && errors.Is(absent, fs.ErrNotExist) { // an empty file counts as a broken one
+			err = errors.Join(err, os.Remove(path))
+		}
+	}()
 	after, err := change(before)
 	if err != nil {
 		return err

@@ -70,6 +70,13 @@ func TestEditNew(t *testing.T) {
 			t.Errorf("err %v, want %v", err, want)
 		}
 	}
+	another := filepath.Join(dir, "another")
+	if err := auth.Edit(another, func([]byte) ([]byte, error) { return nil, refused }); !errors.Is(err, refused) {
+		t.Errorf("err %v, want %v", err, refused)
+	}
+	if _, err := os.Stat(another); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that was not to be made: err %v", err)
+	}
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != 4 {
 		t.Errorf("%v, err %v", info, err)
