@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -162,7 +164,7 @@ func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
 		ok = manifest
 	}
 	if !ok || name == "" {
-		return Source{}, fmt.Errorf("%s: must end in .wasm, or be a manifest of Extism's, NAME.json", file)
+		return Source{}, unfit(file, "must end in .wasm, or be a manifest of Extism's, NAME.json")
 	}
 	c := watchConfig(filepath.Dir(file), func(string) int { return limit })
 	if !manifest {
@@ -173,7 +175,11 @@ func ReadSource(ctx context.Context, file string, limit int) (Source, error) {
 	case err != nil:
 		return Source{}, err
 	case manifest && filepath.Base(f.Path) != base:
-		return Source{}, fmt.Errorf("%s: is no manifest of Extism's, which has a member \"wasm\"", file)
+		return Source{}, unfit(file, `is no manifest of Extism's, which has a member "wasm"`)
 	}
 	return sourceOf(&f), nil
+}
+
+func unfit(file, rule string) error {
+	return &fs.PathError{Op: "read", Path: file, Err: errors.New(rule)}
 }

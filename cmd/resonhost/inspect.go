@@ -138,7 +138,7 @@ func readBare(ctx context.Context, name string, cfg host.Config) (host.Source, e
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		_ = f.Close() // nothing was written to it
-		return host.Source{}, usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
+		return host.Source{}, directory(name)
 	}
 	plugin := strings.TrimSuffix(filepath.Base(name), ".wasm")
 	wasm, err := io.ReadAll(io.LimitReader(f, int64(maxModule(plugin, cfg))+1))
@@ -150,6 +150,11 @@ func readBare(ctx context.Context, name string, cfg host.Config) (host.Source, e
 		return host.Source{}, &exit{api.ExitUsage, err}
 	}
 	return host.Source{Name: plugin, WASM: wasm, Companion: file}, nil
+}
+
+// directory is the error of a directory where a plugin's file is wanted.
+func directory(name string) error {
+	return usagef("is a directory; give files, such as %s", filepath.Join(name, "*.wasm"))
 }
 
 // maxCompanion is the largest companion file, in bytes.

@@ -66,6 +66,9 @@ func validateFile(c *cli.Context, name string, cfg host.Config) (host.Inspection
 
 // readSource reads a plugin's file and what lies beside it.
 func readSource(ctx context.Context, name string, cfg host.Config) (host.Source, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return host.Source{}, directory(name)
+	}
 	plugin := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 	s, err := host.ReadSource(ctx, name, maxModule(plugin, cfg))
 	if err == nil {

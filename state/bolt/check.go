@@ -101,6 +101,9 @@ func corrupt(form string, args ...any) error {
 	return fmt.Errorf("%w: %s", state.ErrCorrupt, fmt.Sprintf(form, args...))
 }
 
+// why is what is wrong by an error of corrupt, for a message that says itself that something is.
+func why(err error) string { return strings.TrimPrefix(err.Error(), state.ErrCorrupt.Error()+": ") }
+
 // meta is a meta record.
 type meta struct {
 	pageSize            int64
@@ -136,10 +139,10 @@ func (c *checker) metas() (*meta, error) {
 	case first == nil && second == nil && errors.Is(err0, state.ErrNewer):
 		return nil, err0
 	case first == nil && second == nil:
-		return nil, corrupt("neither of its two first pages says where the others are: %v", err0)
+		return nil, corrupt("neither of its two first pages says where the others are: %s", why(err0))
 	case first == nil:
 		holds = second
-		c.warning = fmt.Sprintf("page 0 is damaged: %v", err0)
+		c.warning = "page 0 is damaged: " + why(err0)
 	case second == nil:
 		c.warning = "page 1 is damaged"
 	case second.transaction > first.transaction:

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -190,7 +191,7 @@ func ReadFile(ctx context.Context, c Config, name string) (File, error) {
 		return files[0], files[0].Err
 	}
 	path := filepath.Join(c.Dir, name+c.withDefaults().Suffix)
-	return File{}, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	return File{}, &fs.PathError{Op: "open", Path: path, Err: syscall.ENOENT}
 }
 
 // readAll reads the files of a look. Unless it is the last try, it returns how long to wait
