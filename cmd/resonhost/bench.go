@@ -134,6 +134,9 @@ func (o *options) bench(ctx context.Context, std stdio, b *bench, args []string)
 	if err != nil {
 		return err
 	}
+	if err := o.benchEffects(m.name); err != nil {
+		return err
+	}
 	if o.host.PluginDir == "" {
 		return usagef("say where the plugins are: --plugins DIR")
 	}
@@ -207,6 +210,21 @@ func (b *bench) measurement(args []string) (*measurement, error) {
 		return nil, usagef("--period: must be %v to %v", network.MinPeriod, network.MaxPeriod)
 	}
 	return &measurements[which], nil
+}
+
+// benchEffects refuses flags that do nothing since the servers that are measured are processes of their own, with defaults.
+func (o *options) benchEffects(name string) error {
+	if name != "serve" && name != "hostile" {
+		return nil
+	}
+	names := []string{"memory-budget", "time-slice"}
+	for _, s := range pluginSettings(new(host.PluginConfig)) {
+		names = append(names, s.name)
+	}
+	if w := o.given.without("on bench "+name+", whose servers have defaults", byFlag, names...); w != "" {
+		return usagef("%s", w)
+	}
+	return nil
 }
 
 // measure does a measurement.

@@ -63,6 +63,18 @@ func (r *remote) base() (*url.URL, error) {
 	return base, nil
 }
 
+// overTLS returns an error for a flag that is about TLS where the host is asked without it.
+func (r *remote) overTLS(g given) error {
+	base, err := r.base()
+	if err != nil || base.Scheme == "https" {
+		return nil //nolint:nilerr // who asks tells it
+	}
+	if words := g.words(byFlag, "ca", "client-cert", "client-key"); len(words) > 0 {
+		return usagef("%s: needs https, and --url is %s", words[0], base)
+	}
+	return nil
+}
+
 // client asks a host.
 type client struct {
 	base  *url.URL

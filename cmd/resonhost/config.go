@@ -30,7 +30,11 @@ func (o *options) readConfig(c *cli.Context) error {
 		if c.Count(name) == 0 && os.Getenv(s.env()) != "" {
 			o.given[name] = place{by: byVariable, word: s.env()}
 		} else {
-			o.given[name] = place{by: byFlag, word: "--" + name}
+			word := "--" + name
+			if names := f.Names(); len(names) > 1 {
+				word += " (--" + names[1] + ")"
+			}
+			o.given[name] = place{by: byFlag, word: word}
 		}
 	}
 	if err := o.readFile(c.IsSet); err != nil {
@@ -39,7 +43,7 @@ func (o *options) readConfig(c *cli.Context) error {
 	for _, w := range o.withoutEffect(c.Command.Name) {
 		fmt.Fprintln(c.App.ErrWriter, "resonhost: warning:", printable(w))
 	}
-	return nil
+	return o.remote.overTLS(o.given)
 }
 
 // readFile reads the file of configuration. Its error has each fault of the file on a line.

@@ -144,7 +144,7 @@ func (f *configFlags) read(c *cli.Context, o *options) (warnings []string, err e
 // out what may follow from a value that is wrong in itself.
 func (o *options) faults(ctx context.Context) (faults, warnings []string) {
 	cfg := o.host
-	errs := []error{o.checkTimeSlice(), checkAddress(ctx, o.listen), o.access.check(ctx, o.listen), o.state.check(), o.checkPlaces(), o.fleet.check(), o.setTrust(&cfg)}
+	errs := []error{o.lacking(), o.checkTimeSlice(), checkAddress(ctx, o.listen), o.access.check(ctx, o.listen), o.state.check(), o.checkPlaces(), o.fleet.check(), o.setTrust(&cfg)}
 	if _, err := newSupervised(slog.New(slog.DiscardHandler)); err != nil {
 		errs = append(errs, err)
 	}

@@ -155,15 +155,16 @@ func (f *fleetOptions) open(ctx context.Context, log *slog.Logger) (*fleet.Fleet
 
 // member is a host's part of a fleet; nil without one.
 type member struct {
-	server *embedded.Server // nil without one
-	fleet  *fleet.Fleet
-	worker *fleet.Worker
-	member *fleet.Member
-	log    *slog.Logger
+	server  *embedded.Server // nil without one
+	fleet   *fleet.Fleet
+	control *fleet.Control
+	worker  *fleet.Worker // nil before add, as member
+	member  *fleet.Member
+	log     *slog.Logger
 }
 
-// join reaches the fleet, if there is to be one. The host does no tasks of it before start.
-func (f *fleetOptions) join(ctx context.Context, h *host.Host, codecs *codec.Set, log *slog.Logger) (_ *member, err error) {
+// reach reaches the fleet, if there is to be one. What is wrong with it is so known before plugins are compiled, which takes a while.
+func (f *fleetOptions) reach(ctx context.Context, log *slog.Logger) (_ *member, err error) {
 	if err := f.check(); err != nil || f.URLs == "" {
 		return nil, err
 	}
@@ -187,14 +188,20 @@ func (f *fleetOptions) join(ctx context.Context, h *host.Host, codecs *codec.Set
 	if m.fleet, err = member.open(ctx, log); err != nil {
 		return nil, err
 	}
-	control, err := m.fleet.Control(ctx)
-	if err != nil {
+	if m.control, err = m.fleet.Control(ctx); err != nil {
 		return nil, err
 	}
-	m.worker = m.fleet.NewWorker(h, fleet.WorkerOptions{Codecs: codecs})
-	m.member = control.NewMember(h, m.worker)
 	m.log = log
 	return m, nil
+}
+
+// add has the host be of the fleet. It does no tasks of it before start.
+func (m *member) add(h *host.Host, codecs *codec.Set) {
+	if m == nil {
+		return
+	}
+	m.worker = m.fleet.NewWorker(h, fleet.WorkerOptions{Codecs: codecs})
+	m.member = m.control.NewMember(h, m.worker)
 }
 
 // start has the host serve what the fleet wants, and do tasks of the fleet.

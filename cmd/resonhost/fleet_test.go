@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -17,6 +18,20 @@ import (
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/natstest"
 )
+
+// TestRunUnreached has no server of NATS. That is told before plugins are compiled.
+func TestRunUnreached(t *testing.T) {
+	for urls, want := range map[string]string{
+		"nats://127.0.0.1:1": "resonhost: connect to NATS at nats://127.0.0.1:1: ",
+		"nuts://127.0.0.1:1": "resonhost: --nats: number 1 must be a URL such as nats://127.0.0.1:4222\n",
+	} {
+		var stderr bytes.Buffer
+		code := run(t.Context(), []string{"resonhost", "run", "--plugins", guesttest.Dir(t, guesttest.Tick), "--cache-dir", "none", "--listen", "127.0.0.1:0", "--nats", urls}, nil, io.Discard, &stderr)
+		if code == api.ExitOK || !strings.HasPrefix(stderr.String(), want) || strings.Contains(stderr.String(), "plugin") {
+			t.Errorf("%s: exit code %d: %s", urls, code, &stderr)
+		}
+	}
+}
 
 // TestRunEndedEarly ends a host while it gets what its fleet wants, which takes a while as the files are not there. That is no error.
 func TestRunEndedEarly(t *testing.T) {

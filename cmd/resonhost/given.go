@@ -37,20 +37,40 @@ type place struct {
 // without says of those of the names that are set by one of the origins that they have no effect,
 // "" if none is.
 func (g given) without(effect string, by origin, names ...string) string {
-	var words []string
-	for _, n := range names {
-		if s := g[n]; s.by&by != 0 {
-			words = append(words, s.word)
-		}
-	}
+	words := g.words(by, names...)
 	switch len(words) {
 	case 0:
 		return ""
 	case 1:
 		return words[0] + " has no effect " + effect
 	}
-	slices.Sort(words)
 	return strings.Join(words, ", ") + " have no effect " + effect
+}
+
+// words are how those of the names are spelt that are set by one of the origins, sorted.
+func (g given) words(by origin, names ...string) (words []string) {
+	for _, n := range names {
+		if s := g[n]; s.by&by != 0 {
+			words = append(words, s.word)
+		}
+	}
+	slices.Sort(words)
+	return words
+}
+
+// only refuses flags that are for other words of a command than the one that it is given. of has the words that each is for.
+func (g given) only(command, verb string, of map[string][]string) error {
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if verbs := of[name]; g[name].by == byFlag && !slices.Contains(verbs, verb) {
+			last := len(verbs) - 1
+			list := verbs[last]
+			if last > 0 {
+				list = strings.Join(verbs[:last], ", ") + " and " + list
+			}
+			return usagef("%s: is for %s %s", g[name].word, command, list)
+		}
+	}
+	return nil
 }
 
 // pluginEffects are settings of plugins that do nothing by what others are.
@@ -69,6 +89,10 @@ var pluginEffects = []struct {
 		},
 		[]string{"verify"},
 	},
+	{
+		"without --grant network", func(c *host.PluginConfig) bool { return !slices.Contains(c.Grants, host.GrantNetwork) },
+		[]string{"private-hosts"},
+	},
 	{"without --canary", func(c *host.PluginConfig) bool { return c.Canary <= 0 }, []string{"canary-time", "canary-errors", "canary-slowdown"}},
 	{
 		"with --interrupt runtime or off", func(c *host.PluginConfig) bool { return c.Interrupt != 0 && c.Interrupt != host.InterruptMetered },
@@ -86,12 +110,13 @@ var pluginEffects = []struct {
 }
 
 // sandboxes are the settings of the host that are about plugins.
-var sandboxes = []string{"plugins", "memory-budget", "cache-dir", "cache-bytes", "trust", "no-watch", "settle", "poll"}
+var sandboxes = []string{"plugins", "memory-budget", "cache-dir", "cache-bytes", "private-hosts", "trust", "no-watch", "settle", "poll"}
 
 // commandEffects are flags that a command has, since it takes those of plugins, and can do
 // nothing with.
 var commandEffects = map[string][]string{
 	"call":     {"weight", "swap-timeout", "state-rule", "canary", "canary-time", "canary-errors", "canary-slowdown"},
+	"conform":  ofServing,
 	"inspect":  ofServing,
 	"validate": ofServing,
 	"dev":      {"state-rule"},
@@ -149,11 +174,53 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 	}
 	if command == "run" {
 		o.accessEffects(warn)
+		for _, n := range o.needs() {
+			warn(o.given.without("without "+n.flag, byVariable|byFile, n.names...))
+		}
 	}
 	if command == "call" && o.everywhere(func(c *host.PluginConfig) bool { return c.Verify != host.VerifySample }) {
 		warn(o.given.without("on call without --verify sample:N", byFlag, "drain-timeout"))
 	}
 	return warnings
+}
+
+// need is a setting without which others do nothing.
+type need struct {
+	flag  string // and its value, if it takes one
+	names []string
+}
+
+// needs are settings that are not set and that others need. Of these a flag is an error: whoever types one wants its effect. A file and
+// the environment may be there for other commands, too.
+func (o *options) needs() (all []need) {
+	if o.otlp.Endpoint == "" {
+		all = append(all, need{"--otlp URL", []string{"otlp-sample", "otlp-traces"}})
+	}
+	own := []string{"nats-dir", "nats-listen"}
+	if o.fleet.URLs != ownServer {
+		all = append(all, need{"--nats embedded", own})
+	}
+	if o.fleet.URLs == "" {
+		var names []string
+		for _, s := range slices.Concat(o.fleetSettings(), o.memberSettings()) {
+			if s.name != "nats" && !slices.Contains(own, s.name) {
+				names = append(names, s.name)
+			}
+		}
+		all = append(all, need{"--nats URL", names})
+	}
+	return all
+}
+
+// lacking returns an error for each flag of run that needs another.
+func (o *options) lacking() error {
+	var errs []error
+	for _, n := range o.needs() {
+		for _, word := range o.given.words(byFlag, n.names...) {
+			errs = append(errs, usagef("%s: needs %s", word, n.flag))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // accessEffects warns of settings that do nothing by who may call.
@@ -190,6 +257,9 @@ func (o *options) overridden(plugin string) host.PluginConfig {
 	c, d := o.host.Overrides[plugin], &o.host.Defaults
 	c.Verify, c.VerifySuspend, c.Engine = cmp.Or(c.Verify, d.Verify), c.VerifySuspend || d.VerifySuspend, cmp.Or(c.Engine, d.Engine)
 	c.Interrupt, c.Isolation, c.Canary = cmp.Or(c.Interrupt, d.Interrupt), cmp.Or(c.Isolation, d.Isolation), cmp.Or(c.Canary, d.Canary)
+	if c.Grants == nil {
+		c.Grants = d.Grants
+	}
 	c.MinInstances, c.MaxInstances = cmp.Or(c.MinInstances, d.MinInstances), cmp.Or(c.MaxInstances, d.MaxInstances)
 	return c
 }

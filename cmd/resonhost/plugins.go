@@ -35,6 +35,8 @@ func pluginsCommand(std stdio) *cli.Command {
 			"   promote   have its canary serve alone, before its time\n" +
 			"   pause     refuse its tasks, until resume; a host that watches its directory and has\n" +
 			"             a --cache-dir stays paused at its next start\n\n" +
+			"SINCE is when the version began to serve, as --cache-dir has it: a restart keeps that, and\n" +
+			"hosts of one plugin directory that share a --cache-dir share it.\n\n" +
 			"Asks the host that resonhost run serves at --url. NAME is the plugin's, or that of\n" +
 			"its file without .wasm.\n\n" + exitCodes,
 		Flags: append(append(o.remote.flags(), flags(o.config())...),

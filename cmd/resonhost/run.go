@@ -66,6 +66,9 @@ func runCommand(std stdio) *cli.Command {
 }
 
 func (o *options) run(ctx context.Context, std stdio) (err error) {
+	if err := o.lacking(); err != nil {
+		return err
+	}
 	log, traces, err := o.openTracing(o.logger(std.err))
 	if err != nil {
 		return err
@@ -97,6 +100,14 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err := o.access.guard(listener.Addr(), o.listen, log); err != nil {
 		return err
 	}
+	member, err := o.fleet.reach(ctx, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, member.close(context.WithoutCancel(ctx))) }() // again, if it came to serve
 	closeState, err := o.openState(ctx, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -114,7 +125,8 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	f := &front{log: log, traces: traces, keeper: keeper, trail: trail, manager: manager, asked: asked}
+	member.add(h, o.codecs())
+	f := &front{log: log, traces: traces, keeper: keeper, trail: trail, manager: manager, asked: asked, member: member}
 	return f.serve(ctx, o, listener, h)
 }
 
@@ -126,6 +138,7 @@ type front struct {
 	trail   *auth.Trail
 	manager *supervised
 	asked   <-chan struct{} // to reload
+	member  *member         // nil for none
 }
 
 // serve serves the host until ctx ends, and closes it.
@@ -135,10 +148,7 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 		opts.Identity = id
 	}
 	f.traces.server(&opts)
-	member, err := o.fleet.join(ctx, h, o.codecs(), f.log)
-	if err != nil {
-		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
-	}
+	member := f.member
 	opts.Collectors = append(opts.Collectors, member.collectors()...)
 	srv, networks, err := o.newServer(h, opts)
 	if err != nil {

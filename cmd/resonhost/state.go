@@ -34,6 +34,16 @@ import (
 // stateVerbs are what can be done with a store of state, or with the host that has it open.
 var stateVerbs = []string{"ls", "get", "export", "import", "rm", "compact", "key", "save"}
 
+// stateFlagsOf says which of them a flag is for.
+var stateFlagsOf = map[string][]string{
+	"kind": {"ls", "export"}, "prefix": {"ls", "export"}, "tenant": {"ls", "get", "export", "rm"}, "transform": {"ls", "get", "export", "rm"},
+	"json": {"ls", "get", "save"}, "state-dir": ofStore, "state-url": ofStore, "state-key": ofStore,
+	"url": ofHost, "token-file": ofHost, "ca": ofHost, "client-cert": ofHost, "client-key": ofHost,
+}
+
+// ofStore read or change a store, and ofHost ask a running host.
+var ofStore, ofHost = []string{"ls", "get", "export", "import", "rm", "compact"}, []string{"save"}
+
 // maxKeyFile is the largest file of keys, in bytes.
 const maxKeyFile = 64 << 10
 
@@ -110,10 +120,15 @@ func (o *options) changeState(ctx context.Context, std stdio, args []string) err
 		return usagef("say which record: resonhost state %s KIND NAME", verb)
 	case len(rest) > takes:
 		return usagef("state %s takes no argument %q", verb, rest[takes])
-	case verb == "key":
+	}
+	if err := o.given.only("state", verb, stateFlagsOf); err != nil {
+		return err
+	}
+	switch verb {
+	case "key":
 		_, err := fmt.Fprintln(std.out, state.NewKey())
 		return err
-	case verb == "save":
+	case "save":
 		return o.saveState(ctx, std)
 	}
 	store, err := o.state.open(ctx, verb == "import", slog.New(slog.NewTextHandler(std.err, nil)))
@@ -211,10 +226,12 @@ func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) 
 		return store, nil
 	}
 	store, err := bolt.Open(ctx, s.dir, bolt.Options{Codec: codec, Logger: log, MustExist: !create})
-	if errors.Is(err, fs.ErrNotExist) {
+	switch path := (*fs.PathError)(nil); {
+	case errors.Is(err, fs.ErrNotExist) && !create:
 		return nil, usagef("--state-dir %s: no state is kept there", s.dir)
-	}
-	if err != nil {
+	case errors.As(err, &path):
+		return nil, usagef("--state-dir %s: %w", s.dir, path.Err)
+	case err != nil:
 		return nil, err
 	}
 	return store, nil
