@@ -123,7 +123,7 @@ func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
 		reply, err := c.fleet.nc.RequestWithContext(ctx, c.fleet.names.call(), data)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
-			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: "no host of the fleet is there", Err: err}
+			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: ErrNoHosts.Error(), Err: errors.Join(ErrNoHosts, err)}
 		case err != nil && ctx.Err() == nil:
 			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: err.Error(), Err: err}
 		case err == nil && reply.Header.Get(headerBusy) == "":

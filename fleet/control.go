@@ -72,7 +72,7 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	c.objects.age = orphanAge
 	bucket := func(name, what string, ttl time.Duration) jetstream.KeyValueConfig {
 		return jetstream.KeyValueConfig{
-			Bucket: "RESONHOST_" + f.cfg.Fleet + "_" + name, Description: "resonhost: " + what, TTL: ttl, MaxValueSize: maxEntry,
+			Bucket: f.bucketName(name), Description: "resonhost: " + what, TTL: ttl, MaxValueSize: maxEntry,
 			History: 1, Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas,
 		}
 	}
@@ -80,7 +80,7 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 	if c.wanted, err = f.openBucket(ctx, bucket("WANTED", "what hosts are to serve", 0)); err != nil {
 		return nil, err
 	}
-	if c.hosts, err = f.openBucket(ctx, bucket("HOSTS", "signs of life", 2*f.cfg.AckWait)); err != nil {
+	if c.hosts, err = f.openBucket(ctx, bucket(hostsBucket, "signs of life", 2*f.cfg.AckWait)); err != nil {
 		return nil, err
 	}
 	var status jetstream.KeyValueStatus
@@ -109,7 +109,7 @@ func (f *Fleet) openBucket(ctx context.Context, cfg jetstream.KeyValueConfig) (j
 
 func (f *Fleet) openObjects(ctx context.Context) (jetstream.ObjectStore, error) {
 	cfg := jetstream.ObjectStoreConfig{
-		Bucket: "RESONHOST_" + f.cfg.Fleet + "_FILES", Description: "resonhost: files of plugins", MaxBytes: objectBytes,
+		Bucket: f.bucketName("FILES"), Description: "resonhost: files of plugins", MaxBytes: objectBytes,
 		Storage: jetstream.FileStorage, Replicas: f.cfg.Replicas,
 	}
 	store, err := opened(ctx, f, jetstream.ErrBucketNotFound, jetstream.ErrBucketExists,
@@ -262,7 +262,7 @@ func hostOf(e jetstream.KeyValueEntry, instance string) (*HostInfo, error) {
 	if err != nil {
 		h = &HostInfo{Host: instance, Instance: instance, Unreadable: oneLine(err.Error())}
 	}
-	h.Age = max(0, time.Since(e.Created()))
+	h.Age, h.revision = max(0, time.Since(e.Created())), e.Revision()
 	return h, err
 }
 
@@ -366,8 +366,8 @@ func (c *Control) save(ctx context.Context, w *Wanted) error {
 	} else {
 		revision, err = c.wanted.Update(ctx, pluginKey+w.Plugin, data, w.revision)
 	}
-	switch code := codeOf(err); {
-	case code == errThere || code == errUnderWay || errors.Is(err, jetstream.ErrKeyExists):
+	switch {
+	case changed(err):
 		return fmt.Errorf("plugin %s: %w", w.Plugin, ErrConflict)
 	case err != nil:
 		return fmt.Errorf("plugin %s: %w", w.Plugin, err)

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -24,6 +25,39 @@ func TestFirstStopped(t *testing.T) {
 	}
 	serves(t, "v1", a)
 	serves(t, "", b)
+}
+
+// TestFirstForgotten deletes the record of a first roll-out that hosts try. They go back all the same.
+func TestFirstForgotten(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	a := join(t, urls, "a")
+	b := join(t, urls, "b", func(c *host.Config) { c.Plugins, c.StartEmpty = nil, true })
+	if _, _, err := a.control.Push(t.Context(), swap(t, guesttest.Version{Tag: "v2"}), fleet.PushOptions{Share: 1, Watch: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, "v2", a, b)
+	if _, err := a.control.Remove(t.Context(), "swap"); !errors.Is(err, fleet.ErrRolling) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := a.control.Remove(t.Context(), "swop"); !errors.Is(err, fleet.ErrNotPushed) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := a.control.Rollback(t.Context(), "swap"); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := a.control.Remove(t.Context(), "swap"); err != nil || w.Current != nil {
+		t.Errorf("%+v, error %v", w, err)
+	}
+	if _, err := a.control.Plugin(t.Context(), "swap"); !errors.Is(err, fleet.ErrNotPushed) {
+		t.Errorf("error %v", err)
+	}
+	serves(t, "v1", a)
+	serves(t, "", b)
+	push(t, a.control, guesttest.Version{Tag: "v3"}, time.Millisecond)
+	if w := over(t, a.control); w.Rollout.State != fleet.RolloutDone {
+		t.Errorf("%+v", w)
+	}
+	serves(t, "v3", a, b)
 }
 
 // TestFirstKept stops the first roll-out of what hosts have of their own. They keep it, also if the fleet's record is deleted later.

@@ -91,7 +91,7 @@ func (m *Member) presence() *presence {
 		return nil
 	}
 	m.readAgain(&m.unheard, what)
-	return &presence{hosts: hosts, heard: steady > beatsHeard*m.beatEvery(), sure: steady > m.control.age}
+	return &presence{hosts: hosts, heard: steady > beatsHeard*m.control.BeatEvery(), sure: steady > m.control.age}
 }
 
 // advance does what a roll-out needs that no host has to do rather than another: it takes a free place, and ends the roll-out.

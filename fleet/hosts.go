@@ -42,12 +42,16 @@ type HostInfo struct {
 	// Draining is whether it is to take no frames. It is drained when it has none under way, either.
 	Draining bool         `json:"draining,omitzero"`
 	Plugins  []HostPlugin `json:"plugins,omitempty"`
+	// Transforms are the names of those that it serves, sorted. Nil says nothing: the host loads a plugin, or has no room for the names.
+	Transforms []string `json:"transforms,omitzero"`
 
 	// Unreadable is why the sign of life could not be read, as one of a newer program; "" if it could. Else Host is the
 	// number of the process, and nothing more is known than that the host is there.
 	Unreadable string `json:"unreadable,omitempty"`
 	// Age is for how long the store had the sign of life when it was read, by the reader's clock.
 	Age time.Duration `json:"-"`
+
+	revision uint64 // of the entry that was read
 }
 
 // HostPlugin is a plugin of a host.
@@ -82,6 +86,9 @@ func (h *HostInfo) check(instance string) error {
 		must(h.Unreadable == "", "unreadable", "must not be there"),
 		must(len(h.Plugins) <= maxHostPlugins, "plugins", fmt.Sprintf("must be at most %d", maxHostPlugins)),
 	}
+	for _, name := range h.Transforms {
+		errs = append(errs, must(name != "" && len(name) <= maxTransform && printable(name), "transforms", "must be lines of text"))
+	}
 	for i := range h.Plugins {
 		p := &h.Plugins[i]
 		errs = append(errs,
@@ -92,16 +99,23 @@ func (h *HostInfo) check(instance string) error {
 	return errors.Join(errs...)
 }
 
-// encode returns the stored form. Plugins that it has no room for are left out.
+// encode returns the stored form. What it has no room for is left out: the names of transforms, then plugins.
 func (h *HostInfo) encode() ([]byte, error) {
 	for {
 		data, err := json.Marshal(h)
-		if err != nil || len(data) <= maxEntry || len(h.Plugins) == 0 {
+		switch {
+		case err != nil || len(data) <= maxEntry || len(h.Plugins) == 0 && h.Transforms == nil:
 			return data, err
+		case h.Transforms != nil:
+			h.Transforms = nil
+		default:
+			h.Plugins = h.Plugins[:len(h.Plugins)/2]
 		}
-		h.Plugins = h.Plugins[:len(h.Plugins)/2]
 	}
 }
+
+// BeatEvery is how often a host gives a sign of life.
+func (c *Control) BeatEvery() time.Duration { return c.age / beatsInAge }
 
 // sortHosts sorts hosts by name.
 func sortHosts(list []HostInfo) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,7 @@ type Member struct {
 	counts memberCounts
 
 	// What follows is the goroutine's that follows what is wanted, or Start's before that.
-	entries map[string]jetstream.KeyValueEntry // of the bucket of what is wanted
+	entries map[string]jetstream.KeyValueEntry // of the bucket of what is wanted; nil of one that cannot be read
 	plugins map[string]*held                   // by source
 	unheard outage.Outage                      // which hosts there are cannot be read
 
@@ -62,11 +63,12 @@ type Member struct {
 
 // held is what a host has of the fleet's plugin.
 type held struct {
-	release *Release // that it deployed last; nil for none
-	hash    string   // of that
-	gave    bool     // it took the place of what the host had before the fleet, in a first roll-out that is not done
-	trial   *trial   // nil but in a roll-out
-	tried   string   // hash of the one that failed last; with pause
+	release *Release  // that it deployed last; nil for none
+	hash    string    // of that
+	gave    bool      // it took the place of what the host had before the fleet, in a first roll-out that is not done
+	missing time.Time // since when there is no record; zero while there is one
+	trial   *trial    // nil but in a roll-out
+	tried   string    // hash of the one that failed last; with pause
 	again   time.Time
 	pause   time.Duration // 0 but after a failure
 }
@@ -172,12 +174,9 @@ func (m *Member) leave(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// beatEvery is how often the host gives a sign of life.
-func (m *Member) beatEvery() time.Duration { return m.control.age / beatsInAge }
-
 // live gives signs of life.
 func (m *Member) live() {
-	tick := time.NewTicker(m.beatEvery())
+	tick := time.NewTicker(m.control.BeatEvery())
 	defer tick.Stop()
 	for {
 		m.beat()
@@ -244,7 +243,7 @@ func (m *Member) info() *HostInfo {
 	info := &HostInfo{
 		Format: hostFormat, Host: m.name, Instance: m.instance, Since: m.since.UTC(),
 		Workers: s.Workers, Active: s.Active, Waiting: s.QueueDepth,
-		UnderWay: w.UnderWay, Frames: w.Answered, Draining: m.worker.Draining(),
+		UnderWay: w.UnderWay, Frames: w.Answered, Draining: m.worker.Draining(), Transforms: transformsOf(m.host),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -279,12 +278,30 @@ func (m *Member) info() *HostInfo {
 	return info
 }
 
+// transformsOf returns the names of a host's transforms, sorted; nil while it loads a plugin, which may bring others.
+func transformsOf(h *host.Host) []string {
+	names := []string{}
+	for _, p := range h.Plugins() {
+		if p.Deploying {
+			return nil
+		}
+		for i := range p.Transforms {
+			names = append(names, p.Transforms[i].Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // look does what is wanted. Only with rolling does it take part in roll-outs.
 func (m *Member) look(rolling bool) {
 	hosts := sync.OnceValue(m.presence) // for all roll-outs, and not without one
 	for key, e := range m.entries {
 		if m.ctx.Err() != nil {
 			return
+		}
+		if e == nil {
+			continue
 		}
 		if source, ok := strings.CutPrefix(key, pluginKey); ok {
 			w, err := parseWanted(source, e.Value())
@@ -301,10 +318,33 @@ func (m *Member) look(rolling bool) {
 			m.refuse(e, errors.New("it is of no kind that this program knows"))
 		}
 	}
+	m.forget()
+}
+
+// forget ends what the host does of plugins whose records were removed: it goes back to what it had before a first roll-out. A
+// record counts as removed once it has been missing for as long as a sign of life lasts, as a server may be behind the others.
+func (m *Member) forget() {
+	for source, of := range m.plugins {
+		_, there := m.entries[pluginKey+source]
+		switch {
+		case there:
+			of.missing = time.Time{}
+			continue
+		case of.missing.IsZero():
+			of.missing = time.Now()
+		}
+		if m.ctx.Err() != nil || time.Since(of.missing) < m.control.age {
+			continue
+		}
+		m.step(&Wanted{Plugin: source}, false, nil)
+		if !of.gave {
+			delete(m.plugins, source)
+		}
+	}
 }
 
 // refuse notes an entry that cannot be read, once each time that the server tells of it.
 func (m *Member) refuse(e jetstream.KeyValueEntry, err error) {
-	delete(m.entries, e.Key())
+	m.entries[e.Key()] = nil
 	m.control.refused(e, err)
 }

@@ -23,6 +23,12 @@ func newNames(fleet string) names {
 	}
 }
 
+// hostsBucket is the last part of the name of the bucket of signs of life.
+const hostsBucket = "HOSTS"
+
+// bucketName is that of a bucket whose last part is given.
+func (f *Fleet) bucketName(last string) string { return "RESONHOST_" + f.cfg.Fleet + "_" + last }
+
 // task is the subject of frames of a partition.
 func (n *names) task(partition int) string {
 	if partition == noPartition {

@@ -42,6 +42,12 @@ func codeOf(err error) jetstream.ErrorCode {
 	return 0
 }
 
+// changed reports whether an entry was not stored since it has changed.
+func changed(err error) bool {
+	code := codeOf(err)
+	return code == errThere || code == errUnderWay || errors.Is(err, jetstream.ErrKeyExists)
+}
+
 // passes reports whether an error may be none if the same is done again.
 func passes(err error) bool {
 	switch codeOf(err) {

@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,6 +48,12 @@ func TestRoles(t *testing.T) {
 	replies(t, s, send(t, s, submitter.Client("", host.PriorityNormal).Frames("swap", inputs(100, 10))...))
 	if _, err := submitter.Client("", host.PriorityNormal).Run(t.Context(), "swap", nil); err != nil {
 		t.Error(err)
+	}
+	if err := submitter.Serves(t.Context(), "swap"); err != nil {
+		t.Error(err)
+	}
+	if err := submitter.Serves(t.Context(), "swop"); !errors.Is(err, host.ErrUnknownTransform) {
+		t.Errorf("error %v", err)
 	}
 	c := control(t, operator)
 	push(t, c, guesttest.Version{Tag: "v2"}, time.Millisecond)

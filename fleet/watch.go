@@ -81,7 +81,7 @@ func (m *Member) watch(keys string, heard func(), tick <-chan time.Time, changed
 
 // followWanted follows all that is wanted.
 func (m *Member) followWanted() {
-	tick := time.NewTicker(min(time.Second, m.beatEvery()))
+	tick := time.NewTicker(min(time.Second, m.control.BeatEvery()))
 	defer tick.Stop()
 	m.follow("what the fleet wants", func(heard func()) error {
 		return m.watch(">", heard, tick.C, func(all map[string]jetstream.KeyValueEntry) {

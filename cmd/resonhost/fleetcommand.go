@@ -20,7 +20,12 @@ import (
 )
 
 // fleetVerbs are what a fleet can be asked to do.
-var fleetVerbs = []string{"push", "rollback", "ls", "top", "drain"}
+var fleetVerbs = []string{"push", "rollback", "rm", "ls", "top", "drain"}
+
+// fleetFlagsOf says which of them a flag is for.
+var fleetFlagsOf = map[string][]string{
+	"share": {"push"}, "watch": {"push"}, "max-errors": {"push"}, "detach": {"push", "drain"}, "undo": {"drain"}, "once": {"top"},
+}
 
 // fleetPoll is how often a command looks how far the fleet is.
 const fleetPoll = 200 * time.Millisecond
@@ -45,12 +50,14 @@ func fleetCommand(std stdio) *cli.Command {
 	return &cli.Command{
 		Name:      "fleet",
 		Usage:     "say what the hosts of a fleet do, and change what they serve",
-		UsageText: "resonhost fleet push FILE --nats URL [options]\nresonhost fleet rollback|drain NAME --nats URL [options]\nresonhost fleet ls|top --nats URL [options]",
+		UsageText: "resonhost fleet push FILE --nats URL [options]\nresonhost fleet rollback|rm|drain NAME --nats URL [options]\nresonhost fleet ls|top --nats URL [options]",
 		Description: "   push      have all hosts serve the plugin of FILE, NAME.wasm, and what lies beside it: a share\n" +
 			"             of them at a time; a host that refuses it, or sees too many faults, stops the\n" +
 			"             roll-out, and those that have it go back\n" +
 			"   rollback  stop the roll-out of the plugin NAME; without one, have all hosts serve the version\n" +
 			"             before, at once\n" +
+			"   rm        forget the plugin NAME, such as one whose first roll-out was refused; hosts that\n" +
+			"             serve it do so until they end\n" +
 			"   ls        list the hosts, what they do, and the plugins that were pushed\n" +
 			"   top       show live what the hosts do\n" +
 			"   drain     have the host NAME take no frames and no calls of the fleet, until --undo; it ends\n" +
@@ -79,6 +86,8 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 		takes, what = 1, "say which file: resonhost fleet push FILE"
 	case "rollback":
 		takes, what = 1, "say which plugin: resonhost fleet rollback NAME"
+	case "rm":
+		takes, what = 1, "say which plugin: resonhost fleet rm NAME"
 	case "drain":
 		takes, what = 1, "say which host: resonhost fleet drain NAME"
 	}
@@ -91,6 +100,9 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 		return usagef("fleet %s takes no argument %q", verb, rest[takes])
 	case o.fleet.URLs == "" || o.fleet.URLs == ownServer:
 		return usagef("say where the fleet is: --nats URL")
+	}
+	if err := o.given.only("fleet", verb, fleetFlagsOf); err != nil {
+		return err
 	}
 	log := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o.fleet.MustExist = true // it has no say in how a fleet is stored
@@ -108,7 +120,9 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 	case "push":
 		err = c.push(ctx, rest[0])
 	case "rollback":
-		err = c.rollback(ctx, rest[0])
+		err = c.near(ctx, rest[0], c.rollback(ctx, rest[0]))
+	case "rm":
+		err = c.near(ctx, rest[0], c.remove(ctx, rest[0]))
 	case "drain":
 		err = c.drain(ctx, rest[0])
 	case "top":
@@ -258,6 +272,37 @@ func (c *fleetClient) rollback(ctx context.Context, plugin string) error {
 		return c.tell(w, "%s: the roll-out is stopped; hosts go back to what they had\n", w.Plugin)
 	}
 	return c.tell(w, "%s: all hosts go back to %s\n", w.Plugin, releaseName(w.Current))
+}
+
+// near adds to the error of a plugin that the fleet does not have which one may have been meant.
+func (c *fleetClient) near(ctx context.Context, plugin string, err error) error {
+	if !errors.Is(err, fleet.ErrNotPushed) {
+		return err
+	}
+	all, failed := c.control.Plugins(ctx)
+	if failed != nil {
+		return err // which says enough
+	}
+	names := make([]string, len(all))
+	for i, w := range all {
+		names[i] = w.Plugin
+	}
+	return fmt.Errorf("%w%s", err, thereAre(plugin, names))
+}
+
+// remove has the fleet forget a plugin.
+func (c *fleetClient) remove(ctx context.Context, plugin string) error {
+	w, err := c.control.Remove(ctx, plugin)
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+		return usagef("%w", err)
+	}
+	if err != nil {
+		return err
+	}
+	if w.Current == nil {
+		return c.tell(w, "%s: the fleet has forgotten it\n", w.Plugin)
+	}
+	return c.tell(w, "%s: the fleet has forgotten it; hosts serve %s until they end\n", w.Plugin, releaseName(w.Current))
 }
 
 // drain drains hosts of a name, and waits until they are.

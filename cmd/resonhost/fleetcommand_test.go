@@ -109,9 +109,14 @@ func TestFleetCommand(t *testing.T) {
 	}
 
 	for _, c := range []struct{ args, want string }{
-		{"x", "resonhost: fleet: there is no command \"x\"; there are push, rollback, ls, top, drain\n"},
+		{"x", "resonhost: fleet: there is no command \"x\"; there are push, rollback, rm, ls, top, drain\n"},
 		{"push", "resonhost: say which file: resonhost fleet push FILE\n"},
 		{"drain", "resonhost: say which host: resonhost fleet drain NAME\n"},
+		{"rm", "resonhost: say which plugin: resonhost fleet rm NAME\n"},
+		{"ls --once", "resonhost: --once: is for fleet top\n"},
+		{"rm --detach swap", "resonhost: --detach: is for fleet push and drain\n"},
+		{"push x.go", "resonhost: x.go: must end in .wasm, or .*\n"},
+		{"push " + dir, "resonhost: " + dir + ": is a directory; .*\n"},
 		{"ls y", "resonhost: fleet ls takes no argument \"y\"\n"},
 		{"rollback a/b", "resonhost: name: \"a/b\" must be .*\n"},
 		{"top", "resonhost: fleet top: standard output is no terminal; --once prints one view, --json one a line\n"},
@@ -124,5 +129,26 @@ func TestFleetCommand(t *testing.T) {
 	_, errs = command(api.ExitFailed, "drain", "c")
 	want(errs, "resonhost: there is no such host: \"c\"; there are: a, b\n")
 	_, errs = command(api.ExitFailed, "rollback", "other")
-	want(errs, "resonhost: plugin other: the fleet has no such plugin\n")
+	want(errs, "resonhost: plugin other: the fleet has no such plugin; there is only swap\n")
+	_, errs = command(api.ExitFailed, "rm", "swop")
+	want(errs, "resonhost: plugin swop: the fleet has no such plugin; did you mean \"swap\"\\?\n")
+
+	// A first version that is refused stays until it is forgotten.
+	other := filepath.Join(dir, "other.wasm")
+	if err := os.WriteFile(other, guesttest.Swap(t, guesttest.Version{Tag: "v1"}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs = command(api.ExitPlugins, "push", other)
+	want(errs, "resonhost: other: the roll-out is stopped, .*its manifest's name, swap, is that of plugin swap already.*\n")
+	const hint = "other has never been on all hosts: resonhost fleet rm other forgets it\n"
+	if out, _ = command(0, "ls"); !strings.Contains(out, hint) || strings.Contains(out, "swap has never") {
+		t.Errorf("%s\nlacks %s", out, hint)
+	}
+	out, _ = command(0, "rm", "other")
+	want(out, "other: the fleet has forgotten it\n")
+	if out, _ = command(0, "ls"); strings.Contains(out, "other") {
+		t.Error(out)
+	}
+	out, _ = command(0, "rm", "swap")
+	want(out, `swap: the fleet has forgotten it; hosts serve v1 \([0-9a-f]{12}\) until they end\n`)
 }

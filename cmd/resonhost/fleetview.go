@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,6 +42,8 @@ type fleetHost struct {
 	fleet.HostInfo
 	// Age is how old what the host says is, in seconds.
 	Age float64 `json:"age_seconds"`
+	// Gone is whether the process has ended for all that is known: it is silent, and another has its name.
+	Gone bool `json:"gone"`
 	// Rate is how many of its tasks end a second; nil if that is not known.
 	Rate *float64 `json:"tasks_per_second"`
 
@@ -55,7 +58,7 @@ func (c *fleetClient) look(ctx context.Context, before map[string]fleetHost) (*f
 		return nil, err
 	}
 	for _, h := range hosts {
-		now := fleetHost{HostInfo: h, Age: h.Age.Seconds(), read: v.Time.Add(-h.Age)}
+		now := fleetHost{HostInfo: h, Age: h.Age.Seconds(), Gone: replaced(&h, hosts, c.control.BeatEvery()), read: v.Time.Add(-h.Age)}
 		if was, ok := before[h.Instance]; ok {
 			if passed := now.read.Sub(was.read).Seconds(); passed > 0.1 {
 				rate := float64(grown(h.Tasks, was.Tasks)) / passed
@@ -78,6 +81,26 @@ func (c *fleetClient) look(ctx context.Context, before map[string]fleetHost) (*f
 	q, err := c.control.Queue(ctx)
 	v.Queue = fleetQueue{q.Waiting, q.UnderWay, q.Bytes, q.Oldest.Seconds(), q.Dead}
 	return v, err
+}
+
+// silentBeats is how many signs of life a host must have missed to count as silent.
+const silentBeats = 3
+
+// replaced reports whether a host is silent and another of its name has joined since it did.
+func replaced(h *fleet.HostInfo, hosts []fleet.HostInfo, beatEvery time.Duration) bool {
+	return h.Age > silentBeats*beatEvery && slices.ContainsFunc(hosts, func(o fleet.HostInfo) bool {
+		return o.Host == h.Host && o.Since.After(h.Since) && o.Age < h.Age
+	})
+}
+
+// there returns how many hosts are there.
+func (v *fleetView) there() (n int) {
+	for i := range v.Hosts {
+		if !v.Hosts[i].Gone {
+			n++
+		}
+	}
+	return n
 }
 
 // ls prints a view.
@@ -151,6 +174,8 @@ func (h *fleetHost) state() string {
 	switch {
 	case h.Unreadable != "":
 		return "unreadable"
+	case h.Gone:
+		return "gone"
 	case h.Drained():
 		return "drained"
 	case h.Draining:
@@ -167,7 +192,11 @@ func (v *fleetView) lines() ([]string, error) {
 		oldest = fmt.Sprintf(", the oldest for %.1f s", q.Oldest)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "fleet %s: %s; %s wait, %d under way, %s%s; %s\n\n", v.Fleet, counted(len(v.Hosts), "host"),
+	gone := ""
+	if n := len(v.Hosts) - v.there(); n > 0 {
+		gone = fmt.Sprintf(", %d gone", n)
+	}
+	fmt.Fprintf(&b, "fleet %s: %s%s; %s wait, %d under way, %s%s; %s\n\n", v.Fleet, counted(v.there(), "host"), gone,
 		counted(int(min(q.Waiting, 1<<31)), "frame"), q.UnderWay, humanize.IBytes(q.Bytes), oldest, counted(int(min(q.Dead, 1<<31)), "dead letter"))
 	if v.stale != nil {
 		fmt.Fprintf(&b, "NOT READ for %.0f s: %s\n\n", time.Since(v.Time).Seconds(), printable(v.stale.Error()))
@@ -212,6 +241,11 @@ func (v *fleetView) lines() ([]string, error) {
 			faults = append(faults, fmt.Sprintf("%s is drained, and not there: resonhost fleet drain %s --undo forgets it", printable(name), printable(name)))
 		}
 	}
+	for _, w := range v.Plugins {
+		if w.Current == nil && w.Rollout.State == fleet.RolloutStopped {
+			faults = append(faults, fmt.Sprintf("%s has never been on all hosts: resonhost fleet rm %s forgets it", w.Plugin, w.Plugin))
+		}
+	}
 	return append(strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n"), faults...), nil
 }
 
@@ -231,7 +265,7 @@ func (v *fleetView) plugin(t *tabwriter.Writer, w *fleet.Wanted) {
 		wanted = releaseName(w.Current)
 		for i := range v.Hosts {
 			for _, p := range v.Hosts[i].Plugins {
-				if p.Source == w.Plugin && p.Hash == w.Current.Hash {
+				if p.Source == w.Plugin && p.Hash == w.Current.Hash && !v.Hosts[i].Gone {
 					on++
 				}
 			}
@@ -246,15 +280,15 @@ func (v *fleetView) plugin(t *tabwriter.Writer, w *fleet.Wanted) {
 	case r.State == fleet.RolloutRolling:
 		good := 0
 		for i := range v.Hosts { // and not those that have gone
-			if r.Places[v.Hosts[i].Instance].Step == fleet.StepGood {
+			if r.Places[v.Hosts[i].Instance].Step == fleet.StepGood && !v.Hosts[i].Gone {
 				good++
 			}
 		}
-		state += fmt.Sprintf(", good on %d of %d", good, len(v.Hosts))
+		state += fmt.Sprintf(", good on %d of %d", good, v.there())
 	case r.Reason != "":
 		state += ": " + printable(r.Reason)
 	}
-	fmt.Fprintf(t, "%s\t%s\t%d of %d\t%s\n", w.Plugin, wanted, on, len(v.Hosts), state)
+	fmt.Fprintf(t, "%s\t%s\t%d of %d\t%s\n", w.Plugin, wanted, on, v.there(), state)
 }
 
 // showLive shows lines in place of what a terminal shows.

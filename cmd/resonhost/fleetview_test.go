@@ -45,6 +45,34 @@ func TestFleetViewLines(t *testing.T) {
 	}
 }
 
+// TestReplaced has a host that is silent, and one of its name that has come since.
+func TestReplaced(t *testing.T) {
+	now := time.Now()
+	of := func(name string, since, age time.Duration) fleet.HostInfo {
+		return fleet.HostInfo{Host: name, Instance: name, Since: now.Add(-since), Age: age}
+	}
+	dead := of("a", time.Hour, 8*time.Second)
+	for name, c := range map[string]struct {
+		h, other fleet.HostInfo
+		want     bool
+	}{
+		"a new one":             {dead, of("a", time.Minute, time.Second), true},
+		"the new one itself":    {of("a", time.Minute, time.Second), dead, false},
+		"two that live":         {of("a", time.Hour, 5*time.Second), of("a", time.Minute, time.Second), false},
+		"another name":          {dead, of("b", time.Minute, time.Second), false},
+		"the new one is silent": {dead, of("a", time.Minute, 9*time.Second), false},
+	} {
+		if got := replaced(&c.h, []fleet.HostInfo{c.h, c.other}, 2*time.Second); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	v := &fleetView{Fleet: "default", Hosts: []fleetHost{{HostInfo: dead, Gone: true}, {HostInfo: of("a", time.Minute, 0)}}}
+	lines, err := v.lines()
+	if text := strings.Join(lines, "\n"); err != nil || !strings.HasPrefix(text, "fleet default: 1 host, 1 gone; ") || !strings.Contains(lines[3], "gone") || !strings.Contains(lines[4], "serving") {
+		t.Errorf("%s, error %v", text, err)
+	}
+}
+
 // TestPushAway pushes, and has the server away while the command waits. It says so once, and goes on once the server is back.
 func TestPushAway(t *testing.T) {
 	server := natstest.Start(t)

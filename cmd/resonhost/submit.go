@@ -54,7 +54,8 @@ func submitCommand(std stdio) *cli.Command {
 		UsageText: "resonhost submit TRANSFORM --nats URL [options] < tasks.ndjson",
 		Description: "Reads a task from each line, has hosts of the fleet do them, and writes results as lines\n" +
 			"in the same order. Lines are submitted in frames of up to 64. What is submitted is done, whatever\n" +
-			"becomes of this command: with --key, the same lines may be submitted again for their results.\n\n" + exitCodes,
+			"becomes of this command: with --key, the same lines may be submitted again for their results.\n" +
+			"A transform that no host serves is refused before. Without any host, lines wait for one.\n\n" + exitCodes,
 		Flags:        flags(o.fleetSettings(), o.submitSettings(), o.callSettings()[:2], o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -90,8 +91,14 @@ func (o *options) submitLines(ctx context.Context, transform string, std stdio) 
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := o.served(ctx, f, transform, std.err); err != nil {
+		return err
+	}
 	sub, err := f.Client(o.submit.tenant, host.PriorityNormal).Submit(ctx, o.submit.key, 0)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &exit{api.ExitInterrupted, errInterrupted}
+	case err != nil:
 		return inFlags(err)
 	}
 	defer sub.Close()
@@ -111,6 +118,26 @@ func (o *options) submitLines(ctx context.Context, transform string, std stdio) 
 		return &exit{api.ExitFailed, fmt.Errorf("stopped: %w", err)}
 	case s.failed > 0:
 		return &exit{api.ExitFailed, fmt.Errorf("%d of %s failed; their results say why", s.failed, counted(s.lines, "line"))}
+	}
+	return nil
+}
+
+// served refuses a transform that no host of the fleet serves, before anything is submitted: hosts would leave its frames to one another for
+// long. Lines that may have been submitted before may have results all the same; of those it is told alone. So is it that no host is there.
+func (o *options) served(ctx context.Context, f *fleet.Fleet, transform string, stderr io.Writer) error {
+	err := f.Serves(ctx, transform)
+	unknown := (*host.Error)(nil)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil // what follows ends
+	case errors.As(err, &unknown) && o.submit.key == "":
+		return &exit{api.RuleOf(unknown.Kind).Exit, errors.New(unknown.Message)}
+	case unknown != nil:
+		fmt.Fprintf(stderr, "resonhost: %s\n", printable(unknown.Message))
+	case errors.Is(err, fleet.ErrNoHosts):
+		fmt.Fprintf(stderr, "resonhost: %v; lines are kept until one is, or until --deadline\n", err)
+	default:
+		o.logger(stderr).Debug("which transforms the fleet has cannot be read", "error", err)
 	}
 	return nil
 }

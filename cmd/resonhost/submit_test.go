@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/fleet"
@@ -72,6 +73,54 @@ func TestSubmitIdleInput(t *testing.T) {
 		}
 		interrupt()
 		_ = idle.Close()
+	}
+}
+
+// TestSubmitUnknown submits to a transform that no host serves, and to a fleet without a host. The first is refused before anything is submitted, but
+// with a key, under which there may be results. The second waits. Both are told at once.
+func TestSubmitUnknown(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	f, err := fleet.Open(t.Context(), fleet.Config{URLs: urls, AckWait: time.Second, TaskBytes: 1 << 20, ResultBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	control, err := f.Control(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit := func(until string, args ...string) (code int, errs string) {
+		t.Helper()
+		ctx, interrupt := context.WithCancel(t.Context())
+		defer interrupt()
+		out, told, ended := &printed{}, &printed{}, make(chan int)
+		go func() {
+			ended <- run(ctx, append([]string{"resonhost", "submit", "--nats", urls}, args...), strings.NewReader("{}\n"), out, told)
+		}()
+		if until != "" {
+			told.await(t, until, 1)
+			interrupt()
+		}
+		return <-ended, told.String()
+	}
+	const none = "resonhost: no host of the fleet is there; lines are kept until one is, or until --deadline\n"
+	if code, errs := submit(none, "swop"); code != api.ExitInterrupted || !strings.HasPrefix(errs, none) {
+		t.Errorf("without a host: code %d, %s", code, errs)
+	}
+	before, err := control.Queue(t.Context())
+	if err != nil {
+		t.Errorf("%+v, error %v", before, err)
+	}
+	ofFleet(t, urls, "a")
+	const unknown = "resonhost: no host of the fleet serves a transform \"swop\"\n"
+	if code, errs := submit("", "swop"); code != api.ExitUsage || errs != unknown {
+		t.Errorf("code %d, %s", code, errs)
+	}
+	if q, err := control.Queue(t.Context()); err != nil || q.Bytes != before.Bytes {
+		t.Errorf("%+v, error %v", q, err)
+	}
+	if code, errs := submit(unknown, "swop", "--key", "k"); code != api.ExitInterrupted || !strings.HasPrefix(errs, unknown) {
+		t.Errorf("with a key: code %d, %s", code, errs)
 	}
 }
 
