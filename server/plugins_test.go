@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,10 +9,51 @@ import (
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/guesttest"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/plugins/cascade"
 	"github.com/resonhost/resonhost/resonance"
 	"github.com/resonhost/resonhost/server"
 )
+
+// TestLoading asks for a transform while a plugin is loaded that may have it.
+func TestLoading(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	h := hosted.Start(t, host.Config{StartEmpty: true, Accept: func(context.Context, host.Source) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	}})
+	s, err := server.New(h, resonance.Codecs(), server.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/v1/transforms/swap", strings.NewReader("x"))
+		r.Header.Set("Content-Type", "text/plain")
+		s.Handler().ServeHTTP(w, r)
+		return w
+	}
+	if w := run(); w.Code != http.StatusNotFound {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	deployed := make(chan error)
+	go func() {
+		_, err := h.Deploy(t.Context(), host.Source{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})})
+		deployed <- err
+	}()
+	<-entered
+	if w := run(); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "being loaded, and may have it: swap") {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	close(release)
+	if err := <-deployed; err != nil {
+		t.Error(err)
+	}
+	if w := run(); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
 
 func TestChangePlugins(t *testing.T) {
 	sandbox := host.Config{Plugins: []host.Source{{Name: "file", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}}}

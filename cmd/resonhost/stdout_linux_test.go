@@ -40,12 +40,12 @@ func TestTokenTakenBack(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer full.Close()
 			for _, flag := range []string{"--json=false", "--json"} {
-				full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer full.Close()
 				var stderr bytes.Buffer
 				code := run(t.Context(), []string{"resonhost", "token", "new", "--name", "n", "--scopes", "call", "--tokens", tokens, flag}, nil, full, &stderr)
 				if code != api.ExitFailed || !strings.HasSuffix(stderr.String(), "no space left on device\n") {

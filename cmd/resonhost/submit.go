@@ -129,7 +129,7 @@ func (o *options) served(ctx context.Context, f *fleet.Fleet, transform string, 
 	unknown := (*host.Error)(nil)
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return nil // what follows ends
+		return nil //nolint:nilerr // what follows ends, too
 	case errors.As(err, &unknown) && o.submit.key == "":
 		return &exit{api.RuleOf(unknown.Kind).Exit, errors.New(unknown.Message)}
 	case unknown != nil:
