@@ -15,6 +15,7 @@ type Stats struct {
 	Time         time.Time     `json:"time" doc:"When the answer was made."`
 	Started      time.Time     `json:"started" doc:"When the server was; all counters count from then, and anew where it differs from that of an answer before."`
 	Draining     bool          `json:"draining" doc:"Whether the server is about to end."`
+	Fleet        string        `json:"fleet,omitempty" doc:"The fleet that the host is of; left out of a host of none."`
 	Workers      int           `json:"workers" doc:"How many tasks run at once."`
 	Active       int           `json:"active" doc:"How many do."`
 	Reserve      int           `json:"reserve" doc:"How many urgent tasks run beyond that."`

@@ -74,6 +74,7 @@ func TestIdentity(t *testing.T) {
 		"POST /v1/transforms/{name}":          "caller",
 		"GET /v1/plugins":                     "reader",
 		"GET /v1/stats":                       "reader",
+		"GET /v1/fleet":                       "reader",
 		"GET /v1/self":                        "anybody",
 		"POST /v1/jobs":                       "caller",
 		"GET /v1/jobs":                        "caller",

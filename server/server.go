@@ -100,6 +100,8 @@ type Options struct {
 	// EventHub bounds the streams of Events, and of what else the caller streams with it; default
 	// one of its own. SetDraining drains it.
 	EventHub *events.Hub
+	// Fleet is the fleet that the host is of, for GET /v1/fleet; default none.
+	Fleet Fleet
 	// Routes are served beside the server's own, and as these are: they are in what GET / lists,
 	// their parameters and methods are checked, and their requests are counted.
 	Routes []Route

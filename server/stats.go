@@ -18,6 +18,9 @@ func (s *Server) stats(w http.ResponseWriter, r *http.Request) {
 	}
 	out := api.StatsOf(time.Now().UTC(), s.host.Stats(), queues)
 	out.Started, out.Draining = s.started, s.isDraining()
+	if s.opts.Fleet != nil {
+		out.Fleet = s.opts.Fleet.Name()
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeList(w, out)
 }

@@ -14,7 +14,7 @@ import (
 
 // table returns all routes: the server's own, and those of Options.
 func (s *Server) table() []Route {
-	return slices.Concat(s.taskRoutes(), s.jobRoutes(), s.pluginRoutes(), s.stateRoutes(), s.logRoutes(), s.eventRoutes(), s.operatorRoutes(), s.extended())
+	return slices.Concat(s.taskRoutes(), s.jobRoutes(), s.pluginRoutes(), s.stateRoutes(), s.fleetRoutes(), s.logRoutes(), s.eventRoutes(), s.operatorRoutes(), s.extended())
 }
 
 // text is the body of answers for people and probes.

@@ -49,18 +49,10 @@ func testLooks(t *testing.T, d *dashboardTest) {
 				b.click("button", "Run")
 				b.awaitText("h3", "Octave resonance")
 			}
-			if wide := eval[[]string](b, `document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest('.scroll, pre')).map((e) => e.outerHTML.slice(0, 120)) : []`); len(wide) > 0 {
-				t.Errorf("%s of %s is wider than its %d pixels: %q", page.name, c.name, c.width, wide)
-			}
 			if slices.Contains([]string{"overview", "plugins", "transforms", "cascade", "network"}, page.name) {
 				testSteady(t, b, page.name+" of "+c.name)
 			}
-			if cut := eval[[]string](b, clipped); len(cut) > 0 {
-				t.Errorf("%s of %s: text is cut off: %q", page.name, c.name, cut)
-			}
-			if pale := eval[[]string](b, contrast); len(pale) > 0 {
-				t.Errorf("%s of %s: text too pale: %q", page.name, c.name, pale)
-			}
+			looksWell(t, b, page.name+" of "+c.name)
 			b.eval0(`scrollTo(0, document.body.scrollHeight)`)
 			b.shot(page.name + "-below-" + c.name)
 			b.eval0(`scrollTo(0, 0)`)
@@ -69,6 +61,20 @@ func testLooks(t *testing.T, d *dashboardTest) {
 	}
 	if err := os.Remove(filepath.Join(d.dir, "broken.wasm")); err != nil {
 		t.Error(err)
+	}
+}
+
+// looksWell has a page be no wider than its window, and all text be whole and stand out.
+func looksWell(t *testing.T, b *tab, name string) {
+	t.Helper()
+	if wide := eval[[]string](b, `document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest('.scroll, pre')).map((e) => e.outerHTML.slice(0, 120)) : []`); len(wide) > 0 {
+		t.Errorf("%s is wider than its window: %q", name, wide)
+	}
+	if cut := eval[[]string](b, clipped); len(cut) > 0 {
+		t.Errorf("%s: text is cut off: %q", name, cut)
+	}
+	if pale := eval[[]string](b, contrast); len(pale) > 0 {
+		t.Errorf("%s: text too pale: %q", name, pale)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/fleet"
@@ -18,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/value"
+	"github.com/resonhost/resonhost/server"
 )
 
 // ownServer is the value of --nats for a server in this process.
@@ -160,6 +159,7 @@ type member struct {
 	control *fleet.Control
 	worker  *fleet.Worker // nil before add, as member
 	member  *fleet.Member
+	seen    *fleetSeen
 	log     *slog.Logger
 }
 
@@ -191,6 +191,7 @@ func (f *fleetOptions) reach(ctx context.Context, log *slog.Logger) (_ *member, 
 	if m.control, err = m.fleet.Control(ctx); err != nil {
 		return nil, err
 	}
+	m.seen = newFleetSeen(m.control, m.fleet.Name())
 	m.log = log
 	return m, nil
 }
@@ -227,11 +228,13 @@ func (m *member) gone() <-chan struct{} {
 	return m.fleet.Gone()
 }
 
-func (m *member) collectors() []prometheus.Collector {
+// serve has a server show the fleet, with its metrics.
+func (m *member) serve(o *server.Options) {
 	if m == nil {
-		return nil
+		return
 	}
-	return []prometheus.Collector{fleet.NewCollector(m.worker), fleet.NewMemberCollector(m.member)}
+	o.Fleet = m.seen
+	o.Collectors = append(o.Collectors, fleet.NewCollector(m.worker), fleet.NewMemberCollector(m.member))
 }
 
 // close takes no more frames, and waits for those under way as long as ctx lasts.

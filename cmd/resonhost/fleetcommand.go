@@ -115,7 +115,7 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 	if err != nil {
 		return err
 	}
-	c := &fleetClient{control: control, name: conn.Name(), json: o.json, std: std, opts: f}
+	c := &fleetClient{control: control, eye: fleetEye{control: control, name: conn.Name()}, json: o.json, std: std, opts: f}
 	switch verb {
 	case "push":
 		err = c.push(ctx, rest[0])
@@ -139,7 +139,7 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 // fleetClient does the commands of a fleet.
 type fleetClient struct {
 	control *fleet.Control
-	name    string
+	eye     fleetEye
 	json    bool
 	std     stdio
 	opts    *fleetCommands
@@ -210,7 +210,7 @@ func (c *fleetClient) seeThrough(ctx context.Context, w *fleet.Wanted) error {
 		c.tellSteps(w, told)
 		switch w.Rollout.State {
 		case fleet.RolloutDone:
-			return c.tell(w, "%s: all hosts serve %s\n", w.Plugin, releaseName(&w.Rollout.Release))
+			return c.tell(w, "%s: all hosts serve %s\n", w.Plugin, releaseName(w.Rollout.Release.Version, w.Rollout.Release.Hash))
 		case fleet.RolloutStopped:
 			if err := c.tell(w, ""); err != nil {
 				return err
@@ -245,18 +245,18 @@ func (c *fleetClient) tellSteps(w *fleet.Wanted, told map[string]fleet.Step) {
 // tell prints a record as JSON, or else a text.
 func (c *fleetClient) tell(w *fleet.Wanted, form string, args ...any) error {
 	if c.json {
-		return terminal.Encode(c.std.out, w)
+		return terminal.Encode(c.std.out, fleetPlugin(w))
 	}
 	_, err := fmt.Fprintf(c.std.out, form, args...)
 	return err
 }
 
 // releaseName is a release in words.
-func releaseName(r *fleet.Release) string {
-	if r.Version == "" {
-		return r.Hash[:min(12, len(r.Hash))]
+func releaseName(version, hash string) string {
+	if version == "" {
+		return fmt.Sprintf("%.12s", hash)
 	}
-	return fmt.Sprintf("%s (%.12s)", printable(r.Version), r.Hash)
+	return fmt.Sprintf("%s (%.12s)", printable(version), hash)
 }
 
 // rollback stops a roll-out, or goes back.
@@ -271,7 +271,7 @@ func (c *fleetClient) rollback(ctx context.Context, plugin string) error {
 	if w.Current == nil {
 		return c.tell(w, "%s: the roll-out is stopped; hosts go back to what they had\n", w.Plugin)
 	}
-	return c.tell(w, "%s: all hosts go back to %s\n", w.Plugin, releaseName(w.Current))
+	return c.tell(w, "%s: all hosts go back to %s\n", w.Plugin, releaseName(w.Current.Version, w.Current.Hash))
 }
 
 // near adds to the error of a plugin that the fleet does not have which one may have been meant.
@@ -302,7 +302,7 @@ func (c *fleetClient) remove(ctx context.Context, plugin string) error {
 	if w.Current == nil {
 		return c.tell(w, "%s: the fleet has forgotten it\n", w.Plugin)
 	}
-	return c.tell(w, "%s: the fleet has forgotten it; hosts serve %s until they end\n", w.Plugin, releaseName(w.Current))
+	return c.tell(w, "%s: the fleet has forgotten it; hosts serve %s until they end\n", w.Plugin, releaseName(w.Current.Version, w.Current.Hash))
 }
 
 // drain drains hosts of a name, and waits until they are.
@@ -322,7 +322,7 @@ func (c *fleetClient) drain(ctx context.Context, name string) error {
 		switch {
 		case !through:
 		case c.json:
-			return terminal.Encode(c.std.out, hosts)
+			return terminal.Encode(c.std.out, fleetHosts(hosts, c.control.BeatEvery()))
 		case c.opts.undo:
 			_, err = fmt.Fprintf(c.std.out, "%s takes frames\n", printable(name))
 			return err

@@ -85,7 +85,7 @@ func TestFleetCommand(t *testing.T) {
 
 	version(guesttest.Version{Tag: "v3"})
 	out, _ = command(0, "push", file, "--watch", "1ms", "--share", "1", "--json")
-	var w fleet.Wanted
+	var w api.FleetPlugin
 	if err := json.Unmarshal([]byte(out), &w); err != nil || w.Current.Version != "v3" || w.Previous.Version != "v1" {
 		t.Errorf("%s, error %v", out, err)
 	}
@@ -103,7 +103,7 @@ func TestFleetCommand(t *testing.T) {
 	out, _ = command(0, "drain", "b", "--undo")
 	want(out, "b takes frames\n")
 	out, _ = command(0, "top", "--once", "--json")
-	var v fleetView
+	var v api.Fleet
 	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v.Hosts) != 2 || v.Hosts[0].Rate == nil || len(v.Drained) != 0 || len(v.Plugins) != 1 {
 		t.Errorf("%s, error %v", out, err)
 	}

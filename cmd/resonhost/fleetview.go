@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,92 +10,31 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
 
-	"github.com/resonhost/resonhost/fleet"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/internal/terminal"
 	"github.com/resonhost/resonhost/internal/wait"
 )
 
-// fleetView is what a fleet does at a moment.
+// fleetView is what a fleet does at a moment, as a terminal shows it.
 type fleetView struct {
-	Time    time.Time            `json:"time"`
-	Fleet   string               `json:"fleet"`
-	Queue   fleetQueue           `json:"queue"`
-	Hosts   []fleetHost          `json:"hosts"`
-	Plugins []*fleet.Wanted      `json:"plugins"`
-	Drained []string             `json:"drained"` // names of hosts that are to take no frames, there or not
-	stale   error                // why it is not of now; nil if it is
-	before  map[string]fleetHost // by the number of their process
+	*api.Fleet
+
+	stale error // why it is not of now; nil if it is
 }
 
-// fleetQueue is what waits in the fleet.
-type fleetQueue struct {
-	Waiting  uint64  `json:"waiting"`
-	UnderWay int     `json:"under_way"`
-	Bytes    uint64  `json:"bytes"`
-	Oldest   float64 `json:"oldest_seconds"`
-	Dead     uint64  `json:"dead_letters"`
-}
-
-// fleetHost is a host in a view.
-type fleetHost struct {
-	fleet.HostInfo
-	// Age is how old what the host says is, in seconds.
-	Age float64 `json:"age_seconds"`
-	// Gone is whether the process has ended for all that is known: it is silent, and another has its name.
-	Gone bool `json:"gone"`
-	// Rate is how many of its tasks end a second; nil if that is not known.
-	Rate *float64 `json:"tasks_per_second"`
-
-	read time.Time
-}
-
-// look looks at the fleet. Of hosts that were there before it has the rates since then.
-func (c *fleetClient) look(ctx context.Context, before map[string]fleetHost) (*fleetView, error) {
-	v := &fleetView{Time: time.Now(), Fleet: c.name, Hosts: []fleetHost{}, Drained: []string{}, before: make(map[string]fleetHost)}
-	hosts, err := c.control.Hosts(ctx)
+// look looks at the fleet.
+func (c *fleetClient) look(ctx context.Context) (*fleetView, error) {
+	f, err := c.eye.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range hosts {
-		now := fleetHost{HostInfo: h, Age: h.Age.Seconds(), Gone: replaced(&h, hosts, c.control.BeatEvery()), read: v.Time.Add(-h.Age)}
-		if was, ok := before[h.Instance]; ok {
-			if passed := now.read.Sub(was.read).Seconds(); passed > 0.1 {
-				rate := float64(grown(h.Tasks, was.Tasks)) / passed
-				now.Rate = &rate
-			} else {
-				now.Rate, now.read = was.Rate, was.read // it has said nothing since
-			}
-		}
-		v.Hosts = append(v.Hosts, now)
-		v.before[h.Instance] = now
-	}
-	if v.Plugins, err = c.control.Plugins(ctx); err != nil {
-		return nil, err
-	}
-	drained, err := c.control.Drained(ctx)
-	if err != nil {
-		return nil, err
-	}
-	v.Drained = append(v.Drained, drained...)
-	q, err := c.control.Queue(ctx)
-	v.Queue = fleetQueue{q.Waiting, q.UnderWay, q.Bytes, q.Oldest.Seconds(), q.Dead}
-	return v, err
-}
-
-// silentBeats is how many signs of life a host must have missed to count as silent.
-const silentBeats = 3
-
-// replaced reports whether a host is silent and another of its name has joined since it did.
-func replaced(h *fleet.HostInfo, hosts []fleet.HostInfo, beatEvery time.Duration) bool {
-	return h.Age > silentBeats*beatEvery && slices.ContainsFunc(hosts, func(o fleet.HostInfo) bool {
-		return o.Host == h.Host && o.Since.After(h.Since) && o.Age < h.Age
-	})
+	return &fleetView{Fleet: f}, nil
 }
 
 // there returns how many hosts are there.
 func (v *fleetView) there() (n int) {
 	for i := range v.Hosts {
-		if !v.Hosts[i].Gone {
+		if v.Hosts[i].State != api.FleetHostGone {
 			n++
 		}
 	}
@@ -105,7 +43,7 @@ func (v *fleetView) there() (n int) {
 
 // ls prints a view.
 func (c *fleetClient) ls(ctx context.Context) error {
-	v, err := c.look(ctx, nil)
+	v, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,7 +53,7 @@ func (c *fleetClient) ls(ctx context.Context) error {
 // show prints a view as JSON, text, or text in place of what a terminal shows.
 func (c *fleetClient) show(v *fleetView, live bool) error {
 	if c.json {
-		return terminal.Encode(c.std.out, v)
+		return terminal.Encode(c.std.out, v.Fleet)
 	}
 	lines, err := v.lines()
 	if err != nil {
@@ -134,7 +72,7 @@ func (c *fleetClient) top(ctx context.Context) error {
 	if live && !term.IsTerminal(int(c.std.out.Fd())) {
 		return usagef("fleet top: standard output is no terminal; --once prints one view, --json one a line")
 	}
-	v, err := c.look(ctx, nil)
+	v, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +88,7 @@ func (c *fleetClient) top(ctx context.Context) error {
 			}
 			return nil
 		}
-		now, err := c.look(ctx, v.before)
+		now, err := c.look(ctx)
 		switch {
 		case err == nil:
 			v = now
@@ -169,21 +107,6 @@ func (c *fleetClient) top(ctx context.Context) error {
 	}
 }
 
-// state is what a host does, in a word.
-func (h *fleetHost) state() string {
-	switch {
-	case h.Unreadable != "":
-		return "unreadable"
-	case h.Gone:
-		return "gone"
-	case h.Drained():
-		return "drained"
-	case h.Draining:
-		return "draining"
-	}
-	return "serving"
-}
-
 // lines are the view as text.
 func (v *fleetView) lines() ([]string, error) {
 	q := &v.Queue
@@ -196,7 +119,7 @@ func (v *fleetView) lines() ([]string, error) {
 	if n := len(v.Hosts) - v.there(); n > 0 {
 		gone = fmt.Sprintf(", %d gone", n)
 	}
-	fmt.Fprintf(&b, "fleet %s: %s%s; %s wait, %d under way, %s%s; %s\n\n", v.Fleet, counted(v.there(), "host"), gone,
+	fmt.Fprintf(&b, "fleet %s: %s%s; %s wait, %d under way, %s%s; %s\n\n", v.Name, counted(v.there(), "host"), gone,
 		counted(int(min(q.Waiting, 1<<31)), "frame"), q.UnderWay, humanize.IBytes(q.Bytes), oldest, counted(int(min(q.Dead, 1<<31)), "dead letter"))
 	if v.stale != nil {
 		fmt.Fprintf(&b, "NOT READ for %.0f s: %s\n\n", time.Since(v.Time).Seconds(), printable(v.stale.Error()))
@@ -214,14 +137,14 @@ func (v *fleetView) lines() ([]string, error) {
 			}
 			plugins = append(plugins, name)
 			if p.Failure != "" {
-				faults = append(faults, fmt.Sprintf("%s: %s is not as the fleet wants it: %s", printable(h.Host), printable(p.Source), printable(p.Failure)))
+				faults = append(faults, fmt.Sprintf("%s: %s is not as the fleet wants it: %s", printable(h.Name), printable(p.Source), printable(p.Failure)))
 			}
 		}
 		rate := "-"
 		if h.Rate != nil {
 			rate = perSecond(*h.Rate)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%d\t%d\t%d\t%d\t%s\t%.1fs ago\t%s\n", printable(h.Host), h.state(), h.Active, h.Workers, h.Waiting,
+		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%d\t%d\t%d\t%d\t%s\t%.1fs ago\t%s\n", printable(h.Name), h.State, h.Active, h.Workers, h.Waiting,
 			h.Frames, h.Tasks, h.Failed, rate, h.Age, dash(strings.Join(plugins, ", ")))
 	}
 	if err := t.Flush(); err != nil {
@@ -229,8 +152,8 @@ func (v *fleetView) lines() ([]string, error) {
 	}
 	if len(v.Plugins) > 0 {
 		fmt.Fprintln(t, "\nPLUGIN\tALL SERVE\tON HOSTS\tROLL-OUT")
-		for _, w := range v.Plugins {
-			v.plugin(t, w)
+		for i := range v.Plugins {
+			v.plugin(t, &v.Plugins[i])
 		}
 		if err := t.Flush(); err != nil {
 			return nil, err
@@ -241,8 +164,8 @@ func (v *fleetView) lines() ([]string, error) {
 			faults = append(faults, fmt.Sprintf("%s is drained, and not there: resonhost fleet drain %s --undo forgets it", printable(name), printable(name)))
 		}
 	}
-	for _, w := range v.Plugins {
-		if w.Current == nil && w.Rollout.State == fleet.RolloutStopped {
+	for i := range v.Plugins {
+		if w := &v.Plugins[i]; w.Current == nil && w.Rollout.State == api.FleetStopped {
 			faults = append(faults, fmt.Sprintf("%s has never been on all hosts: resonhost fleet rm %s forgets it", w.Plugin, w.Plugin))
 		}
 	}
@@ -251,7 +174,7 @@ func (v *fleetView) lines() ([]string, error) {
 
 func (v *fleetView) has(name string) bool {
 	for i := range v.Hosts {
-		if v.Hosts[i].Host == name {
+		if v.Hosts[i].Name == name {
 			return true
 		}
 	}
@@ -259,13 +182,13 @@ func (v *fleetView) has(name string) bool {
 }
 
 // plugin prints a row about what is wanted of a plugin.
-func (v *fleetView) plugin(t *tabwriter.Writer, w *fleet.Wanted) {
+func (v *fleetView) plugin(t *tabwriter.Writer, w *api.FleetPlugin) {
 	wanted, on := "-", 0
 	if w.Current != nil {
-		wanted = releaseName(w.Current)
+		wanted = releaseName(w.Current.Version, w.Current.Hash)
 		for i := range v.Hosts {
 			for _, p := range v.Hosts[i].Plugins {
-				if p.Source == w.Plugin && p.Hash == w.Current.Hash && !v.Hosts[i].Gone {
+				if p.Source == w.Plugin && p.Hash == w.Current.Hash && v.Hosts[i].State != api.FleetHostGone {
 					on++
 				}
 			}
@@ -273,14 +196,14 @@ func (v *fleetView) plugin(t *tabwriter.Writer, w *fleet.Wanted) {
 	}
 	r := &w.Rollout
 	state := string(r.State)
-	if r.State != fleet.RolloutDone {
-		state += " " + releaseName(&r.Release)
+	if r.State != api.FleetDone {
+		state += " " + releaseName(r.Release.Version, r.Release.Hash)
 	}
 	switch {
-	case r.State == fleet.RolloutRolling:
+	case r.State == api.FleetRolling:
 		good := 0
 		for i := range v.Hosts { // and not those that have gone
-			if r.Places[v.Hosts[i].Instance].Step == fleet.StepGood && !v.Hosts[i].Gone {
+			if r.Places[v.Hosts[i].Instance].Step == api.FleetGood && v.Hosts[i].State != api.FleetHostGone {
 				good++
 			}
 		}

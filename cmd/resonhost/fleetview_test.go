@@ -17,17 +17,17 @@ import (
 
 // TestFleetViewLines has a view that could not be read again, and a roll-out that hosts have found good of which two have gone.
 func TestFleetViewLines(t *testing.T) {
-	good := func(names ...string) map[string]fleet.Place {
-		places := make(map[string]fleet.Place)
+	good := func(names ...string) map[string]api.FleetPlace {
+		places := make(map[string]api.FleetPlace)
 		for _, n := range names {
-			places[n] = fleet.Place{Host: n, Step: fleet.StepGood}
+			places[n] = api.FleetPlace{Host: n, Step: api.FleetGood}
 		}
 		return places
 	}
-	v := &fleetView{
-		Time: time.Now().Add(-time.Minute), Fleet: "default", Hosts: []fleetHost{{HostInfo: fleet.HostInfo{Host: "a", Instance: "a"}}, {HostInfo: fleet.HostInfo{Host: "b", Instance: "b"}}},
-		Plugins: []*fleet.Wanted{{Plugin: "swap", Rollout: fleet.Rollout{State: fleet.RolloutRolling, Places: good("a", "c", "d"), Release: fleet.Release{Version: "v2", Hash: strings.Repeat("a", 64)}}}},
-	}
+	v := &fleetView{Fleet: &api.Fleet{
+		Time: time.Now().Add(-time.Minute), Name: "default", Hosts: []api.FleetHost{{Name: "a", Instance: "a"}, {Name: "b", Instance: "b"}},
+		Plugins: []api.FleetPlugin{{Plugin: "swap", Rollout: api.FleetRollout{State: api.FleetRolling, Places: good("a", "c", "d"), Release: api.FleetRelease{Version: "v2", Hash: strings.Repeat("a", 64)}}}},
+	}}
 	lines := func() string {
 		t.Helper()
 		list, err := v.lines()
@@ -66,7 +66,7 @@ func TestReplaced(t *testing.T) {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
-	v := &fleetView{Fleet: "default", Hosts: []fleetHost{{HostInfo: dead, Gone: true}, {HostInfo: of("a", time.Minute, 0)}}}
+	v := &fleetView{Fleet: &api.Fleet{Name: "default", Hosts: fleetHosts([]fleet.HostInfo{dead, of("a", time.Minute, 0)}, 2*time.Second)}}
 	lines, err := v.lines()
 	if text := strings.Join(lines, "\n"); err != nil || !strings.HasPrefix(text, "fleet default: 1 host, 1 gone; ") || !strings.Contains(lines[3], "gone") || !strings.Contains(lines[4], "serving") {
 		t.Errorf("%s, error %v", text, err)

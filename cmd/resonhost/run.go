@@ -149,7 +149,7 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 	}
 	f.traces.server(&opts)
 	member := f.member
-	opts.Collectors = append(opts.Collectors, member.collectors()...)
+	member.serve(&opts)
 	srv, networks, err := o.newServer(h, opts)
 	if err != nil {
 		return errors.Join(err, member.close(ctx), h.Close(context.WithoutCancel(ctx)))

@@ -196,7 +196,7 @@ func (s *service) do(t *testing.T, r request) (valid bool, status int, kind host
 		t.Errorf("%s %s: status %d with Retry-After %q", r.method, r.path, resp.StatusCode, again)
 	}
 	// What no operation of the document is, has answers that no operation has.
-	beyond := problem.Kind == api.KindMethodNotAllowed || problem.Kind == api.KindNotFound && !strings.HasPrefix(r.path, "/v1/plugins/") && !strings.HasPrefix(r.path, "/ui/")
+	beyond := problem.Kind == api.KindMethodNotAllowed || problem.Kind == api.KindNotFound && !strings.HasPrefix(r.path, "/v1/plugins/") && r.path != "/v1/fleet" && !strings.HasPrefix(r.path, "/ui/")
 	if !beyond {
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 		s.heads.check(t, r, resp)
@@ -246,6 +246,7 @@ func TestConforms(t *testing.T) {
 		{request{method: "GET", path: "/v1/plugins"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/transforms"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/self"}, true, 200, ""},
+		{request{method: "GET", path: "/v1/fleet"}, true, 404, api.KindNotFound},
 		{request{method: "POST", path: "/v1/transforms/hostile.loglevel", contentType: octets, body: "!"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/logs/hostile?tail=1"}, true, 200, ""},
 		{request{method: "GET", path: "/v1/logs/hostile?tail=257"}, true, 400, host.KindInvalidArgument},

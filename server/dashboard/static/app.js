@@ -13,6 +13,7 @@ import transforms, { extend } from './pages/transforms.js';
 import jobs from './pages/jobs.js';
 import events from './pages/events.js';
 import logs from './pages/logs.js';
+import fleet, { there } from './pages/fleet.js';
 
 const pages = [
   { id: '', title: 'Overview', icon: 'overview', mount: overview },
@@ -21,6 +22,7 @@ const pages = [
   { id: 'jobs', title: 'Jobs', icon: 'jobs', mount: jobs },
   { id: 'events', title: 'Events', icon: 'events', mount: events },
   { id: 'logs', title: 'Logs', icon: 'logs', mount: logs },
+  { id: 'fleet', title: 'Fleet', icon: 'fleet', mount: fleet, there }, // the last, so that none moves when it comes
 ];
 
 const main = document.getElementById('main');
@@ -65,7 +67,7 @@ function decode(part) {
 }
 
 function navigation() {
-  put(nav, pages.map((page) => h('li', {}, h('a', { href: `#/${page.id}`, 'data-page': page.id }, icon(page.icon), h('span', {}, page.title)))));
+  put(nav, pages.map((page) => h('li', { hidden: page.there && !page.there() }, h('a', { href: `#/${page.id}`, 'data-page': page.id }, icon(page.icon), h('span', {}, page.title)))));
 }
 
 const dot = h('span', { class: 'dot', 'aria-hidden': 'true' });
@@ -80,6 +82,7 @@ function status() {
   dot.className = `dot ${mood}`;
   say(state, live.signedOut ? 'Not signed in' : live.gone ? 'No answer' : live.denied ? 'No access' : !live.stats ? 'Connecting' : live.stats.draining ? 'Draining' : 'Live');
   say(uptime, live.stats && !live.gone ? `up ${span(new Date(live.stats.time) - new Date(live.stats.started))}` : '');
+  for (const link of nav.querySelectorAll('a[data-page="fleet"]')) link.parentElement.hidden = !there();
   signOut.hidden = token.get() === null;
   document.body.classList.toggle('stale', live.gone !== null || live.signedOut);
   const kind = live.signedOut ? 'out' : live.gone ? 'gone' : live.denied ? 'denied' : '';

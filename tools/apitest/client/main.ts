@@ -44,6 +44,8 @@ assert.deepEqual(listed.map((t) => t.name), ["cascade", "tick.connection", "tick
 const plugins = given(await client.GET("/v1/plugins")).plugins;
 assert.deepEqual(plugins.map((p) => p.name), ["cascade", "tick"]);
 assert(given(await client.GET("/v1/stats")).workers > 0);
+const fleet = await client.GET("/v1/fleet"); // of a host of none
+assert.equal(fleet.error?.kind, "not_found");
 const log = given(await client.GET("/v1/logs/{name}", { params: { path: { name: "cascade" }, query: { tail: "5" } } }));
 assert.deepEqual([log.plugin, log.lines], ["cascade", []]);
 const self = given(await client.GET("/v1/self"));
