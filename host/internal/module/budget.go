@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/tetratelabs/wazero/api"
@@ -11,11 +12,17 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module/memory"
 )
 
-// Budget bounds the linear memory of many instances together.
+// Budget bounds the linear memory of many instances together, and their native stacks while calls use them.
 type Budget struct {
 	limit uint64
 	held  atomic.Uint64
+	// loose is how many bytes of grown stacks were let go since [Budget.Tidy] last freed them, and looked
+	// how many these were when it last looked.
+	loose, looked atomic.Uint64
 }
+
+// looseStacks is from how many bytes on stacks that were let go are worth a collection of garbage.
+const looseStacks = 32 << 20
 
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit uint64) *Budget { return &Budget{limit: limit} }
@@ -39,6 +46,23 @@ func (b *Budget) take(n uint64) bool {
 }
 
 func (b *Budget) give(n uint64) { b.held.Add(-n) }
+
+// loosen notes that a stack of so many bytes was let go. It is garbage, and so are those that it was copied
+// from as it grew, which are about as large together.
+func (b *Budget) loosen(size uint64) { b.loose.Add(2 * size) }
+
+// Tidy gives stacks that were let go back to the system, if they are many and none was since it was last
+// called, and reports whether it did. Go itself collects garbage only when the heap has doubled, by a
+// size that had these stacks in it, or after two minutes, and gives memory back after two more. It may be
+// called concurrently. While calls go on to let go of stacks, it leaves the garbage to Go.
+func (b *Budget) Tidy() bool {
+	loose := b.loose.Load()
+	if loose < looseStacks || b.looked.Swap(loose) != loose || !b.loose.CompareAndSwap(loose, 0) {
+		return false
+	}
+	debug.FreeOSMemory()
+	return true
+}
 
 // ErrBudget is wrapped by the error of an instance for which the [Budget] has no
 // room.

@@ -59,7 +59,8 @@ func (in *Instance) tooDeep(kind FaultKind, format string, args ...any) *Fault {
 // letGo has a new stack made for the next call, unless the function's is small, and gives back
 // what was taken of the budget for it. After a call that ended early, calls nest in none again.
 func (in *Instance) letGo(f *function, early bool) {
-	if f.stack.size() > keptStack {
+	if size := f.stack.size(); size > keptStack {
+		in.quota.budget.loosen(size)
 		f.find()
 	}
 	if w := &in.watch; w.depths > w.shallow || early && w.depth != nil { // the host had a look at it

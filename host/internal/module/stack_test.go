@@ -73,6 +73,33 @@ func TestStack(t *testing.T) {
 	}
 }
 
+// TestTidy has the stack of a deep call go back to the system once no call lets go of another.
+func TestTidy(t *testing.T) {
+	opts := options()
+	opts.CallDepth, opts.StackLimit = 65_536, 80<<20
+	in := instantiate(t, load(t, "deep", opts))
+	resident := func() uint64 {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapSys - stats.HeapReleased
+	}
+	if opts.Budget.Tidy() {
+		t.Error("there was something to free before the first call")
+	}
+	before := held()
+	if err := deep(t, in, 60_000); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false} { // at the first look it may be that calls go on
+		if got := opts.Budget.Tidy(); got != want {
+			t.Errorf("look %d: freed %v", i, got)
+		}
+	}
+	if after := resident(); after > before+16<<20 {
+		t.Errorf("%d bytes are held, %d before", after, before)
+	}
+}
+
 func TestStackLimits(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -52,6 +52,8 @@ type Config[T any] struct {
 	// IdleTimeout is how long an instance beyond Min may lie idle; 0 is for
 	// ever.
 	IdleTimeout time.Duration
+	// Look is called at each look for instances to evict, four times an IdleTimeout; nil is not.
+	Look func()
 }
 
 // Pool keeps instances. Its methods may be called concurrently.
@@ -186,6 +188,9 @@ func (p *Pool[T]) maintain(ctx context.Context) {
 			_ = p.fill(ctx, p.cfg.Min)
 		case <-tick:
 			p.evict()
+			if p.cfg.Look != nil {
+				p.cfg.Look()
+			}
 		}
 	}
 }

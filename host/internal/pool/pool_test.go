@@ -351,6 +351,8 @@ func TestEvictsIdleDownToMin(t *testing.T) {
 		var f factory
 		cfg := f.config(1, 4)
 		cfg.IdleTimeout = time.Minute
+		var looks atomic.Int64
+		cfg.Look = func() { looks.Add(1) }
 		p := open(t, cfg)
 		defer p.Close()
 		ins := []*pool.Instance[int64]{get(t, p), get(t, p), get(t, p)}
@@ -361,6 +363,9 @@ func TestEvictsIdleDownToMin(t *testing.T) {
 		synctest.Wait()
 		if st := p.Stats(); st.Size != 1 || st.Left[pool.Evicted] != 2 {
 			t.Errorf("stats %+v, want 2 evicted and 1 left", st)
+		}
+		if n := looks.Load(); n != 8 {
+			t.Errorf("%d looks in two minutes, want 8", n)
 		}
 	})
 }

@@ -73,6 +73,7 @@ func Open(ctx context.Context, wasm []byte, opts Options) (*Plugin, error) {
 	}
 	p.pool, err = pool.New(pool.Config[*Instance]{
 		Min: opts.Min, Max: opts.Max, IdleTimeout: opts.IdleTimeout,
+		Look: func() { opts.Module.Budget.Tidy() },
 		Create: func(ctx context.Context) (*Instance, error) {
 			in, err := m.Instantiate(ctx)
 			return &Instance{Instance: in, plugin: p}, err
