@@ -30,8 +30,8 @@ func filled(t *testing.T, v reflect.Value) {
 			v.Set(reflect.ValueOf(time.Unix(1, 0).UTC()))
 			return
 		}
-		for i := range v.NumField() {
-			filled(t, v.Field(i))
+		for _, f := range v.Fields() {
+			filled(t, f)
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
