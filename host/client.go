@@ -77,6 +77,13 @@ func (c *Client) Within(room func(bytes int) bool) *Client {
 	return &within
 }
 
+// With returns a client like c whose streams have their states in s.
+func (c *Client) With(s *States) *Client {
+	with := *c
+	with.states = s
+	return &with
+}
+
 // NeedsDrain reports whether the client's queue for a transform is full, or was and
 // has not half emptied since: a producer that can do something else had better.
 func (c *Client) NeedsDrain(transform string) bool {

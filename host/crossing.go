@@ -27,11 +27,19 @@ func (t *task) single(ctx context.Context, a *args, r *Result) {
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform.slot)
 		if !spec.takes(e) {
-			t.r.reset.Add(1)
+			t.begunAnew()
 		}
 		e.Set(got.State, spec.StateVersion)
 	}
 	t.r.letGo(x)
+}
+
+// begunAnew counts that the task has begun its stream anew.
+func (t *task) begunAnew() {
+	t.r.reset.Add(1)
+	if s := t.from.states; s != nil && t.version.cfg.StateRule != StateReset {
+		s.unreadable.Add(1)
+	}
 }
 
 // letGo gives up a crossing, which keeps nothing that is the caller's.

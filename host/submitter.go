@@ -17,8 +17,9 @@ type submitter struct {
 	known  bool // has a queue of its own, however many tenants there are
 	quiet  bool // its tasks make no events
 	// room reports whether there is room for so many bytes of output; nil if there always is.
-	room  func(bytes int) bool
-	fault string // what is wrong with it, or "": its tasks fail of that
+	room   func(bytes int) bool
+	states *States // of its streams; nil if the host has them
+	fault  string  // what is wrong with it, or "": its tasks fail of that
 }
 
 func (c *submitter) request(tr *transform, serial *sched.Serial) sched.Request {
@@ -43,7 +44,15 @@ func (c *submitter) check(tr *transform) *Error {
 // state returns the state of a stream, to be given back by a task's leaveStream or end. If it is absent,
 // it is to be loaded.
 func (c *submitter) state(tr *transform, key string) (e *stream.Entry[sched.Serial], absent bool) {
-	return c.r.streams.Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
+	return c.streams().Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
+}
+
+// streams returns where the submitter's streams have their states.
+func (c *submitter) streams() *stream.Store[sched.Serial] {
+	if c.states != nil {
+		return c.states.streams
+	}
+	return c.r.streams
 }
 
 // follow begins to follow tasks of a caller, if anybody wants that. The context is theirs.

@@ -102,7 +102,7 @@ func (t *transform) rests(ctx context.Context) error {
 
 func (t *task) leaveStream() {
 	if t.stream != nil {
-		t.r.streams.Release(t.stream)
+		t.from.streams().Release(t.stream)
 	}
 }
 
@@ -181,7 +181,7 @@ func (t *task) end() {
 	now := t.looked // which giving back forgets, though it takes no time worth mentioning
 	t.giveBack()
 	if t.stream != nil {
-		t.r.streams.Done(t.stream) // while it has the turn, which goes with the slot
+		t.from.streams().Done(t.stream) // while it has the turn, which goes with the slot
 	}
 	t.ticket.ReleaseAt(now)
 }
