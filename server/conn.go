@@ -53,6 +53,7 @@ type conn struct {
 
 	server  context.Context // of all requests, which net/http does not end with the connection
 	over    bool            // it is one too many
+	came    func()          // says that it has come, and is no newcomer any more; nil without one
 	release func()          // gives its place back; nil without one
 
 	broken atomic.Bool // a body's client has closed its side, or let its time pass

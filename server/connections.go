@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -15,17 +16,25 @@ import (
 // clients, and what spreads clients over servers, learn why. Further clients wait to be accepted.
 const spareConnections = 64
 
+// Many clients that come at once would have their first requests served before all that others send meanwhile, because whatever can run
+// has its turn. So no more than newcomers have come at a time. One has come once it is answered, or after comesFor.
+const (
+	newcomers = 16
+	comesFor  = 10 * time.Millisecond
+)
+
 // connections are those of a server's listeners.
 type connections struct {
 	most   int
 	places chan struct{} // has a place for each connection that there may be
+	coming chan struct{} // has a place for each of the newcomers
 	open   atomic.Int64
 	over   prometheus.Counter
 }
 
 func newConnections(most int) *connections {
 	return &connections{
-		most: most, places: make(chan struct{}, most+spareConnections),
+		most: most, places: make(chan struct{}, most+spareConnections), coming: make(chan struct{}, newcomers),
 		over: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "resonhost_http_connections_refused_total", Help: "Connections whose requests were refused because there were as many as there may be.",
 		}),
@@ -75,21 +84,34 @@ type bounded struct {
 
 // Accept implements [net.Listener].
 func (b *bounded) Accept() (net.Conn, error) {
+	select {
+	case b.of.coming <- struct{}{}:
+	case <-b.closed:
+		return nil, net.ErrClosed
+	}
+	came := sync.OnceFunc(func() { <-b.of.coming })
 	c, err := b.Listener.Accept()
 	if err != nil {
+		came()
 		return nil, err
 	}
 	select {
 	case b.of.places <- struct{}{}:
 	case <-b.closed:
+		came()
 		return nil, errors.Join(net.ErrClosed, c.Close())
 	}
+	time.AfterFunc(comesFor, came)
 	release, over := b.of.take()
+	leave := func() {
+		came()
+		release()
+	}
 	if c, ok := c.(*conn); ok {
-		c.release, c.over = release, over
+		c.came, c.release, c.over = came, leave, over
 		return c, nil
 	}
-	return &placed{c, release, over}, nil
+	return &placed{c, came, leave, over}, nil
 }
 
 // Close implements [net.Listener].
@@ -102,8 +124,23 @@ func (b *bounded) Close() error {
 type placed struct {
 	net.Conn
 
+	came    func() // once it is answered
 	release func()
 	over    bool // it is one too many
+}
+
+// Write implements [net.Conn].
+func (c *placed) Write(p []byte) (int, error) {
+	defer c.came()
+	return c.Conn.Write(p)
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(p []byte) (int, error) {
+	if c.came != nil {
+		defer c.came()
+	}
+	return c.TCPConn.Write(p)
 }
 
 // Close implements [net.Conn].

@@ -50,7 +50,7 @@ var attacks = []attack{
 	{"slow headers", "send a byte of a header each second", 2000, 0, slowHeaders, nil},
 	{"slow bodies", "send a byte of a body each second", 500, 0, slowBody, wholeBody},
 	{"stalled readers", "ask for large answers and take none", 500, 0, stalledReader, taker},
-	{"half-closed", "close their side once they have sent a task", 16, 0, halfClosed, oneTask},
+	{"half-closed", "close their side once they have sent a task", 16, 25 * time.Millisecond, halfClosed, oneTask},
 	{"gone", "go as soon as they have sent a task", 16, 25 * time.Millisecond, gone, oneTask},
 	{"truncated bodies", "close in the middle of a body", 16, 25 * time.Millisecond, truncated, shortBody},
 	{"oversized bodies", "send bodies without an end", 8, 0, oversized, longBody},
