@@ -91,7 +91,10 @@ func (w *Worker) call(msg *nats.Msg) {
 		a.Outcomes = same(1, &Failure{Kind: host.KindInvalidArgument, Message: err.Error()})
 	} else {
 		a.Digest = digest(msg.Data)
-		if a.Outcomes, _ = w.outcomes(w.work, f); a.Outcomes == nil {
+		ctx, end := w.follow(w.work, msg.Header, f.Transform)
+		a.Outcomes, err = w.batch(f, nil).do(ctx)
+		end(err)
+		if a.Outcomes == nil {
 			w.busy(msg) // it is closed
 			return
 		}
@@ -120,7 +123,9 @@ func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
 		return nil, err
 	}
 	for {
-		reply, err := c.fleet.nc.RequestWithContext(ctx, c.fleet.names.call(), data)
+		msg := &nats.Msg{Subject: c.fleet.names.call(), Data: data}
+		c.fleet.trace(ctx, msg)
+		reply, err := c.fleet.nc.RequestMsgWithContext(ctx, msg)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
 			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: ErrNoHosts.Error(), Err: errors.Join(ErrNoHosts, err)}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -62,6 +63,9 @@ type Config struct {
 	// DefaultTaskBytes and DefaultResultBytes. Beyond it no more are accepted. Dead letters have a quarter of TaskBytes. The server
 	// reserves all of it on each replica's disk.
 	TaskBytes, ResultBytes int64
+	// Trace, if set, says of which trace a frame is part that is submitted, or called, with a context: in the form of traceparent, "" for none. Hosts with
+	// WorkerOptions.Trace follow it.
+	Trace func(context.Context) string
 	// ResultAge is how long an answer is kept, and with it the memory that its frame was done; default
 	// DefaultResultAge, at least MinResultAge. The answers of a submission without a key go as soon as they were read.
 	ResultAge time.Duration

@@ -134,7 +134,9 @@ func (d *delivery) note(ctx context.Context, why error) {
 	defer cancel()
 	f := d.w.fleet
 	text := oneLine(fmt.Sprintf("%s %s: %v", time.Now().UTC().Format(time.RFC3339), f.cfg.Name, why))
-	if _, err := f.js.Publish(ctx, f.names.note(d.letter(), strconv.FormatUint(d.meta.NumDelivered, 10)), []byte(text)); err != nil {
+	msg := &nats.Msg{Subject: f.names.note(d.letter(), strconv.FormatUint(d.meta.NumDelivered, 10)), Data: []byte(text)}
+	f.age(msg)
+	if _, err := f.js.PublishMsg(ctx, msg); err != nil {
 		d.w.log.Debug("why a frame is left to another host could not be stored", "frame", d.name(), "error", err)
 	}
 }

@@ -120,12 +120,24 @@ func (d *delivery) run(ctx context.Context) error {
 		return d.giveUp(ctx, host.KindHost, fmt.Errorf("it was given to hosts %d times, and none has answered", d.deliveries()))
 	}
 	a := &Answer{Host: w.fleet.cfg.Name, Digest: digest(d.msg.Data())}
+	publish := w.fleet.publishOnce
 	if late := d.frame.Deadline; !late.IsZero() && !time.Now().Before(late) {
 		w.counts.expired.Add(1)
 		a.Outcomes = same(len(d.frame.Tasks), &Failure{
 			Kind: host.KindTimeout, Transform: d.frame.Transform, Message: "the frame waited past the caller's deadline",
 		})
-	} else if a.Outcomes, err = w.outcomes(ctx, d.frame); err != nil {
+	} else {
+		b := w.batch(d.frame, d.queue.states)
+		traced, end := w.follow(ctx, d.msg.Headers(), d.frame.Transform)
+		a.Outcomes, err = b.do(traced)
+		end(err)
+		if b.keeps() {
+			publish = func(ctx context.Context, msg *nats.Msg) (bool, error) {
+				return d.queue.states.publish(ctx, msg, b.left)
+			}
+		}
+	}
+	if err != nil {
 		if a.Outcomes == nil || d.meta.NumDelivered < d.queue.most {
 			return err
 		}
@@ -134,7 +146,7 @@ func (d *delivery) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.answer(ctx, a)
+	return d.answer(ctx, a, publish)
 }
 
 // inPlace returns an error unless the frame came by the subject of its partition, on which its order depends.
@@ -149,9 +161,9 @@ func (d *delivery) inPlace() error {
 	return nil
 }
 
-// answer publishes the answer, and acknowledges the frame.
-func (d *delivery) answer(ctx context.Context, a *Answer) error {
-	switch first, err := d.w.fleet.publishAnswer(ctx, d.id, a, d.again()); {
+// answer publishes the answer by a function, and acknowledges the frame.
+func (d *delivery) answer(ctx context.Context, a *Answer, publish func(context.Context, *nats.Msg) (bool, error)) error {
+	switch first, err := d.w.fleet.publishAnswer(ctx, d.id, a, d.again(), publish); {
 	case err != nil:
 		return err
 	case !first:
@@ -208,7 +220,7 @@ func (d *delivery) giveUp(ctx context.Context, kind host.Kind, why error) error 
 	if !d.named {
 		return d.ack(ctx)
 	}
-	return d.answer(ctx, d.dead(why).answer(d.w.fleet.cfg.Name, kind))
+	return d.answer(ctx, d.dead(why).answer(d.w.fleet.cfg.Name, kind), d.w.fleet.publishOnce)
 }
 
 // dead is the frame as a dead letter.
@@ -232,7 +244,7 @@ func (d *delivery) bury(ctx context.Context, why error) error {
 // notHere reports whether a task fails only on this host, or only now, so that another host may do the frame.
 func notHere(k host.Kind) bool {
 	switch k {
-	case host.KindUnavailable, host.KindQueueFull, host.KindCancelled, host.KindUnknownTransform, host.KindStateUnavailable:
+	case host.KindUnavailable, host.KindQueueFull, host.KindCancelled, host.KindUnknownTransform, host.KindStateUnavailable, host.KindStateUnreadable:
 		return true
 	}
 	return false

@@ -44,3 +44,10 @@ func (m *Member) Look(ctx context.Context) error {
 func (c *Control) Complete(ctx context.Context, read ...HostInfo) ([]HostInfo, error) {
 	return c.complete(ctx, read)
 }
+
+// Freeze has a worker give no more signs of life of its frames.
+func (w *Worker) Freeze() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.underWay)
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/resonhost/resonhost/state"
 )
 
 // names are what a fleet's streams and subjects are called. ARCHITECTURE.md has a table of them.
@@ -63,6 +65,13 @@ func (n *names) pieces(id ID, run string) string {
 func (n *names) runOf(id ID, subject string) string {
 	run, _, _ := strings.Cut(strings.TrimPrefix(subject, n.prefix+"piece."+id.String()+"."), ".")
 	return run
+}
+
+// owner is the subject of who has stored states of a partition last, and state that of a stream's state.
+func (n *names) owner(partition int) string { return n.prefix + "owner." + strconv.Itoa(partition) }
+
+func (n *names) state(partition int, key state.Key) string {
+	return n.prefix + "state." + strconv.Itoa(partition) + "." + stateName(key)
 }
 
 // resultsOf is the subject of all answers of a submission.

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/resonhost/resonhost/internal/wait"
 )
@@ -51,7 +52,8 @@ func changed(err error) bool {
 // passes reports whether an error may be none if the same is done again.
 func passes(err error) bool {
 	switch codeOf(err) {
-	case errUnderWay, errSameID:
+	case errUnderWay, errSameID, jetstreamext.JSErrCodeBatchPublishIncomplete,
+		jetstreamext.JSErrCodeAtomicPublishTooManyInflight, jetstreamext.JSErrCodeBatchPublishTooManyInflight:
 		return true
 	case 0:
 		for _, e := range []error{
@@ -79,8 +81,13 @@ func broken(err error) bool {
 
 // again does something until it does not fail in a way that passes, or the context ends.
 func again(ctx context.Context, do func(ctx context.Context) error) error {
+	return againFor(ctx, callTimeout, do)
+}
+
+// againFor is again for what may take longer each time.
+func againFor(ctx context.Context, timeout time.Duration, do func(ctx context.Context) error) error {
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
-		try, cancel := context.WithTimeout(ctx, callTimeout)
+		try, cancel := context.WithTimeout(ctx, timeout)
 		err := do(try)
 		cancel()
 		if err == nil || !passes(err) || wait.For(ctx, delay) != nil {
@@ -91,33 +98,40 @@ func again(ctx context.Context, do func(ctx context.Context) error) error {
 
 // publishOnce publishes a message on a subject that has none, and reports whether it was the first. It waits for room in the stream.
 func (f *Fleet) publishOnce(ctx context.Context, msg *nats.Msg) (first bool, err error) {
-	told := false
-	for {
-		err = again(ctx, func(ctx context.Context) error {
-			_, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithRetryAttempts(0))
-			return err
-		})
+	err = f.whenRoom(ctx, msg.Subject, callTimeout, func(ctx context.Context) error {
+		_, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithRetryAttempts(0))
+		return err
+	})
+	if codeOf(err) == errThere {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// whenRoom has something be published that has a subject, once the stream has room for it. Each try has a timeout.
+func (f *Fleet) whenRoom(ctx context.Context, subject string, timeout time.Duration, publish func(ctx context.Context) error) error {
+	for told := false; ; {
+		err := againFor(ctx, timeout, publish)
 		switch {
 		case err == nil:
-			return true, nil
-		case codeOf(err) == errThere:
-			return false, nil
+			return nil
 		case codeOf(err) != errFull:
-			return false, fmt.Errorf("publish %s: %w", msg.Subject, err)
-		}
-		if !told {
+			return fmt.Errorf("publish %s: %w", subject, err)
+		case !told:
 			told = true
-			f.log.Warn("a stream of the fleet is full: nothing goes on until it has room", "fleet", f.cfg.Fleet, "subject", msg.Subject)
+			f.log.Warn("a stream of the fleet is full: nothing goes on until it has room", "fleet", f.cfg.Fleet, "subject", subject)
 		}
 		if wait.For(ctx, time.Second) != nil {
-			return false, fmt.Errorf("publish %s: %w: %w", msg.Subject, ErrFull, err)
+			return fmt.Errorf("publish %s: %w: %w", subject, ErrFull, err)
 		}
 	}
 }
 
-// publishAnswer publishes the answer to a frame, and reports whether it was the first. again says that there may have been runs before. Pieces of
-// runs whose answer does not count are deleted.
-func (f *Fleet) publishAnswer(ctx context.Context, id ID, a *Answer, again bool) (first bool, err error) {
+// publishAnswer publishes the answer to a frame by a function, and reports whether it was the first. again says that there may have been runs
+// before. Pieces of runs whose answer does not count are deleted.
+func (f *Fleet) publishAnswer(
+	ctx context.Context, id ID, a *Answer, again bool, publish func(context.Context, *nats.Msg) (first bool, err error),
+) (first bool, err error) {
 	msg, run := &nats.Msg{Subject: f.names.result(id), Data: a.Append(nil)}, ""
 	if len(msg.Data) > f.limit-headerRoom {
 		run = nuid.Next()
@@ -125,7 +139,8 @@ func (f *Fleet) publishAnswer(ctx context.Context, id ID, a *Answer, again bool)
 			return false, err
 		}
 	}
-	if first, err = f.publishOnce(ctx, msg); err != nil {
+	f.age(msg)
+	if first, err = publish(ctx, msg); err != nil {
 		return false, err
 	}
 	switch {
@@ -135,6 +150,14 @@ func (f *Fleet) publishAnswer(ctx context.Context, id ID, a *Answer, again bool)
 		f.dropRuns(ctx, id, run)
 	}
 	return first, nil
+}
+
+// age has a message be kept for as long as answers are.
+func (f *Fleet) age(msg *nats.Msg) {
+	if msg.Header == nil {
+		msg.Header = nats.Header{}
+	}
+	msg.Header.Set(jetstream.MsgTTLHeader, f.cfg.ResultAge.Round(time.Second).String())
 }
 
 // dropRuns deletes the pieces of all runs of a frame but one.
@@ -169,7 +192,9 @@ func (f *Fleet) publishPieces(ctx context.Context, id ID, run string, msg *nats.
 	for rest := whole; len(rest) > 0; n++ {
 		piece := rest[:min(size, len(rest))]
 		rest = rest[len(piece):]
-		if _, err := f.publishOnce(ctx, &nats.Msg{Subject: f.names.piece(id, run, n), Data: piece}); err != nil {
+		msg := &nats.Msg{Subject: f.names.piece(id, run, n), Data: piece}
+		f.age(msg)
+		if _, err := f.publishOnce(ctx, msg); err != nil {
 			return err
 		}
 	}

@@ -25,7 +25,8 @@ type queue struct {
 	w         *Worker
 	consumer  jetstream.Consumer
 	partition int
-	most      uint64 // deliveries
+	most      uint64  // deliveries
+	states    *states // of the partition's streams; nil if it has none
 
 	asking   int       // guarded by w.mu: pulls that wait
 	cameLast time.Time // guarded by w.mu

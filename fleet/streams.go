@@ -57,8 +57,10 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 	}
 	tasks := c(f.names.tasks, "frames of tasks that wait for a host", f.names.allTasks())
 	tasks.Retention, tasks.MaxBytes, tasks.Duplicates = jetstream.WorkQueuePolicy, f.cfg.TaskBytes, duplicateWindow
-	results := c(f.names.results, "answers to frames, which are the record of those that are done", f.names.prefix+"result.>", f.names.prefix+"piece.>", f.names.note("*", "*"))
-	results.MaxBytes, results.MaxAge, results.AllowDirect = f.cfg.ResultBytes, f.cfg.ResultAge, true
+	results := c(f.names.results, "answers to frames, which are the record of those that are done, and states of streams", f.names.prefix+"result.>",
+		f.names.prefix+"piece.>", f.names.note("*", "*"), f.names.prefix+"owner.*", f.names.prefix+"state.*.*")
+	results.MaxBytes, results.MaxMsgsPerSubject, results.AllowDirect = f.cfg.ResultBytes, 1, true
+	results.AllowMsgTTL, results.AllowAtomicPublish = true, true // each message has its own age, and states are stored with answers
 	dead := c(f.names.dead, "dead letters", f.names.deadLetter("*"))
 	dead.MaxAge, dead.MaxBytes = f.cfg.DeadAge, max(1, f.cfg.TaskBytes/4)
 	dead.Discard = jetstream.DiscardOld // a letter must not stop hosts
@@ -148,12 +150,18 @@ func differs(have, want *jetstream.StreamConfig, limit int) string {
 		return is("the number of replicas", have.Replicas, fmt.Sprintf("at least %d", want.Replicas))
 	case have.MaxMsgSize > 0 && int(have.MaxMsgSize) < limit:
 		return is("max_msg_size", have.MaxMsgSize, fmt.Sprintf("unlimited, or at least %d", limit))
-	case have.MaxMsgsPerSubject > 0:
+	case want.MaxMsgsPerSubject == 0 && have.MaxMsgsPerSubject > 0:
 		return is("max_msgs_per_subject", have.MaxMsgsPerSubject, "unlimited")
+	case want.MaxMsgsPerSubject > 0 && have.MaxMsgsPerSubject != want.MaxMsgsPerSubject:
+		return is("max_msgs_per_subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
 	case want.MaxAge == 0 && have.MaxAge > 0:
 		return is("max_age", have.MaxAge, "unlimited")
 	case want.AllowDirect && !have.AllowDirect:
 		return is("allow_direct", have.AllowDirect, want.AllowDirect)
+	case want.AllowMsgTTL && !have.AllowMsgTTL:
+		return is("allow_msg_ttl", have.AllowMsgTTL, want.AllowMsgTTL)
+	case want.AllowAtomicPublish && !have.AllowAtomicPublish:
+		return is("allow_atomic", have.AllowAtomicPublish, want.AllowAtomicPublish)
 	case want.MaxAge > 0 && have.MaxAge > 0 && have.MaxAge < MinResultAge:
 		return is("max_age", have.MaxAge, fmt.Sprintf("at least %v", MinResultAge))
 	case want.Duplicates > 0 && have.Duplicates < want.Duplicates:

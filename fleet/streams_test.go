@@ -136,6 +136,10 @@ func TestOpenDenied(t *testing.T) {
 		}, elsewhere},
 		"size":    {"RESULTS", func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }, "max_msg_size is 1000, and must be unlimited, or at least 1048576" + edit},
 		"subject": {"TASKS", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject is 1, and must be unlimited" + edit},
+		"many":    {"RESULTS", func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 }, "max_msgs_per_subject is 2, and must be 1" + edit},
+		"ttl":     {"RESULTS", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false }, "allow_msg_ttl is false, and must be true" + edit},
+		"atomic":  {"RESULTS", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = false }, "allow_atomic is false, and must be true" + edit},
+		"states":  {"RESULTS", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h0m0s, and must be unlimited" + edit},
 		"age":     {"TASKS", func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h0m0s, and must be unlimited" + edit},
 	} {
 		stream, err := js.Stream(t.Context(), "RESONHOST_a_"+c.stream)

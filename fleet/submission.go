@@ -76,12 +76,12 @@ func (c *Client) Submit(ctx context.Context, key string, window int) (*Submissio
 	if key == "" {
 		s.name = nuid.Next()
 	}
-	it, last, err := s.read(ctx, 0)
+	it, err := s.read(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read answers of the fleet: %w", err)
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
-	s.group.Go(func() { s.follow(it, last) })
+	s.group.Go(func() { s.follow(it) })
 	if !s.keyed {
 		s.group.Go(s.free)
 	}
@@ -151,6 +151,7 @@ func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) 
 	if s.keyed {
 		msg.Header.Set(headerAgain, "1")
 	}
+	s.client.fleet.trace(ctx, msg)
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		bounded, cancel := context.WithTimeout(ctx, republishFor)
 		err := again(bounded, func(ctx context.Context) error {
@@ -240,51 +241,66 @@ func (s *Submission) wake() {
 	}
 }
 
-// read begins to read the submission's answers behind a place in the stream.
-func (s *Submission) read(ctx context.Context, behind uint64) (jetstream.MessagesContext, uint64, error) {
+// readIdle is after how long the server forgets a consumer of answers that nobody reads by.
+const readIdle = 5 * time.Minute
+
+// read begins to read the submission's answers behind a place in the stream. The consumer is on one server, and gone with it. One that cannot be
+// made is tried under another name, which may come to another server: the same name stays with one that does not answer, as long as it is stopped. The
+// client's ordered consumer keeps the name.
+func (s *Submission) read(ctx context.Context, behind uint64) (it jetstream.MessagesContext, err error) {
 	f := s.client.fleet
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{f.names.resultsOf(s.name)}}
-	if behind > 0 {
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, behind+1
-	}
-	var it jetstream.MessagesContext
-	err := again(ctx, func(ctx context.Context) error {
-		c, err := f.results.OrderedConsumer(ctx, cfg)
+	err = again(ctx, func(ctx context.Context) error {
+		c, err := f.results.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			Name: nuid.Next(), FilterSubject: f.names.resultsOf(s.name), AckPolicy: jetstream.AckNonePolicy,
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: behind + 1,
+			Replicas: 1, MemoryStorage: true, InactiveThreshold: readIdle,
+		})
 		if err != nil {
 			return err
 		}
-		it, err = c.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat))
+		it, err = c.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat),
+			jetstream.WithMessagesErrOnMissingHeartbeat(true))
 		return err
 	})
-	return it, behind, err
+	return it, err
 }
 
 // follow reads answers until the submission is closed.
-func (s *Submission) follow(it jetstream.MessagesContext, last uint64) {
+func (s *Submission) follow(it jetstream.MessagesContext) {
+	last := uint64(0)
 	for {
-		for {
-			msg, err := it.Next(jetstream.NextContext(s.ctx))
-			if err != nil {
-				break
-			}
-			meta, err := msg.Metadata()
-			id, ok := ParseID(msg.Subject()[min(len(msg.Subject()), len(s.client.fleet.names.prefix)+len("result.")):])
-			if err != nil || !ok {
-				continue // none of ours
-			}
-			last = meta.Sequence.Stream
-			s.deliver(s.ctx, id.Number, last, msg.Headers(), msg.Data())
-		}
+		s.followBy(it, &last)
 		it.Stop()
 		for {
 			if wait.For(s.ctx, reconnectWait) != nil {
 				return
 			}
 			var err error
-			if it, last, err = s.read(s.ctx, last); err == nil {
+			if it, err = s.read(s.ctx, last); err == nil {
 				break
 			}
 			s.client.fleet.log.Debug("answers are asked for anew", "submission", s.name, "error", err)
+		}
+	}
+}
+
+// followBy reads answers by one consumer, until that fails or leaves something out. last is the place of the last one in the stream.
+func (s *Submission) followBy(it jetstream.MessagesContext, last *uint64) {
+	for delivered := uint64(1); ; delivered++ {
+		msg, err := it.Next(jetstream.NextContext(s.ctx))
+		if err != nil {
+			return
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			continue // none of ours
+		}
+		if meta.Sequence.Consumer != delivered { // one was lost on its way
+			return
+		}
+		*last = meta.Sequence.Stream
+		if id, ok := ParseID(msg.Subject()[min(len(msg.Subject()), len(s.client.fleet.names.prefix)+len("result.")):]); ok {
+			s.deliver(s.ctx, id.Number, *last, msg.Headers(), msg.Data())
 		}
 	}
 }

@@ -4,17 +4,23 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/invoke"
+	"github.com/resonhost/resonhost/state"
 )
 
 // maxOutputs is how many bytes the outputs of a frame have together at most. An answer is in memory as a whole.
 const maxOutputs = 256 << 20
 
-// outcomes does the tasks of a frame. An error is that of a task that fails only on this host, or only now. There are outcomes
+// batch returns the tasks of a frame. Its streams begin with states, which are nil if it has none.
+func (w *Worker) batch(f *Frame, of *states) *batch { return &batch{w: w, frame: f, states: of} }
+
+// do does the tasks. An error is that of a task that fails only on this host, or only now. There are outcomes
 // besides, for when no other host is to have the frame, unless the worker is closed.
-func (w *Worker) outcomes(ctx context.Context, f *Frame) ([]Outcome, error) {
+func (b *batch) do(ctx context.Context) ([]Outcome, error) {
+	w, f := b.w, b.frame
 	if !f.Deadline.IsZero() {
 		bounded, cancel := context.WithDeadline(ctx, f.Deadline)
 		defer cancel()
@@ -28,11 +34,23 @@ func (w *Worker) outcomes(ctx context.Context, f *Frame) ([]Outcome, error) {
 		}
 		return outcomes, nil
 	}
-	b := batch{w: w, frame: f, of: t, outcomes: make([]Outcome, len(f.Tasks)), tasks: make([]invoke.Task, len(f.Tasks))}
+	b.of, b.outcomes, b.tasks = t, make([]Outcome, len(f.Tasks)), make([]invoke.Task, len(f.Tasks))
 	b.decode()
-	b.run(ctx, w.host.Client(f.Tenant, f.Priority))
+	client := w.host.Client(f.Tenant, f.Priority)
+	if b.keeps() {
+		if err := b.recall(ctx); err != nil {
+			return same(len(f.Tasks), failure(f.Transform, err)), err
+		}
+		client = client.With(b.with)
+	}
+	b.run(ctx, client)
 	if err := context.Cause(w.work); err != nil {
 		return nil, err // and not what interrupted tasks say
+	}
+	if b.keeps() {
+		if err := b.leave(); err != nil {
+			return same(len(f.Tasks), failure(f.Transform, err)), err
+		}
 	}
 	return b.outcomes, b.notHere
 }
@@ -45,7 +63,13 @@ type batch struct {
 	tasks    []invoke.Task
 	outcomes []Outcome
 	notHere  error // of a task that fails only here
-	size     int   // of the outputs
+
+	states *states        // of the partition
+	with   *host.States   // of the frame's streams
+	before []known        // of the frame's streams, as stored
+	left   []state.Record // what the tasks have changed
+
+	size int // of the outputs
 }
 
 // decode makes tasks of the inputs. Those that are none have an outcome then.
@@ -59,7 +83,9 @@ func (b *batch) decode() {
 		case transform == nil:
 			b.tasks[i] = invoke.Payload(b.of, t.Input)
 		default:
-			b.tasks[i], why = transform.Decode(t.Input, "")
+			if b.tasks[i], why = transform.Decode(t.Input, ""); why == nil && b.tasks[i].Stream() != t.Stream && b.tasks[i].Stream() != "" {
+				why = transform.Refused(&abi.FieldError{Field: "stream", Rule: "is in the JSON alone: a fleet has to know it besides, as the task's stream"})
+			}
 		}
 		if why != nil {
 			b.outcomes[i].Failure = failure(b.of.Name, why)

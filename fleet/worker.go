@@ -12,6 +12,7 @@ import (
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/internal/wait"
+	"github.com/resonhost/resonhost/state"
 )
 
 // WorkerOptions are how a host does the fleet's frames. The zero value of a field is its default.
@@ -21,6 +22,14 @@ type WorkerOptions struct {
 	// Frames is how many frames without streams the host has at a time at most, beside which it has one of each partition; default its workers and half as many again, so that the next
 	// frame is there when a worker has done one.
 	Frames int
+	// StreamAge is how long the state of a stream is kept after the last task that has changed it; default
+	// [host.DefaultStreamAge], below 0 for ever.
+	StreamAge time.Duration
+	// States seals the states of streams; default nothing does. All hosts of a fleet have the same keys.
+	States state.Codec
+	// Trace, if set, is asked of each frame that says which trace it is part of, with that in the form of traceparent, which is not to be trusted. It returns the
+	// context of the frame's tasks, and what is called once they are done.
+	Trace func(ctx context.Context, parent, transform string) (context.Context, func(error))
 	// Logger receives what goes wrong; default the fleet's.
 	Logger *slog.Logger
 }
@@ -55,6 +64,9 @@ func (f *Fleet) NewWorker(h *host.Host, o WorkerOptions) *Worker {
 		o.Codecs = codec.New()
 	}
 	o.Frames = cmp.Or(max(0, o.Frames), h.Workers()+spare(h))
+	if o.StreamAge = cmp.Or(o.StreamAge, host.DefaultStreamAge); o.StreamAge < 0 {
+		o.StreamAge = 0
+	}
 	w := &Worker{
 		fleet: f, host: h, opts: o, log: cmp.Or(o.Logger, f.log),
 		underWay: make(map[*delivery]struct{}), restart: make(chan struct{}),
@@ -80,7 +92,11 @@ func (w *Worker) Start(ctx context.Context) error {
 			return err
 		}
 		cfg := c.CachedInfo().Config
-		w.queues = append(w.queues, &queue{w: w, consumer: c, partition: partition, most: deliveriesOf(&cfg)})
+		q := &queue{w: w, consumer: c, partition: partition, most: deliveriesOf(&cfg)}
+		if partition != noPartition {
+			q.states = w.fleet.newStates(partition, w.opts.States, w.opts.StreamAge)
+		}
+		w.queues = append(w.queues, q)
 		if w.ackWait = cmp.Or(w.ackWait, cfg.AckWait); cfg.AckWait < w.ackWait {
 			w.ackWait = cfg.AckWait
 		}

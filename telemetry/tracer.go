@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync/atomic"
 
@@ -124,6 +125,35 @@ func cut(text string, most int) string {
 // is what [metrics.Exemplars] and a server's Options.Exemplars take.
 func (t *Tracer) Exemplars(transform string, of metrics.Series) []metrics.Exemplar {
 	return t.exemplars.of(transform, of)
+}
+
+// Parent returns the span of a context in the form of [HeaderParent], "" if it has none that is sampled. It is what a fleet's
+// Config takes as Trace.
+func (t *Tracer) Parent(ctx context.Context) string {
+	sc := trace.SpanContextFromContext(ctx)
+	if !sc.IsSampled() {
+		return ""
+	}
+	return parentOf(sc)
+}
+
+// Frame begins the span of a frame of a fleet whose sender has a span, in the form of [HeaderParent]. It returns the context of
+// the frame's tasks, and what ends the span. It is what a fleet's WorkerOptions take as Trace.
+func (t *Tracer) Frame(ctx context.Context, parent, transform string) (context.Context, func(error)) {
+	sent := extract(http.Header{HeaderParent: {parent}})
+	if !sent.IsSampled() {
+		return ctx, func(error) {}
+	}
+	ctx, span := t.tracer.Start(trace.ContextWithRemoteSpanContext(ctx, sent), "frame "+cut(transform, maxName), trace.WithSpanKind(trace.SpanKindConsumer))
+	span.SetAttributes(keyTransform.String(cut(transform, maxName)))
+	b := &budget{}
+	return context.WithValue(ctx, budgetKey{}, b), func(err error) {
+		b.tell(span)
+		if err != nil {
+			span.SetStatus(codes.Error, cut(err.Error(), limits.AttributeValueLengthLimit))
+		}
+		span.End()
+	}
 }
 
 // Job begins the span of a job that a request has asked for, which goes on when the request is over. It
