@@ -24,6 +24,11 @@ type Rest struct {
 	undo func()
 }
 
+// NewRest returns where others than [Run] go on, whose place undo gives back.
+func NewRest(line int, offset int64, until time.Time, undo func()) *Rest {
+	return &Rest{Line: line, Offset: offset, Until: until, undo: undo}
+}
+
 // Cancel gives back the place of the task that is next, which no Run will begin.
 func (r *Rest) Cancel() {
 	if r.undo != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,13 +11,14 @@ import (
 	"os"
 
 	"github.com/resonhost/resonhost/abi"
-	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/fleet/embedded"
+	"github.com/resonhost/resonhost/fleet/fleetlines"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/server"
+	"github.com/resonhost/resonhost/server/jobs"
 )
 
 // ownServer is the value of --nats for a server in this process.
@@ -163,6 +165,16 @@ type member struct {
 	log     *slog.Logger
 }
 
+// fleetWork says how a host does the fleet's frames, and has both trace them.
+func (o *options) fleetWork() (w fleet.WorkerOptions, err error) {
+	w.Codecs, w.StreamAge = o.codecs(), o.host.StreamAge
+	if o.tracer != nil {
+		o.fleet.Trace, w.Trace = o.tracer.Parent, o.tracer.Frame
+	}
+	w.States, err = o.state.codec()
+	return w, err
+}
+
 // reach reaches the fleet, if there is to be one. What is wrong with it is so known before plugins are compiled, which takes a while.
 func (f *fleetOptions) reach(ctx context.Context, log *slog.Logger) (_ *member, err error) {
 	if err := f.check(); err != nil || f.URLs == "" {
@@ -197,11 +209,11 @@ func (f *fleetOptions) reach(ctx context.Context, log *slog.Logger) (_ *member, 
 }
 
 // add has the host be of the fleet. It does no tasks of it before start.
-func (m *member) add(h *host.Host, codecs *codec.Set) {
+func (m *member) add(h *host.Host, o fleet.WorkerOptions) {
 	if m == nil {
 		return
 	}
-	m.worker = m.fleet.NewWorker(h, fleet.WorkerOptions{Codecs: codecs})
+	m.worker = m.fleet.NewWorker(h, o)
 	m.member = m.control.NewMember(h, m.worker)
 }
 
@@ -218,6 +230,25 @@ func (m *member) start(ctx context.Context) error {
 	}
 	m.log.Info("of a fleet", "fleet", m.fleet.Name())
 	return nil
+}
+
+// jobs does the tasks of HTTP's jobs by the fleet; nil without one.
+func (m *member) jobs() jobs.Elsewhere {
+	if m == nil {
+		return nil
+	}
+	return func(ctx context.Context, p *jobs.Part) error {
+		client := m.fleet.Client(p.Spec.Owner.Tenant, p.Spec.Priority)
+		sub, err := client.Submit(ctx, "", 0)
+		if err != nil {
+			return err
+		}
+		defer sub.Close()
+		_, err = fleetlines.Run(ctx, m.fleet, sub, client, p.Spec.Transform, bytes.NewReader(p.Input), p.Out, fleetlines.Options{
+			Line: p.Line, Stream: p.Spec.Stream, StreamField: p.Spec.StreamField, Failed: p.Failed,
+		})
+		return err
+	}
 }
 
 // gone is closed if the connection to the fleet has ended for good.

@@ -170,7 +170,10 @@ func (o *options) withoutEffect(command string) (warnings []string) {
 		warn(o.given.without("with --cache-dir none", anywhere, "cache-bytes"))
 	}
 	if command == "run" && !o.state.set() {
-		warn(o.given.without("without --state-dir or --state-url", anywhere, "state-interval", "state-key"))
+		warn(o.given.without("without --state-dir or --state-url", anywhere, "state-interval"))
+		if o.fleet.URLs == "" {
+			warn(o.given.without("without --state-dir, --state-url or --nats", anywhere, "state-key"))
+		}
 	}
 	if command == "run" {
 		o.accessEffects(warn)

@@ -100,6 +100,10 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 	if err := o.access.guard(listener.Addr(), o.listen, log); err != nil {
 		return err
 	}
+	work, err := o.fleetWork()
+	if err != nil {
+		return err
+	}
 	member, err := o.fleet.reach(ctx, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -125,7 +129,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	member.add(h, o.codecs())
+	member.add(h, work)
 	f := &front{log: log, traces: traces, keeper: keeper, trail: trail, manager: manager, asked: asked, member: member}
 	return f.serve(ctx, o, listener, h)
 }
@@ -150,6 +154,7 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 	f.traces.server(&opts)
 	member := f.member
 	member.serve(&opts)
+	o.jobs.Elsewhere = member.jobs()
 	srv, networks, err := o.newServer(h, opts)
 	if err != nil {
 		return errors.Join(err, member.close(ctx), h.Close(context.WithoutCancel(ctx)))

@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -61,10 +62,26 @@ type Options struct {
 	Logger *slog.Logger
 	// Failed, if set, is told of each task that failed, with the context of its job's tasks.
 	Failed func(ctx context.Context, err error)
+	// Elsewhere, if set, does the tasks of jobs in place of the host, as a fleet does.
+	Elsewhere Elsewhere
 	// Trace, if set, is asked of each job whether it is followed, with the context of the request that
 	// submits it. If so it returns what makes the context of the job's tasks, and what is called once the
 	// job is over, with the kind of its error or "".
 	Trace func(request context.Context, transform string) (carry func(context.Context) context.Context, end func(host.Kind))
+}
+
+// Elsewhere does tasks of a job. It returns once all have their results, or with an error, also when ctx ends.
+type Elsewhere func(ctx context.Context, p *Part) error
+
+// Part is tasks of a job that are done together.
+type Part struct {
+	Spec *Spec
+	// Input has a JSON line for each task, and blank ones. Line is the number of the first.
+	Input []byte
+	Line  int
+	// Out receives a line for each task, in their order, and Failed, before that, why one has failed.
+	Out    io.Writer
+	Failed func(line int, err error)
 }
 
 // Errors.

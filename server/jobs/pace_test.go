@@ -1,8 +1,11 @@
 package jobs_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,10 +42,65 @@ func (h *hourly) spec(o jobs.Owner) jobs.Spec {
 	return jobs.Spec{Owner: o, Transform: "t.echo", Input: input(3), Pace: h.next, Withdrawn: h.withdrawn}
 }
 
+// echoes does tasks elsewhere: each is answered by itself.
+func echoes(ctx context.Context, p *jobs.Part) error {
+	for line := range bytes.Lines(p.Input) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if _, err := p.Out.Write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// places are where jobs have their tasks done.
+var places = map[string]jobs.Elsewhere{"here": nil, "elsewhere": echoes}
+
+// TestElsewhere has the tasks of jobs done elsewhere. Each part has its place in the job.
+func TestElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var parts []string
+		b := start(t, jobs.Options{Elsewhere: func(ctx context.Context, p *jobs.Part) error {
+			parts = append(parts, fmt.Sprintf("%s %s %d %q", p.Spec.Owner.Tenant, p.Spec.Transform, p.Line, p.Input))
+			if bytes.Contains(p.Input, []byte("fail")) {
+				p.Failed(p.Line, errors.New("told to"))
+				return &host.Error{Kind: host.KindUnavailable, Transform: p.Spec.Transform, Message: "nobody is there"}
+			}
+			return echoes(ctx, p)
+		}})
+		asked := 0
+		j := b.submit(jobs.Spec{Owner: ann, Transform: "t.echo", Input: []byte("1\n\n2\n\n3\n4\n"), Pace: func() (time.Duration, func(), error) {
+			if asked++; asked%2 == 0 { // after one at first, and then after two
+				return time.Minute, nil, nil
+			}
+			return 0, nil, nil
+		}})
+		if got := b.wait(ann, j.ID); got.State != api.JobDone || got.Failed != 0 {
+			t.Errorf("%+v", got)
+		}
+		j = b.submit(jobs.Spec{Owner: bob, Transform: "t.echo", Input: []byte("\"fail\"\n")})
+		if got := b.wait(bob, j.ID); got.State != api.JobFailed || got.Failed != 1 || got.Error.Kind != host.KindUnavailable {
+			t.Errorf("%+v", got)
+		}
+		want := []string{`ann t.echo 1 "1\n\n"`, `ann t.echo 3 "2\n\n3\n"`, `ann t.echo 6 "4\n"`, `bob t.echo 1 "\"fail\"\n"`}
+		if !slices.Equal(parts, want) {
+			t.Errorf("%q, want %q", parts, want)
+		}
+	})
+}
+
 // TestPace has jobs that wait for their pace let others run, and go on where they were.
 func TestPace(t *testing.T) {
+	for name, elsewhere := range places {
+		t.Run(name, func(t *testing.T) { testPace(t, elsewhere) })
+	}
+}
+
+func testPace(t *testing.T, elsewhere jobs.Elsewhere) {
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, jobs.Options{Running: 2})
+		b := start(t, jobs.Options{Running: 2, Elsewhere: elsewhere})
 		begin := time.Now()
 		var slow []api.Job
 		for _, o := range []jobs.Owner{ann, bob} {
@@ -96,23 +154,25 @@ func TestPaceEnds(t *testing.T) {
 			}
 		}, api.JobFailed, host.KindUnavailable},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b, h := start(t, jobs.Options{}), newHourly()
-				begin, spec := time.Now(), h.spec(ann)
-				spec.Timeout = c.timeout
-				j := b.submit(spec)
-				synctest.Wait()
-				c.end(b, h, j.ID)
-				got := b.wait(ann, j.ID)
-				if got.State != c.state || got.Error == nil || got.Error.Kind != c.kind || got.Done != 1 || time.Since(begin) > time.Minute {
-					t.Errorf("%+v after %v", got, time.Since(begin))
-				}
-				if n := h.undone.Load(); n != 1 {
-					t.Errorf("%d places were given back, want 1", n)
-				}
+		for place, elsewhere := range places {
+			t.Run(name+" "+place, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b, h := start(t, jobs.Options{Elsewhere: elsewhere}), newHourly()
+					begin, spec := time.Now(), h.spec(ann)
+					spec.Timeout = c.timeout
+					j := b.submit(spec)
+					synctest.Wait()
+					c.end(b, h, j.ID)
+					got := b.wait(ann, j.ID)
+					if got.State != c.state || got.Error == nil || got.Error.Kind != c.kind || got.Done != 1 || time.Since(begin) > time.Minute {
+						t.Errorf("%+v after %v", got, time.Since(begin))
+					}
+					if n := h.undone.Load(); n != 1 {
+						t.Errorf("%d places were given back, want 1", n)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

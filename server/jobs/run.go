@@ -113,6 +113,9 @@ func (m *Manager) tasks(j *job) (*lines.Rest, error) {
 	} else if err := m.opts.Store.Put(j.ctx, m.snapshot(j)); err != nil {
 		return nil, err
 	}
+	if m.opts.Elsewhere != nil {
+		return m.elsewhere(j)
+	}
 	summary, err := lines.Run(j.ctx, m.host, m.codecs, j.spec.Transform, bytes.NewReader(j.spec.Input[offset:]), &results{m, j}, lines.Options{
 		Stream: j.spec.Stream, StreamField: j.spec.StreamField, Priority: j.spec.Priority, Tenant: j.record.Owner.Tenant,
 		MaxLine: m.opts.MaxLine, MaxHeld: int(min(m.opts.MaxBytes/8, lines.DefaultMaxHeld)), Memory: &results{m, j},
@@ -121,6 +124,37 @@ func (m *Manager) tasks(j *job) (*lines.Rest, error) {
 	})
 	j.rest = summary.Rest
 	return j.rest, err
+}
+
+// elsewhere has tasks done from where the job rested, as many as may begin by now. It returns where it rests next, nil if it does not.
+func (m *Manager) elsewhere(j *job) (rest *lines.Rest, err error) {
+	p := &Part{Spec: &j.spec, Input: j.spec.Input, Line: 1, Out: &results{m, j}, Failed: func(_ int, err error) { m.failed(j, err) }}
+	taken := j.rest != nil // the place of the first task
+	if taken {
+		p.Input, p.Line = p.Input[j.rest.Offset:], j.rest.Line
+	}
+	offset := int64(len(j.spec.Input) - len(p.Input))
+	j.rest = nil // it has its place, and does not give it back
+	ends := error(nil)
+	size, line := 0, p.Line
+	for text := range bytes.Lines(p.Input) {
+		if len(bytes.TrimSpace(text)) > 0 && j.spec.Pace != nil && !taken {
+			wait, undo, err := j.spec.Pace()
+			if ends = err; err == nil && wait > 0 {
+				rest = lines.NewRest(line, offset+int64(size), time.Now().Add(wait), undo)
+			}
+			if err != nil || wait > 0 {
+				break // once those before are done
+			}
+		}
+		taken = taken && len(bytes.TrimSpace(text)) == 0
+		size, line = size+len(text), line+1
+	}
+	if p.Input = p.Input[:size]; size > 0 {
+		err = m.opts.Elsewhere(j.ctx, p)
+	}
+	j.rest = rest
+	return rest, cmp.Or(err, ends)
 }
 
 // await waits until a job that rests may go on, and has it come to its turn before others of its
