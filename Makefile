@@ -62,7 +62,7 @@ TESTTIME ?= 30m
 # which is mostly to compile a Go program, as all examples and hosttest do. The package meter has no
 # goroutine at all.
 # All are in test.
-NO_RACE_PACKAGES := /host/internal/module/meter$$|/hosttest$$
+NO_RACE_PACKAGES := /host/internal/module/meter$$|/hosttest$$|/fleet/chaos$$
 NO_RACE_BINARY   := Examples|Dashboard|CompletionInShells|Scripts|Dev|Docs|Vectors|StdoutFails|SignalsDrain|LogIsGone|SecondSignal
 NO_RACE_ALONE    := Tables|Guest|Go|GoGuest|Compiled|Determinism|ResetAlone|GoSleeps|Starts|SandboxAgrees|Foreign|ScaffoldEmbeds|JSONForRecord|NothingIsLeft|StreamsKeepApart|RealClockSleeps|Inspect
 RACEFLAGS ?=
@@ -164,6 +164,10 @@ peers-smoke: ## check that resonhost and its peers have the same results
 
 check: ## what CI runs: all of lint, test, race, scaffolds, test-arm64, deploy-test and bench's parts; says what each took, and ends with a clean tree
 	@.ci/check
+
+CHAOSROUNDS ?= 100
+fleet-chaos: ## have hosts and servers of a fleet die under load, CHAOSROUNDS (100) times, and write fleet/chaos/REPORT.md
+	go test -count=1 -timeout 3h -v -run '^TestChaos$$' ./fleet/chaos -rounds $(CHAOSROUNDS) -report $(CURDIR)/fleet/chaos/REPORT.md
 
 SOAKTIME ?= 2m
 soak: ## what takes too long for check: race three times over, each fuzz target for SOAKTIME (2m), state-crash
