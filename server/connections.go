@@ -17,10 +17,10 @@ import (
 const spareConnections = 64
 
 // Many clients that come at once would have their first requests served before all that others send meanwhile, because whatever can run
-// has its turn. So no more than newcomers have come at a time. One has come once it is answered, or after comesFor.
+// has its turn. So no more than newcomers come at a time. One has come once something is written to it, or after comesFor.
 const (
 	newcomers = 16
-	comesFor  = 10 * time.Millisecond
+	comesFor  = 5 * time.Millisecond
 )
 
 // connections are those of a server's listeners.
@@ -84,23 +84,18 @@ type bounded struct {
 
 // Accept implements [net.Listener].
 func (b *bounded) Accept() (net.Conn, error) {
-	select {
-	case b.of.coming <- struct{}{}:
-	case <-b.closed:
-		return nil, net.ErrClosed
-	}
-	came := sync.OnceFunc(func() { <-b.of.coming })
 	c, err := b.Listener.Accept()
 	if err != nil {
-		came()
 		return nil, err
 	}
-	select {
-	case b.of.places <- struct{}{}:
-	case <-b.closed:
-		came()
-		return nil, errors.Join(net.ErrClosed, c.Close())
+	for _, place := range []chan struct{}{b.of.places, b.of.coming} {
+		select {
+		case place <- struct{}{}:
+		case <-b.closed:
+			return nil, errors.Join(net.ErrClosed, c.Close())
+		}
 	}
+	came := sync.OnceFunc(func() { <-b.of.coming })
 	time.AfterFunc(comesFor, came)
 	release, over := b.of.take()
 	leave := func() {

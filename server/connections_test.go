@@ -11,7 +11,10 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server"
@@ -149,4 +152,54 @@ func TestListenerCloses(t *testing.T) {
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("%v", err)
 	}
+}
+
+// crowd is a listener to which clients come without end.
+type crowd struct{ net.Listener }
+
+func (crowd) Accept() (net.Conn, error) {
+	ours, _ := net.Pipe()
+	return discards{ours}, nil
+}
+
+func (crowd) Close() error { return nil }
+
+// discards is a connection whose client takes all.
+type discards struct{ net.Conn }
+
+func (discards) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestNewcomers has more clients come at once than come at a time.
+func TestNewcomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := server.NewBounded(crowd{}, 10_000)
+		came := make(chan net.Conn, 10_000)
+		var accepting sync.WaitGroup
+		accepting.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				came <- c
+			}
+		})
+		want := func(n int) {
+			t.Helper()
+			if synctest.Wait(); len(came) != n {
+				t.Errorf("%d have come, want %d", len(came), n)
+			}
+		}
+		want(server.Newcomers)
+		answered, gone := <-came, <-came
+		_, _ = answered.Write([]byte("an answer"))
+		_, _ = answered.Write([]byte("and more"))
+		_ = gone.Close()
+		want(server.Newcomers) // two of them in place of these
+		time.Sleep(server.ComesFor)
+		want(2 * server.Newcomers)
+		_ = l.Close()
+		accepting.Wait()
+		time.Sleep(server.ComesFor)
+	})
 }

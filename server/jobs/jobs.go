@@ -25,6 +25,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/lines"
 )
 
 // Defaults of Options.
@@ -82,6 +83,8 @@ type Part struct {
 	// Out receives a line for each task, in their order, and Failed, before that, why one has failed.
 	Out    io.Writer
 	Failed func(line int, err error)
+	// Memory is where the bytes of results come from until they are written to Out.
+	Memory lines.Memory
 }
 
 // Errors.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -126,35 +127,80 @@ func (m *Manager) tasks(j *job) (*lines.Rest, error) {
 	return j.rest, err
 }
 
-// elsewhere has tasks done from where the job rested, as many as may begin by now. It returns where it rests next, nil if it does not.
+// gathers is for how long a job waits for its pace at most, so that more tasks are done together elsewhere.
+const gathers = 5 * time.Second
+
+// elsewhere has tasks done from where the job rested, as many as may begin soon. It returns where it rests next, nil if it does not.
 func (m *Manager) elsewhere(j *job) (rest *lines.Rest, err error) {
-	p := &Part{Spec: &j.spec, Input: j.spec.Input, Line: 1, Out: &results{m, j}, Failed: func(_ int, err error) { m.failed(j, err) }}
+	out := &results{m, j}
+	p := &Part{Spec: &j.spec, Input: j.spec.Input, Line: 1, Out: out, Memory: out, Failed: func(_ int, err error) { m.failed(j, err) }}
 	taken := j.rest != nil // the place of the first task
 	if taken {
 		p.Input, p.Line = p.Input[j.rest.Offset:], j.rest.Line
 	}
-	offset := int64(len(j.spec.Input) - len(p.Input))
+	offset, began := int64(len(j.spec.Input)-len(p.Input)), time.Now()
 	j.rest = nil // it has its place, and does not give it back
 	ends := error(nil)
 	size, line := 0, p.Line
 	for text := range bytes.Lines(p.Input) {
 		if len(bytes.TrimSpace(text)) > 0 && j.spec.Pace != nil && !taken {
 			wait, undo, err := j.spec.Pace()
-			if ends = err; err == nil && wait > 0 {
-				rest = lines.NewRest(line, offset+int64(size), time.Now().Add(wait), undo)
-			}
-			if err != nil || wait > 0 {
+			if ends = err; err != nil {
 				break // once those before are done
+			}
+			if until := time.Now().Add(wait); wait > 0 && (until.Sub(began) > gathers || !m.waited(j, wait)) {
+				rest = lines.NewRest(line, offset+int64(size), until, undo)
+				break
 			}
 		}
 		taken = taken && len(bytes.TrimSpace(text)) == 0
 		size, line = size+len(text), line+1
 	}
 	if p.Input = p.Input[:size]; size > 0 {
-		err = m.opts.Elsewhere(j.ctx, p)
+		err = m.unlessWithdrawn(j, func(ctx context.Context) error { return m.opts.Elsewhere(ctx, p) })
 	}
 	j.rest = rest
 	return rest, cmp.Or(err, ends)
+}
+
+// waited waits, and reports whether it was for so long.
+func (m *Manager) waited(j *job, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-j.spec.Withdrawn:
+	case <-j.ctx.Done():
+	}
+	return false
+}
+
+// unlessWithdrawn does something that ends once the job may not go on.
+func (m *Manager) unlessWithdrawn(j *job, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(j.ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer close(done)
+	watch.Go(func() {
+		select {
+		case <-j.spec.Withdrawn:
+			_, undo, err := j.spec.Pace()
+			if undo != nil { // it may go on nevertheless
+				undo()
+			}
+			if err != nil {
+				cancel(err)
+			}
+		case <-done:
+		}
+	})
+	if err := do(ctx); err != nil {
+		return cmp.Or(context.Cause(ctx), err) // rather than what came of it
+	}
+	return nil
 }
 
 // await waits until a job that rests may go on, and has it come to its turn before others of its
