@@ -91,6 +91,13 @@ func (w *Worker) call(msg *nats.Msg) {
 		a.Outcomes = same(1, &Failure{Kind: host.KindInvalidArgument, Message: err.Error()})
 	} else {
 		a.Digest = digest(msg.Data)
+		if p, err := f.partition(); err != nil || p != noPartition {
+			a.Outcomes = same(len(f.Tasks), &Failure{
+				Kind: host.KindInvalidArgument, Transform: f.Transform, Field: "Stream", Message: "a call has no streams: submit the tasks instead",
+			})
+			w.reply(msg, &nats.Msg{Data: a.Append(nil)})
+			return
+		}
 		ctx, end := w.follow(w.work, msg.Header, f.Transform)
 		a.Outcomes, err = w.batch(f, nil).do(ctx)
 		end(err)

@@ -24,6 +24,9 @@ func (f *Fleet) Client(tenant string, p host.Priority) *Client {
 	return &Client{fleet: f, tenant: tenant, priority: p}
 }
 
+// MaxMessage is [Fleet.MaxMessage].
+func (c *Client) MaxMessage() int { return c.fleet.MaxMessage() }
+
 // Of returns a client like c whose inputs and outputs are of a media type that is not the transforms' own, which is application/json.
 func (c *Client) Of(mediaType string) *Client {
 	of := *c

@@ -33,6 +33,9 @@ const (
 	lastDelay  = 30 * time.Second
 )
 
+// maxFenced is how often a host does a frame anew whose states others have stored meanwhile, before it leaves the frame.
+const maxFenced = 10
+
 // delivery is a frame that a host was given.
 type delivery struct {
 	w     *Worker
@@ -119,6 +122,18 @@ func (d *delivery) run(ctx context.Context) error {
 	if d.meta.NumDelivered > d.queue.most {
 		return d.giveUp(ctx, host.KindHost, fmt.Errorf("it was given to hosts %d times, and none has answered", d.deliveries()))
 	}
+	for fenced := 0; ; fenced++ {
+		// States were stored of the partition since they were read, or what was read was old. Then all is done anew, and no delivery spent for it.
+		if err := d.attempt(ctx); !errors.Is(err, errFenced) || fenced == maxFenced {
+			return err
+		}
+		w.counts.fenced.Add(1)
+	}
+}
+
+// attempt does the tasks, and publishes the answer.
+func (d *delivery) attempt(ctx context.Context) (err error) {
+	w := d.w
 	a := &Answer{Host: w.fleet.cfg.Name, Digest: digest(d.msg.Data())}
 	publish := w.fleet.publishOnce
 	if late := d.frame.Deadline; !late.IsZero() && !time.Now().Before(late) {

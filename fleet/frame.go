@@ -18,7 +18,7 @@ import (
 //	 2  1  version, 1
 //	 3  1  priority
 //	 4  8  deadline, in milliseconds since 1970, or 0 for none
-//	12 12  0, room for the fencing number of who owns the partition
+//	12 12  0, for what a later version has to say
 //	24  4  how many tasks
 //
 // The body has the transform, the tenant and the media type, and of each task the key of its stream, "" for none, and its
@@ -29,7 +29,7 @@ const (
 	frameHead    = 28
 )
 
-// reserved are the bytes of a head with room for a fencing number, which must be 0.
+// reserved are the bytes of a head that must be 0.
 var reserved [12]byte
 
 // Bounds of a frame.
@@ -141,7 +141,7 @@ func ParseFrame(b []byte) (*Frame, error) {
 	}
 	n := binary.LittleEndian.Uint32(b[24:])
 	if [12]byte(b[12:24]) != reserved {
-		return nil, fmt.Errorf("%w: the frame has a fencing number, and this program knows none", ErrMalformed)
+		return nil, fmt.Errorf("%w: the frame has bytes in its head that this program does not know", ErrMalformed)
 	}
 	if n == 0 || n > MaxTasks {
 		return nil, fmt.Errorf("%w: the frame has %d tasks, and 1 to %d are allowed", ErrMalformed, n, MaxTasks)

@@ -127,7 +127,7 @@ func TestMalformed(t *testing.T) {
 		"malformed: the frame has 4294967295 tasks, and 1 to 64 are allowed":                     change(f, 24, 0xff, 0xff, 0xff, 0xff),
 		"malformed: the frame has 0 tasks, and 1 to 64 are allowed":                              change(f, 24, 0),
 		"malformed: Deadline: must be after 1970 and before 2262":                                change(f, 11, 0xff),
-		"malformed: the frame has a fencing number, and this program knows none":                 change(f, 17, 1),
+		"malformed: the frame has bytes in its head that this program does not know":             change(f, 17, 1),
 		"malformed: the frame is cut off":                                                        change(f, 28, 0xff, 0xff, 0xff, 0xff),
 		"malformed: the frame has 1 bytes behind its end":                                        append(bytes.Clone(f), 0),
 		"malformed: Priority: must be host.PriorityNormal, PriorityUrgent or PriorityBulk, is 9": change(f, 3, 9),

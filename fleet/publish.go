@@ -143,10 +143,16 @@ func (f *Fleet) publishAnswer(
 	if first, err = publish(ctx, msg); err != nil {
 		return false, err
 	}
-	switch {
-	case !first && run != "":
-		f.dropPieces(ctx, f.names.pieces(id, run))
-	case first && again:
+	if !first && run != "" { // the answer that is there may be this one, of which the server's word was lost
+		switch msg, err := f.result(ctx, msg.Subject, true); {
+		case err != nil: // the pieces stay until they age
+		case msg.Header.Get(headerRun) == run:
+			first = true
+		default:
+			f.dropPieces(ctx, f.names.pieces(id, run))
+		}
+	}
+	if first && again {
 		f.dropRuns(ctx, id, run)
 	}
 	return first, nil

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,8 +26,11 @@ const (
 	maxKnownBytes = 16 << 20
 )
 
-// slowest is how many bytes of states a server takes in a second at least.
-const slowest = 1 << 20
+// slowest is how many bytes of states a server takes in a second at least, and slowRead how long it takes at most to send one.
+const (
+	slowest  = 1 << 20
+	slowRead = 50 * time.Millisecond
+)
 
 // forEver is the age of a message that is not to expire.
 const forEver = "never"
@@ -44,8 +49,9 @@ type states struct {
 	codec     state.Codec
 	age       time.Duration // of a state after its last change; 0 for ever
 
-	fence uint64 // the number of the owner's message when known was read; 0 before
-	known map[state.Key]known
+	least uint64 // a message that the stream has for certain: a server that does not have it yet is behind
+	fence stored // the owner's message when known was read, without its data; zero before
+	known map[state.Key]state.Record
 	bytes int // of known
 }
 
@@ -62,53 +68,70 @@ func (f *Fleet) newStates(partition int, codec state.Codec, age time.Duration) *
 }
 
 // forget has all be read anew.
-func (s *states) forget() { s.fence, s.known, s.bytes = 0, make(map[state.Key]known), 0 }
+func (s *states) forget() { s.fence, s.known, s.bytes = stored{}, make(map[state.Key]state.Record), 0 }
 
-func (s *states) keep(key state.Key, k known) {
-	s.bytes += len(k.record.Data) - len(s.known[key].record.Data)
-	s.known[key] = k
+func (s *states) keep(r state.Record) {
+	s.bytes += len(r.Data) - len(s.known[r.Key].Data)
+	s.known[r.Key] = r
+}
+
+// ease forgets all if that is more than a host is to remember.
+func (s *states) ease() {
+	if len(s.known) > maxKnown || s.bytes > maxKnownBytes {
+		s.forget()
+	}
+}
+
+// expire forgets states of keys that the server may have forgotten.
+func (s *states) expire(keys []state.Key) {
+	for _, key := range keys {
+		if r, ok := s.known[key]; ok && s.age > 0 && len(r.Data) > 0 && time.Since(r.Changed) >= s.age {
+			s.bytes -= len(r.Data)
+			delete(s.known, key)
+		}
+	}
 }
 
 // of returns the states of streams, in the order of the keys, as they are stored.
 func (s *states) of(ctx context.Context, keys []state.Key) ([]known, error) {
-	if len(s.known)+len(keys) > maxKnown || s.bytes > maxKnownBytes {
-		s.forget()
-	}
-	for behind := 0; ; {
+	s.expire(keys)
+	for {
 		read, err := s.read(ctx, keys)
 		if err != nil {
 			return nil, fmt.Errorf("%w: read states of partition %d: %w", state.ErrUnavailable, s.partition, err)
 		}
-		switch {
-		case read.fence == s.fence || len(s.known) == 0 && read.fence > s.fence:
-			s.fence = read.fence
-			for key, k := range read.states {
-				s.keep(key, k)
-			}
-			list := make([]known, len(keys))
-			for i, key := range keys {
-				list[i] = s.known[key]
-			}
-			return list, nil
-		case read.fence < s.fence && behind < lagging: // it is of a server that does not have all yet
-			behind++
-			if err := wait.For(ctx, 100*time.Millisecond); err != nil {
-				return nil, err
-			}
-		default:
-			s.forget()
+		if !read.fence.is(s.fence) && len(s.known) > 0 {
+			s.forget() // others have stored some since
+			continue
 		}
+		s.fence = read.fence
+		list := make([]known, len(keys))
+		for i, key := range keys {
+			k, ok := read.states[key]
+			switch {
+			case !ok:
+				k = known{record: s.known[key]}
+			case k.err == nil:
+				s.keep(k.record)
+			}
+			list[i] = k
+		}
+		return list, nil
 	}
 }
 
-// reading is what was read: the owner's number, and states that were not known.
+// is reports whether it is the same message. The time of one that this host has stored is not known.
+func (m stored) is(other stored) bool {
+	return m.sequence == other.sequence && (other.at.IsZero() || m.at.Equal(other.at))
+}
+
+// reading is what was read: the owner's message, and states that were not known.
 type reading struct {
-	fence  uint64
+	fence  stored
 	states map[state.Key]known
 }
 
-// read reads those states that are not known. What a server returns is of one moment: all that was stored
-// before the message of the owner is in it.
+// read reads those states that are not known.
 func (s *states) read(ctx context.Context, keys []state.Key) (r reading, err error) {
 	owner := s.fleet.names.owner(s.partition)
 	subjects, of := []string{owner}, make(map[string]state.Key)
@@ -119,102 +142,116 @@ func (s *states) read(ctx context.Context, keys []state.Key) (r reading, err err
 			subjects = append(subjects, subject)
 		}
 	}
-	err = again(ctx, func(ctx context.Context) error {
-		r = reading{states: make(map[state.Key]known)}
-		for _, key := range of {
+	l, err := s.latest(ctx, subjects)
+	if err != nil {
+		return r, err
+	}
+	r = reading{fence: l.messages[owner], states: make(map[state.Key]known)}
+	r.fence.data = nil
+	for subject, key := range of {
+		msg, ok := l.messages[subject]
+		if !ok {
 			r.states[key] = known{record: state.Record{Key: key}}
+			continue
 		}
-		messages, err := jetstreamext.GetLastMsgsFor(ctx, s.fleet.js, s.fleet.names.results, subjects)
-		if err != nil {
+		record, err := s.codec.Decode(key, msg.data)
+		r.states[key] = known{record, err}
+	}
+	return r, nil
+}
+
+// latest is [Fleet.latest] of a server that has what the stream has for certain.
+func (s *states) latest(ctx context.Context, subjects []string) (l *latest, err error) {
+	for behind := 0; ; behind++ {
+		err = againFor(ctx, callTimeout+time.Duration(len(subjects))*slowRead, func(ctx context.Context) (err error) {
+			l, err = s.fleet.latest(ctx, subjects)
 			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		for msg, err := range messages {
-			switch {
-			case errors.Is(err, jetstreamext.ErrNoMessages):
-				return nil
-			case err != nil:
-				return err
-			case msg.Subject == owner:
-				r.fence = msg.Sequence
-			default:
-				if key, ok := of[msg.Subject]; ok {
-					record, err := s.codec.Decode(key, msg.Data)
-					r.states[key] = known{record, err}
-				}
-			}
+		if l.upTo >= s.least {
+			return l, nil
 		}
-		return nil
-	})
-	return r, err
+		if behind == lagging { // the stream was made anew
+			s.least = 0
+			s.forget()
+			return l, nil
+		}
+		if err := wait.For(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // publish publishes a frame's answer and what the frame has left as states, in one step, and reports whether the answer was the first.
 // The error is errFenced if another host has stored states since they were read: then neither is stored. A frame that has changed no
 // state has its answer held to that too, as it may have read what no longer was.
 func (s *states) publish(ctx context.Context, answer *nats.Msg, left []state.Record) (first bool, err error) {
-	stored, timeout := uint64(0), callTimeout
+	sequence, timeout := uint64(0), callTimeout
 	for i := range left {
 		timeout += time.Duration(len(left[i].Data)) * time.Second / slowest
 	}
 	err = s.fleet.whenRoom(ctx, answer.Subject, timeout, func(ctx context.Context) (err error) {
-		stored, err = s.store(ctx, answer, left)
+		sequence, err = s.store(ctx, answer, left)
 		return err
 	})
 	if err == nil {
 		for i := range left {
-			s.keep(left[i].Key, known{record: left[i]})
+			s.keep(left[i])
 		}
-		s.fence = stored
+		// When it came is not known: the next reading is taken as it is, if it has this number.
+		s.least, s.fence = sequence, stored{sequence: sequence}
+		s.ease()
 		return true, nil
 	}
 	s.forget() // one that was not acknowledged may be stored nevertheless
 	if codeOf(err) != errThere {
 		return false, err
 	}
-	_, err = s.fleet.result(ctx, answer.Subject, false)
-	switch {
-	case err == nil:
-		return false, nil
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return false, errFenced
+	if n := lastSequence(err); n > s.least {
+		s.least = n
 	}
-	return false, err
+	l, err := s.latest(ctx, []string{answer.Subject, s.fleet.names.owner(s.partition)})
+	if err != nil {
+		return false, err
+	}
+	if _, ok := l.messages[answer.Subject]; ok {
+		return false, nil
+	}
+	return false, errFenced
+}
+
+// lastSequence is the number that a server's refusal names: that of the message which is there. 0 if it names none.
+func lastSequence(err error) uint64 {
+	e := (*jetstream.APIError)(nil)
+	if !errors.As(err, &e) {
+		return 0
+	}
+	_, text, _ := strings.Cut(e.Description, ": ")
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // store tries once to publish all. It returns the number of the owner's message.
 func (s *states) store(ctx context.Context, answer *nats.Msg, left []state.Record) (uint64, error) {
-	batch, err := jetstreamext.NewBatchPublisher(s.fleet.js, jetstreamext.BatchFlowControl{})
-	if err != nil {
-		return 0, err
-	}
-	done := false
-	defer func() {
-		if !done {
-			_ = batch.Discard() // the server lets go of it by itself as well
-		}
-	}()
-	first := &nats.Msg{Subject: answer.Subject, Data: answer.Data, Header: nats.Header{}}
-	for name, values := range answer.Header {
-		first.Header[name] = values
-	}
+	first := &nats.Msg{Subject: answer.Subject, Data: answer.Data, Header: maps.Clone(answer.Header)}
 	first.Header.Set(jetstream.ExpectedLastSubjSeqHeader, "0")
-	if err := batch.AddMsg(first); err != nil {
-		return 0, err
-	}
+	batch := []*nats.Msg{first}
 	for i := range left {
 		data, err := s.codec.Append(nil, &left[i])
 		if err != nil {
 			return 0, err
 		}
-		if err := batch.AddMsg(s.message(s.fleet.names.state(s.partition, left[i].Key), data)); err != nil {
-			return 0, err
-		}
+		batch = append(batch, s.message(s.fleet.names.state(s.partition, left[i].Key), data))
 	}
 	last := s.message(s.fleet.names.owner(s.partition), []byte(s.fleet.cfg.Name))
 	last.Header.Set(jetstream.MsgTTLHeader, forEver)
-	last.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(s.fence, 10))
-	done = true
-	ack, err := batch.CommitMsg(ctx, last)
+	last.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(s.fence.sequence, 10))
+	ack, err := jetstreamext.PublishMsgBatch(ctx, s.fleet.js, append(batch, last), jetstreamext.BatchFlowControl{})
 	if err != nil {
 		return 0, err
 	}

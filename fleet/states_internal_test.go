@@ -14,22 +14,22 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
-// stored is a fleet whose states a test stores.
-type stored struct {
+// bench is a fleet whose states a test stores.
+type bench struct {
 	*Fleet
 
 	t      *testing.T
 	number uint64 // of the next answer
 }
 
-func newStored(t *testing.T) *stored {
+func newBench(t *testing.T) *bench {
 	t.Helper()
 	f, err := Open(t.Context(), Config{URLs: natstest.Start(t).URL(), TaskBytes: 8 << 20, ResultBytes: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	return &stored{Fleet: f, t: t}
+	return &bench{Fleet: f, t: t}
 }
 
 func streamKey(name string) state.Key {
@@ -37,7 +37,7 @@ func streamKey(name string) state.Key {
 }
 
 // want reads states of streams, which are "" if they are none, and an error if they cannot be read.
-func (f *stored) want(s *states, want map[string]string) {
+func (f *bench) want(s *states, want map[string]string) {
 	f.t.Helper()
 	var keys []state.Key
 	for name := range want {
@@ -59,7 +59,7 @@ func (f *stored) want(s *states, want map[string]string) {
 }
 
 // put stores states of streams with an answer of its own, or of the number.
-func (f *stored) put(s *states, number uint64, left map[string]string) (bool, error) {
+func (f *bench) put(s *states, number uint64, left map[string]string) (bool, error) {
 	f.t.Helper()
 	var list []state.Record
 	for name, data := range left {
@@ -70,7 +70,7 @@ func (f *stored) put(s *states, number uint64, left map[string]string) (bool, er
 	return s.publish(f.t.Context(), answer, list)
 }
 
-func (f *stored) mustPut(s *states, left map[string]string) {
+func (f *bench) mustPut(s *states, left map[string]string) {
 	f.t.Helper()
 	f.number++
 	if first, err := f.put(s, f.number, left); !first || err != nil {
@@ -81,7 +81,7 @@ func (f *stored) mustPut(s *states, left map[string]string) {
 // TestStatesAreFenced has two hosts that both take a partition for theirs: what one stores that has not read what the other stored is refused,
 // with its answer.
 func TestStatesAreFenced(t *testing.T) {
-	f := newStored(t)
+	f := newBench(t)
 	a, b := f.newStates(3, state.Codec{}, time.Hour), f.newStates(3, state.Codec{}, time.Hour)
 	f.want(a, map[string]string{"x": "", "y": ""})
 	f.mustPut(a, map[string]string{"x": "1", "y": "1"})
@@ -93,7 +93,7 @@ func TestStatesAreFenced(t *testing.T) {
 		t.Errorf("first %v, error %v; want that it is fenced off", first, err)
 	}
 	if done, err := f.answered(t.Context(), ID{"s", late}); done || err != nil {
-		t.Errorf("the answer is stored: %v, %v", done, err)
+		t.Errorf("the answer is bench: %v, %v", done, err)
 	}
 	f.want(a, map[string]string{"x": "2", "y": "1"})
 	if first, err := f.put(a, 1, map[string]string{"y": "again"}); first || err != nil { // of a frame that is done
@@ -115,7 +115,7 @@ func TestStatesAreFenced(t *testing.T) {
 
 // TestStatesThatCannotBeRead has others write to the stream, and keys that a host has not.
 func TestStatesThatCannotBeRead(t *testing.T) {
-	f := newStored(t)
+	f := newBench(t)
 	cipher := func(key string) state.Codec {
 		c, err := state.ParseKeys([]byte(key))
 		if err != nil {
@@ -147,7 +147,7 @@ func TestStatesThatCannotBeRead(t *testing.T) {
 
 // TestStatesExpire has states of which one is changed no more.
 func TestStatesExpire(t *testing.T) {
-	f := newStored(t)
+	f := newBench(t)
 	s := f.newStates(0, state.Codec{}, time.Second)
 	f.want(s, map[string]string{"x": ""})
 	f.mustPut(s, map[string]string{"x": "1"})
@@ -165,7 +165,7 @@ func TestStatesExpire(t *testing.T) {
 
 // TestStatesForget has more streams than a host remembers.
 func TestStatesForget(t *testing.T) {
-	f := newStored(t)
+	f := newBench(t)
 	s := f.newStates(0, state.Codec{}, 0)
 	const at = 64
 	for from := 0; from < maxKnown+3*at; from += at {
@@ -184,7 +184,7 @@ func TestStatesForget(t *testing.T) {
 
 // TestStatesOfAStreamMadeAnew has the numbers of messages begin anew.
 func TestStatesOfAStreamMadeAnew(t *testing.T) {
-	f := newStored(t)
+	f := newBench(t)
 	s := f.newStates(0, state.Codec{}, 0)
 	f.want(s, map[string]string{"x": ""})
 	for range 3 {

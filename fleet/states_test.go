@@ -67,25 +67,22 @@ func TestStates(t *testing.T) {
 			frames = append(frames, f)
 		}
 	}
-	work(t, fa, chain(t, 0, ""))
+	a := work(t, fa, chain(t, 0, ""))
 	dead, kill := context.WithCancel(t.Context())
 	kill()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, name := range []string{"b", "c", "b", "c"} {
-			f := open(t, small(urls, name))
-			w := f.NewWorker(chain(t, 0, ""), fleet.WorkerOptions{})
-			if err := w.Start(t.Context()); err != nil {
-				t.Error(err)
-				return
-			}
-			eventually(t, "frames of a host that dies", func() bool { return w.Stats().Taken > 3 || w.Stats().Answered > 0 })
-			_ = w.Close(dead)
+	sent := 0
+	for round, name := range []string{"b", "c", "b", "c"} {
+		a.SetDraining(round%2 == 0) // so that the other has some for certain
+		w := open(t, small(urls, name)).NewWorker(chain(t, 0, ""), fleet.WorkerOptions{})
+		if err := w.Start(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-	}()
-	answers := replies(t, s, send(t, s, frames...))
-	<-done
+		sent += send(t, s, frames[sent:sent+len(frames)/5]...)
+		eventually(t, "frames of a host that dies", func() bool { return round%2 == 1 || w.Stats().Taken > 3 })
+		_ = w.Close(dead)
+	}
+	a.SetDraining(false)
+	answers := replies(t, s, sent+send(t, s, frames[sent:]...))
 	got := make([]fleet.Outcome, tasks)
 	for n, f := range frames {
 		for i, at := range f.At {
@@ -208,4 +205,20 @@ func TestHostThatWasStopped(t *testing.T) {
 	}
 	send(t, s, client.Frames("chain", []fleet.Task{{Stream: "s", Input: []byte("2")}})...)
 	next(nextLink(link, []byte("2")))
+}
+
+// TestCallOfAStream has a call with a stream, which no client sends: the host's own states are not the fleet's.
+func TestCallOfAStream(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	work(t, open(t, small(urls, "a")), chain(t, 0, ""))
+	nc, _ := jet(t, urls)
+	data := stored(t, &fleet.Frame{Transform: "chain", Tasks: []fleet.Task{{Stream: "s", Input: []byte("1")}}})
+	reply, err := nc.RequestWithContext(t.Context(), "resonhost.default.call", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := fleet.ParseAnswer(reply.Data)
+	if err != nil || a.Outcomes[0].Failure == nil || a.Outcomes[0].Failure.Kind != host.KindInvalidArgument {
+		t.Errorf("%+v, %v", a, err)
+	}
 }

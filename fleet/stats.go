@@ -11,7 +11,7 @@ import (
 
 // counts are what a worker counts, each as WorkerStats says.
 type counts struct {
-	taken, redelivered, answered, duplicates, expired, dead, failed, progress, unacked, stalled, pullFailed, calls, busy atomic.Uint64
+	taken, redelivered, answered, duplicates, expired, dead, failed, progress, unacked, stalled, pullFailed, calls, busy, fenced atomic.Uint64
 }
 
 // WorkerStats is a snapshot of a worker. Counters count from [Fleet.NewWorker], and frames.
@@ -26,6 +26,8 @@ type WorkerStats struct {
 	Dead, Failed uint64
 	// DeadDropped is how many dead letters were discarded for new ones of this host, because there was no room for both.
 	DeadDropped uint64
+	// Fenced is how often a frame with states was done anew, because another host had stored some of its partition meanwhile.
+	Fenced uint64
 	// Progress is how often the server was told that a frame is under way.
 	Progress uint64
 	// Unacknowledged is how often the server did not confirm that a frame was done, Stalled how often frames waited and did not
@@ -44,7 +46,7 @@ func (w *Worker) Stats() WorkerStats {
 		Taken: c.taken.Load(), Redelivered: c.redelivered.Load(), Answered: c.answered.Load(), Duplicates: c.duplicates.Load(),
 		Expired: c.expired.Load(), Dead: c.dead.Load(), Failed: c.failed.Load(), Progress: c.progress.Load(), DeadDropped: w.fleet.deadDropped.Load(),
 		Unacknowledged: c.unacked.Load(), Stalled: c.stalled.Load(), PullsFailed: c.pullFailed.Load(),
-		Calls: c.calls.Load(), Busy: c.busy.Load(), UnderWay: w.inHand(),
+		Fenced: c.fenced.Load(), Calls: c.calls.Load(), Busy: c.busy.Load(), UnderWay: w.inHand(),
 	}
 }
 

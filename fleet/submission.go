@@ -76,17 +76,20 @@ func (c *Client) Submit(ctx context.Context, key string, window int) (*Submissio
 	if key == "" {
 		s.name = nuid.Next()
 	}
-	it, err := s.read(ctx, 0)
+	r, err := s.read(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read answers of the fleet: %w", err)
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
-	s.group.Go(func() { s.follow(it) })
+	s.group.Go(func() { s.follow(r) })
 	if !s.keyed {
 		s.group.Go(s.free)
 	}
 	return s, nil
 }
+
+// Client returns the client that submits.
+func (s *Submission) Client() *Client { return s.client }
 
 // Name returns the submission's name.
 func (s *Submission) Name() string { return s.name }
@@ -241,13 +244,24 @@ func (s *Submission) wake() {
 	}
 }
 
-// readIdle is after how long the server forgets a consumer of answers that nobody reads by.
-const readIdle = 5 * time.Minute
+const (
+	// readIdle is after how long the server forgets a consumer of answers that nobody reads by.
+	readIdle = 5 * time.Minute
+	// readSilent is after how long without an answer, while some are missing, it is looked whether one was lost.
+	readSilent = 2 * time.Second
+)
+
+// answerReader is a consumer by which a submission's answers are read.
+type answerReader struct {
+	jetstream.MessagesContext
+
+	consumer jetstream.Consumer
+}
 
 // read begins to read the submission's answers behind a place in the stream. The consumer is on one server, and gone with it. One that cannot be
 // made is tried under another name, which may come to another server: the same name stays with one that does not answer, as long as it is stopped. The
 // client's ordered consumer keeps the name.
-func (s *Submission) read(ctx context.Context, behind uint64) (it jetstream.MessagesContext, err error) {
+func (s *Submission) read(ctx context.Context, behind uint64) (r *answerReader, err error) {
 	f := s.client.fleet
 	err = again(ctx, func(ctx context.Context) error {
 		c, err := f.results.CreateConsumer(ctx, jetstream.ConsumerConfig{
@@ -258,25 +272,36 @@ func (s *Submission) read(ctx context.Context, behind uint64) (it jetstream.Mess
 		if err != nil {
 			return err
 		}
-		it, err = c.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat),
+		it, err := c.Messages(jetstream.PullMaxMessages(readAhead), jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat),
 			jetstream.WithMessagesErrOnMissingHeartbeat(true))
+		r = &answerReader{it, c}
 		return err
 	})
-	return it, err
+	return r, err
+}
+
+// forget has the server forget the consumer.
+func (s *Submission) forget(r *answerReader) {
+	r.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if err := s.client.fleet.results.DeleteConsumer(ctx, r.consumer.CachedInfo().Name); err != nil {
+		s.client.fleet.log.Debug("a consumer of answers could not be deleted, and stays until it is idle", "submission", s.name, "error", err)
+	}
 }
 
 // follow reads answers until the submission is closed.
-func (s *Submission) follow(it jetstream.MessagesContext) {
+func (s *Submission) follow(r *answerReader) {
 	last := uint64(0)
 	for {
-		s.followBy(it, &last)
-		it.Stop()
+		s.followBy(r, &last)
+		s.forget(r)
 		for {
 			if wait.For(s.ctx, reconnectWait) != nil {
 				return
 			}
 			var err error
-			if it, err = s.read(s.ctx, last); err == nil {
+			if r, err = s.read(s.ctx, last); err == nil {
 				break
 			}
 			s.client.fleet.log.Debug("answers are asked for anew", "submission", s.name, "error", err)
@@ -285,9 +310,15 @@ func (s *Submission) follow(it jetstream.MessagesContext) {
 }
 
 // followBy reads answers by one consumer, until that fails or leaves something out. last is the place of the last one in the stream.
-func (s *Submission) followBy(it jetstream.MessagesContext, last *uint64) {
-	for delivered := uint64(1); ; delivered++ {
-		msg, err := it.Next(jetstream.NextContext(s.ctx))
+func (s *Submission) followBy(r *answerReader, last *uint64) {
+	for delivered := uint64(0); ; {
+		ctx, cancel := context.WithTimeout(s.ctx, readSilent)
+		msg, err := r.Next(jetstream.NextContext(ctx))
+		silent := ctx.Err() != nil
+		cancel()
+		if err != nil && silent && s.ctx.Err() == nil && !s.lost(r, delivered) {
+			continue
+		}
 		if err != nil {
 			return
 		}
@@ -295,7 +326,7 @@ func (s *Submission) followBy(it jetstream.MessagesContext, last *uint64) {
 		if err != nil {
 			continue // none of ours
 		}
-		if meta.Sequence.Consumer != delivered { // one was lost on its way
+		if delivered++; meta.Sequence.Consumer != delivered { // one was lost on its way
 			return
 		}
 		*last = meta.Sequence.Stream
@@ -303,6 +334,20 @@ func (s *Submission) followBy(it jetstream.MessagesContext, last *uint64) {
 			s.deliver(s.ctx, id.Number, *last, msg.Headers(), msg.Data())
 		}
 	}
+}
+
+// lost reports whether the server has sent more answers than came: nobody acknowledges them, and those on their way are lost with a connection.
+func (s *Submission) lost(r *answerReader, delivered uint64) bool {
+	s.mu.Lock()
+	missing := len(s.pending)
+	s.mu.Unlock()
+	if missing == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, callTimeout)
+	defer cancel()
+	info, err := r.consumer.Info(ctx)
+	return err != nil || info.Delivered.Consumer > delivered
 }
 
 // deliver has an answer ready, if its frame waits for one.

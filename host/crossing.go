@@ -23,23 +23,18 @@ func (t *task) single(ctx context.Context, a *args, r *Result) {
 	fuel, fault := t.alone(ctx, a, x)
 	t.looked = t.now() // and counting takes no time worth mentioning
 	got := &x.results[0]
+	if s := t.from.states; s != nil && t.stream != nil && t.version != nil {
+		s.look(t.version, t.version.spec(t.transform.slot), t.stream)
+	}
 	t.result(t.looked, t.version, got, fuel, fault, a, r)
 	if e := t.stream; e != nil && r.Err == nil {
 		spec := t.version.spec(t.transform.slot)
 		if !spec.takes(e) {
-			t.begunAnew()
+			t.r.reset.Add(1)
 		}
 		e.Set(got.State, spec.StateVersion)
 	}
 	t.r.letGo(x)
-}
-
-// begunAnew counts that the task has begun its stream anew.
-func (t *task) begunAnew() {
-	t.r.reset.Add(1)
-	if s := t.from.states; s != nil && t.version.cfg.StateRule != StateReset {
-		s.unreadable.Add(1)
-	}
 }
 
 // letGo gives up a crossing, which keeps nothing that is the caller's.

@@ -44,6 +44,13 @@ func (s *States) Of(tenant, transform, key string) StreamState {
 	return StreamState{Tenant: tenant, Transform: transform, Key: key, State: e.State(), Format: e.Format()}
 }
 
+// look counts a task of a version that does not read the state of its stream, whatever came of it.
+func (s *States) look(v *version, of *spec, e *stream.Entry[sched.Serial]) {
+	if of != nil && !of.takes(e) && v.cfg.StateRule != StateReset {
+		s.unreadable.Add(1)
+	}
+}
+
 // Unreadable returns how many tasks have begun their streams anew because their version does not read what
 // was [States.Set], although it is to refuse such states (PluginConfig.StateRule). The host refuses such a
 // version when it is loaded, and cannot here, as it does not know the states. Their owner lets go of

@@ -239,17 +239,25 @@ func (m *member) jobs() jobs.Elsewhere {
 	}
 	return func(ctx context.Context, p *jobs.Part) error {
 		client := m.fleet.Client(p.Spec.Owner.Tenant, p.Spec.Priority)
-		sub, err := client.Submit(ctx, "", 0)
-		if err != nil {
-			return err
+		sub, err := client.Submit(ctx, "", jobWindow)
+		if err == nil {
+			defer sub.Close()
+			_, err = fleetlines.Run(ctx, sub, p.Spec.Transform, bytes.NewReader(p.Input), p.Out, fleetlines.Options{
+				Line: p.Line, Stream: p.Spec.Stream, StreamField: p.Spec.StreamField, Failed: p.Failed, Memory: p.Memory,
+			})
 		}
-		defer sub.Close()
-		_, err = fleetlines.Run(ctx, m.fleet, sub, client, p.Spec.Transform, bytes.NewReader(p.Input), p.Out, fleetlines.Options{
-			Line: p.Line, Stream: p.Spec.Stream, StreamField: p.Spec.StreamField, Failed: p.Failed,
-		})
-		return err
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.Is(err, fleet.ErrFull):
+			return &host.Error{Kind: host.KindQueueFull, Transform: p.Spec.Transform, Message: err.Error(), Err: host.ErrQueueFull}
+		}
+		return &host.Error{Kind: host.KindUnavailable, Transform: p.Spec.Transform, Message: "the fleet: " + err.Error(), Err: err}
 	}
 }
+
+// jobWindow is how many frames of a job are without an answer at most.
+const jobWindow = 8
 
 // gone is closed if the connection to the fleet has ended for good.
 func (m *member) gone() <-chan struct{} {

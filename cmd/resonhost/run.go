@@ -177,7 +177,7 @@ func (f *front) serve(ctx context.Context, o *options, listener net.Listener, h 
 			srv.SetDraining()
 		},
 		background: func(ctx context.Context) error {
-			err := errors.Join(member.close(ctx), srv.Close(ctx))
+			err := errors.Join(srv.Close(ctx), member.close(ctx)) // jobs need the fleet to their end
 			if stopped := networks.Close(ctx); ctx.Err() == nil { // else it is told that tasks were interrupted
 				err = errors.Join(err, stopped)
 			}

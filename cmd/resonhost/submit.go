@@ -95,7 +95,7 @@ func (o *options) submitLines(ctx context.Context, transform string, std stdio) 
 	if err != nil {
 		return err
 	}
-	done, err := fleetlines.Run(ctx, f, sub, f.Client(o.submit.tenant, host.PriorityNormal), transform, in, out, fleetlines.Options{
+	done, err := fleetlines.Run(ctx, sub, transform, in, out, fleetlines.Options{
 		Frame: o.submit.frame, Deadline: max(o.submit.deadline, 0), StreamField: o.streamField,
 	})
 	err = errors.Join(err, closeOutput())

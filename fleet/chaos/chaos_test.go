@@ -163,15 +163,8 @@ func (w *town) faults(r *rand.Rand) []fault {
 // healthy waits until all servers have all of the streams.
 func (w *town) healthy() {
 	w.t.Helper()
-	nc, err := nats.Connect(w.direct, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.RetryOnFailedConnect(true))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	nc, js := w.jetStream()
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		w.t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	for {
@@ -275,12 +268,44 @@ func TestChaos(t *testing.T) {
 	}
 	end()
 	l.check(done)
+	w.noneDead()
+}
+
+// noneDead looks that no frame became a dead letter.
+func (w *town) noneDead() {
+	w.t.Helper()
+	nc, js := w.jetStream()
+	defer nc.Close()
+	s, err := js.Stream(w.t.Context(), "RESONHOST_default_DEAD")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if n := s.CachedInfo().State.Msgs; n > 0 {
+		w.t.Errorf("%d frames are dead letters", n)
+	}
+}
+
+// jetStream reaches the servers.
+func (w *town) jetStream() (*nats.Conn, jetstream.JetStream) {
+	w.t.Helper()
+	nc, err := nats.Connect(w.direct, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.RetryOnFailedConnect(true))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return nc, js
 }
 
 // check says what came of all rounds.
 func (l *load) check(done []round) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(done) == 0 {
+		return
+	}
 	slowest := slices.MaxFunc(done, func(a, b round) int { return int(a.took - b.took) })
 	l.t.Logf("%d rounds: %d tasks in %d frames, %d answered, none twice and none wrong; the slowest recovery took %.1f s (%s), the longest frame %.1f s",
 		len(done), l.tasks, l.frames, l.answered, slowest.took.Seconds(), slowest.what, l.longest.Seconds())

@@ -105,7 +105,10 @@ func (l *load) submit(ctx context.Context) {
 			l.sent[number] = sents[i]
 			l.frames, l.tasks = l.frames+1, l.tasks+len(f.Tasks)
 			l.mu.Unlock()
-			got, err := l.of.Send(context.Background(), f)
+			got, err := l.of.Send(l.t.Context(), f)
+			if l.t.Context().Err() != nil {
+				return // the test has failed
+			}
 			if err != nil || got != number {
 				l.t.Errorf("frame %d was sent as %d: %v", number, got, err)
 				return

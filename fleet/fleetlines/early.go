@@ -52,10 +52,14 @@ func (e *early) room(ctx context.Context) error {
 // bytesOf is how many bytes an answer's results have.
 func bytesOf(a *fleet.Answer) (n int64) {
 	for i := range a.Outcomes {
-		n += int64(len(a.Outcomes[i].Output))
-		if f := a.Outcomes[i].Failure; f != nil {
-			n += int64(len(f.Message))
-		}
+		n += outcomeBytes(&a.Outcomes[i])
 	}
 	return n
+}
+
+func outcomeBytes(o *fleet.Outcome) int64 {
+	if o.Failure != nil {
+		return int64(len(o.Failure.Message))
+	}
+	return int64(len(o.Output))
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/textlines"
+	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/lines"
 )
 
@@ -45,18 +46,22 @@ type Options struct {
 	Line int
 	// Failed, if set, is told of each task that failed, in the lines' order.
 	Failed func(line int, err error)
+	// Memory, if set, is where the bytes of results come from until they are written. A frame whose results have no room there fails.
+	Memory lines.Memory
 }
 
 // Run has the fleet do a task for each line of r, blank ones left out, and writes to w a line for each, in their order: the result, or an
-// [api.Failure]. The lines are submitted by sub, which is new, and of whose client transform is a transform. The same lines in a submission of
+// [api.Failure]. The lines are submitted by sub, which is new. The same lines in a submission of
 // the same key with the same options are the same frames, so that they are done once. It returns once all are answered, or with
 // an error: that of r is a [*lines.ReadError]. A Read that blocks when ctx ends is left to end on its own.
-func Run(ctx context.Context, f *fleet.Fleet, sub *fleet.Submission, client *fleet.Client, transform string, r io.Reader, w io.Writer, o Options) (lines.Summary, error) {
+func Run(ctx context.Context, sub *fleet.Submission, transform string, r io.Reader, w io.Writer, o Options) (lines.Summary, error) {
+	client := sub.Client().Of(manifest.MediaTypeJSON)
 	s := &submitter{
-		client: client.Of(manifest.MediaTypeJSON), sub: sub, transform: transform, opts: o,
-		most: f.MaxMessage(), out: bufio.NewWriter(w), chunks: make(chan chunk, fleet.DefaultWindow), early: newEarly(maxEarly),
+		client: client, sub: sub, transform: transform, opts: o,
+		most: client.MaxMessage(), out: bufio.NewWriter(w), chunks: make(chan chunk, fleet.DefaultWindow), early: newEarly(maxEarly),
 	}
 	err := s.run(ctx, r)
+	s.hold(-s.held)
 	return s.done, err
 }
 
@@ -71,13 +76,22 @@ type submitter struct {
 	chunks    chan chunk // in their order; closed once all are sent
 
 	early *early
+	held  int           // bytes of results that are in opts.Memory
 	done  lines.Summary // of what was written
+}
+
+// hold takes bytes that are held already, or gives them back.
+func (s *submitter) hold(n int) {
+	if s.opts.Memory != nil {
+		s.held += n
+		s.opts.Memory.Add(n)
+	}
 }
 
 // chunk is lines that are submitted together, and are on their way.
 type chunk struct {
-	lines []int  // their numbers
-	parts []part // of which each line is in one
+	lines []int       // their numbers
+	parts <-chan part // of which each line is in one; one more comes once it was sent
 }
 
 // part is a frame of a chunk. One that is refused was not sent.
@@ -109,7 +123,9 @@ func (s *submitter) run(ctx context.Context, in io.Reader) error {
 // answerTo waits for the answer to a frame, and holds others that come before it.
 func (s *submitter) answerTo(ctx context.Context, p *part) (*fleet.Answer, error) {
 	if p.refused != nil {
-		return s.refusal(p.refused, len(p.at)), nil
+		a := s.refusal(p.refused, len(p.at))
+		s.hold(int(bytesOf(a)))
+		return a, nil
 	}
 	for {
 		if a, ok := s.early.take(p.number); ok {
@@ -121,6 +137,14 @@ func (s *submitter) answerTo(ctx context.Context, p *part) (*fleet.Answer, error
 		}
 		if err != nil {
 			return nil, err
+		}
+		switch n := int(bytesOf(r.Answer)); {
+		case s.opts.Memory == nil:
+		case s.opts.Memory.Take(n, true):
+			s.held += n
+		default:
+			r.Answer = s.refusal(invoke.NoMemory(s.transform), len(r.Answer.Outcomes))
+			s.hold(int(bytesOf(r.Answer)))
 		}
 		s.early.put(r.Number, r.Answer)
 	}
@@ -214,10 +238,20 @@ func (s *submitter) task(l *textlines.Line) (t fleet.Task, err error) {
 	return t, nil
 }
 
-// submit submits what was gathered, in as few frames as there can be.
+// submit submits what was gathered, in as few frames as there can be. The writer has the chunk before they are sent, since answers to
+// the first are to go on while there is no room for others.
 func (s *submitter) submit(ctx context.Context, g *gathered) error {
-	c := chunk{lines: g.lines, parts: g.parts}
-	for _, f := range s.client.Frames(s.transform, g.tasks) {
+	frames := s.client.Frames(s.transform, g.tasks)
+	parts := make(chan part, len(g.parts)+len(frames))
+	for _, p := range g.parts {
+		parts <- p
+	}
+	select {
+	case s.chunks <- chunk{g.lines, parts}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	for _, f := range frames {
 		p := part{at: f.At}
 		for i := range p.at {
 			p.at[i] = g.at[p.at[i]]
@@ -233,55 +267,70 @@ func (s *submitter) submit(ctx context.Context, g *gathered) error {
 		if field := (*abi.FieldError)(nil); errors.As(err, &field) { // such as a line that a message has room for without its headers alone
 			p.refused = err
 		} else if err != nil {
-			return fmt.Errorf("line %d: %w", c.lines[p.at[0]], err)
+			return fmt.Errorf("line %d: %w", g.lines[p.at[0]], err)
 		}
-		c.parts = append(c.parts, p)
+		parts <- p
 	}
-	select { // to be written in its turn
-	case s.chunks <- c:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return nil
 }
 
-// refusal answers the tasks of a frame that was not sent.
+// refusal answers tasks that have no result.
 func (s *submitter) refusal(err error, tasks int) *fleet.Answer {
 	failure := &fleet.Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: s.transform}
+	if task := (*host.Error)(nil); errors.As(err, &task) {
+		failure.Kind, failure.Message = task.Kind, task.Message
+	}
 	if field := (*abi.FieldError)(nil); errors.As(err, &field) {
 		failure.Field = field.Field
 	}
 	return &fleet.Answer{Outcomes: slices.Repeat([]fleet.Outcome{{Failure: failure}}, tasks)}
 }
 
-// write writes the results of a chunk, once it has all.
+// write writes the results of a chunk, each line once it and those before have theirs.
 func (s *submitter) write(ctx context.Context, c chunk) error {
-	outcomes := make([]fleet.Outcome, len(c.lines))
-	for i := range c.parts {
-		p := &c.parts[i]
-		a, err := s.answerTo(ctx, p)
+	outcomes := make([]*fleet.Outcome, len(c.lines))
+	for at := 0; at < len(outcomes); {
+		var p part
+		select {
+		case p = <-c.parts:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		a, err := s.answerTo(ctx, &p)
 		if err != nil {
 			return err
 		}
 		for n, at := range p.at {
-			outcomes[at] = a.Outcomes[n]
+			outcomes[at] = &a.Outcomes[n]
 		}
-	}
-	for i, line := range c.lines {
-		s.done.Lines++
-		r := outcomes[i].Result()
-		if r.Err != nil {
-			s.done.Failed++
-			if s.opts.Failed != nil {
-				s.opts.Failed(line, r.Err)
-			}
-			var err error
-			if r.Output, err = json.Marshal(api.Failure{Error: api.Of(s.transform, r.Err).At(line)}, jsontext.AllowInvalidUTF8(true)); err != nil {
+		for ; at < len(outcomes) && outcomes[at] != nil; at++ {
+			if err := s.writeLine(c.lines[at], outcomes[at]); err != nil {
 				return err
 			}
+			outcomes[at] = &fleet.Outcome{} // which keeps nothing
 		}
-		_, _ = s.out.Write(r.Output) // an error stays until Flush
-		_ = s.out.WriteByte('\n')
+		if err := s.out.Flush(); err != nil {
+			return err
+		}
 	}
-	return s.out.Flush()
+	return nil
+}
+
+func (s *submitter) writeLine(line int, o *fleet.Outcome) error {
+	s.done.Lines++
+	r := o.Result()
+	if r.Err != nil {
+		s.done.Failed++
+		if s.opts.Failed != nil {
+			s.opts.Failed(line, r.Err)
+		}
+		var err error
+		if r.Output, err = json.Marshal(api.Failure{Error: api.Of(s.transform, r.Err).At(line)}, jsontext.AllowInvalidUTF8(true)); err != nil {
+			return err
+		}
+	}
+	s.hold(-int(outcomeBytes(o)))
+	_, _ = s.out.Write(r.Output) // an error stays until Flush
+	_ = s.out.WriteByte('\n')
+	return nil
 }

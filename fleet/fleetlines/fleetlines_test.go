@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi/guest"
@@ -56,14 +58,13 @@ func serving(t *testing.T) *fleet.Fleet {
 
 func run(t *testing.T, f *fleet.Fleet, key, in string, o fleetlines.Options) (string, lines.Summary, error) {
 	t.Helper()
-	client := f.Client("ann", host.PriorityNormal)
-	sub, err := client.Submit(t.Context(), key, 0)
+	sub, err := f.Client("ann", host.PriorityNormal).Submit(t.Context(), key, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sub.Close()
 	var out strings.Builder
-	done, err := fleetlines.Run(t.Context(), f, sub, client, "grow", strings.NewReader(in), &out, o)
+	done, err := fleetlines.Run(t.Context(), sub, "grow", strings.NewReader(in), &out, o)
 	return out.String(), done, err
 }
 
@@ -130,5 +131,51 @@ func TestOneStream(t *testing.T) {
 	out, _, err = run(t, f, "", `{"s": "other"}`, fleetlines.Options{Stream: "s", StreamField: "s"})
 	if err != nil || !strings.Contains(out, "is there besides the stream of all lines") {
 		t.Errorf("%s %v", out, err)
+	}
+}
+
+// room is a Memory of so many bytes, of which it has all back in the end.
+type room struct {
+	mu          sync.Mutex
+	held, most  int
+	took, asked int
+}
+
+func (r *room) Take(n int, _ bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked++; r.held+n > r.most {
+		return false
+	}
+	r.held, r.took = r.held+n, r.took+1
+	return true
+}
+
+func (r *room) Add(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held += n
+}
+
+func (r *room) Tight() bool { return false }
+
+// TestNarrow has a window of one frame, so that lines of a chunk are answered before the last was sent; and results for which there is no room.
+func TestNarrow(t *testing.T) {
+	f := serving(t)
+	var in strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&in, `{"i": %d, "s": "stream %d"}`+"\n", i, i%40)
+	}
+	for most, fails := range map[int]bool{1 << 20: false, 10: true} {
+		sub, err := f.Client("ann", host.PriorityNormal).Submit(t.Context(), "", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory := &room{most: most}
+		done, err := fleetlines.Run(t.Context(), sub, "grow", strings.NewReader(in.String()), io.Discard, fleetlines.Options{StreamField: "s", Memory: memory})
+		if err != nil || done.Lines != 500 || (done.Failed == 500) != fails || (done.Failed == 0) == fails || memory.held != 0 {
+			t.Errorf("with room for %d bytes: %+v, %v, and %d bytes are held", most, done, err, memory.held)
+		}
+		sub.Close()
 	}
 }
