@@ -4,16 +4,20 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/internal/filelock"
 )
 
 // DefaultListen is where a server listens unless told otherwise: where clients of NATS look for one.
@@ -32,8 +36,17 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// ErrInUse is in the error of a directory that another process has.
+var ErrInUse = errors.New("another process has this directory of a server of NATS")
+
+// lockName is the file of a directory whose lock its server holds: two servers would destroy what they store.
+const lockName = "resonhost.lock"
+
 // Server is a server of NATS.
-type Server struct{ s *server.Server }
+type Server struct {
+	s    *server.Server
+	lock *os.File
+}
 
 // Start starts a server, which the caller closes. What is wrong with the options is an [*abi.FieldError].
 func Start(ctx context.Context, o Options) (*Server, error) {
@@ -49,6 +62,37 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := CheckListen(o.Listen); err != nil {
 		return nil, err
 	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e, err := start(ctx, &o)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	e.lock = lock
+	return e, nil
+}
+
+// lockDir makes a directory, and keeps other processes out of it.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	switch err := filelock.Lock(f); {
+	case errors.Is(err, filelock.ErrLocked):
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, ErrInUse), f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	}
+	return f, nil
+}
+
+func start(ctx context.Context, o *Options) (*Server, error) {
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp", o.Listen)
 	if err != nil {
@@ -66,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	s.SetLoggerV2(logger{o.Logger}, false, false, false)
 	s.Start()
-	e := &Server{s}
+	e := &Server{s: s}
 	if !s.ReadyForConnections(patience) || !s.JetStreamEnabled() {
 		e.Close()
 		return nil, fmt.Errorf("the server of NATS at %s with what it stores in %s does not get ready; the log says why", o.Listen, o.Dir)
@@ -90,6 +134,9 @@ func (e *Server) URL() string { return e.s.ClientURL() }
 func (e *Server) Close() {
 	e.s.Shutdown()
 	e.s.WaitForShutdown()
+	if e.lock != nil {
+		_ = e.lock.Close() // again, if the server was closed before
+	}
 }
 
 // logger passes on what a server logs. What it has to say of itself when all is well is for who debugs.

@@ -28,6 +28,9 @@ func TestServer(t *testing.T) {
 		if _, err := embedded.Start(t.Context(), embedded.Options{Listen: s.URL()[len("nats://"):], Dir: t.TempDir()}); err == nil {
 			t.Error("two servers at one address")
 		}
+		if _, err := embedded.Start(t.Context(), embedded.Options{Listen: "127.0.0.1:0", Dir: dir}); !errors.Is(err, embedded.ErrInUse) {
+			t.Errorf("two servers of one directory: error %v", err)
+		}
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/resonhost/resonhost/internal/filelock"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -24,7 +25,7 @@ func lockDir(dir string) (*lock, error) {
 	if err != nil {
 		return nil, classify("open the lock", err)
 	}
-	if err := lockFile(f); errors.Is(err, errLocked) {
+	if err := filelock.Lock(f); errors.Is(err, filelock.ErrLocked) {
 		err = &state.OwnerError{Where: dir, Owner: readOwner(f), Err: state.ErrInUse}
 		return nil, errors.Join(err, f.Close())
 	} else if err != nil {

@@ -2,15 +2,6 @@
 
 package bolt
 
-import (
-	"errors"
-	"os"
-)
-
-var errLocked = errors.New("is locked")
-
-// lockFile leaves it to bbolt to lock its own file.
-func lockFile(*os.File) error { return nil }
-
-// syncDir has nothing to do: these systems have no such call.
+// syncDir has nothing to do: these systems have no such call. Nor have they the lock of [filelock.Lock], so that bbolt's own lock of its file is
+// what keeps others out.
 func syncDir(string) error { return nil }
