@@ -30,6 +30,9 @@ const (
 	KindPlugin Kind = "plugin"
 )
 
+// Kinds returns the kinds of records that a host keeps.
+func Kinds() []Kind { return []Kind{KindStream, KindNetwork, KindJob, KindOutput, KindPlugin} }
+
 // Bounds of what a store keeps.
 const (
 	maxKind = 16

@@ -124,6 +124,9 @@ func (o *options) changeState(ctx context.Context, std stdio, args []string) err
 	if err := o.given.only("state", verb, stateFlagsOf); err != nil {
 		return err
 	}
+	if err := o.state.checkKind(verb, rest); err != nil {
+		return err
+	}
 	switch verb {
 	case "key":
 		_, err := fmt.Fprintln(std.out, state.NewKey())
@@ -249,6 +252,28 @@ func (s *stateOptions) codec() (c state.Codec, err error) {
 		return c, usagef("--state-key %s: %w", s.keyFile, reason(err))
 	}
 	return c, nil
+}
+
+// checkKind returns what is wrong with the kind of records that a verb is for.
+func (s *stateOptions) checkKind(verb string, args []string) error {
+	kind, what := s.kind, "--kind"
+	if len(args) > 0 {
+		kind, what = args[0], "KIND"
+	}
+	if kind == "" {
+		return nil
+	}
+	var known []string
+	for _, k := range state.Kinds() {
+		known = append(known, string(k))
+	}
+	switch {
+	case !slices.Contains(known, kind):
+		return usagef("%s: there is no kind %q%s", what, kind, thereAre(kind, known))
+	case len(args) > 0 && state.Kind(kind) == state.KindStream && s.transform == "":
+		return usagef("state %s stream: --transform says of which transform", verb)
+	}
+	return nil
 }
 
 // key is the key of a record that arguments name.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -184,5 +185,28 @@ func TestStateSave(t *testing.T) {
 	code := run(context.Background(), append([]string{"resonhost", "run", "--listen", "127.0.0.1:0"}, append(args, key("other"))...), nil, new(strings.Builder), &log)
 	if code == api.ExitOK || !strings.Contains(log.String(), "none of the 1 stored states of streams can be read") {
 		t.Errorf("exit code %d, log %s", code, log.String())
+	}
+}
+
+// TestStateKinds has kinds of records that there are not, and streams of no transform.
+func TestStateKinds(t *testing.T) {
+	for _, c := range []struct {
+		verb string
+		of   stateOptions
+		args []string
+		want string
+	}{
+		{"ls", stateOptions{kind: "strem"}, nil, `--kind: there is no kind "strem"; did you mean "stream"?`},
+		{"ls", stateOptions{kind: "stream"}, nil, ""},
+		{"ls", stateOptions{}, nil, ""},
+		{"get", stateOptions{transform: "t"}, []string{"jobs", "a"}, `KIND: there is no kind "jobs"; did you mean "job"?`},
+		{"rm", stateOptions{}, []string{"stream", "a"}, "state rm stream: --transform says of which transform"},
+		{"rm", stateOptions{transform: "t"}, []string{"stream", "a"}, ""},
+		{"get", stateOptions{}, []string{"job", "a"}, ""},
+	} {
+		err := c.of.checkKind(c.verb, c.args)
+		if got := fmt.Sprint(err); err == nil && c.want != "" || err != nil && got != c.want {
+			t.Errorf("state %s %v: %v, want %s", c.verb, c.args, err, c.want)
+		}
 	}
 }
