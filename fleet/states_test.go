@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -98,7 +99,7 @@ func TestStates(t *testing.T) {
 			}
 			continue
 		}
-		if links[stream] = nextLink(links[stream], input); string(got[i].Output) != string(links[stream]) {
+		if links[stream] = nextLink(links[stream], input); !bytes.Equal(got[i].Output, links[stream]) {
 			t.Fatalf("task %d of %s: %x, failure %+v; want %x", i, stream, got[i].Output, got[i].Failure, links[stream])
 		}
 	}
@@ -132,7 +133,7 @@ func TestStatesOfOthers(t *testing.T) {
 	}
 	want := func(o fleet.Outcome, link []byte) {
 		t.Helper()
-		if o.Failure != nil || string(o.Output) != string(link) {
+		if o.Failure != nil || !bytes.Equal(o.Output, link) {
 			t.Errorf("%x, failure %+v; want %x", o.Output, o.Failure, link)
 		}
 	}
@@ -193,7 +194,7 @@ func TestHostThatWasStopped(t *testing.T) {
 	next := func(link []byte) {
 		t.Helper()
 		r, err := s.Next(t.Context())
-		if err != nil || string(r.Answer.Outcomes[0].Output) != string(link) || r.Answer.Host != "b" {
+		if err != nil || !bytes.Equal(r.Answer.Outcomes[0].Output, link) || r.Answer.Host != "b" {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}

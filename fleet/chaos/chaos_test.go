@@ -59,13 +59,17 @@ type town struct {
 func ports(t *testing.T, n int) (list []int) {
 	t.Helper()
 	var config net.ListenConfig
+	var listeners []net.Listener // all at once, so that no port comes twice
 	for range n {
 		l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		listeners = append(listeners, l)
 		list = append(list, l.Addr().(*net.TCPAddr).Port)
+	}
+	for _, l := range listeners {
+		_ = l.Close()
 	}
 	return list
 }
@@ -239,7 +243,7 @@ func TestChaos(t *testing.T) {
 	}
 	wait("at first", l.since())
 	w.healthy()
-	random := rand.New(rand.NewPCG(*seed, 0)) //nolint:gosec // chance is all that it is for
+	random := rand.New(rand.NewPCG(*seed, 0))
 	var done []round
 	var kinds []fault
 	for n := 0; n < *rounds && !t.Failed(); n++ {

@@ -121,7 +121,7 @@ func (r *hostRole) run() error {
 		_ = w.Close(ctx)
 		w = f.NewWorker(h, fleet.WorkerOptions{})
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stderr, "ready")
 	<-f.Gone()
 	return errors.New("the connection to the fleet has ended for good")
 }
@@ -174,7 +174,7 @@ func (p *process) start() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cmd = exec.Command(os.Args[0]) //nolint:gosec // it is this test
+	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if _, err := p.cmd.StdinPipe(); err != nil { // which ends with this process

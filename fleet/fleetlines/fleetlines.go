@@ -125,7 +125,7 @@ func (s *submitter) answerTo(ctx context.Context, p *part) (*fleet.Answer, error
 	if p.refused != nil {
 		a := s.refusal(p.refused, len(p.at))
 		s.hold(int(bytesOf(a)))
-		return a, nil
+		return a, nil //nolint:nilerr // each line has it
 	}
 	for {
 		if a, ok := s.early.take(p.number); ok {

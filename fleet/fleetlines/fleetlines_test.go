@@ -119,7 +119,7 @@ func TestOneStream(t *testing.T) {
 	f := serving(t)
 	var failed []int
 	out, done, err := run(t, f, "", "1\n\"bad\"\n2\n", fleetlines.Options{
-		Stream: "s", Line: 10, Failed: func(line int, err error) { failed = append(failed, line) },
+		Stream: "s", Line: 10, Failed: func(line int, _ error) { failed = append(failed, line) },
 	})
 	if err != nil || done.Failed != 1 || !slices.Equal(failed, []int{11}) {
 		t.Errorf("%+v %v %v", done, err, failed)

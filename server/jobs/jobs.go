@@ -305,8 +305,8 @@ func (m *Manager) beginLocked(t *tenant) {
 }
 
 // count returns how many tasks lines are: those that are not blank.
-func count(lines []byte) (n int) {
-	for line := range bytes.Lines(lines) {
+func count(input []byte) (n int) {
+	for line := range bytes.Lines(input) {
 		if len(bytes.TrimSpace(line)) > 0 {
 			n++
 		}
