@@ -238,7 +238,7 @@ func TestTimeout(t *testing.T) {
 		b := start(t, jobs.Options{})
 		j := b.submit(jobs.Spec{Owner: ann, Transform: "t.wait", Input: input(2), Timeout: time.Millisecond})
 		<-b.waits
-		time.AfterFunc(5*time.Millisecond, b.let) // native code cannot be stopped
+		time.AfterFunc(500*time.Millisecond, b.let) // long after Close has begun; native code cannot be stopped
 		if got := b.wait(ann, j.ID); got.State != api.JobFailed || got.Error.Kind != host.KindTimeout || got.Done > 1 {
 			t.Errorf("%+v", got)
 		}
@@ -398,7 +398,7 @@ func TestClose(t *testing.T) {
 	queued := b.submit(jobs.Spec{Owner: ann, Transform: "t.echo", Input: input(1)})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	time.AfterFunc(5*time.Millisecond, b.let) // native code cannot be stopped
+	time.AfterFunc(500*time.Millisecond, b.let) // long after Close has begun; native code cannot be stopped
 	if n := b.Close(ctx); n != 2 {
 		t.Errorf("%d jobs were lost, want 2", n)
 	}
