@@ -177,8 +177,8 @@ func Parse(b []byte) (*Manifest, error) {
 
 // placed says of a member that stands where there is none of its name, if it is one elsewhere, where it belongs.
 func placed(err error) error {
-	f := (*abi.FieldError)(nil)
-	if !errors.As(err, &f) || !strings.HasPrefix(f.Rule, "is not a known member") {
+	f := strictjson.Unknown(err)
+	if f == nil {
 		return err
 	}
 	at := strings.LastIndex(f.Field, ".") + 1

@@ -129,7 +129,7 @@ func (w walker) content(token json.Token, path string) error {
 			}
 			return nil
 		})
-		if f := (*abi.FieldError)(nil); errors.As(err, &f) && strings.HasPrefix(f.Rule, "is not a known member") {
+		if f := Unknown(err); f != nil {
 			f.Rule += "; JSON is written as a string"
 		}
 		return err
@@ -169,7 +169,7 @@ func (w walker) members(known []string, path string, f func(i int, path string) 
 		i := slices.Index(known, name)
 		switch {
 		case i < 0:
-			return fault(at, "is not a known member%s%s", spell.DidYouMean(name, known), spell.ThereAre(known))
+			return fault(at, unknownMember+"%s%s", spell.DidYouMean(name, known), spell.ThereAre(known))
 		case seen[i]:
 			return fault(at, "is there twice")
 		}
@@ -200,6 +200,17 @@ func (w walker) located(err error) error {
 		return fault(document, "is not valid JSON, near byte %d: %v", max(w.dec.InputOffset()+1, syntax.Offset), err)
 	}
 	return fault(document, "is cut off, behind byte %d", w.size)
+}
+
+// unknownMember is how the rule of a member begins that there is not.
+const unknownMember = "is not a known member"
+
+// Unknown returns the error of a member that a document has and its type has not; nil of other errors.
+func Unknown(err error) *abi.FieldError {
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) && strings.HasPrefix(f.Rule, unknownMember) {
+		return f
+	}
+	return nil
 }
 
 func fault(field, rule string, args ...any) error {
