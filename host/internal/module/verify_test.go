@@ -178,7 +178,7 @@ func TestVerifyUnchecked(t *testing.T) {
 		want  []string
 	}{
 		{"grow", func(o *module.Options) { o.Budget = module.NewBudget(1 << 20) }, []string{"denied memory that others have"}},
-		{"wide", func(o *module.Options) { o.StackLimit = 64 << 10 }, []string{"take more native stack than 65536 bytes", "may depend on a self-test before it"}},
+		{"wide", func(o *module.Options) { o.StackLimit = 64 << 10 }, []string{"take more native stack than 65536 bytes", "may depend on an earlier self-test"}},
 	} {
 		opts := options()
 		opts.Verify, opts.Cache = true, module.OpenCache(t.TempDir(), 1<<30, opts.Log)
