@@ -98,7 +98,7 @@ func (w *Worker) call(msg *nats.Msg) {
 			w.reply(msg, &nats.Msg{Data: a.Append(nil)})
 			return
 		}
-		ctx, end := w.follow(w.work, msg.Header, f.Transform)
+		ctx, end := w.traced(w.work, msg.Header, f.Transform)
 		a.Outcomes, err = w.batch(f, nil).do(ctx)
 		end(err)
 		if a.Outcomes == nil {

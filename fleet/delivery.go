@@ -143,7 +143,7 @@ func (d *delivery) attempt(ctx context.Context) (err error) {
 		})
 	} else {
 		b := w.batch(d.frame, d.queue.states)
-		traced, end := w.follow(ctx, d.msg.Headers(), d.frame.Transform)
+		traced, end := w.traced(ctx, d.msg.Headers(), d.frame.Transform)
 		a.Outcomes, err = b.do(traced)
 		end(err)
 		if b.keeps() {

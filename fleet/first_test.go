@@ -11,15 +11,22 @@ import (
 	"github.com/resonhost/resonhost/internal/natstest"
 )
 
-// TestFirstStopped stops the first roll-out of a plugin that hosts have of their own, and that one has not.
-func TestFirstStopped(t *testing.T) {
+// tryFirst has two hosts try the first roll-out of a plugin that one of them has of its own.
+func tryFirst(t *testing.T) (a, b *node) {
+	t.Helper()
 	urls := natstest.Start(t).URL()
-	a := join(t, urls, "a")
-	b := join(t, urls, "b", func(c *host.Config) { c.Plugins, c.StartEmpty = nil, true })
+	a = join(t, urls, "a")
+	b = join(t, urls, "b", func(c *host.Config) { c.Plugins, c.StartEmpty = nil, true })
 	if _, _, err := a.control.Push(t.Context(), swap(t, guesttest.Version{Tag: "v2"}), fleet.PushOptions{Share: 1, Watch: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	serves(t, "v2", a, b)
+	return a, b
+}
+
+// TestFirstStopped stops the first roll-out of a plugin that hosts have of their own, and that one has not.
+func TestFirstStopped(t *testing.T) {
+	a, b := tryFirst(t)
 	if _, err := a.control.Rollback(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
@@ -29,13 +36,7 @@ func TestFirstStopped(t *testing.T) {
 
 // TestFirstForgotten deletes the record of a first roll-out that hosts try. They go back all the same.
 func TestFirstForgotten(t *testing.T) {
-	urls := natstest.Start(t).URL()
-	a := join(t, urls, "a")
-	b := join(t, urls, "b", func(c *host.Config) { c.Plugins, c.StartEmpty = nil, true })
-	if _, _, err := a.control.Push(t.Context(), swap(t, guesttest.Version{Tag: "v2"}), fleet.PushOptions{Share: 1, Watch: time.Hour}); err != nil {
-		t.Fatal(err)
-	}
-	serves(t, "v2", a, b)
+	a, b := tryFirst(t)
 	if _, err := a.control.Remove(t.Context(), "swap"); !errors.Is(err, fleet.ErrRolling) {
 		t.Errorf("error %v", err)
 	}

@@ -56,7 +56,7 @@ func (b *batch) leave() error {
 		b.of.CountFailed(host.KindStateUnreadable)
 		return &host.Error{
 			Kind: host.KindStateUnreadable, Transform: b.of.Name, Plugin: b.of.Plugin, Version: b.of.Version, Hash: b.of.Hash,
-			Message: fmt.Sprintf("the version does not read the states that the fleet has of %d streams of the frame, and the rule is to refuse that (--state-rule)", n),
+			Message: fmt.Sprintf("the version does not read the states that the fleet has of the streams of %d tasks, and the rule is to refuse that (--state-rule)", n),
 		}
 	}
 	now := time.Now()

@@ -35,7 +35,7 @@ const (
 // forEver is the age of a message that is not to expire.
 const forEver = "never"
 
-// errFenced is why a frame is left whose states another host has stored meanwhile.
+// errFenced is why a frame is done anew whose states another host has stored meanwhile.
 var errFenced = errors.New("another host has stored states of the partition meanwhile: what came of the frame here does not count")
 
 // states are those of a partition's streams, which lie in the stream of answers. A host stores what a frame leaves with the frame's

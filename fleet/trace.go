@@ -25,8 +25,8 @@ func (f *Fleet) trace(ctx context.Context, msg *nats.Msg) {
 	}
 }
 
-// follow returns the context of a frame's tasks, and what is called once they are done.
-func (w *Worker) follow(ctx context.Context, h nats.Header, transform string) (context.Context, func(error)) {
+// traced returns the context of a frame's tasks, and what is called once they are done.
+func (w *Worker) traced(ctx context.Context, h nats.Header, transform string) (context.Context, func(error)) {
 	parent := h.Get(headerTrace)
 	if w.opts.Trace == nil || parent == "" || len(parent) > maxTrace {
 		return ctx, func(error) {}

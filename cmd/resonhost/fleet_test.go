@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,5 +91,25 @@ func TestRunEndedEarly(t *testing.T) {
 	}
 	if hosts() != 1 {
 		t.Error("the host has gone, and is there")
+	}
+}
+
+// TestRunDrainsJobs ends the command while a job is done by its fleet, of which it is the only host. The job is done first.
+func TestRunDrainsJobs(t *testing.T) {
+	d := startRun(t, "--mode", "inline", "--nats", natstest.Start(t).URL(), "--drain-timeout", "5m")
+	const tasks = 2000
+	line := `{"a": {"frequency": 100}, "b": {"frequency": 200}}` + "\n"
+	resp, err := http.Post("http://"+d.addr+"/v1/jobs?transform=tick.connection", "application/x-ndjson", strings.NewReader(strings.Repeat(line, tasks)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("the job is answered %d", resp.StatusCode)
+	}
+	began := time.Now()
+	text, code := d.rest(t)
+	if code != api.ExitOK || strings.Contains(text, "lost") || time.Since(began) > 4*time.Minute {
+		t.Errorf("exit code %d after %v, log\n%s", code, time.Since(began), text)
 	}
 }

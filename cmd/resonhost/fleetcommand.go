@@ -262,16 +262,21 @@ func releaseName(version, hash string) string {
 // rollback stops a roll-out, or goes back.
 func (c *fleetClient) rollback(ctx context.Context, plugin string) error {
 	w, err := c.control.Rollback(ctx, plugin)
-	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
-		return usagef("%w", err)
-	}
 	if err != nil {
-		return err
+		return misnamed(err)
 	}
 	if w.Current == nil {
 		return c.tell(w, "%s: the roll-out is stopped; hosts go back to what they had\n", w.Plugin)
 	}
 	return c.tell(w, "%s: all hosts go back to %s\n", w.Plugin, releaseName(w.Current.Version, w.Current.Hash))
+}
+
+// misnamed returns an error about a name that is none as one of usage.
+func misnamed(err error) error {
+	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
+		return usagef("%w", err)
+	}
+	return err
 }
 
 // near adds to the error of a plugin that the fleet does not have which one may have been meant.
@@ -293,11 +298,8 @@ func (c *fleetClient) near(ctx context.Context, plugin string, err error) error 
 // remove has the fleet forget a plugin.
 func (c *fleetClient) remove(ctx context.Context, plugin string) error {
 	w, err := c.control.Remove(ctx, plugin)
-	if f := (*abi.FieldError)(nil); errors.As(err, &f) {
-		return usagef("%w", err)
-	}
 	if err != nil {
-		return err
+		return misnamed(err)
 	}
 	if w.Current == nil {
 		return c.tell(w, "%s: the fleet has forgotten it\n", w.Plugin)

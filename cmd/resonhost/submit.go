@@ -37,6 +37,8 @@ func (o *options) submitSettings() []setting {
 
 func submitCommand(std stdio) *cli.Command {
 	o := newOptions()
+	lines := o.callSettings()
+	lines[2].def = "none" // a fleet has to know the key of a stream, which a transform's own JSON is read for later
 	return &cli.Command{
 		Name:      "submit",
 		Usage:     "have a fleet run tasks from JSON lines",
@@ -45,7 +47,7 @@ func submitCommand(std stdio) *cli.Command {
 			"in the same order. Lines are submitted in frames of up to 64. What is submitted is done, whatever\n" +
 			"becomes of this command: with --key, the same lines may be submitted again for their results.\n" +
 			"A transform that no host serves is refused before. Without any host, lines wait for one.\n\n" + exitCodes,
-		Flags:        flags(o.fleetSettings(), o.submitSettings(), o.callSettings(), o.logSettings(slog.LevelWarn), o.config()),
+		Flags:        flags(o.fleetSettings(), o.submitSettings(), lines, o.logSettings(slog.LevelWarn), o.config()),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
 			switch c.NArg() {
