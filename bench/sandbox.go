@@ -98,7 +98,7 @@ func (b *bench) noop(ctx context.Context) error {
 		}
 		facts = append(facts, n)
 	}
-	if _, err := b.section(ctx, "a task that does nothing", all); err != nil {
+	if _, err := b.section(ctx, "a task that does nothing", append(all, asking(all))); err != nil {
 		return err
 	}
 	if b.table != nil {
