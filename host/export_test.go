@@ -11,6 +11,9 @@ func (h *Host) Starting() bool {
 	return h.life.is(stateStarting)
 }
 
+// SaveStateSoon has what has changed saved as at the end of an interval.
+func (h *Host) SaveStateSoon() { h.runner.keeper.Wake() }
+
 // JudgeCanary has a plugin's canary judged at once.
 func (h *Host) JudgeCanary(plugin string) {
 	p, err := h.plugins.find(plugin)

@@ -253,7 +253,7 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	if of == nil {
 		of = new(encoded)
 	}
-	if err := of.encode(s.opt.Codec, changes); err != nil {
+	if err := of.encode(ctx, s.opt.Codec, changes); err != nil {
 		return err
 	}
 	return s.write(ctx, func() error {
@@ -266,7 +266,7 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 		return classify("save to "+s.path(fileName), s.db.Update(func(tx *bbolt.Tx) error {
 			b := tx.Bucket([]byte(bucket))
 			b.FillPercent = fill
-			return of.put(b)
+			return of.put(ctx, b)
 		}))
 	})
 }

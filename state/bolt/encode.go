@@ -1,7 +1,7 @@
 package bolt
 
 import (
-	"runtime"
+	"context"
 
 	"go.etcd.io/bbolt"
 
@@ -19,12 +19,11 @@ type encoded struct {
 // ends is where a key ends, and its value behind it. What is deleted has no value.
 type ends struct{ key, value int }
 
-// yieldAfter is after how many records others of the process get the processor. A save has no hurry, and
-// tasks have microseconds.
-const yieldAfter = 32
+// yieldAfter is after how many records other work of the process goes first.
+const yieldAfter = 64
 
 // encode takes changes in place of those before.
-func (e *encoded) encode(codec state.Codec, changes []state.Change) (err error) {
+func (e *encoded) encode(ctx context.Context, codec state.Codec, changes []state.Change) (err error) {
 	e.bytes, e.ends = e.bytes[:0], e.ends[:0]
 	for i := range changes {
 		c := &changes[i]
@@ -37,13 +36,13 @@ func (e *encoded) encode(codec state.Codec, changes []state.Change) (err error) 
 			}
 		}
 		e.ends = append(e.ends, ends{key, len(e.bytes)})
-		yield(i)
+		yield(ctx, i)
 	}
 	return nil
 }
 
 // put makes the changes in a bucket, which has the memory until its transaction ends.
-func (e *encoded) put(b *bbolt.Bucket) (err error) {
+func (e *encoded) put(ctx context.Context, b *bbolt.Bucket) (err error) {
 	at := 0
 	for i, end := range e.ends {
 		key, value := e.bytes[at:end.key], e.bytes[end.key:end.value]
@@ -56,13 +55,13 @@ func (e *encoded) put(b *bbolt.Bucket) (err error) {
 			return err
 		}
 		at = end.value
-		yield(i)
+		yield(ctx, i)
 	}
 	return nil
 }
 
-func yield(i int) {
+func yield(ctx context.Context, i int) {
 	if i%yieldAfter == yieldAfter-1 {
-		runtime.Gosched()
+		state.Yield(ctx)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resonhost/resonhost/host/internal/stream"
@@ -39,6 +40,9 @@ const (
 	OtherTimeout = time.Minute
 	// Grace is how much longer the last save may take once the host's patience has ended.
 	Grace = time.Second
+
+	// hurryAfter is which part of the interval a save takes its time for, if nobody waits for it.
+	hurryAfter = 2
 
 	firstRetry = time.Second
 	lastRetry  = time.Minute
@@ -105,6 +109,7 @@ type Keeper[S any] struct {
 	endLoading context.CancelFunc
 	stop       chan struct{} // closed to end the saving every interval
 	wake       chan struct{} // has a token to save at once
+	waiting    atomic.Int32  // how many wait for a save
 	ended      sync.WaitGroup
 
 	// turn has a token while somebody saves. Whoever has put it there has what is below.
@@ -163,7 +168,9 @@ func (k *Keeper[S]) Wake() {
 func (k *Keeper[S]) round() time.Duration {
 	began, retries := time.Now(), 0
 	_ = k.locked(k.ctx, func(ctx context.Context) error { // what fails is told, and tried again
-		err := k.saveAll(ctx)
+		err := k.saveAll(state.Unhurried(ctx, func() bool {
+			return k.waiting.Load() > 0 || time.Since(began) > k.cfg.Interval/hurryAfter
+		}))
 		retries = k.retries
 		return err
 	})
@@ -197,6 +204,8 @@ func (k *Keeper[S]) Save(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(k.ctx, func() { cancel(context.Cause(k.ctx)) })()
+	k.waiting.Add(1)
+	defer k.waiting.Add(-1)
 	return k.locked(ctx, k.saveAll)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +38,9 @@ func (k *Keeper[S]) flush(ctx context.Context) error {
 	r := Report{Until: began}
 	for again := true; again; {
 		for until := time.Now(); ; {
-			k.window = k.cfg.Streams.Take(k.window[:0], windowRecords, until)
+			// Not under the lock of the streams, where new memory has tasks wait.
+			k.window = slices.Grow(k.window[:0], min(k.cfg.Streams.Stats().Unsaved, windowRecords))
+			k.window = k.cfg.Streams.Take(k.window, windowRecords, until)
 			if len(k.window) == 0 {
 				break
 			}
@@ -61,13 +62,13 @@ func (k *Keeper[S]) flush(ctx context.Context) error {
 func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 	defer func() { clear(k.window) }() // it keeps no state alive
 	rest := k.window
-	slices.SortFunc(rest, yielding(func(a, b *stream.Taken[S]) int { return compareKeys(&a.Key, &b.Key) }))
+	slices.SortFunc(rest, yielding(ctx, func(a, b *stream.Taken[S]) int { return compareKeys(&a.Key, &b.Key) }))
 	for len(rest) > 0 {
 		n := k.fill(rest)
 		err := k.save(ctx)
 		if err != nil {
 			// What came first is to come first again.
-			slices.SortFunc(rest, yielding(func(a, b *stream.Taken[S]) int { return a.Since().Compare(b.Since()) }))
+			slices.SortFunc(rest, yielding(ctx, func(a, b *stream.Taken[S]) int { return a.Since().Compare(b.Since()) }))
 			k.cfg.Streams.Return(rest)
 			return k.failed(ctx, err)
 		}
@@ -85,15 +86,15 @@ func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 }
 
 // yieldAfter is after how many comparisons of changes tasks get the processor, which a sort would keep for
-// tens of milliseconds. They are some 10 µs.
-const yieldAfter = 256
+// tens of milliseconds. They are some 80 µs.
+const yieldAfter = 2048
 
 // yielding returns what compares changes, for a sort that lets tasks come in between.
-func yielding[S any](compare func(a, b *stream.Taken[S]) int) func(a, b stream.Taken[S]) int {
+func yielding[S any](ctx context.Context, compare func(a, b *stream.Taken[S]) int) func(a, b stream.Taken[S]) int {
 	n := 0
 	return func(a, b stream.Taken[S]) int {
 		if n++; n%yieldAfter == 0 {
-			runtime.Gosched()
+			state.Yield(ctx)
 		}
 		return compare(&a, &b)
 	}

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"runtime"
 	"slices"
 	"time"
 )
@@ -65,17 +66,25 @@ func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 			}
 		}
 		if n%atOnce == atOnce-1 {
-			s.mu.Unlock()
-			s.mu.Lock()
+			s.giveWayLocked()
 		}
 	}
 	return into
+}
+
+// giveWayLocked lets tasks come in between. The lock alone does not: it goes to whoever runs, unless
+// another has waited for a millisecond.
+func (s *Store[S]) giveWayLocked() {
+	s.mu.Unlock()
+	runtime.Gosched()
+	s.mu.Lock()
 }
 
 // Saved says of changes that they are saved. Tasks come in between.
 func (s *Store[S]) Saved(changes []Taken[S]) {
 	for some := range slices.Chunk(changes, atOnce) {
 		s.savedSome(some)
+		runtime.Gosched()
 	}
 }
 
@@ -102,6 +111,7 @@ func (s *Store[S]) Return(changes []Taken[S]) {
 		rest := max(len(changes)-atOnce, 0)
 		s.returnSome(changes[rest:])
 		changes = changes[:rest]
+		runtime.Gosched()
 	}
 }
 

@@ -7,6 +7,7 @@
 package stream
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -200,6 +201,7 @@ func (s *Store[S]) Expire() {
 		s.mu.Lock()
 		again = s.expireLocked(s.limitLocked(), atOnce)
 		s.mu.Unlock()
+		runtime.Gosched()
 	}
 }
 
@@ -246,8 +248,7 @@ func (s *Store[S]) Formats(transforms ...string) map[string]map[int]int {
 		// Tasks come in between. What they add while the map is walked may be left out, as
 		// what they add afterwards is.
 		if seen++; seen%atOnce == 0 {
-			s.mu.Unlock()
-			s.mu.Lock()
+			s.giveWayLocked()
 		}
 	}
 	return formats
