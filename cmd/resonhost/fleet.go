@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/fleet"
@@ -16,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/fleet/fleetlines"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/filewatch"
+	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/value"
 	"github.com/resonhost/resonhost/server"
 	"github.com/resonhost/resonhost/server/jobs"
@@ -72,7 +74,12 @@ func (f *fleetOptions) check() error {
 	if c.URLs == "" || c.URLs == ownServer {
 		c.URLs = "nats://" + embedded.DefaultListen
 	}
-	errs := []error{inFleetFlags(c.Check())}
+	var errs []error
+	if !strings.Contains(c.URLs, "://") { // it is not shown: it may have a password
+		errs = append(errs, usagef("--nats: must be a URL such as nats://127.0.0.1:4222, or %s%s", ownServer, spell.DidYouMean(c.URLs, []string{ownServer})))
+		c.URLs = "nats://" + embedded.DefaultListen
+	}
+	errs = append(errs, inFleetFlags(c.Check()))
 	if f.URLs == ownServer && f.dir == "" {
 		errs = append(errs, usagef("--nats embedded: say where it stores: --nats-dir DIR"))
 	}

@@ -25,6 +25,8 @@ func TestRunUnreached(t *testing.T) {
 	for urls, want := range map[string]string{
 		"nats://127.0.0.1:1": "resonhost: connect to NATS at nats://127.0.0.1:1: ",
 		"nuts://127.0.0.1:1": "resonhost: --nats: number 1 must be a URL such as nats://127.0.0.1:4222\n",
+		"embeded":            "resonhost: --nats: must be a URL such as nats://127.0.0.1:4222, or embedded; did you mean \"embedded\"?\n",
+		"nuts":               "resonhost: --nats: must be a URL such as nats://127.0.0.1:4222, or embedded\n",
 	} {
 		var stderr bytes.Buffer
 		code := run(t.Context(), []string{"resonhost", "run", "--plugins", guesttest.Dir(t, guesttest.Tick), "--cache-dir", "none", "--listen", "127.0.0.1:0", "--nats", urls}, nil, io.Discard, &stderr)
