@@ -53,7 +53,7 @@ func (r *remote) flags() []cli.Flag {
 // base is the URL of the host.
 func (r *remote) base() (*url.URL, error) {
 	text := r.url
-	if _, _, err := net.SplitHostPort(text); err == nil {
+	if _, _, err := net.SplitHostPort(text); err == nil && !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
 	base, err := url.Parse(text)
