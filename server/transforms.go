@@ -207,6 +207,8 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, t *host.Transform, 
 		rule = "must not be there twice"
 	case len(keys) == 1 && task.Stream() != "":
 		rule = "must not be there besides the document's own stream"
+	case len(keys) == 1 && (keys[0] == "" || len(keys[0]) > host.MaxStreamKey):
+		rule = fmt.Sprintf("must have 1 to %d bytes, has %d", host.MaxStreamKey, len(keys[0]))
 	case len(keys) == 1:
 		task = task.InStream(keys[0])
 	}
