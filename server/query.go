@@ -26,11 +26,15 @@ func checkQuery(r *http.Request, known []string) error {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case !slices.Contains(known, name):
-			rule := "is not a known parameter" + spell.DidYouMean(name, known)
-			if len(known) == 0 {
-				rule = "is not a known parameter; there are none here"
+			instead := spell.DidYouMean(name, known)
+			switch {
+			case instead != "":
+			case len(known) == 0:
+				instead = "; there are none here"
+			default:
+				instead = spell.ThereAre(slices.Sorted(slices.Values(known)))
 			}
-			return &abi.FieldError{Field: shown(name), Rule: rule}
+			return &abi.FieldError{Field: shown(name), Rule: "is not a known parameter" + instead}
 		case len(values[name]) > 1 && !strings.HasSuffix(name, "[]"):
 			return &abi.FieldError{Field: name, Rule: "must not be there twice"}
 		}
@@ -60,6 +64,9 @@ func checkHeaders(h http.Header) error {
 		}
 		did := spell.DidYouMean(name, headers)
 		if known := did == "" && !strings.HasPrefix(strings.TrimPrefix(name, "X-"), "Resonhost"); !known && (refused == "" || name < refused) {
+			if did == "" {
+				did = spell.ThereAre(headers)
+			}
 			refused, rule = name, "is not a known header"+did
 		}
 	}
