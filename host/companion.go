@@ -71,7 +71,8 @@ func (c *ofVersion) timeoutOf(t *manifest.Transform) (timeout time.Duration, by 
 }
 
 // ofSource returns how a source is run: by Defaults, in front of them what its companion file sets, and
-// in front of that Overrides. The file's author is not the operator: what it sets must be stricter than
+// in front of that Overrides. The command makes Defaults of flags, variables and the configuration file, and
+// Overrides of plugin_overrides in that file. The companion file's author is not the operator: what it sets must be stricter than
 // Defaults. A file that cannot be read sets nothing; who loads the source tells what is wrong with it.
 func (c *Config) ofSource(s Source) (ofVersion, error) {
 	v := ofVersion{PluginConfig: c.pluginConfig(s.Name)}

@@ -263,7 +263,7 @@ func (h *Host) finish() {
 	}
 	<-h.runner.sched.Drained()
 	h.runner.pending.Wait()
-	saved := h.runner.forsake()
+	saved := h.runner.settleStates()
 	h.life.cancel(ErrClosed)
 	h.plugins.retiring.Wait()
 	h.err = errors.Join(saved, h.plugins.close())

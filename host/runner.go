@@ -142,14 +142,14 @@ func (r *runner) recall(ctx context.Context) error {
 	return r.keeper.Open(ctx)
 }
 
-// keep begins to save states, and forsake ends that, after the last task.
+// keep begins to save states, and settleStates ends that, after the last task.
 func (r *runner) keep() {
 	if r.keeper != nil {
 		r.keeper.Start()
 	}
 }
 
-func (r *runner) forsake() error {
+func (r *runner) settleStates() error {
 	if r.keeper == nil {
 		return nil
 	}

@@ -23,7 +23,7 @@ import (
 
 // setting is one thing that can be set: by the flag --a-b, by the environment
 // variable RESONHOST_A_B, and by a_b in the file of configuration, of which the
-// first goes before the others.
+// first goes before the others. For one plugin plugin_overrides in the file goes before all three.
 type setting struct {
 	name  string
 	usage string // with the placeholder of a value in backquotes
