@@ -202,7 +202,7 @@ func TestOvertaken(t *testing.T) {
 func TestOpenAskedTwice(t *testing.T) {
 	server := redistest.Start(t)
 	r := newRelay(t, server.Addr)
-	r.mark, r.loses = "INCR", true
+	r.mark, r.loses = "local last = ", true
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	s, err := redis.Open(ctx, redis.Options{URL: "redis://" + r.addr + "?lease=10m"})

@@ -16,10 +16,13 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
-// Who opens a store takes an epoch, which is one more than the epoch before, and says under the key
-// of the owner who it is. That key ends with the lease. Whoever saves, does so in a script that
-// compares the epoch first. So an owner that was stopped and wakes up cannot save once another has
-// taken the store over, and one whose lease has ended goes on if nobody has.
+// Who opens a store takes an epoch, and says under the key of the owner who it is. That key ends with the
+// lease. Whoever saves, does so in a script that compares the epoch first. So an owner that was stopped and
+// wakes up cannot save once another has taken the store over, and one whose lease has ended goes on if
+// nobody has.
+//
+// An epoch is a number, one more than the one before, and the token of its owner. The number alone comes
+// twice where a server has lost the one before. What earlier builds have stored is a number alone.
 
 // holder is what stands under the key of the owner.
 type holder struct {
@@ -51,13 +54,16 @@ func (h *holder) gone() bool {
 // Scripts. KEYS are the owner and the epoch, of save the records behind them.
 var (
 	// acquire takes the store unless somebody has it but ARGV[1], the holder that is known to be
-	// gone. ARGV[2] is the new holder without its epoch, and ARGV[3] the lease in milliseconds.
+	// gone. ARGV[2] is the new holder, ARGV[3] the lease in milliseconds, and ARGV[4] the token of the new
+	// epoch, which is the result.
 	acquire = goredis.NewScript(`
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return {0, string.sub(held, 1, 1024)} end
-local epoch = redis.call('INCR', KEYS[2])
+local last = string.match(redis.call('GET', KEYS[2]) or '', '^%d+') or '0'
+local epoch = string.format('%.0f %s', tonumber(last) + 1, ARGV[4])
+redis.call('SET', KEYS[2], epoch)
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return {epoch, ''}`)
+return {1, epoch}`)
 
 	// renew gives the owner of the epoch ARGV[1] its key for ARGV[3] milliseconds.
 	renew = goredis.NewScript(`
@@ -75,7 +81,7 @@ return {1, ''}`)
 	// What a later turn has overtaken is refused with -1.
 	save = goredis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0, string.sub(redis.call('GET', KEYS[1]) or '', 1, 1024)} end
-local epoch, turn = string.match(redis.call('GET', KEYS[3]) or '', '^(%d+) (%d+)$')
+local epoch, turn = string.match(redis.call('GET', KEYS[3]) or '', '^(.+) (%d+)$')
 if epoch ~= ARGV[1] then turn = '0' end
 if tonumber(turn) > tonumber(ARGV[2]) then return {-1, ''} end
 if turn ~= ARGV[2] then redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. ARGV[2]) end
@@ -90,17 +96,18 @@ return {1, ''}`)
 // overtaken is what save returns to a save of a turn before.
 const overtaken = -1
 
-// result is what a script returns: a number, and who has the store if that is 0.
-func result(cmd *goredis.Cmd) (n int64, held string, err error) {
+// result is what a script returns: a number, and who has the store if that is 0. Of acquire it is the epoch
+// if that is 1.
+func result(cmd *goredis.Cmd) (n int64, text string, err error) {
 	reply, err := cmd.Slice()
 	if err != nil {
 		return 0, "", err
 	}
 	if len(reply) == 2 {
 		n, isNumber := reply[0].(int64)
-		held, isText := reply[1].(string)
+		text, isText := reply[1].(string)
 		if isNumber && isText {
-			return n, held, nil
+			return n, text, nil
 		}
 	}
 	return 0, "", fmt.Errorf("%w: a script has another result than its own", errReply)
@@ -116,12 +123,12 @@ func (s *Store) acquire(ctx context.Context) error {
 	s.meText = string(me)
 	dead, lastLeft := "", time.Duration(-1)
 	for {
-		epoch, held, err := result(acquire.Run(ctx, s.client, s.fence(), dead, s.meText, s.lease.Milliseconds()))
+		taken, held, err := result(acquire.Run(ctx, s.client, s.fence(), dead, s.meText, s.lease.Milliseconds(), s.me.Token))
 		if err != nil {
 			return classify(ctx, "take "+s.shown, err)
 		}
-		if epoch > 0 {
-			s.epoch = epoch
+		if taken == 1 {
+			s.epoch = held
 			return nil
 		}
 		h := parseHolder(held)
@@ -180,7 +187,7 @@ func (s *Store) keep(ctx context.Context) {
 // lost has all further saves fail, and returns the error that they have.
 func (s *Store) lost(held string) error {
 	err := error(&state.OwnerError{Where: s.shown, Owner: parseHolder(held).Owner, Err: state.ErrLost})
-	if held == "" {
+	if held == "" || held == s.meText {
 		err = fmt.Errorf("%s: %w: the server does not know this owner any more, as when it was emptied", s.shown, state.ErrLost)
 	}
 	s.lostErr.CompareAndSwap(nil, &err)

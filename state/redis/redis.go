@@ -60,7 +60,7 @@ type Store struct {
 
 	me     holder
 	meText string
-	epoch  int64
+	epoch  string
 
 	turnMu sync.Mutex
 	turn   int64 // of saves that begin; see the scripts

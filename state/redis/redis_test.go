@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -214,6 +215,73 @@ func TestEmptied(t *testing.T) {
 	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultLost || !strings.Contains(err.Error(), "the server does not know this owner any more") {
 		t.Errorf("error %v", err)
 	}
+	shut(t, s)
+}
+
+// TestEpochLost has the server lose the epoch of an owner, as when it is emptied or its replica takes over
+// without it, before another takes the store over. Both would have the same number.
+func TestEpochLost(t *testing.T) {
+	const key = "resonhost:{resonhost}:epoch"
+	server := redistest.Start(t)
+	first := open(t, redis.Options{URL: urlOf(server, "lease=1s")})
+	statetest.Save(t, first, statetest.Change("a", "1"))
+	server.Do("FLUSHALL")
+	second := open(t, redis.Options{URL: urlOf(server, "lease=10m")})
+	holder := server.All("GET", "resonhost:{resonhost}:owner")
+	statetest.Save(t, second, statetest.Change("a", "2"))
+	if err := first.Save(t.Context(), []state.Change{statetest.Change("a", "3")}); state.FaultOf(err) != state.FaultLost {
+		t.Errorf("a save of who had the number before: error %v", err)
+	}
+	shut(t, first)
+	if now := server.All("GET", "resonhost:{resonhost}:owner"); now != holder {
+		t.Errorf("the owner is %s, and was %s", now, holder)
+	}
+	statetest.Want(t, second, statetest.Change("a", "2"))
+	statetest.Save(t, second, statetest.Change("a", "4"))
+	server.Do("DEL", key)
+	if err := second.Save(t.Context(), []state.Change{statetest.Change("a", "5")}); state.FaultOf(err) != state.FaultLost || !strings.Contains(err.Error(), "the server does not know this owner any more") {
+		t.Errorf("a save without an epoch, whose owner is still there: error %v", err)
+	}
+	shut(t, second)
+}
+
+// TestLostEpochIsNotRenewed waits for the renewal of an owner whose epoch another has the number of: what
+// stands there stays the other's.
+func TestLostEpochIsNotRenewed(t *testing.T) {
+	server := redistest.Start(t)
+	told := make(logged, 100)
+	first := open(t, redis.Options{URL: urlOf(server, "lease=1s"), Logger: slog.New(slog.NewTextHandler(told, nil))})
+	server.Do("FLUSHALL")
+	second := open(t, redis.Options{URL: urlOf(server, "lease=10m")})
+	holder := server.All("GET", "resonhost:{resonhost}:owner")
+	for !strings.Contains(<-told, "is lost, and nothing more is saved") {
+	}
+	if now := server.All("GET", "resonhost:{resonhost}:owner"); now != holder {
+		t.Errorf("the owner is %s, and was %s", now, holder)
+	}
+	shut(t, first)
+	shut(t, second)
+}
+
+// logged has lines of a log.
+type logged chan string
+
+func (l logged) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
+// TestEpochOfEarlierBuilds opens a store whose epoch is a number alone, and whose turn has one.
+func TestEpochOfEarlierBuilds(t *testing.T) {
+	server := redistest.Start(t)
+	server.Do("SET", "resonhost:{resonhost}:epoch", "41")
+	server.Do("SET", "resonhost:{resonhost}:turn", "41 7")
+	s := open(t, redis.Options{URL: urlOf(server, "")})
+	if epoch := server.All("GET", "resonhost:{resonhost}:epoch"); !strings.Contains(epoch, "42 ") {
+		t.Errorf("the epoch after 41 is %s", epoch)
+	}
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	statetest.Want(t, s, statetest.Change("a", "1"))
 	shut(t, s)
 }
 

@@ -20,7 +20,7 @@ import (
 // TestUser has a user who may do what a store needs, and no more.
 func TestUser(t *testing.T) {
 	server := redistest.Start(t)
-	server.Do("ACL", "SETUSER", "host", "on", ">hush", "~resonhost:*", "+get", "+set", "+del", "+incr", "+strlen", "+getrange", "+exists", "+pttl", "+scan", "+eval", "+evalsha")
+	server.Do("ACL", "SETUSER", "host", "on", ">hush", "~resonhost:*", "+get", "+set", "+del", "+strlen", "+getrange", "+exists", "+pttl", "+scan", "+eval", "+evalsha")
 	server.Do("ACL", "SETUSER", "reader", "on", ">hush", "~resonhost:*", "+get", "+strlen", "+getrange", "+exists", "+pttl", "+scan", "+eval", "+evalsha")
 	server.Do("ACL", "SETUSER", "default", "off")
 	secret := filepath.Join(t.TempDir(), "secret")
