@@ -31,10 +31,17 @@ type startup struct {
 	unread  []*watch.File // those of them that cannot be read
 	strays  []watch.Stray // in PluginDir, of which it was told
 	made    []candidate   // what could serve
-	clashed []candidate   // of that what cannot, since another plugin has its name; with Watch
+	clashed []clashing    // of that what cannot, since another plugin has its name; with Watch
 
 	trialsMu sync.Mutex
 	trials   []Source // that are to be deployed as canaries
+}
+
+// clashing is what could serve but for its name, and why.
+type clashing struct {
+	candidate
+
+	err error
 }
 
 // load makes versions of all plugins. With an error it has those that were made.
@@ -351,7 +358,7 @@ func (s *startup) serve(failed error) error {
 				s.publishLocked(l.plugin, &serving{current: l.version})
 				serve = append(serve, l)
 			case s.cfg.Watch:
-				s.clashed = append(s.clashed, l)
+				s.clashed = append(s.clashed, clashing{l, clash})
 			default:
 				failed = l.version.record.loadError(StepPublish, clash)
 			}
@@ -376,7 +383,7 @@ func (s *startup) again() map[string]fileChange {
 	again := make(map[string]fileChange)
 	for i := range s.files {
 		f := &s.files[i]
-		if slices.ContainsFunc(s.clashed, func(l candidate) bool { return l.plugin.source == f.Name }) {
+		if slices.ContainsFunc(s.clashed, func(l clashing) bool { return l.plugin.source == f.Name }) {
 			again[f.Name] = fileChange{of: watch.Change{Name: f.Name, File: f}, delay: firstRetry, due: time.Now().Add(firstRetry)}
 		}
 	}
@@ -386,7 +393,7 @@ func (s *startup) again() map[string]fileChange {
 // refuseClashed refuses the versions whose name another plugin has, as if they had come later.
 func (s *startup) refuseClashed() {
 	for _, l := range s.clashed {
-		_ = s.refuse(l.plugin, l.version.record.source, l.version.record.loadError(StepPublish, errClash), deployment{})
+		_ = s.refuse(l.plugin, l.version.record.source, l.version.record.loadError(StepPublish, l.err), deployment{})
 		s.retire(l.plugin, retired{versions: []*version{l.version}})
 	}
 }

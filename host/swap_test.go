@@ -345,7 +345,8 @@ func TestWatchOneNameTwice(t *testing.T) {
 	save(t, dir, "b.wasm", guesttest.Swap(t, guesttest.Version{Tag: "v2"}))
 	w := watch(t, dir, "", nil)
 	answers(t, w, "", guesttest.SwapTag("v1"))
-	if list := w.Plugins(); len(list) != 2 || list[1].Source != "b" || list[1].Failure == nil || !list[1].Failure.Temporary {
+	if list := w.Plugins(); len(list) != 2 || list[1].Source != "b" || list[1].Failure == nil || !list[1].Failure.Temporary ||
+		list[1].Failure.Error() != "plugin b: its manifest's name, swap, is that of plugin a already" { // as when it is tried again, so that it is told once
 		t.Errorf("%+v", list)
 	}
 	if err := os.Remove(filepath.Join(dir, "a.wasm")); err != nil {
