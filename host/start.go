@@ -108,10 +108,8 @@ func (s *startup) sort(files []watch.File) error {
 			errs = append(errs, fmt.Errorf("plugin %s: it is in Plugins and in the plugin directory", f.Name))
 		case f.Err == nil:
 			s.sources = append(s.sources, sourceOf(f))
-		case s.mayBePart():
+		default: // which ends a start that may not leave any out, once all have been tried
 			s.unread = append(s.unread, f)
-		default:
-			errs = append(errs, unreadable([]*watch.File{f}))
 		}
 	}
 	s.files = files
@@ -348,6 +346,7 @@ func (s *startup) serve(failed error) error {
 		failed = ErrClosed // whatever else failed, failed for this
 	}
 	var serve []candidate
+	var clashes []error
 	for _, l := range s.made {
 		if failed == nil {
 			switch clash := s.clashLocked(l.plugin, l.version, ""); {
@@ -360,12 +359,15 @@ func (s *startup) serve(failed error) error {
 			case s.cfg.Watch:
 				s.clashed = append(s.clashed, clashing{l, clash})
 			default:
-				failed = l.version.record.loadError(StepPublish, clash)
+				clashes = append(clashes, l.version.record.loadError(StepPublish, clash))
 			}
 		}
 		if !slices.Contains(l.plugin.versions, l.version) { // for Close to find
 			l.plugin.versions = append(l.plugin.versions, l.version)
 		}
+	}
+	if failed == nil {
+		failed = errors.Join(clashes...)
 	}
 	switch {
 	case failed != nil:
