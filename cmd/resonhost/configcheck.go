@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -268,6 +269,31 @@ func (o *options) missingPlugins() (faults []error) {
 	return faults
 }
 
+// byLine has each fault once: those that no line of the file has, and then the others by their lines.
+func (o *options) byLine(faults []string) (sorted []string) {
+	for _, f := range faults {
+		if !slices.Contains(sorted, f) {
+			sorted = append(sorted, f)
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b string) int { return cmp.Compare(o.lineOf(a), o.lineOf(b)) })
+	return sorted
+}
+
+// lineOf is the line of the file that a fault begins with, 0 without one.
+func (o *options) lineOf(fault string) int {
+	at, ok := strings.CutPrefix(fault, o.configFile+":")
+	if !ok {
+		return 0
+	}
+	number, _, _ := strings.Cut(at, ":")
+	line, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return line
+}
+
 // checkConfig says what is wrong. err is what is no value.
 func (o *options) checkConfig(c *cli.Context, w io.Writer, asJSON bool, warnings []string, err error) error {
 	var faults []string
@@ -278,6 +304,7 @@ func (o *options) checkConfig(c *cli.Context, w io.Writer, asJSON bool, warnings
 		more, and := o.faults(c.Context)
 		faults, warnings = append(faults, more...), append(warnings, and...)
 	}
+	faults = o.byLine(faults)
 	if asJSON {
 		doc := struct {
 			Faults   []string `json:"faults"`
