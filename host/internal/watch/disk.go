@@ -153,7 +153,8 @@ func (d *disk) concerns(file string) bool {
 		return true
 	}
 	_, misnamed := d.misnamed(file)
-	return misnamed || slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
+	_, capitals := d.capitals(file)
+	return misnamed || capitals || slices.ContainsFunc(d.cfg.Beside, func(suffix string) bool { return strings.HasSuffix(file, suffix) })
 }
 
 // manifest returns the name of the plugin whose manifest a file would be.

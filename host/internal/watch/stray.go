@@ -60,6 +60,9 @@ func (d *disk) stray(file string, l *look) string {
 	if right, ok := d.misnamed(file); ok {
 		return "its name does not end as it must: call it " + right
 	}
+	if right, ok := d.capitals(file); ok && !document {
+		return "only a name in small letters is a manifest's: if it is one, call it " + right
+	}
 	if document {
 		return m.doubt
 	}
@@ -103,6 +106,17 @@ func (d *disk) misnamed(file string) (right string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// capitals returns what a file would have to be called to be read as a manifest, if its name ends so in letters
+// of another case. Other documents may be called so, too.
+func (d *disk) capitals(file string) (right string, ok bool) {
+	if d.cfg.Manifest == nil || file == "" || file[0] == '.' {
+		return "", false
+	}
+	name, ok := cutFold(file, d.cfg.Manifest.Suffix)
+	right = name + d.cfg.Manifest.Suffix
+	return right, ok && right != file
 }
 
 // cutFold is [strings.CutSuffix] for a suffix in letters of either case, with something before it.

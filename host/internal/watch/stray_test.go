@@ -31,7 +31,7 @@ func newStrayBox(t *testing.T, files ...string) *box {
 func TestStrays(t *testing.T) {
 	b := newStrayBox(t, "a.wasm=a", "a.test=read", "a.tests=wrong", "b.test=alone", "m.json=use a.wasm.", "m.test=read", ".hidden=x", "c.wasm.sig=x",
 		"E.WASM=x", "f.wasm.txt=x", "g.Test=x", "h.wasm.SIG=x", "i.wasm.test=x", "j.json=doubt: half", "k.json=other", "SUMS=x", "Makefile=x",
-		"wasm=x", ".WASM=x", "l.wasm.new=x", "README.txt=x", "n.TESTS.txt=x")
+		"wasm=x", ".WASM=x", "l.wasm.new=x", "README.txt=x", "n.TESTS.txt=x", "o.JSON=use a.wasm.", ".JSON=x", ".o.JSON=x")
 	b.link("nowhere", "d.test")
 	b.write("d.wasm", "d")
 	misnamed := func(file, right string) watch.Stray {
@@ -49,6 +49,7 @@ func TestStrays(t *testing.T) {
 		misnamed("i.wasm.test", "i.test"),
 		{File: "j.json", Reason: "half"},
 		misnamed("n.TESTS.txt", "n.test"),
+		{File: "o.JSON", Reason: "only a name in small letters is a manifest's: if it is one, call it o.json"},
 	}
 	if got := watch.Strays(b.cfg); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
@@ -57,7 +58,7 @@ func TestStrays(t *testing.T) {
 		b.write(strings.Repeat("x", i+1)+".test", "")
 	}
 	got := watch.Strays(b.cfg)
-	if len(got) != 20 || !slices.Equal(got[:len(want)], want) || !strings.HasSuffix(got[19].Reason, ".wasm beside it; there are 91 more such files") {
+	if len(got) != 20 || !slices.Equal(got[:len(want)], want) || !strings.HasSuffix(got[19].Reason, ".wasm beside it; there are 92 more such files") {
 		t.Errorf("%q", got)
 	}
 	b.cfg.Dir = "nowhere"
