@@ -165,7 +165,7 @@ func (o *options) showToken(std stdio, name, line, token string) error {
 	if token == "" {
 		return nil
 	}
-	fmt.Fprintln(std.err, "resonhost: this is the token; nothing shows it again:")
+	fmt.Fprintln(std.err, "resonhost: this is the token; nothing shows it again; umask 077 keeps others from a file that it goes to:")
 	_, err := fmt.Fprintln(std.out, token)
 	return err
 }
