@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resonhost/resonhost/abi/guest"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server"
 )
@@ -138,5 +139,22 @@ func TestCharsets(t *testing.T) {
 		if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/n.blow", contentType, "1"); status != want {
 			t.Errorf("%s: status %d, %s, want %d", contentType, status, body, want)
 		}
+	}
+}
+
+// TestOutputNotUTF8 has an output that its transform calls text, and that is none: as it is, it goes out.
+func TestOutputNotUTF8(t *testing.T) {
+	s := serve(t, func(cfg *host.Config, _ *server.Options) {
+		cfg.Mode, cfg.Plugins, cfg.Overrides = host.ModeInline, nil, nil
+		cfg.Native = []host.Native{guest.New(`{"name": "raw", "version": "1", "transforms": [{"name": "raw", "input": "text/plain", "output": "text/plain"}]}`, func(task *guest.Task) error {
+			task.Output = append(task.Output, 0xff)
+			return nil
+		})}
+	})
+	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/raw", "text/plain", "x"); status != 200 || body != "\xff" {
+		t.Errorf("as it is: status %d, %q", status, body)
+	}
+	if status, _, body := s.do(t, http.MethodPost, "/v1/transforms/raw", "application/json", `"x"`); status != 502 || !strings.Contains(body, "the output is not of its media type, text/plain: ") {
+		t.Errorf("in JSON: status %d, %s", status, body)
 	}
 }
