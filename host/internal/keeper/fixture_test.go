@@ -38,6 +38,7 @@ type faulty struct {
 	save  func(context.Context) error
 	load  func(context.Context, state.Key) (state.Record, error)
 	list  error
+	lists func(context.Context) error
 	tries []time.Time // of saving
 	first []state.Key // that each of these had first
 }
@@ -68,6 +69,9 @@ func (f *faulty) Load(ctx context.Context, key state.Key) (state.Record, error) 
 func (f *faulty) List(ctx context.Context, filter state.Filter, visit func(state.Record) error) error {
 	if f.list != nil {
 		return f.list
+	}
+	if f.lists != nil {
+		return f.lists(ctx)
 	}
 	return f.Memory.List(ctx, filter, visit)
 }

@@ -36,6 +36,8 @@ const (
 	LoadTimeout = 5 * time.Second
 	// SaveTimeout is how long the saving of one batch takes at most.
 	SaveTimeout = 10 * time.Second
+	// SweepTimeout is how long the listing of records that are to be deleted takes at most.
+	SweepTimeout = time.Minute
 	// OtherTimeout is how long one call of what [Keeper.Add] has added takes at most.
 	OtherTimeout = time.Minute
 	// Grace is how much longer the last save may take once the host's patience has ended.
@@ -118,6 +120,10 @@ type Keeper[S any] struct {
 	batch   []state.Change
 	retries int  // since the last save in which all succeeded
 	unswept bool // a listing is to find records that are to be deleted
+
+	// telling is held from before something is noted until it is told, so that all is told in its order.
+	// Who tells may wait for whoever reads the log. So no task takes it, and it goes before mu.
+	telling sync.Mutex
 
 	mu      sync.Mutex // guards the rest
 	others  []*other   // what else is saved

@@ -320,6 +320,81 @@ func TestOpenKeepsTheNewest(t *testing.T) {
 	})
 }
 
+// TestOpenTellsWhatItForgets has records that are too old, and more than there may be.
+func TestOpenTellsWhatItForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := recorded(t, "a", "b", "c")
+		time.Sleep(2 * time.Hour)
+		for name, told := range map[string]string{"a": "unused for too long", "b": "more stored streams than are kept"} {
+			f := newFixture(t, store, 1)
+			if name == "b" {
+				f = newFixture(t, recorded(t, "a", "b", "c"), 1)
+			}
+			f.open()
+			if log := f.log.String(); strings.Count(log, told) != 1 || !strings.Contains(log, "--") {
+				t.Errorf("log %s; want %q once, with its flag", log, told)
+			}
+			f.close()
+		}
+	})
+}
+
+// stuck is a log whose reader takes nothing.
+type stuck struct{ writing, taken chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	s.writing <- struct{}{}
+	<-s.taken
+	return len(p), nil
+}
+
+// TestNoTaskWaitsForTheLog has a store that fails, and nobody who reads that.
+func TestNoTaskWaitsForTheLog(t *testing.T) {
+	f := newFixture(t, recorded(t, "a", "b"), 99)
+	log := stuck{make(chan struct{}), make(chan struct{})}
+	f.Keeper = keeper.New(keeper.Config[turn]{
+		Store: f.store, Streams: f.streams, Max: 99, Interval: interval,
+		Vacate: func(t *turn) { t.loaded <- nil }, Fail: func(t *turn, err error) { t.loaded <- err },
+		Log: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	f.open()
+	f.store.load = func(context.Context, state.Key) (state.Record, error) { return state.Record{}, state.ErrUnavailable }
+	var tasks sync.WaitGroup
+	tasks.Go(func() { _, _ = f.get("a") })
+	<-log.writing
+	e, _ := f.streams.Acquire(streamKey("b"))
+	f.Load(e) // which returns
+	f.Stats()
+	close(log.taken)
+	tasks.Wait()
+	_ = e.Serial.wait()
+	f.streams.Release(e)
+	f.close()
+}
+
+// TestASweepThatHangsIsGivenUp has more records than the keeper remembers to delete.
+func TestASweepThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var names []string
+		for i := range 3000 {
+			names = append(names, strconv.Itoa(i))
+		}
+		f := newFixture(t, recorded(t, names...), 1)
+		f.open()
+		f.store.lists = func(ctx context.Context) error { return waits(ctx) }
+		f.Start()
+		pass(interval + keeper.SweepTimeout + time.Second)
+		if log := f.log.String(); f.Stats().SaveFailures[state.FaultTimeout] == 0 || !strings.Contains(log, "did not list its records within") {
+			t.Errorf("failures %v, log %s", f.Stats().SaveFailures, log)
+		}
+		f.put("new", "1")
+		pass(2 * (interval + keeper.SweepTimeout))
+		f.want("stored while the sweep hangs", f.stored("new"), "1")
+		f.store.lists = nil
+		f.close()
+	})
+}
+
 func TestOpenGoesOnWithRecordsThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, &faulty{Memory: state.NewMemory()}, 99)

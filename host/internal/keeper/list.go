@@ -24,11 +24,23 @@ func (k *Keeper[S]) Open(ctx context.Context) error {
 	for _, of := range l.newest {
 		k.cfg.Streams.Add(of)
 	}
+	k.tellForgotten()
 	if l.Unreadable > 0 {
-		k.count(func(s *Stats) { s.Unreadable = l.Unreadable })
+		k.locking(func() { k.stats.Unreadable = l.Unreadable })
 		k.cfg.Log.Error("records in the store cannot be read; they stay, and tasks of their streams fail", "records", l.Unreadable, "first", l.First)
 	}
 	return nil
+}
+
+// tellForgotten tells of what is stored and is not kept.
+func (k *Keeper[S]) tellForgotten() {
+	st := k.cfg.Streams.Stats()
+	if st.Expired > 0 {
+		k.cfg.Log.Warn("the stored states of streams that were unused for too long are forgotten, and deleted from the store (StreamAge, --stream-age)", "streams", st.Expired)
+	}
+	if st.Evicted > 0 {
+		k.cfg.Log.Warn("there are more stored streams than are kept; those unused for longest are forgotten, and deleted from the store (MaxStreams, --max-streams)", "streams", st.Evicted)
+	}
 }
 
 // listing is what is stored. Of more than the streams that are kept it has the newest.
@@ -66,11 +78,13 @@ func (l *listing[S]) sort() {
 
 // sweep finds the records that are to be deleted and were too many to be remembered. It reports
 // whether there were some, for the caller to save again.
-func (k *Keeper[S]) sweep(ctx context.Context) (again bool, err error) {
+func (k *Keeper[S]) sweep(caller context.Context) (again bool, err error) {
 	if k.cfg.Streams.Strayed() == 0 && !k.unswept {
 		return false, nil
 	}
 	k.unswept = true
+	ctx, cancel := context.WithTimeoutCause(caller, SweepTimeout, errSweep)
+	defer cancel()
 	err = k.cfg.Store.List(ctx, state.Filter{Kind: state.KindStream}, func(r state.Record) error {
 		if r.Err == nil { // what cannot be read stays
 			k.cfg.Streams.Sweep(streamKey(r.Key))
@@ -78,7 +92,7 @@ func (k *Keeper[S]) sweep(ctx context.Context) (again bool, err error) {
 		return nil
 	})
 	if err != nil {
-		return false, k.failed(ctx, fmt.Errorf("records to be deleted cannot be listed: %w", err))
+		return false, k.failed(caller, fmt.Errorf("records to be deleted cannot be listed: %w", caused(ctx, err)))
 	}
 	k.unswept = false
 	return true, nil

@@ -2,7 +2,6 @@ package keeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -66,12 +65,12 @@ func (k *Keeper[S]) load(j job[S]) {
 	r, err := k.read(j.by, key)
 	switch fault := state.FaultOf(err); fault {
 	case "":
-		k.count(func(s *Stats) { s.Loads++ })
+		k.locking(func() { k.stats.Loads++ })
 	case state.FaultNotFound: // which the listing had
-		k.count(func(s *Stats) { s.Lost++ })
+		k.locking(func() { k.stats.Lost++ })
 		k.note("the state of a stream was stored and is not there any more; the stream begins anew", err)
 	case state.FaultCorrupt, state.FaultNewer, state.FaultKey, state.FaultInvalid:
-		k.count(func(s *Stats) { s.LoadFailures[fault]++ })
+		k.locking(func() { k.stats.LoadFailures[fault]++ })
 		k.note("the stored state of a stream cannot be read; its tasks fail, and the record stays", err)
 		k.giveUp(j.entry, fmt.Errorf("%w: %w", ErrUnreadable, err), true)
 		return
@@ -105,24 +104,26 @@ func (k *Keeper[S]) read(by time.Time, key state.Key) (state.Record, error) {
 		return state.Record{}, &state.RecordError{Key: key, Reason: "the store has returned another record, " + r.Key.String(), Err: state.ErrCorrupt}
 	case err == nil:
 		err = r.Check()
-	case ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)):
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	return r, err
+	return r, caused(ctx, err)
 }
 
-func (k *Keeper[S]) count(f func(*Stats)) {
+func (k *Keeper[S]) locking(f func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	f(&k.stats)
+	f()
 }
 
 // notLoaded takes note that the store could not be read from.
 func (k *Keeper[S]) notLoaded(fault state.Fault, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.stats.LoadFailures[fault]++
-	if k.loads.Err() != nil || !k.loading.Begin() {
+	k.telling.Lock()
+	defer k.telling.Unlock()
+	first := false
+	k.locking(func() {
+		k.stats.LoadFailures[fault]++
+		first = k.loads.Err() == nil && k.loading.Begin()
+	})
+	if !first {
 		return
 	}
 	k.cfg.Log.Error("states of streams cannot be loaded; tasks of streams that are stored fail until they can",
@@ -132,15 +133,21 @@ func (k *Keeper[S]) notLoaded(fault state.Fault, err error) {
 
 // available takes note that the store has answered.
 func (k *Keeper[S]) available() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if lasted, ended := k.loading.End(); ended {
+	working := true
+	if k.locking(func() { working = k.loading.Since().IsZero() }); working {
+		return
+	}
+	k.telling.Lock()
+	defer k.telling.Unlock()
+	var lasted time.Duration
+	ended := false
+	if k.locking(func() { lasted, ended = k.loading.End() }); ended {
 		k.cfg.Log.Info("states of streams are loaded again", "outage", lasted)
 		k.tell(Outage{Loading: true, Ended: true, Lasted: lasted})
 	}
 }
 
-// strange is what is wrong with single records, of which one a minute is logged. Keeper.mu guards
+// strange is what is wrong with single records, of which one a minute is logged. Keeper.telling guards
 // it.
 type strange struct {
 	last   time.Time
@@ -148,8 +155,8 @@ type strange struct {
 }
 
 func (k *Keeper[S]) note(what string, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.telling.Lock()
+	defer k.telling.Unlock()
 	if now := time.Now(); k.strange.last.IsZero() || now.Sub(k.strange.last) >= time.Minute {
 		k.cfg.Log.Error(what, "error", err, "untold", k.strange.untold)
 		k.strange = strange{last: now}

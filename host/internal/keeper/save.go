@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,9 @@ import (
 	"github.com/resonhost/resonhost/host/internal/stream"
 	"github.com/resonhost/resonhost/state"
 )
+
+// errSweep ends a listing that takes too long.
+var errSweep = fmt.Errorf("the store did not list its records within %v: %w", SweepTimeout, context.DeadlineExceeded)
 
 // errSlow ends the saving of a batch that takes too long.
 var errSlow = fmt.Errorf("the store did not answer within %v: %w", SaveTimeout, context.DeadlineExceeded)
@@ -62,7 +66,7 @@ func (k *Keeper[S]) flush(ctx context.Context) error {
 func (k *Keeper[S]) saveWindow(ctx context.Context, r *Report) error {
 	defer func() { clear(k.window) }() // it keeps no state alive
 	rest := k.window
-	slices.SortFunc(rest, yielding(ctx, func(a, b *stream.Taken[S]) int { return compareKeys(&a.Key, &b.Key) }))
+	slices.SortFunc(rest, yielding(ctx, compareTaken[S]))
 	for len(rest) > 0 {
 		n := k.fill(rest)
 		err := k.save(ctx)
@@ -98,6 +102,14 @@ func yielding[S any](ctx context.Context, compare func(a, b *stream.Taken[S]) in
 		}
 		return compare(&a, &b)
 	}
+}
+
+// compareTaken has changes of a stream stay in their order.
+func compareTaken[S any](a, b *stream.Taken[S]) int {
+	if c := compareKeys(&a.Key, &b.Key); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Order(), b.Order())
 }
 
 func compareKeys(a, b *stream.Key) int {
@@ -141,7 +153,11 @@ func (k *Keeper[S]) save(ctx context.Context) error {
 	defer func() { clear(k.batch) }()
 	ctx, cancel := context.WithTimeoutCause(ctx, SaveTimeout, errSlow)
 	defer cancel()
-	err := k.cfg.Store.Save(ctx, k.batch)
+	return caused(ctx, k.cfg.Store.Save(ctx, k.batch))
+}
+
+// caused has an error of a call that its context has ended say why.
+func caused(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
@@ -158,10 +174,14 @@ func (k *Keeper[S]) failed(ctx context.Context, err error) error {
 		return err
 	}
 	st := k.cfg.Streams.Stats()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.stats.SaveFailures[state.FaultOf(err)]++
-	if !k.saving.Begin() {
+	k.telling.Lock()
+	defer k.telling.Unlock()
+	first := false
+	k.locking(func() {
+		k.stats.SaveFailures[state.FaultOf(err)]++
+		first = k.saving.Begin()
+	})
+	if !first {
 		return err
 	}
 	k.cfg.Log.Error("states of streams are not saved; changes wait, and are tried again until they are (Config.State, --state-dir, --state-url)",
@@ -172,10 +192,15 @@ func (k *Keeper[S]) failed(ctx context.Context, err error) error {
 
 // succeeded takes note of a save.
 func (k *Keeper[S]) succeeded(r Report) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.stats.saved(r)
-	if lasted, ended := k.saving.End(); ended {
+	k.telling.Lock()
+	defer k.telling.Unlock()
+	var lasted time.Duration
+	ended := false
+	k.locking(func() {
+		k.stats.saved(r)
+		lasted, ended = k.saving.End()
+	})
+	if ended {
 		k.cfg.Log.Info("states of streams are saved again", "records", r.Records, "deleted", r.Deleted, "outage", lasted)
 		k.tell(Outage{Ended: true, Lasted: lasted})
 	}

@@ -33,6 +33,7 @@ type Entry[S any] struct {
 	changed time.Time // when state became what it is
 	saved   time.Time // what changed was of the state that is stored, or is being stored
 	since   time.Time // of what is not saved, when it came; while in Store.dirty
+	change  uint64    // of what is not saved, which change of Store.changes it was
 	size    int       // of the state that is stored, while it is not loaded
 	phase   phase
 	idled   bool // in Store.idle: it has no users, and a state

@@ -51,7 +51,8 @@ func (s *Store[S]) Sweep(key Key) (room bool) {
 }
 
 func (s *Store[S]) strayLocked(key Key) (room bool) {
-	if s.entries[key] != nil {
+	if e := s.entries[key]; e != nil {
+		e.stored = true // its record is there, also if it began without one
 		return true
 	}
 	e := &Entry[S]{key: key, stored: true}

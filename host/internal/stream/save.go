@@ -9,7 +9,8 @@ import (
 // markLocked notes that an entry is not stored as it is, as of now.
 func (s *Store[S]) markLocked(e *Entry[S], now time.Time) {
 	if !e.unsaved {
-		e.unsaved, e.since = true, now
+		e.unsaved, e.since, e.change = true, now, s.changes
+		s.changes++
 		s.dirty.pushBack(e)
 	}
 }
@@ -33,7 +34,12 @@ type Taken[S any] struct {
 
 	entry *Entry[S]
 	since time.Time // when the first change came that is not saved
+	order uint64
 }
+
+// Order says of two changes of one stream that the smaller came first, as the clock may not: it may stand
+// while tasks come in between.
+func (t *Taken[S]) Order() uint64 { return t.order }
 
 // Delete is whether the record is to be deleted.
 func (t *Taken[S]) Delete() bool { return len(t.State) == 0 }
@@ -41,8 +47,11 @@ func (t *Taken[S]) Delete() bool { return len(t.State) == 0 }
 // Since is when the first change came that is not saved.
 func (t *Taken[S]) Since() time.Time { return t.since }
 
-// atOnce is how many streams are gone through before tasks come in between.
-const atOnce = 256
+// atOnce is how many streams are gone through, or for how long the lock is held, before tasks come in between.
+const (
+	atOnce = 256
+	atMost = 200 * time.Microsecond
+)
 
 // Take appends what is to be saved and came no later than until, the oldest first: up to so
 // many changes. Each is then to be given to [Store.Saved] or [Store.Return]. One goroutine at a time
@@ -50,14 +59,15 @@ const atOnce = 256
 func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for n := 0; len(into) < most; n++ {
+	turn := newTurn()
+	for len(into) < most {
 		e := s.dirty.head
 		if e == nil || e.since.After(until) {
 			break
 		}
 		s.unmarkLocked(e)
 		if len(e.state) > 0 || e.stored { // else it came and went between two saves
-			into = append(into, Taken[S]{e.key, e.state, e.format, e.changed, e, e.since})
+			into = append(into, Taken[S]{e.key, e.state, e.format, e.changed, e, e.since, e.change})
 			if s.taken++; s.taken == 1 {
 				s.oldest = e.since
 			}
@@ -65,19 +75,30 @@ func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 				e.stored, e.saved = true, e.changed
 			}
 		}
-		if n%atOnce == atOnce-1 {
-			s.giveWayLocked()
-		}
+		s.giveWayLocked(&turn)
 	}
 	return into
 }
 
-// giveWayLocked lets tasks come in between. The lock alone does not: it goes to whoever runs, unless
-// another has waited for a millisecond.
-func (s *Store[S]) giveWayLocked() {
+// turn is how long a walk through the streams has had the lock.
+type turn struct {
+	since time.Time
+	seen  int
+}
+
+func newTurn() turn { return turn{since: time.Now()} }
+
+// giveWayLocked is called for each stream of a walk, and lets tasks come in between after a time. The lock
+// alone does not: it goes to whoever runs, unless another has waited for a millisecond. It is not called more
+// often, because a processor that computes may come back only after 10 ms.
+func (s *Store[S]) giveWayLocked(t *turn) {
+	if t.seen++; t.seen%64 != 0 || time.Since(t.since) < atMost {
+		return
+	}
 	s.mu.Unlock()
 	runtime.Gosched()
 	s.mu.Lock()
+	t.since = time.Now()
 }
 
 // Saved says of changes that they are saved. Tasks come in between.
@@ -125,7 +146,7 @@ func (s *Store[S]) returnSome(changes []Taken[S]) {
 			continue
 		}
 		s.unmarkLocked(e) // of what has come since
-		e.unsaved, e.since = true, t.since
+		e.unsaved, e.since, e.change = true, t.since, t.order
 		s.dirty.pushFront(e)
 	}
 	s.settleLocked(len(changes))

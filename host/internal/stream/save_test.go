@@ -297,6 +297,33 @@ func TestATimeInTheFuture(t *testing.T) {
 	}
 }
 
+// TestChangesOfOneMomentHaveAnOrder has a clock that stands while a stream changes, is taken, and changes.
+func TestChangesOfOneMomentHaveAnOrder(t *testing.T) {
+	s, c := kept(stream.Config[turn]{})
+	put(s, "a", "1")
+	got := take(s, c)
+	put(s, "a", "2")
+	got = s.Take(got, 99, c.now)
+	want(t, "taken", describe(got), "a=1 a=2")
+	if first, then := got[0].Order(), got[1].Order(); first >= then || !got[0].Since().Equal(got[1].Since()) {
+		t.Errorf("orders %d and %d, want them in their order", first, then)
+	}
+}
+
+// TestARecordThatIsSweptWhileItsStreamIsUsed has a stream begin without a record that there is.
+func TestARecordThatIsSweptWhileItsStreamIsUsed(t *testing.T) {
+	s, c := kept(stream.Config[turn]{})
+	e, absent := s.Acquire(key("a"))
+	if absent || !s.Sweep(key("a")) {
+		t.Error("a stream that is used is absent, or swept")
+	}
+	s.Release(e) // its task has failed, and left no state
+	put(s, "a", "1")
+	put(s, "a", "")
+	got := take(s, c)
+	want(t, "taken", describe(got), "-a")
+}
+
 // TestDeletionsAreBounded has more records deleted than the store remembers.
 func TestDeletionsAreBounded(t *testing.T) {
 	const records = 3000

@@ -45,6 +45,7 @@ type Store[S any] struct {
 	dirty   list[S]   // what is to be saved, the oldest first
 	dead    int       // of entries
 	taken   int       // by Take, and neither saved nor given back
+	changes uint64    // how many have been noted that were to be saved
 	oldest  time.Time // of what is taken, when the first of it came
 	strayed int       // records that are to be deleted and have no entry
 }
@@ -201,7 +202,9 @@ func (s *Store[S]) Expire() {
 		s.mu.Lock()
 		again = s.expireLocked(s.limitLocked(), atOnce)
 		s.mu.Unlock()
-		runtime.Gosched()
+		if again {
+			runtime.Gosched()
+		}
 	}
 }
 
@@ -240,16 +243,14 @@ func (s *Store[S]) Formats(transforms ...string) map[string]map[int]int {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := 0
+	turn := newTurn()
 	for _, e := range s.entries {
 		if of := formats[e.key.Transform]; of != nil && e.kept() > 0 && e.format != Unknown {
 			of[e.format] = max(of[e.format], e.kept())
 		}
 		// Tasks come in between. What they add while the map is walked may be left out, as
 		// what they add afterwards is.
-		if seen++; seen%atOnce == 0 {
-			s.giveWayLocked()
-		}
+		s.giveWayLocked(&turn)
 	}
 	return formats
 }
