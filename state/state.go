@@ -176,7 +176,8 @@ type Store interface {
 	// that. After an error any of them may be kept, also later, so the caller saves all of them again.
 	// They never replace what a Save that began after the error has kept. Of
 	// several changes of one key the last counts. Deleting what is not there is no error. Save does
-	// not keep the data.
+	// not keep the data. Without changes it says whether a save could be: its error is the one of a store
+	// that is closed, lost or away, as far as the store sees that without writing.
 	Save(ctx context.Context, changes []Change) error
 
 	// List calls visit for each record that matches, in no particular order. Where visit returns an

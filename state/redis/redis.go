@@ -268,7 +268,8 @@ const (
 	saveBytes   = 1 << 20
 )
 
-// Save implements [state.Store]. The changes of a call are kept in pieces.
+// Save implements [state.Store]. The changes of a call are kept in pieces. Without changes one piece asks
+// whether the store is still this owner's.
 func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -277,7 +278,7 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 		return err
 	}
 	var pieces []piece
-	for len(changes) > 0 {
+	for len(changes) > 0 || len(pieces) == 0 {
 		p, n, err := s.piece(changes)
 		if err != nil {
 			return err

@@ -211,7 +211,11 @@ func TestEmptied(t *testing.T) {
 	server := redistest.Start(t)
 	s := open(t, redis.Options{URL: urlOf(server, "")})
 	statetest.Save(t, s, statetest.Change("a", "1"))
+	statetest.Save(t, s) // nothing, as long as it could be saved
 	server.Do("FLUSHALL")
+	if err := s.Save(t.Context(), nil); state.FaultOf(err) != state.FaultLost {
+		t.Errorf("a save of nothing: error %v", err)
+	}
 	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultLost || !strings.Contains(err.Error(), "the server does not know this owner any more") {
 		t.Errorf("error %v", err)
 	}

@@ -371,10 +371,11 @@ func calls(ctx context.Context, s state.Store) map[string]error {
 	_, load := s.Load(ctx, Key("a"))
 	_, stat := s.Stats(ctx)
 	return map[string]error{
-		"Load":  load,
-		"Save":  s.Save(ctx, []state.Change{Change("b", "1")}),
-		"List":  s.List(ctx, state.Filter{}, func(state.Record) error { return nil }),
-		"Stats": stat,
+		"Load":            load,
+		"Save":            s.Save(ctx, []state.Change{Change("b", "1")}),
+		"Save of nothing": s.Save(ctx, nil),
+		"List":            s.List(ctx, state.Filter{}, func(state.Record) error { return nil }),
+		"Stats":           stat,
 	}
 }
 

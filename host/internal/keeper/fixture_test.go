@@ -45,7 +45,9 @@ type faulty struct {
 
 func (f *faulty) Save(ctx context.Context, changes []state.Change) error {
 	f.mu.Lock()
-	f.tries, f.first = append(f.tries, time.Now()), append(f.first, changes[0].Key)
+	if len(changes) > 0 {
+		f.tries, f.first = append(f.tries, time.Now()), append(f.first, changes[0].Key)
+	}
 	fails := f.save
 	f.mu.Unlock()
 	if fails != nil {

@@ -154,6 +154,29 @@ func waits(ctx context.Context) error {
 	return ctx.Err()
 }
 
+func TestALostStoreIsToldThoughNothingIsUnsaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, memory(), 99)
+		f.open()
+		f.Start()
+		f.put("a", "1")
+		pass(interval)
+		f.store.fail(func(context.Context) error { return fmt.Errorf("emptied: %w", state.ErrLost) })
+		if err := f.Save(t.Context()); state.FaultOf(err) != state.FaultLost {
+			t.Errorf("a save that is asked for: error %v", err)
+		}
+		pass(interval)
+		st := f.Stats()
+		if n := st.SaveFailures[state.FaultLost]; n < 2 || st.Saved != 1 {
+			t.Errorf("%d failures, one asked for and those of intervals; stats %+v", n, st)
+		}
+		f.want("outages", strings.Join(f.outages, "; "), "loading false, ended false, unsaved 0")
+		if err := f.Close(); state.FaultOf(err) != state.FaultLost {
+			t.Errorf("the last save: error %v", err)
+		}
+	})
+}
+
 func TestASaveThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, memory(), 99)

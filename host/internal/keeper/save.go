@@ -57,6 +57,12 @@ func (k *Keeper[S]) flush(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.Records+r.Deleted == 0 { // whether the store is lost is told, though it missed nothing
+		k.batch = k.batch[:0]
+		if err := k.save(ctx); err != nil {
+			return k.failed(ctx, err)
+		}
+	}
 	r.Took = time.Since(began)
 	k.succeeded(r)
 	return nil
