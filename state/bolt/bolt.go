@@ -71,6 +71,7 @@ type Store struct {
 
 	dbMu sync.RWMutex // held for reading by those who use db, for writing by who replaces it
 	db   *bbolt.DB
+	file os.FileInfo // the file that db has open
 
 	calls calls.Group // failed once db is not to be used any more
 }
@@ -134,25 +135,36 @@ func (s *Store) openLocked(ctx context.Context) error {
 	if warning != "" {
 		s.opt.Logger.Warn("the file of states is damaged, and is used as it was before its last save", "file", s.path(fileName), "reason", warning)
 	}
-	s.db, err = openDB(s.path(fileName), s.opt.MaxBytes)
+	s.db, s.file, err = openDB(s.path(fileName), s.opt.MaxBytes)
 	return err
 }
 
-// openDB opens a file that was checked, or that is new.
-func openDB(path string, maxBytes int) (*bbolt.DB, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: maxBytes})
+// openDB opens a file that was checked, or that is new. It returns which file that is, whatever has its name later.
+func openDB(path string, maxBytes int) (db *bbolt.DB, file os.FileInfo, err error) {
+	opt := bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: maxBytes}
+	opt.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, mode)
+		if err != nil {
+			return nil, err
+		}
+		if file, err = f.Stat(); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
+	db, err = bbolt.Open(path, 0o600, &opt)
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, &state.OwnerError{Where: path, Err: state.ErrInUse}
+		return nil, nil, &state.OwnerError{Where: path, Err: state.ErrInUse}
 	}
 	if err != nil {
-		return nil, classify("open "+path, err)
+		return nil, nil, classify("open "+path, err)
 	}
-	return db, nil
+	return db, file, nil
 }
 
 // create makes a file without records. It has its name once it is whole.
 func (s *Store) create() (err error) {
-	db, err := openDB(s.path(newName), 0)
+	db, _, err := openDB(s.path(newName), 0)
 	if err != nil {
 		return err
 	}
@@ -186,7 +198,7 @@ func (s *Store) caught(f func() error) (err error) {
 	debug.SetPanicOnFault(true)
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %w: it was damaged while it was open, and must be opened anew: %.200v", s.path(fileName), state.ErrCorrupt, p)
+			err = s.damaged(p)
 			s.calls.Fail(err)
 		}
 	}()
@@ -241,7 +253,9 @@ func (s *Store) Load(ctx context.Context, key state.Key) (state.Record, error) {
 	return r, nil
 }
 
-// Save implements [state.Store]. All changes of a call are kept together, or none of them.
+// Save implements [state.Store]. All changes of a call are kept together, or none of them. The error wraps
+// [state.ErrLost] for as long as the file is not where the store was opened, or another is there: then the changes
+// are in the file, and the next owner does not find it.
 func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -258,16 +272,40 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	}
 	return s.write(ctx, func() error {
 		defer s.encoders.Put(of) // bbolt has what it needs by then
-		if len(changes) == 0 {
-			return nil
-		}
 		s.dbMu.RLock()
 		defer s.dbMu.RUnlock()
-		return classify("save to "+s.path(fileName), s.db.Update(func(tx *bbolt.Tx) error {
-			b := tx.Bucket([]byte(bucket))
-			b.FillPercent = fill
-			return of.put(ctx, b)
-		}))
+		if len(changes) > 0 {
+			if err := s.db.Update(func(tx *bbolt.Tx) error {
+				b := tx.Bucket([]byte(bucket))
+				b.FillPercent = fill
+				return of.put(ctx, b)
+			}); err != nil {
+				return classify("save to "+s.path(fileName), err)
+			}
+		}
+		return s.inPlace()
+	})
+}
+
+// inPlace returns an error if the file that is open is not the one that the next start finds, or was cut off. It is
+// asked after a save: what is moved meanwhile has the save, and goes on with it once it is put back.
+func (s *Store) inPlace() error {
+	now, err := os.Stat(s.path(fileName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return &lostError{s.path(fileName)}
+	case err != nil:
+		return classify("look for the file", err)
+	case !os.SameFile(s.file, now):
+		return &lostError{s.path(fileName)}
+	}
+	return s.db.View(func(tx *bbolt.Tx) error {
+		if now.Size() >= tx.Size() {
+			return nil
+		}
+		err := s.damaged(nil)
+		s.calls.Fail(err)
+		return err
 	})
 }
 

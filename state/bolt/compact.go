@@ -18,6 +18,9 @@ func (s *Store) Compact(ctx context.Context) error {
 	return s.write(ctx, func() error {
 		s.dbMu.Lock()
 		defer s.dbMu.Unlock()
+		if err := s.inPlace(); err != nil { // or what has its name by now would be replaced
+			return err
+		}
 		if err := s.copyTo(s.path(newName)); err != nil {
 			return errors.Join(classify("compact "+s.path(fileName), err), removeIfThere(s.path(newName)))
 		}
@@ -34,7 +37,7 @@ func (s *Store) copyTo(path string) error {
 		return err
 	}
 	// bbolt syncs each transaction; the last one ends the file.
-	db, err := openDB(path, s.opt.MaxBytes)
+	db, _, err := openDB(path, s.opt.MaxBytes)
 	if err != nil {
 		return err
 	}
@@ -43,12 +46,12 @@ func (s *Store) copyTo(path string) error {
 
 // reopen opens the file that has the name, the old one or the new, after it was closed.
 func (s *Store) reopen(err error) error {
-	db, openErr := openDB(s.path(fileName), s.opt.MaxBytes)
+	db, file, openErr := openDB(s.path(fileName), s.opt.MaxBytes)
 	if openErr != nil {
 		s.calls.Fail(openErr)
 		return errors.Join(err, openErr)
 	}
-	s.db = db
+	s.db, s.file = db, file
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,8 +53,11 @@ func TestCutOffWhileOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := s.List(t.Context(), state.Filter{Data: true}, func(state.Record) error { return nil })
-	if !errors.Is(err, state.ErrCorrupt) || !strings.Contains(err.Error(), "it was damaged while it was open, and must be opened anew") {
+	if !errors.Is(err, state.ErrCorrupt) || !strings.HasSuffix(err.Error(), "is corrupt: it was damaged while it was open, and must be opened anew") {
 		t.Errorf("list: error %v", err)
+	}
+	if cause := runtime.Error(nil); !errors.As(err, &cause) {
+		t.Errorf("the error does not wrap what was recovered: %v", err)
 	}
 	if err := s.Save(t.Context(), []state.Change{statetest.Change("a", "1")}); !errors.Is(err, state.ErrCorrupt) {
 		t.Errorf("save: error %v", err)
