@@ -1,8 +1,10 @@
 package state
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Tally counts what a listing has, and what of it cannot be read. The zero Tally is ready to use.
@@ -37,4 +39,27 @@ func (t *Tally) KeyFault(what string) error {
 		return nil
 	}
 	return fmt.Errorf("none of the %d stored %s can be read, since their key is another (--state-key, state.Codec): %w", t.Records, what, t.First)
+}
+
+// errFound ends a listing that has found what it was for.
+var errFound = errors.New("found")
+
+// Whole reports whether the listing has every record of its kind, each with its own key. Only then does
+// what belongs to no record of the listing belong to nobody, so that it may be deleted. Else it may be of
+// one whose key is damaged: that cannot be read, and may be listed under another key, under another kind,
+// or only with all that s has.
+func (t *Tally) Whole(ctx context.Context, s Store) (bool, error) {
+	if t.Unreadable > 0 {
+		return false, nil
+	}
+	err := s.List(ctx, Filter{}, func(r Record) error {
+		if r.Err != nil && !slices.Contains(Kinds(), r.Key.Kind) {
+			return errFound
+		}
+		return nil
+	})
+	if errors.Is(err, errFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

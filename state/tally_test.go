@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -41,4 +42,49 @@ func TestTally(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTallyWhole has a record whose key is damaged in any way that a listing shows: it may be of any kind.
+func TestTallyWhole(t *testing.T) {
+	corrupt := &state.RecordError{Err: state.ErrCorrupt}
+	for _, c := range []struct {
+		name    string
+		tallied error
+		record  state.Record
+		want    bool
+	}{
+		{"all can be read", nil, state.Record{Key: state.Key{Kind: state.KindJob}}, true},
+		{"one of the kind cannot", corrupt, state.Record{Key: state.Key{Kind: state.KindJob}}, false},
+		{"one of another kind cannot", nil, state.Record{Key: state.Key{Kind: state.KindStream}, Err: corrupt}, true},
+		{"one of no kind that there is cannot", nil, state.Record{Key: state.Key{Kind: "jnb"}, Err: corrupt}, false},
+		{"one of a later kind can", nil, state.Record{Key: state.Key{Kind: "later"}}, true},
+		{"one has no key", nil, state.Record{Err: corrupt}, false},
+	} {
+		var tally state.Tally
+		tally.Note(c.tallied)
+		if whole, err := tally.Whole(t.Context(), listing{records: []state.Record{c.record}}); whole != c.want || err != nil {
+			t.Errorf("%s: %t, %v", c.name, whole, err)
+		}
+	}
+	var tally state.Tally
+	if whole, err := tally.Whole(t.Context(), listing{err: state.ErrUnavailable}); whole || !errors.Is(err, state.ErrUnavailable) {
+		t.Errorf("%t, %v of a store that fails", whole, err)
+	}
+}
+
+// listing is a store that lists records, and has nothing else.
+type listing struct {
+	state.Store
+
+	records []state.Record
+	err     error
+}
+
+func (l listing) List(_ context.Context, _ state.Filter, visit func(state.Record) error) error {
+	for _, r := range l.records {
+		if err := visit(r); err != nil {
+			return err
+		}
+	}
+	return l.err
 }

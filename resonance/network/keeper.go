@@ -187,11 +187,13 @@ func (k *Keeper) found(name string) {
 }
 
 // Keepers returns a keeper for each network that a store has anything of, by tenant and name. Of
-// cfg its tenant and name do not count. damaged is how many records of unknown networks there are:
-// unless it is 0, what has no head may be what is left of a network. If all that is stored has another
-// key, that is an error that wraps [state.ErrKey].
+// cfg its tenant and name do not count. damaged is how many records cannot be read, or are of no network
+// that a keeper has saved: unless it is 0, what has no head may be of a network whose head is among
+// them, under another key. If all that is stored has another key, that is an error that wraps
+// [state.ErrKey].
 func Keepers(ctx context.Context, cfg KeeperConfig) (list []*Keeper, damaged int, err error) {
 	all := make(map[state.Key]*Keeper)
+	heads := make(map[state.Key]bool)
 	var tally state.Tally
 	err = cfg.Store.List(ctx, state.Filter{Kind: state.KindNetwork}, func(r state.Record) error {
 		tally.Note(r.Err)
@@ -201,18 +203,30 @@ func Keepers(ctx context.Context, cfg KeeperConfig) (list []*Keeper, damaged int
 			of := cfg
 			of.Tenant, of.Name = r.Key.Tenant, name
 			if k, _ = NewKeeper(of); k == nil {
-				damaged++ // no keeper has saved it
+				if r.Err == nil {
+					damaged++ // no keeper has saved it
+				}
 				return nil
 			}
 			k.looked = true
 			all[state.Key{Tenant: of.Tenant, Name: of.Name}] = k
 			list = append(list, k)
 		}
+		if r.Key.Name == name {
+			heads[state.Key{Tenant: r.Key.Tenant, Name: name}] = true
+		}
 		k.found(r.Key.Name)
 		return nil
 	})
 	if err == nil {
 		err = tally.KeyFault("records of networks")
+	}
+	damaged += tally.Unreadable
+	if err == nil && damaged == 0 && len(heads) < len(list) {
+		var whole bool
+		if whole, err = tally.Whole(ctx, cfg.Store); !whole {
+			damaged = 1 // or more, of no kind that there is
+		}
 	}
 	slices.SortFunc(list, func(a, b *Keeper) int {
 		return cmp.Or(strings.Compare(a.cfg.Tenant, b.cfg.Tenant), strings.Compare(a.cfg.Name, b.cfg.Name))

@@ -106,7 +106,7 @@ func (s *Service) Resume(ctx context.Context) error {
 		return fmt.Errorf("stored networks: %w", err)
 	}
 	if damaged > 0 {
-		s.opts.Logger.ErrorContext(ctx, "records of networks are stored under no name that can be read; they stay as they are", "records", damaged)
+		s.opts.Logger.ErrorContext(ctx, "records of networks cannot be read; they stay as they are, and so does what has no network: restore them from a copy, or delete them with resonhost state rm", "records", damaged)
 	}
 	for _, keeper := range list {
 		k := key{keeper.Tenant(), keeper.Name()}

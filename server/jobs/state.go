@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -273,22 +274,23 @@ func (s *StateStore) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// All implements [Store]. Records that cannot be read are left out, and stay as they are. If none can be
-// read because their key is another, that is an error.
+// All implements [Store]. Records that cannot be read are left out, and stay as they are. So does a job
+// that was under way and whose results cannot be read. If none can be read because their key is another,
+// or if the store fails, that is an error.
 func (s *StateStore) All(ctx context.Context) ([]Record, error) {
 	parts, err := s.parts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var list []Record
+	var found []Record
 	var tally state.Tally
 	err = s.store.List(ctx, state.Filter{Kind: state.KindJob, Data: true}, func(r state.Record) error {
 		job, err := decode(&r, parts[r.Key])
-		tally.Note(err)
 		if err == nil {
-			list = append(list, job)
+			found = append(found, job)
 			return nil
 		}
+		tally.Note(err)
 		delete(parts, r.Key) // the results stay as well
 		s.log.Error("a stored job cannot be read; it is left out, and stays", "error", err)
 		return nil
@@ -296,18 +298,26 @@ func (s *StateStore) All(ctx context.Context) ([]Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the jobs that are stored cannot be listed: %w", err)
 	}
+	var list []Record
+	for i := range found {
+		r := &found[i]
+		key := jobKey(r.Owner.Tenant, r.Job.ID)
+		err := s.take(ctx, r, parts[key])
+		if err != nil && !errors.As(err, new(*state.RecordError)) && !errors.Is(err, state.ErrNotFound) {
+			return nil, fmt.Errorf("results of the stored job %s cannot be read: %w", r.Job.ID, err)
+		}
+		tally.Note(err)
+		delete(parts, key)
+		if err != nil {
+			s.log.Error("a stored job was under way, and its results cannot be read; it is left out, and stays with its results: restore the record that is named, or delete the job's", "job", r.Job.ID, "error", err)
+			continue
+		}
+		list = append(list, *r)
+	}
 	if err := tally.KeyFault("jobs"); err != nil {
 		return nil, err
 	}
-	for i := range list {
-		r := &list[i]
-		key := jobKey(r.Owner.Tenant, r.Job.ID)
-		if err := s.take(ctx, r, parts[key]); err != nil {
-			s.log.Error("results of a stored job cannot be read; those before are kept", "job", r.Job.ID, "error", err)
-		}
-		delete(parts, key)
-	}
-	return list, s.sweep(ctx, parts)
+	return list, s.sweep(ctx, parts, &tally)
 }
 
 // parts returns how long the segments are that are stored of each job.
@@ -363,35 +373,53 @@ func decode(r *state.Record, segments map[int]int) (job Record, err error) {
 }
 
 // take takes a job over, with those of its segments that are of use. The record of one that is not over
-// is older than they are: it is told what they have.
-func (s *StateStore) take(ctx context.Context, r *Record, segments map[int]int) (err error) {
+// is older than they are: it is told what they have. What is appended to such a job comes behind them, so
+// it is not taken over if one of them cannot be read or is not there.
+func (s *StateStore) take(ctx context.Context, r *Record, segments map[int]int) error {
 	k := &stored{tenant: r.Owner.Tenant, segments: make(map[int]bool)}
 	for n := range segments {
 		k.segments[n] = true
 	}
-	s.mu.Lock()
-	s.jobs[r.Job.ID] = k
-	s.mu.Unlock()
 	if r.Job.State.Over() {
 		k.over, k.size, k.whole = true, r.Job.ResultBytes, int(r.Job.ResultBytes/segment)
-		return nil
+	} else if err := s.takeResults(ctx, r, k, segments); err != nil {
+		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs[r.Job.ID] = k
+	return nil
+}
+
+// takeResults takes over the results of a job that is not over.
+func (s *StateStore) takeResults(ctx context.Context, r *Record, k *stored, segments map[int]int) error {
 	var c counter
 	full := true // all before
-	for n := 0; full && segments[n] > 0 && err == nil; n++ {
+	for i, n := range slices.Sorted(maps.Keys(segments)) {
+		key := segmentKey(k.tenant, r.Job.ID, n)
+		switch {
+		case full && n != i:
+			return &state.RecordError{Key: segmentKey(k.tenant, r.Job.ID, i), Reason: fmt.Sprintf("it is not there, and %v is", key), Err: state.ErrCorrupt}
+		case !full && segments[n] > 0:
+			continue // it is of an appending that failed
+		}
+		data, err := s.segment(ctx, key, min(segments[n], segment))
+		if err != nil {
+			return err
+		}
+		if !full {
+			continue
+		}
 		full = segments[n] >= segment
-		var data []byte
-		if data, err = s.segment(ctx, segmentKey(k.tenant, r.Job.ID, n), min(segments[n], segment)); err == nil {
-			if end := c.add(data); end > 0 {
-				k.whole, k.tail, k.size = n, data[:end:end], int64(n)*segment+int64(end)
-			}
+		if end := c.add(data); end > 0 {
+			k.whole, k.tail, k.size = n, data[:end:end], int64(n)*segment+int64(end)
 		}
 	}
 	if len(k.tail) == segment {
 		k.whole, k.tail = k.whole+1, nil
 	}
 	r.Job.Done, r.Job.Failed, r.Job.ResultBytes = c.lines, c.failed, k.size
-	return err
+	return nil
 }
 
 // failedPrefix is what lines begin with that are errors, by which clients know them, too.
@@ -420,13 +448,26 @@ func (c *counter) add(p []byte) (end int) {
 	return end
 }
 
-// sweep deletes segments of no job, which a crash leaves that interrupts a deletion.
-func (s *StateStore) sweep(ctx context.Context, parts map[state.Key]map[int]int) error {
+// sweep deletes segments of no job, which a crash leaves that interrupts a deletion. None is deleted while
+// a record of a job cannot be read, whose they may be, and none that cannot be read itself.
+func (s *StateStore) sweep(ctx context.Context, parts map[state.Key]map[int]int, tally *state.Tally) error {
 	var gone []state.Key
 	for key, segments := range parts {
-		for n := range segments {
-			gone = append(gone, segmentKey(key.Tenant, key.Name, n))
+		for n, size := range segments {
+			if size > 0 {
+				gone = append(gone, segmentKey(key.Tenant, key.Name, n))
+			}
 		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	switch whole, err := tally.Whole(ctx, s.store); {
+	case err != nil:
+		return fmt.Errorf("whether results of jobs are of none cannot be found out: %w", err)
+	case !whole:
+		s.log.Warn("there are results of no job that can be read; they stay until each record of a job can be read", "records", len(gone))
+		return nil
 	}
 	if err := s.remove(ctx, gone); err != nil {
 		return fmt.Errorf("results of jobs that are gone cannot be deleted: %w", err)
