@@ -17,3 +17,12 @@ func Shown(url string) (shown string, addresses []string, err error) {
 	}
 	return t.shown, t.addresses, nil
 }
+
+// Held is how many bytes and items of a reply that is not complete have come.
+func (g *Guard) Held() (size, items int) { return g.size, g.all }
+
+// MaxHeld and MaxItems are the most that a guard lets pass of one reply.
+const (
+	MaxHeld  = maxReply
+	MaxItems = maxItems
+)

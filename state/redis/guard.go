@@ -16,8 +16,8 @@ import (
 // Sentinels, so the guard knows both.
 const (
 	maxBulk  = state.MaxStored + 1
-	maxReply = 2 * maxBulk // of all that is in a list, but for short lines
-	maxItems = 1 << 16
+	maxReply = 2 * maxBulk // of all that is in a list, with its lines
+	maxItems = 1 << 16     // of all lists that are open
 	maxDepth = 8
 	maxLine  = 64 << 10
 )
@@ -42,8 +42,9 @@ func (c *guarded) Read(b []byte) (int, error) {
 type guard struct {
 	line []byte // what has come of a line
 	skip int    // bytes of a bulk that are still to come, its line break among them
-	size int    // of the bulks that have come since a list began
+	size int    // of the bulks and lines that have come since a list began
 	open []int  // of each list that is not complete, how many items are still to come
+	all  int    // of how many items the lists that are open have told, and those within them
 	err  error
 }
 
@@ -69,6 +70,7 @@ func (g *guard) look(b []byte) error {
 		if len(g.line) > maxLine {
 			g.err = fmt.Errorf("%w: a line has more than %d bytes", errReply, maxLine)
 		} else if i >= 0 {
+			g.size += len(g.line) + 1
 			g.err = g.reply(bytes.TrimSuffix(g.line, []byte("\r")))
 			g.line = g.line[:0]
 		}
@@ -83,8 +85,7 @@ func (g *guard) reply(line []byte) error {
 	}
 	switch line[0] {
 	case '+', '-', ':', '_', '#', ',', '(':
-		g.complete()
-		return nil
+		return g.complete()
 	case '$', '=', '!':
 		n, err := length(line, maxBulk)
 		if err != nil {
@@ -93,11 +94,8 @@ func (g *guard) reply(line []byte) error {
 		if n >= 0 { // -1 has nothing behind it
 			g.skip = n + 2
 		}
-		if g.size += g.skip; g.size > maxReply {
-			return fmt.Errorf("%w: a list has more than %d bytes", errReply, maxReply)
-		}
-		g.complete()
-		return nil
+		g.size += g.skip
+		return g.complete()
 	case '*', '~', '>', '%':
 		n, err := length(line, maxItems)
 		if line[0] == '%' { // keys and values
@@ -107,13 +105,14 @@ func (g *guard) reply(line []byte) error {
 		case err != nil:
 			return err
 		case n <= 0:
-			g.complete()
-			return nil
+			return g.complete()
+		case g.all+n > maxItems:
+			return fmt.Errorf("%w: lists have more than %d items", errReply, maxItems)
 		case len(g.open) == maxDepth:
 			return fmt.Errorf("%w: lists are nested more than %d deep", errReply, maxDepth)
 		}
-		g.open = append(g.open, n)
-		return nil
+		g.open, g.all = append(g.open, n), g.all+n
+		return g.fits()
 	}
 	return fmt.Errorf("%w: a line begins with %q", errReply, line[:min(len(line), 20)])
 }
@@ -127,14 +126,26 @@ func length(line []byte, most int) (int, error) {
 	return int(n), nil
 }
 
+// fits returns an error if what has come of a reply is too much.
+func (g *guard) fits() error {
+	if g.size > maxReply {
+		return fmt.Errorf("%w: a list has more than %d bytes", errReply, maxReply)
+	}
+	return nil
+}
+
 // complete counts an item of the lists that are open.
-func (g *guard) complete() {
+func (g *guard) complete() error {
+	if err := g.fits(); err != nil {
+		return err
+	}
 	for len(g.open) > 0 {
 		last := len(g.open) - 1
 		if g.open[last]--; g.open[last] > 0 {
-			return
+			return nil
 		}
 		g.open = g.open[:last]
 	}
-	g.size = 0
+	g.size, g.all = 0, 0
+	return nil
 }

@@ -29,6 +29,11 @@ func TestGuard(t *testing.T) {
 		{"nested lists", strings.Repeat("*1\r\n", 8), ""},
 		{"lists nested deeper", strings.Repeat("*1\r\n", 9), "lists are nested more than 8 deep"},
 		{"much in a list", "*9\r\n" + strings.Repeat("$9000000\r\n"+strings.Repeat("x", 9000000)+"\r\n", 4), "a list has more than 33554554 bytes"},
+		{"many lines in a list", "*65536\r\n" + strings.Repeat("+"+strings.Repeat("x", 60_000)+"\r\n", 600), "a list has more than 33554554 bytes"},
+		{"many lines in many replies", strings.Repeat("+"+strings.Repeat("x", 60_000)+"\r\n", 600), ""},
+		{"many lists in a list", "*65535\r\n*2\r\n", "lists have more than 65536 items"},
+		{"many lists one behind the other", "*9\r\n" + strings.Repeat("*8000\r\n"+strings.Repeat(":1\r\n", 8000), 9), "lists have more than 65536 items"},
+		{"many keys with values", "%40000\r\n", "lists have more than 65536 items"},
 		{"much in many replies", strings.Repeat("$9000000\r\n"+strings.Repeat("x", 9000000)+"\r\n", 4), ""},
 	} {
 		for _, step := range []int{len(c.replies), 7000, 1} {
@@ -56,13 +61,34 @@ func look(g *redis.Guard, replies string, step int) error {
 	return nil
 }
 
-// FuzzGuard follows replies in pieces of any size: it is the same as in one.
+// FuzzGuard follows replies in pieces of any size: it is the same as in one. A reply that repeats as often as
+// it may is refused before it has more than the bounds.
 func FuzzGuard(f *testing.F) {
 	f.Add("*2\r\n$3\r\nabc\r\n:1\r\n", 3)
+	f.Add("+"+strings.Repeat("x", 60_000)+"\r\n", 3)
+	f.Add("*8000\r\n", 3)
+	f.Add("*9\r\n*9\r\n_\r\n", 3)
 	f.Fuzz(func(t *testing.T, replies string, step int) {
 		whole, pieces := look(redis.NewGuard(), replies, len(replies)), look(redis.NewGuard(), replies, 1+max(0, step)%100)
 		if (whole == nil) != (pieces == nil) {
 			t.Fatalf("whole: %v, in pieces: %v", whole, pieces)
+		}
+		g := redis.NewGuard()
+		if len(replies) < 1000 { // so that many fit
+			replies = strings.Repeat(replies, 100)
+		}
+		for _, list := range []string{"*65536\r\n", "*8\r\n*65000\r\n"} {
+			if g.Look([]byte(list)) != nil {
+				return
+			}
+			for range 65536 {
+				if len(replies) == 0 || g.Look([]byte(replies)) != nil {
+					break
+				}
+				if size, items := g.Held(); size > redis.MaxHeld || items > redis.MaxItems {
+					t.Fatalf("%d bytes and %d items of one reply have come, and %d and %d are the most", size, items, redis.MaxHeld, redis.MaxItems)
+				}
+			}
 		}
 	})
 }
