@@ -70,11 +70,14 @@ func (s *Store) save(ctx context.Context, c *saving, p piece) error {
 	}
 }
 
+// errReplicas is a save that the server has, and too few of its replicas.
+var errReplicas = errors.New("too few replicas have what was saved")
+
 // broken reports whether an error is one of the connection, and no timeout.
 func broken(err error) bool {
 	reply, timeout := goredis.Error(nil), net.Error(nil)
 	late := errors.As(err, &timeout) && timeout.Timeout()
-	return !late && !errors.As(err, &reply) && !errors.Is(err, errReply)
+	return !late && !errors.As(err, &reply) && !errors.Is(err, errReply) && !errors.Is(err, errReplicas)
 }
 
 // send sends a piece, and returns what the script does.
@@ -107,7 +110,7 @@ func (s *Store) sendReplicated(ctx context.Context, p piece) (n int64, held stri
 	}
 	have, err := wait.Int()
 	if err == nil && have < s.replicas {
-		err = fmt.Errorf("%d replicas of %d have what was saved", have, s.replicas)
+		err = fmt.Errorf("%w: %d of %d", errReplicas, have, s.replicas)
 	}
 	return n, held, classify(ctx, "wait for replicas of "+s.shown, err)
 }

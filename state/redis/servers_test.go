@@ -81,12 +81,25 @@ func TestSentinel(t *testing.T) {
 	})
 	statetest.Want(t, s, statetest.Change("a", "1"))
 	// No replica is left, and one was asked for.
-	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultUnavailable || !strings.Contains(err.Error(), "0 replicas of 1 have what was saved") {
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultUnavailable || !strings.Contains(err.Error(), "too few replicas have what was saved: 0 of 1") {
 		t.Errorf("a save without a replica: error %v", err)
 	}
 	shut(t, s)
 	s = open(t, redis.Options{URL: "redis+sentinel://" + sentinel.Addr + "/main"})
 	statetest.Save(t, s, statetest.Change("c", "1"))
+	shut(t, s)
+}
+
+// TestTooFewReplicas has a server without any. The save is sent and waited for once.
+func TestTooFewReplicas(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "replicas=1&timeout=200ms")})
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("a", "1")}); state.FaultOf(err) != state.FaultUnavailable || !strings.Contains(err.Error(), "too few replicas") {
+		t.Errorf("error %v", err)
+	}
+	if stats := server.All("INFO", "commandstats"); !strings.Contains(stats, "cmdstat_wait:calls=1,") {
+		t.Errorf("the server was not asked once: %s", stats)
+	}
 	shut(t, s)
 }
 
