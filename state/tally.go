@@ -38,7 +38,7 @@ func (t *Tally) KeyFault(what string) error {
 	if t.sealed == 0 || t.sealed < t.Records {
 		return nil
 	}
-	return fmt.Errorf("none of the %d stored %s can be read, since their key is another (--state-key, state.Codec): %w", t.Records, what, t.First)
+	return fmt.Errorf("none of the %d stored %s can be read, since their key is another; give the --state-key that they were sealed with: %w", t.Records, what, t.First)
 }
 
 // errFound ends a listing that has found what it was for.

@@ -22,7 +22,7 @@ func TestTally(t *testing.T) {
 		{"some have another key", []error{nil, sealed}, ""},
 		{"others are damaged", []error{corrupt, sealed}, ""},
 		{"all have another key", []error{sealed, fmt.Errorf("again: %w", sealed)},
-			"none of the 2 stored jobs can be read, since their key is another (--state-key, state.Codec): " + sealed.Error()},
+			"none of the 2 stored jobs can be read, since their key is another; give the --state-key that they were sealed with: " + sealed.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var tally state.Tally
