@@ -12,7 +12,7 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
-// lock is the file whose lock makes its holder the owner of a directory. It says who that is. It is
+// lock is the file whose lock makes its holder the owner of a directory. It says who that is, or was. It is
 // never removed: who has opened it before that would hold a lock on nothing.
 type lock struct{ f *os.File }
 
@@ -32,24 +32,22 @@ func lockDir(dir string) (*lock, error) {
 		return nil, errors.Join(classify("lock "+name, err), f.Close())
 	}
 	l := &lock{f}
-	if err := l.write(); err != nil {
-		return nil, errors.Join(classify("write "+name, err), l.unlock())
-	}
+	l.write()
 	return l, nil
 }
 
-// write says who has the lock.
-func (l *lock) write() error {
+// write says who has the lock, over what the owner before has left: a full disk has room for that. The lock is what
+// counts, and the name is for others to read. So the directory is used though it cannot be written.
+func (l *lock) write() {
 	host, _ := os.Hostname()
 	b, err := json.Marshal(state.Owner{PID: os.Getpid(), Host: host, Since: time.Now().UTC().Truncate(time.Second)})
+	if err == nil {
+		_, err = l.f.WriteAt(b, 0)
+	}
 	if err != nil {
-		return err
+		b = nil // better nobody's name than another's
 	}
-	if err := l.f.Truncate(0); err != nil {
-		return err
-	}
-	_, err = l.f.WriteAt(b, 0)
-	return err
+	_ = l.f.Truncate(int64(len(b)))
 }
 
 // readOwner reads who has a lock. It is zero if the file does not say that yet.
@@ -62,7 +60,5 @@ func readOwner(f *os.File) state.Owner {
 	return o
 }
 
-// unlock gives the lock up, which closing does.
-func (l *lock) unlock() error {
-	return errors.Join(l.f.Truncate(0), l.f.Close())
-}
+// unlock gives the lock up, which closing does. The name stays, so that the next one has room for its own.
+func (l *lock) unlock() error { return l.f.Close() }
