@@ -12,7 +12,8 @@ const nap = 20 * time.Microsecond
 type hurriedKey struct{}
 
 // Unhurried returns a context for a [Store.Save] that nobody waits for, until hurried says otherwise. Under
-// it [Yield] sleeps. hurried is called by the goroutine that saves, often.
+// it [Yield] sleeps. hurried is called often, by any goroutine, and perhaps once more after Save has returned, since a
+// store may go on with what the caller no longer waits for.
 func Unhurried(ctx context.Context, hurried func() bool) context.Context {
 	return context.WithValue(ctx, hurriedKey{}, hurried)
 }

@@ -19,12 +19,29 @@ type encoded struct {
 // ends is where a key ends, and its value behind it. What is deleted has no value.
 type ends struct{ key, value int }
 
-// yieldAfter is after how many records other work of the process goes first.
-const yieldAfter = 64
+// After how many records or bytes of them other work of the process goes first.
+const (
+	yieldRecords = 64
+	yieldBytes   = 64 << 10
+)
+
+// pace lets other work of the process go first now and then.
+type pace struct{ records, bytes int }
+
+// done takes note of a record that has been worked on, and of how many bytes it has.
+func (p *pace) done(ctx context.Context, bytes int) {
+	p.records++
+	p.bytes += bytes
+	if p.records >= yieldRecords || p.bytes >= yieldBytes {
+		*p = pace{}
+		state.Yield(ctx)
+	}
+}
 
 // encode takes changes in place of those before.
 func (e *encoded) encode(ctx context.Context, codec state.Codec, changes []state.Change) (err error) {
 	e.bytes, e.ends = e.bytes[:0], e.ends[:0]
+	var p pace
 	for i := range changes {
 		c := &changes[i]
 		at := len(e.bytes)
@@ -36,7 +53,7 @@ func (e *encoded) encode(ctx context.Context, codec state.Codec, changes []state
 			}
 		}
 		e.ends = append(e.ends, ends{key, len(e.bytes)})
-		yield(ctx, i)
+		p.done(ctx, len(e.bytes)-at)
 	}
 	return nil
 }
@@ -44,7 +61,8 @@ func (e *encoded) encode(ctx context.Context, codec state.Codec, changes []state
 // put makes the changes in a bucket, which has the memory until its transaction ends.
 func (e *encoded) put(ctx context.Context, b *bbolt.Bucket) (err error) {
 	at := 0
-	for i, end := range e.ends {
+	var p pace
+	for _, end := range e.ends {
 		key, value := e.bytes[at:end.key], e.bytes[end.key:end.value]
 		if len(value) == 0 {
 			err = b.Delete(key)
@@ -54,14 +72,8 @@ func (e *encoded) put(ctx context.Context, b *bbolt.Bucket) (err error) {
 		if err != nil {
 			return err
 		}
+		p.done(ctx, end.value-at)
 		at = end.value
-		yield(ctx, i)
 	}
 	return nil
-}
-
-func yield(ctx context.Context, i int) {
-	if i%yieldAfter == yieldAfter-1 {
-		state.Yield(ctx)
-	}
 }
