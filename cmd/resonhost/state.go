@@ -169,7 +169,7 @@ func (o *options) saveState(ctx context.Context, std stdio) error {
 	if o.json {
 		return terminal.Encode(std.out, saved)
 	}
-	fmt.Fprintf(std.err, "resonhost: %s saved and %s deleted in %.3g s\n", counted(int(saved.Saved), "record"), counted(int(saved.Deleted), "record"), saved.TookS)
+	fmt.Fprintf(std.err, "resonhost: %s of streams saved and %s deleted in %.3g s; networks and jobs are saved, too, and not counted\n", counted(int(saved.Saved), "record"), counted(int(saved.Deleted), "record"), saved.TookS)
 	return nil
 }
 

@@ -173,7 +173,7 @@ func TestStateSave(t *testing.T) {
 	d := startRun(t, append(args, key("mine"))...)
 	d.inStream(t, 2)
 	var out, log strings.Builder
-	if code := run(t.Context(), []string{"resonhost", "state", "save", "--url", "http://" + d.addr}, nil, &out, &log); code != api.ExitOK || !strings.HasPrefix(log.String(), "resonhost: 1 record saved and 0 records deleted in ") {
+	if code := run(t.Context(), []string{"resonhost", "state", "save", "--url", "http://" + d.addr}, nil, &out, &log); code != api.ExitOK || !strings.HasPrefix(log.String(), "resonhost: 1 record of streams saved and 0 records deleted in ") {
 		t.Errorf("exit code %d, %q %q", code, out.String(), log.String())
 	}
 	if code := run(t.Context(), []string{"resonhost", "state", "save", "--json", "--url", "http://" + d.addr}, nil, &out, &log); code != api.ExitOK || !strings.HasPrefix(out.String(), `{"saved":0,"deleted":0,"unsaved":0,"took_seconds":`) {
