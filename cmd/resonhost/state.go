@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -37,7 +36,7 @@ var stateVerbs = []string{"ls", "get", "export", "import", "rm", "compact", "key
 // stateFlagsOf says which of them a flag is for.
 var stateFlagsOf = map[string][]string{
 	"kind": {"ls", "export"}, "prefix": {"ls", "export"}, "tenant": {"ls", "get", "export", "rm"}, "transform": {"ls", "get", "export", "rm"},
-	"json": {"ls", "get", "save"}, "state-dir": ofStore, "state-url": ofStore, "state-key": ofStore,
+	"clear-text": {"import"}, "json": {"ls", "get", "save"}, "state-dir": ofStore, "state-url": ofStore, "state-key": ofStore,
 	"url": ofHost, "token-file": ofHost, "ca": ofHost, "client-cert": ofHost, "client-key": ofHost,
 }
 
@@ -53,6 +52,7 @@ type stateOptions struct {
 
 	kind, tenant, transform, prefix string
 	anyTenant                       bool
+	clearText                       bool // records that are imported are not sealed, though others are
 }
 
 // stateSettings are about where state is kept.
@@ -84,13 +84,15 @@ func stateCommand(std stdio) *cli.Command {
 			"   compact  make the file of --state-dir as small as what it has\n" +
 			"   key      write a new key for a file of --state-key\n" +
 			"   save     have the host that resonhost run serves at --url save now what has changed\n\n" +
-			"No host may have the store open meanwhile, save aside. A record that cannot be read is told on\n" +
-			"standard error, and the others go on; the exit code is 1 then.\n\n" + exitCodes,
+			"No host may have the store open meanwhile, save aside. A record or line that cannot be read is told\n" +
+			"on standard error, and the others go on; the exit code is 1 then. An import replaces what is there,\n" +
+			"also what is newer. Write a key with umask 077, for nobody else to read it.\n\n" + exitCodes,
 		Flags: append(append(flags(slices.DeleteFunc(o.stateSettings(), func(s setting) bool { return s.name == "state-interval" }), o.config()), o.remote.flags()...),
 			word("kind", "take those of `KIND` stream, network, job, output or plugin; of ls and export", &s.kind),
 			word("tenant", "take those of the tenant `NAME`; a single record is of the tenant without a name otherwise", &s.tenant),
 			word("transform", "take those of the transform `NAME`", &s.transform),
 			word("prefix", "take those whose names begin with `TEXT`; of ls and export", &s.prefix),
+			setting{name: "clear-text", usage: "save records that are not sealed into a store of sealed ones; of import", value: value.Toggle{P: &s.clearText}}.flag(),
 			jsonFlag("print JSON; of ls, get and save", &o.json)),
 		OnUsageError: usageError,
 		Action: func(c *cli.Context) error {
@@ -135,6 +137,9 @@ func (o *options) changeState(ctx context.Context, std stdio, args []string) err
 		return o.saveState(ctx, std)
 	}
 	store, err := o.state.open(ctx, verb == "import", slog.New(slog.NewTextHandler(std.err, nil)))
+	if errors.Is(err, state.ErrInUse) {
+		return fmt.Errorf("%w; end that process, or have its host save with resonhost state save --url URL", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -148,7 +153,7 @@ func (o *options) withStore(ctx context.Context, std stdio, store state.Store, v
 	case "rm":
 		return removeState(ctx, std, store, o.state.key(args))
 	case "import":
-		return importState(ctx, std, store)
+		return o.importState(ctx, std, store)
 	case "compact":
 		return o.compactState(ctx, std, store)
 	}
@@ -263,17 +268,26 @@ func (s *stateOptions) checkKind(verb string, args []string) error {
 	if kind == "" {
 		return nil
 	}
-	var known []string
-	for _, k := range state.Kinds() {
-		known = append(known, string(k))
-	}
+	unknown := unknownKind(kind)
 	switch {
-	case !slices.Contains(known, kind):
-		return usagef("%s: there is no kind %q%s", what, kind, thereAre(kind, known))
+	case unknown != "":
+		return usagef("%s: %s", what, unknown)
 	case len(args) > 0 && state.Kind(kind) == state.KindStream && s.transform == "":
 		return usagef("state %s stream: --transform says of which transform", verb)
 	}
 	return nil
+}
+
+// unknownKind says that there is no such kind of records, "" if there is.
+func unknownKind(kind string) string {
+	var known []string
+	for _, k := range state.Kinds() {
+		known = append(known, string(k))
+	}
+	if slices.Contains(known, kind) {
+		return ""
+	}
+	return fmt.Sprintf("there is no kind %q%s", kind, thereAre(kind, known))
 }
 
 // key is the key of a record that arguments name.
@@ -323,28 +337,60 @@ func (o *options) listState(ctx context.Context, std stdio, store state.Store, e
 	if !export && !o.json {
 		fmt.Fprintln(table, "KIND\tTENANT\tTRANSFORM\tNAME\tFORMAT\tCHANGED\tBYTES")
 	}
-	damaged := 0
+	var of unreadable
 	var line []byte
 	err := store.List(ctx, f, func(r state.Record) (err error) {
 		switch {
 		case r.Err != nil:
-			damaged++
+			of.add(&r)
 			fmt.Fprintln(std.err, "resonhost:", printable(r.Err.Error()))
 		case export || o.json:
 			if line, err = statejson.Append(line[:0], &r); err == nil {
 				_, err = std.out.Write(terminal.JSON(line))
 			}
 		default:
-			_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\n", r.Key.Kind, dash(printable(r.Key.Tenant)), dash(printable(r.Key.Transform)), dash(printable(r.Key.Name)), r.Format, r.Changed.UTC().Format(time.RFC3339), r.Size)
+			_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\n", r.Key.Kind, dash(printable(r.Key.Tenant)), dash(printable(r.Key.Transform)), dash(terminal.Cut(printable(r.Key.Name), maxNameColumns)), r.Format, r.Changed.UTC().Format(time.RFC3339), r.Size)
 		}
 		return err
 	})
-	err = errors.Join(err, table.Flush())
-	if err == nil && damaged > 0 {
-		err = &exit{api.ExitFailed, fmt.Errorf("%s cannot be read; resonhost state rm deletes one", counted(damaged, "record"))}
+	if err == nil {
+		err = table.Flush()
+	}
+	if err == nil {
+		err = of.err()
 	}
 	return err
 }
+
+// unreadable counts records that cannot be read, by what is to be done.
+type unreadable struct{ sealed, named, nameless int }
+
+func (u *unreadable) add(r *state.Record) {
+	switch {
+	case errors.Is(r.Err, state.ErrKey):
+		u.sealed++
+	case r.Key != state.Key{}:
+		u.named++
+	default:
+		u.nameless++
+	}
+}
+
+func (u *unreadable) err() error {
+	var list []error
+	tell := func(n int, todo string) {
+		if n > 0 {
+			list = append(list, &exit{api.ExitFailed, fmt.Errorf("%s cannot be read; %s", counted(n, "record"), todo)})
+		}
+	}
+	tell(u.sealed, "say with --state-key the file of keys that they were saved with, or leave it out if they are not sealed")
+	tell(u.named, "resonhost state rm deletes one")
+	tell(u.nameless, "they have no name by which one is deleted: export the others, and import them into a new store")
+	return errors.Join(list...)
+}
+
+// maxNameColumns is how wide a name is shown in a list. JSON has all of it.
+const maxNameColumns = 80
 
 // How much import saves at a time.
 const (
@@ -352,14 +398,20 @@ const (
 	importBytes   = 4 << 20
 )
 
-// importState saves the records of lines. What came before a line that is wrong is saved.
-func importState(ctx context.Context, std stdio, store state.Store) error {
+// importState saves the records of lines. A line that is wrong is told, and the others go on.
+func (o *options) importState(ctx context.Context, std stdio, store state.Store) error {
+	if err := o.state.mayImport(ctx, store); err != nil {
+		return err
+	}
 	lines := bufio.NewScanner(std.in)
 	lines.Buffer(make([]byte, 0, 64<<10), statejson.MaxLine)
-	saved, n, size := 0, 0, 0
+	saved, refused, n, size := 0, 0, 0, 0
 	var batch []state.Change
 	save := func() error {
 		if err := store.Save(ctx, batch); err != nil {
+			if ctx.Err() != nil {
+				return &exit{api.ExitFailed, errors.New("the import was ended; import the same lines again for the rest")}
+			}
 			return err
 		}
 		saved += len(batch)
@@ -367,33 +419,76 @@ func importState(ctx context.Context, std stdio, store state.Store) error {
 		return nil
 	}
 	var fault error
-	unsaved := false // it was tried, and failed
 	for fault == nil && lines.Scan() {
 		n++
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
 		r, err := statejson.Parse(lines.Bytes())
+		if err == nil {
+			err = usable(r.Key)
+		}
 		if err != nil {
-			fault = fmt.Errorf("line %d: %w", n, err)
-			break
+			refused++
+			fmt.Fprintln(std.err, "resonhost:", printable(fmt.Sprintf("line %d: %v", n, err)))
+			continue
 		}
 		batch = append(batch, state.Change{Record: r})
 		if size += r.Size; len(batch) >= importRecords || size >= importBytes {
 			fault = save()
-			unsaved = fault != nil
 		}
 	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		fault = fmt.Errorf("line %d: is longer than %d bytes", n+1, statejson.MaxLine)
-	} else if err != nil && !errors.Is(err, io.EOF) {
-		fault = err
-	}
-	err := fault
-	if !unsaved {
-		err = errors.Join(fault, save())
+	if fault == nil {
+		fault = save()
+		if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+			fault = errors.Join(fault, fmt.Errorf("line %d: is longer than %d bytes, and nothing from it on is saved; import what follows with tail -n +%d", n+1, statejson.MaxLine, n+2))
+		} else if err != nil {
+			fault = errors.Join(fault, err)
+		}
 	}
 	fmt.Fprintf(std.err, "resonhost: %s saved\n", counted(saved, "record"))
+	if refused > 0 {
+		fault = errors.Join(fault, &exit{api.ExitFailed, fmt.Errorf("%s not imported; mend and import what is told above", counted(refused, "line"))})
+	}
+	return fault
+}
+
+// usable returns an error if no host can use a record of a key, and the member of its line that is wrong.
+func usable(key state.Key) error {
+	if kind := unknownKind(string(key.Kind)); kind != "" {
+		return fmt.Errorf("kind: %s", kind)
+	}
+	if key.Kind != state.KindStream {
+		return nil
+	}
+	switch n := len(key.Name); {
+	case key.Transform == "":
+		return errors.New("transform: must be there for a stream")
+	case n == 0:
+		return errors.New("name: must be there for a stream")
+	case n > host.MaxStreamKey:
+		return fmt.Errorf("name: must have at most %d bytes for a stream, has %d", host.MaxStreamKey, n)
+	}
+	return nil
+}
+
+// errSealed ends a look at a store.
+var errSealed = errors.New("the store has sealed records")
+
+// mayImport refuses to put readable records beside sealed ones.
+func (s *stateOptions) mayImport(ctx context.Context, store state.Store) error {
+	if s.keyFile != "" || s.clearText {
+		return nil
+	}
+	err := store.List(ctx, state.Filter{}, func(r state.Record) error {
+		if errors.Is(r.Err, state.ErrKey) {
+			return errSealed
+		}
+		return nil
+	})
+	if errors.Is(err, errSealed) {
+		return usagef("%w, and without --state-key the new ones would be readable; say --state-key FILE, or --clear-text to have them so", errSealed)
+	}
 	return err
 }
 

@@ -149,13 +149,57 @@ func TestImportTriesOnce(t *testing.T) {
 	for lines, want := range map[string]string{
 		strings.Repeat(string(line), importRecords+1): full,
 		string(line):             full,
-		string(line) + "wrong\n": "line 2: ",
+		string(line) + "wrong\n": full + "\n1 line not imported; ",
 	} {
 		store := &refusing{Memory: state.NewMemory()}
-		err := importState(t.Context(), stdio{in: strings.NewReader(lines), err: new(strings.Builder)}, store)
+		err := newOptions().importState(t.Context(), stdio{in: strings.NewReader(lines), err: new(strings.Builder)}, store)
 		if err == nil || store.tries != 1 || strings.Count(err.Error(), full) != 1 || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%d tries, error %v; want one of each, and %q", store.tries, err, want)
 		}
+	}
+}
+
+// ending is a store that is asked to save when the command is being ended.
+type ending struct {
+	*state.Memory
+
+	end context.CancelFunc
+}
+
+func (e *ending) Save(ctx context.Context, _ []state.Change) error {
+	e.end()
+	return ctx.Err()
+}
+
+// TestImportEnds ends an import: it says how many records are saved, and what to do for the rest.
+func TestImportEnds(t *testing.T) {
+	c := statetest.Change("a", "1")
+	line, err := statejson.Append(nil, &c.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var told strings.Builder
+	err = newOptions().importState(ctx, stdio{in: strings.NewReader(string(line)), err: &told}, &ending{state.NewMemory(), cancel})
+	if want := "the import was ended; import the same lines again for the rest"; err == nil || err.Error() != want || told.String() != "resonhost: 0 records saved\n" {
+		t.Errorf("%v, want %s; told %s", err, want, told.String())
+	}
+}
+
+// TestUnreadable says what to do of each sort of record that cannot be read.
+func TestUnreadable(t *testing.T) {
+	var u unreadable
+	if err := u.err(); err != nil {
+		t.Error(err)
+	}
+	u.add(&state.Record{Err: &state.RecordError{Err: state.ErrCorrupt}})
+	if err := u.err(); err == nil || strings.Contains(err.Error(), "state rm") {
+		t.Errorf("one without a name: %v", err)
+	}
+	u.add(&state.Record{Key: statetest.Key("a"), Err: &state.RecordError{Err: state.ErrCorrupt}})
+	u.add(&state.Record{Key: statetest.Key("b"), Err: &state.RecordError{Err: state.ErrKey}})
+	if err := u.err(); err == nil || strings.Count(err.Error(), "1 record cannot be read; ") != 3 {
+		t.Errorf("one of each: %v", err)
 	}
 }
 

@@ -3,13 +3,17 @@
 package statejson
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
+	jsonv2 "github.com/go-json-experiment/json"
 
+	"github.com/resonhost/resonhost/internal/strictjson"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -41,50 +45,113 @@ func Append(b []byte, r *state.Record) ([]byte, error) {
 	if r.Data != nil {
 		l.Data = &r.Data
 	}
-	text, err := json.Marshal(&l)
+	text, err := jsonv2.Marshal(&l)
 	return append(append(b, text...), '\n'), err
 }
 
-func split(s string) (text string, bytes []byte) {
+func split(s string) (text string, other []byte) {
 	if utf8.ValidString(s) {
 		return s, nil
 	}
 	return "", []byte(s)
 }
 
+// read is a line as it is read. What may be absent is told by it, and numbers of 64 bits are parsed here.
+type read struct {
+	Kind            string          `json:"kind"`
+	Tenant          string          `json:"tenant"`
+	TenantBase64    json.RawMessage `json:"tenant_base64"`
+	Transform       string          `json:"transform"`
+	TransformBase64 json.RawMessage `json:"transform_base64"`
+	Name            string          `json:"name"`
+	NameBase64      json.RawMessage `json:"name_base64"`
+	Format          int             `json:"format"`
+	Changed         json.RawMessage `json:"changed_ms"`
+	Size            json.RawMessage `json:"size"`
+	Data            json.RawMessage `json:"data"`
+}
+
 // Parse reads a line with data. The error says which member is wrong.
 func Parse(b []byte) (state.Record, error) {
-	var l line
-	if err := json.Unmarshal(b, &l, json.RejectUnknownMembers(true)); err != nil {
+	switch {
+	case bytes.HasPrefix(b, []byte("\ufeff")):
+		return state.Record{}, errors.New("begins with a byte order mark, which JSON has not; save the file without one")
+	case !utf8.Valid(b):
+		return state.Record{}, errors.New("is not valid UTF-8; a part of a key that is none stands in the member with _base64")
+	}
+	var l read
+	if err := strictjson.Unmarshal(b, &l); err != nil {
 		return state.Record{}, err
 	}
-	if l.Data == nil {
+	if absent(l.Data) {
 		return state.Record{}, errors.New("data: must be there")
 	}
-	r := state.Record{Key: state.Key{Kind: state.Kind(l.Kind)}, Format: l.Format, Changed: time.UnixMilli(l.Changed), Data: *l.Data, Size: len(*l.Data)}
-	if r.Data == nil {
-		r.Data = []byte{}
+	data, err := decode("data", l.Data)
+	if err != nil {
+		return state.Record{}, err
 	}
+	changed, err := number("changed_ms", l.Changed)
+	if err != nil {
+		return state.Record{}, err
+	}
+	size, err := number("size", l.Size)
+	if err != nil {
+		return state.Record{}, err
+	}
+	r := state.Record{Key: state.Key{Kind: state.Kind(l.Kind)}, Format: l.Format, Changed: time.UnixMilli(changed), Data: data, Size: len(data)}
 	for _, p := range []struct {
 		name  string
 		text  string
-		bytes []byte
+		bytes json.RawMessage
 		to    *string
 	}{
-		{"tenant", l.Tenant, l.TenantBytes, &r.Key.Tenant},
-		{"transform", l.Transform, l.TransformBytes, &r.Key.Transform},
-		{"name", l.Name, l.NameBytes, &r.Key.Name},
+		{"tenant", l.Tenant, l.TenantBase64, &r.Key.Tenant},
+		{"transform", l.Transform, l.TransformBase64, &r.Key.Transform},
+		{"name", l.Name, l.NameBase64, &r.Key.Name},
 	} {
-		if p.text != "" && len(p.bytes) > 0 {
+		part, err := decode(p.name+"_base64", p.bytes)
+		if err != nil {
+			return state.Record{}, err
+		}
+		if p.text != "" && len(part) > 0 {
 			return state.Record{}, fmt.Errorf("%s: stands beside %s_base64", p.name, p.name)
 		}
-		*p.to = p.text + string(p.bytes)
+		*p.to = p.text + string(part)
 	}
-	if l.Size != nil && *l.Size != r.Size {
-		return state.Record{}, fmt.Errorf("size: is %d, and the data has %d bytes", *l.Size, r.Size)
+	if !absent(l.Size) && size != int64(r.Size) {
+		return state.Record{}, fmt.Errorf("size: is %d, and the data has %d bytes", size, r.Size)
 	}
 	if err := r.Check(); err != nil {
 		return state.Record{}, err
 	}
 	return r, nil
+}
+
+func absent(v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" }
+
+// decode returns the bytes of a member in base64. They are not nil.
+func decode(member string, v json.RawMessage) ([]byte, error) {
+	if absent(v) {
+		return []byte{}, nil
+	}
+	if v[0] != '"' {
+		return nil, fmt.Errorf("%s: must be a string in base64, is %.40s", member, v)
+	}
+	b := []byte{}
+	if err := json.Unmarshal(v, &b); err != nil {
+		return nil, fmt.Errorf("%s: must be a string in base64 with its padding, and is none", member)
+	}
+	return b, nil
+}
+
+// number returns a whole number, 0 if it is absent.
+func number(member string, v json.RawMessage) (int64, error) {
+	if absent(v) {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: must be a whole number in range, is %.40s", member, v)
+	}
+	return n, nil
 }
