@@ -32,7 +32,7 @@ type life struct {
 	*client
 
 	log logtest.Log
-	end func() // which saves
+	end func() // which saves, and closes the host
 }
 
 // live begins a life. known is nil for a server that asks nobody who they are.
@@ -63,6 +63,9 @@ func live(t *testing.T, store state.Store, o serve.Options, known *auth.Identity
 			t.Error(err)
 		}
 		l.http.Close()
+		if err := h.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Cleanup(l.end)
 	return l
@@ -205,14 +208,15 @@ func TestWrongKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	store = open(state.NewKey())
-	s, err := serve.New(hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{tick.New()}, State: store}), serve.Options{})
+	h := hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{tick.New()}, State: store})
+	s, err := serve.New(h, serve.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Resume(t.Context()); !errors.Is(err, state.ErrKey) || !strings.Contains(err.Error(), "--state-key") {
 		t.Errorf("error %v, want %v", err, state.ErrKey)
 	}
-	if err := errors.Join(s.Close(t.Context()), store.Close()); err != nil {
+	if err := errors.Join(s.Close(t.Context()), h.Close(t.Context()), store.Close()); err != nil {
 		t.Error(err)
 	}
 	store = open(right)
@@ -334,6 +338,7 @@ func TestStoreAway(t *testing.T) {
 	if err := last.service.Close(t.Context()); !errors.Is(err, errAway) {
 		t.Errorf("err %v of the last save", err)
 	}
+	store.gone.Store(false) // the host saves, too
 }
 
 // stuck is a store whose first save ends with its context alone.
