@@ -25,7 +25,7 @@ func TestRunUnreached(t *testing.T) {
 	for urls, want := range map[string]string{
 		"nats://127.0.0.1:1": "resonhost: connect to NATS at nats://127.0.0.1:1: ",
 		"nuts://127.0.0.1:1": "resonhost: --nats: number 1 must be a URL such as nats://127.0.0.1:4222\n",
-		"embeded":            "resonhost: --nats: must be a URL such as nats://127.0.0.1:4222, or embedded; did you mean \"embedded\"?\n",
+		"embeddd":            "resonhost: --nats: must be a URL such as nats://127.0.0.1:4222, or embedded; did you mean \"embedded\"?\n",
 		"nuts":               "resonhost: --nats: must be a URL such as nats://127.0.0.1:4222, or embedded\n",
 	} {
 		var stderr bytes.Buffer

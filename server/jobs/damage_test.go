@@ -170,7 +170,7 @@ func stored(t *testing.T, file string) (n int) {
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true})
 	if err == nil {
 		err = db.View(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte("resonhost state 1")).ForEach(func(k, v []byte) error { n++; return nil })
+			return tx.Bucket([]byte("resonhost state 1")).ForEach(func(_, _ []byte) error { n++; return nil })
 		})
 		err = errors.Join(err, db.Close())
 	}

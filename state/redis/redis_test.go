@@ -258,7 +258,8 @@ func TestLostEpochIsNotRenewed(t *testing.T) {
 	server.Do("FLUSHALL")
 	second := open(t, redis.Options{URL: urlOf(server, "lease=10m")})
 	holder := server.All("GET", "resonhost:{resonhost}:owner")
-	for !strings.Contains(<-told, "is lost, and nothing more is saved") {
+	for text := ""; !strings.Contains(text, "is lost, and nothing more is saved"); {
+		text = <-told
 	}
 	if now := server.All("GET", "resonhost:{resonhost}:owner"); now != holder {
 		t.Errorf("the owner is %s, and was %s", now, holder)

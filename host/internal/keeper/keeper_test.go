@@ -404,7 +404,7 @@ func TestASweepThatHangsIsGivenUp(t *testing.T) {
 		}
 		f := newFixture(t, recorded(t, names...), 1)
 		f.open()
-		f.store.lists = func(ctx context.Context) error { return waits(ctx) }
+		f.store.lists = waits
 		f.Start()
 		pass(interval + keeper.SweepTimeout + time.Second)
 		if log := f.log.String(); f.Stats().SaveFailures[state.FaultTimeout] == 0 || !strings.Contains(log, "did not list its records within") {
