@@ -2,19 +2,16 @@ package serve_test
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/resonhost/resonhost/plugins/tick"
 	"github.com/resonhost/resonhost/resonance/serve"
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
+	"github.com/resonhost/resonhost/state/statetest"
 )
 
 // TestFlippedKey flips each bit of the stored key of a network's head, one at a time. What else there is
@@ -30,6 +27,7 @@ func TestFlippedKey(t *testing.T) {
 	a.do(http.StatusCreated, http.MethodPost, "/v1/networks", `{"id": "abc"}`, nil)
 	a.do(http.StatusCreated, http.MethodPost, "/v1/networks/abc/nodes", `{}`, nil)
 	a.end()
+	before := statetest.Records(t, kept)
 	if err := kept.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +35,6 @@ func TestFlippedKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := stored(t, file)
 	// Behind the key of the head comes its record; behind that of a part, the rest of that key.
 	key := state.AppendKey(nil, state.Key{Kind: state.KindNetwork, Name: "abc"})
 	head := append(bytes.Clone(key), "RS\x01"...)
@@ -58,30 +55,14 @@ func TestFlippedKey(t *testing.T) {
 		damaged++
 		b := live(t, kept, serve.Options{}, nil, tick.New())
 		b.end() // which saves
+		if n := statetest.Records(t, kept); n != before {
+			t.Errorf("bit %d of %q: %d records are left of %d", bit, key, n, before)
+		}
 		if err := kept.Close(); err != nil {
 			t.Fatal(err)
-		}
-		if n := stored(t, file); n != before {
-			t.Errorf("bit %d of %q: %d records are left of %d", bit, key, n, before)
 		}
 	}
 	if damaged < len(key) {
 		t.Errorf("of %d bits, %d leave a file that is opened", 8*len(key), damaged)
 	}
-}
-
-// stored counts the records of a file, those with damaged keys too.
-func stored(t *testing.T, file string) (n int) {
-	t.Helper()
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
-	if err == nil {
-		err = db.View(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte("resonhost state 1")).ForEach(func(_, _ []byte) error { n++; return nil })
-		})
-		err = errors.Join(err, db.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

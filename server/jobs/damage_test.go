@@ -12,13 +12,12 @@ import (
 	"strings"
 	"testing"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/state"
 	"github.com/resonhost/resonhost/state/bolt"
+	"github.com/resonhost/resonhost/state/statetest"
 )
 
 // underWay stores a job that is under way, with 300,000 bytes of results.
@@ -152,30 +151,14 @@ func TestFlippedKey(t *testing.T) {
 		if len(list) > 0 || err != nil {
 			t.Errorf("bit %d: %+v, %v", bit, list, err)
 		}
+		if n := statetest.Records(t, kept); n != 6 {
+			t.Errorf("bit %d of %q: %d records are left of 6", bit, key, n)
+		}
 		if err := kept.Close(); err != nil {
 			t.Fatal(err)
-		}
-		if n := stored(t, file()); n != 6 {
-			t.Errorf("bit %d of %q: %d records are left of 6", bit, key, n)
 		}
 	}
 	if damaged < len(key) {
 		t.Errorf("of %d bits, %d leave a file that is opened", 8*len(key), damaged)
 	}
-}
-
-// stored counts the records of a file, those with damaged keys too.
-func stored(t *testing.T, file string) (n int) {
-	t.Helper()
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true})
-	if err == nil {
-		err = db.View(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte("resonhost state 1")).ForEach(func(_, _ []byte) error { n++; return nil })
-		})
-		err = errors.Join(err, db.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

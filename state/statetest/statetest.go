@@ -388,3 +388,13 @@ func testClosed(t *testing.T, s state.Store) {
 		}
 	}
 }
+
+// Records returns how many records a store has, those that cannot be read too.
+func Records(tb testing.TB, s state.Store) int {
+	tb.Helper()
+	st, err := state.Count(tb.Context(), s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return st.Records + st.Damaged
+}

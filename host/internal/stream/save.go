@@ -47,7 +47,7 @@ func (t *Taken[S]) Delete() bool { return len(t.State) == 0 }
 // Since is when the first change came that is not saved.
 func (t *Taken[S]) Since() time.Time { return t.since }
 
-// atOnce is how many streams are gone through, or for how long the lock is held, before tasks come in between.
+// Tasks come in between after so many streams of a list, or once a walk has had the lock for so long.
 const (
 	atOnce = 256
 	atMost = 200 * time.Microsecond
@@ -59,7 +59,7 @@ const (
 func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	turn := newTurn()
+	walk := newWalk()
 	for len(into) < most {
 		e := s.dirty.head
 		if e == nil || e.since.After(until) {
@@ -75,30 +75,30 @@ func (s *Store[S]) Take(into []Taken[S], most int, until time.Time) []Taken[S] {
 				e.stored, e.saved = true, e.changed
 			}
 		}
-		s.giveWayLocked(&turn)
+		s.giveWayLocked(&walk)
 	}
 	return into
 }
 
-// turn is how long a walk through the streams has had the lock.
-type turn struct {
+// walk is how long a walk through the streams has had the lock.
+type walk struct {
 	since time.Time
 	seen  int
 }
 
-func newTurn() turn { return turn{since: time.Now()} }
+func newWalk() walk { return walk{since: time.Now()} }
 
 // giveWayLocked is called for each stream of a walk, and lets tasks come in between after a time. The lock
 // alone does not: it goes to whoever runs, unless another has waited for a millisecond. It is not called more
 // often, because a processor that computes may come back only after 10 ms.
-func (s *Store[S]) giveWayLocked(t *turn) {
-	if t.seen++; t.seen%64 != 0 || time.Since(t.since) < atMost {
+func (s *Store[S]) giveWayLocked(w *walk) {
+	if w.seen++; w.seen%64 != 0 || time.Since(w.since) < atMost {
 		return
 	}
 	s.mu.Unlock()
 	runtime.Gosched()
 	s.mu.Lock()
-	t.since = time.Now()
+	w.since = time.Now()
 }
 
 // Saved says of changes that they are saved. Tasks come in between.

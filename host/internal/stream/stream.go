@@ -243,14 +243,14 @@ func (s *Store[S]) Formats(transforms ...string) map[string]map[int]int {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	turn := newTurn()
+	walk := newWalk()
 	for _, e := range s.entries {
 		if of := formats[e.key.Transform]; of != nil && e.kept() > 0 && e.format != Unknown {
 			of[e.format] = max(of[e.format], e.kept())
 		}
 		// Tasks come in between. What they add while the map is walked may be left out, as
 		// what they add afterwards is.
-		s.giveWayLocked(&turn)
+		s.giveWayLocked(&walk)
 	}
 	return formats
 }

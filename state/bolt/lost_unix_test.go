@@ -1,10 +1,13 @@
+//go:build unix
+
+// Windows moves no file that is open.
+
 package bolt_test
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -35,9 +38,6 @@ func TestMoved(t *testing.T) {
 		"deleted": {move: os.RemoveAll},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if runtime.GOOS == "windows" {
-				t.Skip("Windows moves no file that is open")
-			}
 			dir := filepath.Join(t.TempDir(), "states")
 			s := open(t, dir, bolt.Options{})
 			statetest.Save(t, s, statetest.Change("a", "1"))
