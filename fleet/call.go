@@ -129,12 +129,16 @@ func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for asked := false; ; {
 		msg := &nats.Msg{Subject: c.fleet.names.call(), Data: data}
 		c.fleet.trace(ctx, msg)
 		reply, err := c.fleet.nc.RequestMsgWithContext(ctx, msg)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
+			if !asked && c.fleet.cameBack(ctx) {
+				asked = true
+				continue
+			}
 			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: ErrNoHosts.Error(), Err: errors.Join(ErrNoHosts, err)}
 		case err != nil && ctx.Err() == nil:
 			return nil, &host.Error{Kind: host.KindUnavailable, Transform: f.Transform, Message: err.Error(), Err: err}
@@ -149,6 +153,18 @@ func (c *Client) call(ctx context.Context, f *Frame) (*Answer, error) {
 			return nil, endedError(ctx, f.Transform)
 		}
 	}
+}
+
+// cameBack reports whether the server did not answer for JetStream and now does, or another in its place: it may have been cut off from
+// the hosts. It is false at once where there is no such fault.
+func (f *Fleet) cameBack(ctx context.Context) bool {
+	tries := 0
+	err := f.again(ctx, func(ctx context.Context) error {
+		tries++
+		_, err := f.tasks.Info(ctx)
+		return err
+	})
+	return err == nil && tries > 1
 }
 
 // endedError is the error of a task whose caller's context has ended.

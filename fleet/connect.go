@@ -23,6 +23,11 @@ const (
 	reconnectWait = 250 * time.Millisecond
 	// callTimeout bounds each request to JetStream. A publish is sent again after it.
 	callTimeout = 2 * time.Second
+	// silentFor is for how long a request is made again in vain until another server is tried. An election takes up to some 9 s, in which no
+	// server answers, and moving costs little.
+	silentFor = 5 * time.Second
+	// stayMost is how long a connection stays at least after many moves in vain.
+	stayMost = time.Minute
 )
 
 // connect connects to one of the servers. From then on the connection looks for a server for ever.
@@ -117,6 +122,42 @@ func (f *Fleet) handle(o *nats.Options) {
 			close(f.gone)
 		}
 		close(f.closed)
+	}
+}
+
+// moves is when a connection may go to another server. The zero value is that of one which has never moved.
+type moves struct {
+	mu   sync.Mutex
+	last time.Time     // guarded by mu
+	stay time.Duration // guarded by mu: from last until the next move
+}
+
+// may reports whether the connection moves now: not at once again, and more and more seldom while that is of no use.
+func (m *moves) may(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch since := now.Sub(m.last); {
+	case since < m.stay:
+		return false
+	case since > 2*stayMost: // what was in vain then is long over
+		m.stay = silentFor
+	default:
+		m.stay = min(2*m.stay, stayMost)
+	}
+	m.last = now
+	return true
+}
+
+// unheard is told that what is asked of JetStream has failed for so long, at last with err. A server that is cut off from the others keeps its clients, and
+// answers none of what takes a majority, so that the connection goes to another server.
+func (f *Fleet) unheard(silent time.Duration, err error) {
+	if silent < silentFor || !passes(err) || !f.nc.IsConnected() || !f.moves.may(time.Now()) {
+		return
+	}
+	f.log.Warn("the server of NATS does not answer for JetStream; another is tried", "fleet", f.cfg.Fleet,
+		"server", f.nc.ConnectedUrlRedacted(), "seconds", int(silent.Seconds()), "error", err)
+	if err := f.nc.ForceReconnect(); err != nil { // it is closed
+		f.log.Debug("the connection to NATS does not move", "fleet", f.cfg.Fleet, "error", err)
 	}
 }
 

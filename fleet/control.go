@@ -84,7 +84,7 @@ func (f *Fleet) Control(ctx context.Context) (*Control, error) {
 		return nil, err
 	}
 	var status jetstream.KeyValueStatus
-	if err := again(ctx, func(ctx context.Context) (err error) {
+	if err := f.again(ctx, func(ctx context.Context) (err error) {
 		status, err = c.hosts.Status(ctx)
 		return err
 	}); err != nil {
@@ -125,7 +125,7 @@ func (f *Fleet) openObjects(ctx context.Context) (jetstream.ObjectStore, error) 
 // have size bytes.
 func (f *Fleet) checkBucket(ctx context.Context, name string, forever bool, size int32) error {
 	var have jetstream.StreamConfig
-	if err := again(ctx, func(ctx context.Context) error {
+	if err := f.again(ctx, func(ctx context.Context) error {
 		s, err := f.js.Stream(ctx, name)
 		if err == nil {
 			have = s.CachedInfo().Config
@@ -390,7 +390,7 @@ func (c *Control) order(ctx context.Context, w *Wanted) error {
 			return err
 		}
 		var now *Wanted
-		if e := again(ctx, func(ctx context.Context) (err error) {
+		if e := c.fleet.again(ctx, func(ctx context.Context) (err error) {
 			now, err = c.Plugin(ctx, w.Plugin)
 			return err
 		}); e != nil && !errors.Is(e, ErrNotPushed) {

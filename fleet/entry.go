@@ -48,7 +48,7 @@ func clip(text string, most int) string {
 // opened returns what get finds. If it is missing, create makes it, but with [Config.MustExist]. The error there is that another has
 // made it meanwhile, maybe in another way.
 func opened[T any](ctx context.Context, f *Fleet, missing, there error, get, create func(ctx context.Context) (T, error)) (x T, err error) {
-	err = again(ctx, func(ctx context.Context) (err error) {
+	err = f.again(ctx, func(ctx context.Context) (err error) {
 		if x, err = get(ctx); !errors.Is(err, missing) || f.cfg.MustExist {
 			return err
 		}

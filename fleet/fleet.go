@@ -33,6 +33,7 @@ type Fleet struct {
 
 	closing  atomic.Bool
 	refused  repeats     // what the connection tells
+	moves    moves       // of the connection, to other servers
 	deadFull atomic.Bool // and the log was told
 
 	burying     sync.Mutex    // held while a dead letter is stored

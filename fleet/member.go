@@ -214,7 +214,9 @@ func (m *Member) beat() {
 	}
 	m.counts.beatsFailed.Add(1)
 	m.steady = time.Time{}
-	if m.beats.Begin() {
+	if !m.beats.Begin() {
+		m.control.fleet.unheard(time.Since(m.beats.Since()), err)
+	} else {
 		m.log.Warn("the host's signs of life do not arrive; it is tried again", "fleet", m.control.fleet.cfg.Fleet, "error", err)
 	}
 }

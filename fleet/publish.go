@@ -80,17 +80,22 @@ func broken(err error) bool {
 }
 
 // again does something until it does not fail in a way that passes, or the context ends.
-func again(ctx context.Context, do func(ctx context.Context) error) error {
-	return againFor(ctx, callTimeout, do)
+func (f *Fleet) again(ctx context.Context, do func(ctx context.Context) error) error {
+	return f.againFor(ctx, callTimeout, do)
 }
 
 // againFor is again for what may take longer each time.
-func againFor(ctx context.Context, timeout time.Duration, do func(ctx context.Context) error) error {
+func (f *Fleet) againFor(ctx context.Context, timeout time.Duration, do func(ctx context.Context) error) error {
+	began := time.Now()
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		try, cancel := context.WithTimeout(ctx, timeout)
 		err := do(try)
 		cancel()
-		if err == nil || !passes(err) || wait.For(ctx, delay) != nil {
+		if err == nil || !passes(err) {
+			return err
+		}
+		f.unheard(time.Since(began), err)
+		if wait.For(ctx, delay) != nil {
 			return err
 		}
 	}
@@ -111,7 +116,7 @@ func (f *Fleet) publishOnce(ctx context.Context, msg *nats.Msg) (first bool, err
 // whenRoom has something be published that has a subject, once the stream has room for it. Each try has a timeout.
 func (f *Fleet) whenRoom(ctx context.Context, subject string, timeout time.Duration, publish func(ctx context.Context) error) error {
 	for told := false; ; {
-		err := againFor(ctx, timeout, publish)
+		err := f.againFor(ctx, timeout, publish)
 		switch {
 		case err == nil:
 			return nil

@@ -1,11 +1,13 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/internal/wait"
 )
 
@@ -149,6 +151,7 @@ func (q *queue) idle() bool {
 func (w *Worker) watchPulls() {
 	tick := time.NewTicker(stalledAfter / 2)
 	defer tick.Stop()
+	var away outage.Outage
 	for {
 		select {
 		case <-w.taking.Done():
@@ -158,12 +161,17 @@ func (w *Worker) watchPulls() {
 			return
 		case <-tick.C:
 		}
-		w.unstall()
+		if err := w.unstall(); err == nil || !passes(err) {
+			away.End()
+			continue
+		} else if !away.Begin() {
+			w.fleet.unheard(time.Since(away.Since()), err)
+		}
 	}
 }
 
-// unstall has pulls begin anew if frames wait that do not come.
-func (w *Worker) unstall() {
+// unstall has pulls begin anew if frames wait that do not come. It returns why that cannot be known.
+func (w *Worker) unstall() (err error) {
 	ctx, cancel := context.WithTimeout(w.taking, callTimeout)
 	defer cancel()
 	for _, q := range w.queues {
@@ -171,8 +179,9 @@ func (w *Worker) unstall() {
 			continue
 		}
 		// Of a partition the next frame waits for the one before.
-		info, err := q.consumer.Info(ctx)
-		if err != nil || info.NumPending == 0 || q.partition != noPartition && info.NumAckPending > 0 || !q.idle() {
+		info, e := q.consumer.Info(ctx)
+		err = cmp.Or(err, e)
+		if e != nil || info.NumPending == 0 || q.partition != noPartition && info.NumAckPending > 0 || !q.idle() {
 			continue
 		}
 		w.counts.stalled.Add(1)
@@ -183,4 +192,5 @@ func (w *Worker) unstall() {
 		w.restart = make(chan struct{})
 		w.mu.Unlock()
 	}
+	return err
 }

@@ -163,7 +163,7 @@ func (s *states) read(ctx context.Context, keys []state.Key) (r reading, err err
 // latest is [Fleet.latest] of a server that has what the stream has for certain.
 func (s *states) latest(ctx context.Context, subjects []string) (l *latest, err error) {
 	for behind := 0; ; behind++ {
-		err = againFor(ctx, callTimeout+time.Duration(len(subjects))*slowRead, func(ctx context.Context) (err error) {
+		err = s.fleet.againFor(ctx, callTimeout+time.Duration(len(subjects))*slowRead, func(ctx context.Context) (err error) {
 			l, err = s.fleet.latest(ctx, subjects)
 			return err
 		})

@@ -70,7 +70,7 @@ func (f *Fleet) streams() []jetstream.StreamConfig {
 // openStreams looks at the server's limits, and makes or checks each stream.
 func (f *Fleet) openStreams(ctx context.Context) error {
 	var account *jetstream.AccountInfo
-	err := again(ctx, func(ctx context.Context) (err error) {
+	err := f.again(ctx, func(ctx context.Context) (err error) {
 		account, err = f.js.AccountInfo(ctx)
 		return err
 	})

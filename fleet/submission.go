@@ -157,7 +157,7 @@ func (s *Submission) publish(ctx context.Context, id ID, f *Frame, data []byte) 
 	s.client.fleet.trace(ctx, msg)
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		bounded, cancel := context.WithTimeout(ctx, republishFor)
-		err := again(bounded, func(ctx context.Context) error {
+		err := s.client.fleet.again(bounded, func(ctx context.Context) error {
 			ack, err := s.client.fleet.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id.String()), jetstream.WithRetryAttempts(0))
 			if err == nil && !s.keyed {
 				s.mu.Lock()
@@ -198,7 +198,7 @@ const lagging = 30
 // result returns the message of a subject in the stream of results. there says that it has one.
 func (f *Fleet) result(ctx context.Context, subject string, there bool) (msg *jetstream.RawStreamMsg, err error) {
 	for n := 0; ; n++ {
-		err = again(ctx, func(ctx context.Context) (err error) {
+		err = f.again(ctx, func(ctx context.Context) (err error) {
 			msg, err = f.results.GetLastMsgForSubject(ctx, subject)
 			return err
 		})
@@ -263,7 +263,7 @@ type answerReader struct {
 // client's ordered consumer keeps the name.
 func (s *Submission) read(ctx context.Context, behind uint64) (r *answerReader, err error) {
 	f := s.client.fleet
-	err = again(ctx, func(ctx context.Context) error {
+	err = f.again(ctx, func(ctx context.Context) error {
 		c, err := f.results.CreateConsumer(ctx, jetstream.ConsumerConfig{
 			Name: nuid.Next(), FilterSubject: f.names.resultsOf(s.name), AckPolicy: jetstream.AckNonePolicy,
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: behind + 1,

@@ -121,11 +121,14 @@ func (w *town) linksOf(host, server int) (list []*link) {
 			}
 		}
 	}
+	return append(list, w.linksBetween(server)...)
+}
+
+// linksBetween are those of a server to the others.
+func (w *town) linksBetween(server int) (list []*link) {
 	for i := range servers {
-		for j := range servers {
-			if i != j && (i == server || j == server) {
-				list = append(list, w.between[i][j])
-			}
+		if i != server && server >= 0 {
+			list = append(list, w.between[i][server], w.between[server][i])
 		}
 	}
 	return list
@@ -160,8 +163,14 @@ func (w *town) faults(r *rand.Rand) []fault {
 	return []fault{
 		killed("a host", w.hosts[h]), stopped("a host", w.hosts[h]), cutOff("a host", w.linksOf(h, -1)...),
 		killed("a server", w.servers[s]), stopped("a server", w.servers[s]), cutOff("a server", w.linksOf(-1, s)...),
+		cutOff("a server from all servers", w.linksBetween(s)...),
 		cutOff("a host from a server", w.toHost[h][s]), cutOff("a server from a server", w.between[s][other], w.between[other][s]),
 	}
+}
+
+// at is where a server listens to clients.
+func (w *town) at(server int) string {
+	return fmt.Sprint("127.0.0.1:", w.servers[server].role.Server.Port)
 }
 
 // healthy waits until all servers have all of the streams.
@@ -208,10 +217,10 @@ func current(ctx context.Context, js jetstream.JetStream) error {
 }
 
 // open reaches the fleet once its servers are there.
-func (w *town) open() *fleet.Fleet {
+func (w *town) open(urls string) *fleet.Fleet {
 	w.t.Helper()
 	for end := time.Now().Add(patience); ; {
-		f, err := fleet.Open(w.t.Context(), config(w.direct, ""))
+		f, err := fleet.Open(w.t.Context(), config(urls, ""))
 		if err == nil {
 			w.t.Cleanup(func() { _ = f.Close() })
 			return f
@@ -226,22 +235,10 @@ func (w *town) open() *fleet.Fleet {
 func TestChaos(t *testing.T) {
 	t.Logf("-seed %d", *seed)
 	w := newTown(t)
-	f := w.open()
+	f := w.open(w.direct)
 	l, end := newLoad(t, f)
 	t.Cleanup(end)
-	wait := func(what string, whole <-chan struct{}) time.Duration {
-		t.Helper()
-		began := time.Now()
-		select {
-		case <-whole:
-		case <-time.After(patience):
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			t.Fatalf("%s: streams %v have no answer", what, l.missing)
-		}
-		return time.Since(began)
-	}
-	wait("at first", l.since())
+	l.await("at first", l.since())
 	w.healthy()
 	random := rand.New(rand.NewPCG(*seed, 0))
 	var done []round
@@ -259,19 +256,48 @@ func TestChaos(t *testing.T) {
 		time.Sleep(time.Duration(random.Int64N(int64(500 * time.Millisecond)))) // so that it comes at any moment of what is under way
 		began := time.Now()
 		fault.begin()
-		took := wait(fault.what, l.since())
+		took := l.await(fault.what, l.since())
 		select {
 		case <-t.Context().Done():
 		case <-time.After(lasts - time.Since(began)):
 		}
 		fault.end()
-		after := wait(fault.what+", and is no more", l.since())
+		after := l.await(fault.what+", and is no more", l.since())
 		w.healthy()
 		done = append(done, round{fault.what, took, after})
 		t.Logf("round %d: %s: answers in all streams after %.1f s, and %.1f s after its end", n+1, fault.what, took.Seconds(), after.Seconds())
 	}
 	end()
 	l.check(done)
+	w.noneDead()
+}
+
+// TestIsolated has all clients and hosts on one server, which is cut off from the other servers, but not from them. They go to another
+// server, and each task is answered once.
+func TestIsolated(t *testing.T) {
+	w := newTown(t)
+	ways := []*link{newLink(t, w.at(0))} // the client knows one address, as where a balancer stands before the servers
+	for _, of := range w.toHost {
+		ways = append(ways, of[:]...)
+	}
+	each(ways, func(l *link) { l.turn(w.at(0)) })
+	for _, h := range w.hosts {
+		h.kill()
+		h.start()
+	}
+	f := w.open("nats://" + ways[0].address())
+	l, end := newLoad(t, f)
+	t.Cleanup(end)
+	l.await("at first", l.since())
+	w.healthy()
+	each(ways, func(l *link) { l.turn(w.at(1)) })
+	links := w.linksBetween(0)
+	each(links, (*link).cut)
+	took := l.await("the client's server is cut off", l.since())
+	each(links, (*link).mend)
+	l.await("the client's server is cut off no more", l.since())
+	end()
+	l.check([]round{{"the client's server is cut off", took, 0}})
 	w.noneDead()
 }
 

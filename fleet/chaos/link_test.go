@@ -13,13 +13,13 @@ import (
 // are lost. When it is mended, what was sent arrives.
 type link struct {
 	listener net.Listener
-	target   string
 	group    sync.WaitGroup
 
-	mu    sync.Mutex
-	open  chan struct{} // closed while the link is whole
-	conns map[net.Conn]struct{}
-	ended bool
+	mu     sync.Mutex
+	target string        // guarded by mu: where new connections go
+	open   chan struct{} // closed while the link is whole
+	conns  map[net.Conn]struct{}
+	ended  bool
 }
 
 // newLink returns a link to an address.
@@ -54,7 +54,7 @@ func (l *link) accept() {
 func (l *link) carry(from net.Conn) {
 	defer from.Close()
 	<-l.whole()
-	to, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", l.target)
+	to, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", l.to())
 	if err != nil {
 		return // as if the other end had refused
 	}
@@ -127,6 +127,20 @@ func (l *link) mend() {
 	default:
 		close(l.open)
 	}
+}
+
+// to is where a new connection goes.
+func (l *link) to() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.target
+}
+
+// turn has new connections go elsewhere. Those that are there stay.
+func (l *link) turn(target string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.target = target
 }
 
 func (l *link) close() {

@@ -44,6 +44,9 @@ type load struct {
 	fault    time.Time
 	missing  map[int]bool // streams that have no answer to what was sent since the fault; -1 are those without
 	whole    chan struct{}
+
+	broken chan struct{} // closed once there is no more load, since something failed
+	breaks sync.Once
 }
 
 // sent is a frame that was sent.
@@ -96,6 +99,7 @@ func (l *load) batch(round int) (frames []*fleet.Frame, sents []*sent) {
 func (l *load) submit(ctx context.Context) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+	defer l.ended()
 	for round := 0; ctx.Err() == nil; round++ {
 		frames, sents := l.batch(round)
 		for i, f := range frames {
@@ -120,6 +124,7 @@ func (l *load) submit(ctx context.Context) {
 
 // read holds answers to what they are to be, until ctx ends.
 func (l *load) read(ctx context.Context) {
+	defer l.ended()
 	for {
 		r, err := l.of.Next(ctx)
 		if ctx.Err() != nil {
@@ -173,6 +178,29 @@ func (l *load) since() <-chan struct{} {
 	return l.whole
 }
 
+// ended tells who awaits something that the load has ended in a failure.
+func (l *load) ended() {
+	if l.t.Failed() {
+		l.breaks.Do(func() { close(l.broken) })
+	}
+}
+
+// await waits until all streams have answers, and returns how long that took.
+func (l *load) await(what string, whole <-chan struct{}) time.Duration {
+	l.t.Helper()
+	began := time.Now()
+	select {
+	case <-whole:
+	case <-l.broken:
+		l.t.FailNow()
+	case <-time.After(patience):
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.t.Fatalf("%s: streams %v have no answer", what, l.missing)
+	}
+	return time.Since(began)
+}
+
 // left is how many frames have no answer.
 func (l *load) left() int {
 	l.mu.Lock()
@@ -183,7 +211,7 @@ func (l *load) left() int {
 // newLoad begins to submit. What it returns ends that, and waits for the answers that are left.
 func newLoad(t *testing.T, f *fleet.Fleet) (*load, func()) {
 	t.Helper()
-	l := &load{t: t, run: f.Client("", host.PriorityNormal), sent: make(map[uint64]*sent)}
+	l := &load{t: t, run: f.Client("", host.PriorityNormal), sent: make(map[uint64]*sent), broken: make(chan struct{})}
 	var err error
 	if l.of, err = l.run.Submit(t.Context(), "chaos", 0); err != nil {
 		t.Fatal(err)
