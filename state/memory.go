@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -90,6 +92,7 @@ func (m *Memory) List(ctx context.Context, f Filter, visit func(Record) error) e
 	if closed {
 		return ErrClosed
 	}
+	sortKeys(keys)
 	for _, k := range keys {
 		if err := ctx.Err(); err != nil {
 			return ctx.Err()
@@ -110,6 +113,15 @@ func (m *Memory) List(ctx context.Context, f Filter, visit func(Record) error) e
 		}
 	}
 	return ctx.Err()
+}
+
+// sortKeys puts keys into the order of their stored form.
+func sortKeys(keys []Key) {
+	stored := make(map[Key]string, len(keys))
+	for _, k := range keys {
+		stored[k] = string(AppendKey(nil, k))
+	}
+	slices.SortFunc(keys, func(a, b Key) int { return strings.Compare(stored[a], stored[b]) })
 }
 
 // Stats implements [Store].

@@ -180,10 +180,13 @@ type Store interface {
 	// that is closed, lost or away, as far as the store sees that without writing.
 	Save(ctx context.Context, changes []Change) error
 
-	// List calls visit for each record that matches, in no particular order. Where visit returns an
-	// error, the listing ends with that error. A record that cannot be read is in it, with Err. A
-	// record that changes meanwhile may be in it as it was or as it is, and one that is saved or
-	// deleted meanwhile may be in it or not. Visit may call the store.
+	// List calls visit once for each record that matches, in the order of the stored keys that [AppendKey]
+	// makes. Where visit returns an error, the listing ends with that error. A record that cannot be read is
+	// in it, with Err. A record that changes meanwhile may be in it as it was or as it is, and one that is
+	// saved or deleted meanwhile may be in it or not. Visit may call the store. If another server takes
+	// over meanwhile, the listing has all that the new one has. Records that only that one has come last.
+	// One that it has lost may be there, and one that it has as before may be in it as it was before or
+	// after.
 	List(ctx context.Context, f Filter, visit func(Record) error) error
 
 	// Stats says how much is kept. It may take as long as a listing.

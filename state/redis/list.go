@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/resonhost/resonhost/internal/wait"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -74,47 +76,224 @@ type found struct {
 	name   string
 	stored int          // how long its value is
 	record state.Record // without data
+	gone   bool
+}
+
+// A listing has all names first, and then reads what is under them. A cursor of SCAN says something to the
+// process alone that gave it. Another that takes its place in the middle, as after a failover, goes on with
+// it somewhere, and leaves names out. So each step asks which process answers, and the names are looked for
+// from the beginning when it is another. If it is another once all was visited, so are the names that are new.
+
+// maxChanges is how often another server may take over during a listing.
+const maxChanges = 8
+
+// errMoved is a server of a cluster that does not have the store any more.
+var errMoved = errors.New("another server of the cluster has the store")
+
+// movedPause is how long a listing waits for the client to learn which server that is.
+const movedPause = 100 * time.Millisecond
+
+// listing is a call of List.
+type listing struct {
+	*Store
+
+	filter  *state.Filter
+	match   string
+	server  string   // the process that has given the names; empty if it does not say
+	names   []string // that are still to be visited, in their order
+	visited []string // in their order, too
+	changes int
 }
 
 // List implements [state.Store].
 func (s *Store) List(ctx context.Context, f state.Filter, visit func(state.Record) error) error {
-	match := escape.Replace(s.recordPrefix()+string(f.StoredPrefix())) + "*"
-	seen := make(map[string]struct{}) // SCAN may return a key twice
-	for cursor := uint64(0); ; {
-		var list []found
-		err := s.calls.Run(ctx, func() (err error) {
-			list, cursor, err = s.scan(ctx, &f, cursor, match, seen)
-			return err
-		})
-		if err != nil {
+	l := &listing{Store: s, filter: &f, match: escape.Replace(s.recordPrefix()+string(f.StoredPrefix())) + "*"}
+	for {
+		if err := l.find(ctx); err != nil {
 			return err
 		}
-		if err := s.visit(ctx, &f, list, visit); err != nil {
+		if err := l.visit(ctx, visit); err != nil {
 			return err
 		}
-		if cursor == 0 {
-			return nil
+		if another, err := l.replaced(ctx); err != nil || !another {
+			return err
 		}
 	}
 }
 
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
-// visit visits what a step of a listing has found. Where the data is wanted, it is read in pieces.
-func (s *Store) visit(ctx context.Context, f *state.Filter, list []found, visit func(state.Record) error) error {
+// find has the names of one server that were not visited yet.
+func (l *listing) find(ctx context.Context) error {
+	l.names = nil
+	for cursor, first := uint64(0), true; first || cursor != 0; {
+		var names []string
+		var next uint64
+		var server string
+		err := l.calls.Run(ctx, func() (err error) {
+			names, next, server, err = l.scan(ctx, cursor)
+			return err
+		})
+		if errors.Is(err, errMoved) || err == nil && !first && server != l.server {
+			if err := l.changed(ctx, err); err != nil {
+				return err
+			}
+			l.names, cursor, first = nil, 0, true
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.names, l.server, cursor, first = append(l.names, names...), server, next, false
+	}
+	slices.Sort(l.names)
+	l.names = slices.Compact(l.names) // SCAN may return a key twice
+	if len(l.visited) > 0 {
+		l.names = slices.DeleteFunc(l.names, func(name string) bool {
+			_, is := slices.BinarySearch(l.visited, name)
+			return is
+		})
+	}
+	return nil
+}
+
+// changed counts that another server has taken over, and returns an error if that was too often. With
+// errMoved it waits.
+func (l *listing) changed(ctx context.Context, moved error) error {
+	if l.changes++; l.changes > maxChanges {
+		return fmt.Errorf("list %s: %w: another server took over %d times meanwhile, and what is listed would not be all: try again once one stays", l.shown, state.ErrUnavailable, l.changes)
+	}
+	if moved == nil {
+		return nil
+	}
+	if c, ok := l.client.(*goredis.ClusterClient); ok {
+		c.ReloadState(ctx)
+	}
+	return wait.For(ctx, movedPause)
+}
+
+// replaced reports whether another server has taken over since the names were found.
+func (l *listing) replaced(ctx context.Context) (another bool, err error) {
+	if len(l.visited) == 0 {
+		return false, nil // nothing was read but names
+	}
+	server := ""
+	err = l.calls.Run(ctx, func() (err error) {
+		server, err = l.ask(ctx, func(goredis.Pipeliner) {})
+		return err
+	})
+	moved := errors.Is(err, errMoved)
+	if err != nil && !moved || err == nil && server == l.server {
+		return false, err
+	}
+	return true, l.changed(ctx, err)
+}
+
+// ask sends a server what add adds, and returns which process it is.
+func (l *listing) ask(ctx context.Context, add func(goredis.Pipeliner)) (server string, err error) {
+	c, err := l.home(ctx)
+	if err != nil {
+		return "", classify(ctx, "list "+l.shown, err)
+	}
+	var info *goredis.StringCmd
+	cmds, err := c.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		add(p)
+		if l.cluster {
+			p.Exists(ctx, l.ownerKey()) // SCAN has no key by which a server would say that it has moved
+		}
+		info = p.Info(ctx, "server")
+		return nil
+	})
+	for _, cmd := range cmds[:len(cmds)-1] {
+		if err := cmd.Err(); goredis.HasErrorPrefix(err, "MOVED") || goredis.HasErrorPrefix(err, "ASK") {
+			return "", errMoved
+		} else if err != nil {
+			return "", classify(ctx, "list "+l.shown, err)
+		}
+	}
+	if mayNot(info.Err()) {
+		l.tellInfo()
+		return "", nil
+	}
+	if err != nil {
+		return "", classify(ctx, "list "+l.shown, err)
+	}
+	for line := range strings.SplitSeq(info.Val(), "\r\n") {
+		if id, ok := strings.CutPrefix(line, "run_id:"); ok {
+			server = id
+		}
+	}
+	return server, nil
+}
+
+// scan does a step of looking for names.
+func (l *listing) scan(ctx context.Context, cursor uint64) (names []string, next uint64, server string, err error) {
+	var step *goredis.ScanCmd
+	server, err = l.ask(ctx, func(p goredis.Pipeliner) { step = p.Scan(ctx, cursor, l.match, listKeys) })
+	if err != nil {
+		return nil, 0, "", err
+	}
+	names, next = step.Val()
+	return slices.DeleteFunc(names, func(name string) bool { return !l.wants(name) }), next, server, nil
+}
+
+// wants reports whether the listing has what is under a name.
+func (l *listing) wants(name string) bool {
+	stored, ok := strings.CutPrefix(name, l.recordPrefix())
+	if !ok {
+		return false
+	}
+	key, err := state.ParseKey([]byte(stored))
+	if err != nil {
+		return *l.filter == state.Filter{Data: l.filter.Data}
+	}
+	return l.filter.Match(key)
+}
+
+// visit visits what is under the names. They are the visited ones then, but for those that have gone.
+func (l *listing) visit(ctx context.Context, visit func(state.Record) error) error {
+	visited := l.names[:0]
+	for chunk := range slices.Chunk(l.names, listKeys) {
+		var list []found
+		err := l.calls.Run(ctx, func() (err error) {
+			list, err = l.heads(ctx, chunk)
+			return err
+		})
+		if err == nil {
+			err = l.pieces(ctx, list, visit)
+		}
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if !list[i].gone {
+				visited = append(visited, list[i].name)
+			}
+		}
+	}
+	if l.names = nil; l.visited == nil {
+		l.visited = visited
+		return nil
+	}
+	l.visited = append(l.visited, visited...)
+	slices.Sort(l.visited)
+	return nil
+}
+
+// pieces visits records. Where their data is wanted, it is read in pieces.
+func (l *listing) pieces(ctx context.Context, list []found, visit func(state.Record) error) error {
 	for len(list) > 0 {
 		n, size := len(list), 0
-		if f.Data {
+		if l.filter.Data {
 			for n = 0; n < len(list) && (n == 0 || size+list[n].stored <= listBytes); n++ {
 				size += list[n].stored
 			}
-			err := s.calls.Run(ctx, func() error { return s.data(ctx, list[:n]) })
-			if err != nil {
+			if err := l.calls.Run(ctx, func() error { return l.data(ctx, list[:n]) }); err != nil {
 				return err
 			}
 		}
 		for i := range list[:n] {
-			if list[i].name == "" { // it has gone meanwhile
+			if list[i].gone {
 				continue
 			}
 			if err := visit(list[i].record); err != nil {
@@ -126,75 +305,41 @@ func (s *Store) visit(ctx context.Context, f *state.Filter, list []found, visit 
 	return nil
 }
 
-// scan does a step of a listing.
-func (s *Store) scan(ctx context.Context, f *state.Filter, cursor uint64, match string, seen map[string]struct{}) ([]found, uint64, error) {
-	c, err := s.home(ctx)
-	if err != nil {
-		return nil, 0, classify(ctx, "list "+s.shown, err)
-	}
-	names, next, err := c.Scan(ctx, cursor, match, listKeys).Result()
-	if err != nil {
-		return nil, 0, classify(ctx, "list "+s.shown, err)
-	}
-	var list, damaged []found
-	var keys []string
-	for _, name := range names {
-		stored, ok := strings.CutPrefix(name, s.recordPrefix())
-		if _, twice := seen[name]; twice || !ok {
-			continue
-		}
-		seen[name] = struct{}{}
-		key, err := state.ParseKey([]byte(stored))
-		switch {
-		case err != nil && *f == state.Filter{Data: f.Data}:
-			damaged = append(damaged, found{name: name, record: state.Record{Err: err}})
-		case err == nil && f.Match(key):
-			list = append(list, found{name: name, record: state.Record{Key: key}})
-			keys = append(keys, name)
-		}
-	}
-	if list, err = s.heads(ctx, list, keys); err != nil {
-		return nil, 0, err
-	}
-	return append(list, damaged...), next, nil
-}
-
-// heads reads the heads of records, and leaves out those that are not there any more.
-func (s *Store) heads(ctx context.Context, list []found, keys []string) ([]found, error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	values, err := s.read(ctx, keys, slices.Repeat([]any{state.PeekBytes - 1}, len(keys)))
+// heads reads the heads of records. Those are gone that are not there any more.
+func (l *listing) heads(ctx context.Context, names []string) ([]found, error) {
+	values, err := l.read(ctx, names, slices.Repeat([]any{state.PeekBytes - 1}, len(names)))
 	if err != nil {
 		return nil, err
 	}
-	there := list[:0]
-	for i, e := range list {
-		key := e.record.Key
-		err := values[i].check(key)
-		if err == nil {
-			e.stored = int(values[i].n)
-			e.record, err = s.opt.Codec.DecodeHead(key, []byte(values[i].text), e.stored)
-		}
-		switch {
-		case errors.Is(err, state.ErrNotFound):
+	list := make([]found, len(names))
+	for i, name := range names {
+		e := &list[i]
+		e.name = name
+		key, err := state.ParseKey([]byte(strings.TrimPrefix(name, l.recordPrefix())))
+		if err != nil {
+			e.record.Err = err
+			e.gone = values[i].n == -2
 			continue
-		case err != nil:
+		}
+		if err = values[i].check(key); err == nil {
+			e.stored = int(values[i].n)
+			e.record, err = l.opt.Codec.DecodeHead(key, []byte(values[i].text), e.stored)
+		}
+		e.gone = errors.Is(err, state.ErrNotFound)
+		if err != nil {
 			e.stored, e.record = 0, state.Record{Key: key, Err: err}
 		}
-		there = append(there, e)
 	}
-	return there, nil
+	return list, nil
 }
 
-// data reads the data of records that have none yet. Those that are not there any more lose their
-// names.
+// data reads the data of records that have none yet. Those are gone that are not there any more.
 func (s *Store) data(ctx context.Context, list []found) error {
 	var keys []string
 	var entries []*found
 	var last []any
 	for i := range list {
-		if e := &list[i]; e.record.Err == nil {
+		if e := &list[i]; e.record.Err == nil && !e.gone {
 			keys, entries = append(keys, e.name), append(entries, e)
 			last = append(last, e.stored) // a byte more, to see whether it has grown
 		}
@@ -218,7 +363,7 @@ func (s *Store) data(ctx context.Context, list []found) error {
 		case errors.As(err, &fault):
 			e.record = state.Record{Key: key, Err: err}
 		case errors.Is(err, state.ErrNotFound):
-			e.name = ""
+			e.gone = true
 		case err != nil:
 			return err
 		}

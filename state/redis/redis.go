@@ -70,7 +70,7 @@ type Store struct {
 	stop    context.CancelFunc    // ends keep
 	kept    chan struct{}         // closed when keep has ended
 
-	evictionTold atomic.Bool
+	evictionTold, infoTold atomic.Bool
 }
 
 var _ state.Store = (*Store)(nil)
@@ -174,10 +174,9 @@ const evictionEvery = 10
 // not say, that is told.
 func (s *Store) checkEviction(ctx context.Context) error {
 	policy, err := s.evicts(ctx)
-	var reply goredis.Error
 	switch {
-	case errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "NOPERM"):
-		s.opt.Logger.Warn("the user may not ask the server whether it evicts records: see to it that maxmemory-policy is noeviction", "store", s.shown)
+	case mayNot(err):
+		s.tellInfo()
 		return nil
 	case err != nil:
 		return classify(ctx, "ask "+s.shown, err)
@@ -213,6 +212,16 @@ func (s *Store) evicts(ctx context.Context) (policy string, err error) {
 		return "", nil
 	}
 	return policy, nil
+}
+
+// mayNot reports whether a server has refused a command for want of rights.
+func mayNot(err error) bool { return goredis.HasErrorPrefix(err, "NOPERM") }
+
+// tellInfo tells once what is not known of a server that may not be asked.
+func (s *Store) tellInfo() {
+	if !s.infoTold.Swap(true) {
+		s.opt.Logger.Warn("the user may not ask the server about itself: see to it that maxmemory-policy is noeviction, and give the user the command info, or a failover during a listing leaves records out", "store", s.shown)
+	}
 }
 
 func (s *Store) watchEviction(ctx context.Context) {

@@ -139,7 +139,15 @@ func difference(got, want state.Record, data bool) string {
 func listed(tb testing.TB, s state.Store, f state.Filter) map[state.Key]state.Record {
 	tb.Helper()
 	records := make(map[state.Key]state.Record)
+	var last []byte
 	err := s.List(tb.Context(), f, func(r state.Record) error {
+		if r.Key != (state.Key{}) { // else it is stored under none that could be read
+			stored := state.AppendKey(nil, r.Key)
+			if bytes.Compare(stored, last) < 0 {
+				tb.Errorf("%+v: %v is not in its order", f, r.Key)
+			}
+			last = stored
+		}
 		if _, twice := records[r.Key]; twice {
 			tb.Errorf("%+v: %v is listed twice", f, r.Key)
 		}
