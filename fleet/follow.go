@@ -201,7 +201,7 @@ func (m *Member) back(plugin string, want *Release, of *held, p *host.PluginStat
 	}
 	result, err := m.deploy(plugin, want, of)
 	if err == nil && result == host.DeployCanary { // others have tried it
-		if err = m.host.Promote(plugin); errors.Is(err, host.ErrNoCanary) {
+		if err = m.host.Promote(ctx, plugin); errors.Is(err, host.ErrNoCanary) {
 			err = nil
 		}
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -25,18 +26,18 @@ func (ps *plugins) watchTrial(p *plugin, c *trial) {
 		}
 		switch verdict, why := c.Judge(limits); verdict {
 		case canary.RollBack:
-			ps.decide(p, c, DeployRolledBack, why)
+			ps.decide(ps.ctx, p, c, DeployRolledBack, why)
 			return
 		case canary.Promote:
-			ps.decide(p, c, DeployPromoted, why)
+			ps.decide(ps.ctx, p, c, DeployPromoted, why)
 			return
 		}
 	}
 }
 
 // decide ends a trial, unless it has ended: the canary becomes the version that serves,
-// or goes.
-func (ps *plugins) decide(p *plugin, c *trial, result DeployResult, why string) bool {
+// or goes. ctx bounds the keeping of that.
+func (ps *plugins) decide(ctx context.Context, p *plugin, c *trial, result DeployResult, why string) bool {
 	ps.mu.Lock()
 	before := p.serving.Load()
 	if before == nil || before.trial != c {
@@ -56,7 +57,7 @@ func (ps *plugins) decide(p *plugin, c *trial, result DeployResult, why string) 
 	}
 	gone := ps.publishLocked(p, next)
 	ps.mu.Unlock()
-	ps.remember(p)
+	ps.remember(ctx, p)
 	ps.retire(p, gone)
 	ps.attempts.count(p.source, result)
 	log("the canary is "+string(change), c.version.label().attrs("reason", why)...)

@@ -49,6 +49,9 @@ func TestCloseInterrupts(t *testing.T) {
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.Start(t.Context()); !errors.Is(err, host.ErrStarted) {
+		t.Errorf("started again: err %v, want ErrStarted", err)
+	}
 	running := h.Submit(t.Context(), "hostile.spin", []byte("!"))
 	queued := h.Submit(t.Context(), "hostile.spin", []byte("!"))
 	ctx, cancel := context.WithCancel(t.Context())

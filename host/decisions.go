@@ -33,7 +33,7 @@ type decisions struct {
 	state state.Store
 	log   *slog.Logger
 
-	saving sync.Mutex // keeps saves in order
+	saving chan struct{} // has a token while a save goes on, which keeps them in order
 
 	mu      sync.Mutex              // guards the rest
 	known   map[string]store.Record // as stored, or as they are to be, by the plugin's source
@@ -47,7 +47,7 @@ func openDecisions(ctx context.Context, cfg *Config) (*decisions, error) {
 	if cfg.State == nil {
 		return nil, nil
 	}
-	d := &decisions{state: cfg.State, log: cfg.Logger, known: make(map[string]store.Record), unsaved: make(map[string]bool), unread: make(map[string]bool)}
+	d := &decisions{state: cfg.State, log: cfg.Logger, saving: make(chan struct{}, 1), known: make(map[string]store.Record), unsaved: make(map[string]bool), unread: make(map[string]bool)}
 	var tally state.Tally
 	err := cfg.State.List(ctx, state.Filter{Kind: state.KindPlugin, Data: true}, func(r state.Record) error {
 		of, err := parseDecision(&r)
@@ -117,48 +117,62 @@ func (d *decisions) replace(source string) bool {
 	return stayed
 }
 
-// save saves what was decided about a source, nil for nothing any more. A record that cannot be read stays. If that fails it is tried
-// again by each save of the host, until it succeeds.
-func (d *decisions) save(source string, r *store.Record) error {
+// note notes what was decided about a source, nil for nothing any more, for [decisions.settle] to save. A record
+// that cannot be read stays.
+func (d *decisions) note(source string, r *store.Record) error {
 	if d == nil {
 		return nil
 	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	known, ok := d.known[source]
 	stays, unread := d.unread[source]
 	switch {
 	case stays:
-		d.mu.Unlock()
 		return errUnread
 	case r == nil && (ok || unread):
 		delete(d.known, source)
 	case r != nil && (!ok || known != *r):
 		d.known[source] = *r
 	default: // it is stored, or waits
-		d.mu.Unlock()
 		return nil
 	}
 	delete(d.unread, source)
 	d.unsaved[source] = true
-	since := d.outage.Since()
-	d.mu.Unlock()
-	if !since.IsZero() {
+	return nil
+}
+
+// settle saves what was noted. If that fails, or has failed, it is tried again by each save of the host,
+// until it succeeds.
+func (d *decisions) settle(ctx context.Context) error {
+	n, since := d.waiting()
+	switch {
+	case n == 0:
+		return nil
+	case !since.IsZero():
 		return fmt.Errorf("%w, which has failed since %s", errDeferred, since.UTC().Format(time.RFC3339))
 	}
-	return d.flush(context.Background())
+	return d.flush(ctx)
 }
 
 // flush saves what is not saved.
 func (d *decisions) flush(ctx context.Context) error {
-	d.saving.Lock()
-	defer d.saving.Unlock()
+	select {
+	case d.saving <- struct{}{}:
+		defer func() { <-d.saving }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errDeferred, context.Cause(ctx))
+	}
 	changes, sources := d.changes()
 	if len(changes) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
+	bounded, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
-	if err := d.state.Save(ctx, changes); err != nil {
+	switch err := d.state.Save(bounded, changes); {
+	case err != nil && ctx.Err() != nil: // which says nothing of the store
+		return fmt.Errorf("%w: %w", errDeferred, context.Cause(ctx))
+	case err != nil:
 		return d.failed(err)
 	}
 	d.saved(sources)

@@ -48,7 +48,7 @@ func TestPauseIsStored(t *testing.T) {
 		})
 	}
 	h := begin()
-	if err := h.Pause("swap"); err != nil {
+	if err := h.Pause(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	before, doc := decided(t, store, "swap") // as if the host were killed now
@@ -60,7 +60,7 @@ func TestPauseIsStored(t *testing.T) {
 	if _, err := h.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrPaused) {
 		t.Errorf("%v, want that it is paused", err)
 	}
-	if err := h.Resume("swap"); err != nil {
+	if err := h.Resume(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	closeHost(t, h)
@@ -93,7 +93,7 @@ func TestStoreGoesBeforeCache(t *testing.T) {
 		}
 	}
 	w := of(nil)
-	if err := w.Pause("swap"); err != nil {
+	if err := w.Pause(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	closeHost(t, w.Host)
@@ -104,7 +104,7 @@ func TestStoreGoesBeforeCache(t *testing.T) {
 	}
 	closeHost(t, w.Host)
 	w = of(nil)
-	if err := w.Resume("swap"); err != nil {
+	if err := w.Resume(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	closeHost(t, w.Host)
@@ -153,8 +153,8 @@ func TestRolledBackIsStored(t *testing.T) {
 	if _, err := w.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrUnknownTransform) {
 		t.Errorf("%v, want that none serves", err)
 	}
-	for _, change := range []func(string) error{w.Pause, w.Resume} {
-		if err := change("swap"); err != nil {
+	for _, change := range []func(context.Context, string) error{w.Pause, w.Resume} {
+		if err := change(t.Context(), "swap"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -275,15 +275,53 @@ func TestCanaryWithoutTheOther(t *testing.T) {
 	w.await(event.PluginCanary)
 	closeHost(t, w.Host)
 	w = watch(t, dir, "", keep)
-	if err := w.Promote("swap"); err != nil {
+	if err := w.Promote(t.Context(), "swap"); err != nil {
 		t.Error(err)
 	}
-	if err := w.Promote("swap"); !errors.Is(err, host.ErrNoCanary) {
+	if err := w.Promote(t.Context(), "swap"); !errors.Is(err, host.ErrNoCanary) {
 		t.Errorf("promoted twice: %v", err)
 	}
 	closeHost(t, w.Host)
 	if _, doc := decided(t, store, "swap"); doc["trial"] != nil {
 		t.Errorf("stored: %v", doc)
+	}
+}
+
+// TestDecisionsEndWithContext has a store that does not answer while a plugin is paused. Its caller waits no
+// longer than it wants to, the plugin is paused, and the next save keeps that. The store is not to blame.
+func TestDecisionsEndWithContext(t *testing.T) {
+	store := &failingStore{Store: state.NewMemory()}
+	var log logtest.Log
+	h := hosted.Start(t, host.Config{
+		Plugins: []host.Source{{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}},
+		State:   store, StateInterval: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	store.set(func(s *failingStore) {
+		s.save = func(save context.Context) error {
+			cancel(errors.New("the caller has gone"))
+			<-save.Done()
+			return save.Err()
+		}
+	})
+	if err := h.Pause(ctx, "swap"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Run(t.Context(), "swap", nil); !errors.Is(err, host.ErrPaused) {
+		t.Errorf("error %v, want that it is paused", err)
+	}
+	if err := h.Resume(ctx, "swap"); !errors.Is(err, context.Cause(ctx)) {
+		t.Errorf("error %v of a context that had ended", err)
+	}
+	store.set(func(s *failingStore) { s.save = nil })
+	if err := h.SaveState(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, doc := decided(t, store, "swap"); doc["paused"] != true {
+		t.Errorf("stored: %v", doc)
+	}
+	if text := log.String(); strings.Contains(text, "plugins is not saved") {
+		t.Errorf("the store is blamed:\n%s", text)
 	}
 }
 
@@ -301,7 +339,7 @@ func TestDecisionsWait(t *testing.T) {
 	})
 	store.set(func(s *failingStore) { s.save = func(context.Context) error { return state.ErrUnavailable } })
 	for _, name := range []string{"swap", "hostile"} {
-		if err := h.Pause(name); err != nil {
+		if err := h.Pause(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(log.String(), "plugin="+name+" at_next_start_too=false") {
@@ -364,7 +402,7 @@ func TestDecisionsThatCannotBeRead(t *testing.T) {
 			}
 			v1 := host.Source{Name: "swap", WASM: guesttest.Swap(t, guesttest.Version{Tag: "v1"})}
 			for what, decide := range map[string]func(*host.Host) error{ // by which somebody decides
-				"resume": func(h *host.Host) error { return h.Resume("swap") },
+				"resume": func(h *host.Host) error { return h.Resume(t.Context(), "swap") },
 				"deploy": func(h *host.Host) error { _, err := h.Deploy(t.Context(), v1); return err },
 				"unload": func(h *host.Host) error { return h.Unload(t.Context(), "swap") },
 			} {

@@ -54,7 +54,7 @@ func (ps *plugins) transaction(ctx context.Context, p *plugin, s Source, d deplo
 	if d.asked {
 		ps.records.replace(p.source)
 	}
-	ps.remember(p)
+	ps.remember(ctx, p)
 	if result != DeployUnchanged {
 		ps.log.Info("plugin is "+string(result), v.label().attrs("took", time.Since(began))...)
 	}
@@ -67,7 +67,7 @@ func (ps *plugins) install(ctx context.Context, p *plugin, s Source, d deploymen
 	before := p.serving.Load()
 	if before != nil && before.current.record.identity == id {
 		if before.trial != nil {
-			ps.decide(p, before.trial, DeployRolledBack, "since the source is that of the version beside it again")
+			ps.decide(ctx, p, before.trial, DeployRolledBack, "since the source is that of the version beside it again")
 		}
 		ps.mu.Lock()
 		p.failure, p.refused = nil, [32]byte{}
@@ -81,7 +81,7 @@ func (ps *plugins) install(ctx context.Context, p *plugin, s Source, d deploymen
 	if err != nil {
 		return DeployFailed, nil, err
 	}
-	result, err := ps.publish(p, v, d)
+	result, err := ps.publish(ctx, p, v, d)
 	if err != nil {
 		return DeployFailed, nil, errors.Join(err, v.end(context.WithoutCancel(ctx)))
 	}
@@ -89,13 +89,13 @@ func (ps *plugins) install(ctx context.Context, p *plugin, s Source, d deploymen
 }
 
 // publish makes a version serve that could.
-func (ps *plugins) publish(p *plugin, v *version, d deployment) (DeployResult, error) {
+func (ps *plugins) publish(ctx context.Context, p *plugin, v *version, d deployment) (DeployResult, error) {
 	result, change, retired, replaced, err := ps.publishNext(p, v, d)
 	if err != nil {
 		return DeployFailed, err
 	}
 	ps.retire(p, retired)
-	ps.withdrawn(replaced)
+	ps.withdrawn(ctx, replaced)
 	if s := p.serving.Load(); s != nil && s.trial != nil && s.trial.version == v {
 		ps.retiring.Go(func() { ps.watchTrial(p, s.trial) })
 	}
@@ -160,11 +160,11 @@ func (ps *plugins) withdrawLocked(p *plugin) withdrawal {
 }
 
 // withdrawn retires what was taken out of service, and tells of it.
-func (ps *plugins) withdrawn(w withdrawal) {
+func (ps *plugins) withdrawn(ctx context.Context, w withdrawal) {
 	if w.plugin == nil {
 		return
 	}
-	ps.remember(w.plugin)
+	ps.remember(ctx, w.plugin)
 	ps.retire(w.plugin, w.retired)
 	if w.version == nil {
 		return
@@ -221,6 +221,6 @@ func (ps *plugins) unload(ctx context.Context, source string, asked bool) error 
 	ps.mu.Lock()
 	w := ps.withdrawLocked(p)
 	ps.mu.Unlock()
-	ps.withdrawn(w)
+	ps.withdrawn(ctx, w)
 	return nil
 }

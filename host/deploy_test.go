@@ -84,16 +84,16 @@ func TestDeploy(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name string
-		do   func(string) error
+		do   func(context.Context, string) error
 	}{
-		{"Rollback", func(p string) error { return h.Rollback(t.Context(), p, 0) }}, {"Promote", h.Promote}, {"Pause", h.Pause},
-		{"Unload", func(p string) error { return h.Unload(t.Context(), p) }},
+		{"Rollback", func(ctx context.Context, p string) error { return h.Rollback(ctx, p, 0) }}, {"Promote", h.Promote}, {"Pause", h.Pause},
+		{"Unload", h.Unload},
 	} {
-		if err := c.do("none"); !errors.Is(err, host.ErrUnknownPlugin) {
+		if err := c.do(t.Context(), "none"); !errors.Is(err, host.ErrUnknownPlugin) {
 			t.Errorf("%s of a plugin that there is not: %v", c.name, err)
 		}
 	}
-	if err := h.Promote("swap"); !errors.Is(err, host.ErrNoCanary) {
+	if err := h.Promote(t.Context(), "swap"); !errors.Is(err, host.ErrNoCanary) {
 		t.Errorf("promoted what is no canary: %v", err)
 	}
 	var told []string
@@ -349,7 +349,7 @@ func TestDeployDrains(t *testing.T) {
 func TestPause(t *testing.T) {
 	h := swapHost(t, nil)
 	for range 2 {
-		if err := h.Pause("swap"); err != nil {
+		if err := h.Pause(t.Context(), "swap"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -364,7 +364,7 @@ func TestPause(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	for range 2 {
-		if err := h.Resume("swap"); err != nil {
+		if err := h.Resume(t.Context(), "swap"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -540,7 +540,7 @@ func TestCanary(t *testing.T) {
 		}
 		answers(t, h, "", v1)
 		deploy(t, h, tagged(t, "v2"), host.DeployCanary)
-		if err := h.Promote("swap"); err != nil {
+		if err := h.Promote(t.Context(), "swap"); err != nil {
 			t.Fatal(err)
 		}
 		answers(t, h, "", v2)

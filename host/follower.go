@@ -188,7 +188,7 @@ func (f *follower) resume(ctx context.Context, p *plugin, s Source) {
 	f.mu.Lock()
 	p.failure = rolledBack(s, r.RejectedAt)
 	f.mu.Unlock()
-	f.remember(p) // when it was rolled back
+	f.remember(ctx, p) // when it was rolled back
 }
 
 // apply does what a change of the plugin directory asks for. It returns after how long to

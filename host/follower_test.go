@@ -167,7 +167,7 @@ func TestPauseSurvives(t *testing.T) {
 		}
 	}
 	w := begin()
-	if err := w.Pause("swap"); err != nil {
+	if err := w.Pause(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	end(w)
@@ -191,7 +191,7 @@ func TestPauseSurvives(t *testing.T) {
 		}
 	}
 	w = begin()
-	if err := w.Resume("swap"); err != nil {
+	if err := w.Resume(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	end(w)
@@ -235,7 +235,7 @@ func TestPauseNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(t, cache, "plugins", nil) // where a directory should be
-	if err := w.Pause("swap"); err != nil {
+	if err := w.Pause(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	if !w.Plugins()[0].Paused {

@@ -63,14 +63,18 @@ func New(cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// Start loads all plugins and makes their first instances. A plugin that cannot
-// serve is an error, which names it and joins those of the others; the host is
-// closed then. ctx bounds the start, not the host's life. If [Host.Close] comes
-// meanwhile, Start ends with [ErrClosed].
+// Start loads all plugins and makes their first instances. ctx bounds the start, not the
+// host's life. A host is started once: when Start fails the host is closed, and a new one is
+// to be made.
+//
+// If plugins cannot serve, the error joins a [*LoadError] for each. It wraps [ErrCacheDir] if
+// Config.CacheDir cannot be used, the store's error if Config.State cannot be read, the cause of
+// ctx if that ends first, and [ErrClosed] if [Host.Close] comes first. A second Start fails with
+// [ErrStarted] and changes nothing.
 //
 // With Config.Watch, an earlier version of a plugin serves where the newest was rolled
-// back or cannot serve, if Config.CacheDir has one. What cannot serve otherwise is refused
-// as if it came later, as long as any other can; and there need be no plugin yet, as with
+// back or cannot serve, if Config.CacheDir has one. Where there is none, the plugin is refused as
+// if it came later, as long as any other can serve. There need be no plugin yet, as with
 // Config.StartEmpty.
 func (h *Host) Start(ctx context.Context) error {
 	if err := h.life.start(); err != nil {
@@ -187,8 +191,12 @@ func (h *Host) Stats() Stats {
 }
 
 // SaveState saves now what has changed: in streams' states, in what was decided about plugins, and
-// what [Host.OnSave] has added. It returns when what had changed before the call is saved. Its error
-// wraps the store's, or [ErrNoState].
+// what [Host.OnSave] has added. It returns when what had changed before the call is saved. One save
+// goes on at a time, so it waits for the one before it. Tasks go on meanwhile.
+//
+// Without Config.State the error is [ErrNoState], and once [Host.Close] has begun it is [ErrClosed]: Close
+// saves by itself. Else it wraps the errors of the store and of OnSave's functions, or the cause of ctx if
+// that ends first. What is not saved waits for the next save.
 func (h *Host) SaveState(ctx context.Context) error {
 	switch {
 	case h.runner.keeper == nil:
@@ -218,10 +226,11 @@ func (h *Host) OnSave(save func(ctx context.Context) error) (remove func()) {
 }
 
 // Close ends the host. It refuses new tasks with [ErrClosed] and waits for those
-// it took; when ctx ends first, it interrupts them, still waits for them to end,
-// and returns ctx's cause. It saves the states of streams in Config.State, at once and
-// after the last task; when ctx ends first, it gives that up a second later.
+// it took. When ctx ends first, it interrupts them, still waits for them to end,
+// and its error wraps ctx's cause. It saves the states of streams in Config.State, at once and
+// after the last task. When ctx ends first, it gives that up a second later.
 //
+// The first call also returns what went wrong when states were saved and plugins were freed.
 // Calling it again, or without [Host.Start], is fine: each call waits until the
 // host has ended, and whichever ctx ends first interrupts.
 func (h *Host) Close(ctx context.Context) error {

@@ -164,7 +164,7 @@ func TestKindSwaps(t *testing.T) {
 			want string
 		}{
 			{func() error { return h.Rollback(t.Context(), name, 0) }, "v1"},
-			{func() error { return h.Promote(name) }, "v3"},
+			{func() error { return h.Promote(t.Context(), name) }, "v3"},
 		} {
 			deploy(t, h, g.source(t, map[string]string{"v1": "v2", "v3": "v3"}[end.want]), host.DeployCanary)
 			for range 20 {

@@ -6,6 +6,9 @@ import (
 	"sync"
 )
 
+// ErrStarted is the error of a second [Host.Start].
+var ErrStarted = errors.New("host is started already")
+
 // life is how far a host has come, and what ends with it.
 type life struct {
 	// ctx ends when running tasks must: when Close's patience does. ending ends when
@@ -53,7 +56,7 @@ func (l *life) start() error {
 	case stateClosing:
 		return ErrClosed
 	}
-	return errors.New("host is started already")
+	return ErrStarted
 }
 
 // started ends the start, and reports whether it could: once the close has begun there is none.

@@ -1,10 +1,14 @@
 package host
 
-import "github.com/resonhost/resonhost/host/event"
+import (
+	"context"
+
+	"github.com/resonhost/resonhost/host/event"
+)
 
 // switchPaused pauses a plugin or resumes it, which is within a transaction. With a version it
-// does so only if that serves, and is no canary.
-func (ps *plugins) switchPaused(p *plugin, paused bool, of *version) {
+// does so only if that serves, and is no canary. ctx bounds the keeping of that.
+func (ps *plugins) switchPaused(ctx context.Context, p *plugin, paused bool, of *version) {
 	ps.mu.Lock()
 	now := p.current()
 	unchanged := of != nil && of != now || p.paused.Swap(paused) == paused
@@ -16,7 +20,7 @@ func (ps *plugins) switchPaused(p *plugin, paused bool, of *version) {
 	if paused {
 		change = event.PluginPaused
 	}
-	err := ps.save(p)
+	err := ps.save(ctx, p)
 	ps.log.Info("plugin is "+string(change), "plugin", p.source, "at_next_start_too", ps.records != nil && err == nil)
 	if err != nil {
 		ps.log.Warn("that the plugin is "+string(change)+" is not kept for the next start", "plugin", p.source, "error", err)

@@ -82,6 +82,9 @@ func (ps *plugins) transact(ctx context.Context) (_ context.Context, done func()
 
 // change begins what changes the plugin of that name.
 func (ps *plugins) change(ctx context.Context, name string) (_ context.Context, p *plugin, done func(), err error) {
+	if ctx.Err() != nil {
+		return nil, nil, nil, fmt.Errorf("plugin %s: %w", foreign.Cut(name), context.Cause(ctx))
+	}
 	ctx, done, err = ps.transact(ctx)
 	if err != nil {
 		return nil, nil, nil, err
@@ -259,16 +262,16 @@ func (ps *plugins) stats(s *Stats) {
 }
 
 // remember keeps which versions of a plugin serve, and those versions, for the next
-// start.
-func (ps *plugins) remember(p *plugin) {
-	if err := ps.save(p); err != nil && !errors.Is(err, errDeferred) {
+// start. What ctx ends is kept with the next save of state.
+func (ps *plugins) remember(ctx context.Context, p *plugin) {
+	if err := ps.save(ctx, p); err != nil && !errors.Is(err, errDeferred) {
 		ps.log.Warn("which version serves is not kept for the next start", "plugin", p.source, "error", err)
 	}
 }
 
 // save keeps the record of a plugin: which versions serve, those versions, and whether it is paused.
-func (ps *plugins) save(p *plugin) error {
-	return ps.records.save(p.source, func() kept {
+func (ps *plugins) save(ctx context.Context, p *plugin) error {
+	return ps.records.save(ctx, p.source, func() kept {
 		ps.mu.Lock()
 		defer ps.mu.Unlock()
 		k := kept{serving: p.serving.Load(), previous: p.previous, rejected: p.rejected, held: p.held, paused: p.paused.Load()}
@@ -283,7 +286,7 @@ func (ps *plugins) save(p *plugin) error {
 }
 
 // release ends that the record of a plugin which serves is held, and reports whether it was.
-func (ps *plugins) release(p *plugin) bool {
+func (ps *plugins) release(ctx context.Context, p *plugin) bool {
 	ps.mu.Lock()
 	held := p.held != nil && p.current() != nil
 	if held {
@@ -291,7 +294,7 @@ func (ps *plugins) release(p *plugin) bool {
 	}
 	ps.mu.Unlock()
 	if held {
-		ps.remember(p)
+		ps.remember(ctx, p)
 	}
 	return held
 }

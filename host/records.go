@@ -31,7 +31,7 @@ type records struct {
 	dir    string       // the plugin directory, from wherever it is looked at
 	bytes  int64        // that versions take at most
 	log    *slog.Logger
-	saving sync.Mutex // one record is saved at a time
+	saving sync.Mutex // one record is saved in files at a time
 }
 
 // openCache opens Config.CacheDir: what plugins were compiled to, and where versions are kept.
@@ -138,28 +138,38 @@ type kept struct {
 	by            DeployResult
 }
 
-// save keeps what now returns, which is the newest.
-func (r *records) save(source string, now func() kept) error {
+// save keeps what now returns, which is the newest. ctx bounds the wait for the store of states: what it ends
+// is kept with the next save of state.
+func (r *records) save(ctx context.Context, source string, now func() kept) error {
 	if r == nil {
 		return nil
 	}
+	noted, err := r.note(source, now)
+	if noted == nil {
+		noted = r.decisions.settle(ctx)
+	}
+	return errors.Join(noted, err)
+}
+
+// note keeps what now returns in files, and notes it for the store of states. noted is the error of the latter.
+func (r *records) note(source string, now func() kept) (noted, err error) {
 	r.saving.Lock()
 	defer r.saving.Unlock()
 	k := now()
 	if k.serving == nil && k.held == nil && !k.paused {
-		err := r.decisions.save(source, nil)
+		noted = r.decisions.note(source, nil)
 		if r.store != nil {
-			err = errors.Join(err, r.store.Forget(r.key(source)))
+			err = r.store.Forget(r.key(source))
 		}
-		return err
+		return noted, err
 	}
 	doc := k.record(source)
-	err := r.decisions.save(source, &doc)
+	noted = r.decisions.note(source, &doc)
 	if r.store == nil {
-		return err
+		return noted, nil
 	}
 	doc.Dir = r.dir
-	return errors.Join(err, r.keep(&k, doc))
+	return noted, r.keep(&k, doc)
 }
 
 // keep keeps the versions that a record names, and the record.

@@ -259,7 +259,7 @@ func TestSchemaAfterRefusal(t *testing.T) {
 	}
 	check("not paused", none, host.KindInvalidArgument, nil, "is cut off")
 	check("too large", bytes.Repeat(none, 1<<10), host.KindInvalidArgument, nil, "MaxInput")
-	if err := h.Pause("swap"); err != nil {
+	if err := h.Pause(t.Context(), "swap"); err != nil {
 		t.Fatal(err)
 	}
 	check("paused", none, host.KindUnavailable, host.ErrPaused, "paused")

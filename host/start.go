@@ -404,7 +404,7 @@ func (s *startup) refuseClashed() {
 func (s *startup) tell(ctx context.Context) {
 	for _, l := range s.made {
 		s.attempts.count(l.plugin.source, DeployLoaded)
-		s.remember(l.plugin)
+		s.remember(ctx, l.plugin)
 		s.runner.tell(l.version.label(), event.PluginReady, "")
 		if l.plugin.paused.Load() {
 			s.runner.tell(l.version.label(), event.PluginPaused, "")

@@ -63,9 +63,9 @@ func TestChangesTogether(t *testing.T) {
 		for _, change := range []func(){
 			func() { _, _ = h.Deploy(t.Context(), tagged(t, []string{"v1", "v2", "v3", "v4"}[i])) },
 			func() { _ = h.Rollback(t.Context(), "swap", 0) },
-			func() { _ = h.Promote("swap") },
+			func() { _ = h.Promote(t.Context(), "swap") },
 			func() { _ = h.Unload(t.Context(), "swap") },
-			func() { _ = h.Pause("swap"); _ = h.Resume("swap") },
+			func() { _ = h.Pause(t.Context(), "swap"); _ = h.Resume(t.Context(), "swap") },
 			func() { h.Plugins(); h.Stats() },
 			func() { _, _ = h.Run(t.Context(), "swap", []byte("x")) },
 			func() { h.RunBatch(t.Context(), "swap", make([][]byte, 200)) },
@@ -79,7 +79,7 @@ func TestChangesTogether(t *testing.T) {
 	}
 	all.Wait()
 	deploy(t, h, version(t, guesttest.Version{Tag: "last"}), map[bool]host.DeployResult{true: host.DeployLoaded, false: host.DeployCanary}[len(h.Stats().Plugins) == 0])
-	_ = h.Promote("swap")
+	_ = h.Promote(t.Context(), "swap")
 	answers(t, h, "", guesttest.SwapTag("last"))
 }
 

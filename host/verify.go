@@ -59,10 +59,10 @@ func (ps *plugins) suspend(ctx context.Context, p *plugin, v *version) {
 	}
 	defer done()
 	if serving := p.serving.Load(); serving != nil && serving.trial != nil && serving.trial.version == v &&
-		ps.decide(p, serving.trial, DeployRolledBack, "since the interpreter answers differently") {
+		ps.decide(ctx, p, serving.trial, DeployRolledBack, "since the interpreter answers differently") {
 		return
 	}
-	ps.switchPaused(p, true, v) // one that serves no more leaves the others be
+	ps.switchPaused(ctx, p, true, v) // one that serves no more leaves the others be
 }
 
 // finishVerifying waits until what samplers have taken is compared.

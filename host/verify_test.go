@@ -130,7 +130,7 @@ func TestVerifySuspend(t *testing.T) {
 	if _, err := h.Run(t.Context(), "nan", alike); !errors.Is(err, host.ErrPaused) {
 		t.Errorf("a task: %v", err)
 	}
-	if err := h.Resume("nan"); err != nil {
+	if err := h.Resume(t.Context(), "nan"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Run(t.Context(), "nan", alike); err != nil {
@@ -197,7 +197,7 @@ func TestVerifyIsLate(t *testing.T) {
 	}{
 		"replaced":    {false, func(t *testing.T, h *host.Host) { deploy(t, h, other(t), host.DeploySwapped) }, false},
 		"rolled back": {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Rollback(t.Context(), "nan", 0)) }, false},
-		"promoted":    {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Promote("nan")) }, true},
+		"promoted":    {true, func(t *testing.T, h *host.Host) { mustDo(t, h.Promote(t.Context(), "nan")) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := newHeldLog()

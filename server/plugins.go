@@ -107,11 +107,11 @@ func (s *Server) changePlugin(w http.ResponseWriter, r *http.Request) {
 	case "rollback":
 		err = s.host.Rollback(r.Context(), name, rule)
 	case "promote":
-		err = s.host.Promote(name)
+		err = s.host.Promote(r.Context(), name)
 	case "pause":
-		err = s.host.Pause(name)
+		err = s.host.Pause(r.Context(), name)
 	case "resume":
-		err = s.host.Resume(name)
+		err = s.host.Resume(r.Context(), name)
 	}
 	s.opts.Audit.Request(r, r.PathValue("action"), foreign.Cut(name), string(changed.Result), err)
 	s.boundBody(w, r) // anew, as the change may have taken longer

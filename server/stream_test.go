@@ -73,7 +73,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	has(ann(), `"tenant":"ann"`, `"output":"aGVsbG8="`)
-	if err := s.host.Pause("hostile"); err != nil {
+	if err := s.host.Pause(t.Context(), "hostile"); err != nil {
 		t.Fatal(err)
 	}
 	has(all(), `"type":"plugin.changed.v1"`, `"change":"paused"`)

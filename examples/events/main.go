@@ -45,10 +45,10 @@ func run(ctx context.Context, plugins, cache string) (err error) {
 	if _, err := h.Run(ctx, "shout", nil); err == nil {
 		return errors.New("an empty text is shouted")
 	}
-	if err := h.Pause("shout"); err != nil {
+	if err := h.Pause(ctx, "shout"); err != nil {
 		return err
 	}
-	return h.Resume("shout")
+	return h.Resume(ctx, "shout")
 }
 
 func show(e event.Event) {
