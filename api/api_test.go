@@ -52,7 +52,7 @@ func TestOf(t *testing.T) {
 		},
 		{fmt.Errorf("stream: %w", &abi.FieldError{Field: "a.b", Rule: "must be"}), 0, `{"status":400,"detail":"stream: a.b: must be","kind":"invalid_argument","field":"a.b","transform":"t"}`},
 		{errors.New("no JSON"), 1, `{"status":400,"detail":"no JSON","kind":"invalid_argument","transform":"t","line":1}`},
-		{&host.Error{Kind: host.KindOutOfMemory, Message: "full", Err: host.ErrMemoryBudget}, 0, `{"status":503,"detail":"full","kind":"out_of_memory","transform":"t"}`},
+		{&host.Error{Kind: host.KindMemoryFull, Message: "full", Err: host.ErrMemoryBudget}, 0, `{"status":503,"detail":"full","kind":"memory_full","transform":"t"}`},
 		{&host.Error{Kind: "frob", Message: "new"}, 0, `{"status":500,"detail":"new","kind":"frob","transform":"t"}`},
 	} {
 		got, err := json.Marshal(api.Of("t", c.err).At(c.line))

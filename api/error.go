@@ -6,7 +6,6 @@ package api
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
@@ -41,21 +40,24 @@ func New(kind host.Kind, detail string) Error {
 	return Error{Status: RuleOf(kind).Status, Kind: kind, Detail: detail}
 }
 
-// Of describes the error of a task. An error that is no [host.Error] is a codec's, which is an
-// invalid argument.
-func Of(transform string, err error) Error {
-	e := New(host.KindInvalidArgument, err.Error())
+// Failed returns the error of a task as a host has errors. An error that is no [host.Error] is a
+// codec's, which is an invalid argument. It is the one place that says so: all that tell, count or
+// send the errors of tasks ask it.
+func Failed(transform string, err error) *host.Error {
 	if task := (*host.Error)(nil); errors.As(err, &task) {
-		e = New(task.Kind, task.Message)
-		e.Plugin, e.Version = task.Plugin, task.Version
+		return task
 	}
+	return &host.Error{Kind: host.KindInvalidArgument, Transform: transform, Message: err.Error(), Err: err}
+}
+
+// Of describes the error of a task, as [Failed] has it.
+func Of(transform string, err error) Error {
+	task := Failed(transform, err)
+	e := New(task.Kind, task.Message)
+	e.Transform, e.Plugin, e.Version = transform, task.Plugin, task.Version
 	if field := (*abi.FieldError)(nil); e.Kind == host.KindInvalidArgument && errors.As(err, &field) {
 		e.Field = field.Field
 	}
-	if errors.Is(err, host.ErrMemoryBudget) { // the host's shortage, and no fault of the plugin's
-		e.Status = http.StatusServiceUnavailable
-	}
-	e.Transform = transform
 	return e
 }
 

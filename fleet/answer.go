@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
 )
@@ -59,6 +60,15 @@ type Failure struct {
 	Field string
 	// Transform, Plugin, Version and Hash are as in [host.Error].
 	Transform, Plugin, Version, Hash string
+}
+
+// FailureOf is what an answer has of a task's error, which [api.Failed] may make a host's.
+func FailureOf(transform string, err error) *Failure {
+	e := api.Of(transform, err)
+	return &Failure{
+		Kind: e.Kind, Message: e.Detail, Field: e.Field,
+		Transform: e.Transform, Plugin: e.Plugin, Version: e.Version, Hash: api.Failed(transform, err).Hash,
+	}
 }
 
 // sent is what is known of a frame that was sent.

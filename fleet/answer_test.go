@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/natstest"
@@ -42,6 +44,40 @@ func TestUnreadable(t *testing.T) {
 	reply()
 	if r := c.RunBatch(t.Context(), "hostile.echo", make([][]byte, 1)); !errors.Is(r[0].Err, fleet.ErrKeyReused) {
 		t.Errorf("an answer to another frame: error %v", r[0].Err)
+	}
+}
+
+// TestFailures has a failure tell of an error what the host that did the task would, to a caller on another machine.
+func TestFailures(t *testing.T) {
+	field := &abi.FieldError{Field: "a.b", Rule: "must be: a number"}
+	whole := &host.Error{Kind: host.KindMemoryFull, Transform: "t", Plugin: "p", Version: "1", Hash: "ab", Message: "full", Err: host.ErrMemoryBudget}
+	for name, c := range map[string]struct {
+		err   error
+		want  fleet.Failure
+		cause error
+	}{
+		"host":  {whole, fleet.Failure{Kind: host.KindMemoryFull, Message: "full", Transform: "t", Plugin: "p", Version: "1", Hash: "ab"}, host.ErrMemoryBudget},
+		"field": {field, fleet.Failure{Kind: host.KindInvalidArgument, Message: "a.b: must be: a number", Field: "a.b", Transform: "t"}, nil},
+		"within": {
+			&host.Error{Kind: host.KindABI, Transform: "t", Message: "broke", Err: field},
+			fleet.Failure{Kind: host.KindABI, Message: "broke", Transform: "t"}, nil,
+		},
+		"codec": {errors.New("no JSON"), fleet.Failure{Kind: host.KindInvalidArgument, Message: "no JSON", Transform: "t"}, nil},
+	} {
+		got := fleet.FailureOf("t", c.err)
+		if *got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, *got, c.want)
+		}
+		e := got.Error()
+		if here, there := api.Of("t", c.err), api.Of("t", e); here != there {
+			t.Errorf("%s: the host says %+v, and the caller %+v", name, here, there)
+		}
+		if c.cause != nil && !errors.Is(e, c.cause) {
+			t.Errorf("%s: %v is no %v", name, e, c.cause)
+		}
+		if at := (*abi.FieldError)(nil); c.want.Field != "" && (!errors.As(e, &at) || at.Error() != field.Error()) {
+			t.Errorf("%s: the field's error is %v", name, at)
+		}
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/resonhost/resonhost/abi"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -106,11 +108,10 @@ func asTask(transform string, err error) error {
 	if e := (*host.Error)(nil); errors.As(err, &e) {
 		return err
 	}
-	kind := host.KindHost
 	if field := (*abi.FieldError)(nil); errors.As(err, &field) {
-		kind = host.KindInvalidArgument
+		return api.Failed(transform, err)
 	}
-	return &host.Error{Kind: kind, Transform: transform, Message: err.Error(), Err: err}
+	return &host.Error{Kind: host.KindHost, Transform: transform, Message: err.Error(), Err: err} // of NATS, or of an answer
 }
 
 // Result returns the outcome as a host has results.
@@ -123,7 +124,7 @@ func (o *Outcome) Result() host.Result {
 
 // sentinels are the errors by which callers know failures of a kind.
 var sentinels = map[host.Kind]error{
-	host.KindUnknownTransform: host.ErrUnknownTransform, host.KindQueueFull: host.ErrQueueFull, host.KindTimeout: context.DeadlineExceeded,
+	host.KindUnknownTransform: host.ErrUnknownTransform, host.KindQueueFull: host.ErrQueueFull, host.KindTimeout: context.DeadlineExceeded, host.KindMemoryFull: host.ErrMemoryBudget,
 	host.KindStateUnavailable: host.ErrStateUnavailable, host.KindStateUnreadable: host.ErrStateUnreadable,
 }
 
@@ -133,7 +134,7 @@ func (f *Failure) Error() *host.Error {
 		Kind: f.Kind, Message: f.Message, Transform: f.Transform, Plugin: f.Plugin, Version: f.Version, Hash: f.Hash, Err: sentinels[f.Kind],
 	}
 	if f.Field != "" {
-		e.Err = &abi.FieldError{Field: f.Field, Rule: f.Message}
+		e.Err = &abi.FieldError{Field: f.Field, Rule: strings.TrimPrefix(f.Message, f.Field+": ")}
 	}
 	return e
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/host"
 )
 
@@ -259,23 +258,10 @@ func (d *delivery) bury(ctx context.Context, why error) error {
 // notHere reports whether a task fails only on this host, or only now, so that another host may do the frame.
 func notHere(k host.Kind) bool {
 	switch k {
-	case host.KindUnavailable, host.KindQueueFull, host.KindCancelled, host.KindUnknownTransform, host.KindStateUnavailable, host.KindStateUnreadable:
+	case host.KindUnavailable, host.KindQueueFull, host.KindMemoryFull, host.KindCancelled, host.KindUnknownTransform, host.KindStateUnavailable, host.KindStateUnreadable:
 		return true
 	}
 	return false
-}
-
-// failure is what an answer has of a task's error.
-func failure(transform string, err error) *Failure {
-	f := &Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: transform}
-	if e := (*host.Error)(nil); errors.As(err, &e) {
-		f.Kind, f.Message = e.Kind, e.Message
-		f.Plugin, f.Version, f.Hash = e.Plugin, e.Version, e.Hash
-	}
-	if field := (*abi.FieldError)(nil); f.Kind == host.KindInvalidArgument && errors.As(err, &field) {
-		f.Field = field.Field
-	}
-	return f
 }
 
 // same returns as many outcomes that all have one failure.

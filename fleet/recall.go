@@ -84,7 +84,7 @@ func (b *batch) leave() error {
 func (b *batch) tooLarge(stream string, size int) {
 	for i := range b.frame.Tasks {
 		if o := &b.outcomes[i]; b.frame.Tasks[i].Stream == stream && o.Failure == nil {
-			*o = Outcome{Failure: failure(b.of.Name, &host.Error{
+			*o = Outcome{Failure: FailureOf(b.of.Name, &host.Error{
 				Kind: host.KindHost, Transform: b.of.Name, Plugin: b.of.Plugin, Version: b.of.Version, Hash: b.of.Hash,
 				Message: fmt.Sprintf("the state of the stream has %d bytes, more than a message of NATS has room for (max_payload)", size),
 			})}

@@ -28,7 +28,7 @@ func (b *batch) do(ctx context.Context) ([]Outcome, error) {
 	}
 	t, err := w.host.Lookup(f.Transform)
 	if err != nil {
-		outcomes := same(len(f.Tasks), failure(f.Transform, err))
+		outcomes := same(len(f.Tasks), FailureOf(f.Transform, err))
 		if notHere(host.KindOf(err)) {
 			return outcomes, err
 		}
@@ -39,7 +39,7 @@ func (b *batch) do(ctx context.Context) ([]Outcome, error) {
 	client := w.host.Client(f.Tenant, f.Priority)
 	if b.keeps() {
 		if err := b.recall(ctx); err != nil {
-			return same(len(f.Tasks), failure(f.Transform, err)), err
+			return same(len(f.Tasks), FailureOf(f.Transform, err)), err
 		}
 		client = client.With(b.with)
 	}
@@ -49,7 +49,7 @@ func (b *batch) do(ctx context.Context) ([]Outcome, error) {
 	}
 	if b.keeps() {
 		if err := b.leave(); err != nil {
-			return same(len(f.Tasks), failure(f.Transform, err)), err
+			return same(len(f.Tasks), FailureOf(f.Transform, err)), err
 		}
 	}
 	return b.outcomes, b.notHere
@@ -88,7 +88,7 @@ func (b *batch) decode() {
 			}
 		}
 		if why != nil {
-			b.outcomes[i].Failure = failure(b.of.Name, why)
+			b.outcomes[i].Failure = FailureOf(b.of.Name, why)
 		} else if t.Stream != "" {
 			b.tasks[i] = b.tasks[i].InStream(t.Stream)
 		}
@@ -145,7 +145,7 @@ func (b *batch) ended(i int, r host.Result) {
 		}
 	}
 	if err != nil {
-		b.outcomes[i].Failure = failure(b.of.Name, err)
+		b.outcomes[i].Failure = FailureOf(b.of.Name, err)
 		if notHere(host.KindOf(err)) {
 			b.notHere = err
 		}

@@ -295,6 +295,33 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// TestMemoryFull has a host whose memory budget has no room for a task leave it to another. If there is none, its client learns that memory was short.
+func TestMemoryFull(t *testing.T) {
+	urls := natstest.Start(t).URL()
+	cfg := small(urls, "a")
+	cfg.MaxDeliver = 3
+	f := open(t, cfg)
+	h := hosted.Start(t, host.Config{
+		Plugins:      []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}},
+		MemoryBudget: 6 << 20, Workers: 1, // an instance has 4 MiB, and grows
+		Defaults: host.PluginConfig{MemoryLimit: 64 << 20, RunTimeout: time.Minute},
+	})
+	w := work(t, f, h)
+	s := submit(t, f, "")
+	grow := []fleet.Task{{Input: []byte("!")}}
+	answers := replies(t, s, send(t, s, f.Client("", host.PriorityNormal).Frames("hostile.grow", grow)...))
+	if r := answers[0].Outcomes[0].Result(); host.KindOf(r.Err) != host.KindMemoryFull || !errors.Is(r.Err, host.ErrMemoryBudget) {
+		t.Errorf("submitted: %v", r.Err)
+	}
+	empty(t, w)
+	if got := w.Stats(); got.Taken != 3 || got.Redelivered != 2 || got.Dead != 1 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := f.Client("", host.PriorityNormal).Run(t.Context(), "hostile.grow", grow[0].Input); host.KindOf(err) != host.KindMemoryFull || !errors.Is(err, host.ErrMemoryBudget) {
+		t.Errorf("called: %v", err)
+	}
+}
+
 // TestLateHost has a host that can do a frame come 5 s after one that cannot. The frame is done.
 func TestLateHost(t *testing.T) {
 	urls := natstest.Start(t).URL()

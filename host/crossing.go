@@ -113,13 +113,10 @@ func (t *task) timed(ctx context.Context, call *module.Call, items []abi.Item, r
 // blamed is how a crossing ended that failed, and what of that the plugin is to blame for:
 // KindCancelled, if nothing.
 func blamed(ctx context.Context, fault *Error, err error) (ended, blame Kind) {
-	if ended = fault.Kind; ctx.Err() != nil {
+	if ended = fault.Kind; ctx.Err() != nil && !noRoom(fault) {
 		ended = KindCancelled // the caller's end is no failure of the plugin's
 	}
 	blame = ended
-	if errors.Is(err, ErrMemoryBudget) {
-		ended, blame = KindOutOfMemory, KindCancelled // nor is what others hold of the budget
-	}
 	if f := (*module.Fault)(nil); errors.As(err, &f) && f.Task {
 		blame = KindCancelled // nor is the size of a task, by which it would be suspended for all
 	}

@@ -36,13 +36,14 @@ const (
 	KindTrap Kind = "trap"
 	// KindExit: the guest ended its module.
 	KindExit Kind = "exit"
-	// KindOutOfMemory: the guest wanted more memory than it may have, or the memory budget
-	// had no room for it or its instance, see [ErrMemoryBudget].
+	// KindOutOfMemory: the guest wanted more memory than it may have.
 	KindOutOfMemory Kind = "out_of_memory"
 	// KindOutOfFuel: the guest burnt more fuel than it may.
 	KindOutOfFuel Kind = "out_of_fuel"
 	// KindABI: the guest broke the plugin contract.
 	KindABI Kind = "abi"
+	// KindMemoryFull: see [ErrMemoryBudget].
+	KindMemoryFull Kind = "memory_full"
 	// KindUnavailable: see [ErrNotStarted], [ErrLoading], [ErrClosed], [ErrPaused] and [ErrSuspended].
 	KindUnavailable Kind = "unavailable"
 	// KindStateUnavailable: see [ErrStateUnavailable].
@@ -56,7 +57,7 @@ const (
 // kinds is every Kind, in the order of the constants.
 var kinds = [...]Kind{
 	KindInvalidArgument, KindUnknownTransform, KindQueueFull, KindTimeout, KindCancelled, KindFailed,
-	KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindUnavailable,
+	KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindMemoryFull, KindUnavailable,
 	KindStateUnavailable, KindStateUnreadable, KindHost,
 }
 
@@ -67,7 +68,7 @@ func Kinds() []Kind { return slices.Clone(kinds[:]) }
 // so that other tasks of its frame need not share it.
 func (k Kind) guests() bool {
 	switch k {
-	case KindTimeout, KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI:
+	case KindTimeout, KindTrap, KindExit, KindOutOfMemory, KindOutOfFuel, KindABI, KindMemoryFull:
 		return true
 	}
 	return false
@@ -78,6 +79,8 @@ func (k Kind) outcome() breaker.Outcome {
 	switch {
 	case k == "" || k == KindFailed || k == KindInvalidArgument:
 		return breaker.Worked
+	case k == KindMemoryFull: // which others hold
+		return breaker.Neither
 	case k.guests():
 		return breaker.Broke
 	}

@@ -95,6 +95,14 @@ var faultKinds = map[module.FaultKind]Kind{
 	module.HostPanic:   KindHost,
 }
 
+// kindOf is the kind of a fault that faultKinds has, or that the memory budget had no room.
+func kindOf(fault *module.Fault) Kind {
+	if errors.Is(fault, ErrMemoryBudget) {
+		return KindMemoryFull
+	}
+	return faultKinds[fault.Kind]
+}
+
 // runFailure is the error of a call of a version that did not come back in order.
 func runFailure(ctx context.Context, t *transform, v *version, err error) *Error {
 	e := v.sign(&Error{Kind: KindHost, Transform: t.name, Message: err.Error(), Err: err})
@@ -114,7 +122,7 @@ func runFailure(ctx context.Context, t *transform, v *version, err error) *Error
 		case module.Cancelled:
 			ended(ctx, e, "ran")
 		default:
-			e.Kind = faultKinds[fault.Kind]
+			e.Kind = kindOf(fault)
 		}
 	case errors.Is(err, module.ErrInputSize):
 		e.Kind = KindInvalidArgument
@@ -134,7 +142,7 @@ func notBorrowed(ctx context.Context, t *transform, v *version, err error) *Erro
 		e.Stack = fault.Stack
 	}
 	if errors.Is(err, ErrMemoryBudget) {
-		e.Kind, e.Err = KindOutOfMemory, ErrMemoryBudget
+		e.Kind, e.Err = KindMemoryFull, ErrMemoryBudget
 	}
 	if ctx.Err() != nil {
 		ended(ctx, e, "waited")
@@ -208,7 +216,7 @@ const longDocument = 16 << 10
 
 // noRoom reports whether a task failed for what others hold of the memory budget, of which
 // no version is to blame.
-func noRoom(fault *Error) bool { return fault != nil && errors.Is(fault, ErrMemoryBudget) }
+func noRoom(fault *Error) bool { return fault != nil && fault.Kind == KindMemoryFull }
 
 func frameLimits(cfg PluginConfig) module.FrameLimits {
 	return module.FrameLimits{MaxInput: cfg.MaxInput, MaxOutput: cfg.MaxOutput}

@@ -42,7 +42,7 @@ func TestFaults(t *testing.T) {
 			"resonhost_run burnt more than its fuel of 10000", " (MaxFuel, --max-fuel)", nil},
 		"memory limit": {"hostile", "grow", nil, host.KindOutOfMemory, grown + "17825792 bytes, the limit is 16777216", " (MemoryLimit, --memory-limit)", nil},
 		// An instance has 4 MiB, and grows to more than the budget, which is below its limit.
-		"memory budget": {"hostile", "grow", func(c *host.Config) { c.MemoryBudget = 10 << 20 }, host.KindOutOfMemory,
+		"memory budget": {"hostile", "grow", func(c *host.Config) { c.MemoryBudget = 10 << 20 }, host.KindMemoryFull,
 			grown, " bytes are taken (MemoryBudget, --memory-budget)", host.ErrMemoryBudget},
 		"output":        {"hostile", "longmessage", func(c *host.Config) { c.Defaults.MaxOutput = 64 << 10 }, host.KindABI, "resonhost_run returned a frame of ", " the limit is 65536 (MaxOutput, --max-output)", nil},
 		"contract":      {"hostile", "wildptr", nil, host.KindABI, "resonhost_run returned bytes ", "", nil},
@@ -86,7 +86,7 @@ func TestBudgetIsOneKind(t *testing.T) {
 	})
 	check := func(err error, message string) {
 		t.Helper()
-		if host.KindOf(err) != host.KindOutOfMemory || !errors.Is(err, host.ErrMemoryBudget) ||
+		if host.KindOf(err) != host.KindMemoryFull || !errors.Is(err, host.ErrMemoryBudget) ||
 			!strings.Contains(err.Error(), message) || !strings.HasSuffix(err.Error(), "(MemoryBudget, --memory-budget)") {
 			t.Errorf("err %v, want that it says %q", err, message)
 		}
@@ -152,6 +152,23 @@ func TestBudgetSparesCanary(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestBudgetOfTests has a version refused for now whose test the memory budget has no room for. That is no fault of the
+// version's, also if it is the error that the test wants of a plugin's own limit.
+func TestBudgetOfTests(t *testing.T) {
+	for _, want := range []string{`"output": ""`, `"error": "out_of_memory"`} {
+		s := handWritten(t, "hostile")
+		s.Tests = []byte(`{"transform": "hostile.grow", "input": "!", ` + want + "}\n")
+		h, err := host.New(host.Config{Plugins: []host.Source{s}, MemoryBudget: 6 << 20, Defaults: host.PluginConfig{MemoryLimit: 64 << 20, CompileTimeout: time.Hour}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = h.Start(t.Context())
+		if e := (*host.LoadError)(nil); !errors.As(err, &e) || e.Step != host.StepSelfTest || !e.Temporary || !errors.Is(err, host.ErrMemoryBudget) {
+			t.Errorf("a test with %s: err %v", want, err)
 		}
 	}
 }

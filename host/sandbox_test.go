@@ -274,7 +274,7 @@ func TestMemoryBudget(t *testing.T) {
 		t.Errorf("growing into the budget: %v", err)
 	}
 	_, err := h.Run(t.Context(), "hostile.grow", []byte("!"))
-	if kind := host.KindOf(err); kind != host.KindOutOfMemory {
+	if kind := host.KindOf(err); kind != host.KindMemoryFull {
 		t.Errorf("growing beyond it: err %v", err)
 	}
 	if _, err := h.Run(t.Context(), "hostile.echo", nil); err != nil {

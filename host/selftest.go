@@ -209,8 +209,8 @@ func outcomeOf(got *abi.Result, failed error) (kind Kind, message string, err er
 	case failed != nil:
 		kind, message = KindHost, failed.Error()
 		if fault := (*module.Fault)(nil); errors.As(failed, &fault) {
-			kind = cmp.Or(faultKinds[fault.Kind], KindTimeout)
-			if fault.Kind == module.Stopped || fault.Kind == module.Cancelled {
+			kind = cmp.Or(kindOf(fault), KindTimeout)
+			if fault.Kind == module.Stopped || fault.Kind == module.Cancelled || kind == KindMemoryFull {
 				return "", "", failed
 			}
 		}

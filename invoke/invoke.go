@@ -12,6 +12,7 @@ import (
 
 	"github.com/resonhost/resonhost/abi"
 	"github.com/resonhost/resonhost/abi/manifest"
+	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/foreign"
@@ -65,12 +66,8 @@ func (t *Transform) Decode(doc []byte, field string) (Task, error) {
 // Refused counts among the transform's errors why a document is no task, and returns that. It does nothing
 // without an error.
 func (t *Transform) Refused(err error) error {
-	switch e := (*host.Error)(nil); {
-	case err == nil:
-	case errors.As(err, &e):
-		t.CountFailed(e.Kind)
-	default:
-		t.CountFailed(host.KindInvalidArgument)
+	if err != nil {
+		t.CountFailed(api.Failed(t.Name, err).Kind)
 	}
 	return err
 }

@@ -57,9 +57,6 @@ func (d *document) errorsOf(r *Route) map[int][]string {
 	}
 	for _, kind := range slices.Concat(d.common(r.Scope), r.Doc.Errors) {
 		add(api.RuleOf(kind).Status, kind)
-		if kind == host.KindOutOfMemory {
-			add(http.StatusServiceUnavailable, kind) // of the host's memory
-		}
 	}
 	if r.heedsKey() {
 		add(http.StatusConflict, api.KindKeyInUse)

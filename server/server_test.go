@@ -194,7 +194,7 @@ func TestMemoryBudget(t *testing.T) {
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	status, header, body := s.do(t, http.MethodPost, "/v1/transforms/hostile.grow", octets, "!23456789")
-	if status != 503 || header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"out_of_memory"`) || !strings.Contains(body, "(MemoryBudget, --memory-budget)") {
+	if status != 503 || header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"memory_full"`) || !strings.Contains(body, "(MemoryBudget, --memory-budget)") {
 		t.Errorf("status %d, %v, %s", status, header, body)
 	}
 	if log.String() != "" {

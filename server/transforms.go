@@ -270,7 +270,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, transform string, 
 // logFailure logs what a plugin's author or the operator has to know of an error.
 func (s *Server) logFailure(ctx context.Context, err error) {
 	e := (*host.Error)(nil)
-	if !errors.As(err, &e) || errors.Is(err, host.ErrMemoryBudget) {
+	if !errors.As(err, &e) || e.Kind == host.KindMemoryFull {
 		return
 	}
 	status := api.RuleOf(e.Kind).Status

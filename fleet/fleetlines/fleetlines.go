@@ -20,7 +20,6 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/fleet"
-	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/internal/textlines"
 	"github.com/resonhost/resonhost/invoke"
 	"github.com/resonhost/resonhost/lines"
@@ -276,14 +275,7 @@ func (s *submitter) submit(ctx context.Context, g *gathered) error {
 
 // refusal answers tasks that have no result.
 func (s *submitter) refusal(err error, tasks int) *fleet.Answer {
-	failure := &fleet.Failure{Kind: host.KindInvalidArgument, Message: err.Error(), Transform: s.transform}
-	if task := (*host.Error)(nil); errors.As(err, &task) {
-		failure.Kind, failure.Message = task.Kind, task.Message
-	}
-	if field := (*abi.FieldError)(nil); errors.As(err, &field) {
-		failure.Field = field.Field
-	}
-	return &fleet.Answer{Outcomes: slices.Repeat([]fleet.Outcome{{Failure: failure}}, tasks)}
+	return &fleet.Answer{Outcomes: slices.Repeat([]fleet.Outcome{{Failure: fleet.FailureOf(s.transform, err)}}, tasks)}
 }
 
 // write writes the results of a chunk, each line once it and those before have theirs.

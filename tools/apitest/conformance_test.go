@@ -327,7 +327,7 @@ func TestConforms(t *testing.T) {
 	s.replays(t)
 	s.heads.want(t, "429 Retry-After", "500 Idempotency-Replayed") // which TestIdentity provokes; a defect
 	others := []host.Kind{
-		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, // which other tests provoke
+		api.KindUnauthorized, api.KindForbidden, api.KindRateLimited, host.KindQueueFull, host.KindMemoryFull, host.KindOutOfMemory, host.KindOutOfFuel, api.KindRefused, // which other tests provoke
 		host.KindStateUnavailable, host.KindStateUnreadable, // likewise
 		host.KindCancelled, host.KindHost, // whose client has gone; a defect
 		host.KindStateUnavailable, host.KindStateUnreadable, // of a store, which this host has not
@@ -361,7 +361,7 @@ func TestShortages(t *testing.T) {
 		status int
 		kind   host.Kind
 	}{
-		{task("hostile.grow"), 503, host.KindOutOfMemory},
+		{task("hostile.grow"), 503, host.KindMemoryFull},
 		{task("hostile.spin"), 504, host.KindOutOfFuel},
 	} {
 		if valid, status, kind := s.do(t, c.request); !valid || status != c.status || kind != c.kind {
