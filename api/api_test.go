@@ -4,8 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http"
+	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/resonhost/resonhost/abi"
@@ -14,7 +20,7 @@ import (
 	"github.com/resonhost/resonhost/host/event"
 )
 
-// TestRules has a rule for every kind, each with all that a rule must have.
+// TestRules has a rule for every kind, of hosts and of this package, each with all that a rule must have.
 func TestRules(t *testing.T) {
 	of := make(map[host.Kind]api.Rule)
 	for _, r := range api.Rules() {
@@ -26,7 +32,7 @@ func TestRules(t *testing.T) {
 		}
 		of[r.Kind] = r
 	}
-	for _, kind := range host.Kinds() {
+	for _, kind := range append(host.Kinds(), ownKinds(t)...) {
 		if _, ok := of[kind]; !ok {
 			t.Errorf("there is no rule for %s", kind)
 		}
@@ -37,6 +43,62 @@ func TestRules(t *testing.T) {
 	if got := api.RuleOf("frob"); got.Status != http.StatusInternalServerError {
 		t.Errorf("a kind that there is not: %+v", got)
 	}
+}
+
+// ownKinds are the kinds that the package declares: all its constants of the type of kinds.
+func ownKinds(t *testing.T) (kinds []host.Kind) {
+	t.Helper()
+	files := token.NewFileSet()
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		f, err := parser.ParseFile(files, source, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok && spec.Type != nil && isKind(spec.Type) {
+				for _, v := range spec.Values {
+					kinds = append(kinds, host.Kind(textOf(t, v)))
+				}
+			}
+			if call, ok := n.(*ast.CallExpr); ok && isKind(call.Fun) && len(call.Args) == 1 {
+				if text, ok := call.Args[0].(*ast.BasicLit); ok {
+					kinds = append(kinds, host.Kind(textOf(t, text)))
+				}
+			}
+			return true
+		})
+	}
+	if !slices.Contains(kinds, api.KindNotFound) {
+		t.Fatalf("found the kinds %v, and they are more", kinds)
+	}
+	return kinds
+}
+
+// isKind reports whether an expression is the type of kinds.
+func isKind(e ast.Expr) bool {
+	of, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	pkg, ok := of.X.(*ast.Ident)
+	return ok && pkg.Name == "host" && of.Sel.Name == "Kind"
+}
+
+func textOf(t *testing.T, e ast.Expr) string {
+	t.Helper()
+	lit, ok := e.(*ast.BasicLit)
+	if !ok {
+		t.Fatalf("a kind is no text that is written out")
+	}
+	text, err := strconv.Unquote(lit.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // TestOf tells errors of hosts, codecs and budgets as JSON.
