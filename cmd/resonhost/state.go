@@ -43,6 +43,18 @@ var stateFlagsOf = map[string][]string{
 // ofStore read or change a store, and ofHost ask a running host.
 var ofStore, ofHost = []string{"ls", "get", "export", "import", "rm", "compact"}, []string{"save"}
 
+// use is what a store is opened for.
+type use int
+
+const (
+	toRead use = iota // nothing is written
+	toChange
+	toMake // it is made if it is not there
+)
+
+// stateUses has what other verbs than those that read open a store for.
+var stateUses = map[string]use{"import": toMake, "rm": toChange, "compact": toChange}
+
 // maxKeyFile is the largest file of keys, in bytes.
 const maxKeyFile = 64 << 10
 
@@ -136,7 +148,7 @@ func (o *options) changeState(ctx context.Context, std stdio, args []string) err
 	case "save":
 		return o.saveState(ctx, std)
 	}
-	store, err := o.state.open(ctx, verb == "import", slog.New(slog.NewTextHandler(std.err, nil)))
+	store, err := o.state.open(ctx, stateUses[verb], slog.New(slog.NewTextHandler(std.err, nil)))
 	if errors.Is(err, state.ErrInUse) {
 		return fmt.Errorf("%w; end that process, or have its host save with resonhost state save --url URL", err)
 	}
@@ -186,7 +198,7 @@ func (o *options) openState(ctx context.Context, log *slog.Logger) (closeState f
 	if !o.state.set() {
 		return func() error { return nil }, nil
 	}
-	store, err := o.state.open(ctx, true, log)
+	store, err := o.state.open(ctx, toMake, log)
 	if err != nil {
 		return nil, err
 	}
@@ -213,8 +225,8 @@ func (s *stateOptions) check() error {
 // between the lines of the log. The store's own errors have that, and are told once an outage.
 var quietRedis = sync.OnceFunc(func() { goredis.SetLogger(new(logging.VoidLogger)) })
 
-// open opens the store. It makes one that is not there only if create says so.
-func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) (state.Store, error) {
+// open opens the store.
+func (s *stateOptions) open(ctx context.Context, why use, log *slog.Logger) (state.Store, error) {
 	if !s.set() {
 		return nil, usagef("say where the state is: --state-dir DIR or --state-url URL")
 	}
@@ -227,15 +239,15 @@ func (s *stateOptions) open(ctx context.Context, create bool, log *slog.Logger) 
 	}
 	if s.url != "" {
 		quietRedis()
-		store, err := redis.Open(ctx, redis.Options{URL: s.url, Codec: codec, Logger: log})
+		store, err := redis.Open(ctx, redis.Options{URL: s.url, Codec: codec, ReadOnly: why == toRead, Logger: log})
 		if err != nil {
 			return nil, err
 		}
 		return store, nil
 	}
-	store, err := bolt.Open(ctx, s.dir, bolt.Options{Codec: codec, Logger: log, MustExist: !create})
+	store, err := bolt.Open(ctx, s.dir, bolt.Options{Codec: codec, Logger: log, MustExist: why != toMake, ReadOnly: why == toRead})
 	switch path := (*fs.PathError)(nil); {
-	case errors.Is(err, fs.ErrNotExist) && !create:
+	case errors.Is(err, fs.ErrNotExist) && why != toMake:
 		return nil, usagef("--state-dir %s: no state is kept there", s.dir)
 	case errors.As(err, &path):
 		return nil, usagef("--state-dir %s: %w", s.dir, path.Err)

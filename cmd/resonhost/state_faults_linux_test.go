@@ -80,7 +80,7 @@ func TestFileCutOffWhileServing(t *testing.T) {
 	d.rest(t)
 }
 
-// TestReadOnlyDirectory starts hosts on directories that cannot be written to, one of them with a store.
+// TestReadOnlyDirectory starts hosts on directories that cannot be written to, one of them with a store, which state ls reads.
 func TestReadOnlyDirectory(t *testing.T) {
 	top := t.TempDir()
 	for _, dir := range []string{filepath.Dir(top), top, binDir} { // or another user would not come to what is below
@@ -100,9 +100,11 @@ func TestReadOnlyDirectory(t *testing.T) {
 			d.rest(t)
 		}
 		t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
-		cmd := exec.Command(program, "run", "--mode", "inline", "--listen", "127.0.0.1:0", "--state-dir", dir)
+		runs := exec.Command(program, "run", "--mode", "inline", "--listen", "127.0.0.1:0", "--state-dir", dir)
+		lists := exec.Command(program, "state", "ls", "--state-dir", dir)
 		if os.Getuid() == 0 {
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			runs.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			lists.SysProcAttr = runs.SysProcAttr
 			for _, of := range append([]string{dir}, files(t, dir)...) {
 				if err := os.Chown(of, nobody, nobody); err != nil {
 					t.Fatal(err)
@@ -114,9 +116,15 @@ func TestReadOnlyDirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		out, _ := cmd.CombinedOutput()
-		if cmd.ProcessState.ExitCode() != api.ExitUsage || !strings.Contains(string(out), "--state-dir "+dir+": permission denied") {
-			t.Errorf("%s: %v\n%s", name, cmd.ProcessState, out)
+		out, _ := runs.CombinedOutput()
+		if runs.ProcessState.ExitCode() != api.ExitUsage || !strings.Contains(string(out), "--state-dir "+dir+": permission denied") {
+			t.Errorf("%s: %v\n%s", name, runs.ProcessState, out)
+		}
+		if name != "full" {
+			continue
+		}
+		if out, err := lists.CombinedOutput(); err != nil || !strings.Contains(string(out), "cascade    one") {
+			t.Errorf("state ls: %v\n%s", err, out)
 		}
 	}
 }

@@ -54,6 +54,10 @@ type Options struct {
 	// MustExist has Open return an error that wraps [fs.ErrNotExist] if there is no store, and make
 	// none.
 	MustExist bool
+	// ReadOnly has nothing written, so that a directory can be read where nothing can be written. MustExist is so, too.
+	// Save and Compact return errors that wrap [state.ErrReadOnly]. Any number of processes may read a directory,
+	// and none may have it otherwise meanwhile.
+	ReadOnly bool
 	// Logger is told of damage that could be mended; nil is for none.
 	Logger *slog.Logger
 }
@@ -97,15 +101,12 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opt.MustExist {
+	if opt.MustExist || opt.ReadOnly {
 		if _, err := os.Stat(filepath.Join(dir, fileName)); err != nil {
 			return nil, classify("look for the store", err)
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, classify("make the directory of states", err)
-	}
-	l, err := lockDir(dir)
+	l, err := take(dir, opt.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -116,15 +117,23 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
+// take makes the directory if it is not there, and makes this process its owner or one of its readers.
+func take(dir string, readOnly bool) (*lock, error) {
+	if readOnly {
+		return lockToRead(dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, classify("make the directory of states", err)
+	}
+	return lockDir(dir)
+}
+
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
 // openLocked opens the file, which it makes first if it is not there. Nobody else uses the store.
 func (s *Store) openLocked(ctx context.Context) error {
-	if err := os.Remove(s.path(newName)); err != nil && !errors.Is(err, os.ErrNotExist) { // was left half made
-		return classify("remove what was left half made", err)
-	}
-	if _, err := os.Stat(s.path(fileName)); errors.Is(err, os.ErrNotExist) {
-		if err := s.create(); err != nil {
+	if !s.opt.ReadOnly {
+		if err := s.prepare(); err != nil {
 			return err
 		}
 	}
@@ -135,13 +144,24 @@ func (s *Store) openLocked(ctx context.Context) error {
 	if warning != "" {
 		s.opt.Logger.Warn("the file of states is damaged, and is used as it was before its last save", "file", s.path(fileName), "reason", warning)
 	}
-	s.db, s.file, err = openDB(s.path(fileName), s.opt.MaxBytes)
+	s.db, s.file, err = openDB(s.path(fileName), s.opt)
 	return err
 }
 
+// prepare makes the file if it is not there, and removes what was left half made of one.
+func (s *Store) prepare() error {
+	if err := os.Remove(s.path(newName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return classify("remove what was left half made", err)
+	}
+	if _, err := os.Stat(s.path(fileName)); errors.Is(err, os.ErrNotExist) {
+		return s.create()
+	}
+	return nil
+}
+
 // openDB opens a file that was checked, or that is new. It returns which file that is, whatever has its name later.
-func openDB(path string, maxBytes int) (db *bbolt.DB, file os.FileInfo, err error) {
-	opt := bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: maxBytes}
+func openDB(path string, of Options) (db *bbolt.DB, file os.FileInfo, err error) {
+	opt := bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: of.MaxBytes, ReadOnly: of.ReadOnly}
 	opt.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := os.OpenFile(name, flag, mode)
 		if err != nil {
@@ -164,7 +184,7 @@ func openDB(path string, maxBytes int) (db *bbolt.DB, file os.FileInfo, err erro
 
 // create makes a file without records. It has its name once it is whole.
 func (s *Store) create() (err error) {
-	db, _, err := openDB(s.path(newName), 0)
+	db, _, err := openDB(s.path(newName), Options{})
 	if err != nil {
 		return err
 	}
@@ -217,6 +237,9 @@ func (s *Store) view(ctx context.Context, f func(*bbolt.Bucket) error) error {
 // write calls f when no other call writes. If the context ends meanwhile, f still ends what it has
 // begun.
 func (s *Store) write(ctx context.Context, f func() error) error {
+	if s.opt.ReadOnly {
+		return fmt.Errorf("%s: %w: it was opened to be read", s.dir, state.ErrReadOnly)
+	}
 	select {
 	case s.writer <- struct{}{}:
 	case <-ctx.Done():

@@ -37,7 +37,7 @@ func (s *Store) copyTo(path string) error {
 		return err
 	}
 	// bbolt syncs each transaction; the last one ends the file.
-	db, _, err := openDB(path, s.opt.MaxBytes)
+	db, _, err := openDB(path, s.opt)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Store) copyTo(path string) error {
 
 // reopen opens the file that has the name, the old one or the new, after it was closed.
 func (s *Store) reopen(err error) error {
-	db, file, openErr := openDB(s.path(fileName), s.opt.MaxBytes)
+	db, file, openErr := openDB(s.path(fileName), s.opt)
 	if openErr != nil {
 		s.calls.Fail(openErr)
 		return errors.Join(err, openErr)

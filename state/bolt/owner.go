@@ -3,6 +3,7 @@ package bolt
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -34,6 +35,39 @@ func lockDir(dir string) (*lock, error) {
 	l := &lock{f}
 	l.write()
 	return l, nil
+}
+
+// lockToRead has no owner write to the file of records until the lock is given up. It writes nothing. The owner's
+// bbolt has the file locked from before its first write on.
+func lockToRead(dir string) (*lock, error) {
+	name := filepath.Join(dir, fileName)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, classify("open the file", err)
+	}
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("%s: %w: it is no file", name, state.ErrCorrupt), f.Close())
+	}
+	err = filelock.LockShared(f)
+	switch {
+	case err == nil:
+		return &lock{f}, nil
+	case errors.Is(err, filelock.ErrLocked):
+		err = &state.OwnerError{Where: dir, Owner: ownerOf(dir), Err: state.ErrInUse}
+	default:
+		err = classify("lock "+name, err)
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// ownerOf reads who has a directory, as far as that can be read.
+func ownerOf(dir string) state.Owner {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if err != nil {
+		return state.Owner{}
+	}
+	defer func() { _ = f.Close() }()
+	return readOwner(f)
 }
 
 // write says who has the lock, over what the owner before has left: a full disk has room for that. The lock is what

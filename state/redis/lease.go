@@ -113,6 +113,18 @@ func result(cmd *goredis.Cmd) (n int64, text string, err error) {
 	return 0, "", fmt.Errorf("%w: a script has another result than its own", errReply)
 }
 
+// try takes the store, unless somebody has it but dead. Who only reads has nothing to take, and finds out whether somebody has it.
+func (s *Store) try(ctx context.Context, dead string) (taken int64, held string, err error) {
+	if !s.opt.ReadOnly {
+		return result(acquire.Run(ctx, s.client, s.fence(), dead, s.meText, s.lease.Milliseconds(), s.me.Token))
+	}
+	held, err = s.client.Get(ctx, s.ownerKey()).Result()
+	if errors.Is(err, goredis.Nil) || err == nil && held == dead {
+		return 1, "", nil
+	}
+	return 0, held, err
+}
+
 // acquire takes the store. It waits for an owner that has gone: until its lease ends. One that
 // renews its lease is an error at once.
 func (s *Store) acquire(ctx context.Context) error {
@@ -121,11 +133,14 @@ func (s *Store) acquire(ctx context.Context) error {
 		return err
 	}
 	s.meText = string(me)
-	dead, lastLeft := "", time.Duration(-1)
+	dead, lastLeft, doing := "", time.Duration(-1), "take "+s.shown
+	if s.opt.ReadOnly {
+		doing = "ask " + s.shown
+	}
 	for {
-		taken, held, err := result(acquire.Run(ctx, s.client, s.fence(), dead, s.meText, s.lease.Milliseconds(), s.me.Token))
+		taken, held, err := s.try(ctx, dead)
 		if err != nil {
-			return classify(ctx, "take "+s.shown, err)
+			return classify(ctx, doing, err)
 		}
 		if taken == 1 {
 			s.epoch = held
@@ -138,7 +153,7 @@ func (s *Store) acquire(ctx context.Context) error {
 		}
 		left, err := s.client.PTTL(ctx, s.ownerKey()).Result()
 		if err != nil {
-			return classify(ctx, "take "+s.shown, err)
+			return classify(ctx, doing, err)
 		}
 		if left == -1 || lastLeft >= 0 && left > lastLeft { // it has no end, or was renewed
 			return &state.OwnerError{Where: s.shown, Owner: h.Owner, Err: state.ErrInUse}

@@ -46,6 +46,9 @@ type Options struct {
 	URL string
 	// Codec makes of records what is stored, such as sealed.
 	Codec state.Codec
+	// ReadOnly has nothing written to the server, so that a user who may only read is enough, and so is a replica. Who
+	// reads does not keep others out: an owner may come meanwhile. Save returns errors that wrap [state.ErrReadOnly].
+	ReadOnly bool
 	// Logger is told of the lease, and of a server that may lose records; nil is for none.
 	Logger *slog.Logger
 }
@@ -95,14 +98,19 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	}
 	s := &Store{target: t, opt: opt, client: t.connect(), prefix: "resonhost:{" + t.name + "}:", me: newHolder(), kept: make(chan struct{})}
 	err = s.calls.Run(ctx, func() error {
-		if err := s.checkEviction(ctx); err != nil {
-			return err
+		if !opt.ReadOnly {
+			if err := s.checkEviction(ctx); err != nil {
+				return err
+			}
 		}
 		return s.acquire(ctx)
 	})
 	if err != nil {
 		// What is under way ends by its timeouts. The client waits for nothing.
 		return nil, errors.Join(err, s.client.Close())
+	}
+	if opt.ReadOnly {
+		return s, nil
 	}
 	keeping, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -286,6 +294,9 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	if err := state.CheckChanges(changes); err != nil {
 		return err
 	}
+	if s.opt.ReadOnly {
+		return fmt.Errorf("%s: %w: it was opened to be read", s.shown, state.ErrReadOnly)
+	}
 	var pieces []piece
 	for len(changes) > 0 || len(pieces) == 0 {
 		p, n, err := s.piece(changes)
@@ -339,6 +350,9 @@ func (s *Store) piece(changes []state.Change) (p piece, n int, err error) {
 func (s *Store) Close() error {
 	if first, _ := s.calls.Close(); !first {
 		return nil
+	}
+	if s.opt.ReadOnly {
+		return s.client.Close()
 	}
 	s.stop()
 	<-s.kept
