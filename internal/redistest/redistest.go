@@ -184,3 +184,10 @@ func (s *Server) All(args ...string) string {
 	}
 	return string(reply[:n])
 }
+
+// Again starts a server that was killed with other arguments behind those that it had.
+func (s *Server) Again(args ...string) {
+	s.tb.Helper()
+	s.args = append(s.args, args...)
+	s.Restart()
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"github.com/resonhost/resonhost/state"
 )
@@ -26,11 +28,18 @@ const (
 type guarded struct {
 	net.Conn
 
-	g guard
+	answered *atomic.Bool // set once something has come that Redis may have sent
+	g        guard
 }
+
+// types are what a reply may begin with.
+const types = "+-:_#,($=!*~>%"
 
 func (c *guarded) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if n > 0 && !c.answered.Load() && strings.IndexByte(types, b[0]) >= 0 {
+		c.answered.Store(true)
+	}
 	if bad := c.g.look(b[:n]); bad != nil {
 		_ = c.Close() // what was wrong is the error
 		return 0, bad

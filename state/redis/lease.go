@@ -133,14 +133,14 @@ func (s *Store) acquire(ctx context.Context) error {
 		return err
 	}
 	s.meText = string(me)
-	dead, lastLeft, doing := "", time.Duration(-1), "take "+s.shown
+	dead, lastLeft, doing := "", time.Duration(-1), takes
 	if s.opt.ReadOnly {
-		doing = "ask " + s.shown
+		doing = asks
 	}
 	for {
 		taken, held, err := s.try(ctx, dead)
 		if err != nil {
-			return classify(ctx, doing, err)
+			return s.fault(ctx, doing, err)
 		}
 		if taken == 1 {
 			s.epoch = held
@@ -153,7 +153,7 @@ func (s *Store) acquire(ctx context.Context) error {
 		}
 		left, err := s.client.PTTL(ctx, s.ownerKey()).Result()
 		if err != nil {
-			return classify(ctx, doing, err)
+			return s.fault(ctx, doing, err)
 		}
 		if left == -1 || lastLeft >= 0 && left > lastLeft { // it has no end, or was renewed
 			return &state.OwnerError{Where: s.shown, Owner: h.Owner, Err: state.ErrInUse}
@@ -183,7 +183,7 @@ func (s *Store) keep(ctx context.Context) {
 			return
 		case err != nil:
 			if away.Begin() {
-				s.opt.Logger.Warn("the lease of the store of states cannot be renewed", "store", s.shown, "error", err)
+				s.opt.Logger.Warn("the lease of the store of states cannot be renewed", "store", s.shown, "error", s.fault(ctx, renews, err))
 			}
 			continue
 		case ok == 0:

@@ -27,7 +27,9 @@ var read = goredis.NewScript(`
 local found = {}
 for i = 1, #KEYS do
   local n, value = redis.pcall('STRLEN', KEYS[i]), ''
-  if type(n) == 'table' then n = -1
+  if type(n) == 'table' then
+    if not string.find(n.err, 'WRONGTYPE', 1, true) then return n end
+    n = -1
   elseif n == 0 and redis.call('EXISTS', KEYS[i]) == 0 then n = -2
   else value = redis.call('GETRANGE', KEYS[i], 0, ARGV[i]) end
   found[2 * i - 1] = n
@@ -48,7 +50,7 @@ func (s *Store) read(ctx context.Context, keys []string, last []any) ([]value, e
 		err = fmt.Errorf("%w: a script has another result than its own", errReply)
 	}
 	if err != nil {
-		return nil, classify(ctx, "read from "+s.shown, err)
+		return nil, s.fault(ctx, reads, err)
 	}
 	values := make([]value, len(keys))
 	for i := range values {
@@ -193,7 +195,7 @@ func (l *listing) replaced(ctx context.Context) (another bool, err error) {
 func (l *listing) ask(ctx context.Context, add func(goredis.Pipeliner)) (server string, err error) {
 	c, err := l.home(ctx)
 	if err != nil {
-		return "", classify(ctx, "list "+l.shown, err)
+		return "", l.fault(ctx, lists, err)
 	}
 	var info *goredis.StringCmd
 	cmds, err := c.Pipelined(ctx, func(p goredis.Pipeliner) error {
@@ -208,7 +210,7 @@ func (l *listing) ask(ctx context.Context, add func(goredis.Pipeliner)) (server 
 		if err := cmd.Err(); goredis.HasErrorPrefix(err, "MOVED") || goredis.HasErrorPrefix(err, "ASK") {
 			return "", errMoved
 		} else if err != nil {
-			return "", classify(ctx, "list "+l.shown, err)
+			return "", l.fault(ctx, lists, err)
 		}
 	}
 	if mayNot(info.Err()) {
@@ -216,7 +218,7 @@ func (l *listing) ask(ctx context.Context, add func(goredis.Pipeliner)) (server 
 		return "", nil
 	}
 	if err != nil {
-		return "", classify(ctx, "list "+l.shown, err)
+		return "", l.fault(ctx, lists, err)
 	}
 	for line := range strings.SplitSeq(info.Val(), "\r\n") {
 		if id, ok := strings.CutPrefix(line, "run_id:"); ok {

@@ -154,13 +154,24 @@ func (t *target) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		if err != nil {
 			return nil, err
 		}
-		return &guarded{Conn: c}, nil
+		return &guarded{Conn: c, answered: &t.answered}, nil
 	}
-	c, err := (&tls.Dialer{NetDialer: &d, Config: t.tls}).DialContext(ctx, network, addr)
+	c, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return &guarded{Conn: c}, nil
+	of := t.tls.Clone()
+	if of.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	over := tls.Client(c, of)
+	if err := over.HandshakeContext(ctx); err != nil {
+		_ = c.Close() // what went wrong before is the error
+		return nil, &handshakeError{err}
+	}
+	return &guarded{Conn: over, answered: &t.answered}, nil
 }
 
 func (s *Store) ownerKey() string { return s.prefix + "owner" }
@@ -187,7 +198,7 @@ func (s *Store) checkEviction(ctx context.Context) error {
 		s.tellInfo()
 		return nil
 	case err != nil:
-		return classify(ctx, "ask "+s.shown, err)
+		return s.fault(ctx, asks, err)
 	case policy == "":
 		return nil
 	case !s.mayEvict:
@@ -221,9 +232,6 @@ func (s *Store) evicts(ctx context.Context) (policy string, err error) {
 	}
 	return policy, nil
 }
-
-// mayNot reports whether a server has refused a command for want of rights.
-func mayNot(err error) bool { return goredis.HasErrorPrefix(err, "NOPERM") }
 
 // tellInfo tells once what is not known of a server that may not be asked.
 func (s *Store) tellInfo() {
@@ -360,7 +368,7 @@ func (s *Store) Close() error {
 	defer cancel()
 	_, _, err := result(release.Run(ctx, s.client, s.fence(), s.epoch, s.meText))
 	if err != nil {
-		s.opt.Logger.Warn("the store of states could not be given back: the next owner waits for the end of the lease", "store", s.shown, "error", err)
+		s.opt.Logger.Warn("the store of states could not be given back: the next owner waits for the end of the lease", "store", s.shown, "error", s.fault(ctx, returns, err))
 	}
 	return s.client.Close()
 }

@@ -86,7 +86,7 @@ func (s *Store) send(ctx context.Context, p piece) (n int64, held string, err er
 		return s.sendReplicated(ctx, p)
 	}
 	n, held, err = result(save.Run(ctx, once{s.client}, p.keys, p.values...))
-	return n, held, classify(ctx, "save to "+s.shown, err)
+	return n, held, s.fault(ctx, saves, err)
 }
 
 // sendReplicated also waits until as many replicas as wanted have what was saved. The server waits
@@ -94,7 +94,7 @@ func (s *Store) send(ctx context.Context, p piece) (n int64, held string, err er
 func (s *Store) sendReplicated(ctx context.Context, p piece) (n int64, held string, err error) {
 	c, err := s.home(ctx)
 	if err != nil {
-		return 0, "", classify(ctx, "save to "+s.shown, err)
+		return 0, "", s.fault(ctx, saves, err)
 	}
 	var script, wait *goredis.Cmd
 	_, err = c.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
@@ -106,13 +106,13 @@ func (s *Store) sendReplicated(ctx context.Context, p piece) (n int64, held stri
 		n, held, err = result(script)
 	}
 	if err != nil || n <= 0 {
-		return n, held, classify(ctx, "save to "+s.shown, err)
+		return n, held, s.fault(ctx, saves, err)
 	}
 	have, err := wait.Int()
 	if err == nil && have < s.replicas {
 		err = fmt.Errorf("%w: %d of %d", errReplicas, have, s.replicas)
 	}
-	return n, held, classify(ctx, "wait for replicas of "+s.shown, err)
+	return n, held, s.fault(ctx, waits, err)
 }
 
 // sender is a client, or a pipeline.

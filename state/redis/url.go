@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,6 +44,8 @@ type target struct {
 	replicas         int
 	mayEvict         bool
 	shown            string // for errors and logs: nothing secret
+
+	answered atomic.Bool // whether a server has ever answered as Redis may
 }
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
