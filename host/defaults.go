@@ -13,7 +13,7 @@ const (
 	DefaultQueueCapacity     = 1024
 	DefaultQueueTimeout      = 30 * time.Second
 	DefaultMaxStreams        = 10_000
-	DefaultStreamBytes       = 256 << 20
+	DefaultMaxStreamBytes    = 256 << 20
 	DefaultStreamAge         = time.Hour
 	DefaultStateInterval     = 10 * time.Second
 	DefaultMinInstances      = 1
@@ -84,7 +84,7 @@ func (c Config) withDefaults() Config {
 	c.QueueTimeout = noneBelowZero(cmp.Or(c.QueueTimeout, DefaultQueueTimeout))
 	c.MemoryBudget = cmp.Or(c.MemoryBudget, DefaultMemoryBudget)
 	c.MaxStreams = cmp.Or(c.MaxStreams, DefaultMaxStreams)
-	c.MaxStreamBytes = cmp.Or(c.MaxStreamBytes, DefaultStreamBytes)
+	c.MaxStreamBytes = cmp.Or(c.MaxStreamBytes, DefaultMaxStreamBytes)
 	c.StreamAge = noneBelowZero(cmp.Or(c.StreamAge, DefaultStreamAge))
 	c.StateInterval = cmp.Or(c.StateInterval, DefaultStateInterval)
 	c.Settle, c.Poll = cmp.Or(c.Settle, DefaultSettle), cmp.Or(c.Poll, DefaultPoll)

@@ -191,7 +191,7 @@ func (o *options) hostSettings(queueTimeout string) []setting {
 		{"queue-timeout", "let a task wait `TIME` at most, or none for ever", queueTimeout, value.DurationOrNone(&c.QueueTimeout)},
 		o.memoryBudget(),
 		{"max-streams", "keep the state of `N` streams at most", fmt.Sprint(host.DefaultMaxStreams), value.Count(&c.MaxStreams)},
-		{"max-stream-bytes", "keep states of `SIZE` together at most", value.Bytes(host.DefaultStreamBytes), value.Size(&c.MaxStreamBytes)},
+		{"max-stream-bytes", "keep states of `SIZE` together at most", value.Bytes(host.DefaultMaxStreamBytes), value.Size(&c.MaxStreamBytes)},
 		{"stream-age", "keep the state of an unused stream for `TIME`, or none for ever", host.DefaultStreamAge.String(), value.DurationOrNone(&c.StreamAge)},
 	}
 }
