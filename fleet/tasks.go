@@ -41,7 +41,7 @@ func (b *batch) do(ctx context.Context) ([]Outcome, error) {
 		if err := b.recall(ctx); err != nil {
 			return same(len(f.Tasks), FailureOf(f.Transform, err)), err
 		}
-		client = client.With(b.with)
+		client = client.WithStates(b.with)
 	}
 	b.run(ctx, client)
 	if err := context.Cause(w.work); err != nil {

@@ -8,13 +8,14 @@ import (
 	"github.com/resonhost/resonhost/host/internal/sched"
 )
 
-// Client submits tasks on behalf of a tenant. While tasks wait, workers' time is
-// shared among transforms by PluginConfig.Weight, and of each transform's among
-// tenants by Config.TenantWeights; and every tenant has a queue of its own for each
-// transform and priority, so that one who floods the host harms the others little. Of
-// more than 1024 that have tasks there, the further ones share one, but for those in
-// TenantWeights and the tenant "". The methods of [Host] are those of the tenant "", at
-// PriorityNormal.
+// Client submits tasks on behalf of a tenant, at a priority. The methods of [Host] are those of
+// the tenant "", at PriorityNormal.
+//
+// While tasks wait, the transforms share the time of the workers by PluginConfig.Weight. The tenants
+// of a transform share its time by Config.TenantWeights. Each tenant has a queue of its own for each
+// transform and priority, so one who floods the host harms the others little. At most 1024
+// tenants have queues of their own there at a time. Further tenants share one queue. The tenants in
+// TenantWeights, and the tenant "", always have their own.
 type Client struct{ submitter }
 
 // Run is [Host.Run] for the client.
@@ -66,34 +67,34 @@ func (c *Client) Quiet() *Client {
 	return &quiet
 }
 
-// Within returns a client like c whose tasks' outputs must have room: room is told how many
-// bytes one has, by the worker that did the task, and reports whether there is room for them.
-// Without, the output is let go and the task fails with [ErrNoRoom]; the state of its stream stays
-// as it was. A program that keeps outputs for clients who take them slowly bounds so what they
-// take together.
-func (c *Client) Within(room func(bytes int) bool) *Client {
+// WithRoom returns a client like c whose tasks' outputs must have room. The worker that did a task calls
+// room with the number of bytes of its output. If room returns false, the output is let go and the
+// task fails with [ErrNoRoom]. The state of its stream stays as it was. It is for programs that keep
+// outputs for clients who take them slowly, and that bound what all outputs take together.
+func (c *Client) WithRoom(room func(bytes int) bool) *Client {
 	within := *c
 	within.room = room
 	return &within
 }
 
-// With returns a client like c whose streams have their states in s.
-func (c *Client) With(s *States) *Client {
+// WithStates returns a client like c whose streams have their states in s, and not in the host. It is for
+// programs that keep states with the results of tasks, as package fleet does.
+func (c *Client) WithStates(s *States) *Client {
 	with := *c
 	with.states = s
 	return &with
 }
 
-// NeedsDrain reports whether the client's queue for a transform is full, or was and
-// has not half emptied since: a producer that can do something else had better.
+// NeedsDrain reports whether the client's queue for a transform is full, or was full and
+// has not become half empty since. A producer that has something else to do should do that first.
+// It is false for a transform that there is not.
 func (c *Client) NeedsDrain(transform string) bool {
 	_, full, _ := c.full(transform)
 	return full
 }
 
-// Drain waits until the client need not wait with further tasks for a transform, see
-// [Client.NeedsDrain], and returns nil then; else ctx's cause, or an [*Error] if there is
-// no such transform.
+// Drain waits until [Client.NeedsDrain] is false for a transform, and returns nil then. If ctx ends
+// first, it returns the cause of ctx. If there is no such transform, it returns an [*Error].
 func (c *Client) Drain(ctx context.Context, transform string) error {
 	drained, full, err := c.full(transform)
 	if err != nil {

@@ -165,7 +165,7 @@ func TestWithin(t *testing.T) {
 	}
 	defer h.Close(context.Background())
 	room, asked := true, 0
-	s := h.Client("", host.PriorityNormal).Within(func(n int) bool {
+	s := h.Client("", host.PriorityNormal).WithRoom(func(n int) bool {
 		asked = n
 		return room
 	}).Stream("s")

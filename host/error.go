@@ -135,7 +135,7 @@ var (
 	// ErrTooLate: the tasks that stand before the task in its queue take so long that it
 	// could not begin by its context's deadline. It wraps ErrQueueFull.
 	ErrTooLate = fmt.Errorf("%w for the deadline", ErrQueueFull)
-	// ErrNoRoom: there was no room for the output, see [Client.Within].
+	// ErrNoRoom: there was no room for the output, see [Client.WithRoom].
 	ErrNoRoom = errors.New("there is no room for the output")
 	// ErrNotStarted: the host has not been started.
 	ErrNotStarted = errors.New("host is not started")

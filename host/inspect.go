@@ -35,13 +35,13 @@ type Inspection struct {
 	NoReset error
 	// Tests is how many of Source.Tests there are, and passed.
 	Tests int
-	// Limits are the settings that hold for it.
-	Limits PluginConfig
+	// Config has the settings that hold for it: defaults, overrides and what its companion file sets.
+	Config PluginConfig
 }
 
 func inspection(info module.Info, cfg PluginConfig) Inspection {
 	return Inspection{
-		Limits:   cfg,
+		Config:   cfg,
 		Manifest: info.Manifest,
 		Kind:     info.Kind, Claim: info.Claim,
 		Hash: info.Hash, Size: info.Size,

@@ -53,7 +53,7 @@ func TestCompanionSettings(t *testing.T) {
 		s := handWritten(t, "upper")
 		s.Companion = fmt.Appendf(nil, "settings:\n  %s: %s\n", key, value)
 		in, err := host.Inspect(t.Context(), s, cfg)
-		return in.Limits, err
+		return in.Config, err
 	}
 	for key, values := range companionSettings {
 		cfg := host.Config{Workers: 4, Defaults: strictTo, Fetch: fetchNothing}

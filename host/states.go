@@ -9,7 +9,7 @@ import (
 )
 
 // States are states of streams that their owner keeps in place of the host, as one who stores them
-// with the results of their tasks: see [Client.With]. Neither bounds nor age of the host's streams hold
+// with the results of their tasks: see [Client.WithStates]. Neither bounds nor age of the host's streams hold
 // for them, and Config.State has nothing of them. Their methods may be called concurrently.
 type States struct {
 	streams    *stream.Store[sched.Serial]

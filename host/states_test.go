@@ -32,12 +32,12 @@ func TestStatesOfTheirOwner(t *testing.T) {
 	}
 	states := host.NewStates()
 	states.Set(host.StreamState{Tenant: "acme", Transform: "grow", Key: "s", State: []byte("ab"), Format: 1})
-	mine := client.With(states)
+	mine := client.WithStates(states)
 	run(client, "s", "x", "x")
 	run(mine, "s", "c", "abc")
 	run(mine, "s", "d", "abcd")
 	run(mine, "other", "e", "e")
-	run(client.With(host.NewStates()), "s", "f", "f")
+	run(client.WithStates(host.NewStates()), "s", "f", "f")
 	run(client, "s", "y", "xy")
 	if got := states.Of("acme", "grow", "s"); string(got.State) != "abcd" || got.Format != 2 {
 		t.Errorf("%+v", got)
@@ -71,7 +71,7 @@ func TestUnreadableStatesOfTheirOwner(t *testing.T) {
 		c.of.Transform, c.of.Key = "grow", "s"
 		states.Set(c.of)
 		for range 2 { // the second reads what the first has left
-			if _, err := h.Client("", host.PriorityNormal).With(states).Stream("s").Run(t.Context(), "grow", []byte("c")); err != nil {
+			if _, err := h.Client("", host.PriorityNormal).WithStates(states).Stream("s").Run(t.Context(), "grow", []byte("c")); err != nil {
 				t.Error(err)
 			}
 		}

@@ -145,7 +145,7 @@ func Run(ctx context.Context, h *host.Host, codecs *codec.Set, transform string,
 		transform: t, opts: o, held: newLedger(o.MaxHeld, h.Workers(), o.Memory),
 		input: make(chan textlines.Line), answers: make(chan *answer, o.Window), pacer: newPacer(o),
 	}
-	p.client = h.Client(o.Tenant, o.Priority).Within(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
+	p.client = h.Client(o.Tenant, o.Priority).WithRoom(func(n int) bool { return p.held.take(invoke.Expansion*n, true) })
 	go p.read(ctx, r)
 	var writing sync.WaitGroup
 	writing.Go(func() {

@@ -224,7 +224,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, t *host.Transform, 
 			w.WriteHeader(http.StatusContinue)
 		}
 	})()
-	return task.Run(r.Context(), s.host.Client(tenant, host.PriorityNormal).Within(room))
+	return task.Run(r.Context(), s.host.Client(tenant, host.PriorityNormal).WithRoom(room))
 }
 
 // answer answers with a whole body, packed if that is wanted.

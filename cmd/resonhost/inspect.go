@@ -228,7 +228,7 @@ func printInspection(w io.Writer, file string, in host.Inspection, asJSON bool) 
 	for i := range in.Manifest.Transforms {
 		t.transform(&in.Manifest.Transforms[i])
 	}
-	l := &in.Limits
+	l := &in.Config
 	t.rowf("limits", "memory %s, input %s, output %s, log %s/s", humanize.IBytes(uint64(l.MemoryLimit)), humanize.IBytes(uint64(l.MaxInput)),
 		humanize.IBytes(uint64(l.MaxOutput)), humanize.IBytes(uint64(l.LogBytesPerSecond)))
 	t.rowf("", "fuel %s, %d nested calls, tables of %d", orNone(l.MaxFuel), l.MaxCallDepth, l.MaxTable)
