@@ -64,10 +64,10 @@ type Config struct {
 	// Workers is how many tasks run at once over all plugins; default
 	// GOMAXPROCS, at most MaxWorkersPerCPU times that. ModeInline has one.
 	Workers int
-	// QueueCapacity is how many tasks wait at most for a worker, of one transform,
-	// priority and tenant; default 1024. Of all tenants together four times as many wait,
-	// and one more of each, of whom 1024 have queues of their own, see [Client]: the fuller
-	// it gets, the less room has each, and always room for one.
+	// QueueCapacity is how many tasks of one transform, priority and tenant wait for a
+	// worker at most; default 1024. All tenants together have four times as many places there.
+	// The more of these are taken, the fewer are left to each tenant. One task of each tenant
+	// can always wait. [Client] says which tenants have queues of their own.
 	QueueCapacity int
 	// QueuePolicy is what becomes of a task that finds the queue full; default
 	// QueueBlock.
@@ -95,14 +95,16 @@ type Config struct {
 	// default 1 h, negative for ever.
 	StreamAge time.Duration
 	// State keeps the streams' states beyond the process, see package state; default none does.
-	// What changed is saved every StateInterval, behind the tasks, and when the host closes; a
-	// stored state is loaded at the first task of its stream. So a process that is killed loses what
-	// changed during the last interval and the save after it, and a stream goes on from a state that
-	// it had. While the store fails, serving goes on and changes wait. MaxStreams, MaxStreamBytes
-	// and StreamAge hold for stored states, which are deleted if they are exceeded. It also keeps what
-	// was decided about plugins: who is paused, which version was rolled back, and which is a canary.
-	// That is saved at once. The versions themselves are in CacheDir, with Watch. The caller opens
-	// the store, and closes it after the host. It has no other user meanwhile.
+	// What changed is saved every StateInterval, behind the tasks, and when the host closes. A
+	// stored state is loaded at the first task of its stream. If the process is killed, what
+	// changed during the last interval and the save after it is lost, and a stream goes on from an
+	// earlier state of its own. While the store fails, serving goes on and changes wait. MaxStreams,
+	// MaxStreamBytes and StreamAge hold for stored states, too: what exceeds them is deleted.
+	//
+	// The store also keeps what was decided about plugins: who is paused, which version was rolled
+	// back, and which is a canary. That is saved at once. The versions themselves are in CacheDir,
+	// with Watch. The caller opens the store, and closes it after the host. The store has no other
+	// user meanwhile.
 	State state.Store
 	// StateInterval is how often what changed is saved in State; default 10 s, at least 100 ms.
 	StateInterval time.Duration
@@ -115,11 +117,12 @@ type Config struct {
 
 	// Logger receives what the host and its guests log; default discards it.
 	Logger *slog.Logger
-	// Trace, if set, is asked of each task, and each frame of a RunBatch, whether it is followed. It
-	// is called with the context of the task's caller, by the goroutine that submits it, and returns
-	// the context that the task has instead, for what the plugin calls, and who is told how it went:
-	// nil if nobody is, which costs the task nothing else. Who is told is called once, before the
-	// caller has the task's outcome, and must be quick. Default nothing is followed.
+	// Trace, if set, says which tasks are followed. The host calls it for each task, and for each
+	// frame of a RunBatch, in the goroutine that submits it, with the context of the caller. It returns
+	// two things. The first is the context that the task has instead: Fetch and Functions get it.
+	// The second is a function that the host tells how the task went. The host calls it once, before the
+	// caller has the outcome, and it must be quick. If it is nil, the task is not followed, and costs
+	// nothing more. Default nothing is followed.
 	Trace func(ctx context.Context) (context.Context, func(TaskTrace))
 	// Events receives what happens, see package event; default nothing does. The bus is
 	// the caller's, who closes it after the host.
@@ -141,7 +144,8 @@ type PluginConfig struct {
 	// it is freed; default 1 min, negative for ever.
 	IdleTimeout time.Duration
 	// MaxCalls, MaxAge and MaxMemory (bytes) retire an instance that has
-	// reached one of them; default, and if negative, none.
+	// reached one of them; default, and if negative, none. MaxMemory ends no task: the instance is
+	// replaced after the task that grew it. What a task cannot exceed is MemoryLimit.
 	MaxCalls  int
 	MaxAge    time.Duration
 	MaxMemory int64
@@ -169,21 +173,22 @@ type PluginConfig struct {
 	// Interrupt is how a guest that does not return is stopped; default
 	// InterruptMetered.
 	Interrupt Interrupt
-	// MaxFuel is how much fuel a task burns at most, with InterruptMetered; a unit
-	// is about an instruction of WebAssembly, or 64 bytes moved; a line that is logged
-	// counts as at least 1 KiB of them; in the few functions of Go's compiler that keep
-	// their table each jump is 128. Default, and if negative, no limit but RunTimeout.
+	// MaxFuel is how much fuel a task burns at most, with InterruptMetered; default, and
+	// if negative, no limit but RunTimeout. One unit is about one instruction of WebAssembly,
+	// or 64 bytes moved. A line that is logged counts as at least 1 KiB moved. A jump through a
+	// table is 128 units, in the few functions of Go's compiler in which the host leaves the table.
 	MaxFuel int64
-	// BatchTarget is how long a worker goes on with tasks of one transform that wait,
-	// without giving other transforms of the priority a turn: by what tasks took lately it
-	// does so many in a row, at most 64: in one crossing where Isolation lets tasks share
-	// one, else one after the other if they are Submit's; Run's go one by one then. It
-	// begins none later than that. Default 250 µs, negative one task.
+	// BatchTarget is how long a worker goes on with waiting tasks of one transform before
+	// other transforms of the priority have a turn; default 250 µs, negative one task. By what
+	// tasks took lately the worker reckons how many that are, at most 64, and it begins none later
+	// than that. Where Isolation lets tasks share a crossing, these share one. Otherwise the worker does
+	// tasks of Submit in a row, one after the other, and those of Run singly. It holds for all
+	// tasks, and not for those of RunBatch alone.
 	BatchTarget time.Duration
 	// BreakAfter is after how many tasks in a row that broke an instance (by a
-	// trap, a timeout and the like) the plugin is suspended, so that tasks fail at
-	// once with [ErrSuspended]: for 0.1 s, and each time twice as long, up to 30 s,
-	// until one succeeds. Default 20, negative never.
+	// trap, a timeout and the like) the plugin is suspended; default 20, negative never.
+	// Tasks then fail at once with [ErrSuspended], for 0.1 s. Each further suspension takes twice
+	// as long, up to 30 s, until a task succeeds.
 	BreakAfter int
 	// Grants are what the plugin is granted, of [GrantClock], [GrantRandom] and [GrantNetwork];
 	// default, and if empty, nothing.
@@ -203,20 +208,22 @@ type PluginConfig struct {
 	// MaxStack is how much native stack a guest's calls take at most, in bytes, with
 	// InterruptMetered; default 16 MiB, at most 80 MiB. The host looks at the stack when
 	// calls that MaxCallDepth counts nest 256 deep, and then at least every 1,024 calls. From
-	// then on the stack counts in MemoryBudget: three times its size, since it is copied to
-	// one twice as large when it is full. It is let go when the task ends. With other
-	// interrupts, and between two looks, what holds is wazero's bound: a stack of 100 MB, and
-	// one of 50 MB beside it while it is copied, or a single call's frame more.
+	// then on the stack counts in MemoryBudget, until the task ends. It counts three times its
+	// size, since a full stack is copied to one twice as large. Between two looks, and with other
+	// interrupts, wazero's own bound holds: a stack of 100 MB, and one of 50 MB beside it while
+	// it is copied. A single call's frame may exceed that.
 	MaxStack int64
 	// Engine is how wazero runs the guest; default EngineCompiler.
 	Engine Engine
 	// Verify is what is done once more in wazero's interpreter, for comparison; default
-	// VerifySelfTests. VerifyEvery is of how many tasks one is, with VerifySample; default
-	// 1000. VerifySuspend pauses the plugin at the first task that is answered differently, see
-	// [Host.Pause], or rolls a canary back: the version before may have been compiled as wrong,
-	// so that it takes an operator to go back to it.
-	Verify        Verify
-	VerifyEvery   int
+	// VerifySelfTests.
+	Verify Verify
+	// VerifyEvery is of how many tasks one is compared, with VerifySample; default 1000.
+	VerifyEvery int
+	// VerifySuspend pauses the plugin at the first task that the interpreter answers
+	// differently, see [Host.Pause]. If a canary gave the answer, the canary is rolled back instead.
+	// The host does not go back to the version before by itself, as that may be compiled just as
+	// wrongly. That is for an operator to decide.
 	VerifySuspend bool
 
 	// SwapTimeout is how long the tasks of a version that was replaced may take, from
@@ -226,17 +233,20 @@ type PluginConfig struct {
 	// have; default StateRefuse.
 	StateRule StateRule
 	// Canary is the share of tasks, above 0 to 1, that a new version does beside the one
-	// that serves, before it serves alone; default, and if negative, none: it serves alone
-	// at once. Of a stream it does all tasks or none. What it fails, the other does.
+	// that serves, before it serves alone. Default, and if negative, none: it serves alone
+	// at once. Of a stream it does all tasks or none. If it fails a task, the other version does it.
 	Canary float64
-	// CanaryTime is for how long; default 1 min. It is rolled back, at any time, if it
-	// fails a larger share of its tasks, which the other then did, or which their callers
-	// gave up more often than those of the other, than CanaryErrors, default 0.01, negative
-	// 0; or if its tasks outside streams take CanarySlowdown times as long, by the geometric
-	// mean of at least 100, default 2. Else it is promoted, once it has done 20 tasks or
-	// ten times CanaryTime is over.
-	CanaryTime     time.Duration
-	CanaryErrors   float64
+	// CanaryTime is how long the trial takes; default 1 min. At its end the canary is
+	// promoted, once it has done 20 tasks. With fewer it is promoted after ten times CanaryTime.
+	CanaryTime time.Duration
+	// CanaryErrors is the share of its tasks that the canary may fail; default 0.01, negative
+	// 0. Beyond it, the canary is rolled back: at once if at least five went wrong, else at the end
+	// of the trial. A failure counts if the other version then did the task. Tasks that their
+	// callers gave up count as far as they are a larger share than those of the other version.
+	CanaryErrors float64
+	// CanarySlowdown is how many times as long as the other version's its tasks may take;
+	// default 2. Beyond it, the canary is rolled back at once. What counts is the geometric mean of
+	// at least 100 tasks outside streams.
 	CanarySlowdown float64
 }
 

@@ -19,14 +19,13 @@ type Plugin struct {
 	Kind string
 	// Transforms are in the manifest's order.
 	Transforms []Transform
-	// Since is when this version began to serve, alone if it was a canary first, and By what had it
-	// do so: DeployLoaded, DeploySwapped, DeployPromoted or DeployRolledBack. A restart changes
-	// neither, with Config.CacheDir and Config.Watch.
+	// Since is when this version began to serve. For a version that was a canary it is when it
+	// was promoted. By is how it came to serve: DeployLoaded, DeploySwapped, DeployPromoted or
+	// DeployRolledBack. With Config.CacheDir and Config.Watch a restart changes neither.
 	Since time.Time
 	By    DeployResult
-	// Loading is how long its checks took, from the source to what could serve, and
-	// Compiling how much of that compiling did: 0 if it was compiled before, see
-	// Config.CacheDir.
+	// Loading is how long it took to make the version of its source. Compiling is the part of
+	// that which compiling took: 0 if its code came from Config.CacheDir.
 	Loading, Compiling time.Duration
 	// Paused is whether it is, see [Host.Pause].
 	Paused bool
@@ -36,8 +35,8 @@ type Plugin struct {
 	Deploying bool
 	// Canary does a share of the tasks; nil without one.
 	Canary *Canary
-	// Mismatch is what the last task of the version was, among the first 16, that the interpreter
-	// answered differently, see VerifySample; "" without one.
+	// Mismatch describes a task that the interpreter answered differently, see VerifySample: the
+	// last one of this version's first 16; "" without one.
 	Mismatch string
 	// Failure is why the newest source does not serve; nil if it does.
 	Failure *LoadError
@@ -74,9 +73,10 @@ type Transform struct {
 	failures      failures // nil unless Lookup has made it
 }
 
-// CountFailed counts a task that has failed before the host got it, or that is none, since no payload could be
-// made of what came. [Stats] has it among the errors of that kind. It does nothing if the Transform is not from
-// [Host.Lookup], or the kind is none of the host's.
+// CountFailed counts a task that has failed before the host got it, among the errors of that kind in [Stats].
+// It is for programs that make payloads of what comes to them, as package invoke does of JSON: a text of which
+// no payload can be made is a failed task for its sender, and the host knows nothing of it. It does nothing if
+// the Transform is not from [Host.Lookup], or the host has no such kind.
 func (t *Transform) CountFailed(k Kind) {
 	if t.failures != nil {
 		t.failures.failed(k)

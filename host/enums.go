@@ -40,9 +40,9 @@ const (
 // Priority says whose tasks go first.
 type Priority int
 
-// Priorities. A lower one that has had no worker for 100 ms while its tasks wait goes
-// first once, every other time. In ModeInline they mean nothing: all tasks run in
-// the order in which they came.
+// Priorities. The highest with a task that can run goes first. But a lower priority whose tasks have
+// waited for 100 ms without a worker goes first, every other time. In ModeInline priorities mean nothing:
+// all tasks run in the order in which they came.
 const (
 	// PriorityNormal is the default.
 	PriorityNormal Priority = iota

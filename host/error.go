@@ -13,7 +13,7 @@ import (
 )
 
 // Kind says what kind of failure an [Error] is. Its text is stable: it appears in
-// JSON, in metric labels and in logs.
+// JSON, in metric labels and in logs. The kind of a plugin's guest is another thing, see Plugin.Kind.
 type Kind string
 
 // Kinds.

@@ -161,7 +161,7 @@ func rejection(t *transform, v *version, r *abi.Result, input []byte) *Error {
 		kind, cause = KindInvalidArgument, fieldOf(message)
 		if spec := v.spec(t.slot); spec != nil && !form.Known(spec.Input) && form.IsJSON(input) {
 			message += "; the input is JSON, and " + spec.Name + " takes " + spec.Input +
-				": host.Call makes that of a Go value, and package invoke of JSON, with a codec for it such as those of resonance.Codecs"
+				": host.Call makes that of a Go value, and package invoke of JSON, with a codec for that media type, which the plugin's author may have"
 		}
 	}
 	return v.sign(&Error{Kind: kind, Transform: t.name, Message: message, Err: cause})

@@ -42,7 +42,7 @@ func TestJSONForRecord(t *testing.T) {
 	for name, run := range run {
 		const record = "cascade: invalid_argument: state: must be a record of 56 bytes, has "
 		if err, want := run([]byte(`{"awarenessLevel":0.5}`)), record+"22; the input is JSON, and cascade takes "+cascade.MediaTypeState+
-			": host.Call makes that of a Go value, and package invoke of JSON, with a codec for it such as those of resonance.Codecs"; err == nil || err.Error() != want {
+			": host.Call makes that of a Go value, and package invoke of JSON, with a codec for that media type, which the plugin's author may have"; err == nil || err.Error() != want {
 			t.Errorf("%s: err %v, want %s", name, err, want)
 		}
 		if err, want := run([]byte("short")), record+"5"; err == nil || err.Error() != want {

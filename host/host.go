@@ -115,17 +115,16 @@ func (h *Host) Start(ctx context.Context) error {
 }
 
 // Run runs one task and returns its output, which is the caller's. It waits for
-// a worker as Config says, and returns when the task has ended, also when ctx
-// ends first: an interrupted guest is gone before Run returns. Errors are
-// [*Error]s.
+// a worker, as Config.QueuePolicy and QueueTimeout say. When ctx ends first, the guest is
+// interrupted, and Run returns once the guest has stopped. Errors are [*Error]s.
 func (h *Host) Run(ctx context.Context, transform string, input []byte) ([]byte, error) {
 	return h.self.Run(ctx, transform, input)
 }
 
-// Submit is [Host.Run] without the waiting for the task, but for room in the
-// queue if its policy is [QueueBlock]. Tasks take their places in the order of
-// Submit's calls. The host reads input until the task has ended. Tasks that are refused at
-// once may have one Pending in common.
+// Submit is [Host.Run] without waiting for the task. It still waits for room in a full
+// queue, if Config.QueuePolicy is [QueueBlock]. Tasks take their places in the order of
+// Submit's calls. The host reads input until the task has ended: the caller must not change
+// it before. Tasks that are refused at once may have one Pending in common.
 func (h *Host) Submit(ctx context.Context, transform string, input []byte) *Pending {
 	return h.self.Submit(ctx, transform, input)
 }
@@ -207,14 +206,16 @@ func (h *Host) SaveState(ctx context.Context) error {
 	return h.runner.keeper.Save(ctx)
 }
 
-// State returns Config.State, nil without.
+// State returns the store in Config.State; nil without. [Host.SaveState] saves to it.
 func (h *Host) State() state.Store { return h.cfg.State }
 
-// OnSave has save called by each save of state: every Config.StateInterval, by [Host.SaveState], and
-// by [Host.Close]. It is for what else an embedder keeps in Config.State, and is never called without
-// that. Calls come one after the other, behind those that save streams. What fails, save tells by
-// itself; it is called again sooner then, after 1 s, 2 s, 4 s and so on. remove ends that: the context
-// of a call under way ends, and the call has ended when remove returns. It may be called again.
+// OnSave has the host call save at each save of state: every Config.StateInterval, by [Host.SaveState], and
+// by [Host.Close]. It is for programs that keep more in Config.State. Without Config.State save is never
+// called. Calls come one after the other, behind the save of streams. The host does not log the error of
+// save; it calls save again sooner then, after 1 s, 2 s, 4 s and so on.
+//
+// remove ends the calls. It ends the context of a call under way, and waits for that call. It may be
+// called again.
 //
 // save must return soon after its context has ended, which it does after 1 min at most: until it returns
 // nothing else is saved. It must call neither remove nor [Host.SaveState], which would wait for it for ever.

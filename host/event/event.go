@@ -209,9 +209,9 @@ type TickCompleted struct {
 	Failed int `json:"failed"`
 }
 
-// TaskCompleted tells that a task ended which had been admitted, once for each: that it
-// ran, or that it left its place in the queue without, as it was cancelled, dropped or too
-// late. A task that was refused has no event; its caller knows at once.
+// TaskCompleted tells that a task has ended. Each task that took a place in the queue has one
+// such event, whether it ran, or left the queue because it was cancelled, dropped or too
+// late. A task that was refused at once has none.
 type TaskCompleted struct {
 	Plugin    string `json:"plugin,omitempty"`
 	Transform string `json:"transform"`
