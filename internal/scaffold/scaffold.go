@@ -159,17 +159,19 @@ func (o Options) goMod(requires module.Version) ([]byte, error) {
 	return f.Format()
 }
 
-// checkoutFault says why a folder is no checkout of [Module], or "".
+// checkoutFault says why a folder is no checkout of [Module], or "". It names the file in full, as a path that is
+// wrong is mostly relative to another folder than was meant.
 func checkoutFault(dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	file := filepath.Join(dir, "go.mod")
+	b, err := os.ReadFile(file)
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
 	if err != nil {
-		return "its go.mod: " + err.Error()
+		return file + ": " + err.Error()
 	}
 	if got := modfile.ModulePath(b); got != Module {
-		return fmt.Sprintf("its module is %q", got)
+		return fmt.Sprintf("%s is of the module %q", file, got)
 	}
 	return ""
 }

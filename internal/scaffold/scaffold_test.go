@@ -205,8 +205,8 @@ func TestGoMod(t *testing.T) {
 		"commit":      {version: "f1e2eb6", err: `"f1e2eb6" is no version of github.com/resonhost/resonhost that a go.mod can require`},
 		"dirty":       {version: "v1.2.3+dirty", err: `"v1.2.3+dirty" is no version of github.com/resonhost/resonhost that a go.mod can require`},
 		"major":       {version: "v2.0.0", err: `"v2.0.0" is no version of github.com/resonhost/resonhost that a go.mod can require`},
-		"no checkout": {replace: other, err: `replace: must be a checkout of github.com/resonhost/resonhost: its module is "example.com/other"`},
-		"nowhere":     {replace: filepath.Join(other, "nowhere"), err: "replace: must be a checkout of github.com/resonhost/resonhost: its go.mod: no such file or directory"},
+		"no checkout": {replace: other, err: "replace: must be a checkout of github.com/resonhost/resonhost: " + filepath.Join(other, "go.mod") + ` is of the module "example.com/other"`},
+		"nowhere":     {replace: filepath.Join(other, "nowhere"), err: "replace: must be a checkout of github.com/resonhost/resonhost: " + filepath.Join(other, "nowhere", "go.mod") + ": no such file or directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "project")
