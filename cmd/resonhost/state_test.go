@@ -254,3 +254,75 @@ func TestStateKinds(t *testing.T) {
 		}
 	}
 }
+
+// TestImportBounds imports keys of streams as long as a host takes them and longer, and a line that is longer than
+// any record.
+func TestImportBounds(t *testing.T) {
+	stream := func(bytes int) string {
+		return fmt.Sprintf(`{"kind":"stream","transform":"t","name":%q,"format":0,"changed_ms":0,"data":""}`+"\n", strings.Repeat("n", bytes))
+	}
+	network := fmt.Sprintf(`{"kind":"network","name":%q,"format":0,"changed_ms":0,"data":""}`+"\n", strings.Repeat("n", 257))
+	store := state.NewMemory()
+	var told strings.Builder
+	err := newOptions().importState(t.Context(), stdio{in: strings.NewReader(stream(256) + stream(257) + network), err: &told}, store)
+	if want := "1 line not imported; mend and import what is told above"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if want := "resonhost: line 2: name: must have at most 256 bytes for a stream, has 257\nresonhost: 2 records saved\n"; told.String() != want {
+		t.Errorf("told %s, want %s", told.String(), want)
+	}
+	if n := statetest.Records(t, store); n != 2 {
+		t.Errorf("%d records are saved", n)
+	}
+
+	told.Reset()
+	store = state.NewMemory()
+	long := strings.Repeat("x", statejson.MaxLine+1) + "\n"
+	err = newOptions().importState(t.Context(), stdio{in: strings.NewReader(stream(1) + "\n" + long + stream(2)), err: &told}, store)
+	if want := fmt.Sprintf("line 3: is longer than %d bytes, and nothing from it on is saved; import what follows with tail -n +4", statejson.MaxLine); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if want := "resonhost: 1 record saved\n"; told.String() != want || statetest.Records(t, store) != 1 {
+		t.Errorf("told %s, want %s", told.String(), want)
+	}
+}
+
+// TestStateInUseByHost has commands for a store that a host has: they say what to do.
+func TestStateInUseByHost(t *testing.T) {
+	dir, server := t.TempDir(), redistest.Start(t)
+	d := startRun(t, "--mode", "inline", "--state-dir", dir)
+	r := startRun(t, "--mode", "inline", "--state-url", "redis://"+server.Addr)
+	for _, where := range [][]string{{"--state-dir", dir}, {"--state-url", "redis://" + server.Addr}} {
+		for _, verb := range [][]string{{"ls"}, {"import"}, {"rm", "job", "j"}} {
+			var out, log strings.Builder
+			code := run(t.Context(), append(append([]string{"resonhost", "state"}, verb...), where...), strings.NewReader(""), &out, &log)
+			if want := ": store is in use by process " + fmt.Sprint(os.Getpid()) + " on "; code != api.ExitFailed || !strings.Contains(log.String(), where[1]+want) ||
+				!strings.HasSuffix(log.String(), "; end that process, or have its host save with resonhost state save --url URL\n") || out.Len() > 0 {
+				t.Errorf("%s %s: exit code %d, %s%s", verb[0], where[1], code, out.String(), log.String())
+			}
+		}
+	}
+	d.rest(t)
+	r.rest(t)
+}
+
+// TestLongNames lists a name that is wider than its column: the table has its beginning, and JSON all of it.
+func TestLongNames(t *testing.T) {
+	dir, name := t.TempDir(), strings.Repeat("n", 200)
+	var out, log strings.Builder
+	line := fmt.Sprintf(`{"kind":"job","name":%q,"format":0,"changed_ms":0,"data":""}`, name)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"import"}, ""},
+		{[]string{"ls"}, "KIND  TENANT  TRANSFORM  NAME" + strings.Repeat(" ", maxNameColumns-4) + "  FORMAT  CHANGED               BYTES\n" +
+			"job   -       -          " + strings.Repeat("n", maxNameColumns-1) + "…  0       1970-01-01T00:00:00Z  0\n"},
+		{[]string{"ls", "--json"}, fmt.Sprintf(`{"kind":"job","name":%q,"format":0,"changed_ms":0,"size":0}`+"\n", name)},
+	} {
+		out.Reset()
+		if code := run(t.Context(), append(append([]string{"resonhost", "state"}, c.args...), "--state-dir", dir), strings.NewReader(line), &out, &log); code != api.ExitOK || out.String() != c.want {
+			t.Errorf("%v: exit code %d, %q, want %q; %s", c.args, code, out.String(), c.want, log.String())
+		}
+	}
+}
