@@ -165,7 +165,7 @@ func (k *Keeper) look(ctx context.Context) error {
 	}
 	tenant, prefix := k.cfg.Tenant, k.cfg.Name+"/"
 	err := k.cfg.Store.List(ctx, state.Filter{Kind: state.KindNetwork, Tenant: &tenant, Prefix: prefix}, func(r state.Record) error {
-		k.found(r.Key.Name)
+		k.found(&r)
 		return nil
 	})
 	k.spare(k.saved)
@@ -173,13 +173,16 @@ func (k *Keeper) look(ctx context.Context) error {
 	return err
 }
 
-// found takes note of a record that is stored.
-func (k *Keeper) found(name string) {
-	rest, ok := strings.CutPrefix(name, k.cfg.Name+"/")
+// found takes note of a record that is stored. One that cannot be read is not to be deleted: it may be of another
+// network, under a key with a flipped bit.
+func (k *Keeper) found(r *state.Record) {
+	rest, ok := strings.CutPrefix(r.Key.Name, k.cfg.Name+"/")
 	if !ok {
 		return // the head, or something stored under no key at all
 	}
-	k.strays[name] = true
+	if r.Err == nil {
+		k.strays[r.Key.Name] = true
+	}
 	number, _, _ := strings.Cut(rest, "/")
 	if n, err := strconv.ParseUint(number, 10, 63); err == nil {
 		k.generation = max(k.generation, n)
@@ -215,7 +218,7 @@ func Keepers(ctx context.Context, cfg KeeperConfig) (list []*Keeper, damaged int
 		if r.Key.Name == name {
 			heads[state.Key{Tenant: r.Key.Tenant, Name: name}] = true
 		}
-		k.found(r.Key.Name)
+		k.found(&r)
 		return nil
 	})
 	if err == nil {
