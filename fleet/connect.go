@@ -40,6 +40,8 @@ func (f *Fleet) connect(ctx context.Context) error {
 	o.IgnoreAuthErrorAbort = true
 	// What cannot be sent at once is an error, and sent again by who sent it: held back it would come late.
 	o.ReconnectBufSize = -1
+	// A reader of events that may not subscribe is told so.
+	o.PermissionErrOnSubscribe = true
 	o.TLSConfig, o.Secure = f.cfg.TLS, f.cfg.TLS != nil
 	f.handle(&o)
 	switch {

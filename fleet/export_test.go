@@ -3,6 +3,8 @@ package fleet
 import (
 	"context"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Decoders of what anybody may have stored.
@@ -10,6 +12,12 @@ var (
 	ParseWanted = parseWanted
 	ParseHost   = parseHost
 )
+
+// ParseEvent reads an event of the default fleet that came on its subject.
+func ParseEvent(kind string, text []byte) (HostEvent, error) {
+	f := &Fleet{names: newNames(DefaultFleet)}
+	return f.parseEvent(&nats.Msg{Subject: f.names.event(kind), Data: text})
+}
 
 // Encode returns the stored form.
 func (w *Wanted) Encode() ([]byte, error) { return w.encode() }

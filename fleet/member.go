@@ -49,6 +49,7 @@ type Member struct {
 	news   chan struct{} // has something if the next sign of life is to be given at once
 
 	counts memberCounts
+	teller *teller // nil tells nothing
 
 	// What follows is the goroutine's that follows what is wanted, or Start's before that.
 	entries map[string]jetstream.KeyValueEntry // of the bucket of what is wanted; nil of one that cannot be read
@@ -86,6 +87,8 @@ type MemberStats struct {
 	BeatsFailed uint64
 	// ReadsFailed is how often it could not be read what the fleet wants, whether the host is drained, or which hosts there are.
 	ReadsFailed uint64
+	// EventsDropped is how many events did not get to the fleet: what waits has a bound, and none is sent while NATS is away.
+	EventsDropped uint64
 	// Behind is how many plugins are not as the fleet wants them, and Draining whether the host takes no frames.
 	Behind   int
 	Draining bool
@@ -98,8 +101,8 @@ func (m *Member) Stats() MemberStats {
 	return MemberStats{
 		Deployed: m.counts.deployed.Load(), Refused: m.counts.refused.Load(), Back: m.counts.back.Load(),
 		FetchedAgain: m.control.objects.again.Load(), Garbled: m.control.garbled.Load(), BeatsFailed: m.counts.beatsFailed.Load(),
-		ReadsFailed: m.counts.readsFailed.Load(),
-		Behind:      len(m.faults), Draining: m.worker.Draining(),
+		ReadsFailed: m.counts.readsFailed.Load(), EventsDropped: m.teller.dropped(),
+		Behind: len(m.faults), Draining: m.worker.Draining(),
 	}
 }
 
@@ -123,6 +126,9 @@ func (m *Member) Start(ctx context.Context) error {
 		return err
 	}
 	m.group.Go(m.live) // it is there while it compiles
+	if m.teller != nil {
+		m.group.Go(m.tell)
+	}
 	for _, e := range all {
 		m.entries[e.Key()] = e
 	}

@@ -14,13 +14,14 @@ var (
 	entriesBad    = desc("entries_refused_total", "Times that an entry of the fleet's buckets could not be read.")
 	beatsFailed   = desc("signs_failed_total", "Signs of life of this host that did not arrive.")
 	readsFailed   = desc("reads_failed_total", "Times that this host could not read what the fleet wants, whether it is drained, or which hosts there are.")
+	eventsDropped = desc("events_dropped_total", "Events of this host that did not get to its fleet.")
 	behind        = desc("plugins_behind", "Plugins that this host does not serve as the fleet wants them.")
 	draining      = desc("draining", "1 while this host is to take no frames.")
 )
 
 // Describe implements [prometheus.Collector].
 func (c *memberCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{releasesTotal, fetchedAgain, entriesBad, beatsFailed, readsFailed, behind, draining} {
+	for _, d := range []*prometheus.Desc{releasesTotal, fetchedAgain, entriesBad, beatsFailed, readsFailed, eventsDropped, behind, draining} {
 		ch <- d
 	}
 }
@@ -38,6 +39,7 @@ func (c *memberCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(entriesBad, s.Garbled)
 	counter(beatsFailed, s.BeatsFailed)
 	counter(readsFailed, s.ReadsFailed)
+	counter(eventsDropped, s.EventsDropped)
 	ch <- prometheus.MustNewConstMetric(behind, prometheus.GaugeValue, float64(s.Behind))
 	drains := 0.0
 	if s.Draining {

@@ -85,6 +85,9 @@ func (n *names) note(letter, delivery string) string {
 	return n.prefix + "note." + letter + "." + delivery
 }
 
+// event is the subject of events of a kind, and of all with ">".
+func (n *names) event(kind string) string { return n.prefix + "event." + kind }
+
 // call is the subject of frames that are answered at once, or not at all.
 func (n *names) call() string { return n.prefix + "call" }
 

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/resonhost/resonhost/fleet"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/natstest"
 )
@@ -41,7 +43,7 @@ func TestRoles(t *testing.T) {
 	}
 	url := natstest.Start(t, func(o *server.Options) { o.Users = file.Users }).URL()
 	as := func(user, name string) fleet.Config { return small(asUser(t, file, user, url), name) }
-	joinAs(t, as("host", "a"), func(*host.Config) {})
+	_, bus := telling(t, as("host", "a"))
 	submitter, viewer, operator := open(t, as("submitter", "")), open(t, as("viewer", "")), open(t, as("operator", ""))
 
 	s := submit(t, submitter, "")
@@ -89,6 +91,14 @@ func TestRoles(t *testing.T) {
 	}
 	if _, err := view.Queue(t.Context()); err != nil {
 		t.Error(err)
+	}
+	reader := events(t, viewer)
+	bus.Publish(event.Broadcast{Topic: "news"})
+	if e := next(t, reader); e.Type != "broadcast.v1" {
+		t.Errorf("%+v", e)
+	}
+	if _, err := events(t, submitter).Next(t.Context()); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("who may submit reads events: %v", err)
 	}
 	if err := view.Drain(t.Context(), "a", true); err == nil {
 		t.Error("who may look drains a host")

@@ -16,6 +16,7 @@ import (
 	"github.com/resonhost/resonhost/fleet/embedded"
 	"github.com/resonhost/resonhost/fleet/fleetlines"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/filewatch"
 	"github.com/resonhost/resonhost/internal/spell"
 	"github.com/resonhost/resonhost/internal/value"
@@ -215,13 +216,14 @@ func (f *fleetOptions) reach(ctx context.Context, log *slog.Logger) (_ *member, 
 	return m, nil
 }
 
-// add has the host be of the fleet. It does no tasks of it before start.
-func (m *member) add(h *host.Host, o fleet.WorkerOptions) {
+// add has the host be of the fleet, and the fleet told of events. The host does no tasks of it before start.
+func (m *member) add(h *host.Host, events *event.Bus, o fleet.WorkerOptions) {
 	if m == nil {
 		return
 	}
 	m.worker = m.fleet.NewWorker(h, o)
 	m.member = m.control.NewMember(h, m.worker)
+	m.member.Tell(events)
 }
 
 // start has the host serve what the fleet wants, and do tasks of the fleet.

@@ -20,11 +20,11 @@ import (
 )
 
 // fleetVerbs are what a fleet can be asked to do.
-var fleetVerbs = []string{"push", "rollback", "rm", "ls", "top", "drain"}
+var fleetVerbs = []string{"push", "rollback", "rm", "ls", "top", "events", "drain"}
 
 // fleetFlagsOf says which of them a flag is for.
 var fleetFlagsOf = map[string][]string{
-	"share": {"push"}, "watch": {"push"}, "max-errors": {"push"}, "detach": {"push", "drain"}, "undo": {"drain"}, "once": {"top"},
+	"share": {"push"}, "watch": {"push"}, "max-errors": {"push"}, "detach": {"push", "drain"}, "undo": {"drain"}, "once": {"top"}, "kinds": {"events"},
 }
 
 // fleetPoll is how often a command looks how far the fleet is.
@@ -34,6 +34,7 @@ const fleetPoll = 200 * time.Millisecond
 type fleetCommands struct {
 	push               fleet.PushOptions
 	detach, undo, once bool
+	kinds              string
 }
 
 func fleetCommand(std stdio) *cli.Command {
@@ -46,11 +47,12 @@ func fleetCommand(std stdio) *cli.Command {
 		{"detach", "do not wait for the end; of push and drain", "", value.Toggle{P: &f.detach}},
 		{"undo", "have the host take frames again; of drain", "", value.Toggle{P: &f.undo}},
 		{"once", "print one view, and end; of top", "", value.Toggle{P: &f.once}},
+		{"kinds", "print events of the `KINDS` alone, with commas, such as plugin.changed,state.outage; of events", "all that hosts tell", value.Text(&f.kinds)},
 	}
 	return &cli.Command{
 		Name:      "fleet",
 		Usage:     "say what the hosts of a fleet do, and change what they serve",
-		UsageText: "resonhost fleet push FILE --nats URL [options]\nresonhost fleet rollback|rm|drain NAME --nats URL [options]\nresonhost fleet ls|top --nats URL [options]",
+		UsageText: "resonhost fleet push FILE --nats URL [options]\nresonhost fleet rollback|rm|drain NAME --nats URL [options]\nresonhost fleet ls|top|events --nats URL [options]",
 		Description: "   push      have all hosts serve the plugin of FILE, NAME.wasm, and what lies beside it: a share\n" +
 			"             of them at a time; a host that refuses it, or sees too many faults, stops the\n" +
 			"             roll-out, and those that have it go back\n" +
@@ -60,6 +62,8 @@ func fleetCommand(std stdio) *cli.Command {
 			"             serve it do so until they end\n" +
 			"   ls        list the hosts, what they do, and the plugins that were pushed\n" +
 			"   top       show live what the hosts do\n" +
+			"   events    print what happens in the hosts from now on: versions that come and go, a store of\n" +
+			"             states that is away and back; --json prints JSON lines\n" +
 			"   drain     have the host NAME take no frames and no calls of the fleet, until --undo; it ends\n" +
 			"             those that it has\n\n" +
 			"A roll-out goes on if this command ends.\n\n" + exitCodes,
@@ -104,6 +108,10 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 	if err := o.given.only("fleet", verb, fleetFlagsOf); err != nil {
 		return err
 	}
+	kinds, err := f.eventKinds()
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	o.fleet.MustExist = true // it has no say in how a fleet is stored
 	conn, err := o.fleet.open(ctx, log)
@@ -115,7 +123,7 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 	if err != nil {
 		return err
 	}
-	c := &fleetClient{control: control, eye: fleetEye{control: control, name: conn.Name()}, json: o.json, std: std, opts: f}
+	c := &fleetClient{fleet: conn, control: control, eye: fleetEye{control: control, name: conn.Name()}, json: o.json, std: std, opts: f}
 	switch verb {
 	case "push":
 		err = c.push(ctx, rest[0])
@@ -127,6 +135,8 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 		err = c.drain(ctx, rest[0])
 	case "top":
 		err = c.top(ctx)
+	case "events":
+		err = c.events(ctx, kinds)
 	default:
 		err = c.ls(ctx)
 	}
@@ -138,6 +148,7 @@ func (o *options) commandFleet(ctx context.Context, std stdio, args []string, f 
 
 // fleetClient does the commands of a fleet.
 type fleetClient struct {
+	fleet   *fleet.Fleet
 	control *fleet.Control
 	eye     fleetEye
 	json    bool
@@ -287,6 +298,9 @@ func (c *fleetClient) near(ctx context.Context, plugin string, err error) error 
 	all, failed := c.control.Plugins(ctx)
 	if failed != nil {
 		return err // which says enough
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("%w: nothing was pushed to it", err)
 	}
 	names := make([]string, len(all))
 	for i, w := range all {

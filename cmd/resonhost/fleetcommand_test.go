@@ -109,10 +109,11 @@ func TestFleetCommand(t *testing.T) {
 	}
 
 	for _, c := range []struct{ args, want string }{
-		{"x", "resonhost: fleet: there is no command \"x\"; there are push, rollback, rm, ls, top, drain\n"},
+		{"x", "resonhost: fleet: there is no command \"x\"; there are push, rollback, rm, ls, top, events, drain\n"},
 		{"push", "resonhost: say which file: resonhost fleet push FILE\n"},
 		{"drain", "resonhost: say which host: resonhost fleet drain NAME\n"},
 		{"rm", "resonhost: say which plugin: resonhost fleet rm NAME\n"},
+		{"events --kinds plugin.change", "resonhost: --kinds: \"plugin.change\" is no kind of events; did you mean \"plugin.changed\"\\?\n"},
 		{"ls --once", "resonhost: --once: is for fleet top\n"},
 		{"rm --detach swap", "resonhost: --detach: is for fleet push and drain\n"},
 		{"push x.go", "resonhost: x.go: must end in .wasm, or .*\n"},

@@ -129,7 +129,7 @@ func (o *options) run(ctx context.Context, std stdio) (err error) {
 		}
 		return err
 	}
-	member.add(h, work)
+	member.add(h, o.host.Events, work)
 	f := &front{log: log, traces: traces, keeper: keeper, trail: trail, manager: manager, asked: asked, member: member}
 	return f.serve(ctx, o, listener, h)
 }

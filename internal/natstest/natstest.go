@@ -78,6 +78,9 @@ func (s *Server) Stop() {
 // URL is where the server listens.
 func (s *Server) URL() string { return s.s.ClientURL() }
 
+// Interest is how many subscriptions receive what is published on a subject.
+func (s *Server) Interest(subject string) int { return s.s.GlobalAccount().Interest(subject) }
+
 // Monitor is the address at which the server answers for its health. It has one if an option says so.
 func (s *Server) Monitor() string { return s.s.MonitorAddr().String() }
 
