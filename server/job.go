@@ -95,7 +95,7 @@ func (s *Server) jobRoutes() []Route {
 			Query: []Parameter{{Name: removeField, Description: "Whether the job is forgotten, too, with its results.", Values: flags}},
 			Doc: Operation{
 				ID: "cancelJob", Summary: "cancels a job", Path: id, Headers: []Parameter{jobTenant},
-				Response: oneJob, Errors: []host.Kind{host.KindInvalidArgument, host.KindHost, api.KindUnknownJob},
+				Response: oneJob, Errors: []host.Kind{host.KindInvalidArgument, host.KindStateUnavailable, host.KindHost, api.KindUnknownJob},
 			},
 		},
 	}
@@ -123,7 +123,7 @@ func (s *Server) submitRoute() Route {
 			Sends: []Header{{Name: "Location", Description: "The path of the job.", Always: true}, appliedHeader},
 			Errors: []host.Kind{
 				host.KindInvalidArgument, host.KindUnknownTransform, host.KindQueueFull, host.KindTimeout, host.KindUnavailable,
-				host.KindHost, api.KindUnsupportedMediaType,
+				host.KindStateUnavailable, host.KindHost, api.KindUnsupportedMediaType,
 			},
 		},
 	}
@@ -437,7 +437,7 @@ func (s *Server) failJob(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	s.log.ErrorContext(r.Context(), "a job failed", "job", r.PathValue("id"), "error", err)
-	writeProblem(w, problem(host.KindHost, "", "the job could not be read or changed; the server has logged why"))
+	writeProblem(w, problem(jobs.StoreKind(err), "", "the job could not be read or changed; the server has logged why"))
 }
 
 // Close ends the jobs: it takes no further one, and waits for those that there are. When ctx ends

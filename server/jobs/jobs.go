@@ -230,7 +230,7 @@ type Spec struct {
 func (m *Manager) MaxInput() int64 { return m.opts.MaxBytes / 8 }
 
 // Submit takes a job, whose tasks will be done in its turn. The error is a [*host.Error]: there is
-// no such transform, no room for the job, or the manager is closed.
+// no such transform, no room for the job, the store does not take it, or the manager is closed.
 func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
 	if _, err := m.host.Lookup(s.Transform); err != nil {
 		return api.Job{}, err
@@ -247,8 +247,9 @@ func (m *Manager) Submit(ctx context.Context, s Spec) (api.Job, error) {
 	record := j.record
 	if err := m.opts.Store.Put(ctx, record); err != nil {
 		m.log.Error("a job could not be stored", "job", record.Job.ID, "error", err)
-		m.abandon(j, errStore)
-		return api.Job{}, &host.Error{Kind: host.KindHost, Transform: s.Transform, Err: err, Message: errStore.Error()}
+		refused := storeError(s.Transform, err)
+		m.abandon(j, refused)
+		return api.Job{}, refused
 	}
 	m.mu.Lock()
 	if m.closed { // meanwhile

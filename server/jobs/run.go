@@ -361,7 +361,7 @@ func (m *Manager) told(j *job, err error) error {
 		return err
 	}
 	m.log.Error("a job could not be stored", "job", j.record.Job.ID, "error", err)
-	return errStore
+	return storeError(j.record.Job.Transform, err)
 }
 
 // lastLine is the line of results that says why there are no more.

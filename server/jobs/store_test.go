@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/server/jobs"
+	"github.com/resonhost/resonhost/state"
 )
 
 // store is one that heeds contexts, as one on disk or of a database does, and that can be held up and
@@ -109,7 +111,9 @@ func TestCancelWhileStored(t *testing.T) {
 // TestSubmitFails has the store fail, or the manager close, while Submit waits for the store. Who waits
 // for the job is told, and nothing is left.
 func TestSubmitFails(t *testing.T) {
-	for name, fail := range map[string]error{"closed": nil, "store": errors.New("user resonhost: no password")} {
+	for name, fail := range map[string]error{
+		"closed": nil, "store": errors.New("user resonhost: no password"), "away": fmt.Errorf("no password: %w", state.ErrUnavailable),
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := held(api.JobQueued)
@@ -125,9 +129,12 @@ func TestSubmitFails(t *testing.T) {
 				go func() { waited <- b.wait(ann, id) }()
 				synctest.Wait()
 				want := host.KindHost
-				if fail == nil {
+				switch {
+				case fail == nil:
 					want = host.KindUnavailable
 					b.Close(t.Context())
+				case errors.Is(fail, state.ErrUnavailable):
+					want = host.KindStateUnavailable
 				}
 				close(s.leave)
 				if err := <-submitted; host.KindOf(err) != want || strings.Contains(err.Error(), "password") {
