@@ -18,6 +18,7 @@ type Plugin struct {
 	Paused     bool              `json:"paused" doc:"Whether an operator has it refuse tasks."`
 	Suspended  bool              `json:"suspended" doc:"Whether it rests, for having failed in a row."`
 	Deploying  bool              `json:"deploying,omitempty" doc:"Whether a version of it is being loaded; left out if none is."`
+	Unsaved    bool              `json:"unsaved,omitempty" doc:"Whether what was decided about it, such as a pause, waits to be stored, as the store of states is away or slow. The host goes on by it, and stores it once the store is back; a host that ends before forgets it. Left out if nothing waits."`
 	Mismatch   string            `json:"mismatch,omitempty" doc:"The last task that the interpreter answered differently; left out without one."`
 	Since      time.Time         `json:"since,omitzero" doc:"When the version that serves began to. A restart keeps the time, if the cache directory does."`
 	By         host.DeployResult `json:"by,omitempty" doc:"What had it do so."`

@@ -223,6 +223,18 @@ func (d *decisions) failed(err error) error {
 	return fmt.Errorf("%w: %w", errDeferred, err)
 }
 
+// mark says of each plugin whether what was decided about it waits to be saved.
+func (d *decisions) mark(list []Plugin) {
+	if d == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range list {
+		list[i].Unsaved = d.unsaved[list[i].Source]
+	}
+}
+
 // waiting returns how many decisions are not saved, and for how long that has failed.
 func (d *decisions) waiting() (n int, since time.Time) {
 	if d == nil {

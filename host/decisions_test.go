@@ -346,6 +346,17 @@ func TestDecisionsWait(t *testing.T) {
 			t.Errorf("not told that it is not kept:\n%s", log.String())
 		}
 	}
+	unsaved := func() (n int) {
+		for _, p := range h.Plugins() {
+			if p.Unsaved {
+				n++
+			}
+		}
+		return n
+	}
+	if err := h.Pause(t.Context(), "swap"); err != nil || unsaved() != 2 { // again, and it still waits
+		t.Errorf("%d plugins are unsaved, error %v", unsaved(), err)
+	}
 	if st := h.Stats().State; st.Unsaved != 2 || st.UnsavedFor <= 0 {
 		t.Errorf("stats %+v", st)
 	}
@@ -360,6 +371,9 @@ func TestDecisionsWait(t *testing.T) {
 		if _, doc := decided(t, store, name); doc["paused"] != true {
 			t.Errorf("stored: %v", doc)
 		}
+	}
+	if n := unsaved(); n != 0 {
+		t.Errorf("%d plugins are unsaved", n)
 	}
 	if st := h.Stats().State; st.Unsaved != 0 || st.UnsavedFor != 0 {
 		t.Errorf("stats %+v", st)

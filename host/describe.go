@@ -33,6 +33,9 @@ type Plugin struct {
 	Previous string
 	// Deploying is whether a source of it is being loaded, which takes as long as it takes to compile.
 	Deploying bool
+	// Unsaved is whether what was decided about it, such as by [Host.Pause], is not in Config.State yet, since
+	// that failed or did not answer. The host goes on by it, and each save of the host tries it again.
+	Unsaved bool
 	// Canary does a share of the tasks; nil without one.
 	Canary *Canary
 	// Mismatch describes a task that the interpreter answered differently, see VerifySample: the

@@ -238,6 +238,9 @@ func (ps *plugins) describe() (list []Plugin) {
 		}
 	}
 	slices.SortFunc(list[served:], func(a, b Plugin) int { return strings.Compare(a.Source, b.Source) })
+	if ps.records != nil {
+		ps.records.decisions.mark(list)
+	}
 	return list
 }
 

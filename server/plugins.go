@@ -24,7 +24,7 @@ func (s *Server) plugins() []api.Plugin {
 	for _, p := range s.host.Plugins() {
 		out := api.Plugin{
 			Name: p.Name, Version: p.Version, Hash: p.Hash, Kind: p.Kind, Source: p.Source, Transforms: []api.Transform{},
-			Paused: p.Paused, Suspended: suspended[p.Source], Deploying: p.Deploying, Previous: p.Previous, Mismatch: p.Mismatch,
+			Paused: p.Paused, Suspended: suspended[p.Source], Deploying: p.Deploying, Unsaved: p.Unsaved, Previous: p.Previous, Mismatch: p.Mismatch,
 			Since: p.Since, By: p.By,
 		}
 		for _, t := range p.Transforms {

@@ -91,6 +91,9 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	if err := host.ask(ctx, http.MethodPost, at, &changed); err != nil {
 		return err
 	}
+	if p := changed.Plugin; p != nil && p.Unsaved {
+		fmt.Fprintf(std.err, "resonhost: warning: %s: %s; if the host ends before, its next start does not know of it\n", printable(named(p)), notStored)
+	}
 	if o.json {
 		return terminal.Encode(std.out, changed)
 	}
@@ -99,6 +102,9 @@ func (o *options) plugins(ctx context.Context, std stdio, args []string, rule st
 	}
 	return nil
 }
+
+// notStored is what is told of a plugin that has changed while the store of states was away.
+const notStored = "this is done, and not stored, as the store of states is away or slow; the host keeps it in memory, and stores it once the store is back"
 
 // stateRuleFlag is of a single rollback. The environment has the rule of plugins, by the same
 // name.
@@ -135,6 +141,9 @@ func doing(p *api.Plugin) string {
 	}
 	if c := p.Canary; c != nil {
 		words = append(words, fmt.Sprintf("canary %s at %.3g %%", c.Version, 100*c.Share))
+	}
+	if p.Unsaved {
+		words = append(words, "not stored yet")
 	}
 	if p.Deploying {
 		words = append(words, "loading a version")

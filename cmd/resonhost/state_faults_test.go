@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/api"
+	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/redistest"
 )
 
@@ -180,6 +181,44 @@ func TestRedisFailsOver(t *testing.T) {
 		master.Kill()
 	}, func() {}) // Sentinel mends it
 	goesOn(t, d, want, args)
+}
+
+// TestDecisionWhileAway has an operator decide while Redis is away. The host does it, and says that it is not stored, until it is; and
+// takes no job, to be sent again later.
+func TestDecisionWhileAway(t *testing.T) {
+	server := redistest.Start(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "swap.wasm"), guesttest.Swap(t, guesttest.Version{Tag: "v1"}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startRun(t, "--plugins", dir, "--state-url", "redis://"+server.Addr+"?timeout=1s", "--state-interval", "100ms")
+	d.awaitMetric(t, `resonhost_plugin_info\{.*plugin="swap".*\} 1`)
+	d.awaitMetric(t, `resonhost_state_unsaved 0`)
+	url := "--url=http://" + d.addr
+	plugins := func(want, warned string, args ...string) {
+		t.Helper()
+		stdout, stderr, code := command(t, append([]string{"plugins", url}, args...)...)
+		if code != api.ExitOK || !strings.Contains(stdout, want) || !strings.HasPrefix(stderr, warned) || warned == "" && stderr != "" {
+			t.Errorf("plugins %q: code %d, %s%s", args, code, stdout, stderr)
+		}
+	}
+	server.Kill()
+	const warning = "resonhost: warning: swap: this is done, and not stored, as the store of states is away"
+	plugins("swap v1 paused, not stored yet\n", warning, "pause", "swap")
+	plugins(`"unsaved":true`, warning, "pause", "swap", "--json")
+	plugins("paused, not stored yet", "", "ls")
+	resp, err := http.Post("http://"+d.addr+"/v1/jobs", "application/json", strings.NewReader(`{"transform": "swap", "input": "x"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := read(t, resp); code != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, `"state_unavailable"`) {
+		t.Errorf("%d, %v, %s", code, resp.Header, body)
+	}
+	server.Restart()
+	d.awaitMetric(t, `resonhost_state_unsaved 0`)
+	plugins("  paused  ", "", "ls")
+	plugins("swap v1 serving\n", "", "resume", "swap")
+	d.rest(t)
 }
 
 // TestRedisIsAway has a host start while tasks of a stored stream cannot be done, and others can.
