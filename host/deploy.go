@@ -106,7 +106,7 @@ func (ps *plugins) publish(ctx context.Context, p *plugin, v *version, d deploym
 func (ps *plugins) publishNext(p *plugin, v *version, d deployment) (_ DeployResult, _ event.Change, _ retired, replaced withdrawal, err error) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if ps.is(stateClosing) {
+	if ps.is(stageClosing) {
 		return "", "", retired{}, replaced, ErrClosed
 	}
 	if err := ps.clashLocked(p, v, d.replaces); err != nil {

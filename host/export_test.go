@@ -4,11 +4,11 @@ package host
 func (h *Host) Interrupted() bool { return h.life.ctx.Err() != nil }
 
 // Closing reports whether Close has begun.
-func (h *Host) Closing() bool { return h.life.is(stateClosing) }
+func (h *Host) Closing() bool { return h.life.is(stageClosing) }
 
 // Starting reports whether Start is under way.
 func (h *Host) Starting() bool {
-	return h.life.is(stateStarting)
+	return h.life.is(stageStarting)
 }
 
 // SaveStateSoon has what has changed saved as at the end of an interval.

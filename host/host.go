@@ -170,7 +170,7 @@ func (h *Host) Lookup(transform string) (Transform, error) {
 // could not, of which Hash is "". There are none before [Host.Start] and after
 // [Host.Close].
 func (h *Host) Plugins() []Plugin {
-	if !h.life.is(stateStarted) {
+	if !h.life.is(stageStarted) {
 		return nil
 	}
 	return h.plugins.describe()
@@ -200,7 +200,7 @@ func (h *Host) SaveState(ctx context.Context) error {
 	switch {
 	case h.runner.keeper == nil:
 		return ErrNoState
-	case h.life.is(stateClosing):
+	case h.life.is(stageClosing):
 		return ErrClosed
 	}
 	return h.runner.keeper.Save(ctx)
@@ -238,13 +238,13 @@ func (h *Host) Close(ctx context.Context) error {
 	h.runner.sched.Close()
 	before := h.life.close()
 	switch before {
-	case stateCreated:
+	case stageCreated:
 		close(h.loaded) // there will be no Start
-	case stateStarting:
+	case stageStarting:
 		h.life.cancel(ErrClosed) // no task runs yet, and nobody waits for plugins
 	}
 	h.life.end()
-	if before != stateClosing {
+	if before != stageClosing {
 		go h.finish()
 	}
 	var errs []error
@@ -257,7 +257,7 @@ func (h *Host) Close(ctx context.Context) error {
 		}
 		<-h.closed
 	}
-	if before != stateClosing {
+	if before != stageClosing {
 		errs = append(errs, h.err)
 	}
 	return errors.Join(errs...)

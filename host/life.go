@@ -25,10 +25,10 @@ type life struct {
 type stage int
 
 const (
-	stateCreated stage = iota
-	stateStarting
-	stateStarted
-	stateClosing
+	stageCreated stage = iota
+	stageStarting
+	stageStarted
+	stageClosing
 )
 
 func newLife() *life {
@@ -50,10 +50,10 @@ func (l *life) start() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch l.stage {
-	case stateCreated:
-		l.stage = stateStarting
+	case stageCreated:
+		l.stage = stageStarting
 		return nil
-	case stateClosing:
+	case stageClosing:
 		return ErrClosed
 	}
 	return ErrStarted
@@ -63,10 +63,10 @@ func (l *life) start() error {
 func (l *life) started() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.stage != stateStarting {
+	if l.stage != stageStarting {
 		return false
 	}
-	l.stage = stateStarted
+	l.stage = stageStarted
 	return true
 }
 
@@ -74,7 +74,7 @@ func (l *life) started() bool {
 func (l *life) close() (before stage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before, l.stage = l.stage, stateClosing
+	before, l.stage = l.stage, stageClosing
 	return before
 }
 
@@ -84,7 +84,7 @@ func (l *life) join(group *sync.WaitGroup, far stage) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.stage == stateClosing:
+	case l.stage == stageClosing:
 		return ErrClosed
 	case l.stage < far:
 		return ErrNotStarted

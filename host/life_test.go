@@ -12,21 +12,21 @@ func TestLife(t *testing.T) {
 	if err := l.start(); err != nil {
 		t.Fatal(err)
 	}
-	if before := l.close(); before != stateStarting {
-		t.Errorf("closed from state %d, want %d", before, stateStarting)
+	if before := l.close(); before != stageStarting {
+		t.Errorf("closed from state %d, want %d", before, stageStarting)
 	}
-	if l.started() || !l.is(stateClosing) {
+	if l.started() || !l.is(stageClosing) {
 		t.Error("the start has ended after the close has begun")
 	}
 	var group sync.WaitGroup
-	if err := l.join(&group, stateCreated); !errors.Is(err, ErrClosed) {
+	if err := l.join(&group, stageCreated); !errors.Is(err, ErrClosed) {
 		t.Errorf("err %v, want ErrClosed", err)
 	}
 	if err := l.start(); !errors.Is(err, ErrClosed) {
 		t.Errorf("start after close: err %v, want ErrClosed", err)
 	}
 	l = newLife()
-	if err := l.join(&group, stateStarted); !errors.Is(err, ErrNotStarted) {
+	if err := l.join(&group, stageStarted); !errors.Is(err, ErrNotStarted) {
 		t.Errorf("err %v, want ErrNotStarted", err)
 	}
 	if err := l.start(); err != nil || !l.started() {

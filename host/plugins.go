@@ -64,7 +64,7 @@ func newPlugins(cfg *Config, r *runner) *plugins {
 
 // transact begins what changes plugins: it ends when the host does, which waits for it.
 func (ps *plugins) transact(ctx context.Context) (_ context.Context, done func(), err error) {
-	if err := ps.join(&ps.deploys, stateStarted); err != nil {
+	if err := ps.join(&ps.deploys, stageStarted); err != nil {
 		return nil, nil, err
 	}
 	if ps.cfg.Mode == ModeInline {

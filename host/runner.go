@@ -71,7 +71,7 @@ func pooled[T any](pool *sync.Pool) *T {
 func (r *runner) lookup(name string, n int) (*transform, *Error) {
 	names := r.names.Load()
 	if names == nil {
-		if r.is(stateClosing) {
+		if r.is(stageClosing) {
 			return nil, fail(KindUnavailable, name, ErrClosed)
 		}
 		return nil, fail(KindUnavailable, name, ErrNotStarted)

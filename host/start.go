@@ -342,7 +342,7 @@ func (s *startup) openNative(n Native) (candidate, error) {
 func (s *startup) serve(failed error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.is(stateClosing) {
+	if s.is(stageClosing) {
 		failed = ErrClosed // whatever else failed, failed for this
 	}
 	var serve []candidate

@@ -13,7 +13,7 @@ func (c *submitter) submit(ctx context.Context, name, key string, keyed bool, a 
 		}
 		return &Pending{done: r.over, finished: true, result: Result{Err: err}}
 	}
-	if r.join(&r.pending, stateCreated) != nil {
+	if r.join(&r.pending, stageCreated) != nil {
 		return refused(r.closedError(name))
 	}
 	o := pooled[offered](&r.offers)
