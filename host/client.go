@@ -23,8 +23,8 @@ func (c *Client) Run(ctx context.Context, transform string, input []byte) ([]byt
 	return c.run(ctx, transform, "", false, args{input: input})
 }
 
-// RunAppend is [Client.Run], but appends the output to dst, as append does: a caller who
-// uses a buffer again has no garbage of large outputs. With an error it returns nil, and
+// RunAppend is [Client.Run], but appends the output to dst, as append does. A caller who
+// passes the same buffer again makes no garbage. With an error it returns nil, and
 // what lies between dst's length and capacity may have changed.
 func (c *Client) RunAppend(ctx context.Context, transform string, dst, input []byte) ([]byte, error) {
 	return c.run(ctx, transform, "", false, args{input, dst})
@@ -35,8 +35,8 @@ func (c *Client) Submit(ctx context.Context, transform string, input []byte) *Pe
 	return c.submit(ctx, transform, "", false, args{input: input})
 }
 
-// SubmitAppend is to [Client.Submit] what [Client.RunAppend] is to Run. The host uses
-// dst until the task has ended.
+// SubmitAppend is [Client.Submit], but appends the output to dst, as [Client.RunAppend] does. The
+// host uses dst until the task has ended.
 func (c *Client) SubmitAppend(ctx context.Context, transform string, dst, input []byte) *Pending {
 	return c.submit(ctx, transform, "", false, args{input, dst})
 }
@@ -46,17 +46,17 @@ func (c *Client) RunBatch(ctx context.Context, transform string, inputs [][]byte
 	return c.runBatch(ctx, transform, make([]Result, len(inputs)), inputs)
 }
 
-// RunBatchInto is [Client.RunBatch], but uses memory again: that of results up to its
-// capacity, for as many results as there are inputs, and of each Output in there, also up
-// to its capacity. A caller who gives the results of one batch to the next has no garbage.
-// The Outputs must overlap neither one another nor the inputs, and nobody else may use any
-// of them until it returns. The Output of a task that fails is nil, its memory let go.
+// RunBatchInto is [Client.RunBatch], but uses the memory of results again, and of each Output in
+// it: both up to their capacities. It returns as many results as there are inputs. A caller who
+// passes the results of one batch to the next makes no garbage. The Outputs must overlap neither
+// one another nor the inputs, and nobody else may use any of them until RunBatchInto returns. The
+// Output of a task that fails is nil, and its memory is let go.
 func (c *Client) RunBatchInto(ctx context.Context, transform string, results []Result, inputs [][]byte) []Result {
 	return c.runBatch(ctx, transform, results, inputs)
 }
 
-// Stream is [Host.Stream] for the client. A tenant's streams are its own: another's of
-// the same key has another state. Of one tenant's clients all reach the same.
+// Stream is [Host.Stream] for the client. Each tenant has streams of its own: the same key of
+// another tenant has another state. All clients of one tenant reach the same streams.
 func (c *Client) Stream(key string) *Stream { return &Stream{c.submitter, key} }
 
 // Quiet returns a client like c whose tasks make no events, for those who submit many

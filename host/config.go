@@ -19,31 +19,30 @@ type Config struct {
 	// and the signatures NAME.wasm.minisig, NAME.test.ndjson.minisig, NAME.plugin.yaml.minisig,
 	// SHA256SUMS and SHA256SUMS.minisig are Source.Beside.
 	PluginDir string
-	// Watch has what changes in PluginDir change what serves, by [Host.Deploy]: a new or
-	// changed file is deployed once it has settled, and a plugin whose file has been gone
-	// for 2 s is unloaded. A file that was refused, or rolled back, is let be until it
-	// changes.
+	// Watch has the host follow PluginDir. A new or changed file is deployed once it has
+	// settled, as by [Host.Deploy]. A plugin whose file has been gone for 2 s is unloaded. A file
+	// that was refused, or rolled back, is not tried again until it changes.
 	Watch bool
 	// Settle is how long a file must have been unchanged; default 10 ms. Poll is how often
 	// the directory is looked at, whatever the file system tells; default 2 s.
 	Settle, Poll time.Duration
-	// CacheDir keeps what plugins were compiled to, for any host, and with Watch the
-	// versions that served, for [Host.Rollback] and the next start. A plugin that Go compiled
-	// takes seconds to start without it. It is made if it is not there. Only the user, and
-	// root, may be able to write there. Default none.
+	// CacheDir is a directory for compiled code; default none. Without it a plugin that Go
+	// compiled takes seconds to start. Hosts can share it. With Watch it also keeps the versions
+	// that served, for [Host.Rollback] and the next start. It is made if it is not there. Only the
+	// user, and root, may be able to write there.
 	CacheDir string
-	// CacheBytes bounds both kinds in CacheDir each; default 1 GiB.
+	// CacheBytes bounds the compiled code in CacheDir, and by itself the versions there that are
+	// needed no more; default 1 GiB.
 	CacheBytes int64
-	// Accept refuses sources before anything of them is read, if it returns an error:
-	// those without a signature, say, see package trust. Default accepts all. With it no
-	// manifest of Extism's is a plugin, since manifests say which files are plugins.
+	// Accept is asked of each source before anything of it is read. If it returns an error, the
+	// source is refused: for want of a signature, say, see package trust. Default accepts all. With
+	// Accept no manifest of Extism's is a plugin, since such a manifest says itself which files are.
 	Accept func(ctx context.Context, s Source) error
-	// Fetch sends HTTP requests for plugins of kinds that can ask for that, such as Extism's. It is for
-	// it to see that a plugin reaches nothing but its FetchRequest.AllowedHosts; package outbound
-	// has one that does. The context ends when the task has to. A task may be done a
-	// second time, such as when its version is stopped for a swap, and then fetches a second time.
-	// Only plugins with [GrantNetwork] have it, and no plugin may have that without it. Default none:
-	// such requests fail.
+	// Fetch sends HTTP requests for plugins of kinds that can ask for that, such as Extism's; default
+	// none, and such requests fail. Fetch must see to it that a plugin reaches nothing but its
+	// FetchRequest.AllowedHosts, as the one of package outbound does. The context ends when the task has
+	// to. A task that is done a second time, such as after a swap, fetches a second time. Only plugins
+	// with [GrantNetwork] can use it. Without Fetch no plugin may have that grant.
 	Fetch func(ctx context.Context, r FetchRequest) (FetchResponse, error)
 	// Translate is between JSON and the payloads of the self-tests in Source.Tests. The
 	// Translate of package codec's Set is one, which knows further media types. Default takes
@@ -109,9 +108,10 @@ type Config struct {
 	// StateInterval is how often what changed is saved in State; default 10 s, at least 100 ms.
 	StateInterval time.Duration
 
-	// Defaults are the settings of every plugin, Overrides those of one, by its
-	// source's name, or in ModeInline its manifest's: a field that is not zero
-	// goes before Defaults. ModeInline heeds MaxInput, MaxOutput and StateRule alone.
+	// Defaults are the settings of every plugin. Overrides are those of single plugins, by the
+	// names of their sources, or in ModeInline those of their manifests. A field of Overrides that
+	// is not zero goes before that of Defaults. ModeInline heeds MaxInput, MaxOutput and StateRule
+	// alone.
 	Defaults  PluginConfig
 	Overrides map[string]PluginConfig
 

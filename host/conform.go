@@ -37,8 +37,9 @@ func (c *Conformance) Passed() bool {
 }
 
 // Conform checks whether a source keeps the contract of its kind, for authors of plugins and of kits.
-// Of the configuration what holds for a plugin matters. The error is of the configuration, or the
-// context's cause. What a plugin does wrong is in the checks.
+// Of the configuration what holds for a plugin matters. What a plugin does wrong is in the checks, and no
+// error. There is an error if nothing could be checked: of the configuration, a [*LoadError] if the binary is
+// larger than MaxModule or its companion file is wrong, or the context's cause.
 func Conform(ctx context.Context, s Source, cfg Config) (c Conformance, err error) {
 	ps, p, end, err := loader(s, cfg)
 	if err != nil {

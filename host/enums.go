@@ -33,7 +33,8 @@ const (
 	QueueBlock QueuePolicy = QueuePolicy(sched.Block)
 	// QueueReject refuses the task with [ErrQueueFull].
 	QueueReject QueuePolicy = QueuePolicy(sched.Reject)
-	// QueueDropOldest refuses the task of the queue that has waited longest with [ErrQueueFull].
+	// QueueDropOldest takes the new task, and has the task of the queue that has waited longest
+	// fail with [ErrQueueFull].
 	QueueDropOldest QueuePolicy = QueuePolicy(sched.DropOldest)
 )
 
@@ -59,12 +60,12 @@ type Isolation int
 
 // Isolations.
 const (
-	// IsolationPristine keeps nothing: after each task the instance is exactly as
-	// it was after its initialisation, in memory, globals, tables, clock and
-	// random bytes, or is replaced. It is the default.
+	// IsolationPristine keeps nothing; it is the default. After each task the instance is put
+	// back to what it was after its initialisation: memory, globals, tables, clock and random
+	// bytes. Where that cannot be done, the instance is replaced.
 	IsolationPristine Isolation = iota + 1
-	// IsolationFrame keeps nothing either, but tasks of one [Host.RunBatch] share
-	// a crossing into the guest, 64 at most, and so an instance.
+	// IsolationFrame keeps nothing either, between crossings. But up to 64 tasks of one
+	// [Host.RunBatch] share a crossing into the guest, and so the memory of an instance.
 	IsolationFrame
 	// IsolationShared keeps everything, and lets tasks share a crossing: for
 	// plugins that are trusted to keep tasks apart.
@@ -103,16 +104,16 @@ type Interrupt int
 
 // Ways to stop a guest.
 const (
-	// InterruptMetered writes counters into the guest: after some 8,000 to 500,000
-	// instructions, as many as take 0.3 ms at most, it comes to the host, which looks at the task's
-	// deadline, cancellation and fuel and lets others run. It is the default.
+	// InterruptMetered writes counters into the guest; it is the default. After at most 0.3 ms,
+	// which are some 8,000 to 500,000 instructions, the guest comes to the host. The host looks at
+	// the task's deadline, cancellation and fuel, and lets others run.
 	InterruptMetered Interrupt = Interrupt(module.Metered)
 	// InterruptRuntime uses wazero's own checks, which make tight loops several
 	// times slower, and count no fuel.
 	InterruptRuntime Interrupt = Interrupt(module.Runtime)
-	// InterruptOff leaves out the checks. A guest that does not return holds
-	// its worker for ever, and may stop the whole process when Go collects
-	// garbage; timeouts do nothing: for trusted plugins alone.
+	// InterruptOff leaves out the checks; it is for trusted plugins alone. Timeouts do nothing.
+	// A guest that does not return holds its worker for ever, and may stop the whole process
+	// when Go collects garbage.
 	InterruptOff Interrupt = Interrupt(module.Off)
 )
 
@@ -168,11 +169,11 @@ const (
 	VerifySelfTests Verify = iota + 1
 	// VerifyOff compares nothing.
 	VerifyOff
-	// VerifySample also compares one in PluginConfig.VerifyEvery tasks that the guest answers, beside
-	// them: one at a time, in one goroutine for each version, which drops what comes too fast.
-	// It leaves out tasks that share a frame, those of more than a MiB, input and answer
-	// together, and those of plugins that are granted the clock or randomness, or whose
-	// isolation is IsolationShared: what these answer may depend on more than the task.
+	// VerifySample also compares one in PluginConfig.VerifyEvery tasks that the guest answers. Each
+	// version has one goroutine for that, which compares one task at a time, and drops what comes
+	// too fast. Tasks that share a frame are left out, and so are those whose input and answer have
+	// more than a MiB together. Plugins are left out whose answers may depend on more than the
+	// task: those that are granted the clock or randomness, or have IsolationShared.
 	VerifySample
 )
 

@@ -7,6 +7,9 @@
 //	defer h.Close(ctx)
 //	out, err := h.Run(ctx, "shout", []byte("hello")) // "HELLO!"
 //
+// The directory examples/minimal has that as a whole program, and docs/how-to/embed.md its go.mod and a
+// plugin of your own. [New] has a runnable example.
+//
 // A [Host] loads the plugins of a directory ([Config]), keeps a pool of instances of each, and
 // gives tasks to a bounded number of workers. A task is bytes in and bytes out, in the media types
 // that the plugin's manifest states: see [Host.Plugins]. [Call] and [CallJSON] are for Go values. The error

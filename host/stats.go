@@ -61,8 +61,8 @@ type StateStats struct {
 	Saves          uint64
 	SaveFailures   map[state.Fault]uint64
 	Saved, Deleted uint64
-	// LastTook is how long the last save took that succeeded and had something to save, and LastBytes
-	// how many bytes of states it saved.
+	// LastTook and LastBytes are of the last save that succeeded and had something to save: how long
+	// it took, and how many bytes of states it saved.
 	LastTook  time.Duration
 	LastBytes int64
 	// Loads is how many states were loaded, and LoadFailures how many were not, by fault. Lost is
@@ -87,9 +87,9 @@ type PluginStats struct {
 	InstanceMemory uint64
 	// Created is how many instances were made; CreateFailed how many could not
 	// be. Broken, Retired and Evicted are how many were freed because they
-	// failed, had reached a limit of PluginConfig, or lay idle; Replaced because
-	// they could not be put back, such as after a task had them grow, or because
-	// isolation is IsolationFresh.
+	// failed, had reached a limit of PluginConfig, or lay idle. Replaced is how many
+	// were freed because they could not be put back, such as after a task that grew them,
+	// or because isolation is IsolationFresh.
 	Created, CreateFailed, Broken, Replaced, Retired, Evicted uint64
 	// Functions are those that the plugin may call, sorted by name.
 	Functions []FunctionStats
@@ -131,8 +131,8 @@ type VerifyStats struct {
 	// Checks is how many tasks were compared, and Mismatches how many of them the interpreter
 	// answered differently.
 	Checks, Mismatches uint64
-	// Skipped is how many could not be compared, as they were too large or were denied memory
-	// that others have, or as the interpreter has no room or time for them; Dropped how many came too fast.
+	// Skipped is how many could not be compared: they were too large, were denied memory that
+	// others have, or the interpreter had no room or time for them. Dropped is how many came too fast.
 	Skipped, Dropped uint64
 }
 
