@@ -42,6 +42,10 @@ const (
 
 	// lockWait is how long bbolt waits for its own lock, which a tool of bbolt's may hold.
 	lockWait = time.Second
+
+	// openGrace is how long Open waits once its context has ended for what it has begun, so that the directory is
+	// given up when it returns.
+	openGrace = time.Second
 )
 
 // Options of a store. The zero value is ready to use.
@@ -83,6 +87,8 @@ type Store struct {
 var _ state.Store = (*Store)(nil)
 
 // Open opens the store in a directory, and makes both if they are not there. It waits for nobody.
+// On a disk that does not answer it ends a second after its context, and what was begun goes on: the directory is in
+// use until the disk has answered.
 //
 // It reads all pages of the file that lead to records. What bbolt follows blindly is proven first:
 // lengths, offsets, the order of keys, and that each page has one use. So a file that was cut off
@@ -101,6 +107,38 @@ func Open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	type opened struct {
+		s   *Store
+		err error
+	}
+	done, gone := make(chan opened), make(chan struct{})
+	go func() {
+		s, err := open(ctx, dir, opt)
+		select {
+		case done <- opened{s, err}:
+		case <-gone:
+			if s != nil {
+				_ = s.Close() // nobody is left who could be told
+			}
+		}
+	}()
+	select {
+	case o := <-done:
+		return o.s, o.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(openGrace)
+	defer late.Stop()
+	select {
+	case o := <-done:
+		return o.s, o.err
+	case <-late.C:
+		close(gone)
+		return nil, fmt.Errorf("open %s: the disk does not answer: %w", dir, ctx.Err())
+	}
+}
+
+func open(ctx context.Context, dir string, opt Options) (*Store, error) {
 	if opt.MustExist || opt.ReadOnly {
 		if _, err := os.Stat(filepath.Join(dir, fileName)); err != nil {
 			return nil, classify("look for the store", err)
