@@ -112,7 +112,8 @@ func (ps *plugins) clashLocked(p *plugin, v *version, replaces string) error {
 // tasks have ended. A task that runs has SwapTimeout for that; then it is stopped, and begins anew on
 // the version that serves: [task.alone] has it do so, and [frame] if it shares a frame. A task that
 // waits loses nothing: it takes the version that serves once it has a worker, see [lease.choose]. If
-// that version lacks its transform, the last one that had it does the task before it is closed.
+// that version lacks its transform, the last one that had it does the task, within SwapTimeout. What has not
+// ended by then has no version that could do it, and fails.
 func (ps *plugins) retire(p *plugin, gone retired) {
 	if len(gone.transforms)+len(gone.versions) == 0 {
 		return
