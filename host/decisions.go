@@ -33,6 +33,8 @@ type decisions struct {
 	state state.Store
 	log   *slog.Logger
 
+	damaged int // records that could not be read when the host started
+
 	saving chan struct{} // has a token while a save goes on, which keeps them in order
 
 	mu      sync.Mutex              // guards the rest
@@ -68,6 +70,7 @@ func openDecisions(ctx context.Context, cfg *Config) (*decisions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what was decided about plugins is not known: %w", err)
 	}
+	d.damaged = tally.Unreadable
 	return d, nil
 }
 

@@ -410,6 +410,9 @@ func TestDecisionsThatCannotBeRead(t *testing.T) {
 			if err := h.SaveState(t.Context()); err != nil {
 				t.Error(err)
 			}
+			if n := h.Stats().State.Unreadable[state.KindPlugin]; n != 1 {
+				t.Errorf("%d records of plugins count as unreadable", n)
+			}
 			closeHost(t, h)
 			if got, err := store.Load(t.Context(), r.Key); err != nil || got.Format != r.Format || !bytes.Equal(got.Data, r.Data) {
 				t.Errorf("the record was %+v and is %+v, %v", r, got, err)

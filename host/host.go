@@ -229,6 +229,14 @@ func (h *Host) OnSave(save func(ctx context.Context) error) (remove func()) {
 	return h.runner.keeper.Add(save)
 }
 
+// NoteUnreadable has [Stats] tell how many stored records of a kind could not be read, for programs that keep more in
+// Config.State, such as jobs. Without Config.State it does nothing.
+func (h *Host) NoteUnreadable(kind state.Kind, n int) {
+	if h.runner.keeper != nil {
+		h.runner.keeper.NoteUnreadable(kind, n)
+	}
+}
+
 // Close ends the host. It refuses new tasks with [ErrClosed] and waits for those
 // it took. When ctx ends first, it interrupts them, still waits for them to end,
 // and its error wraps ctx's cause. It saves the states of streams in Config.State, at once and

@@ -17,6 +17,7 @@ import (
 	"github.com/resonhost/resonhost/host/internal/module"
 	"github.com/resonhost/resonhost/host/internal/sched"
 	"github.com/resonhost/resonhost/host/internal/store"
+	"github.com/resonhost/resonhost/state"
 )
 
 // records keeps what was decided about plugins, and the versions that serve, for the next start. The
@@ -70,6 +71,7 @@ func openRecords(ctx context.Context, cfg *Config, versions *store.Store) (*reco
 func (r *records) saveBy(k *keeper.Keeper[sched.Serial]) {
 	if r != nil && r.decisions != nil {
 		k.Add(r.decisions.flush) // until the host ends
+		k.NoteUnreadable(state.KindPlugin, r.decisions.damaged)
 	}
 }
 

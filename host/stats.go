@@ -70,8 +70,9 @@ type StateStats struct {
 	Loads        uint64
 	LoadFailures map[state.Fault]uint64
 	Lost         uint64
-	// Unreadable is how many records could not be read when the host started.
-	Unreadable int
+	// Unreadable is how many records could not be read when the host started, by their kind: of streams, of
+	// what was decided about plugins, and of what [Host.NoteUnreadable] has told.
+	Unreadable map[state.Kind]int
 	// SavingFails and LoadingFails are whether the store fails now.
 	SavingFails, LoadingFails bool
 }

@@ -321,7 +321,7 @@ func TestDamagedFile(t *testing.T) {
 	flipped[at+len("cascade")+30] ^= 1 // in the record
 	put(flipped)
 	d = startRun(t, args...)
-	d.awaitMetric(t, `resonhost_state_unreadable [01]`)
+	d.awaitMetric(t, `resonhost_state_unreadable\{kind="stream"\} [01]`)
 	code, body := d.post(t, "cascade", "application/json", strings.NewReader(`{"stream": "one", "detail": "summary"}`))
 	if code == http.StatusOK || !strings.Contains(body, `"state_unreadable"`) {
 		t.Errorf("%d %s", code, body)

@@ -104,7 +104,7 @@ var (
 	loads         = desc("resonhost_state_loads_total", "States that were loaded.")
 	loadFailures  = desc("resonhost_state_load_failures_total", "States that could not be loaded.", "fault")
 	stateLost     = desc("resonhost_state_lost_total", "States that were stored and then not there any more.")
-	unreadable    = desc("resonhost_state_unreadable", "Records that could not be read when the host started.")
+	unreadable    = desc("resonhost_state_unreadable", "Records that could not be read when the host started, by what they are of.", "kind")
 	outage        = desc("resonhost_state_outage", "Whether the store of states fails now.", "operation")
 	memory        = desc("resonhost_memory_bytes", "Linear memory of all instances.")
 	memoryBudget  = desc("resonhost_memory_budget_bytes", "How much linear memory all instances may have.")
@@ -276,7 +276,11 @@ func (to values) states(s *host.StateStats) {
 	to.seconds(unsavedFor, prometheus.GaugeValue, s.UnsavedFor)
 	to.counter(loads, s.Loads)
 	to.counter(stateLost, s.Lost)
-	to.gauge(unreadable, s.Unreadable)
+	for _, kind := range state.Kinds() {
+		if kind != state.KindOutput { // whose job is counted
+			to.gauge(unreadable, s.Unreadable[kind], string(kind))
+		}
+	}
 	for _, fault := range state.Faults() { // also those without a failure, so that the first is an increase
 		to.counter(saveFailures, s.SaveFailures[fault], string(fault))
 		to.counter(loadFailures, s.LoadFailures[fault], string(fault))

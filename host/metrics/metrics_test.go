@@ -46,7 +46,7 @@ func stats() fixed {
 		State: &host.StateStats{
 			Unsaved: 31, UnsavedFor: 3200 * time.Millisecond, Saves: 33, Saved: 34, Deleted: 35, LastTook: 36 * time.Millisecond, LastBytes: 37,
 			SaveFailures: map[state.Fault]uint64{state.FaultFull: 38}, Loads: 39, LoadFailures: map[state.Fault]uint64{state.FaultCorrupt: 40},
-			Lost: 41, Unreadable: 42, SavingFails: true,
+			Lost: 41, Unreadable: map[state.Kind]int{state.KindStream: 42, state.KindJob: 43}, SavingFails: true,
 		},
 		Deploys: map[string]map[host.DeployResult]uint64{"cascade": {host.DeployLoaded: 1, host.DeployFailed: 2}, "broken": {host.DeployFailed: 3}},
 		Plugins: []host.PluginStats{

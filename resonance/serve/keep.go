@@ -105,6 +105,7 @@ func (s *Service) Resume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stored networks: %w", err)
 	}
+	s.host.NoteUnreadable(state.KindNetwork, damaged)
 	if damaged > 0 {
 		s.opts.Logger.ErrorContext(ctx, "records of networks cannot be read; they stay as they are, and so does what has no network: restore them from a copy, or delete them with resonhost state rm", "records", damaged)
 	}

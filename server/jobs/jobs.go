@@ -26,6 +26,7 @@ import (
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
 	"github.com/resonhost/resonhost/lines"
+	"github.com/resonhost/resonhost/state"
 )
 
 // Defaults of Options.
@@ -173,6 +174,9 @@ func (m *Manager) load(ctx context.Context) error {
 	records, err := m.opts.Store.All(ctx)
 	if err != nil {
 		return fmt.Errorf("jobs: %w", err)
+	}
+	if s, ok := m.opts.Store.(interface{ Unreadable() int }); ok {
+		m.host.NoteUnreadable(state.KindJob, s.Unreadable())
 	}
 	slices.SortFunc(records, func(a, b Record) int {
 		return cmp.Or(a.Job.Expires.Compare(b.Job.Expires), strings.Compare(a.Job.ID, b.Job.ID))

@@ -40,6 +40,7 @@ type StateStore struct {
 
 	mu     sync.Mutex
 	jobs   map[string]*stored
+	unread int           // jobs that All has left out
 	outage outage.Outage // of Flush
 }
 
@@ -317,7 +318,17 @@ func (s *StateStore) All(ctx context.Context) ([]Record, error) {
 	if err := tally.KeyFault("jobs"); err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	s.unread = tally.Unreadable
+	s.mu.Unlock()
 	return list, s.sweep(ctx, parts, &tally)
+}
+
+// Unreadable returns how many jobs All has left out, since they cannot be read.
+func (s *StateStore) Unreadable() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unread
 }
 
 // parts returns how long the segments are that are stored of each job.

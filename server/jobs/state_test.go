@@ -13,6 +13,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/hosted"
 	"github.com/resonhost/resonhost/server/jobs"
 	"github.com/resonhost/resonhost/state"
 )
@@ -237,6 +238,15 @@ func TestStrangeJobs(t *testing.T) {
 			t.Errorf("nothing tells of %s:\n%s", name, log.String())
 		}
 	}
+	h := hosted.Start(t, host.Config{StartEmpty: true, State: state.NewMemory()})
+	m, err := jobs.New(t.Context(), h, codec.New(), jobs.Options{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := h.Stats().State.Unreadable[state.KindJob]; n != len(strange) {
+		t.Errorf("%d jobs count as unreadable, want %d", n, len(strange))
+	}
+	m.Close(t.Context())
 	if n := records(t, kept); n != 2+len(strange)+3 {
 		t.Errorf("%d records are left", n)
 	}

@@ -423,7 +423,7 @@ func TestOpenGoesOnWithRecordsThatCannotBeRead(t *testing.T) {
 		f := newFixture(t, &faulty{Memory: state.NewMemory()}, 99)
 		f.listsStrangers()
 		f.open()
-		if st := f.Stats(); st.Unreadable != 2 || !strings.Contains(f.log.String(), "records=2") {
+		if st := f.Stats(); st.Unreadable[state.KindStream] != 2 || !strings.Contains(f.log.String(), "records=2") {
 			t.Errorf("stats %+v, log %s; want 2 that cannot be read", st, f.log.String())
 		}
 		if formats := f.streams.Formats("t")["t"]; len(formats) != 0 {

@@ -26,7 +26,7 @@ func (k *Keeper[S]) Open(ctx context.Context) error {
 	}
 	k.tellForgotten()
 	if l.Unreadable > 0 {
-		k.locking(func() { k.stats.Unreadable = l.Unreadable })
+		k.NoteUnreadable(state.KindStream, l.Unreadable)
 		k.cfg.Log.Error("records in the store cannot be read; they stay, and tasks of their streams fail", "records", l.Unreadable, "first", l.First)
 	}
 	return nil

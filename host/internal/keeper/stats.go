@@ -21,8 +21,9 @@ type Stats struct {
 	LoadFailures map[state.Fault]uint64
 	// Lost is how many states were stored and not there when they were to be loaded.
 	Lost uint64
-	// Unreadable is how many records could not be read when the keeper began.
-	Unreadable int
+	// Unreadable is how many records could not be read when the keeper began, by their kind: of streams, and of
+	// what [Keeper.NoteUnreadable] has told.
+	Unreadable map[state.Kind]int
 	// Saving and Loading are since when the store fails; zero if it does not.
 	Saving, Loading time.Time
 }
@@ -43,6 +44,17 @@ func (k *Keeper[S]) Stats() Stats {
 	defer k.mu.Unlock()
 	s := k.stats
 	s.SaveFailures, s.LoadFailures = maps.Clone(s.SaveFailures), maps.Clone(s.LoadFailures)
+	s.Unreadable = maps.Clone(s.Unreadable)
 	s.Saving, s.Loading = k.saving.Since(), k.loading.Since()
 	return s
+}
+
+// NoteUnreadable notes how many records of a kind could not be read. It may be called once for each.
+func (k *Keeper[S]) NoteUnreadable(kind state.Kind, n int) {
+	k.locking(func() {
+		if k.stats.Unreadable == nil {
+			k.stats.Unreadable = make(map[state.Kind]int)
+		}
+		k.stats.Unreadable[kind] = n
+	})
 }
