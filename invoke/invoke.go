@@ -4,6 +4,7 @@
 package invoke
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,9 @@ func (t *Transform) Refused(err error) error {
 func (t *Transform) decode(doc []byte, field string) (Task, error) {
 	key, whole := "", doc
 	if field != "" {
+		if t.Input == manifest.MediaTypeText && bytes.HasPrefix(bytes.TrimLeft(doc, " \t\r\n"), []byte{'"'}) {
+			return Task{}, &abi.FieldError{Field: foreign.Cut(field), Rule: "cannot be the key of the stream, as a text has no members; a single task over HTTP names its stream in a header"}
+		}
 		var err error
 		if doc, key, err = codec.TakeStream(doc, field); err != nil {
 			return Task{}, err

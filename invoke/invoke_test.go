@@ -18,6 +18,7 @@ import (
 const manifest = `{"name": "t", "version": "1", "transforms": [
 	{"name": "t.count", "input": "application/json", "output": "application/json", "state_bytes": 64},
 	{"name": "t.text", "input": "application/json", "output": "text/plain"},
+	{"name": "t.of", "input": "text/plain", "output": "application/json", "state_bytes": 64},
 	{"name": "t.own", "input": "application/vnd.t", "output": "application/vnd.t"}
 ]}`
 
@@ -36,7 +37,7 @@ func garble(t *guest.Task) error {
 
 func start(t *testing.T) *host.Host {
 	t.Helper()
-	return hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(manifest, count, garble, count)}}) //nolint:gocritic // two of its transforms do the same
+	return hosted.Start(t, host.Config{Mode: host.ModeInline, Native: []host.Native{guest.New(manifest, count, garble, count, count)}}) //nolint:gocritic // three of its transforms do the same
 }
 
 func TestFind(t *testing.T) {
@@ -46,6 +47,25 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := invoke.Find(h, codec.New(), "t.own"); err == nil || err.Error() != "t.own has no JSON form: no codec for application/vnd.t and application/vnd.t" {
 		t.Errorf("err %v", err)
+	}
+}
+
+// TestTextHasNoStream has a text be refused whose stream a member is to name: it has none, and the task would lose its order.
+func TestTextHasNoStream(t *testing.T) {
+	text, err := invoke.Find(start(t), codec.New(), "t.of")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for doc, want := range map[string]string{
+		` "y"`: "s: cannot be the key of the stream, as a text has no members; a single task over HTTP names its stream in a header",
+		`1`:    "document: must be a string",
+	} {
+		if _, err := text.Decode([]byte(doc), "s"); err == nil || err.Error() != want {
+			t.Errorf("%s: error %v, want %s", doc, err, want)
+		}
+	}
+	if _, err := text.Decode([]byte(`"y"`), ""); err != nil {
+		t.Error(err)
 	}
 }
 
