@@ -101,7 +101,7 @@ var (
 )
 
 // endTimeout is how long the store has for what is written when a job ends or is forgotten, whatever
-// else has ended.
+// else has ended. Once Close has ended the jobs that are left, it has so long for all of them.
 const endTimeout = 10 * time.Second
 
 // Manager has jobs. Make one with [New]. Its methods may be called concurrently.
@@ -113,6 +113,8 @@ type Manager struct {
 
 	ctx     context.Context // of jobs that run
 	end     context.CancelCauseFunc
+	last    context.Context // of what is written when a job ends or is forgotten
+	giveUp  context.CancelFunc
 	running sync.WaitGroup
 
 	ended   *prometheus.CounterVec
@@ -163,6 +165,7 @@ func New(ctx context.Context, h *host.Host, codecs *codec.Set, o Options) (*Mana
 		}, []string{"bound"}),
 	}
 	m.ctx, m.end = context.WithCancelCause(context.Background())
+	m.last, m.giveUp = context.WithCancel(context.Background())
 	if err := m.load(ctx); err != nil {
 		return nil, err
 	}
@@ -297,7 +300,7 @@ func (m *Manager) delete(id string) {
 
 // ending is the context of what is written at a job's end.
 func (m *Manager) ending() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(m.ctx), endTimeout)
+	return context.WithTimeout(m.last, endTimeout)
 }
 
 // beginLocked has one more job run, if one may. One of the tenant has just come to wait for its turn.
@@ -439,32 +442,28 @@ func (m *Manager) sweep() (old []*job) {
 	return old
 }
 
-// dropLater has the store forget jobs, too, while the caller goes on: there may be thousands.
+// dropLater has the store forget jobs, too, while the caller goes on: there may be thousands. Once the
+// manager is closed nobody would wait for that: Close sees to those that come before it has ended, and the
+// next start to those behind.
 func (m *Manager) dropLater(old []*job) {
 	if len(old) == 0 {
 		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.dropped = append(m.dropped, old...)
-	switch {
-	case m.drops:
-		m.mu.Unlock()
-	case m.closed: // nobody waits for it then
-		m.drops = true
-		m.mu.Unlock()
-		m.drop()
-	default:
+	if !m.drops && !m.closed {
 		m.drops = true
 		m.running.Go(m.drop)
-		m.mu.Unlock()
 	}
 }
 
-// drop deletes from the store what there is to drop, until there is no more.
+// drop deletes from the store what there is to drop, until there is no more or [Manager.Close] gives up.
+// Its caller has set drops.
 func (m *Manager) drop() {
 	for {
 		m.mu.Lock()
-		if len(m.dropped) == 0 {
+		if len(m.dropped) == 0 || m.last.Err() != nil {
 			m.drops = false
 			m.mu.Unlock()
 			return
@@ -474,6 +473,17 @@ func (m *Manager) drop() {
 		m.dropped = m.dropped[1:]
 		m.mu.Unlock()
 		m.delete(j.record.Job.ID)
+	}
+}
+
+// dropRest is drop once no job is left.
+func (m *Manager) dropRest() {
+	m.mu.Lock()
+	alone := !m.drops
+	m.drops = true
+	m.mu.Unlock()
+	if alone {
+		m.drop()
 	}
 }
 
@@ -573,7 +583,8 @@ func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
 }
 
 // Close takes no further job, and waits until all are over. When ctx ends first, it ends those that
-// are left, still waits, and returns how many there were.
+// are left, still waits, and returns how many there were. Then the store has 10 s: what it has not stored
+// or deleted by then it keeps as it was, and the next start sees to.
 func (m *Manager) Close(ctx context.Context) (lost int) {
 	m.mu.Lock()
 	m.closed = true
@@ -591,6 +602,9 @@ func (m *Manager) Close(ctx context.Context) (lost int) {
 		m.mu.Unlock()
 	}
 	m.end(errLost)
+	timer := time.AfterFunc(endTimeout, m.giveUp)
+	defer timer.Stop() // whoever still submits or removes a job has a time of its own
 	<-ended
+	m.dropRest()
 	return lost
 }
