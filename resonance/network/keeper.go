@@ -36,7 +36,9 @@ const maxKeptName = 512
 //
 // A network is a record, its head, and parts of some 256 KiB. Each save writes the parts that are
 // not as they were, under names of their own, then the head that refers to them, and then deletes
-// the parts that it does not. So a crash at any moment leaves one snapshot whole.
+// the parts that it does not. So a crash at any moment leaves one snapshot whole. Before a save relies on
+// parts that it does not write, it sees that the store has the head that it last saved: a server that has lost
+// its last saves would have lost the head before the parts.
 //
 // Methods may be called concurrently; they go one after the other.
 type Keeper struct {
@@ -46,11 +48,11 @@ type Keeper struct {
 	mu sync.Mutex // guards the rest
 	// generation is the last that was tried.
 	generation uint64
-	// saved are the parts of the head that is stored, and strays the names of further parts that
-	// may be.
-	saved  [sections][]part
-	strays map[string]bool
-	looked bool // whether strays has what others have left
+	// saved is the head that is stored, and tried one that may be, as its save has failed. strays are the
+	// names of further parts that may be stored.
+	saved, tried whole
+	strays       map[string]bool
+	looked       bool // whether strays has what others have left
 }
 
 // part is a part that is stored: who saved it, and what it is.
@@ -58,6 +60,12 @@ type part struct {
 	generation uint64
 	size       int
 	sum        uint64
+}
+
+// whole is a head that is stored, with the parts to which it refers. It is zero if nothing is known to be.
+type whole struct {
+	head  part // of generation 0
+	parts [sections][]part
 }
 
 // Kept is a network as it is stored.
@@ -125,7 +133,7 @@ func (k *Keeper) load(ctx context.Context) (*Kept, error) {
 	}
 	k.generation = max(k.generation, h.generation)
 	a := h.assemble()
-	var saved [sections][]part
+	saved := whole{head: k.part(0, record.Data)}
 	for section, list := range h.parts {
 		for i, generation := range list {
 			r, err := k.cfg.Store.Load(ctx, k.key(k.partName(generation, section, i)))
@@ -138,7 +146,7 @@ func (k *Keeper) load(ctx context.Context) (*Kept, error) {
 			if err := a.take(section, r.Data); err != nil {
 				return nil, k.fault(r.Key, state.ErrCorrupt, err.Error())
 			}
-			saved[section] = append(saved[section], k.part(generation, r.Data))
+			saved.parts[section] = append(saved.parts[section], k.part(generation, r.Data))
 		}
 	}
 	s, err := a.end()
@@ -146,7 +154,7 @@ func (k *Keeper) load(ctx context.Context) (*Kept, error) {
 		return nil, k.fault(record.Key, state.ErrCorrupt, err.Error())
 	}
 	k.saved = saved
-	k.spare(saved)
+	k.spare(saved.parts)
 	return &Kept{Snapshot: s, At: record.Changed, Meta: h.meta}, nil
 }
 
@@ -168,7 +176,7 @@ func (k *Keeper) look(ctx context.Context) error {
 		k.found(&r)
 		return nil
 	})
-	k.spare(k.saved)
+	k.spare(k.saved.parts)
 	k.looked = err == nil
 	return err
 }
@@ -281,47 +289,96 @@ func (k *Keeper) Save(ctx context.Context, n *Network, meta []byte) error {
 	return nil
 }
 
+// replace has another head be the one that is stored.
+func (k *Keeper) replace(by whole) {
+	k.stray(k.saved.parts)
+	k.saved, k.tried = by, whole{}
+	k.spare(by.parts)
+}
+
+// check reports whether the store has the head that is known to be stored. If not, a server has lost what it
+// had taken, and nothing is known to be stored any more.
+func (k *Keeper) check(ctx context.Context) (same bool, err error) {
+	if k.saved.head == (part{}) {
+		return true, nil
+	}
+	r, err := k.cfg.Store.Load(ctx, k.key(k.cfg.Name))
+	switch {
+	case errors.Is(err, state.ErrNotFound), errors.As(err, new(*state.RecordError)):
+	case err != nil:
+		return false, err
+	default:
+		switch k.part(0, r.Data) {
+		case k.saved.head:
+			return true, nil
+		case k.tried.head:
+			k.replace(k.tried)
+			return true, nil
+		}
+	}
+	k.replace(whole{})
+	k.looked = false // parts may be there again that were deleted
+	return false, nil
+}
+
 func (k *Keeper) save(ctx context.Context, n *Network, meta []byte) error {
+	for {
+		h, list, err := k.saveParts(ctx, n)
+		if err != nil {
+			return err
+		}
+		same, err := k.check(ctx)
+		if err != nil {
+			return err
+		}
+		if !same {
+			continue // with all parts, once
+		}
+		h.meta = meta
+		data, err := h.append(nil)
+		if err != nil {
+			return err
+		}
+		now := whole{k.part(0, data), list}
+		b := batch{store: k.cfg.Store, at: h.at}
+		if err := errors.Join(b.add(ctx, k.key(k.cfg.Name), data), b.flush(ctx)); err != nil {
+			k.tried = now
+			return err
+		}
+		k.replace(now)
+		return nil
+	}
+}
+
+// saveParts saves the parts that are not as they were. It returns a head, and all parts to which it refers.
+func (k *Keeper) saveParts(ctx context.Context, n *Network) (*head, [sections][]part, error) {
+	var now [sections][]part
 	if err := k.look(ctx); err != nil {
-		return err
+		return nil, now, err
 	}
 	s, at := n.snapshot()
 	k.generation++ // whatever becomes of it, the name of a part is not used for another
 	h := &head{
-		nowMS: s.NowMS, created: s.Created, generation: k.generation, meta: meta,
+		nowMS: s.NowMS, created: s.Created, generation: k.generation, at: at,
 		nodes: len(s.Nodes), connections: len(s.Connections), network: s.Network,
 	}
-	var now [sections][]part
 	b := batch{store: k.cfg.Store, at: at}
 	for section, list := range cut(s) {
 		for i, data := range list {
 			p := k.part(k.generation, data)
-			if old := k.saved[section]; i < len(old) && old[i].size == p.size && old[i].sum == p.sum {
+			if old := k.saved.parts[section]; i < len(old) && old[i].size == p.size && old[i].sum == p.sum {
 				p = old[i]
 			} else {
 				name := k.partName(p.generation, section, i)
 				k.strays[name] = true
 				if err := b.add(ctx, k.key(name), data); err != nil {
-					return err
+					return nil, now, err
 				}
 			}
 			now[section], h.parts[section] = append(now[section], p), append(h.parts[section], p.generation)
 		}
 	}
-	if err := b.flush(ctx); err != nil {
-		return err
-	}
-	data, err := h.append(nil)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(b.add(ctx, k.key(k.cfg.Name), data), b.flush(ctx)); err != nil {
-		return err
-	}
-	k.stray(k.saved)
-	k.saved = now
-	k.spare(now)
-	return nil
+	return h, now, b.flush(ctx)
 }
 
 // batch saves records some at a time.
@@ -372,15 +429,17 @@ func (k *Keeper) clean(ctx context.Context) error {
 func (k *Keeper) Delete(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	err := k.look(ctx)
+	_, err := k.check(ctx)
+	if err == nil {
+		err = k.look(ctx)
+	}
 	if err == nil {
 		err = k.cfg.Store.Save(ctx, []state.Change{{Record: state.Record{Key: k.key(k.cfg.Name)}, Delete: true}})
 	}
 	if err != nil {
 		return fmt.Errorf("network %s: not deleted: %w", k.cfg.Name, err)
 	}
-	k.stray(k.saved)
-	k.saved = [sections][]part{}
+	k.replace(whole{})
 	if err := k.clean(ctx); err != nil {
 		return fmt.Errorf("network %s: not wholly deleted: %w", k.cfg.Name, err)
 	}

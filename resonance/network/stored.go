@@ -48,6 +48,8 @@ type head struct {
 	nodes, connections int
 	network            tick.Network
 	parts              [sections][]uint64
+
+	at time.Time // when the clock was at nowMS, which is the record's
 }
 
 func (h *head) append(b []byte) ([]byte, error) {
