@@ -26,7 +26,6 @@ func TestCauses(t *testing.T) {
 	locked.Do("CONFIG", "SET", "requirepass", "hush")
 	replica := redistest.Start(t, "--replicaof", "127.0.0.1 1")
 	stale := redistest.Start(t, "--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no")
-	full := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
 	renamed := redistest.Start(t, "--rename-command", "EVAL", "")
 	member := redistest.Start(t, "--cluster-enabled", "yes")
 	sentinel := redistest.StartSentinel(t, "sentinel monitor main 127.0.0.1 1 1")
@@ -44,7 +43,6 @@ func TestCauses(t *testing.T) {
 		"no TLS":            {"rediss://" + server.Addr + "?timeout=300ms", state.FaultUnavailable, "ask URL: store is unavailable: no TLS with the server: context deadline exceeded; if the server speaks no TLS, begin the URL with redis in place of rediss"},
 		"replica":           {"redis://" + replica.Addr, state.FaultReadOnly, "take URL: store is read-only: READONLY You can't write against a read only replica; the server is a replica: name its master in the URL, or have Sentinels or a cluster find it with redis+sentinel or redis+cluster"},
 		"replica alone":     {"redis://" + stale.Addr, state.FaultUnavailable, "take URL: store is unavailable: MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'; the server is a replica that has lost its master: name the master in the URL"},
-		"full":              {"redis://" + full.Addr, state.FaultFull, "take URL: store is full: OOM command not allowed when used memory > 'maxmemory'; raise the server's maxmemory, or delete something there"},
 		"too few replicas":  {"redis://" + few.Addr, state.FaultReadOnly, "take URL: store is read-only: NOREPLICAS Not enough good replicas to write; the server takes no saves while it has too few replicas: mend them, or lower its min-replicas-to-write"},
 		"no eval":           {"redis://" + renamed.Addr, state.FaultUnavailable, "take URL: store is unavailable: ERR unknown command 'eval'; a store needs this command: name a server of Redis 6.2 or newer, no Sentinel, and one that has it under its own name"},
 		"cluster":           {"redis+cluster://" + member.Addr, state.FaultUnavailable, "take URL: store is unavailable: CLUSTERDOWN Hash slot not served; the cluster has no server for the slot of the store: give every slot a server"},

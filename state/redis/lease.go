@@ -52,6 +52,9 @@ func (h *holder) gone() bool {
 }
 
 // Scripts. KEYS are the owner and the epoch, of save the records behind them.
+//
+// A server without memory refuses the first write of a script if it is a SET, and what follows a DEL it takes. So
+// DEL comes first where the store does not grow: its owner can keep and empty it.
 var (
 	// acquire takes the store unless somebody has it but ARGV[1], the holder that is known to be
 	// gone. ARGV[2] is the new holder, ARGV[3] the lease in milliseconds, and ARGV[4] the token of the new
@@ -61,6 +64,7 @@ local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return {0, string.sub(held, 1, 1024)} end
 local last = string.match(redis.call('GET', KEYS[2]) or '', '^%d+') or '0'
 local epoch = string.format('%.0f %s', tonumber(last) + 1, ARGV[4])
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[2], epoch)
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return {1, epoch}`)
@@ -68,6 +72,7 @@ return {1, epoch}`)
 	// renew gives the owner of the epoch ARGV[1] its key for ARGV[3] milliseconds.
 	renew = goredis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0, string.sub(redis.call('GET', KEYS[1]) or '', 1, 1024)} end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return {1, ''}`)
 
@@ -78,13 +83,17 @@ return {1, ''}`)
 
 	// save keeps ARGV[i-1] under KEYS[i] from the fourth key on, and deletes where that is empty.
 	// ARGV[2] is the turn. KEYS[3] has an epoch and the last turn in it, if there was one after 0.
-	// What a later turn has overtaken is refused with -1.
+	// What a later turn has overtaken is refused with -1. Deletions alone begin with one of them. Those before a
+	// record begin with the turn, so that a server without memory does not take the record.
 	save = goredis.NewScript(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return {0, string.sub(redis.call('GET', KEYS[1]) or '', 1, 1024)} end
 local epoch, turn = string.match(redis.call('GET', KEYS[3]) or '', '^(.+) (%d+)$')
 if epoch ~= ARGV[1] then turn = '0' end
 if tonumber(turn) > tonumber(ARGV[2]) then return {-1, ''} end
-if turn ~= ARGV[2] then redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. ARGV[2]) end
+local deletes = #KEYS > 3
+for i = 4, #KEYS do deletes = deletes and ARGV[i - 1] == '' end
+if deletes then redis.call('DEL', KEYS[4]) end
+if turn ~= ARGV[2] or not deletes and ARGV[3] == '' then redis.call('SET', KEYS[3], ARGV[1] .. ' ' .. ARGV[2]) end
 local function keep(key, value)
   if value ~= '' then return redis.call('SET', key, value) end
   return redis.call('DEL', key)

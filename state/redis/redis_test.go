@@ -305,6 +305,50 @@ func TestFull(t *testing.T) {
 	shut(t, s)
 }
 
+// TestFullIsEmptied has a server without memory: its owner goes on to have the store, deletes what is there, and so
+// does who opens it then.
+func TestFullIsEmptied(t *testing.T) {
+	const owner = "resonhost:{resonhost}:owner"
+	server := redistest.Start(t)
+	s := open(t, redis.Options{URL: urlOf(server, "lease=1s")})
+	statetest.Save(t, s, statetest.Change("a", "1"), statetest.Change("b", "1"), statetest.Change("c", "1"), statetest.Change("d", "1"))
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	deleted := func(names ...string) (changes []state.Change) {
+		for _, n := range names {
+			changes = append(changes, state.Change{Record: state.Record{Key: statetest.Key(n)}, Delete: true})
+		}
+		return changes
+	}
+	for what, changes := range map[string][]state.Change{
+		"a record":              {statetest.Change("e", "1")},
+		"a deletion before one": append(deleted("a"), statetest.Change("e", "1")),
+	} {
+		statetest.Save(t, s, deleted("d")...)
+		err := s.Save(t.Context(), changes)
+		if want := "save to redis://" + server.Addr + ": store is full: OOM command not allowed when used memory > 'maxmemory'; raise the server's maxmemory, or delete something there"; err == nil || err.Error() != want || state.FaultOf(err) != state.FaultFull {
+			t.Errorf("%s: error %v, want %s", what, err, want)
+		}
+	}
+	statetest.Save(t, s, deleted("a", "b")...)
+	server.Do("DEL", owner)
+	eventually(t, func() error { // it is renewed
+		if reply := server.Do("EXISTS", owner); reply != ":1" {
+			return errors.New(reply)
+		}
+		return nil
+	})
+	statetest.Save(t, s, deleted("none")...)
+	shut(t, s)
+	s = open(t, redis.Options{URL: urlOf(server, "")})
+	statetest.WantNone(t, s, statetest.Key("a"))
+	statetest.WantNone(t, s, statetest.Key("b"))
+	statetest.Want(t, s, statetest.Change("c", "1"))
+	statetest.Save(t, s, deleted("c")...)
+	statetest.WantNone(t, s, statetest.Key("c"))
+	statetest.WantNone(t, s, statetest.Key("e"))
+	shut(t, s)
+}
+
 func TestEviction(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	_, err := redis.Open(t.Context(), redis.Options{URL: urlOf(server, "")})
