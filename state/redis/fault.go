@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	rights = "give the user the keys resonhost:*, and the commands get, set, del, strlen, getrange, exists, pttl, scan, eval, evalsha and info"
+	rights = "give the user the keys resonhost:*, and the commands get, set, del, strlen, getrange, exists, pttl, scan, eval, evalsha and info; also wait if the URL says replicas, and cluster|slots in a cluster"
 	nodes  = "the server is one of a cluster: begin the URL with redis+cluster or rediss+cluster"
 )
 
@@ -92,6 +92,7 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	writes := what == takes || what == saves || what == renews || what == returns
 	what += " " + s.shown
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
@@ -104,7 +105,7 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 			continue
 		}
 		todo = c.todo
-		if c.sentinel != nil && (todo != rights || !strings.HasPrefix(what, reads) && !strings.HasPrefix(what, lists) && !strings.HasPrefix(what, asks)) {
+		if c.sentinel != nil && (todo != rights || writes) {
 			sentinel = c.sentinel
 		}
 		break

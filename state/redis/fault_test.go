@@ -18,7 +18,7 @@ import (
 
 // TestCauses has servers that refuse a store at its opening. The error says why, and what is to be done.
 func TestCauses(t *testing.T) {
-	const rights = "; give the user the keys resonhost:*, and the commands get, set, del, strlen, getrange, exists, pttl, scan, eval, evalsha and info"
+	const rights = "; give the user the keys resonhost:*, and the commands get, set, del, strlen, getrange, exists, pttl, scan, eval, evalsha and info; also wait if the URL says replicas, and cluster|slots in a cluster"
 	server := redistest.Start(t)
 	server.Do("ACL", "SETUSER", "keys", "on", ">hush", "~other:*", "+@all")
 	server.Do("ACL", "SETUSER", "commands", "on", ">hush", "~resonhost:*", "+info", "+eval", "+evalsha")

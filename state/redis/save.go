@@ -97,14 +97,12 @@ func (s *Store) sendReplicated(ctx context.Context, p piece) (n int64, held stri
 		return 0, "", s.fault(ctx, saves, err)
 	}
 	var script, wait *goredis.Cmd
-	_, err = c.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	_, _ = c.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		script = save.Eval(ctx, once{pipe}, p.keys, p.values...)
 		wait = pipe.Do(ctx, "WAIT", s.replicas, (s.timeout / 2).Milliseconds())
 		return nil
-	})
-	if err == nil {
-		n, held, err = result(script)
-	}
+	}) // each command has its error
+	n, held, err = result(script)
 	if err != nil || n <= 0 {
 		return n, held, s.fault(ctx, saves, err)
 	}

@@ -51,6 +51,43 @@ func TestUser(t *testing.T) {
 	}
 }
 
+// TestUserOfMany has a user who may do what one server takes, with replicas and in a cluster. What is missing is told
+// by its name, and suffices.
+func TestUserOfMany(t *testing.T) {
+	limit := func(server *redistest.Server, commands ...string) {
+		server.Do(append([]string{"ACL", "SETUSER", "host", "on", ">hush", "~resonhost:*", "+get", "+set", "+del", "+strlen", "+getrange", "+exists", "+pttl", "+scan", "+eval", "+evalsha", "+info"}, commands...)...)
+	}
+	refused := func(what string, err error, fault state.Fault) {
+		t.Helper()
+		if state.FaultOf(err) != fault || !strings.Contains(err.Error(), "NOPERM") || !strings.HasSuffix(err.Error(), "; also wait if the URL says replicas, and cluster|slots in a cluster") {
+			t.Errorf("%s: error %v [%s]", what, err, state.FaultOf(err))
+		}
+	}
+	alone := redistest.Start(t)
+	limit(alone)
+	s := open(t, redis.Options{URL: "redis://host:hush@" + alone.Addr + "?replicas=1&timeout=200ms"})
+	refused("a save with replicas", s.Save(t.Context(), []state.Change{statetest.Change("a", "1")}), state.FaultUnavailable)
+	statetest.Want(t, s, statetest.Change("a", "1"))
+	limit(alone, "+wait")
+	if err := s.Save(t.Context(), []state.Change{statetest.Change("a", "2")}); err == nil || !strings.Contains(err.Error(), "too few replicas") {
+		t.Errorf("a save of who may wait: error %v", err)
+	}
+	shut(t, s)
+
+	member := cluster(t)
+	limit(member)
+	_, err := redis.Open(t.Context(), redis.Options{URL: "redis+cluster://host:hush@" + member.Addr})
+	refused("the opening in a cluster", err, state.FaultReadOnly)
+	limit(member, "+cluster|slots")
+	s = open(t, redis.Options{URL: "redis+cluster://host:hush@" + member.Addr})
+	statetest.Save(t, s, statetest.Change("a", "1"))
+	statetest.Want(t, s, statetest.Change("a", "1"))
+	if names, err := namesOf(t.Context(), s, state.Filter{}); err != nil || len(names) != 1 {
+		t.Errorf("%q are listed, error %v", names, err)
+	}
+	shut(t, s)
+}
+
 // TestSentinel has the master die. Sentinel makes its replica the master, to which the store goes
 // on saving, and what was replicated is there.
 func TestSentinel(t *testing.T) {
@@ -110,8 +147,9 @@ func expect(got, want string) error {
 	return nil
 }
 
-// TestCluster has a cluster of one server, which has all slots.
-func TestCluster(t *testing.T) {
+// cluster is a server that is a cluster alone, with all slots.
+func cluster(t *testing.T) *redistest.Server {
+	t.Helper()
 	server := redistest.Start(t, "--cluster-enabled", "yes")
 	if reply := server.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"); reply != "+OK" {
 		t.Fatal(reply)
@@ -122,6 +160,11 @@ func TestCluster(t *testing.T) {
 		}
 		return nil
 	})
+	return server
+}
+
+func TestCluster(t *testing.T) {
+	server := cluster(t)
 	statetest.Run(t, statetest.Subject{New: func(tb testing.TB) state.Store {
 		tb.Helper()
 		return open(tb, redis.Options{URL: fmt.Sprintf("redis+cluster://%s?name=n%d", server.Addr, names.Add(1))})
