@@ -104,6 +104,7 @@ type listing struct {
 	server  string   // the process that has given the names; empty if it does not say
 	names   []string // that are still to be visited, in their order
 	visited []string // in their order, too
+	any     bool     // there were names, also of what had gone when it was to be visited
 	changes int
 }
 
@@ -156,6 +157,7 @@ func (l *listing) find(ctx context.Context) error {
 			return is
 		})
 	}
+	l.any = l.any || len(l.names) > 0
 	return nil
 }
 
@@ -176,8 +178,8 @@ func (l *listing) changed(ctx context.Context, moved error) error {
 
 // replaced reports whether another server has taken over since the names were found.
 func (l *listing) replaced(ctx context.Context) (another bool, err error) {
-	if len(l.visited) == 0 {
-		return false, nil // nothing was read but names
+	if !l.any {
+		return false, nil // only names were asked for
 	}
 	server := ""
 	err = l.calls.Run(ctx, func() (err error) {

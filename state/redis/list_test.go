@@ -192,6 +192,25 @@ func TestListFailover(t *testing.T) {
 	shut(t, s)
 }
 
+// TestListOfGone has another server take over once the names are there, and no record of them is on it: what it has
+// is listed.
+func TestListOfGone(t *testing.T) {
+	first, second := redistest.Start(t), redistest.Start(t)
+	for server, name := range map[*redistest.Server]string{first: "a", second: "b"} {
+		s := open(t, redis.Options{URL: urlOf(server, "")})
+		statetest.Save(t, s, statetest.Change(name, "x"))
+		shut(t, s)
+	}
+	d := newDoor(t, first.Addr)
+	s := open(t, redis.Options{URL: "redis://" + d.addr, ReadOnly: true})
+	statetest.Want(t, s, statetest.Change("a", "x"))
+	d.watch(nth("\r\nevalsha\r\n", 1, second.Addr))
+	if got, err := namesOf(t.Context(), s, state.Filter{}); err != nil || !slices.Equal(got, []string{"b"}) {
+		t.Errorf("%q are listed, error %v, want b", got, err)
+	}
+	shut(t, s)
+}
+
 // TestListWithoutEnd has two servers take turns. The listing gives up, and says why.
 func TestListWithoutEnd(t *testing.T) {
 	first, second := pair(t, 3000)
