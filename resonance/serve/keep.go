@@ -212,7 +212,7 @@ func (s *Service) save(ctx context.Context) error {
 		}
 		if err := s.saveOne(ctx, due); err != nil {
 			if ctx.Err() != nil {
-				return err // it is the end that cut it short
+				return errors.Join(append(errs, err)...) // whoever has ended it knows that, and tells it
 			}
 			s.failures.Inc()
 			errs = append(errs, err)

@@ -24,7 +24,7 @@ var errSlow = fmt.Errorf("the store did not answer within %v: %w", SaveTimeout, 
 func (k *Keeper[S]) saveAll(ctx context.Context) error {
 	err := k.flush(ctx)
 	for _, o := range k.rest() {
-		err = errors.Join(err, o.run(ctx))
+		err = errors.Join(err, k.runOther(ctx, o))
 	}
 	switch {
 	case err == nil:
