@@ -115,7 +115,7 @@ func (s *Store[S]) savedSome(changes []Taken[S]) {
 	for i := range changes {
 		t := &changes[i]
 		e := t.entry
-		if t.Delete() && !e.gone {
+		if t.Delete() && !e.gone && e.change == t.order { // else a state has come since, which may be stored
 			e.stored = false
 			if e.phase == dead {
 				s.dropLocked(e)

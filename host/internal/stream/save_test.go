@@ -164,6 +164,22 @@ func TestAStreamThatBeginsAnewWhileItIsDeleted(t *testing.T) {
 	want(t, "taken at last", describe(take(s, c)), "-a")
 }
 
+// TestADeletionAndANewStateAreTakenAtOnce has a stream begin anew while changes are taken, and the clock
+// stand, so that both are taken.
+func TestADeletionAndANewStateAreTakenAtOnce(t *testing.T) {
+	s, c := kept(stream.Config[turn]{})
+	put(s, "a", "1")
+	s.Saved(take(s, c))
+	put(s, "a", "")
+	both := take(s, c)
+	put(s, "a", "2")
+	both = s.Take(both, 99, c.now)
+	want(t, "taken", describe(both), "-a a=2")
+	s.Saved(both)
+	put(s, "a", "")
+	want(t, "taken at last", describe(take(s, c)), "-a")
+}
+
 // stored adds streams that are stored, whose states were changed a second after each other.
 func stored(s *stream.Store[turn], c *clock, names ...string) {
 	for _, name := range names {
