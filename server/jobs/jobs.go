@@ -570,7 +570,9 @@ func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
 	if err != nil {
 		return nil // somebody else has removed it
 	}
-	if !m.state(j).State.Over() {
+	select {
+	case <-j.done: // its state may be over before, while its end is being stored
+	default:
 		return context.Cause(ctx)
 	}
 	m.mu.Lock()
