@@ -251,8 +251,8 @@ func (s *Server) addJobs() (err error) {
 		o.Failed = s.logFailure // with the trace of the job
 	}
 	s.jobs, err = jobs.New(context.Background(), s.host, s.codecs, o)
-	if kept, ok := o.Store.(*jobs.StateStore); ok && err == nil {
-		s.flushed = s.host.OnSave(kept.Flush)
+	if err == nil {
+		s.flushed = s.host.OnSave(s.jobs.Flush)
 	}
 	return err
 }

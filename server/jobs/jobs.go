@@ -25,6 +25,7 @@ import (
 	"github.com/resonhost/resonhost/api"
 	"github.com/resonhost/resonhost/codec"
 	"github.com/resonhost/resonhost/host"
+	"github.com/resonhost/resonhost/internal/outage"
 	"github.com/resonhost/resonhost/lines"
 	"github.com/resonhost/resonhost/state"
 )
@@ -128,9 +129,10 @@ type Manager struct {
 	active  int
 	resting int // jobs that wait for their pace
 	held    int64
-	dropped []*job // that the store is still to forget
-	drops   bool   // whether somebody sees to them
-	kept    int64  // of held, what is not of tasks under way
+	dropped []*job        // that the store is still to forget
+	drops   bool          // whether somebody sees to them
+	outage  outage.Outage // in which it forgets none
+	kept    int64         // of held, what is not of tasks under way
 	closed  bool
 }
 
@@ -286,15 +288,8 @@ func (m *Manager) abandon(j *job, err error) {
 	close(j.done)
 	m.mu.Unlock()
 	j.traced.over(j)
-	m.delete(j.record.Job.ID) // the store may have it nevertheless
-}
-
-// delete has the store forget a job.
-func (m *Manager) delete(id string) {
-	ctx, cancel := m.ending()
-	defer cancel()
-	if err := m.opts.Store.Delete(ctx, id); err != nil {
-		m.log.Warn("a job could not be deleted from the store", "job", id, "error", err)
+	if err := m.delete(m.last, j); err != nil { // the store may have it nevertheless
+		m.dropAgain(m.last, j, err)
 	}
 }
 
@@ -345,6 +340,9 @@ func (m *Manager) admit(j *job) error {
 	case m.closed:
 		m.idleLocked(j)
 		return m.closedError(j.spec.Transform)
+	case !m.outage.Since().IsZero() && len(m.dropped) >= m.opts.MaxJobs: // they take memory, too
+		m.idleLocked(j)
+		return &host.Error{Kind: host.KindStateUnavailable, Transform: j.spec.Transform, Message: "the job cannot be stored now, since the store does not delete jobs that are gone; the server has logged why"}
 	case len(m.jobs) >= most:
 		return refuse("jobs", "there are %d jobs already, of %d (MaxJobs, --max-jobs), the last quarter of which is for tenants that have few; remove some that are over, or try again when they have expired", len(m.jobs), m.opts.MaxJobs)
 	case !m.takeLocked(t, overhead+int64(len(j.spec.Input))):
@@ -428,65 +426,6 @@ func (m *Manager) overLocked(j *job) {
 	m.over = slices.Insert(m.over, i, j)
 }
 
-// sweep forgets jobs that have been over for long enough, and returns them for dropLater.
-func (m *Manager) sweep() (old []*job) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Now()
-	for len(m.over) > 0 && !now.Before(m.over[0].record.Job.Expires) {
-		old = append(old, m.over[0])
-		m.forgetLocked(m.over[0])
-		m.over[0] = nil
-		m.over = m.over[1:]
-	}
-	return old
-}
-
-// dropLater has the store forget jobs, too, while the caller goes on: there may be thousands. Once the
-// manager is closed nobody would wait for that: Close sees to those that come before it has ended, and the
-// next start to those behind.
-func (m *Manager) dropLater(old []*job) {
-	if len(old) == 0 {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.dropped = append(m.dropped, old...)
-	if !m.drops && !m.closed {
-		m.drops = true
-		m.running.Go(m.drop)
-	}
-}
-
-// drop deletes from the store what there is to drop, until there is no more or [Manager.Close] gives up.
-// Its caller has set drops.
-func (m *Manager) drop() {
-	for {
-		m.mu.Lock()
-		if len(m.dropped) == 0 || m.last.Err() != nil {
-			m.drops = false
-			m.mu.Unlock()
-			return
-		}
-		j := m.dropped[0]
-		m.dropped[0] = nil
-		m.dropped = m.dropped[1:]
-		m.mu.Unlock()
-		m.delete(j.record.Job.ID)
-	}
-}
-
-// dropRest is drop once no job is left.
-func (m *Manager) dropRest() {
-	m.mu.Lock()
-	alone := !m.drops
-	m.drops = true
-	m.mu.Unlock()
-	if alone {
-		m.drop()
-	}
-}
-
 // find returns a job of the owner's.
 func (m *Manager) find(o Owner, id string) (*job, error) {
 	m.dropLater(m.sweep())
@@ -561,29 +500,6 @@ func (m *Manager) Cancel(ctx context.Context, o Owner, id string) (api.Job, erro
 	return m.Wait(ctx, o, id)
 }
 
-// Remove cancels a job of the owner's and forgets it with its results.
-func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
-	if _, err := m.Cancel(ctx, o, id); err != nil {
-		return err
-	}
-	j, err := m.find(o, id)
-	if err != nil {
-		return nil // somebody else has removed it
-	}
-	select {
-	case <-j.done: // its state may be over before, while its end is being stored
-	default:
-		return context.Cause(ctx)
-	}
-	m.mu.Lock()
-	m.over = slices.DeleteFunc(m.over, func(other *job) bool { return other == j })
-	m.forgetLocked(j)
-	m.mu.Unlock()
-	ctx, cancel := m.ending() // what is forgotten here is to be forgotten there
-	defer cancel()
-	return m.opts.Store.Delete(ctx, id)
-}
-
 // Close takes no further job, and waits until all are over. When ctx ends first, it ends those that
 // are left, still waits, and returns how many there were. Then the store has 10 s: what it has not stored
 // or deleted by then it keeps as it was, and the next start sees to.
@@ -607,6 +523,6 @@ func (m *Manager) Close(ctx context.Context) (lost int) {
 	timer := time.AfterFunc(endTimeout, m.giveUp)
 	defer timer.Stop() // whoever still submits or removes a job has a time of its own
 	<-ended
-	m.dropRest()
+	_ = m.dropRest(m.last) // it tells by itself
 	return lost
 }

@@ -37,6 +37,7 @@ type job struct {
 	rest      *lines.Rest             // where it goes on; nil before its first wait. Not guarded: one goroutine at a time has it
 	changed   chan struct{}           // closed at each change of the results, and replaced
 	done      chan struct{}           // closed once it is over
+	busy      chan struct{}           // set while one alone may call the store for it, once it is over; closed then
 }
 
 // most is how many jobs of a tenant run at once.
@@ -432,7 +433,11 @@ func (m *Manager) Results(ctx context.Context, o Owner, id string, offset int64,
 			over = true
 		default:
 		}
-		if n, err = m.opts.Store.Read(ctx, id, offset, p); n > 0 || err != nil || over || !follow {
+		n, err = m.opts.Store.Read(ctx, id, offset, p)
+		if err != nil && m.removed(ctx, j) {
+			return 0, false, ErrNotFound // rather than what came of it
+		}
+		if n > 0 || err != nil || over || !follow {
 			return n, over && n < len(p), err
 		}
 		select {
@@ -441,6 +446,22 @@ func (m *Manager) Results(ctx context.Context, o Owner, id string, offset int64,
 			return 0, false, context.Cause(ctx)
 		}
 	}
+}
+
+// removed reports whether a job is forgotten. It waits for whoever may be about to forget it.
+func (m *Manager) removed(ctx context.Context, j *job) bool {
+	m.mu.Lock()
+	busy := j.busy
+	m.mu.Unlock()
+	if busy != nil {
+		select {
+		case <-busy:
+		case <-ctx.Done():
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.jobs[j.record.Job.ID] != j
 }
 
 // Collectors are the manager's metrics.
