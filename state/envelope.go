@@ -171,7 +171,7 @@ func (c Codec) head(key Key, head []byte, stored int) (r Record, sealed bool, er
 	case sealed && c.Cipher == nil:
 		return fault(ErrKey, "it is sealed, and there is no key for it")
 	case !sealed && c.Cipher != nil:
-		return fault(ErrKey, "it is not sealed, and with a key only sealed records are read")
+		return fault(errClear, "it is not sealed, and with a key only sealed records are read")
 	}
 	return Record{
 		Key:     key,

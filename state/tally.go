@@ -38,8 +38,14 @@ func (t *Tally) KeyFault(what string) error {
 	if t.sealed == 0 || t.sealed < t.Records {
 		return nil
 	}
+	if errors.Is(t.First, errClear) {
+		return fmt.Errorf("none of the %d stored %s can be read, since they are not sealed; leave --state-key out, or export them without it, and import them with it into another store: %w", t.Records, what, t.First)
+	}
 	return fmt.Errorf("none of the %d stored %s can be read, since their key is another; give the --state-key that they were sealed with: %w", t.Records, what, t.First)
 }
+
+// errClear is the [ErrKey] of a record that is not sealed.
+var errClear = fmt.Errorf("%w", ErrKey)
 
 // errFound ends a listing that has found what it was for.
 var errFound = errors.New("found")

@@ -9,8 +9,20 @@ import (
 	"github.com/resonhost/resonhost/state"
 )
 
+// ofClear is the error of a record that is not sealed, where all should be.
+func ofClear(t *testing.T) error {
+	t.Helper()
+	r := records()["v1-stream"]
+	_, err := state.Codec{Cipher: parseKeys(t, state.NewKey())}.Decode(r.Key, encode(t, plain, r))
+	if err == nil {
+		t.Fatal("a record that is not sealed is read with a key")
+	}
+	return err
+}
+
 func TestTally(t *testing.T) {
 	sealed := &state.RecordError{Reason: "it is sealed", Err: state.ErrKey}
+	clear := ofClear(t)
 	corrupt := &state.RecordError{Reason: "it is short", Err: state.ErrCorrupt}
 	for _, c := range []struct {
 		name  string
@@ -23,6 +35,8 @@ func TestTally(t *testing.T) {
 		{"others are damaged", []error{corrupt, sealed}, ""},
 		{"all have another key", []error{sealed, fmt.Errorf("again: %w", sealed)},
 			"none of the 2 stored jobs can be read, since their key is another; give the --state-key that they were sealed with: " + sealed.Error()},
+		{"none is sealed", []error{clear, clear},
+			"none of the 2 stored jobs can be read, since they are not sealed; leave --state-key out, or export them without it, and import them with it into another store: " + clear.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var tally state.Tally
