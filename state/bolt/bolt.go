@@ -144,7 +144,7 @@ func open(ctx context.Context, dir string, opt Options) (*Store, error) {
 			return nil, classify("look for the store", err)
 		}
 	}
-	l, err := take(dir, opt.ReadOnly)
+	l, err := take(ctx, dir, opt.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -156,14 +156,14 @@ func open(ctx context.Context, dir string, opt Options) (*Store, error) {
 }
 
 // take makes the directory if it is not there, and makes this process its owner or one of its readers.
-func take(dir string, readOnly bool) (*lock, error) {
+func take(ctx context.Context, dir string, readOnly bool) (*lock, error) {
 	if readOnly {
 		return lockToRead(dir)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, classify("make the directory of states", err)
 	}
-	return lockDir(dir)
+	return lockDir(ctx, dir)
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }

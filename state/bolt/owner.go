@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resonhost/resonhost/internal/filelock"
+	"github.com/resonhost/resonhost/internal/wait"
 	"github.com/resonhost/resonhost/state"
 )
 
@@ -20,13 +22,21 @@ type lock struct{ f *os.File }
 // maxOwner is how much of a lock file is read, in bytes.
 const maxOwner = 1 << 10
 
-func lockDir(dir string) (*lock, error) {
+// lockDir makes this process the owner of a directory. It waits for who looks whether there is one.
+func lockDir(ctx context.Context, dir string) (*lock, error) {
 	name := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, classify("open the lock", err)
 	}
-	if err := filelock.Lock(f); errors.Is(err, filelock.ErrLocked) {
+	err = filelock.Lock(f)
+	for end := time.Now().Add(lockWait); errors.Is(err, filelock.ErrLocked) && time.Now().Before(end) && filelock.LockShared(f) == nil; {
+		if err := wait.For(ctx, time.Millisecond); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		err = filelock.Lock(f)
+	}
+	if errors.Is(err, filelock.ErrLocked) {
 		err = &state.OwnerError{Where: dir, Owner: readOwner(f), Err: state.ErrInUse}
 		return nil, errors.Join(err, f.Close())
 	} else if err != nil {
@@ -37,8 +47,9 @@ func lockDir(dir string) (*lock, error) {
 	return l, nil
 }
 
-// lockToRead has no owner write to the file of records until the lock is given up. It writes nothing. The owner's
-// bbolt has the file locked from before its first write on.
+// lockToRead has no owner write to the file of records until the lock is given up. It writes nothing. An owner's
+// bbolt lets go of the file for a moment when it is compacted, and has not locked it yet at its start. So the lock of
+// the owner is tried as well, for as long as it takes to lock the file.
 func lockToRead(dir string) (*lock, error) {
 	name := filepath.Join(dir, fileName)
 	f, err := os.Open(name)
@@ -48,7 +59,14 @@ func lockToRead(dir string) (*lock, error) {
 	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
 		return nil, errors.Join(fmt.Errorf("%s: %w: it is no file", name, state.ErrCorrupt), f.Close())
 	}
-	err = filelock.LockShared(f)
+	owner, err := os.Open(filepath.Join(dir, lockName)) // it need not be there
+	if err == nil {
+		defer func() { _ = owner.Close() }()
+		err = filelock.LockShared(owner)
+	}
+	if !errors.Is(err, filelock.ErrLocked) {
+		err = filelock.LockShared(f)
+	}
 	switch {
 	case err == nil:
 		return &lock{f}, nil
