@@ -199,7 +199,7 @@ func (s *Store) prepare() error {
 
 // openDB opens a file that was checked, or that is new. It returns which file that is, whatever has its name later.
 func openDB(path string, of Options) (db *bbolt.DB, file os.FileInfo, err error) {
-	opt := bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: of.MaxBytes, ReadOnly: of.ReadOnly}
+	opt := bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: of.MaxBytes, ReadOnly: of.ReadOnly, PreLoadFreelist: true}
 	opt.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := os.OpenFile(name, flag, mode)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/resonhost/resonhost/state"
@@ -43,6 +44,14 @@ func TestReads(t *testing.T) {
 		t.Errorf("with an owner: error %v", err)
 	}
 	shut(t, owner)
+	owner = open(t, dir, bolt.Options{})
+	statetest.Save(t, owner, statetest.Change("c", strings.Repeat("x", 1<<20)))
+	statetest.Save(t, owner, state.Change{Record: state.Record{Key: statetest.Key("c")}, Delete: true})
+	stats, err := owner.Stats(t.Context())
+	if err != nil || stats.FreeBytes < 1<<20 {
+		t.Fatalf("%+v, error %v", stats, err)
+	}
+	shut(t, owner)
 	if err := os.Remove(filepath.Join(dir, "state.lock")); err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +62,8 @@ func TestReads(t *testing.T) {
 	first, second := open(t, dir, reading), open(t, dir, reading)
 	for _, s := range []*bolt.Store{first, second} {
 		statetest.Want(t, s, statetest.Change("a", "1"))
-		if st, err := s.Stats(t.Context()); err != nil || st.Records != 2 {
-			t.Errorf("%+v, error %v", st, err)
+		if st, err := s.Stats(t.Context()); err != nil || st.Usage != stats.Usage || st.FileBytes != stats.FileBytes || st.FreeBytes != stats.FreeBytes {
+			t.Errorf("%+v, error %v, want %+v", st, err, stats)
 		}
 		for name, err := range map[string]error{
 			"save":            s.Save(t.Context(), []state.Change{statetest.Change("a", "2")}),
