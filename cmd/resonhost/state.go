@@ -341,7 +341,11 @@ func removeState(ctx context.Context, std stdio, store state.Store, key state.Ke
 	return nil
 }
 
-// listState lists or exports records. What cannot be read is told, and is an error at the end.
+// tableRows is after how many rows a table is shown as far as it goes. Its columns may have other widths from there on.
+const tableRows = 4096
+
+// listState lists or exports records. What cannot be read is told, and is an error at the end. What was listed before
+// an error is shown.
 func (o *options) listState(ctx context.Context, std stdio, store state.Store, export bool) error {
 	f := o.state.filter()
 	f.Data = export
@@ -351,6 +355,7 @@ func (o *options) listState(ctx context.Context, std stdio, store state.Store, e
 	}
 	var of unreadable
 	var line []byte
+	rows := 0
 	err := store.List(ctx, f, func(r state.Record) (err error) {
 		switch {
 		case r.Err != nil:
@@ -362,11 +367,14 @@ func (o *options) listState(ctx context.Context, std stdio, store state.Store, e
 			}
 		default:
 			_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%d\n", r.Key.Kind, dash(printable(r.Key.Tenant)), dash(printable(r.Key.Transform)), dash(terminal.Cut(printable(r.Key.Name), maxNameColumns)), r.Format, r.Changed.UTC().Format(time.RFC3339), r.Size)
+			if rows++; err == nil && rows%tableRows == 0 {
+				err = table.Flush()
+			}
 		}
 		return err
 	})
-	if err == nil {
-		err = table.Flush()
+	if flushErr := table.Flush(); err == nil {
+		err = flushErr
 	}
 	if err == nil {
 		err = of.err()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -183,6 +184,37 @@ func TestImportEnds(t *testing.T) {
 	err = newOptions().importState(ctx, stdio{in: strings.NewReader(string(line)), err: &told}, &ending{state.NewMemory(), cancel})
 	if want := "the import was ended; import the same lines again for the rest"; err == nil || err.Error() != want || told.String() != "resonhost: 0 records saved\n" {
 		t.Errorf("%v, want %s; told %s", err, want, told.String())
+	}
+}
+
+// listed is a store with many records, whose listing fails at its end. It calls each after each record.
+type listed struct {
+	*state.Memory
+
+	each func(n int)
+}
+
+func (l *listed) List(_ context.Context, _ state.Filter, visit func(state.Record) error) error {
+	for n := 1; n <= tableRows+1; n++ {
+		if err := visit(statetest.Change(fmt.Sprintf("stream-%05d", n), "").Record); err != nil {
+			return err
+		}
+		l.each(n)
+	}
+	return state.ErrUnavailable
+}
+
+// TestListShowsRows has a listing fail: its rows are shown by then, and of a long one the first on the way.
+func TestListShowsRows(t *testing.T) {
+	var out strings.Builder
+	rows := func() int { return strings.Count(out.String(), "stream-") }
+	err := newOptions().listState(t.Context(), stdio{out: newOutput(&out), err: new(strings.Builder)}, &listed{state.NewMemory(), func(n int) {
+		if n == tableRows && rows() != n {
+			t.Errorf("%d rows are shown after %d", rows(), n)
+		}
+	}}, false)
+	if !errors.Is(err, state.ErrUnavailable) || rows() != tableRows+1 {
+		t.Errorf("%d rows are shown in the end, error %v", rows(), err)
 	}
 }
 
