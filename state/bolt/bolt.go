@@ -79,7 +79,7 @@ type Store struct {
 
 	dbMu sync.RWMutex // held for reading by those who use db, for writing by who replaces it
 	db   *bbolt.DB
-	file os.FileInfo // the file that db has open
+	file *os.File // that db has open, and closes
 
 	calls calls.Group // failed once db is not to be used any more
 }
@@ -197,18 +197,12 @@ func (s *Store) prepare() error {
 	return nil
 }
 
-// openDB opens a file that was checked, or that is new. It returns which file that is, whatever has its name later.
-func openDB(path string, of Options) (db *bbolt.DB, file os.FileInfo, err error) {
+// openDB opens a file that was checked, or that is new. It returns the file, too, whatever has its name later.
+func openDB(path string, of Options) (db *bbolt.DB, file *os.File, err error) {
 	opt := bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: of.MaxBytes, ReadOnly: of.ReadOnly, PreLoadFreelist: true}
-	opt.OpenFile = func(name string, flag int, mode os.FileMode) (*os.File, error) {
-		f, err := os.OpenFile(name, flag, mode)
-		if err != nil {
-			return nil, err
-		}
-		if file, err = f.Stat(); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		return f, nil
+	opt.OpenFile = func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
 	}
 	db, err = bbolt.Open(path, 0o600, &opt)
 	if errors.Is(err, berrors.ErrTimeout) {
@@ -352,12 +346,17 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 // asked after a save: what is moved meanwhile has the save, and goes on with it once it is put back.
 func (s *Store) inPlace() error {
 	now, err := os.Stat(s.path(fileName))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
+	if errors.Is(err, os.ErrNotExist) {
 		return &lostError{s.path(fileName)}
-	case err != nil:
+	}
+	if err != nil {
 		return classify("look for the file", err)
-	case !os.SameFile(s.file, now):
+	}
+	ours, err := s.file.Stat()
+	switch {
+	case err != nil:
+		return classify("look at the file that is open", err)
+	case !os.SameFile(ours, now):
 		return &lostError{s.path(fileName)}
 	}
 	return s.db.View(func(tx *bbolt.Tx) error {
@@ -480,10 +479,13 @@ func (s *Store) Close() error {
 	if !first {
 		return nil
 	}
-	// What was broken may hold locks of bbolt's for ever, and its pages are not to be touched.
 	var err error
-	if s.db != nil && broken == nil {
+	switch {
+	case s.file == nil:
+	case broken == nil:
 		err = classify("close "+s.path(fileName), s.db.Close())
+	default: // it may hold locks of bbolt's in memory for ever, and its pages, which stay mapped, are not to be touched
+		err = classify("unlock "+s.path(fileName), errors.Join(unlockFile(s.file), s.file.Close()))
 	}
 	return errors.Join(err, s.lock.unlock())
 }

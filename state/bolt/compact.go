@@ -46,6 +46,7 @@ func (s *Store) copyTo(path string) error {
 
 // reopen opens the file that has the name, the old one or the new, after it was closed.
 func (s *Store) reopen(err error) error {
+	s.file = nil
 	db, file, openErr := openDB(s.path(fileName), s.opt)
 	if openErr != nil {
 		s.calls.Fail(openErr)

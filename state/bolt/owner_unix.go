@@ -5,6 +5,7 @@ package bolt
 import (
 	"errors"
 	"os"
+	"syscall"
 )
 
 // syncDir has the names of a directory outlast a crash.
@@ -15,3 +16,6 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// unlockFile gives up the lock of a file. Closing does not where the file is mapped.
+func unlockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
