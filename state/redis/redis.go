@@ -293,6 +293,12 @@ const (
 	saveBytes   = 1 << 20
 )
 
+// After how many records or bytes of them that are encoded other work of the process goes first.
+const (
+	yieldRecords = 64
+	yieldBytes   = 64 << 10
+)
+
 // Save implements [state.Store]. The changes of a call are kept in pieces. Without changes one piece asks
 // whether the store is still this owner's.
 func (s *Store) Save(ctx context.Context, changes []state.Change) error {
@@ -307,7 +313,7 @@ func (s *Store) Save(ctx context.Context, changes []state.Change) error {
 	}
 	var pieces []piece
 	for len(changes) > 0 || len(pieces) == 0 {
-		p, n, err := s.piece(changes)
+		p, n, err := s.piece(ctx, changes)
 		if err != nil {
 			return err
 		}
@@ -336,9 +342,9 @@ type piece struct {
 }
 
 // piece encodes the first changes, and returns how many they are.
-func (s *Store) piece(changes []state.Change) (p piece, n int, err error) {
+func (s *Store) piece(ctx context.Context, changes []state.Change) (p piece, n int, err error) {
 	p.keys, p.values = append(s.fence(), s.prefix+"turn"), []any{s.epoch, int64(0)} // of which save makes its turn
-	size := 0
+	size, yielded, yieldedBytes := 0, 0, 0
 	for n < len(changes) && n < saveRecords && (n == 0 || size < saveBytes) {
 		c := &changes[n]
 		value := []byte{}
@@ -349,7 +355,10 @@ func (s *Store) piece(changes []state.Change) (p piece, n int, err error) {
 		}
 		p.keys, p.values = append(p.keys, s.recordKey(c.Key)), append(p.values, value)
 		size += len(value)
-		n++
+		if n++; n-yielded >= yieldRecords || size-yieldedBytes >= yieldBytes {
+			yielded, yieldedBytes = n, size
+			state.Yield(ctx)
+		}
 	}
 	return p, n, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -287,6 +288,29 @@ func TestEpochOfEarlierBuilds(t *testing.T) {
 	}
 	statetest.Save(t, s, statetest.Change("a", "1"))
 	statetest.Want(t, s, statetest.Change("a", "1"))
+	shut(t, s)
+}
+
+// TestSaveYields has a save encode many records, and some that are long: other work of the process goes first in between.
+func TestSaveYields(t *testing.T) {
+	s := open(t, redis.Options{URL: urlOf(redistest.Start(t), "")})
+	many, long := make([]state.Change, 1000), make([]state.Change, 8)
+	for i := range many {
+		many[i] = statetest.Change(strconv.Itoa(i), "1")
+	}
+	for i := range long {
+		long[i] = statetest.Change(strconv.Itoa(i), strings.Repeat("x", 100_000))
+	}
+	for _, c := range []struct {
+		changes []state.Change
+		least   int
+	}{{many, 15}, {long, 8}} {
+		yields := 0
+		ctx := state.Unhurried(t.Context(), func() bool { yields++; return true })
+		if err := s.Save(ctx, c.changes); err != nil || yields < c.least {
+			t.Errorf("%d records: error %v, and %d times other work went first, want %d", len(c.changes), err, yields, c.least)
+		}
+	}
 	shut(t, s)
 }
 
