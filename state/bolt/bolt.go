@@ -160,10 +160,31 @@ func take(ctx context.Context, dir string, readOnly bool) (*lock, error) {
 	if readOnly {
 		return lockToRead(dir)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, classify("make the directory of states", err)
 	}
 	return lockDir(ctx, dir)
+}
+
+// makeDir makes a directory and those above that are not there, durably: each has its name in the one above it.
+func makeDir(dir string) error {
+	var above []string
+	for d := dir; ; {
+		if _, err := os.Stat(d); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		d = filepath.Dir(d)
+		above = append(above, d)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range above {
+		if err := syncDir(d); err != nil && !errors.Is(err, os.ErrPermission) { // who may not list it cannot sync it
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
