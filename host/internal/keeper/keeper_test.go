@@ -463,6 +463,66 @@ func TestWhatCannotBeReadStays(t *testing.T) {
 	})
 }
 
+// half is a store in which so many records cannot be read, besides those that can.
+type half struct {
+	*faulty
+
+	unreadable int
+}
+
+func (h *half) List(ctx context.Context, filter state.Filter, visit func(state.Record) error) error {
+	for i := range h.unreadable {
+		of := key(fmt.Sprint("unreadable ", i))
+		if err := visit(state.Record{Key: of, Err: &state.RecordError{Key: of, Reason: "sealed", Err: state.ErrKey}}); err != nil {
+			return err
+		}
+	}
+	return h.faulty.List(ctx, filter, visit)
+}
+
+// TestWhatCannotBeReadTakesNoPlace has as many records that can be read as are kept, and others that cannot. All
+// that can are kept, whatever is used.
+func TestWhatCannotBeReadTakesNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 4
+		f := newFixture(t, recorded(t, "a", "b", "c", "d"), most)
+		f.store.load = func(ctx context.Context, k state.Key) (state.Record, error) {
+			if strings.HasPrefix(k.Name, "unreadable") {
+				return state.Record{}, &state.RecordError{Key: k, Err: state.ErrKey}
+			}
+			return f.store.Memory.Load(ctx, k)
+		}
+		f.Keeper = keeper.New(keeper.Config[turn]{
+			Store: &half{f.store, 3 * most}, Streams: f.streams, Max: most, Interval: interval,
+			Vacate: func(t *turn) { t.loaded <- nil }, Fail: func(t *turn, err error) { t.loaded <- err },
+			Log: slog.New(slog.NewTextHandler(&f.log, nil)),
+		})
+		f.open()
+		if st := f.streams.Stats(); st.Streams != 2*most || st.Evicted != 2*most {
+			t.Errorf("stats %+v, want %d streams and %d gone", st, 2*most, 2*most)
+		}
+		for i := range most {
+			if _, err := f.get(fmt.Sprint("unreadable ", i)); !errors.Is(err, keeper.ErrUnreadable) {
+				t.Errorf("error %v", err)
+			}
+			if _, err := f.get("d"); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := f.Save(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if st, err := f.store.Memory.Stats(t.Context()); err != nil || st.Records != most {
+			t.Errorf("%d records are left, error %v; want %d", st.Records, err, most)
+		}
+		pass(time.Hour + time.Minute)
+		if st := f.streams.Stats(); st.Streams != 0 || st.Bytes != 0 || st.Expired != 2*most {
+			t.Errorf("stats %+v, want all expired", st)
+		}
+		f.close()
+	})
+}
+
 // strangers is a store that lists a record that cannot be read, and one without a key.
 type strangers struct{ *faulty }
 

@@ -21,7 +21,7 @@ func (k *Keeper[S]) Open(ctx context.Context) error {
 		return err
 	}
 	l.sort()
-	for _, of := range l.newest {
+	for _, of := range append(l.newest, l.unread...) {
 		k.cfg.Streams.Add(of)
 	}
 	k.tellForgotten()
@@ -43,13 +43,14 @@ func (k *Keeper[S]) tellForgotten() {
 	}
 }
 
-// listing is what is stored. Of more than the streams that are kept it has the newest.
+// listing is what is stored. Of more than the streams that are kept it has the newest. Of what cannot be read
+// it has as many besides, of which nobody knows the newest: they take no place of what can be read.
 type listing[S any] struct {
 	state.Tally
 
-	k      *Keeper[S]
-	opened time.Time
-	newest []stream.Stored
+	k              *Keeper[S]
+	opened         time.Time
+	newest, unread []stream.Stored
 }
 
 func (l *listing[S]) visit(r state.Record) error {
@@ -60,6 +61,12 @@ func (l *listing[S]) visit(r state.Record) error {
 			return nil
 		}
 		of.Format, of.Changed = stream.Unknown, l.opened // when it was changed is not known
+		if len(l.unread) < l.k.cfg.Max {
+			l.unread = append(l.unread, of)
+		} else {
+			l.k.cfg.Streams.Evict(of)
+		}
+		return nil
 	}
 	if l.newest = append(l.newest, of); len(l.newest) >= 2*l.k.cfg.Max+1024 {
 		l.sort()

@@ -36,12 +36,15 @@ type Entry[S any] struct {
 	change  uint64    // of what is not saved, which change of Store.changes it was
 	size    int       // of the state that is stored, while it is not loaded
 	phase   phase
-	idled   bool // in Store.idle: it has no users, and a state
+	idled   bool // in Store.idle or Store.unread: it has no users, and a state
 	unsaved bool // in Store.dirty
 	stored  bool // a store has a record of it, or may have
 	gone    bool // no longer in Store.entries
-	idle    link[S]
-	dirty   link[S]
+
+	unreadable bool // its state is stored and cannot be read; counted by Store.unreadable
+
+	idle  link[S]
+	dirty link[S]
 }
 
 // phase is how far an entry's state has come.

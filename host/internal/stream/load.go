@@ -24,6 +24,7 @@ func (s *Store[S]) Add(of Stored) {
 	e := &Entry[S]{key: of.Key, size: of.Size, format: of.Format, changed: of.Changed, saved: of.Changed, stored: true, phase: absent}
 	s.cfg.Occupy(&e.Serial)
 	s.entries[of.Key] = e
+	s.unreadableLocked(e, of.Format == Unknown)
 	used := of.Changed
 	if now := s.cfg.Now(); used.After(now) { // by another clock; it would keep all behind it from expiring
 		used = now
@@ -94,6 +95,7 @@ func (s *Store[S]) Loaded(e *Entry[S], state []byte, format int, changed time.Ti
 	defer s.mu.Unlock()
 	e.phase, e.state, e.format, e.changed, e.saved = loaded, state, format, changed, changed
 	e.stored = len(state) > 0
+	s.unreadableLocked(e, false)
 	s.leaveLocked(e)
 }
 
@@ -111,5 +113,7 @@ func (s *Store[S]) NotLoaded(e *Entry[S], fault error, unreadable bool) {
 	}
 	s.cfg.Occupy(&again.Serial)
 	s.entries[e.key] = again
+	s.unreadableLocked(e, false)
+	s.unreadableLocked(again, again.format == Unknown)
 	s.restLocked(again, s.cfg.Now())
 }

@@ -287,13 +287,15 @@ func TestWhatCannotBeReadIsNotDeleted(t *testing.T) {
 	s.Load(e)
 	s.NotLoaded(e, fmt.Errorf("damaged"), true)
 	s.Release(e)
-	stored(s, c, "d", "e") // for which b goes
+	stored(s, c, "d", "e") // for which none of these goes
+	s.Add(unreadable("f"))
+	s.Add(unreadable("g")) // for which b goes
 	c.now = c.now.Add(time.Hour)
 	s.Expire()
 	got := take(s, c)
 	want(t, "taken", describe(got), "-d -e")
-	if st := s.Stats(); st.Evicted != 2 || st.Expired != 3 || st.Streams != 0 {
-		t.Errorf("stats %+v, want 2 evicted, 3 expired and none left", st)
+	if st := s.Stats(); st.Evicted != 2 || st.Expired != 5 || st.Streams != 0 || st.Bytes != 0 {
+		t.Errorf("stats %+v, want 2 evicted, 5 expired and none left", st)
 	}
 	s.Saved(got)
 	put(s, "b", "1")

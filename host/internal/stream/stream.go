@@ -14,7 +14,9 @@ import (
 
 // Config is the bounds of a store.
 type Config[S any] struct {
-	// Max is how many streams are kept; beyond it the one unused longest goes.
+	// Max is how many streams are kept; beyond it the one unused longest goes. Those whose stored state
+	// cannot be read have as much room of their own, also of MaxBytes: the records of others would be
+	// deleted for them.
 	// Streams in use never go, so that as many as there are tasks may exist
 	// beyond Max.
 	Max int
@@ -37,10 +39,13 @@ type Store[S any] struct {
 
 	mu      sync.Mutex
 	entries map[Key]*Entry[S]
-	idle    list[S] // entries without users, the longest unused first
-	bytes   int     // of idle
-	evicted uint64
-	expired uint64
+	// idle are entries without users, the longest unused first, and unread those of them whose state
+	// cannot be read. bytes and unreadBytes are of these two.
+	idle, unread       list[S]
+	bytes, unreadBytes int
+	unreadable         int // of entries
+	evicted            uint64
+	expired            uint64
 
 	dirty   list[S]   // what is to be saved, the oldest first
 	dead    int       // of entries
@@ -57,7 +62,7 @@ func New[S any](cfg Config[S]) *Store[S] {
 	}
 	return &Store[S]{
 		cfg: cfg, entries: make(map[Key]*Entry[S]),
-		idle: list[S]{at: idleLink[S]}, dirty: list[S]{at: dirtyLink[S]},
+		idle: list[S]{at: idleLink[S]}, unread: list[S]{at: idleLink[S]}, dirty: list[S]{at: dirtyLink[S]},
 	}
 }
 
@@ -141,20 +146,47 @@ func (s *Store[S]) leaveLocked(e *Entry[S]) {
 // restLocked has an entry without users lie idle, and makes room for it.
 func (s *Store[S]) restLocked(e *Entry[S], used time.Time) {
 	e.used, e.idled = used, true
-	s.idle.pushBack(e)
-	s.bytes += e.bytes()
-	for (len(s.entries)-s.dead > s.cfg.Max || s.bytes > s.cfg.MaxBytes) && s.idle.n > 0 {
+	if e.unreadable {
+		s.unread.pushBack(e)
+		s.unreadBytes += e.bytes()
+	} else {
+		s.idle.pushBack(e)
+		s.bytes += e.bytes()
+	}
+	for (len(s.entries)-s.dead-s.unreadable > s.cfg.Max || s.bytes > s.cfg.MaxBytes) && s.idle.n > 0 {
 		s.evicted++
 		s.endLocked(s.idle.head)
+	}
+	for (s.unreadable > s.cfg.Max || s.unreadBytes > s.cfg.MaxBytes) && s.unread.n > 0 {
+		s.evicted++
+		s.endLocked(s.unread.head)
 	}
 }
 
 // wakeLocked has an entry lie idle no more.
 func (s *Store[S]) wakeLocked(e *Entry[S]) {
-	if e.idled {
+	switch {
+	case !e.idled:
+		return
+	case e.unreadable:
+		s.unreadBytes -= e.bytes()
+		s.unread.remove(e)
+	default:
 		s.bytes -= e.bytes()
 		s.idle.remove(e)
-		e.idled = false
+	}
+	e.idled = false
+}
+
+// unreadableLocked notes whether the stored state of an entry cannot be read. The entry is not idle.
+func (s *Store[S]) unreadableLocked(e *Entry[S], is bool) {
+	if is == e.unreadable {
+		return
+	}
+	if e.unreadable = is; is {
+		s.unreadable++
+	} else {
+		s.unreadable--
 	}
 }
 
@@ -186,6 +218,7 @@ const minDead = 1024
 // dropLocked forgets an entry without users.
 func (s *Store[S]) dropLocked(e *Entry[S]) {
 	s.unmarkLocked(e)
+	s.unreadableLocked(e, false)
 	if e.phase == dead {
 		s.dead--
 	}
@@ -211,7 +244,7 @@ func (s *Store[S]) Expire() {
 // limitLocked returns the time before which a stream has expired that was not used since. It is zero if
 // there is none.
 func (s *Store[S]) limitLocked() time.Time {
-	if s.cfg.MaxAge == 0 || s.idle.n == 0 {
+	if s.cfg.MaxAge == 0 || s.idle.n+s.unread.n == 0 {
 		return time.Time{}
 	}
 	return s.cfg.Now().Add(-s.cfg.MaxAge)
@@ -221,6 +254,9 @@ func (s *Store[S]) limitLocked() time.Time {
 func (s *Store[S]) expireLocked(limit time.Time, most int) (more bool) {
 	for range most {
 		e := s.idle.head
+		if e == nil || !e.used.Before(limit) {
+			e = s.unread.head
+		}
 		if e == nil || !e.used.Before(limit) {
 			return false
 		}
@@ -281,7 +317,7 @@ func (s *Store[S]) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Stats{
-		Streams: len(s.entries) - s.dead, Bytes: s.bytes, Evicted: s.evicted, Expired: s.expired,
+		Streams: len(s.entries) - s.dead, Bytes: s.bytes + s.unreadBytes, Evicted: s.evicted, Expired: s.expired,
 		Unsaved: s.dirty.n + s.taken + s.strayed, Oldest: s.oldest,
 	}
 	if e := s.dirty.head; e != nil && (s.taken == 0 || e.since.Before(s.oldest)) {
