@@ -162,3 +162,60 @@ func TestFlippedKey(t *testing.T) {
 		t.Errorf("of %d bits, %d leave a file that is opened", 8*len(key), damaged)
 	}
 }
+
+// TestFlippedIntoAnother flips a bit of the stored key of one job's results, so that they seem to be those of another,
+// which is whole. That is deleted without them: who mends the bit has the job again.
+func TestFlippedIntoAnother(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "state.db")
+	open := func() *bolt.Store {
+		t.Helper()
+		kept, err := bolt.Open(t.Context(), dir, bolt.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kept
+	}
+	rewrite := func(from, to []byte) {
+		t.Helper()
+		whole, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, bytes.ReplaceAll(whole, from, to), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := open()
+	s := stateStore(t, kept)
+	results := strings.Repeat("1\n", 10)
+	for id, lines := range map[string]string{"j": "", "k": results} { // they differ by one bit
+		job := jobs.Record{Owner: ann, Job: api.Job{ID: id, State: api.JobDone, ResultBytes: int64(len(lines))}}
+		begun := job
+		begun.Job.State = api.JobRunning
+		if err := errors.Join(s.Put(t.Context(), begun), s.Append(t.Context(), id, []byte(lines)), s.Put(t.Context(), job)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := kept.Close(); err != nil {
+		t.Fatal(err)
+	}
+	key := func(id string) []byte {
+		return state.AppendKey(nil, state.Key{Kind: state.KindOutput, Tenant: ann.Tenant, Name: id + "/00000000"})
+	}
+	rewrite(key("k"), key("j"))
+	kept = open()
+	s = jobs.NewStateStore(kept, slog.New(slog.DiscardHandler))
+	if list, err := s.All(t.Context()); err != nil || len(list) != 1 || list[0].Job.ID != "j" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if err := errors.Join(s.Delete(t.Context(), "j"), kept.Close()); err != nil {
+		t.Fatal(err)
+	}
+	rewrite(key("j"), key("k"))
+	kept = open()
+	defer kept.Close()
+	if got := read(t, stateStore(t, kept), "k"); got != results {
+		t.Errorf("results %q", got)
+	}
+}

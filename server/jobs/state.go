@@ -388,8 +388,10 @@ func decode(r *state.Record, segments map[int]int) (job Record, err error) {
 // it is not taken over if one of them cannot be read or is not there.
 func (s *StateStore) take(ctx context.Context, r *Record, segments map[int]int) error {
 	k := &stored{tenant: r.Owner.Tenant, segments: make(map[int]bool)}
-	for n := range segments {
-		k.segments[n] = true
+	for n, size := range segments {
+		if size > 0 { // else it may be another's, under a key with a flipped bit, and stays as well
+			k.segments[n] = true
+		}
 	}
 	if r.Job.State.Over() {
 		k.over, k.size, k.whole = true, r.Job.ResultBytes, int(r.Job.ResultBytes/segment)
