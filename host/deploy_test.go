@@ -14,6 +14,7 @@ import (
 	"github.com/resonhost/resonhost/host/event"
 	"github.com/resonhost/resonhost/internal/guesttest"
 	"github.com/resonhost/resonhost/internal/hosted"
+	"github.com/resonhost/resonhost/state"
 )
 
 // version is a source of the guest "swap".
@@ -430,6 +431,7 @@ func TestStates(t *testing.T) {
 		})
 		answers(t, h.Stream("a"), "", v1)
 		deploy(t, h, stateful(t, "v2", bytes16+`, "state_version": 2`), host.DeploySwapped)
+		answers(t, h.Stream("a"), "", v2)
 		if err := h.Rollback(t.Context(), "swap", host.StateRefuse); err == nil || !strings.Contains(err.Error(), "states of format 2") {
 			t.Errorf("%v", err)
 		}
@@ -451,6 +453,58 @@ func TestStates(t *testing.T) {
 		if n := h.Stats().StreamsReset; n != 1 {
 			t.Errorf("%d streams were reset", n)
 		}
+	})
+}
+
+// TestNoStates has versions that do not read each other's states. They are refused for states that there are, and for those that
+// somebody else may have.
+func TestNoStates(t *testing.T) {
+	const bytes16 = `, "state_bytes": 16`
+	first := stateful(t, "v1", bytes16+`, "state_version": 1`)
+	newer := stateful(t, "v2", bytes16+`, "state_version": 2`)
+	begin := func(t *testing.T, change func(*host.Config)) *host.Host {
+		return swapHost(t, func(c *host.Config) {
+			c.Plugins = []host.Source{first}
+			if change != nil {
+				change(c)
+			}
+		})
+	}
+	refused := func(t *testing.T, h *host.Host, want string) {
+		t.Helper()
+		_, err := h.Deploy(t.Context(), newer)
+		if load := (*host.LoadError)(nil); !errors.As(err, &load) || load.Step != host.StepState || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+	for name, change := range map[string]func(*host.Config){
+		"without a store":     nil,
+		"with an empty store": func(c *host.Config) { c.State = state.NewMemory() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := begin(t, change)
+			answers(t, h, "", guesttest.SwapTag("v1"))
+			deploy(t, h, newer, host.DeploySwapped)
+			if err := h.Rollback(t.Context(), "swap", host.StateDefault); err != nil {
+				t.Error(err)
+			}
+			answers(t, h.Stream("a"), "", guesttest.SwapTag("v1"))
+			refused(t, h, "streams of transform swap have states of format 1, and version v2 reads [2]; the state rule is to refuse such a version: ")
+		})
+	}
+	t.Run("of streams that have ended", func(t *testing.T) {
+		h := begin(t, func(c *host.Config) { c.StreamAge = time.Nanosecond })
+		answers(t, h.Stream("a"), "", guesttest.SwapTag("v1"))
+		deploy(t, h, newer, host.DeploySwapped)
+	})
+	t.Run("that somebody else may have", func(t *testing.T) {
+		h := begin(t, nil)
+		answers(t, h.Client("", host.PriorityNormal).WithStates(host.NewStates()).Stream("a"), "", guesttest.SwapTag("v1"))
+		refused(t, h, "in a fleet, streams of transform swap may have states of format 1, and version v2 reads [2]")
+	})
+	t.Run("that streams get while a canary is tried", func(t *testing.T) {
+		h := begin(t, func(c *host.Config) { c.Defaults.Canary = 0.5 })
+		refused(t, h, "beside the canary, streams of transform swap go on with states of format 1, and version v2 reads [2]")
 	})
 }
 

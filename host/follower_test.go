@@ -263,8 +263,8 @@ func TestWatchOneOfMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	serving := []string{
-		"busy", "call-wild", "command", "deep", "drop", "edge-alloc", "extism", "guard-convert", "guard-select", "hoard", "hostile", "late", "leak", "log-late", "nan", "refuse-alloc", "room",
-		"swap", "table-grow", "traps", "unaligned-alloc", "wide", "wild-alloc",
+		"busy", "call-wild", "command", "deep", "drop", "edge-alloc", "extism", "extism-program", "guard-convert", "guard-select", "hoard", "hostile", "late", "leak", "log-late", "nan", "program", "refuse-alloc", "room",
+		"swap", "table-grow", "traps", "unaligned-alloc", "upper", "wide", "wild-alloc",
 	}
 	refused := 0
 	for _, file := range guests {

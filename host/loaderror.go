@@ -26,7 +26,7 @@ const (
 	StepSelfTest    Step = "self-test"
 	StepVerify      Step = "verify" // the self-tests once more, in the interpreter
 	StepWarm        Step = "warm"   // the pool
-	StepState       Step = "state"  // formats of state against those of the version that serves
+	StepState       Step = "state"  // what streams have kept, against what it reads
 	StepPublish     Step = "publish"
 	StepRollback    Step = "rollback" // it did serve, and was rolled back
 )

@@ -61,7 +61,7 @@ func (ps *plugins) prepare(ctx context.Context, p *plugin, s Source, before *ser
 	if err != nil {
 		return nil, newLoadError(s, StepWarm, cfg.name(err))
 	}
-	if step, err := ps.try(ctx, v, before, d); err != nil {
+	if step, err := ps.try(ctx, p, v, before, d); err != nil {
 		return nil, newLoadError(s, step, errors.Join(cfg.name(err), v.end(context.WithoutCancel(ctx))))
 	}
 	v.loading = time.Since(began)
@@ -130,7 +130,7 @@ func growth(transforms []string) string {
 
 // try has a version pass its tests, and sees whether it can go on with the states of streams.
 // With an error it returns the step at which that failed.
-func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deployment) (step Step, err error) {
+func (ps *plugins) try(ctx context.Context, p *plugin, v *version, before *serving, d deployment) (step Step, err error) {
 	translate := ps.cfg.Translate
 	if translate == nil {
 		translate = formsOfJSON
@@ -146,15 +146,45 @@ func (ps *plugins) try(ctx context.Context, v *version, before *serving, d deplo
 	if before != nil {
 		serves = before.current
 	}
-	err = checkState(ps.streams.Formats, serves, v, before != nil && d.canary && v.cfg.Canary > 0)
+	ps.streams.Expire()
+	c := &stateCheck{
+		formats: ps.streams.Formats, elsewhere: ps.elsewhere(p),
+		serves: serves, next: v, canary: before != nil && d.canary && v.cfg.Canary > 0,
+	}
+	err = c.run()
 	switch {
 	case err == nil:
 		return "", nil
-	case cmp.Or(d.rule, v.cfg.StateRule) == StateRefuse:
-		return StepState, err
+	case cmp.Or(d.rule, v.cfg.StateRule) == StateReset:
+	case d.back: // whoever asked for that has a way of its own to say so
+		return StepState, fmt.Errorf("%w; %s", err, refusedByRule)
+	default:
+		return StepState, refusedState(err)
 	}
+	ps.log.Warn("streams whose states the version cannot read begin anew", v.label().attrs("reason", err)...)
 	ps.saveBefore(ctx, v)
 	return "", nil
+}
+
+// refusedByRule ends the reason for which a version is refused that cannot read states.
+const refusedByRule = "the state rule is to refuse such a version"
+
+// refusedState has the reason say what to do to have the version serve.
+func refusedState(err error) error {
+	return fmt.Errorf("%w; %s: to have such streams begin anew, start with the rule reset (StateRule, --state-rule reset)", err, refusedByRule)
+}
+
+// elsewhere returns of which of a plugin's transforms somebody else keeps states, see [Client.WithStates].
+func (ps *plugins) elsewhere(p *plugin) map[string]bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	names := make(map[string]bool)
+	for _, t := range p.transforms {
+		if t.elsewhere.Load() {
+			names[t.name] = true
+		}
+	}
+	return names
 }
 
 func binaryLimits(l BinaryLimits) module.BinaryLimits {
@@ -266,45 +296,76 @@ func (ps *plugins) saveBefore(ctx context.Context, v *version) {
 	}
 }
 
-// checkState compares what streams have kept of a plugin, in memory or stored, and what the version
-// that serves may give them meanwhile, if there is one, with what the next one takes. A canary's
-// streams may have to go back. formats returns the longest state of each format, of each transform.
-func checkState(formats func(transforms ...string) map[string]map[int]int, before, next *version, canary bool) error {
+// stateCheck is whether a version can go on with the states that there are.
+type stateCheck struct {
+	// formats returns the longest state of each format that streams have, in memory or stored, of each
+	// transform.
+	formats func(transforms ...string) map[string]map[int]int
+	// elsewhere is of which transforms there may be states that the host does not know.
+	elsewhere map[string]bool
+	serves    *version // nil without
+	next      *version
+	canary    bool // next is to be tried beside serves
+}
+
+// run returns what next cannot read. That a stream may come, or a task may leave a state, before next
+// is published is no reason: it begins anew then.
+//
+// What serves may give its streams counts where the states are not known. It counts beside a canary, too, whose streams
+// are to be the other version's if it is rolled back, and the other's are to be its own if it is promoted.
+func (c *stateCheck) run() error {
 	var names []string
-	for i := range next.manifest.Transforms {
-		names = append(names, next.manifest.Transforms[i].Name)
+	for i := range c.next.manifest.Transforms {
+		names = append(names, c.next.manifest.Transforms[i].Name)
 	}
-	all := formats(names...)
+	all := c.formats(names...)
 	var errs []error
-	for i := range next.manifest.Transforms {
-		n := &next.manifest.Transforms[i]
-		b := &manifest.Transform{}
-		if before != nil {
-			at := slices.IndexFunc(before.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == n.Name })
-			if at >= 0 {
-				b = &before.manifest.Transforms[at]
-			}
-		}
-		kept := all[n.Name]
-		if b.StateBytes > 0 {
-			kept[b.StateVersion] = max(kept[b.StateVersion], b.StateBytes)
-		}
-		for _, format := range slices.Sorted(maps.Keys(kept)) {
+	for i := range c.next.manifest.Transforms {
+		n := &c.next.manifest.Transforms[i]
+		err := c.unreadable(n, all[n.Name], "streams of transform "+n.Name+" have")
+		b := c.before(n.Name)
+		if may := map[int]int{b.StateVersion: b.StateBytes}; err == nil && b.StateBytes > 0 {
 			switch {
-			case n.StateBytes == 0:
-				errs = append(errs, fmt.Errorf("streams of transform %s have states, and version %s keeps none; the state rule is to refuse such a version", n.Name, next.manifest.Version))
-			case !n.Reads(format):
-				errs = append(errs, fmt.Errorf("streams of transform %s have states of format %d, and version %s reads %v; the state rule is to refuse such a version", n.Name, format, next.manifest.Version, append([]int{n.StateVersion}, n.StateReads...)))
-			case kept[format] > n.StateBytes:
-				errs = append(errs, fmt.Errorf("streams of transform %s have states of up to %d bytes, and version %s takes %d", n.Name, kept[format], next.manifest.Version, n.StateBytes))
-			default:
-				continue
+			case c.canary:
+				err = c.unreadable(n, may, "beside the canary, streams of transform "+n.Name+" go on with")
+			case c.elsewhere[n.Name]:
+				err = c.unreadable(n, may, "in a fleet, streams of transform "+n.Name+" may have")
 			}
-			break
 		}
-		if canary && n.StateBytes > 0 && (!b.Reads(n.StateVersion) || n.StateBytes > b.StateBytes) {
-			errs = append(errs, fmt.Errorf("a canary of transform %s would leave states of format %d and up to %d bytes, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, n.StateBytes, before.manifest.Version))
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if c.canary && n.StateBytes > 0 && (!b.Reads(n.StateVersion) || n.StateBytes > b.StateBytes) {
+			errs = append(errs, fmt.Errorf("a canary of transform %s would leave states of format %d and up to %d bytes, which version %s, that streams may have to go back to, does not read", n.Name, n.StateVersion, n.StateBytes, c.serves.manifest.Version))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// before is the transform of that name as the version that serves has it; one without states if there is none.
+func (c *stateCheck) before(name string) *manifest.Transform {
+	if c.serves != nil {
+		at := slices.IndexFunc(c.serves.manifest.Transforms, func(t manifest.Transform) bool { return t.Name == name })
+		if at >= 0 {
+			return &c.serves.manifest.Transforms[at]
+		}
+	}
+	return &manifest.Transform{}
+}
+
+// unreadable returns why next's transform cannot read states of these formats, each with its longest; nil if it
+// can. have says who has them.
+func (c *stateCheck) unreadable(n *manifest.Transform, kept map[int]int, have string) error {
+	of := c.next.manifest.Version
+	for _, format := range slices.Sorted(maps.Keys(kept)) {
+		switch {
+		case n.StateBytes == 0:
+			return fmt.Errorf("%s states, and version %s keeps none", have, of)
+		case !n.Reads(format):
+			return fmt.Errorf("%s states of format %d, and version %s reads %v", have, format, of, append([]int{n.StateVersion}, n.StateReads...))
+		case kept[format] > n.StateBytes:
+			return fmt.Errorf("%s states of up to %d bytes, and version %s takes %d", have, kept[format], of, n.StateBytes)
+		}
+	}
+	return nil
 }

@@ -302,7 +302,9 @@ func (s *startup) loadNative() error {
 	for i, n := range s.cfg.Native {
 		l, err := s.openNative(n)
 		if err == nil && l.version.cfg.StateRule == StateRefuse {
-			err = checkState(s.streams.Formats, nil, l.version, false)
+			if err = (&stateCheck{formats: s.streams.Formats, next: l.version}).run(); err != nil {
+				err = refusedState(err)
+			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("native plugin %d: %w", i, err))

@@ -44,6 +44,9 @@ func (c *submitter) check(tr *transform) *Error {
 // state returns the state of a stream, to be given back by a task's leaveStream or end. If it is absent,
 // it is to be loaded.
 func (c *submitter) state(tr *transform, key string) (e *stream.Entry[sched.Serial], absent bool) {
+	if c.states != nil && !tr.elsewhere.Load() {
+		tr.elsewhere.Store(true)
+	}
 	return c.streams().Acquire(stream.Key{Tenant: c.tenant, Transform: tr.name, Name: key})
 }
 

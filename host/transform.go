@@ -29,6 +29,8 @@ type transform struct {
 	schema atomic.Pointer[schema.Schema]
 	// fits is how many tasks share a frame.
 	fits framefit.Fit
+	// elsewhere is whether a task came of a stream whose state somebody else keeps, see [Client.WithStates].
+	elsewhere atomic.Bool
 }
 
 // current returns the version that does a transform's tasks, canaries aside.

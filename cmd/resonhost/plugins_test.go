@@ -134,6 +134,21 @@ func TestRunSwaps(t *testing.T) {
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v3`)
 	save("swap.wasm", stateful("v4", `, "state_version": 1, "state_reads": [0]`))
 	d.await(t, `msg="plugin is swapped" plugin=swap version=v4`)
+	does("swap v3 serving", 0, "rollback", "swap") // while there is no state
+	does("swap v4 serving", 0, "reload", "swap")
+	inStream, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+d.addr+"/v1/transforms/swap", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inStream.Header.Set("Content-Type", "text/plain")
+	inStream.Header.Set("Resonhost-Stream", "a")
+	resp, err := http.DefaultClient.Do(inStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, body := read(t, resp); code != http.StatusOK {
+		t.Errorf("%d %s", code, body)
+	}
 	does("streams of transform swap have states of format 1, and version v3 reads [0]; the state rule is to refuse such a version; "+
 		"--state-rule reset has such streams begin anew", 3, "rollback", "swap")
 	does("swap v3 serving", 0, "rollback", "swap", "--state-rule", "reset")
