@@ -178,6 +178,117 @@ func TestRolledBackIsStored(t *testing.T) {
 	closeHost(t, w.Host)
 }
 
+// TestResetIsStored has a version serve at the next start whose rollback was to reset the streams that it cannot
+// read. Streams that nobody has used since begin anew then.
+func TestResetIsStored(t *testing.T) {
+	v1, v3 := guesttest.SwapTag("v1"), guesttest.SwapTag("v3")
+	first := stateful(t, "v1", `, "state_bytes": 16, "state_version": 1`).WASM
+	newest := stateful(t, "v3", `, "state_bytes": 16, "state_version": 3, "state_reads": [1]`).WASM
+	const told = "the newest version was rolled back; the one before it serves"
+	var log *logtest.Log
+	keep := func(store state.Store) func(c *host.Config) {
+		log = &logtest.Log{}
+		return func(c *host.Config) {
+			c.State, c.Plugins = store, []host.Source{{Name: "hostile", WASM: guesttest.HandWritten(t, "hostile")}}
+			c.Logger = slog.New(slog.NewTextHandler(log, nil))
+		}
+	}
+	// reset leaves streams of v3, and v1 rolled back to, with a stream that was used since.
+	reset := func(t *testing.T) (dir, cache string, store *state.Memory) {
+		t.Helper()
+		dir, cache, store = t.TempDir(), t.TempDir(), state.NewMemory()
+		save(t, dir, "swap.wasm", first)
+		w := watch(t, dir, cache, keep(store))
+		w.await(event.PluginReady)
+		w.await(event.PluginReady)
+		save(t, dir, "swap.wasm", newest)
+		w.await(event.PluginSwapped)
+		for _, key := range []string{"a", "b", "c"} {
+			answers(t, w.Stream(key), "", v3)
+		}
+		if err := w.Rollback(t.Context(), "swap", host.StateReset); err != nil {
+			t.Fatal(err)
+		}
+		answers(t, w.Stream("a"), "", v1)
+		closeHost(t, w.Host)
+		return dir, cache, store
+	}
+	for name, before := range map[string]func(t *testing.T, dir string){
+		"as it was":            func(*testing.T, string) {},
+		"its file is there":    func(t *testing.T, dir string) { save(t, dir, "swap.wasm", first) },
+		"the file comes later": func(t *testing.T, dir string) { _ = os.Remove(filepath.Join(dir, "swap.wasm")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, cache, store := reset(t)
+			before(t, dir)
+			w := watch(t, dir, cache, keep(store))
+			w.await(event.PluginReady)
+			if _, err := os.Stat(filepath.Join(dir, "swap.wasm")); err != nil {
+				save(t, dir, "swap.wasm", newest)
+			}
+			w.await(event.PluginReady)
+			answers(t, w.Stream("a"), "", v1+v1)
+			answers(t, w.Stream("b"), "", v1)
+			if n := w.Stats().StreamsReset; n != 1 {
+				t.Errorf("%d streams are reset, want b", n)
+			}
+			if !strings.Contains(log.String(), "streams whose states the version cannot read begin anew") {
+				t.Errorf("not told:\n%s", log)
+			}
+			closeHost(t, w.Host)
+			w = watch(t, dir, cache, keep(store)) // where c has the format still
+			answers(t, w.Stream("b"), "", v1+v1)
+			answers(t, w.Stream("c"), "", v1)
+			closeHost(t, w.Host)
+		})
+	}
+	t.Run("for that version", func(t *testing.T) {
+		dir, cache, store := reset(t)
+		w := watch(t, dir, cache, keep(store))
+		if _, doc := decided(t, store, "swap"); doc["resets"] != true {
+			t.Errorf("stored: %v", doc)
+		}
+		if _, err := w.Reload(t.Context(), "swap"); err != nil {
+			t.Fatal(err)
+		}
+		answers(t, w.Stream("b"), "", v3+v3)
+		if _, doc := decided(t, store, "swap"); doc["resets"] != nil {
+			t.Errorf("stored: %v", doc)
+		}
+		closeHost(t, w.Host)
+	})
+	t.Run("a record of before", func(t *testing.T) {
+		dir, cache, store := reset(t)
+		r, _ := decided(t, store, "swap")
+		r.Data = bytes.Replace(r.Data, []byte(`,"resets":true`), nil, 1)
+		if err := store.Save(t.Context(), []state.Change{{Record: r}}); err != nil {
+			t.Fatal(err)
+		}
+		w := watch(t, dir, cache, keep(store))
+		const want = "streams of transform swap have states of format 3, and version v1 reads [1]; the state rule is to refuse such a version: " +
+			"to have such streams begin anew, start with the rule reset (StateRule, --state-rule reset)"
+		var refused *host.LoadError
+		for _, p := range w.Plugins() {
+			if p.Source == "swap" {
+				refused = p.Failure
+			}
+		}
+		if refused == nil || refused.Step != host.StepState || refused.Err.Error() != want {
+			t.Errorf("refused: %v, want %s", refused, want)
+		}
+		if text := log.String(); strings.Contains(text, told) || !strings.Contains(text, want) {
+			t.Errorf("the log has:\n%s", text)
+		}
+		closeHost(t, w.Host)
+		w = watch(t, dir, cache, func(c *host.Config) { keep(store)(c); c.Defaults.StateRule = host.StateReset })
+		answers(t, w.Stream("b"), "", v1)
+		if text := log.String(); !strings.Contains(text, told) {
+			t.Errorf("the log has:\n%s", text)
+		}
+		closeHost(t, w.Host)
+	})
+}
+
 // TestLateFileWasRolledBack has the file of a plugin come after the start. What was rolled back stays so: the
 // version before it serves, or none if that is not kept, until an operator decides.
 func TestLateFileWasRolledBack(t *testing.T) {

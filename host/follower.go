@@ -170,7 +170,7 @@ func (f *follower) resume(ctx context.Context, p *plugin, s Source) {
 		f.mu.Lock()
 		p.previous = previous
 		f.mu.Unlock()
-		if _, err := f.transaction(ctx, p, served.source, deployment{record: &r}); err != nil {
+		if _, err := f.transaction(ctx, p, served.source, deployment{record: &r, rule: ruleOf(&r)}); err != nil {
 			served = nil // which is told
 		}
 	}

@@ -64,7 +64,7 @@ func (ps *plugins) prepare(ctx context.Context, p *plugin, s Source, before *ser
 	if step, err := ps.try(ctx, p, v, before, d); err != nil {
 		return nil, newLoadError(s, step, errors.Join(cfg.name(err), v.end(context.WithoutCancel(ctx))))
 	}
-	v.loading = time.Since(began)
+	v.loading, v.resets = time.Since(began), d.rule == StateReset
 	ps.sample(p, v)
 	return v, nil
 }

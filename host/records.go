@@ -203,6 +203,7 @@ func (k *kept) record(source string) store.Record {
 	}
 	// In UTC, and without what the process's clock adds, it is the same once it was stored.
 	doc.Serving, doc.Since, doc.By = k.serving.current.record.name(), k.since.UTC().Round(0), string(k.by)
+	doc.Resets = k.serving.current.resets
 	if k.previous != nil {
 		doc.Previous = k.previous.name()
 	}
@@ -214,6 +215,14 @@ func (k *kept) record(source string) store.Record {
 		doc.Trial = hex.EncodeToString(id[:])
 	}
 	return doc
+}
+
+// ruleOf is the rule that was decided for the version that a record has serve.
+func ruleOf(r *store.Record) StateRule {
+	if r.Resets {
+		return StateReset
+	}
+	return StateDefault
 }
 
 func recordOf(s Source) *record { return &record{s, s.identity(), s.Hash()} }

@@ -227,7 +227,11 @@ func (s *startup) choose(ctx context.Context, p *plugin, source Source, r store.
 	served := s.records.read(source.Name, r.Serving)
 	p.previous, p.rejected = s.records.read(source.Name, r.Previous), fromHex(r.Rejected)
 	again := func(source Source) (*version, error) {
-		v, err := s.prepare(ctx, p, source, nil, deployment{})
+		d := deployment{}
+		if served != nil || recordOf(source).name() == r.Serving { // which is the same, though it need not be kept
+			d.rule = ruleOf(&r)
+		}
+		v, err := s.prepare(ctx, p, source, nil, d)
 		if err == nil && v.record.name() == r.Serving {
 			v.since, v.by = r.Since, DeployResult(r.By)
 		}
@@ -243,9 +247,12 @@ func (s *startup) choose(ctx context.Context, p *plugin, source Source, r store.
 	}
 	switch id {
 	case p.rejected:
-		s.log.Warn("the newest version was rolled back; the one before it serves", "plugin", source.Name)
 		p.failure = rolledBack(source, r.RejectedAt)
-		return again(served.source)
+		v, err := again(served.source)
+		if err == nil {
+			s.log.Warn("the newest version was rolled back; the one before it serves", "plugin", source.Name)
+		}
+		return v, err
 	case fromHex(r.Trial):
 		if cfg, err := s.cfg.ofSource(source); err == nil && cfg.Canary > 0 {
 			s.log.Info("the newest version is a canary still", "plugin", source.Name)

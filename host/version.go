@@ -44,6 +44,9 @@ type version struct {
 	// before it serves.
 	specs []*spec
 	slots []int
+	// resets is whether streams begin anew whose states it cannot read, as was decided by a rollback. It
+	// holds for as long as the version serves, at the next start too.
+	resets bool
 	// since is when it began to serve alone, and by what. plugins.mu guards both, once it serves.
 	since time.Time
 	by    DeployResult

@@ -229,6 +229,9 @@ type Record struct {
 	By    string    `json:"by,omitempty"`
 	// RejectedAt is when Rejected was rolled back.
 	RejectedAt time.Time `json:"rejected_at,omitzero"`
+	// Resets is whether streams begin anew whose states Serving cannot read, as was decided when it was
+	// rolled back to.
+	Resets bool `json:"resets,omitempty"`
 	// Paused is whether it takes no tasks.
 	Paused bool `json:"paused,omitempty"`
 }
