@@ -216,7 +216,7 @@ func TestResetIsStored(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, dir string){
 		"as it was":            func(*testing.T, string) {},
 		"its file is there":    func(t *testing.T, dir string) { save(t, dir, "swap.wasm", first) },
-		"the file comes later": func(t *testing.T, dir string) { _ = os.Remove(filepath.Join(dir, "swap.wasm")) },
+		"the file comes later": func(_ *testing.T, dir string) { _ = os.Remove(filepath.Join(dir, "swap.wasm")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, cache, store := reset(t)

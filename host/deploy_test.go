@@ -373,9 +373,9 @@ func TestPause(t *testing.T) {
 }
 
 // stateful is a version whose transform has states of a format, and reads others.
-func stateful(tb testing.TB, tag, state string) host.Source {
+func stateful(tb testing.TB, tag, declared string) host.Source {
 	tb.Helper()
-	return version(tb, guesttest.Version{Tag: tag, Manifest: `{"name": "swap", "version": "` + tag + `", "transforms": [{"name": "swap", "input": "a/b", "output": "a/b"` + state + `}]}`})
+	return version(tb, guesttest.Version{Tag: tag, Manifest: `{"name": "swap", "version": "` + tag + `", "transforms": [{"name": "swap", "input": "a/b", "output": "a/b"` + declared + `}]}`})
 }
 
 func TestStates(t *testing.T) {

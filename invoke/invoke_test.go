@@ -57,8 +57,8 @@ func TestTextHasNoStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	for doc, want := range map[string]string{
-		` "y"`: "s: cannot be the key of the stream, as a text has no members; a single task over HTTP names its stream in a header",
-		`1`:    "document: must be a string",
+		"\n\"y\"": "s: cannot be the key of the stream, as a text has no members; a single task over HTTP names its stream in a header",
+		`1`:       "document: must be a string",
 	} {
 		if _, err := text.Decode([]byte(doc), "s"); err == nil || err.Error() != want {
 			t.Errorf("%s: error %v, want %s", doc, err, want)

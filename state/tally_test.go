@@ -22,7 +22,7 @@ func ofClear(t *testing.T) error {
 
 func TestTally(t *testing.T) {
 	sealed := &state.RecordError{Reason: "it is sealed", Err: state.ErrKey}
-	clear := ofClear(t)
+	plainly := ofClear(t)
 	corrupt := &state.RecordError{Reason: "it is short", Err: state.ErrCorrupt}
 	for _, c := range []struct {
 		name  string
@@ -35,8 +35,8 @@ func TestTally(t *testing.T) {
 		{"others are damaged", []error{corrupt, sealed}, ""},
 		{"all have another key", []error{sealed, fmt.Errorf("again: %w", sealed)},
 			"none of the 2 stored jobs can be read, since their key is another; give the --state-key that they were sealed with: " + sealed.Error()},
-		{"none is sealed", []error{clear, clear},
-			"none of the 2 stored jobs can be read, since they are not sealed; leave --state-key out, or export them without it, and import them with it into another store: " + clear.Error()},
+		{"none is sealed", []error{plainly, plainly},
+			"none of the 2 stored jobs can be read, since they are not sealed; leave --state-key out, or export them without it, and import them with it into another store: " + plainly.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var tally state.Tally

@@ -35,7 +35,7 @@ func inState(s state.Store) *jobs.StateStore {
 	return jobs.NewStateStore(s, slog.New(slog.DiscardHandler))
 }
 
-// closes closes a manager with 5 s, and fails if that takes longer than it may: those, and 10 s for the store.
+// closes does so to a manager with 5 s, and fails if that takes longer than it may: those, and 10 s for the store.
 func closes(b *bench) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 5*time.Second)

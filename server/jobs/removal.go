@@ -16,7 +16,7 @@ func (m *Manager) Remove(ctx context.Context, o Owner, id string) error {
 	}
 	j, err := m.find(o, id)
 	if err != nil {
-		return nil // somebody else has removed it
+		return nil //nolint:nilerr // somebody else has removed it
 	}
 	select {
 	case <-j.done: // its state may be over before, while its end is being stored
@@ -165,7 +165,9 @@ func (m *Manager) dropRest(ctx context.Context) error {
 // [StateStore] has. It is to be called now and then, and logs the first failure.
 func (m *Manager) Flush(ctx context.Context) error {
 	err := m.dropRest(ctx)
-	if s, ok := m.opts.Store.(interface{ Flush(context.Context) error }); ok {
+	if s, ok := m.opts.Store.(interface {
+		Flush(ctx context.Context) error
+	}); ok {
 		err = errors.Join(err, s.Flush(ctx))
 	}
 	return err

@@ -68,8 +68,8 @@ func (s *store) Delete(ctx context.Context, id string) error {
 	return s.Store.Delete(ctx, id)
 }
 
-func held(state api.JobState) *store {
-	return &store{Store: jobs.NewMemoryStore(), held: state, entered: make(chan struct{}), leave: make(chan struct{})}
+func held(in api.JobState) *store {
+	return &store{Store: jobs.NewMemoryStore(), held: in, entered: make(chan struct{}), leave: make(chan struct{})}
 }
 
 // isEmpty looks that a store has no job.

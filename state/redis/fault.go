@@ -100,7 +100,8 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 	text := words.ReplaceAllString(err.Error(), "")
 	text = strings.TrimRight(text[:min(len(text), maxText)], ". ")
 	sentinel, todo := state.ErrUnavailable, s.connecting(err)
-	for _, c := range causes {
+	for i := range causes {
+		c := &causes[i]
 		if !strings.HasPrefix(text, c.begins) {
 			continue
 		}
