@@ -148,7 +148,7 @@ func (o *options) changeState(ctx context.Context, std stdio, args []string) err
 	case "save":
 		return o.saveState(ctx, std)
 	}
-	store, err := o.state.open(ctx, stateUses[verb], slog.New(slog.NewTextHandler(std.err, nil)))
+	store, err := o.state.open(ctx, stateUses[verb], slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if errors.Is(err, state.ErrInUse) {
 		return fmt.Errorf("%w; end that process, or have its host save with resonhost state save --url URL", err)
 	}

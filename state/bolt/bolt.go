@@ -71,6 +71,7 @@ type Store struct {
 	dir  string
 	opt  Options
 	lock *lock
+	used bool // another had the directory before
 
 	// writer has room for the one call that may write.
 	writer chan struct{}
@@ -144,11 +145,12 @@ func open(ctx context.Context, dir string, opt Options) (*Store, error) {
 			return nil, classify("look for the store", err)
 		}
 	}
+	_, noLock := os.Stat(filepath.Join(dir, lockName))
 	l, err := take(ctx, dir, opt.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, opt: opt, lock: l, writer: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opt: opt, lock: l, used: noLock == nil, writer: make(chan struct{}, 1)}
 	if err := s.run(ctx, func() error { return s.openLocked(ctx) }); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -213,6 +215,11 @@ func (s *Store) prepare() error {
 		return classify("remove what was left half made", err)
 	}
 	if _, err := os.Stat(s.path(fileName)); errors.Is(err, os.ErrNotExist) {
+		if s.used {
+			s.opt.Logger.Warn(lockName+" is there and "+fileName+" is not: the store begins empty, and has nothing of what was kept here", "directory", s.dir)
+		} else {
+			s.opt.Logger.Info("a new store of states is made", "directory", s.dir)
+		}
 		return s.create()
 	}
 	return nil
