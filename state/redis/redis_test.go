@@ -151,7 +151,7 @@ func TestOwnerGone(t *testing.T) {
 // and succeed when they come again.
 func TestRestarted(t *testing.T) {
 	server := redistest.Start(t)
-	s := open(t, redis.Options{URL: urlOf(server, "timeout=500ms")})
+	s := open(t, redis.Options{URL: urlOf(server, "timeout=5s")})
 	statetest.Save(t, s, statetest.Change("a", "1"))
 	server.Kill()
 	if err := s.Save(t.Context(), []state.Change{statetest.Change("b", "1")}); state.FaultOf(err) != state.FaultUnavailable {
@@ -186,7 +186,7 @@ func eventually(t *testing.T, try func() error) {
 // TestPaused stops the server: calls end with their contexts and with their timeouts.
 func TestPaused(t *testing.T) {
 	server := redistest.Start(t)
-	s := open(t, redis.Options{URL: urlOf(server, "timeout=300ms")})
+	s := open(t, redis.Options{URL: urlOf(server, "timeout=3s")})
 	statetest.Save(t, s, statetest.Change("a", "1"))
 	server.Pause()
 	ctx, cancel := context.WithCancel(t.Context())

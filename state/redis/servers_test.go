@@ -65,7 +65,7 @@ func TestUserOfMany(t *testing.T) {
 	}
 	alone := redistest.Start(t)
 	limit(alone)
-	s := open(t, redis.Options{URL: "redis://host:hush@" + alone.Addr + "?replicas=1&timeout=200ms"})
+	s := open(t, redis.Options{URL: "redis://host:hush@" + alone.Addr + "?replicas=1&timeout=4s"})
 	refused("a save with replicas", s.Save(t.Context(), []state.Change{statetest.Change("a", "1")}), state.FaultUnavailable)
 	statetest.Want(t, s, statetest.Change("a", "1"))
 	limit(alone, "+wait")
@@ -130,7 +130,7 @@ func TestSentinel(t *testing.T) {
 // TestTooFewReplicas has a server without any. The save is sent and waited for once.
 func TestTooFewReplicas(t *testing.T) {
 	server := redistest.Start(t)
-	s := open(t, redis.Options{URL: urlOf(server, "replicas=1&timeout=200ms")})
+	s := open(t, redis.Options{URL: urlOf(server, "replicas=1&timeout=4s")})
 	if err := s.Save(t.Context(), []state.Change{statetest.Change("a", "1")}); state.FaultOf(err) != state.FaultUnavailable || !strings.Contains(err.Error(), "too few replicas") {
 		t.Errorf("error %v", err)
 	}
